@@ -1,0 +1,224 @@
+"""Blocks unfolded: a network file's layers and block instances as one flat list of layers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from accelsim.errors import Problem, ShapeError
+from accelsim.frontend.findings import Finding, JsonSchema, findings, unknown
+from accelsim.frontend.network_file import BlockFile, LayerFile, layer_schema
+from accelsim.frontend.source import Data, Document, KeyPath, in_file_order
+from accelsim.network.ops import OPS, Op, Shape
+
+T = TypeVar("T")
+
+_LAYER = TypeAdapter(LayerFile)
+_BLOCK = TypeAdapter(BlockFile)
+
+
+@dataclass(frozen=True, slots=True)
+class FlatLayer:
+    """A layer of the flat network, and the path in the file that describes it."""
+
+    name: str
+    path: KeyPath
+    op: Op
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultyOp(Op):
+    """Stands for a layer that is reported already, so that its readers still find it."""
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        raise ShapeError("")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A group of layers: the top of the file, or a block's body as one instance sees it.
+
+    `source` is what the first layer reads and `$input` means, `values` what the block's
+    parameters stand for, `around` the blocks this one is nested in, itself last.
+    """
+
+    path: KeyPath
+    prefix: str
+    source: str
+    values: Mapping[str, Data] = field(default_factory=dict)
+    around: tuple[str, ...] = ()
+
+    def named(self, sources: list[str]) -> tuple[str, ...]:
+        """The flat names of what the group's layers call `sources`."""
+        return tuple(self.source if name == "$input" else self.prefix + name for name in sources)
+
+
+class Faults:
+    """What is wrong in a document; a fault that all instances of a block share is told once."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._layers: dict[Finding, list[str]] = {}
+        self._told: set[tuple[KeyPath, str]] = set()
+
+    def note(self, finding: Finding, layer: str = "") -> None:
+        """Keep a finding; `layer` is the flat name of the layer it was met in."""
+        self._layers.setdefault(finding, []).append(layer)
+        self._told.add((finding.path, layer))
+
+    def check(
+        self,
+        adapter: TypeAdapter[T],
+        data: object,
+        path: KeyPath,
+        schema: Callable[[], JsonSchema],
+        layer: str = "",
+    ) -> T | None:
+        """`data` as the adapter's record; None, and the faults kept, where it is none.
+
+        What was noted about a value before (an unknown parameter) says enough about it.
+        """
+        try:
+            return adapter.validate_python(data)
+        except ValidationError as error:
+            for found in findings(error, data, schema()):
+                full = (*path, *found.path)
+                if (full, layer) not in self._told:
+                    self.note(Finding(full, found.message, found.at_key), layer)
+        return None
+
+    @property
+    def keys(self) -> set[str | int]:
+        """The top-level keys in which something is wrong."""
+        return {finding.path[0] for finding in self._layers if finding.path}
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything found, the document's own problems included, in file order."""
+        found = [
+            self._document.problem(
+                finding.path, finding.message + _instances(finding.path, layers), finding.at_key
+            )
+            for finding, layers in self._layers.items()
+        ]
+        return in_file_order([*self._document.problems, *found])
+
+
+@cache
+def _op_adapter(name: str) -> TypeAdapter[Op]:
+    return TypeAdapter(OPS[name])
+
+
+def _instances(path: KeyPath, layers: list[str]) -> str:
+    """Which layers a fault in a block's body was met in."""
+    if path[:1] != ("blocks",) or not layers[0]:
+        return ""
+    more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
+    return f" (in {layers[0]}{more})"
+
+
+class Unfolding:
+    """`layers` collects the flat network; `last` says which layer an instance's name means."""
+
+    def __init__(self, blocks: Mapping[str, object], faults: Faults) -> None:
+        self.layers: list[FlatLayer] = []
+        self.last: dict[str, str] = {}
+        self._faults = faults
+        self._blocks: dict[str, BlockFile | None] = {}
+        for name, data in blocks.items():
+            path = ("blocks", name)
+            if name in OPS:
+                message = f"{name!r} is a layer type; give the block another name"
+                faults.note(Finding(path, message, at_key=True))
+            self._blocks[name] = faults.check(_BLOCK, data, path, _BLOCK.json_schema)
+
+    def unfold(self, scope: Scope, layers: Mapping[str, object]) -> None:
+        """Add all layers of a group, those of its block instances in their place."""
+        previous = scope.source
+        for name, data in layers.items():
+            path, flat_name = (*scope.path, name), scope.prefix + name
+            given = self._substituted(data, path, flat_name, scope)
+            layer = self._faults.check(_LAYER, given, path, _LAYER.json_schema, flat_name)
+            if layer is None:
+                self.layers.append(FlatLayer(flat_name, path, FaultyOp(), ()))
+            else:
+                inputs = scope.named(layer.sources) or (previous,)
+                self._add(layer, flat_name, path, inputs, scope)
+            previous = flat_name
+
+    def resolved(self, name: str) -> str:
+        """The layer that a name means, which may be a block instance's."""
+        while name in self.last:
+            name = self.last[name]
+        return name
+
+    def _add(
+        self, layer: LayerFile, name: str, path: KeyPath, inputs: tuple[str, ...], scope: Scope
+    ) -> None:
+        op: Op | None = None
+        if layer.op in OPS:
+            adapter, schema = _op_adapter(layer.op), partial(layer_schema, OPS[layer.op])
+            op = self._faults.check(adapter, layer.arguments, path, schema, name)
+        elif layer.op not in self._blocks:
+            message = unknown("op", layer.op, [*OPS, *self._blocks])
+            self._faults.note(Finding((*path, "op"), message), name)
+        elif block := self._blocks[layer.op]:
+            misfits = list(_misfits(layer, block, path, inputs, scope))
+            for finding in misfits:
+                self._faults.note(finding, name)
+            if not misfits:
+                self._unfold_instance(layer, block, name, inputs[0], scope)
+                return
+        self.layers.append(FlatLayer(name, path, op or FaultyOp(), inputs))
+
+    def _unfold_instance(
+        self, layer: LayerFile, block: BlockFile, name: str, source: str, scope: Scope
+    ) -> None:
+        path, prefix = ("blocks", layer.op, "layers"), name + "/"
+        around = (*scope.around, layer.op)
+        self.unfold(Scope(path, prefix, source, layer.arguments, around), block.layers)
+        self.last[name] = prefix + list(block.layers)[-1]
+
+    def _substituted(self, data: Any, path: KeyPath, layer: str, scope: Scope) -> Any:
+        """`data` with the parameters' values in place of their `$name`s."""
+        if isinstance(data, dict):
+            return {
+                key: self._substituted(value, (*path, key), layer, scope)
+                for key, value in data.items()
+            }
+        if isinstance(data, list):
+            return [
+                self._substituted(value, (*path, index), layer, scope)
+                for index, value in enumerate(data)
+            ]
+        if not isinstance(data, str) or not data.startswith("$"):
+            return data
+        if data[1:] in scope.values:
+            return scope.values[data[1:]]
+        if not scope.around:
+            message = f"{data!r} has no meaning here; parameters stand inside blocks"
+            self._faults.note(Finding(path, message), layer)
+        elif data != "$input":
+            message = unknown("parameter", data, [f"${name}" for name in ("input", *scope.values)])
+            self._faults.note(Finding(path, message), layer)
+        return data
+
+
+def _misfits(
+    layer: LayerFile, block: BlockFile, path: KeyPath, inputs: tuple[str, ...], scope: Scope
+) -> Iterator[Finding]:
+    """What keeps `layer` from being an instance of `block`."""
+    if layer.op in scope.around:
+        chain = " -> ".join((*scope.around, layer.op))
+        yield Finding((*path, "op"), f"a block cannot use itself: {chain}")
+    if len(inputs) != 1:
+        yield Finding((*path, "inputs"), f"a block takes one input, found {len(inputs)}")
+    for name in block.parameters:
+        if name not in layer.arguments:
+            yield Finding((*path, name), f"missing parameter {name!r} of block {layer.op!r}")
+    for name in layer.arguments:
+        if name not in block.parameters:
+            yield Finding((*path, name), unknown("parameter", name, block.parameters), at_key=True)

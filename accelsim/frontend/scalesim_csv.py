@@ -1,0 +1,176 @@
+"""SCALE-Sim topology files: every row is a convolution or a GEMM, independent of the others.
+
+A row becomes one layer that reads its own network input, called `<layer>/ifmap`, has no bias
+and no activation. Rows with the same name, which SCALE-Sim allows, become `name`, `name_2`,
+`name_3`. The columns are found by their headers, so their order does not matter.
+
+SCALE-Sim counts ceil((n - f + s)/s) windows, one more than fit where the stride leaves a rest.
+The ifmap is padded below and on the right by that rest, which gives the same count.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.findings import unknown
+from accelsim.frontend.source import read_text
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import Conv, Dense, Shape
+
+_CONV = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter")
+_STRIDE = ("stride height", "stride width")
+_GEMM = ("m", "n", "k")
+_SYNONYMS: Mapping[str, str] = {
+    "l": "layer",
+    "layer name": "layer",
+    "num filters": "num filter",
+    "strides": "stride",
+    "stride h": "stride height",
+    "stride w": "stride width",
+}
+_KNOWN = ("layer", *_CONV, "stride", *_STRIDE, *_GEMM, "sparsity")
+_FORMS = (
+    "expected 'Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, "
+    "Num Filter, Strides,' or 'Layer, M, N, K,'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of the file, its cells by column."""
+
+    line: int
+    cells: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.cells.get("layer", "")
+
+
+def load_scalesim_csv(path: Path) -> Network:
+    """Read a topology file; raises InputError with everything that is wrong in it."""
+    source = str(path)
+    lines = list(_lines(read_text(path)))
+    if not lines:
+        raise InputError(Problem("the file is empty", source))
+    (header_line, header), *rest = lines
+    columns = [_SYNONYMS.get(cell.lower(), cell.lower()) for cell in header]
+    problems = [Problem(message, source, header_line) for message in _header_problems(columns)]
+    if not problems and not rest:
+        problems = [Problem("no layers follow the header", source, header_line)]
+    if problems:
+        raise InputError(problems)
+    rows = [_Row(line, dict(zip(columns, cells, strict=False))) for line, cells in rest]
+    problems = [
+        Problem(message, source, row.line, key=row.name)
+        for row, (_, cells) in zip(rows, rest, strict=True)
+        for message in _row_problems(row, columns, len(cells))
+    ]
+    if problems:
+        raise InputError(problems)
+    return _network(path.stem, rows)
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and cells, without blank lines, comments and the cell after a last comma."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.partition("#")[0].strip()
+        if content.strip(","):
+            cells = next(csv.reader([content.removesuffix(",")], skipinitialspace=True))
+            yield number, [cell.strip() for cell in cells]
+
+
+def _header_problems(columns: list[str]) -> Iterator[str]:
+    if "layer" not in columns or not {"m", "ifmap height"} & set(columns):
+        yield f"this is no SCALE-Sim header; {_FORMS}"
+        return
+    for name in columns:
+        if name not in _KNOWN:
+            yield unknown("column", name, _KNOWN)
+        elif columns.count(name) > 1:
+            yield f"the column {name!r} is there twice"
+    for name in _missing(columns):
+        yield f"the column {name!r} is missing; {_FORMS}"
+
+
+def _missing(columns: list[str]) -> list[str]:
+    if "m" in columns:
+        return [name for name in _GEMM if name not in columns]
+    strides = _STRIDE if set(_STRIDE) & set(columns) else ("stride",)
+    return [name for name in (*_CONV, *strides) if name not in columns]
+
+
+def _row_problems(row: _Row, columns: list[str], cells: int) -> Iterator[str]:
+    """What is wrong with one row, in words."""
+    numbers = [name for name in columns if name not in ("layer", "sparsity")]
+    if not row.name:
+        yield "the layer has no name"
+    if cells > len(columns):
+        yield f"{cells} values for {len(columns)} columns"
+    wrong = [name for name in numbers if not _is_positive(row.cells.get(name, ""))]
+    for name in wrong:
+        found = repr(row.cells[name]) if name in row.cells else "nothing"
+        yield f"{name}: expected a whole number above 0, found {found}"
+    if "m" not in columns and not wrong:
+        yield from _window_problems(row)
+    sparsity = row.cells.get("sparsity", "")
+    kept, _, of = sparsity.partition(":")
+    if kept != of:
+        yield f"sparsity {sparsity} is not supported; leave it empty for a dense layer"
+
+
+def _is_positive(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0
+
+
+def _window_problems(row: _Row) -> Iterator[str]:
+    for axis in ("height", "width"):
+        ifmap, kernel = int(row.cells[f"ifmap {axis}"]), int(row.cells[f"filter {axis}"])
+        if kernel > ifmap:
+            yield f"filter {axis} {kernel} is larger than ifmap {axis} {ifmap}"
+
+
+def _network(name: str, rows: list[_Row]) -> Network:
+    inputs: dict[str, Shape] = {}
+    specs: list[LayerSpec] = []
+    for row, layer in zip(rows, _distinct([row.name for row in rows]), strict=True):
+        numbers = {key: int(cell) for key, cell in row.cells.items() if cell.isdigit()}
+        shape, op = _gemm(numbers) if "m" in numbers else _conv(numbers)
+        inputs[f"{layer}/ifmap"] = shape
+        specs.append(LayerSpec(layer, op, (f"{layer}/ifmap",)))
+    return build_network(name, inputs, specs, description="SCALE-Sim topology")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names, those met before with the first free number."""
+    distinct: list[str] = []
+    for name in names:
+        candidate, count = name, 1
+        while candidate in distinct:
+            count += 1
+            candidate = f"{name}_{count}"
+        distinct.append(candidate)
+    return distinct
+
+
+def _gemm(row: Mapping[str, int]) -> tuple[Shape, Dense]:
+    """ofmap (M, N) = ifmap (M, K) times filter (K, N)."""
+    return (row["m"], row["k"]), Dense(out_features=row["n"], bias=False)
+
+
+def _conv(row: Mapping[str, int]) -> tuple[Shape, Conv]:
+    ifmap = row["ifmap height"], row["ifmap width"]
+    kernel = row["filter height"], row["filter width"]
+    both = row.get("stride", 0)
+    stride = row.get("stride height", both), row.get("stride width", both)
+    below, right = (-(n - f) % s for n, f, s in zip(ifmap, kernel, stride, strict=True))
+    op = Conv(
+        out_channels=row["num filter"],
+        kernel=kernel,
+        stride=stride,
+        padding=(0, below, 0, right),
+        bias=False,
+    )
+    return (row["channels"], *ifmap), op

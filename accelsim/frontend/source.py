@@ -1,0 +1,239 @@
+"""YAML text as plain data that remembers where every key and value stands in the file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from accelsim.errors import InputError, Problem
+
+Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
+KeyPath: TypeAlias = tuple[str | int, ...]
+Mark: TypeAlias = tuple[int, int]  # line and column, from 1
+
+_DEEPEST = 50
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_TEXT = frozenset(_TAG + kind for kind in ("str", "timestamp", "value", "merge"))
+_CONSTRUCTED = frozenset(_TAG + kind for kind in ("null", "bool", "int", "float"))
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as people write it: `array.rows`, `layers.conv1.kernel[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A value of the file: its plain data, where it starts, and its parts.
+
+    `parts` holds a mapping's values by key or a list's by index; `keys` where a mapping's
+    keys stand.
+    """
+
+    data: Data
+    mark: Mark
+    parts: "Mapping[str | int, Node]" = field(default_factory=dict)
+    keys: Mapping[str, Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML file whose top is a mapping, and what is already known to be wrong with it."""
+
+    source: str
+    root: Node
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def data(self) -> dict[str, Data]:
+        """The file's content; keys are text as written, also `1`, `3.5` and `yes`."""
+        assert isinstance(self.root.data, dict)
+        return self.root.data
+
+    def position(self, path: KeyPath) -> Mark:
+        """Where the value at `path` starts, or the innermost existing value around it."""
+        node = self.root
+        for part in path:
+            if part not in node.parts:
+                break
+            node = node.parts[part]
+        return node.mark
+
+    def key_position(self, path: KeyPath) -> Mark:
+        """Where the key that ends `path` stands; as `position` where there is none."""
+        node = self.root
+        for part in path[:-1]:
+            if part not in node.parts:
+                return node.mark
+            node = node.parts[part]
+        last = path[-1] if path else ""
+        return node.keys[last] if isinstance(last, str) and last in node.keys else node.mark
+
+    def problem(self, path: KeyPath, message: str, at_key: bool = False) -> Problem:
+        """A problem with the value (or the key) at `path`."""
+        line, column = self.key_position(path) if at_key else self.position(path)
+        return Problem(message, self.source, line, column, dotted(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte-order mark; raises InputError."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(Problem("no such file", str(path))) from None
+    except IsADirectoryError:
+        raise InputError(Problem("is a directory, expected a file", str(path))) from None
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"not UTF-8 text: byte 0x{content[error.start]:02x}; save the file as UTF-8"
+        raise InputError(Problem(message, str(path), line)) from None
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a YAML file whose top is a mapping.
+
+    Raises InputError where nothing can be read: no file, not UTF-8, not YAML, empty, or no
+    mapping. What leaves the rest readable (duplicate keys, ...) is in `Document.problems`.
+    """
+    source = str(path)
+    raw = _compose(read_text(path), source)
+    if raw is None:
+        raise InputError(Problem("the file is empty", source))
+    composer = _Composer(source)
+    root = composer.node(raw, ())
+    if not isinstance(root.data, dict):
+        message = "expected a mapping of keys to values at the top"
+        raise InputError(Problem(message, source, *root.mark))
+    return Document(source, root, tuple(in_file_order(composer.problems)))
+
+
+def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems sorted by line and column."""
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+def _compose(text: str, source: str) -> yaml.Node | None:
+    """PyYAML's node tree, None for an empty file; raises InputError for a syntax error."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it is built in
+    try:
+        _limit_depth(yaml.parse(text, Loader=loader), source)
+        node: yaml.Node | None = yaml.compose(text, Loader=loader)
+    except yaml.MarkedYAMLError as error:
+        place = _mark(error.problem_mark)
+        message = ", ".join(part for part in (error.context, error.problem) if part)
+        raise InputError(Problem(f"not valid YAML: {message}", source, *place)) from None
+    except yaml.YAMLError as error:
+        reason = getattr(error, "reason", error)
+        raise InputError(Problem(f"not valid YAML: {reason}", source)) from None
+    return node
+
+
+def _limit_depth(events: Iterable[yaml.Event], source: str) -> None:
+    """Raise InputError for nesting that would exhaust the stack of what reads it."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            message = f"nested too deeply; at most {_DEEPEST} levels can be read"
+            raise InputError(Problem(message, source, *_mark(event.start_mark)))
+
+
+class _YamlMark(Protocol):
+    """PyYAML's own marks and libyaml's; they count from 0."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+
+
+def _mark(mark: _YamlMark | None) -> Mark:
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)
+
+
+class _Composer:
+    """Turns PyYAML's nodes into ours, each once; `problems` collects what is wrong on the way."""
+
+    def __init__(self, source: str) -> None:
+        self.problems: list[Problem] = []
+        self._source = source
+        self._scalars = SafeConstructor()
+        self._finished: dict[yaml.Node, Node] = {}
+        self._unfinished: set[yaml.Node] = set()
+
+    def node(self, raw: yaml.Node, path: KeyPath) -> Node:
+        if raw in self._unfinished:
+            return self._faulty(raw, path, "the anchored value contains itself")
+        if raw not in self._finished:
+            self._unfinished.add(raw)
+            self._finished[raw] = self._converted(raw, path)
+            self._unfinished.remove(raw)
+        return self._finished[raw]
+
+    def _converted(self, raw: yaml.Node, path: KeyPath) -> Node:
+        if isinstance(raw, yaml.MappingNode) and raw.tag == f"{_TAG}map":
+            return self._mapping(raw, path)
+        if isinstance(raw, yaml.SequenceNode) and raw.tag == f"{_TAG}seq":
+            items = [self.node(item, (*path, index)) for index, item in enumerate(raw.value)]
+            data = [item.data for item in items]
+            return Node(data, _mark(raw.start_mark), dict(enumerate(items)))
+        if isinstance(raw, yaml.ScalarNode) and raw.tag in _TEXT:
+            return Node(raw.value, _mark(raw.start_mark))
+        if isinstance(raw, yaml.ScalarNode) and raw.tag in _CONSTRUCTED:
+            return self._scalar(raw, path)
+        tag = raw.tag.replace(_TAG, "!!")
+        return self._faulty(raw, path, f"the tag {tag} is not supported; write a plain value")
+
+    def _scalar(self, raw: yaml.ScalarNode, path: KeyPath) -> Node:
+        try:
+            return Node(self._scalars.construct_object(raw), _mark(raw.start_mark))
+        except (ValueError, KeyError):  # `!!int three`, `0x_`
+            kind = raw.tag.removeprefix(_TAG)
+            return self._faulty(raw, path, f"{raw.value!r} is no YAML {kind}")
+
+    def _mapping(self, raw: yaml.MappingNode, path: KeyPath) -> Node:
+        """Keys as written; those merged with `<<` come first and give way to the mapping's own."""
+        merged: dict[str | int, Node] = {}
+        merged_keys: dict[str, Mark] = {}
+        parts: dict[str | int, Node] = {}
+        keys: dict[str, Mark] = {}
+        for key, value in raw.value:
+            if key.tag == _MERGE:
+                for node in self._merged(value, path):
+                    merged = {**node.parts, **merged}
+                    merged_keys = {**node.keys, **merged_keys}
+            elif not isinstance(key, yaml.ScalarNode):
+                self._faulty(key, path, "a key must be text, not a list or a mapping")
+            elif key.value in keys:
+                message = f"duplicate key {key.value!r}, first given in line {keys[key.value][0]}"
+                self._faulty(key, (*path, key.value), message)
+            else:
+                keys[key.value] = _mark(key.start_mark)
+                parts[key.value] = self.node(value, (*path, key.value))
+        parts, keys = {**merged, **parts}, {**merged_keys, **keys}
+        data = {str(name): part.data for name, part in parts.items()}
+        return Node(data, _mark(raw.start_mark), parts, keys)
+
+    def _merged(self, raw: yaml.Node, path: KeyPath) -> list[Node]:
+        """The mappings behind `<<`, one or a list of them."""
+        items = raw.value if isinstance(raw, yaml.SequenceNode) else [raw]
+        nodes = [self.node(item, path) for item in items]
+        for item, node in zip(items, nodes, strict=True):
+            if node.data is not None and not isinstance(node.data, dict):
+                self._faulty(item, path, "`<<` merges mappings only")
+        return [node for node in nodes if isinstance(node.data, dict)]
+
+    def _faulty(self, raw: yaml.Node, path: KeyPath, message: str) -> Node:
+        mark = _mark(raw.start_mark)
+        self.problems.append(Problem(message, self._source, *mark, dotted(path)))
+        return Node(None, mark)

@@ -1,0 +1,220 @@
+"""The accelerator schema: what a hardware file may say, each key with its meaning.
+
+The models are frozen and refuse unknown keys. Quantities keep the unit they were written in
+until the clock is known; the properties of `Hardware` give them in cycles and bytes.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from accelsim.units import (
+    Duration,
+    Rate,
+    ceil_div,
+    parse_clock,
+    parse_rate,
+    parse_size,
+    parse_time,
+)
+
+Operand = Literal["ifmap", "filter", "psum", "ofmap"]
+DataflowName = Literal["os", "ws", "is"]
+OPERANDS: tuple[Operand, ...] = get_args(Operand)
+DATAFLOWS: tuple[DataflowName, ...] = get_args(DataflowName)
+
+_FLOATS = {"float32": 32, "float16": 16, "bfloat16": 16}
+_INTEGER = re.compile(r"(u?)int(\d+)")
+
+
+def format_bits(number_format: str) -> int:
+    """Bits of a number format such as `int8`; ValueError for an unknown one."""
+    integer = _INTEGER.fullmatch(number_format)
+    if number_format in _FLOATS:
+        return _FLOATS[number_format]
+    if integer is None:
+        raise ValueError(
+            f"unknown number format {number_format!r}; use int8, uint8, int16, int32, "
+            "float32, float16 or bfloat16"
+        )
+    return int(integer[2])
+
+
+def _activation_format(value: str) -> str:
+    if value not in ("int8", "uint8", "int16", *_FLOATS):
+        raise ValueError(
+            f"unknown number format {value!r}; use int8, uint8, int16, float32, float16 or bfloat16"
+        )
+    return value
+
+
+def _psum_format(value: str) -> str:
+    if value not in _FLOATS and not (value.startswith("int") and 8 <= format_bits(value) <= 48):
+        raise ValueError(
+            f"unknown psum format {value!r}; use int8 to int48 (an accumulator's own width, "
+            "such as int24 or int32), float32, float16 or bfloat16"
+        )
+    return value
+
+
+def _text(parse: Callable[[object], object], example: str) -> tuple[Any, Any]:
+    """Annotations of a quantity that a file gives as text with a unit."""
+    return BeforeValidator(parse), WithJsonSchema({"type": "string", "examples": [example]})
+
+
+Size = Annotated[int, *_text(parse_size, "64 KiB")]
+Clock = Annotated[int, *_text(parse_clock, "1 GHz")]
+Bandwidth = Annotated[Rate, *_text(parse_rate, "16 GB/s")]
+Time = Annotated[Duration, *_text(parse_time, "100 ns")]
+Count = Annotated[int, Field(gt=0, strict=True)]
+ActivationFormat = Annotated[str, AfterValidator(_activation_format)]
+PsumFormat = Annotated[str, AfterValidator(_psum_format)]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Array(_Schema):
+    """A systolic array of MACs."""
+
+    rows: Count = Field(description="PEs in a column.")
+    cols: Count = Field(description="PEs in a row.")
+    dataflow: DataflowName = Field(description="What stays in the PEs: os, ws or is.")
+    fold_overlap: Literal["serial", "pipelined"] = Field(
+        "serial",
+        description="serial: a fold starts when the one before has drained; pipelined: shadow "
+        "registers let the next fold load, and the last one drain, while this one streams.",
+    )
+    edge_folds: Literal["full", "used"] = Field(
+        "full",
+        description="full: an edge fold costs as much as a full one; used: only the rows and "
+        "columns it fills.",
+    )
+    count: Count = Field(1, description="Arrays that share the DRAM, each with its own buffers.")
+
+
+class Precision(_Schema):
+    """Number formats of the operands."""
+
+    ifmap: ActivationFormat = Field("int8", description="Format of activations as they are read.")
+    filter: ActivationFormat = Field("int8", description="Format of weights.")
+    psum: PsumFormat = Field("int32", description="Format of partial sums.")
+    ofmap: ActivationFormat = Field(
+        "int8", description="Format of activations as they are written."
+    )
+    psum_overflow: Literal["wrap", "saturate"] = Field(
+        "wrap", description="What an integer accumulator does with a sum that it cannot hold."
+    )
+
+    @model_validator(mode="after")
+    def _formats_agree(self) -> "Precision":
+        formats = {operand: str(getattr(self, operand)) for operand in OPERANDS}
+        if len({value in _FLOATS for value in formats.values()}) > 1:
+            listed = ", ".join(f"{operand} {value}" for operand, value in formats.items())
+            raise ValueError(f"integer and float formats do not mix: {listed}")
+        if self.ifmap != self.ofmap:
+            raise ValueError(
+                "the ofmap of a layer is the ifmap of the next, so give them one format: "
+                f"ifmap is {self.ifmap}, ofmap {self.ofmap}"
+            )
+        return self
+
+    def bytes_of(self, operand: Operand) -> int:
+        """Bytes of one word of `operand`, rounded up to whole bytes."""
+        return ceil_div(format_bits(getattr(self, operand)), 8)
+
+
+class Buffer(_Schema):
+    """An SRAM on the chip."""
+
+    holds: Annotated[tuple[Operand, ...], Field(min_length=1)] = Field(
+        description="Operands kept here: ifmap, filter, psum, ofmap."
+    )
+    size: Size = Field(description="Capacity, such as 64 KiB.")
+    bandwidth: Bandwidth | None = Field(
+        None, description="Rate at the array's side, such as 32 B/cycle; unlimited if left out."
+    )
+
+
+class VectorUnit(_Schema):
+    """The unit for pooling, activations and element-wise work."""
+
+    lanes: Count = Field(description="Operations per cycle.")
+
+
+class DramChannel(_Schema):
+    """The memory outside the chip."""
+
+    bandwidth: Bandwidth = Field(description="Peak rate, such as 16 GB/s.")
+    latency: Time = Field(
+        default_factory=lambda: parse_time("0 cycles"),
+        description="From the end of a transfer's turn on the channel to its data, such as 100 ns.",
+    )
+    burst: Size = Field(
+        1, description="Granularity of a transfer, such as 64 B; shorter ends cost a whole one."
+    )
+
+
+class Hardware(_Schema):
+    """An accelerator: array, buffers, vector unit and DRAM."""
+
+    name: Annotated[str, Field(min_length=1)] = Field(description="Name in reports.")
+    description: str = Field("", description="One line on what it describes, for `accelsim list`.")
+    clock: Clock = Field(description="Clock of array, buffers and vector unit, such as 1 GHz.")
+    array: Array = Field(description="The MAC array.")
+    precision: Precision = Field(Precision(), description="Number formats of the operands.")
+    buffers: dict[str, Buffer] = Field(
+        description="SRAMs by name; every operand is held by exactly one."
+    )
+    vector_unit: VectorUnit = Field(description="The unit beside the array.")
+    dram: DramChannel = Field(description="The memory outside the chip.")
+
+    @field_validator("buffers")
+    @classmethod
+    def _every_operand_once(cls, buffers: dict[str, Buffer]) -> dict[str, Buffer]:
+        held = Counter(operand for buffer in buffers.values() for operand in buffer.holds)
+        missing = [operand for operand in OPERANDS if not held[operand]]
+        repeated = [operand for operand in OPERANDS if held[operand] > 1]
+        if missing:
+            raise ValueError(f"no buffer holds {', '.join(missing)}; add it to a buffer's `holds`")
+        if repeated:
+            raise ValueError(f"more than one buffer holds {', '.join(repeated)}; keep one")
+        return buffers
+
+    def buffer_of(self, operand: Operand) -> str:
+        """Name of the buffer that holds `operand`."""
+        return next(name for name, buffer in self.buffers.items() if operand in buffer.holds)
+
+    @property
+    def pes(self) -> int:
+        """MACs of all arrays."""
+        return self.array.rows * self.array.cols * self.array.count
+
+    @property
+    def dram_bytes_per_cycle(self) -> Fraction:
+        """Peak DRAM rate in bytes per clock cycle."""
+        return self.dram.bandwidth.bytes_per_cycle(self.clock)
+
+    @property
+    def dram_latency_cycles(self) -> int:
+        """DRAM latency in clock cycles, rounded up."""
+        return self.dram.latency.cycles(self.clock)
+
+    def buffer_bytes_per_cycle(self, name: str) -> Fraction | None:
+        """Rate of buffer `name` at the array's side; None is unlimited."""
+        bandwidth = self.buffers[name].bandwidth
+        return None if bandwidth is None else bandwidth.bytes_per_cycle(self.clock)

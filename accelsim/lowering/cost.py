@@ -1,0 +1,372 @@
+"""What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once.
+
+A tiling cuts a GEMM kernel into tiles (batch, groups, ofmap rows and columns, filters,
+channels) and orders three loops over them: pixels (batch, rows, columns), filters, channels;
+groups lie outermost. An operand's tile stays in its buffer as long as the loops that run do not
+change it, so what the innermost loop does not index is fetched once for all its turns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware import OPERANDS, Hardware, Operand
+from accelsim.lowering.dataflow import ArrayModel, Extents, array_model, busy_cycles
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.network.ops import Window
+from accelsim.units import ceil_div
+
+Loop = Literal["pixels", "filters", "channels"]
+Sizes = NDArray[np.int64]  # one entry per tiling
+
+OPERAND_LOOPS: dict[Operand, tuple[Loop, Loop]] = {
+    "ifmap": ("pixels", "channels"),
+    "filter": ("filters", "channels"),
+    "psum": ("pixels", "filters"),
+    "ofmap": ("pixels", "filters"),
+}
+
+
+class LoopOrder(Enum):
+    """Loops from the outermost to the innermost, named by the operand that stays longest.
+
+    The other three orders of three loops cost the same as one of these (the tests show it).
+    """
+
+    OFMAP_STAYS = ("pixels", "filters", "channels")
+    IFMAP_STAYS = ("pixels", "channels", "filters")
+    FILTER_STAYS = ("filters", "channels", "pixels")
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSpace:
+    """A buffer: `size` bytes, of which a tile may take half; the next tile loads meanwhile."""
+
+    name: str
+    size: int
+    holds: tuple[Operand, ...]
+    bytes_per_cycle: Fraction | None = None
+
+    @property
+    def half(self) -> int:
+        """Bytes that one tile may take."""
+        return self.size // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The numbers of a hardware that lowering needs, resolved once."""
+
+    array: ArrayModel
+    arrays: int
+    lanes: int
+    word_bytes: tuple[int, int, int, int]
+    buffers: tuple[BufferSpace, ...]
+    dram_bytes_per_cycle: Fraction
+    dram_latency: int
+    dram_burst: int
+
+    def bytes_of(self, operand: Operand) -> int:
+        """Bytes of one word of `operand`."""
+        return self.word_bytes[OPERANDS.index(operand)]
+
+    def buffer_index(self, operand: Operand) -> int:
+        """Position in `buffers` of the one that holds `operand`."""
+        return next(i for i, space in enumerate(self.buffers) if operand in space.holds)
+
+    def transfer_cycles(self, size: int) -> int:
+        """Cycles that `size` bytes occupy the DRAM channel, whole bursts and whole cycles."""
+        rounded = ceil_div(size, self.dram_burst) * self.dram_burst
+        rate = self.dram_bytes_per_cycle
+        return ceil_div(rounded * rate.denominator, rate.numerator)
+
+
+def target_of(hardware: Hardware) -> Target:
+    """What lowering needs to know of `hardware`."""
+    words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
+    return Target(
+        array_model(hardware),
+        hardware.array.count,
+        hardware.vector_unit.lanes,
+        (words[0], words[1], words[2], words[3]),
+        tuple(
+            BufferSpace(name, buffer.size, buffer.holds, hardware.buffer_bytes_per_cycle(name))
+            for name, buffer in hardware.buffers.items()
+        ),
+        hardware.dram_bytes_per_cycle,
+        hardware.dram_latency_cycles,
+        hardware.dram.burst,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tilings:
+    """Tile sizes under comparison, one entry each, and what they read of the ifmap.
+
+    `row_span` counts the ifmap rows that the largest tile reads, `row_reads` those that all
+    tiles along the rows read together, halos included; columns likewise.
+    """
+
+    batch: Sizes
+    groups: Sizes
+    rows: Sizes
+    cols: Sizes
+    filters: Sizes
+    channels: Sizes
+    row_span: Sizes
+    row_reads: Sizes
+    col_span: Sizes
+    col_reads: Sizes
+
+    def select(self, index: NDArray[np.intp]) -> "Tilings":
+        """Only the tilings at `index`."""
+        return Tilings(*(getattr(self, item.name)[index] for item in fields(self)))
+
+
+def all_tilings(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
+    """Every combination of the sizes given for batch, groups, rows, cols, filters, channels."""
+    grid = np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij")
+    index = [each.ravel() for each in grid]
+    sizes = [axis[chosen] for axis, chosen in zip(axes, index, strict=True)]
+    row_span, row_reads = (reads[index[2]] for reads in ifmap_reads(kernel.rows, axes[2]))
+    col_span, col_reads = (reads[index[3]] for reads in ifmap_reads(kernel.cols, axes[3]))
+    batch, groups, rows, cols, filters, channels = sizes
+    return Tilings(
+        *(batch, groups, rows, cols, filters, channels),
+        *(row_span, row_reads, col_span, col_reads),
+    )
+
+
+def ifmap_reads(window: Window, sizes: Sizes) -> tuple[Sizes, Sizes]:
+    """Input elements along one axis for tiles of each size: of the largest tile, and of all."""
+    most_tiles = ceil_div(window.outputs, int(sizes.min()))
+    start = np.outer(sizes, np.arange(most_tiles))
+    used = start < window.outputs
+    stop = np.minimum(start + sizes[:, None], window.outputs)
+    first = np.clip(start * window.stride - window.before, 0, window.size)
+    last = (stop - 1) * window.stride - window.before + window.extent
+    spans = (np.clip(last, 0, window.size) - first) * used
+    return spans.max(axis=1), spans.sum(axis=1)
+
+
+def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, Sizes]:
+    """Bytes that one tile of each operand takes in its buffer.
+
+    Psums need room only where a tile's sum leaves the array unfinished: where k takes several
+    folds (WS, IS) or several tiles.
+    """
+    images, groups = tilings.batch, tilings.groups
+    ifmap = tilings.row_span * tilings.col_span
+    pixels = images * groups * tilings.rows * tilings.cols
+    unfinished = tilings.channels < kernel.channels
+    if target.array.dataflow.rows == "k":
+        unfinished = unfinished | (tilings.channels * kernel.taps > target.array.rows)
+    words: dict[Operand, Sizes] = {
+        "ifmap": images * groups * tilings.channels * ifmap,
+        "filter": groups * tilings.filters * tilings.channels * kernel.taps,
+        "psum": pixels * tilings.filters * unfinished,
+        "ofmap": pixels * tilings.filters,
+    }
+    return {operand: words[operand] * target.bytes_of(operand) for operand in OPERANDS}
+
+
+def buffer_demand(space: BufferSpace, demand: dict[Operand, Sizes]) -> Sizes:
+    """Bytes that one tile takes of a buffer; finished psums become the ofmap in place."""
+    operands = [demand[operand] for operand in space.holds]
+    total = sum(operands, start=np.int64(0))
+    if "psum" in space.holds and "ofmap" in space.holds:
+        total = total - np.minimum(demand["psum"], demand["ofmap"])
+    return np.asarray(total)
+
+
+def legal(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether a tile fits half of every buffer. Tiles of several groups hold them whole."""
+    demand = demands(kernel, target, tilings)
+    whole = (tilings.filters == kernel.filters) & (tilings.channels == kernel.channels)
+    fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
+    for space in target.buffers:
+        fits = fits & (buffer_demand(space, demand) <= space.half)
+    return fits
+
+
+def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
+    """Bytes that a transfer of `count` bytes occupies on the DRAM channel."""
+    return -(-count // target.dram_burst) * target.dram_burst
+
+
+def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
+    """Turns of each loop, for one tile of groups."""
+
+    def count(total: int, size: Sizes) -> Sizes:
+        return -(-total // size)
+
+    pixels = (
+        count(kernel.batch, tilings.batch)
+        * count(kernel.rows.outputs, tilings.rows)
+        * count(kernel.cols.outputs, tilings.cols)
+    )
+    return {
+        "pixels": pixels,
+        "filters": count(kernel.filters, tilings.filters),
+        "channels": count(kernel.channels, tilings.channels),
+    }
+
+
+def passes(order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand) -> Sizes:
+    """How often every tile of `operand` is brought into its buffer.
+
+    Each turn of a loop that does not index the operand brings it again, if a loop further in
+    does index it and turns more than once.
+    """
+    result: Sizes = np.ones_like(turns["pixels"])
+    changes_inside = np.zeros(result.shape, dtype=bool)
+    for loop in reversed(order):
+        if loop in OPERAND_LOOPS[operand]:
+            changes_inside |= turns[loop] > 1
+        else:
+            result = np.where(changes_inside, result * turns[loop], result)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Estimated cycles and exact DRAM bytes, one entry per tiling."""
+
+    cycles: NDArray[np.float64]
+    dram_bytes: Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A kernel on a target with its tilings, and what does not depend on the loop order."""
+
+    kernel: GemmKernel
+    target: Target
+    tilings: Tilings
+    demand: dict[Operand, Sizes]
+    turns: dict[Loop, Sizes]
+    array_cycles: Sizes
+
+    @property
+    def group_tiles(self) -> Sizes:
+        """Turns of the outermost loop, over groups."""
+        return -(-self.kernel.groups // self.tilings.groups)
+
+
+def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
+    """Everything the loop orders of `tilings` share."""
+    return Workload(
+        kernel,
+        target,
+        tilings,
+        demands(kernel, target, tilings),
+        trips(kernel, tilings),
+        _array_cycles(kernel, target, tilings),
+    )
+
+
+def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
+    """The closed form: max(array, DRAM) plus what cannot overlap.
+
+    Several arrays take blocks of the turns of loop `split` (of groups, where these are tiled).
+    """
+    arrays, turns = work.target.arrays, work.turns
+    by_groups = work.group_tiles > 1
+    own = dict(turns)
+    own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
+    active = -(-turns[split] // own[split])
+    share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
+    array = work.array_cycles * share * (own[split] / turns[split])
+    traffic = _dram_bytes(work, order, own, active, split)
+    dram_bytes = np.sum([*traffic.values()], axis=0)
+    return Cost(_cycles(work, array, traffic), dram_bytes)
+
+
+def _dram_bytes(
+    work: Workload, order: LoopOrder, own: dict[Loop, Sizes], active: Sizes, split: Loop
+) -> dict[Operand, Sizes]:
+    """Bytes moved by operand, when each of `active` arrays runs the loops with its `own` turns."""
+    kernel, tilings = work.kernel, work.tilings
+    pixels = kernel.batch * tilings.row_reads * tilings.col_reads
+    ofmap = kernel.groups * kernel.gemm.m * kernel.filters
+    once: dict[Operand, Sizes | int] = {
+        "ifmap": pixels * kernel.groups * kernel.channels,
+        "filter": kernel.groups * kernel.filters * kernel.channels * kernel.taps,
+        "psum": 2 * ofmap,
+        "ofmap": ofmap,
+    }
+    traffic: dict[Operand, Sizes] = {}
+    for operand in OPERANDS:
+        times = passes(order.value, own, operand)
+        if operand == "psum":
+            times = times - 1
+        elif operand == "ofmap":
+            times = np.ones_like(times)
+        elif split not in OPERAND_LOOPS[operand]:
+            times = times * active
+        traffic[operand] = once[operand] * times * work.target.bytes_of(operand)
+    return traffic
+
+
+def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> Sizes:
+    """Array cycles of all tiles, one after another."""
+    whole = tilings.channels == kernel.channels
+    total = np.zeros_like(tilings.batch)
+    for m, m_count in _pixel_sizes(kernel, tilings):
+        for n, n_count in _axis_sizes(kernel.filters, tilings.filters):
+            for c, c_count in _axis_sizes(kernel.channels, tilings.channels):
+                tile = Extents(m, n, c * kernel.taps, whole, whole)
+                total += m_count * n_count * c_count * busy_cycles(target.array, tile)
+    return total * kernel.groups
+
+
+def _axis_sizes(total: int, size: Sizes) -> Iterator[tuple[Sizes, Sizes]]:
+    """(size, count) of the full tiles and, where there is one, of the remainder along an axis."""
+    rest = total % size
+    yield size, total // size
+    if rest.any():
+        yield np.maximum(rest, 1), np.minimum(rest, 1)
+
+
+def _pixel_sizes(kernel: GemmKernel, tilings: Tilings) -> Iterator[tuple[Sizes, Sizes]]:
+    for images, image_count in _axis_sizes(kernel.batch, tilings.batch):
+        for rows, row_count in _axis_sizes(kernel.rows.outputs, tilings.rows):
+            for cols, col_count in _axis_sizes(kernel.cols.outputs, tilings.cols):
+                yield images * rows * cols, image_count * row_count * col_count
+
+
+def _cycles(
+    work: Workload, array: NDArray[np.float64], traffic: dict[Operand, Sizes]
+) -> NDArray[np.float64]:
+    """Cycles, when the first operands come before, and the last ofmap leaves after computing.
+
+    Where DRAM takes longer, the last tile computes when everything has been loaded.
+    """
+    rate = float(work.target.dram_bytes_per_cycle)
+    transfer = {item: rounded_to_bursts(work.demand[item], work.target) for item in OPERANDS}
+    dram = np.zeros_like(array)
+    for operand in OPERANDS:
+        waste = transfer[operand] / np.maximum(work.demand[operand], 1)
+        dram += traffic[operand] * waste / rate
+    first = (transfer["ifmap"] + transfer["filter"]) / rate + work.target.dram_latency
+    last = transfer["ofmap"] / rate + work.target.dram_latency
+    tiles = work.turns["pixels"] * work.turns["filters"] * work.turns["channels"]
+    alone = array * work.target.arrays / (tiles * work.group_tiles)
+    exact = np.maximum(array + first + last, dram + alone + 2 * work.target.dram_latency)
+    return significant(exact)
+
+
+def significant(cycles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`cycles` rounded up to 8 significant bits, 0.4 to 0.8 %.
+
+    The closed form is no better than that, so tilings that differ by less are ties, and less
+    DRAM traffic decides between them.
+    """
+    fraction, exponent = np.frexp(cycles)
+    rounded: NDArray[np.float64] = np.ldexp(np.ceil(fraction * 256), exponent - 8)
+    return rounded

@@ -1,0 +1,187 @@
+"""What a layer computes, in the three forms that hardware knows.
+
+A GemmKernel runs on the array (convolution, dense, matmul), a VectorKernel on the vector unit,
+and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from accelsim.lowering.dataflow import Gemm
+from accelsim.network.graph import Layer
+from accelsim.network.ops import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyRelu,
+    Lrn,
+    MatMul,
+    MaxPool,
+    Mul,
+    Op,
+    Relu,
+    Reshape,
+    Shape,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    Window,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GemmKernel:
+    """`groups` independent GEMMs, each a convolution of one group.
+
+    `channels` (C) and `filters` (K) count one group; `rows` and `cols` are the windows that make
+    the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
+    feature map one pixel wide; in a matmul each image is a group, for its filter differs.
+    """
+
+    batch: int
+    groups: int
+    filters: int
+    channels: int
+    rows: Window
+    cols: Window
+    filter_is_input: bool = False
+
+    @property
+    def gemm(self) -> Gemm:
+        """The GEMM of one group."""
+        pixels = self.batch * self.rows.outputs * self.cols.outputs
+        return Gemm(pixels, self.filters, self.channels * self.taps)
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions R*S per channel."""
+        return self.rows.kernel * self.cols.kernel
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all groups."""
+        return self.groups * self.gemm.macs
+
+
+@dataclass(frozen=True, slots=True)
+class VectorKernel:
+    """Window or element-wise work on `channels` planes of a rows x cols ofmap.
+
+    `operations` is the lane-cycles per ofmap element. `inputs` lists the ifmaps: True for a
+    full one, False for one value per channel. `all_channels`: a tile needs every channel.
+    """
+
+    batch: int
+    channels: int
+    rows: Window
+    cols: Window
+    operations: int
+    inputs: tuple[bool, ...] = (True,)
+    all_channels: bool = False
+
+    @property
+    def operations_total(self) -> int:
+        """Lane-cycles of the whole layer."""
+        elements = self.batch * self.channels * self.rows.outputs * self.cols.outputs
+        return elements * self.operations
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """No work: views, and a concat whose inputs were written in place."""
+
+
+Kernel = GemmKernel | VectorKernel | Alias
+
+
+def _each(size: int) -> Window:
+    """A window that takes one element after another."""
+    return Window(size, 1)
+
+
+def planes(shape: Shape) -> tuple[int, int, int]:
+    """A shape as (channels, rows, cols): a matrix's features and a vector are channels."""
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
+
+
+def _conv(op: Conv, layer: Layer, batch: int) -> Kernel:
+    rows, cols = op.windows(layer.input_shapes[0])
+    channels = layer.input_shapes[0][0] // op.groups
+    return GemmKernel(batch, op.groups, op.out_channels // op.groups, channels, rows, cols)
+
+
+def _dense(op: Dense, layer: Layer, batch: int) -> Kernel:
+    shape = layer.input_shapes[0]
+    rows, features = shape if len(shape) == 2 else (1, math.prod(shape))
+    return GemmKernel(batch, 1, op.out_features, features, _each(rows), _each(1))
+
+
+def _matmul(op: MatMul, layer: Layer, batch: int) -> Kernel:
+    (m, k), (_, n) = layer.input_shapes
+    return GemmKernel(1, batch, n, k, _each(m), _each(1), filter_is_input=True)
+
+
+def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
+    rows, cols = op.windows(layer.input_shapes[0])
+    scale = 1 if isinstance(op, AvgPool) else 0
+    operations = rows.kernel * cols.kernel + scale
+    return VectorKernel(batch, layer.input_shapes[0][0], rows, cols, operations)
+
+
+def _each_element(operations: int, all_channels: bool = False) -> Callable[..., Kernel]:
+    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
+        channels, rows, cols = planes(layer.output_shape)
+        full = tuple(shape == layer.output_shape for shape in layer.input_shapes)
+        work = operations * max(len(full) - 1, 1)
+        return VectorKernel(batch, channels, _each(rows), _each(cols), work, full, all_channels)
+
+    return kernel
+
+
+def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
+    return _each_element(op.size + 2, all_channels=True)(op, layer, batch)
+
+
+def _alias(op: Op, layer: Layer, batch: int) -> Kernel:
+    return Alias()
+
+
+COPY = _each_element(1)
+"""A concat that cannot be in place: each element passes the vector unit once."""
+
+# Operations per ofmap element: a pool one per tap (an average one more to scale), an activation
+# or table look-up one, LRN a square and add per channel around, a power and a product, softmax
+# maximum, exponential, sum and quotient, batch norm a product and a sum.
+_KERNELS: dict[type[Op], Callable[..., Kernel]] = {
+    Conv: _conv,
+    Dense: _dense,
+    MatMul: _matmul,
+    MaxPool: _pool,
+    AvgPool: _pool,
+    Add: _each_element(1),
+    Mul: _each_element(1),
+    Relu: _each_element(1),
+    LeakyRelu: _each_element(1),
+    Sigmoid: _each_element(1),
+    Tanh: _each_element(1),
+    Softmax: _each_element(4, all_channels=True),
+    Lrn: _lrn,
+    BatchNorm: _each_element(2),
+    Concat: _alias,
+    Flatten: _alias,
+    Reshape: _alias,
+    Dropout: _alias,
+}
+
+
+def kernel_of(layer: Layer, batch: int) -> Kernel:
+    """What `layer` computes for `batch` images; a concat is taken as in place."""
+    return _KERNELS[type(layer.op)](layer.op, layer, batch)

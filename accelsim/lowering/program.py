@@ -1,0 +1,112 @@
+"""The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from accelsim.errors import DoesNotFitError
+from accelsim.hardware import Hardware
+from accelsim.lowering.cost import Target, target_of
+from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
+from accelsim.lowering.kernels import COPY, Alias, GemmKernel, Kernel, VectorKernel, kernel_of
+from accelsim.lowering.task import Task
+from accelsim.lowering.tasks import gemm_tasks, vector_tasks
+from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
+from accelsim.network.graph import Layer, Network
+from accelsim.network.ops import Concat
+
+Unit = Literal["array", "vector"]
+
+
+@dataclass(frozen=True)
+class LayerProgram:
+    """A layer's tasks, for each array. `needs` are the layers whose ofmaps it reads."""
+
+    layer: Layer
+    kernel: Kernel
+    unit: Unit | None
+    needs: tuple[int, ...]
+    tasks: tuple[tuple[Task, ...], ...]
+    tiling: GemmTiling | VectorTiling | None
+    untiled_array_cycles: int = 0
+    mapping_efficiency: float = 0.0
+
+    @cached_property
+    def all_tasks(self) -> tuple[Task, ...]:
+        """Tasks of all arrays."""
+        return tuple(task for tasks in self.tasks for task in tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A network lowered onto a hardware."""
+
+    network: Network
+    batch: int
+    target: Target
+    layers: tuple[LayerProgram, ...]
+
+
+def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
+    """Lower every layer of `network` onto `hardware` for `batch` images.
+
+    Raises DoesNotFitError naming each layer that no tile fits.
+    """
+    target = target_of(hardware)
+    index = {layer.name: position for position, layer in enumerate(network.layers)}
+    copied = out_of_place(network)
+    programs, misfits = [], []
+    for layer in network.layers:
+        kernel = kernel_of(layer, batch)
+        if layer.name in copied:
+            kernel = COPY(layer.op, layer, batch)
+        needs = tuple(index[name] for name in layer.inputs if name in index)
+        try:
+            programs.append(_lower_layer(layer, kernel, needs, target))
+        except DoesNotFitError as error:
+            misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
+    if misfits:
+        raise DoesNotFitError("\n".join(misfits))
+    return Program(network, batch, target, tuple(programs))
+
+
+def out_of_place(network: Network) -> set[str]:
+    """Concats that must copy: an input is the network's own, or has a place elsewhere already.
+
+    All others are in place: their inputs are written where the concat wants them.
+    """
+    placed: set[str] = set()
+    copied = set()
+    for layer in network.layers:
+        if not isinstance(layer.op, Concat):
+            continue
+        inputs = set(layer.inputs)
+        views = {name for name in inputs if name in network.inputs or _is_view(network, name)}
+        if views or inputs & placed or len(inputs) < len(layer.inputs):
+            copied.add(layer.name)
+        else:
+            placed |= inputs
+    return copied
+
+
+def _is_view(network: Network, name: str) -> bool:
+    layer = network.by_name[name]
+    return isinstance(kernel_of(layer, 1), Alias) and not isinstance(layer.op, Concat)
+
+
+def _lower_layer(
+    layer: Layer, kernel: Kernel, needs: tuple[int, ...], target: Target
+) -> LayerProgram:
+    match kernel:
+        case GemmKernel():
+            tiling = best_tiling(kernel, target)
+            tasks = gemm_tasks(kernel, target, tiling)
+            untiled = kernel.groups * untiled_cycles(target.array, kernel.gemm)
+            mapped = mapping_efficiency(target.array, kernel.gemm)
+            return LayerProgram(layer, kernel, "array", needs, tasks, tiling, untiled, mapped)
+        case VectorKernel():
+            vector_tiling = best_vector_tiling(kernel, target)
+            tasks = vector_tasks(kernel, target, vector_tiling)
+            return LayerProgram(layer, kernel, "vector", needs, tasks, vector_tiling)
+        case Alias():
+            return LayerProgram(layer, kernel, None, needs, (), None)

@@ -1,0 +1,152 @@
+"""The tile task: which part of a layer is computed, and what that takes.
+
+A Task pairs a tile (for the values) with a Step (bytes and cycles, for the time). A load is
+listed only where its operand is not in the buffer yet, a store only where a tile's sum is
+complete or must leave.
+"""
+
+from dataclasses import dataclass, field
+
+from accelsim.hardware import Operand
+from accelsim.results import Sram
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Indices [start, stop)."""
+
+    start: int
+    stop: int
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", self.stop - self.start)
+
+    @property
+    def slice(self) -> slice:
+        """As an index into an array."""
+        return slice(self.start, self.stop)
+
+
+def spans(total: int, size: int) -> tuple[Span, ...]:
+    """`total` indices cut into pieces of `size`, the last one shorter."""
+    return tuple(Span(start, min(start + size, total)) for start in range(0, total, size))
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A block of the ofmap: images, rows and columns."""
+
+    batch: Span
+    rows: Span
+    cols: Span
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = self.batch.size * self.rows.size * self.cols.size
+        object.__setattr__(self, "count", count)
+
+
+@dataclass(frozen=True, slots=True)
+class GemmTile:
+    """Part of a GEMM kernel; filters and channels count within each group.
+
+    `first`: the psums start here (from the bias). `last`: they are complete after it.
+    """
+
+    groups: Span
+    pixels: Pixels
+    filters: Span
+    channels: Span
+    first: bool
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VectorTile:
+    """Part of a vector kernel: channels of a block of the ofmap."""
+
+    pixels: Pixels
+    channels: Span
+
+
+Tile = GemmTile | VectorTile
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of a buffer (by its index in the target)."""
+
+    buffer: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A transfer from DRAM into room of a buffer. `needs_inputs`: the layer's ifmaps."""
+
+    operand: Operand
+    room: Room
+    needs_inputs: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.room.size
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A transfer to DRAM, which frees its room when done."""
+
+    operand: Operand
+    room: Room
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.room.size
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Cycles of a tile on its unit, and what it does in them.
+
+    `streaming` cycles feed the unit, `fill_drain` and `buffer` come on top; `buffer_bound` of
+    them all belong to folds that a buffer's bandwidth limits. `operations` are MACs or lane
+    operations. Results are out `tail` cycles after the unit is free again.
+    """
+
+    streaming: int
+    fill_drain: int
+    buffer: int
+    buffer_bound: int
+    tail: int
+    operations: int
+    sram: Sram
+
+    @property
+    def cycles(self) -> int:
+        """Cycles that the unit is busy."""
+        return self.streaming + self.fill_drain + self.buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a task takes: room and transfers before, work, room given back, a transfer after."""
+
+    loads: tuple[Load, ...]
+    opens: tuple[Room, ...]
+    work: Work
+    cycles: int
+    closes: tuple[Room, ...]
+    store: Store | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One tile. `resumes` is the task whose stored psums it loads again."""
+
+    tile: Tile
+    step: Step
+    resumes: "Task | None" = field(default=None, repr=False)

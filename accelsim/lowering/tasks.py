@@ -1,0 +1,358 @@
+"""From a tiling to the list of its tasks, for each array."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from math import ceil
+from typing import TypeVar
+
+from accelsim.hardware import Operand
+from accelsim.lowering.cost import Loop, LoopOrder, Target
+from accelsim.lowering.dataflow import (
+    Extents,
+    FoldClass,
+    fold_classes,
+    fold_time,
+    last_piece,
+    operand_area,
+    tail_cycles,
+)
+from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.task import (
+    GemmTile,
+    Load,
+    Pixels,
+    Room,
+    Span,
+    Step,
+    Store,
+    Task,
+    VectorTile,
+    Work,
+    spans,
+)
+from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.network.ops import Window
+from accelsim.results import Sram
+from accelsim.units import ceil_div
+
+Item = TypeVar("Item")
+
+
+def pixel_blocks(
+    batch: int, rows: Window, cols: Window, tiling: GemmTiling | VectorTiling
+) -> tuple[Pixels, ...]:
+    """The ofmap cut into blocks, columns fastest."""
+    axes = (
+        spans(batch, tiling.batch),
+        spans(rows.outputs, tiling.rows),
+        spans(cols.outputs, tiling.cols),
+    )
+    return tuple(Pixels(*chosen) for chosen in product(*axes))
+
+
+def ifmap_words(rows: Window, cols: Window, pixels: Pixels) -> int:
+    """Words of one channel that a block of the ofmap reads, halos included, padding not."""
+    top, bottom = rows.span(pixels.rows.start, pixels.rows.stop)
+    left, right = cols.span(pixels.cols.start, pixels.cols.stop)
+    return pixels.batch.size * (bottom - top) * (right - left)
+
+
+def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:
+    """Contiguous blocks of `items`, one for each array; the last ones may be empty."""
+    block = ceil_div(len(items), arrays)
+    return [items[array * block : (array + 1) * block] for array in range(arrays)]
+
+
+# --- GEMM kernels ---------------------------------------------------------------------------------
+
+Turn = tuple[Span, Pixels, Span, Span]  # groups, pixels, filters, channels
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Which operands' tiles a turn does not share with the turn before it."""
+
+    ifmap: bool = True
+    filter: bool = True
+    ofmap: bool = True
+
+
+_CHANGES = {flags: Changes(*flags) for flags in product((False, True), repeat=3)}
+ALL_NEW = Changes()
+
+
+def gemm_tasks(
+    kernel: GemmKernel, target: Target, tiling: GemmTiling
+) -> tuple[tuple[Task, ...], ...]:
+    """The tasks of each array, in order."""
+    groups = spans(kernel.groups, tiling.groups)
+    axes: dict[Loop, Sequence[Pixels | Span]] = {
+        "pixels": pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling),
+        "filters": spans(kernel.filters, tiling.filters),
+        "channels": spans(kernel.channels, tiling.channels),
+    }
+    steps = _Steps(kernel, target, tiling)
+    if len(groups) > 1:
+        shares = [(share, axes) for share in share_out(groups, target.arrays)]
+    else:
+        parts = share_out(axes[tiling.split], target.arrays)
+        shares = [(groups, {**axes, tiling.split: part}) for part in parts]
+    return tuple(tuple(_gemm_tasks(*share, tiling, steps)) for share in shares)
+
+
+def _gemm_tasks(
+    groups: Sequence[Span],
+    axes: dict[Loop, Sequence[Pixels | Span]],
+    tiling: GemmTiling,
+    steps: "_Steps",
+) -> Iterator[Task]:
+    turns = list(_turns(groups, axes, tiling.order.value))
+    changes = [ALL_NEW, *map(_changes, turns, turns[1:]), ALL_NEW]
+    first, last = axes["channels"][0], axes["channels"][-1]
+    spilled: dict[tuple[int, int, int], Task] = {}
+    for index, turn in enumerate(turns):
+        groups_span, pixels, filters, channels = turn
+        starts, ends = channels is first, channels is last
+        step = steps.step(turn, starts, ends, changes[index], changes[index + 1])
+        tile = GemmTile(groups_span, pixels, filters, channels, starts, ends)
+        if not steps.spills:
+            yield Task(tile, step)
+            continue
+        output = (id(groups_span), id(pixels), id(filters))
+        task = Task(tile, step, spilled.get(output) if changes[index].ofmap else None)
+        spilled[output] = task
+        yield task
+
+
+def _turns(
+    groups: Sequence[Span], axes: dict[Loop, Sequence[Pixels | Span]], order: tuple[Loop, ...]
+) -> Iterator[Turn]:
+    """Every combination, groups outermost, then the loops in `order`."""
+    pixels, filters, channels = (
+        order.index(loop) + 1 for loop in ("pixels", "filters", "channels")
+    )
+    for turn in product(groups, *(axes[loop] for loop in order)):
+        yield turn[0], turn[pixels], turn[filters], turn[channels]  # type: ignore[misc]
+
+
+def _changes(before: Turn, now: Turn) -> Changes:
+    """What differs between two turns; spans are shared, so identity tells."""
+    groups = before[0] is not now[0]
+    pixels = groups or before[1] is not now[1]
+    filters = groups or before[2] is not now[2]
+    channels = before[3] is not now[3]
+    return _CHANGES[pixels or channels, filters or channels, pixels or filters]
+
+
+@dataclass
+class _Steps:
+    """The steps of a kernel's tasks. Equal tasks share one, for a layer has few kinds."""
+
+    kernel: GemmKernel
+    target: Target
+    tiling: GemmTiling
+    known: dict[tuple[object, ...], Step] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
+
+    def step(self, turn: Turn, starts: bool, ends: bool, before: Changes, after: Changes) -> Step:
+        """The step of a turn, given how it differs from the turns before and after it."""
+        groups, pixels, filters, channels = turn
+        words = self.sizes.get(id(pixels))
+        if words is None:
+            words = ifmap_words(self.kernel.rows, self.kernel.cols, pixels)
+            self.sizes[id(pixels)] = words
+        size = (groups.size, pixels.count, words, filters.size, channels.size)
+        key = (size, starts, ends, id(before), id(after))
+        step = self.known.get(key)
+        if step is None:
+            step = self._build(_Size(*size), starts, ends, before, after)
+            self.known[key] = step
+        return step
+
+    @cached_property
+    def spills(self) -> bool:
+        """Whether psums go to DRAM and back: channels are tiled and not the innermost loop."""
+        return self.tiling.channels < self.kernel.channels and (
+            self.tiling.order is not LoopOrder.OFMAP_STAYS
+        )
+
+    def _build(
+        self, size: "_Size", starts: bool, ends: bool, before: Changes, after: Changes
+    ) -> Step:
+        ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
+        taps = size.channels * self.kernel.taps
+        filters = self._room("filter", size.groups * size.filters * taps)
+        output = self._output(size, starts, ends, before, after)
+        loads = [*output.loads]
+        if before.ifmap:
+            loads.insert(0, Load("ifmap", ifmap, needs_inputs=True))
+        if before.filter:
+            loads.insert(0, Load("filter", filters, self.kernel.filter_is_input))
+        closes = [*output.closes]
+        if after.ifmap:
+            closes.append(ifmap)
+        if after.filter:
+            closes.append(filters)
+        work = gemm_work(self.kernel, self.target, size.groups, self._extents(size, starts, ends))
+        return Step(tuple(loads), output.opens, work, work.cycles, tuple(closes), output.store)
+
+    def _extents(self, size: "_Size", starts: bool, ends: bool) -> Extents:
+        return Extents(size.pixels, size.filters, size.channels * self.kernel.taps, starts, ends)
+
+    def _room(self, operand: Operand, words: int) -> Room:
+        return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))
+
+    def _output(
+        self, size: "_Size", starts: bool, ends: bool, before: Changes, after: Changes
+    ) -> "_Output":
+        """Room and transfers of psums and ofmap.
+
+        A visit of an output tile opens room for its psums, if any leave the array, and for
+        the ofmap, if the visit completes it. A store keeps the room until it is done.
+        """
+        words = size.groups * size.pixels * size.filters
+        psum = self._room("psum", words * self._stores_psums)
+        ofmap = self._room("ofmap", words)
+        completes = ends if before.ofmap and after.ofmap else True
+        rooms = _together(psum, ofmap) if completes else (psum,)
+        loads = (Load("psum", psum, needs_inputs=False),) if before.ofmap and not starts else ()
+        opens = _without(rooms, psum) if loads else rooms
+        if not after.ofmap:
+            return _Output(loads, opens if before.ofmap else (), (), None)
+        store = Store("ofmap", ofmap) if ends else Store("psum", psum)
+        return _Output(loads, opens if before.ofmap else (), _without(rooms, store.room), store)
+
+    @property
+    def _stores_psums(self) -> bool:
+        """Whether sums leave the array unfinished: k takes several folds or tiles."""
+        channels, array = self.tiling.channels, self.target.array
+        folds_k = array.dataflow.rows == "k" and channels * self.kernel.taps > array.rows
+        return folds_k or channels < self.kernel.channels
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Extents of a GEMM tile; `ifmap_words` of one channel."""
+
+    groups: int
+    pixels: int
+    ifmap_words: int
+    filters: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """What a step does for its psums and ofmap."""
+
+    loads: tuple[Load, ...]
+    opens: tuple[Room, ...]
+    closes: tuple[Room, ...]
+    store: Store | None
+
+
+def _together(psum: Room, ofmap: Room) -> tuple[Room, ...]:
+    """Room for psums and ofmap; in one buffer the ofmap takes the place of its psums."""
+    if psum.buffer == ofmap.buffer:
+        return (Room(psum.buffer, max(psum.size, ofmap.size)),)
+    return (psum, ofmap) if psum.size else (ofmap,)
+
+
+def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
+    """What is left of `rooms` when `taken` is out."""
+    left = (
+        Room(room.buffer, room.size - taken.size if room.buffer == taken.buffer else room.size)
+        for room in rooms
+    )
+    return tuple(room for room in left if room.size)
+
+
+def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) -> Work:
+    """Cycles and words of one tile of `groups` groups, summed over its folds."""
+    model = target.array
+    streaming = fill_drain = buffer = bound = 0
+    words = Sram()
+    for fold in fold_classes(model, tile):
+        count = groups * int(fold.count)
+        if not count:
+            continue
+        time = fold_time(model, fold)
+        streaming += count * int(time.stream)
+        fill_drain += count * int(time.fill_drain)
+        buffer += count * int(time.buffer)
+        bound += count * int(time.total) if time.buffer else 0
+        words += _fold_words(fold).times(count)
+    axes = (model.dataflow.rows, model.dataflow.cols, model.dataflow.time)
+    rows, cols, steps = (int(tile.along(axis)) for axis in axes)
+    return Work(
+        streaming,
+        fill_drain,
+        buffer,
+        bound,
+        tail_cycles(model, last_piece(rows, model.rows), last_piece(cols, model.cols), steps),
+        groups * int(tile.m * tile.n * tile.k),
+        words,
+    )
+
+
+def _fold_words(fold: FoldClass) -> Sram:
+    """Words of one fold at the array's edge."""
+    outputs = int(operand_area("ofmap", fold))
+    return Sram(
+        ifmap_reads=int(operand_area("ifmap", fold)),
+        filter_reads=int(operand_area("filter", fold)),
+        psum_reads=0 if fold.starts else outputs,
+        psum_writes=0 if fold.ends else outputs,
+        ofmap_writes=outputs if fold.ends else 0,
+    )
+
+
+# --- Vector kernels -------------------------------------------------------------------------------
+
+
+def vector_tasks(
+    kernel: VectorKernel, target: Target, tiling: VectorTiling
+) -> tuple[tuple[Task, ...], ...]:
+    """The tasks of each array's vector unit, in order."""
+    blocks = pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling)
+    channels = spans(kernel.channels, tiling.channels)
+    tiles = [VectorTile(pixels, span) for span in channels for pixels in blocks]
+    words = {id(pixels): ifmap_words(kernel.rows, kernel.cols, pixels) for pixels in blocks}
+    known: dict[tuple[int, int, int], Step] = {}
+    tasks = []
+    for tile in tiles:
+        size = (tile.pixels.count, words[id(tile.pixels)], tile.channels.size)
+        if size not in known:
+            known[size] = _vector_step(kernel, target, tile, size[1])
+        tasks.append(Task(tile, known[size]))
+    return tuple(tuple(share) for share in share_out(tasks, target.arrays))
+
+
+def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: int) -> Step:
+    """The step of a tile whose window reads `words` of each channel of a full ifmap."""
+    full = sum(kernel.inputs)
+    per_image = len(kernel.inputs) - full
+    read = tile.channels.size * (full * words + per_image * tile.pixels.batch.size)
+    written = tile.channels.size * tile.pixels.count
+    ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
+    ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
+    operations = written * kernel.operations
+    lanes = ceil_div(operations, target.lanes)
+    stall = max(0, _moving_cycles(target, (ifmap, ofmap)) - lanes)
+    moved = Sram(ifmap_reads=read, ofmap_writes=written)
+    bound = lanes + stall if stall else 0
+    work = Work(lanes, 0, stall, bound, 0, operations, moved)
+    load = Load("ifmap", ifmap, needs_inputs=True)
+    return Step((load,), (ofmap,), work, work.cycles, (ifmap,), Store("ofmap", ofmap))
+
+
+def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:
+    """Cycles that the slowest buffer needs to move the words of `rooms` once."""
+    cycles = 0
+    for index, space in enumerate(target.buffers):
+        if space.bytes_per_cycle is not None:
+            moved = sum(room.size for room in rooms if room.buffer == index)
+            cycles = max(cycles, ceil(moved / space.bytes_per_cycle))
+    return cycles

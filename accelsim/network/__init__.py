@@ -1,0 +1,1 @@
+"""Networks: layer types (`ops`), the graph of layers (`graph`) and rewrites of it (`passes`)."""

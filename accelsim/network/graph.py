@@ -1,0 +1,195 @@
+"""The graph of layers: names resolved, shapes inferred and checked, in an order that can run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+
+from accelsim.errors import AccelsimError, ShapeError
+from accelsim.network.ops import Op, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """A layer before its shapes are known; `inputs` name layers or network inputs."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer with its shapes (batch left out)."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return self.op.macs(self.input_shapes)
+
+    @property
+    def parameter_shapes(self) -> Mapping[str, Shape]:
+        """Shapes of the learned arrays by name."""
+        return self.op.parameter_shapes(self.input_shapes)
+
+    @property
+    def parameters(self) -> int:
+        """Learned values, bias included."""
+        return sum(math.prod(shape) for shape in self.parameter_shapes.values())
+
+    @property
+    def output_elements(self) -> int:
+        """Values of the ofmap for one image."""
+        return math.prod(self.output_shape)
+
+
+class GraphError(AccelsimError):
+    """Layers that do not fit together; `problems` pairs a layer's name with what is wrong."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{layer}: {message}" for layer, message in problems))
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in topological order. `inputs` maps each network input to its shape.
+
+    `weights` is the .npz file of parameters beside the network file, if it names one.
+    """
+
+    name: str
+    inputs: Mapping[str, Shape]
+    layers: tuple[Layer, ...]
+    description: str = ""
+    weights: Path | None = field(default=None)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Layer]:
+        """Layers by name."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """For each tensor (network input or layer) the layers that read it, in order."""
+        readers: dict[str, list[str]] = {name: [] for name in (*self.inputs, *self.by_name)}
+        for layer in self.layers:
+            for name in layer.inputs:
+                if layer.name not in readers[name]:
+                    readers[name].append(layer.name)
+        return {name: tuple(layers) for name, layers in readers.items()}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Layers that no other layer reads."""
+        return tuple(layer.name for layer in self.layers if not self.consumers[layer.name])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Learned values, bias included."""
+        return sum(layer.parameters for layer in self.layers)
+
+
+def build_network(
+    name: str,
+    inputs: Mapping[str, Shape],
+    specs: Sequence[LayerSpec],
+    description: str = "",
+    weights: Path | None = None,
+) -> Network:
+    """Resolve names, order the layers (the given order where it can run) and infer shapes.
+
+    Raises GraphError with every unknown input, duplicate name, cycle and misfit of shapes.
+    A layer behind a faulty one is not reported again.
+    """
+    problems = _naming_problems(inputs, specs)
+    ordered, cyclic = _topological(inputs, specs)
+    problems += [(spec.name, f"lies on a cycle through {_cycle(spec, cyclic)}") for spec in cyclic]
+    shapes: dict[str, Shape] = dict(inputs)
+    layers = []
+    for spec in ordered:
+        if not all(source in shapes for source in spec.inputs):
+            continue  # behind a layer that is reported already
+        input_shapes = tuple(shapes[source] for source in spec.inputs)
+        try:
+            shapes[spec.name] = spec.op.output_shape(input_shapes)
+        except ShapeError as error:
+            problems.append((spec.name, str(error)))
+            continue
+        layers.append(Layer(spec.name, spec.op, spec.inputs, input_shapes, shapes[spec.name]))
+    if problems:
+        raise GraphError(problems)
+    return Network(name, dict(inputs), tuple(layers), description, weights)
+
+
+def _naming_problems(
+    inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]
+) -> list[tuple[str, str]]:
+    known = {*inputs, *(spec.name for spec in specs)}
+    seen = set(inputs)
+    problems = []
+    for spec in specs:
+        if spec.name in seen:
+            problems.append((spec.name, "this name is taken already; give each layer its own"))
+        seen.add(spec.name)
+        for source in spec.inputs:
+            if source not in known:
+                near = get_close_matches(source, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                problems.append((spec.name, f"unknown input {source!r}{hint}"))
+    return problems
+
+
+def _topological(
+    inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]
+) -> tuple[list[LayerSpec], list[LayerSpec]]:
+    """Specs in an order that can run, and those that lie on a cycle."""
+    done = set(inputs)
+    ordered: list[LayerSpec] = []
+    waiting = list(specs)
+    while waiting:
+        ready = []
+        rest = []
+        for spec in waiting:
+            if done.issuperset(spec.inputs):
+                ready.append(spec)
+                done.add(spec.name)
+            else:
+                rest.append(spec)
+        ordered += ready
+        if not ready:
+            break
+        waiting = rest
+    on_cycle = [spec for spec in waiting if spec.name in _reachable(spec, waiting)]
+    return ordered, on_cycle
+
+
+def _reachable(spec: LayerSpec, specs: Sequence[LayerSpec]) -> set[str]:
+    """Names among `specs` that `spec` depends on, through any number of layers."""
+    by_name = {other.name: other for other in specs}
+    found: set[str] = set()
+    frontier = [spec]
+    while frontier:
+        for source in frontier.pop().inputs:
+            if source in by_name and source not in found:
+                found.add(source)
+                frontier.append(by_name[source])
+    return found
+
+
+def _cycle(spec: LayerSpec, cyclic: Sequence[LayerSpec]) -> str:
+    others = [name for name in spec.inputs if name in {other.name for other in cyclic}]
+    return ", ".join(repr(name) for name in others)

@@ -1,0 +1,175 @@
+"""Parameters from an .npz file beside the network file, and everything that can be wrong with it.
+
+    <layer>.weight, <layer>.bias                    as the layer's shapes say
+    <layer>.gamma, .beta, .mean, .variance          batch_norm: real numbers
+    <input>                                         (N, *shape) or (*shape); optional
+
+With floating-point formats all of these are real numbers. With integer formats weights and inputs
+are codes and biases psums; what they stand for is optional, and as in a random network if missing:
+
+    <layer>.weight_scale                            one number, or one per output channel
+    <layer>.weight_zero_point
+    <layer>.output_scale, <layer>.output_zero_point not for flatten, reshape and dropout
+    <input>.scale, <input>.zero_point
+
+Real weights are refused where the formats are integers: quantizing them honestly takes output
+scales calibrated on data, which is another tool's work.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from accelsim.errors import InputError, Problem
+from accelsim.network.graph import Layer, Network
+from accelsim.network.ops import Shape
+from accelsim.numerics.arithmetic import Arithmetic
+from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
+from accelsim.numerics.parameters import SAME_CODES, Parameters, learned_shapes
+
+_UNREADABLE = (OSError, ValueError, EOFError, BadZipFile)
+
+
+def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> Parameters:
+    """The parameters of the network's file, or random ones if it names none.
+
+    InputError lists every array that is missing, surplus, or of the wrong shape, type or range.
+    """
+    if network.weights is None:
+        return Parameters.of(network, arithmetic, seed)
+    given = _opened(network.weights)
+    problems = problems_of(network, arithmetic, given)
+    if problems:
+        raise InputError(
+            Problem(message, str(network.weights), key=key) for key, message in problems
+        )
+    return Parameters.of(network, arithmetic, seed, given)
+
+
+def _opened(path: Path) -> Mapping[str, Array]:
+    """The arrays of the file, each read when it is asked for."""
+    try:
+        archive = np.load(path)
+    except _UNREADABLE as error:
+        raise InputError(Problem(f"cannot be read as .npz: {error}", str(path))) from error
+    if isinstance(archive, np.ndarray):
+        raise InputError(Problem("holds a single array; save with numpy.savez", str(path)))
+    arrays: Mapping[str, Array] = archive
+    return arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the array under one key has to be.
+
+    It has one of `shapes`, and holds integers of `format`, or real numbers where that is a
+    floating-point format or None.
+    """
+
+    shapes: tuple[Shape, ...]
+    format: Format | None = None
+    required: bool = True
+    positive: bool = False
+    batched: bool = False
+
+    def misfit(self, array: Array) -> str:
+        """What is wrong with `array`; "" if nothing is."""
+        shape = array.shape
+        if self.batched and len(shape) == len(self.shapes[0]) + 1:
+            shape = shape[1:]
+        if shape not in self.shapes:
+            shapes = " or ".join(str(wanted) for wanted in self.shapes)
+            return f"has shape {array.shape}, needs {'(N, ...) and ' * self.batched}{shapes}"
+        if isinstance(self.format, IntegerFormat):
+            return _integer_misfit(array, self.format)
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            return f"holds {array.dtype}; needs finite real numbers"
+        if self.positive and not (array > 0).all():
+            return "must be positive"
+        return ""
+
+
+def _integer_misfit(array: Array, format_: IntegerFormat) -> str:
+    if array.dtype.kind not in "iu":
+        return (
+            f"holds {array.dtype}, {format_} needs integer codes; quantize it with another tool "
+            "and give its weight_scale and output_scale, or choose floating-point formats"
+        )
+    if array.min() < format_.lowest or array.max() > format_.highest:
+        return (
+            f"holds {array.min()} to {array.max()}, "
+            f"{format_} reaches from {format_.lowest} to {format_.highest}"
+        )
+    return ""
+
+
+def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
+    """What a parameter file of `network` holds, by key."""
+    wanted = {}
+    for name, shape in network.inputs.items():
+        wanted[name] = Wanted((shape,), arithmetic.activation, required=False, batched=True)
+        wanted |= _meaning(f"{name}.", arithmetic.activation)
+    for layer in network.layers:
+        wanted |= _wanted_by(layer, arithmetic)
+    return wanted
+
+
+def _meaning(prefix: str, format_: Format) -> dict[str, Wanted]:
+    """A scale and a zero point, for integer formats."""
+    if isinstance(format_, FloatFormat):
+        return {}
+    return {
+        f"{prefix}scale": Wanted(((),), required=False, positive=True),
+        f"{prefix}zero_point": Wanted(((),), format_, required=False),
+    }
+
+
+def _wanted_by(layer: Layer, arithmetic: Arithmetic) -> dict[str, Wanted]:
+    formats = {"weight": arithmetic.filter, "bias": arithmetic.psum}
+    wanted = {
+        f"{layer.name}.{name}": Wanted((shape,), formats.get(name), positive=name == "variance")
+        for name, shape in learned_shapes(layer).items()
+    }
+    if not isinstance(layer.op, SAME_CODES):
+        wanted |= _meaning(f"{layer.name}.output_", arithmetic.activation)
+    if "weight" in layer.parameter_shapes and isinstance(arithmetic.filter, IntegerFormat):
+        channels = layer.parameter_shapes["weight"][:1]
+        wanted |= _meaning(f"{layer.name}.weight_", arithmetic.filter)
+        wanted[f"{layer.name}.weight_scale"] = Wanted(((), channels), required=False, positive=True)
+    return wanted
+
+
+def problems_of(
+    network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]
+) -> list[tuple[str, str]]:
+    """Every key of `given` that is wrong, missing or surplus, with what is wrong."""
+    wanted = wanted_arrays(network, arithmetic)
+    problems = [
+        (key, f"is missing; needs shape {want.shapes[0]}")
+        for key, want in wanted.items()
+        if want.required and key not in given
+    ]
+    problems += ((key, _surplus(key, wanted)) for key in given if key not in wanted)
+    problems += _misfits(wanted, given)
+    return problems
+
+
+def _surplus(key: str, wanted: Mapping[str, Wanted]) -> str:
+    near = get_close_matches(key, wanted, 1)
+    return "no layer takes this" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _misfits(wanted: Mapping[str, Wanted], given: Mapping[str, Array]) -> Iterator[tuple[str, str]]:
+    for key, want in wanted.items():
+        if key not in given:
+            continue
+        try:
+            message = want.misfit(given[key])
+        except _UNREADABLE as error:
+            message = f"cannot be read: {error}"
+        if message:
+            yield key, message

@@ -1,0 +1,337 @@
+"""Learned values, quantizations and inputs of a network: given, or else seeded random.
+
+Every array has its own generator, from the seed and the array's name, so layers can be made one
+at a time and in any order. Random integers fill their whole format; scales are chosen by formula
+so that the ofmaps use about a quarter of their range, however deep the network is.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from numpy.random import Generator
+
+from accelsim.errors import InputError, Problem
+from accelsim.network.graph import Layer, Network
+from accelsim.network.ops import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyRelu,
+    Lrn,
+    MatMul,
+    MaxPool,
+    Relu,
+    Reshape,
+    Shape,
+    Softmax,
+)
+from accelsim.numerics.arithmetic import Arithmetic
+from accelsim.numerics.formats import (
+    Array,
+    FloatFormat,
+    Format,
+    IntegerFormat,
+    Quantization,
+    Tensor,
+)
+from accelsim.units import ceil_div
+
+SAME_CODES = (Flatten, Reshape, Dropout)
+"""Layers whose ofmap is their ifmap's codes, whatever they stand for."""
+
+_SAME_SCALE = (*SAME_CODES, MaxPool, AvgPool, Relu, LeakyRelu, Add, Concat, Lrn)
+
+# --- How large values are: estimates for normal values, used to choose scales ---------------------
+
+_RECTIFIED = math.sqrt(0.5)  # rms of max(x, 0) over that of x
+_HIGHEST_OF_WINDOW = 1.35  # rms of the largest of 2 x 2 rectified values over that of one, measured
+_MEAN_OF_WINDOW = 0.6  # mean of rectified values over their rms
+_CLIPPED = 2.4  # rms of an ofmap that clips wholesale, over the rms aimed at
+
+
+def _uniform_rms(format_: Format) -> float:
+    """The rms of random values: codes of the whole format, or floats in -1 to 1."""
+    return format_.codes / math.sqrt(12) if isinstance(format_, IntegerFormat) else 3**-0.5
+
+
+def _target_rms(format_: Format) -> float:
+    """The rms that ofmaps should have: a quarter of the codes on one side of zero."""
+    return format_.codes / 8 if isinstance(format_, IntegerFormat) else 0.25
+
+
+def _rms(layer: Layer, inputs: list[float], target: float) -> float:
+    """An estimate of the ofmap's rms from those of the inputs."""
+    match layer.op:
+        case Conv() | Dense() | MatMul() | BatchNorm():
+            rms = target
+        case Add():
+            rms = math.hypot(*inputs)
+        case MaxPool():
+            rms = inputs[0] * _HIGHEST_OF_WINDOW
+        case AvgPool():
+            rms = inputs[0] * _MEAN_OF_WINDOW
+        case Relu():
+            rms = inputs[0] * _RECTIFIED
+        case Softmax() as op:
+            shape = layer.output_shape
+            rms = 8 * target / shape[op.axis(shape)]
+        case _:
+            rms = max(inputs)
+    if getattr(layer.op, "activation", None) == "relu":
+        rms *= _RECTIFIED
+    return min(rms, _CLIPPED * target)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What is known of a tensor before its values: their meaning, and about how large they are.
+
+    `rms` is in codes, from the zero point.
+    """
+
+    quantization: Quantization
+    rms: float
+
+    @property
+    def real_rms(self) -> float:
+        """The rms of the real numbers."""
+        return self.quantization.scale * self.rms
+
+
+def _default(layer: Layer, inputs: list[Range], format_: Format) -> Quantization:
+    """The ofmap's quantization where no file says otherwise."""
+    match layer.op:
+        case Softmax():
+            return format_.fraction
+        case MatMul() if isinstance(format_, IntegerFormat):
+            k = layer.input_shapes[0][-1]
+            real_rms = math.sqrt(k) * inputs[0].real_rms * inputs[1].real_rms
+            power = round(math.log2(real_rms / _target_rms(format_)))
+            return Quantization(2.0**power, format_.common.zero_point)
+        case op if isinstance(op, _SAME_SCALE):
+            return inputs[0].quantization
+        case _:
+            return format_.common
+
+
+def _given_quantization(
+    given: Mapping[str, Array], scale: str, zero_point: str, default: Quantization
+) -> Quantization:
+    """`default`, with what `given` says under the two keys."""
+    return Quantization(
+        float(given.get(scale, default.scale)), int(given.get(zero_point, default.zero_point))
+    )
+
+
+def _ranges(network: Network, format_: Format, given: Mapping[str, Array]) -> dict[str, Range]:
+    """The range of every tensor of `network` whose activations have `format_`."""
+    ranges = {}
+    for name in network.inputs:
+        meaning = _given_quantization(given, f"{name}.scale", f"{name}.zero_point", format_.common)
+        ranges[name] = Range(meaning, _uniform_rms(format_))
+    for layer in network.layers:
+        inputs = [ranges[source] for source in layer.inputs]
+        meaning = _given_quantization(
+            given,
+            f"{layer.name}.output_scale",
+            f"{layer.name}.output_zero_point",
+            _default(layer, inputs, format_),
+        )
+        rms = _rms(layer, [source.rms for source in inputs], _target_rms(format_))
+        ranges[layer.name] = Range(meaning, rms)
+    return ranges
+
+
+# --- Values ---------------------------------------------------------------------------------------
+
+
+def learned_shapes(layer: Layer) -> Mapping[str, Shape]:
+    """Shapes by name of all a layer computes with, the statistics of batch_norm included."""
+    shapes = layer.parameter_shapes
+    if isinstance(layer.op, BatchNorm):
+        return {**shapes, "mean": shapes["gamma"], "variance": shapes["gamma"]}
+    return shapes
+
+
+def _between(generator: Generator, low: float, high: float, shape: Shape) -> Array:
+    """Uniform float32 numbers in [low, high), without a float64 array on the way."""
+    values = generator.random(shape, np.float32)
+    values *= np.float32(high - low)
+    values += np.float32(low)
+    return values
+
+
+def _random(generator: Generator, format_: Format, shape: Shape) -> Array:
+    """Uniform codes of the whole format, cut from 64-bit words; or floats in [-1, 1)."""
+    if isinstance(format_, FloatFormat):
+        return _between(generator, -1, 1, shape)
+    dtype, count = format_.dtype, math.prod(shape)
+    words = generator.bit_generator.random_raw(ceil_div(count * dtype.itemsize, 8))
+    codes = np.asarray(words).view(dtype)[:count].reshape(shape)
+    unused = 8 * dtype.itemsize - format_.bits
+    return np.right_shift(codes, unused) if unused else codes
+
+
+@dataclass(frozen=True, slots=True)
+class LayerParameters:
+    """Learned values of one layer by name ("weight", "bias", ...), as stored.
+
+    With integers, a weight's code stands for `weight_scale` (float32, () or (out_channels,))
+    times its distance from `weight_zero_point`, and biases are psums.
+    """
+
+    arrays: Mapping[str, Array]
+    weight_scale: Array
+    weight_zero_point: int = 0
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights and their zero point."""
+        return Tensor(self.arrays["weight"], Quantization(1.0, self.weight_zero_point))
+
+    @property
+    def bias(self) -> Array | None:
+        """One psum per output channel, if the layer has any."""
+        return self.arrays.get("bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Everything a network computes with; arrays are read or made when they are asked for.
+
+    `ranges` names every tensor: the network's inputs and the layers. `given` holds arrays by the
+    keys of a parameter file (see `parameter_file`); what is missing there is random.
+    """
+
+    arithmetic: Arithmetic
+    ranges: Mapping[str, Range]
+    given: Mapping[str, Array]
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        arithmetic: Arithmetic,
+        seed: int = 0,
+        given: Mapping[str, Array] | None = None,
+    ) -> "Parameters":
+        """The parameters of `network`: those `given`, the others from `seed`."""
+        given = given or {}
+        return cls(arithmetic, _ranges(network, arithmetic.activation, given), given, seed)
+
+    def quantization(self, name: str) -> Quantization:
+        """What the codes of a network input or a layer's ofmap stand for."""
+        return self.ranges[name].quantization
+
+    def input(self, name: str, shape: Shape, batch: int = 1) -> Tensor:
+        """The network input `name`, shape (batch, *shape); InputError if too few are given."""
+        if name not in self.given:
+            values = _random(self._generator(name), self.arithmetic.activation, (batch, *shape))
+            return Tensor(_stored(values, self.arithmetic.activation), self.quantization(name))
+        values = self.given[name].reshape(-1, *shape)
+        if len(values) < batch:
+            message = f"a batch of {batch} needs as many inputs; the file holds {len(values)}"
+            raise InputError(Problem(message, key=name))
+        values = _stored(values[:batch], self.arithmetic.activation)
+        return Tensor(values, self.quantization(name))
+
+    def layer(self, layer: Layer) -> LayerParameters:
+        """The learned values of `layer`; no arrays if it has none."""
+        shapes = learned_shapes(layer)
+        arrays = {name: self._learned(layer, name, shape) for name, shape in shapes.items()}
+        if "weight" not in shapes:
+            return LayerParameters(arrays, np.ones((), np.float32))
+        scale = self.given.get(f"{layer.name}.weight_scale")
+        if scale is None:
+            scale = self._weight_scale(layer)
+        zero_point = self.given.get(
+            f"{layer.name}.weight_zero_point", self.arithmetic.filter.common.zero_point
+        )
+        return LayerParameters(arrays, scale.astype(np.float32), int(zero_point))
+
+    def _learned(self, layer: Layer, name: str, shape: Shape) -> Array:
+        """The array `name` of `layer`, in its stored format."""
+        formats = {"weight": self.arithmetic.filter, "bias": self.arithmetic.psum}
+        key = f"{layer.name}.{name}"
+        values = self.given[key] if key in self.given else self._made(layer, name, shape)
+        return _stored(values, formats.get(name))
+
+    def _made(self, layer: Layer, name: str, shape: Shape) -> Array:
+        """Random values for the array `name` of `layer`."""
+        generator = self._generator(f"{layer.name}.{name}")
+        size_in, size_out = self.ranges[layer.inputs[0]].real_rms, self._target(layer)
+        match name:
+            case "weight":
+                return self._made_weight(layer, generator, shape)
+            case "bias":
+                return self._made_bias(layer, generator, shape)
+            case "gamma":
+                return _between(generator, 0.75 * size_out, 1.25 * size_out, shape)
+            case "beta":
+                return _between(generator, -0.5 * size_out, 0.5 * size_out, shape)
+            case "mean":
+                return _between(generator, -0.1 * size_in, 0.1 * size_in, shape)
+            case "variance":
+                return _between(generator, 0.8 * size_in**2, 1.25 * size_in**2, shape)
+        raise AssertionError(f"no rule for the parameter {name!r}")
+
+    def _made_weight(self, layer: Layer, generator: Generator, shape: Shape) -> Array:
+        """Codes of the whole filter format; floats are scaled by their weight_scale here."""
+        weight = _random(generator, self.arithmetic.filter, shape)
+        if isinstance(self.arithmetic.filter, FloatFormat):
+            scale = self._channel_scales(layer)
+            np.multiply(weight, scale.reshape(-1, *(1,) * (len(shape) - 1)), out=weight)
+        return weight
+
+    def _made_bias(self, layer: Layer, generator: Generator, shape: Shape) -> Array:
+        """Up to half the rms of the psum, in its format."""
+        psum = self.arithmetic.psum
+        if isinstance(psum, FloatFormat):
+            return _between(generator, -0.5 * self._target(layer), 0.5 * self._target(layer), shape)
+        limit = min(round(self._psum_rms(layer) / 2), psum.highest, 2**31 - 1)
+        return generator.integers(-limit, limit, shape, np.int32, endpoint=True)
+
+    def _psum_rms(self, layer: Layer) -> float:
+        """The rms of sums of random weights times ifmap codes."""
+        k = math.prod(layer.parameter_shapes["weight"][1:])
+        source = self.ranges[layer.inputs[0]]
+        return math.sqrt(k) * source.rms * _uniform_rms(self.arithmetic.filter)
+
+    def _target(self, layer: Layer) -> float:
+        """The rms of the ofmap's real numbers before an activation."""
+        format_ = self.arithmetic.activation
+        return _target_rms(format_) * self.quantization(layer.name).scale
+
+    def _weight_scale(self, layer: Layer) -> Array:
+        """What one step of a made weight code stands for, per output channel (n,); floats: 1."""
+        if isinstance(self.arithmetic.filter, FloatFormat):
+            return np.ones((), np.float32)
+        return self._channel_scales(layer)
+
+    def _channel_scales(self, layer: Layer) -> Array:
+        """Scales (n,) that bring the psum to its target, a little different in each channel."""
+        generator = self._generator(f"{layer.name}.weight_scale")
+        ifmap_scale = self.quantization(layer.inputs[0]).scale
+        scale = self._target(layer) / (ifmap_scale * self._psum_rms(layer))
+        return _between(generator, 0.8 * scale, 1.25 * scale, layer.parameter_shapes["weight"][:1])
+
+    def _generator(self, key: str) -> Generator:
+        return np.random.default_rng((self.seed, crc32(key.encode())))
+
+
+def _stored(values: Array, format_: Format | None) -> Array:
+    """`values` (any shape) as arrays hold the format; real numbers (None) as float32."""
+    if isinstance(format_, FloatFormat):
+        return format_.rounded(values)
+    if format_ is None:
+        return values.astype(np.float32, copy=False)
+    return values.astype(format_.dtype, copy=False)

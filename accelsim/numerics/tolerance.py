@@ -1,0 +1,90 @@
+"""How far floating-point results may lie apart when sums are taken in another order.
+
+The model is Higham, Accuracy and Stability of Numerical Algorithms (2nd ed.), section 3.1: every
+operation is exact but for a factor (1 + d), |d| <= u, the unit roundoff. A sum of products in
+which each term meets at most t such factors is off by at most
+
+    ((1 + u)^t - 1) * (sum of the terms' magnitudes),
+
+in whatever order it is taken. Two orders differ by twice that. Storing both in a format with unit
+roundoff v adds at most v times each; relu, leaky relu, sigmoid and tanh never increase a
+difference, and exp, power, sigmoid and tanh are taken to be within 4 units in the last place.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from accelsim.network.graph import Layer
+from accelsim.network.ops import AvgPool, Conv, Dense, Lrn, MatMul, Softmax
+from accelsim.numerics.arithmetic import FloatArithmetic
+from accelsim.numerics.formats import FLOATS, Array, Tensor
+from accelsim.numerics.reference import Step, compute
+
+_FUNCTION_ROUNDINGS = 8  # of exp, power, tanh: 4 units in the last place, each two roundoffs
+
+
+def tolerance(step: Step, ofmap: Array) -> Array:
+    """The largest difference, float64 of the shape of `ofmap`, between two right results.
+
+    Both are computed from the same inputs, those of `step`; `ofmap` is either of them.
+    """
+    arithmetic = step.arithmetic
+    assert isinstance(arithmetic, FloatArithmetic)
+    terms = _roundings(step.layer)
+    growth = math.expm1(terms * math.log1p(arithmetic.psum.unit_roundoff))
+    size = np.abs(ofmap.astype(np.float64))
+    sums = 2 * growth * (_magnitude(step, size) + terms * arithmetic.psum.tiny)
+    stored = arithmetic.activation.unit_roundoff + _FUNCTION_ROUNDINGS * 2.0**-24
+    bound: Array = sums + 3 * stored * (size + sums) + arithmetic.activation.tiny
+    return bound
+
+
+def _roundings(layer: Layer) -> int:
+    """Roundings that one term of an output meets at most, before the result is stored.
+
+    A product of k terms: the product, k additions with the bias, and as many roundings to a
+    narrower psum, should it leave the array after each. Element-wise layers have one order.
+    """
+    shapes = layer.input_shapes
+    match layer.op:
+        case Conv() | Dense():
+            return 2 * math.prod(layer.parameter_shapes["weight"][1:]) + 2
+        case MatMul():
+            return 2 * shapes[0][1] + 2
+        case AvgPool() as op:
+            rows, cols = op.windows(shapes[0])
+            return rows.kernel * cols.kernel + 1
+        case Softmax() as op:
+            return shapes[0][op.axis(shapes[0])] + 2 * _FUNCTION_ROUNDINGS
+        case Lrn() as op:
+            return math.ceil((op.size + 4) * max(op.beta, 1)) + _FUNCTION_ROUNDINGS
+        case _:
+            return 0
+
+
+def _magnitude(step: Step, size: Array) -> Array:
+    """The sum of the magnitudes of the terms of each output, or a little more.
+
+    For a sum: the layer itself, of magnitudes, without its activation. Softmax and LRN divide
+    positive numbers, where nothing cancels: the result's own `size`. The 1 % covers what this
+    estimate itself loses to rounding.
+    """
+    match step.layer.op:
+        case Conv() | Dense() | MatMul() as op:
+            layer = replace(step.layer, op=replace(op, activation=None))
+        case AvgPool():
+            layer = step.layer
+        case _:
+            return 1.01 * size
+    single = FLOATS["float32"]
+    arrays = {name: np.abs(array) for name, array in step.parameters.arrays.items()}
+    magnitudes = replace(
+        step,
+        layer=layer,
+        inputs=tuple(Tensor(np.abs(x.values)) for x in step.inputs),
+        parameters=replace(step.parameters, arrays=arrays),
+        arithmetic=FloatArithmetic(single, single, single),
+    )
+    return 1.01 * compute(magnitudes).values.astype(np.float64)

@@ -1,0 +1,128 @@
+"""Sizes, rates, clocks and times with units, and their text forms.
+
+A unit is part of every number a user writes: `64 KiB`, `16 GB/s`, `32 B/cycle`, `1 GHz`,
+`100 ns`, `20 cycles`. Decimal prefixes are powers of 1000, binary ones powers of 1024.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+_DECIMAL = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+_BYTES = {prefix + "B": scale for prefix, scale in (_DECIMAL | _BINARY).items()}
+_HERTZ = {prefix + "Hz": scale for prefix, scale in _DECIMAL.items()}
+_SECONDS = {
+    "s": Fraction(1),
+    "ms": Fraction(1, 10**3),
+    "us": Fraction(1, 10**6),
+    "ns": Fraction(1, 10**9),
+    "ps": Fraction(1, 10**12),
+}
+_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z/]*)\s*")
+
+
+def ceil_div(dividend: int, divisor: int) -> int:
+    """The quotient rounded up."""
+    return -(-dividend // divisor)
+
+
+def _quantity(text: object, example: str) -> tuple[Fraction, str]:
+    """Split `64 KiB` into (64, "KiB"); ValueError names the expected form."""
+    match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not match[2]:
+        raise ValueError(f"expected a number with a unit such as {example!r}, found {text!r}")
+    return Fraction(match[1]), match[2]
+
+
+def _scaled(text: object, units: dict[str, int], example: str) -> Fraction:
+    number, unit = _quantity(text, example)
+    if unit not in units:
+        raise ValueError(
+            f"unknown unit {unit!r} in {text!r}; use one of {', '.join(units)} as in {example!r}"
+        )
+    return number * units[unit]
+
+
+def _whole(value: Fraction, text: object, what: str) -> int:
+    if value.denominator != 1 or value <= 0:
+        raise ValueError(f"expected a whole, positive number of {what}, found {text!r}")
+    return int(value)
+
+
+def parse_size(text: object) -> int:
+    """Bytes of a size such as `64 KiB`."""
+    return _whole(_scaled(text, _BYTES, "64 KiB"), text, "bytes")
+
+
+def parse_clock(text: object) -> int:
+    """Hertz of a clock such as `700 MHz`."""
+    return _whole(_scaled(text, _HERTZ, "1 GHz"), text, "hertz")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A bandwidth as written: `amount` bytes, per second or per clock cycle."""
+
+    amount: Fraction
+    per_cycle: bool
+
+    def bytes_per_cycle(self, clock_hz: int) -> Fraction:
+        """Bytes that move in one cycle of a `clock_hz` clock."""
+        return self.amount if self.per_cycle else self.amount / clock_hz
+
+
+def parse_rate(text: object) -> Rate:
+    """A bandwidth such as `16 GB/s` or `32 B/cycle`."""
+    number, unit = _quantity(text, "16 GB/s")
+    size, slash, period = unit.partition("/")
+    if size not in _BYTES or not slash or period not in ("s", "cycle"):
+        raise ValueError(
+            f"unknown unit {unit!r} in {text!r}; use bytes per second or per cycle, "
+            "as in '16 GB/s' or '32 B/cycle'"
+        )
+    if number <= 0:
+        raise ValueError(f"expected a positive bandwidth, found {text!r}")
+    return Rate(number * _BYTES[size], per_cycle=period == "cycle")
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A time as written: `amount` seconds or clock cycles."""
+
+    amount: Fraction
+    in_cycles: bool
+
+    def cycles(self, clock_hz: int) -> int:
+        """Whole cycles of a `clock_hz` clock that cover this time."""
+        exact = self.amount if self.in_cycles else self.amount * clock_hz
+        return ceil_div(exact.numerator, exact.denominator)
+
+
+def parse_time(text: object) -> Duration:
+    """A time such as `100 ns` or `20 cycles`; zero is allowed."""
+    number, unit = _quantity(text, "100 ns")
+    if unit in ("cycle", "cycles"):
+        return Duration(number, in_cycles=True)
+    if unit not in _SECONDS:
+        raise ValueError(
+            f"unknown unit {unit!r} in {text!r}; use one of {', '.join(_SECONDS)}, cycles, "
+            "as in '100 ns'"
+        )
+    return Duration(number * _SECONDS[unit], in_cycles=False)
+
+
+def format_bytes(count: float) -> str:
+    """`count` bytes for people: `512 B`, `64.0 KiB`, `58.1 MiB`."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= scale:
+            return f"{count / scale:,.1f} {unit}"
+    return f"{count:,.0f} B"
+
+
+def format_hz(count: int) -> str:
+    """`count` hertz for people: `700 MHz`."""
+    for unit, scale in (("GHz", 10**9), ("MHz", 10**6), ("kHz", 10**3)):
+        if count >= scale:
+            return f"{count / scale:g} {unit}"
+    return f"{count} Hz"

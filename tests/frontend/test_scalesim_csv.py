@@ -1,0 +1,142 @@
+"""SCALE-Sim topology files: rows as layers, its count of windows, and every mistake's line."""
+
+from math import ceil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accelsim.errors import InputError
+from accelsim.frontend.scalesim_csv import load_scalesim_csv
+from accelsim.network.graph import Network
+
+CONV = (
+    "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter,"
+    " Strides,\n"
+)
+GEMM = "Layer, M, N, K,\n"
+
+
+def load(folder: Path, text: str) -> Network:
+    path = folder / "topology.csv"
+    path.write_bytes(text.encode())
+    return load_scalesim_csv(path)
+
+
+def faults(folder: Path, text: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        load(folder, text)
+    source = str(folder / "topology.csv")
+    return [str(problem).removeprefix(source) for problem in caught.value.problems]
+
+
+def test_conv_rows_are_independent(tmp_path: Path) -> None:
+    network = load(
+        tmp_path, CONV + "Conv1, 227, 227, 11, 11, 3, 96, 4,\nFC, 1, 1, 1, 1, 512, 10, 1,\n"
+    )
+    assert network.name == "topology"
+    assert network.inputs == {"Conv1/ifmap": (3, 227, 227), "FC/ifmap": (512, 1, 1)}
+    assert [(layer.name, layer.inputs, layer.output_shape) for layer in network.layers] == [
+        ("Conv1", ("Conv1/ifmap",), (96, 55, 55)),
+        ("FC", ("FC/ifmap",), (10, 1, 1)),
+    ]
+    assert [layer.macs for layer in network.layers] == [96 * 55 * 55 * 3 * 11 * 11, 5120]
+    assert network.layers[0].parameters == 96 * 3 * 11 * 11  # no bias
+
+
+def test_gemm_rows(tmp_path: Path) -> None:
+    network = load(tmp_path, GEMM + "qkv, 128, 768, 64,\n")
+    (layer,) = network.layers
+    assert (layer.input_shapes, layer.output_shape) == (((128, 64),), (128, 768))
+    assert (layer.macs, layer.parameters) == (128 * 768 * 64, 768 * 64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GEMM.replace(",\n", "\n") + "a,1,2,3",
+        "\ufeff" + GEMM.replace("\n", "\r\n") + "\r\n# a comment\r\n ,,,\r\na, 1, 2, 3, # why\r\n",
+        "K,M,Layer,N\n3,1,a,2\n",
+        "Layer, M, N, K, Sparsity,\na, 1, 2, 3, 4:4,\n",
+        "Layer, M, N, K, Sparsity,\na, 1, 2, 3,\n",
+    ],
+    ids=["no last comma", "bom crlf comments", "other order", "dense sparsity", "none"],
+)
+def test_forms_that_mean_the_same(tmp_path: Path, text: str) -> None:
+    (layer,) = load(tmp_path, text).layers
+    assert (layer.name, layer.input_shapes, layer.output_shape) == ("a", ((1, 3),), (1, 2))
+
+
+def test_repeated_names_get_numbers(tmp_path: Path) -> None:
+    rows = "".join(f"{name}, 1, 2, 3,\n" for name in ("a", "a", "b", "a", "a_2"))
+    names = [layer.name for layer in load(tmp_path, GEMM + rows).layers]
+    assert names == ["a", "a_2", "b", "a_3", "a_2_2"]
+
+
+@given(
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    kernel=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    stride=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+def test_ofmap_is_scalesims(
+    tmp_path_factory: pytest.TempPathFactory,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+) -> None:
+    """out = ceil((n - f + s) / s) on each axis (SCALE-Sim's topology_utils)."""
+    if any(f > n for n, f in zip(size, kernel, strict=True)):
+        return
+    header = CONV.replace("Strides", "Stride Height, Stride Width")
+    row = ", ".join(map(str, ("x", *size, *kernel, 2, 3, *stride)))
+    (layer,) = load(tmp_path_factory.mktemp("csv"), f"{header}{row},\n").layers
+    windows = [ceil((n - f + s) / s) for n, f, s in zip(size, kernel, stride, strict=True)]
+    assert layer.output_shape == (3, *windows)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", [": the file is empty"]),
+        ("\n# nothing\n", [": the file is empty"]),
+        (GEMM, [":1: no layers follow the header"]),
+        ("\na, 1, 2, 3,\n", [":2: this is no SCALE-Sim header; expected 'Layer name, "]),
+        ("Layer, M, N,\na, 1, 2,\n", [":1: the column 'k' is missing; expected 'Layer name, "]),
+        (
+            "Layer, M, N, N, K, Batch,\na, 1, 2, 2, 3, 4,\n",
+            [
+                ":1: the column 'n' is there twice",
+                ":1: the column 'n' is there twice",
+                ":1: unknown column 'batch'; ",
+            ],
+        ),
+        (
+            CONV + "ok, 8, 8, 3, 3, 1, 1, 1,\n\n"
+            "a, 8, 8, 9, 3, 1, 1, 1,\n"
+            "b, 8, 8, 3, 3, 1, 1,\n"
+            "c, 8, x, 3, 3, 0, -1, 1.5,\n"
+            ", 8, 8, 3, 3, 1, 1, 1,\n"
+            "d, 8, 8, 3, 3, 1, 1, 1, 1, 1,\n",
+            [
+                ":4: a: filter height 9 is larger than ifmap height 8",
+                ":5: b: stride: expected a whole number above 0, found nothing",
+                ":6: c: ifmap width: expected a whole number above 0, found 'x'",
+                ":6: c: channels: expected a whole number above 0, found '0'",
+                ":6: c: num filter: expected a whole number above 0, found '-1'",
+                ":6: c: stride: expected a whole number above 0, found '1.5'",
+                ":7: the layer has no name",
+                ":8: d: 10 values for 8 columns",
+            ],
+        ),
+        (
+            "Layer, M, N, K, Sparsity,\na, 1, 2, 3, 2:4,\n",
+            [":2: a: sparsity 2:4 is not supported; leave it empty for a dense layer"],
+        ),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None:
+    found = faults(tmp_path, text)
+    assert len(found) == len(expected)
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)
