@@ -1,3 +1,35 @@
-"""accelsim: an AI-accelerator simulator with exact outputs."""
+"""accelsim: an AI-accelerator simulator with exact outputs.
+
+>>> import accelsim
+>>> result = accelsim.simulate("lenet5", "edge_ws")
+>>> result.layer("C1").gemm
+(784, 6, 25)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accelsim.frontend import load_network
+    from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.results import RunResult, VerifyResult
+    from accelsim.simulate import simulate, verify
 
 __version__ = "0.1.0"
+__all__ = ["RunResult", "VerifyResult", "load_hardware", "load_network", "simulate", "verify"]
+
+_HOMES = {
+    "RunResult": "accelsim.results",
+    "VerifyResult": "accelsim.results",
+    "load_hardware": "accelsim.frontend.hardware_file",
+    "load_network": "accelsim.frontend",
+    "simulate": "accelsim.simulate",
+    "verify": "accelsim.simulate",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the public names when they are first used, so that `accelsim --help` is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'accelsim' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

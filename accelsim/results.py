@@ -7,74 +7,17 @@ SRAM words are counted at the edge of the array (or vector unit). All are of the
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
+from accelsim.lowering.traffic import Counts, Dram, Sram
 from accelsim.network.ops import Shape
 
 Bound = Literal["array", "dram", "buffer", "vector"]
 SCHEMA = 1
 
 
-class _Counts:
-    """Records of counts that add up field by field."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def values(self) -> tuple[int, ...]:
-        """The counts in the order of the fields."""
-        return tuple(getattr(self, name) for name in self.__slots__)
-
-    def __add__(self, other: Self) -> Self:
-        return type(self)(*map(add, self.values(), other.values()))
-
-    def times(self, count: int) -> Self:
-        """`count` of these added up."""
-        return type(self)(*(count * value for value in self.values()))
-
-
 @dataclass(frozen=True, slots=True)
-class Dram(_Counts):
-    """Bytes between DRAM and the buffers, by operand."""
-
-    ifmap_read_bytes: int = 0
-    filter_read_bytes: int = 0
-    psum_read_bytes: int = 0
-    psum_write_bytes: int = 0
-    ofmap_write_bytes: int = 0
-
-    @property
-    def read_bytes(self) -> int:
-        """All bytes read."""
-        return self.ifmap_read_bytes + self.filter_read_bytes + self.psum_read_bytes
-
-    @property
-    def write_bytes(self) -> int:
-        """All bytes written."""
-        return self.psum_write_bytes + self.ofmap_write_bytes
-
-    @property
-    def total_bytes(self) -> int:
-        """All bytes moved."""
-        return self.read_bytes + self.write_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Sram(_Counts):
-    """Words that cross the array's edge, by operand, im2col repeats counted.
-
-    `ofmap_writes` are finished sums. Sums that leave the array unfinished are `psum_writes`;
-    they come back as `psum_reads`.
-    """
-
-    ifmap_reads: int = 0
-    filter_reads: int = 0
-    psum_reads: int = 0
-    psum_writes: int = 0
-    ofmap_writes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets(_Counts):
+class Buckets(Counts):
     """Where cycles went. Each cycle of a layer is in exactly one bucket: they sum to its cycles.
 
     useful: what the layer's work takes with every PE (or lane) busy.
@@ -125,7 +68,6 @@ class LayerResult:
     mapping_efficiency: float
     bound: Bound
     tiles: int
-    tiling: str
     sram: Sram
     dram: Dram
     buckets: Buckets
@@ -233,4 +175,66 @@ class RunResult:
             "clock_hz": self.clock_hz,
             "totals": self.totals,
             "layers": [layer.as_dict() for layer in self.layers],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCheck:
+    """One layer's ofmap from the tiled schedule, held against the reference.
+
+    `mismatches` counts elements that differ (integers) or differ by more than the rounding
+    of their sums explains (floats). `largest_difference` is in codes, or in the float's own
+    unit; `overflows` counts psums that the accumulator could not hold.
+    """
+
+    name: str
+    op: str
+    elements: int
+    mismatches: int
+    largest_difference: float
+    overflows: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the ofmap is right."""
+        return not self.mismatches
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """Every layer's check. `exact`: integers, so that every element must agree."""
+
+    network: str
+    hardware: str
+    dataflow: str
+    batch: int
+    seed: int
+    formats: str
+    exact: bool
+    layers: tuple[LayerCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every layer's ofmap is right."""
+        return all(layer.passed for layer in self.layers)
+
+    @property
+    def elements(self) -> int:
+        """Elements compared."""
+        return sum(layer.elements for layer in self.layers)
+
+    @property
+    def mismatches(self) -> int:
+        """Elements that differ."""
+        return sum(layer.mismatches for layer in self.layers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form of the check."""
+        return {
+            "schema": SCHEMA,
+            **asdict(self),
+            "passed": self.passed,
+            "elements": self.elements,
+            "mismatches": self.mismatches,
+            "layers": [{**asdict(layer), "passed": layer.passed} for layer in self.layers],
         }

@@ -1,7 +1,11 @@
 """Where the built-in accelerators (`configs/`) and networks (`workloads/`) are."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
+
+from accelsim.errors import InputError, Problem
 
 Kind = Literal["configs", "workloads"]
 
@@ -21,3 +25,27 @@ def builtin_names(kind: Kind) -> list[str]:
 def builtin_path(kind: Kind, name: str) -> Path:
     """The file of a built-in; `name` is one of `builtin_names`."""
     return builtin_folder(kind) / f"{name}.yaml"
+
+
+_NOUN: dict[Kind, str] = {"configs": "hardware", "workloads": "network"}
+
+
+def find_file(kind: Kind, name_or_path: str | Path, suffixes: Sequence[str]) -> Path:
+    """The built-in file called `name_or_path`, or the path itself if it ends in a suffix.
+
+    Raises InputError for a name that is not built in or a suffix that nothing reads.
+    """
+    names = builtin_names(kind)
+    if isinstance(name_or_path, str) and name_or_path in names:
+        return builtin_path(kind, name_or_path)
+    path = Path(name_or_path)
+    if path.suffix.lower() in suffixes:
+        return path
+    endings = ", ".join(suffixes)
+    if path.suffix or path.name != str(name_or_path) or path.exists():
+        message = f"cannot tell the format; {_NOUN[kind]} files end in {endings}"
+        raise InputError(Problem(message, str(path)))
+    near = get_close_matches(str(name_or_path), names, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    known = f"built in are {', '.join(names)}; or give a file ending in {endings}"
+    raise InputError(Problem(f"unknown {_NOUN[kind]} {str(name_or_path)!r}; {hint}{known}"))

@@ -1,5 +1,7 @@
 """The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -9,9 +11,10 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.cost import Target, target_of
 from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
 from accelsim.lowering.kernels import COPY, Alias, GemmKernel, Kernel, VectorKernel, kernel_of
-from accelsim.lowering.task import Task
+from accelsim.lowering.task import Step, Task
 from accelsim.lowering.tasks import gemm_tasks, vector_tasks
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
+from accelsim.lowering.traffic import Dram, Sram
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Concat
 
@@ -36,12 +39,52 @@ class LayerProgram:
         """Tasks of all arrays."""
         return tuple(task for tasks in self.tasks for task in tasks)
 
+    @cached_property
+    def steps(self) -> tuple[tuple[tuple[Step, int], ...], ...]:
+        """For each array the different steps of its tasks, and how often each occurs."""
+        return tuple(_counted([task.step for task in tasks]) for tasks in self.tasks)
+
+    def busy_cycles(self, array: int) -> int:
+        """Cycles of all tiles of one array (or its vector unit), to the last result."""
+        tasks = self.tasks[array] if self.tasks else ()
+        tail = tasks[-1].step.work.tail if tasks else 0
+        return sum(step.cycles * count for step, count in self.steps[array]) + tail
+
+    @property
+    def sram(self) -> Sram:
+        """Words at the edge of all arrays (or vector units)."""
+        words = (step.work.sram.times(count) for steps in self.steps for step, count in steps)
+        return sum(words, start=Sram())
+
+    @property
+    def dram(self) -> Dram:
+        """Bytes between DRAM and the buffers."""
+        moved = (step.dram.times(count) for steps in self.steps for step, count in steps)
+        return sum(moved, start=Dram())
+
+    def dram_cycles(self, target: Target) -> int:
+        """Cycles that the layer's transfers occupy the DRAM channel."""
+        return sum(
+            target.transfer_cycles(transfer.size) * count
+            for steps in self.steps
+            for step, count in steps
+            for transfer in step.transfers
+        )
+
+
+def _counted(steps: Sequence[Step]) -> tuple[tuple[Step, int], ...]:
+    """The different steps and their counts; equal steps are one object."""
+    counts = Counter(map(id, steps))
+    different = {id(step): step for step in steps}
+    return tuple((different[key], count) for key, count in counts.items())
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A network lowered onto a hardware."""
 
     network: Network
+    hardware: Hardware
     batch: int
     target: Target
     layers: tuple[LayerProgram, ...]
@@ -67,7 +110,7 @@ def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
             misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
     if misfits:
         raise DoesNotFitError("\n".join(misfits))
-    return Program(network, batch, target, tuple(programs))
+    return Program(network, hardware, batch, target, tuple(programs))
 
 
 def out_of_place(network: Network) -> set[str]:

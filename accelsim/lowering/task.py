@@ -8,7 +8,7 @@ complete or must leave.
 from dataclasses import dataclass, field
 
 from accelsim.hardware import Operand
-from accelsim.results import Sram
+from accelsim.lowering.traffic import Dram, Sram
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,21 @@ class Step:
     cycles: int
     closes: tuple[Room, ...]
     store: Store | None
+
+    @property
+    def transfers(self) -> tuple[Load | Store, ...]:
+        """Everything that crosses the DRAM channel."""
+        return self.loads if self.store is None else (*self.loads, self.store)
+
+    @property
+    def dram(self) -> Dram:
+        """Bytes that cross the DRAM channel, by operand."""
+        moved: dict[str, int] = {}
+        for load in self.loads:
+            moved[f"{load.operand}_read_bytes"] = load.size
+        if self.store is not None:
+            moved[f"{self.store.operand}_write_bytes"] = self.store.size
+        return Dram(**moved)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ from accelsim.lowering.task import (
     spans,
 )
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.traffic import Sram
 from accelsim.network.ops import Window
-from accelsim.results import Sram
 from accelsim.units import ceil_div
 
 Item = TypeVar("Item")

@@ -274,7 +274,7 @@ class IntegerArithmetic(Arithmetic):
         zero_point = output.zero_point
         low, high = self.activation.lowest - zero_point, self.activation.highest - zero_point
         np.rint(scaled, out=scaled)
-        np.clip(scaled, max(low, 0) if activation == "relu" else low, high, out=scaled)
+        np.clip(scaled, 0 if activation == "relu" else low, high, out=scaled)
         if zero_point:
             np.add(scaled, np.float32(zero_point), out=scaled)
         codes = scaled.astype(self.activation.dtype)

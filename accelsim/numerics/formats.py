@@ -6,7 +6,6 @@ of every format are kept as float32 arrays whose values the format can represent
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +71,6 @@ class FloatFormat:
     name: str
     significand_bits: int
     tiny: float
-    common: ClassVar["Quantization"]
-    fraction: ClassVar["Quantization"]
 
     def __str__(self) -> str:
         return self.name
@@ -82,6 +79,16 @@ class FloatFormat:
     def lowest(self) -> float:
         """The smallest value."""
         return -np.inf
+
+    @property
+    def common(self) -> "Quantization":
+        """Values stand for themselves."""
+        return Quantization()
+
+    @property
+    def fraction(self) -> "Quantization":
+        """Values stand for themselves."""
+        return Quantization()
 
     @property
     def unit_roundoff(self) -> float:
@@ -120,8 +127,6 @@ class Quantization:
     scale: float = 1.0
     zero_point: int = 0
 
-
-FloatFormat.common = FloatFormat.fraction = Quantization()
 
 Format = IntegerFormat | FloatFormat
 

@@ -17,6 +17,7 @@ Overflow = Literal["wrap", "saturate"]
 
 _FLOAT32_EXACT = 2**24
 _FLOAT64_EXACT = 2**53
+_CHUNK_TERMS = 2048  # longest slice of k that is converted at a time, to bound memory
 _WORTHWHILE_TERMS = 64  # fewer float32 terms per product than this: float64 is quicker
 _BLOCK_ELEMENTS = 2**19  # operands converted at a time: they should stay in the caches
 _CLAMPED_ELEMENTS = 2**15  # sums added to at a time, one k after the other
@@ -39,8 +40,8 @@ def _exact_terms(bound: int) -> tuple[type[np.float32] | type[np.float64], int]:
     """
     single = _FLOAT32_EXACT // max(bound, 1)
     if single >= _WORTHWHILE_TERMS:
-        return np.float32, single
-    return np.float64, _FLOAT64_EXACT // bound
+        return np.float32, min(single, _CHUNK_TERMS)
+    return np.float64, min(_FLOAT64_EXACT // bound, _CHUNK_TERMS)
 
 
 def exact_matmul(a: Array, b: Array) -> Array:
@@ -162,6 +163,5 @@ class Accumulator:
 
 
 def _magnitudes(values: Array) -> Array:
-    """Absolute values (any shape) in a type that holds that of the lowest integer too."""
-    wide: Array = values.astype(np.int32 if values.dtype.itemsize < 4 else np.int64)
-    return np.abs(wide)
+    """Absolute values (any shape), unsigned: that of the lowest integer has no sign to spare."""
+    return np.abs(values).view(f"u{values.dtype.itemsize}")

@@ -1,0 +1,96 @@
+"""Hardware files (`configs/*.yaml`) and settings from the command line as a `Hardware`."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.builtin import find_file
+from accelsim.frontend.findings import findings, validation_problems
+from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
+from accelsim.hardware import Hardware
+
+
+def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Hardware:
+    """A built-in accelerator by name (`edge_ws`), or one from a YAML file.
+
+    `settings` are KEY=VALUE with a dotted key, such as `array.rows=64`, and replace what the
+    file says. Raises InputError with every problem of file and settings.
+    """
+    document = read_yaml(find_file("configs", name_or_path, (".yaml", ".yml")))
+    hardware = _from_file(document)
+    if not settings:
+        return hardware
+    data = deepcopy(document.data)
+    parsed = [_setting(text) for text in settings]
+    problems = [problem for setting in parsed for problem in _apply(data, setting)]
+    if problems:
+        raise InputError(problems)
+    try:
+        return Hardware.model_validate(data)
+    except ValidationError as error:
+        found = findings(error, data, Hardware.model_json_schema())
+        raise InputError(
+            [Problem(f.message, _source(f.path, parsed), key=dotted(f.path)) for f in found]
+        ) from None
+
+
+def _from_file(document: Document) -> Hardware:
+    try:
+        hardware = Hardware.model_validate(document.data)
+    except ValidationError as error:
+        problems = validation_problems(error, document, Hardware.model_json_schema())
+        raise InputError(in_file_order([*document.problems, *problems])) from None
+    if document.problems:
+        raise InputError(document.problems)
+    return hardware
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A KEY=VALUE as it was written, and its parts."""
+
+    text: str
+    path: KeyPath
+    value: Data
+
+    @property
+    def source(self) -> str:
+        return f"--set {self.text}"
+
+
+def _setting(text: str) -> _Setting:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        message = "expected KEY=VALUE, such as array.rows=64"
+        raise InputError(Problem(message, f"--set {text}"))
+    try:
+        return _Setting(text, tuple(key.strip().split(".")), yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise InputError(Problem("the value is not valid YAML", f"--set {text}", key=key)) from None
+
+
+def _apply(data: dict[str, Data], setting: _Setting) -> list[Problem]:
+    """Put the setting into `data`, with mappings on the way where there are none."""
+    place = data
+    for depth, part in enumerate(setting.path[:-1]):
+        inner = place.setdefault(str(part), {})
+        if not isinstance(inner, dict):
+            message = f"{dotted(setting.path[: depth + 1])} is no mapping, so it has no keys"
+            return [Problem(message, setting.source)]
+        place = inner
+    place[str(setting.path[-1])] = setting.value
+    return []
+
+
+def _source(path: KeyPath, settings: Sequence[_Setting]) -> str:
+    """The setting that a problem at `path` comes from."""
+    for setting in reversed(settings):
+        length = min(len(path), len(setting.path))
+        if path[:length] == setting.path[:length]:
+            return setting.source
+    return "--set"

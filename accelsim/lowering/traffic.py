@@ -1,0 +1,63 @@
+"""What moves: bytes between DRAM and the buffers, words between the buffers and the array."""
+
+from dataclasses import dataclass
+from operator import add
+from typing import Self
+
+
+class Counts:
+    """Records of counts that add up field by field."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def values(self) -> tuple[int, ...]:
+        """The counts in the order of the fields."""
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*map(add, self.values(), other.values()))
+
+    def times(self, count: int) -> Self:
+        """`count` of these added up."""
+        return type(self)(*(count * value for value in self.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Dram(Counts):
+    """Bytes between DRAM and the buffers, by operand."""
+
+    ifmap_read_bytes: int = 0
+    filter_read_bytes: int = 0
+    psum_read_bytes: int = 0
+    psum_write_bytes: int = 0
+    ofmap_write_bytes: int = 0
+
+    @property
+    def read_bytes(self) -> int:
+        """All bytes read."""
+        return self.ifmap_read_bytes + self.filter_read_bytes + self.psum_read_bytes
+
+    @property
+    def write_bytes(self) -> int:
+        """All bytes written."""
+        return self.psum_write_bytes + self.ofmap_write_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes moved."""
+        return self.read_bytes + self.write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sram(Counts):
+    """Words that cross the array's edge, by operand, im2col repeats counted.
+
+    `ofmap_writes` are finished sums. Sums that leave the array unfinished are `psum_writes`;
+    they come back as `psum_reads`.
+    """
+
+    ifmap_reads: int = 0
+    filter_reads: int = 0
+    psum_reads: int = 0
+    psum_writes: int = 0
+    ofmap_writes: int = 0

@@ -1,0 +1,139 @@
+"""The public facade: load, simulate and verify."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from accelsim.engine.machine import LayerTimes, play
+from accelsim.errors import InputError, Problem
+from accelsim.frontend import load_network
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import DATAFLOWS, DataflowName, Hardware
+from accelsim.lowering.cost import Target
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.network.graph import Network
+from accelsim.network.passes import prepare_for_inference
+from accelsim.results import Bound, Buckets, LayerResult, RunResult
+
+NetworkLike = Network | str | Path
+HardwareLike = Hardware | str | Path
+
+
+def simulate(
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None = None,
+    batch: int = 1,
+) -> RunResult:
+    """Time `network` on `hardware` for `batch` images; names and paths are loaded.
+
+    `dataflow` replaces the hardware's own. Raises InputError for bad input and
+    DoesNotFitError where no tile of a layer fits the buffers.
+    """
+    program = compile_program(network, hardware, dataflow, batch)
+    return timed(program)
+
+
+def compile_program(
+    network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
+) -> Program:
+    """The Program that `simulate` times: the network prepared for inference and lowered."""
+    if batch < 1:
+        raise InputError(Problem(f"the batch must be at least 1, found {batch}", key="batch"))
+    if not isinstance(network, Network):
+        network = load_network(network)
+    if not isinstance(hardware, Hardware):
+        hardware = load_hardware(hardware)
+    if dataflow is not None:
+        hardware = with_dataflow(hardware, dataflow)
+    return lower(prepare_for_inference(network), hardware, batch)
+
+
+def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
+    """`hardware` with another dataflow; raises InputError for an unknown one."""
+    if dataflow not in DATAFLOWS:
+        near = get_close_matches(dataflow, DATAFLOWS, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        message = f"unknown dataflow {dataflow!r}; {hint}use one of {', '.join(DATAFLOWS)}"
+        raise InputError(Problem(message))
+    name: DataflowName = next(each for each in DATAFLOWS if each == dataflow)
+    array = hardware.array.model_copy(update={"dataflow": name})
+    return hardware.model_copy(update={"array": array})
+
+
+def timed(program: Program) -> RunResult:
+    """Play a Program in time and report it."""
+    times = play(program)
+    layers = tuple(
+        _layer_result(layer, time, program)
+        for layer, time in zip(program.layers, times, strict=True)
+    )
+    hardware = program.hardware
+    return RunResult(
+        network=program.network.name,
+        hardware=hardware.name,
+        dataflow=hardware.array.dataflow,
+        batch=program.batch,
+        clock_hz=hardware.clock,
+        pes=hardware.pes,
+        cycles=max((time.end for time in times), default=0),
+        layers=layers,
+    )
+
+
+def _layer_result(program: LayerProgram, times: LayerTimes, whole: Program) -> LayerResult:
+    layer, kernel = program.layer, program.kernel
+    gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
+    macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
+    cycles = times.end - times.start
+    busy = max((program.busy_cycles(array) for array in range(len(program.tasks))), default=0)
+    return LayerResult(
+        name=layer.name,
+        op=layer.op.name,
+        gemm=(gemm.m, gemm.n, gemm.k) if gemm else None,
+        macs=macs,
+        parameters=layer.parameters,
+        output_shape=layer.output_shape,
+        start_cycle=times.start,
+        end_cycle=times.end,
+        array_cycles=busy if program.unit == "array" else 0,
+        untiled_array_cycles=program.untiled_array_cycles,
+        vector_cycles=busy if program.unit == "vector" else 0,
+        dram_cycles=program.dram_cycles(whole.target),
+        utilization=macs / (whole.hardware.pes * cycles) if cycles else 0.0,
+        mapping_efficiency=program.mapping_efficiency,
+        bound=_bound(program, times, whole.target),
+        tiles=len(program.all_tasks),
+        sram=program.sram,
+        dram=program.dram,
+        buckets=_buckets(program, times, whole.target),
+    )
+
+
+def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Buckets:
+    """Every cycle of the layer, as the array that finished last spent it."""
+    steps = program.steps[times.core] if program.steps else ()
+    lanes = target.lanes if program.unit == "vector" else target.array.rows * target.array.cols
+    streaming = sum(step.work.streaming * count for step, count in steps)
+    useful = sum(step.work.operations * count for step, count in steps) // lanes
+    return Buckets(
+        useful=useful,
+        idle_pes=streaming - useful,
+        fill_drain=times.tail + sum(step.work.fill_drain * count for step, count in steps),
+        buffer=sum(step.work.buffer * count for step, count in steps),
+        dram_read=times.read_wait,
+        dram_write=times.write_wait,
+        other_layer=times.other_layer,
+    )
+
+
+def _bound(program: LayerProgram, times: LayerTimes, target: Target) -> Bound:
+    """What the layer takes longest of: DRAM, a buffer's bandwidth, the array or the lanes."""
+    if program.unit is None:
+        return "dram"
+    steps = program.steps[times.core]
+    work = sum(step.cycles * count for step, count in steps)
+    if max(program.dram_cycles(target), times.read_wait + times.write_wait) > work:
+        return "dram"
+    limited = sum(step.work.buffer_bound * count for step, count in steps)
+    return "buffer" if 2 * limited > work else program.unit
