@@ -133,6 +133,11 @@ class Precision(_Schema):
             )
         return self
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether the formats are integers, so that values can be exact."""
+        return self.ifmap not in _FLOATS
+
     def bytes_of(self, operand: Operand) -> int:
         """Bytes of one word of `operand`, rounded up to whole bytes."""
         return ceil_div(format_bits(getattr(self, operand)), 8)

@@ -1,5 +1,6 @@
 """The public facade: load, simulate and verify."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
-from accelsim.results import Bound, Buckets, LayerResult, RunResult
+from accelsim.results import Bound, Buckets, LayerCheck, LayerResult, RunResult, VerifyResult
 
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
@@ -47,6 +48,41 @@ def compile_program(
     if dataflow is not None:
         hardware = with_dataflow(hardware, dataflow)
     return lower(prepare_for_inference(network), hardware, batch)
+
+
+def verify(
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    progress: Callable[[LayerCheck], None] | None = None,
+) -> VerifyResult:
+    """Compute the timed schedule's values and hold every layer against the reference.
+
+    Weights and inputs come from the network's file, else they are random integers (floats)
+    from `seed`. Each layer is given the reference's ifmaps, so a wrong one does not hide in the
+    next; `progress` is called after each. Raises what `simulate` does.
+    """
+    from accelsim.numerics.compare import checks  # NumPy's BLAS is not needed for timing
+
+    program = compile_program(network, hardware, dataflow, batch)
+    layers = []
+    for check in checks(program, seed):
+        layers.append(check)
+        if progress is not None:
+            progress(check)
+    precision = program.hardware.precision
+    return VerifyResult(
+        network=program.network.name,
+        hardware=program.hardware.name,
+        dataflow=program.hardware.array.dataflow,
+        batch=batch,
+        seed=seed,
+        formats=f"{precision.ifmap} x {precision.filter} -> {precision.psum} -> {precision.ofmap}",
+        exact=precision.is_integer,
+        layers=tuple(layers),
+    )
 
 
 def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:

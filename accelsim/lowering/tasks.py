@@ -52,11 +52,18 @@ def pixel_blocks(
     return tuple(Pixels(*chosen) for chosen in product(*axes))
 
 
+def ifmap_region(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span]:
+    """The ifmap rows and columns that a block of the ofmap reads: halos included, padding not."""
+    return (
+        Span(*rows.span(pixels.rows.start, pixels.rows.stop)),
+        Span(*cols.span(pixels.cols.start, pixels.cols.stop)),
+    )
+
+
 def ifmap_words(rows: Window, cols: Window, pixels: Pixels) -> int:
-    """Words of one channel that a block of the ofmap reads, halos included, padding not."""
-    top, bottom = rows.span(pixels.rows.start, pixels.rows.stop)
-    left, right = cols.span(pixels.cols.start, pixels.cols.stop)
-    return pixels.batch.size * (bottom - top) * (right - left)
+    """Words of one channel that a block of the ofmap reads."""
+    down, across = ifmap_region(rows, cols, pixels)
+    return pixels.batch.size * down.size * across.size
 
 
 def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:

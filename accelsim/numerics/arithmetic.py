@@ -30,7 +30,7 @@ from accelsim.numerics.formats import (
     Tensor,
     parse_format,
 )
-from accelsim.numerics.gemm import Accumulator, Overflow, Psum
+from accelsim.numerics.gemm import Accumulator, Overflow, Psum, exact_type, peak
 
 Function = Callable[[Array], Array]
 
@@ -97,8 +97,16 @@ class Arithmetic(ABC):
         """The accumulators before the first product: `bias` (..., n) in psum units, or zero."""
 
     @abstractmethod
-    def accumulate(self, psum: Psum, a: Array, b: Array) -> Psum:
-        """`psum` (..., n, m) after a slice of k: operands a (..., n, k) and b (..., k, m)."""
+    def factors(self, a: Array, b: Array) -> tuple[Callable[[Array], Array], int | None]:
+        """For two operands that are multiplied piece by piece: how to convert a piece once
+        for many products, and a bound on the products (None: none needed)."""
+
+    @abstractmethod
+    def accumulate(self, psum: Psum, a: Array, b: Array, bound: int | None = None) -> Psum:
+        """`psum` (..., n, m) after a slice of k: operands a (..., n, k) and b (..., k, m).
+
+        Pieces converted by `factors` come with its `bound`.
+        """
 
     @abstractmethod
     def overflowed(self, psum: Psum) -> int:
@@ -188,8 +196,13 @@ class IntegerArithmetic(Arithmetic):
     def preload(self, bias: Array | None) -> Psum:
         return self.accumulator.preload(bias)
 
-    def accumulate(self, psum: Psum, a: Array, b: Array) -> Psum:
-        return self.accumulator.accumulate(psum, a, b)
+    def factors(self, a: Array, b: Array) -> tuple[Callable[[Array], Array], int | None]:
+        bound = peak(a) * peak(b)
+        kind = exact_type(bound)
+        return lambda piece: piece.astype(kind, copy=False), bound
+
+    def accumulate(self, psum: Psum, a: Array, b: Array, bound: int | None = None) -> Psum:
+        return self.accumulator.accumulate(psum, a, b, bound)
 
     def overflowed(self, psum: Psum) -> int:
         return self.accumulator.finish(psum)[1]
@@ -345,7 +358,10 @@ class FloatArithmetic(Arithmetic):
             return Psum(np.zeros((1, 1), np.float32))
         return Psum(self.psum.rounded(bias[..., None]))
 
-    def accumulate(self, psum: Psum, a: Array, b: Array) -> Psum:
+    def factors(self, a: Array, b: Array) -> tuple[Callable[[Array], Array], int | None]:
+        return lambda piece: piece, None
+
+    def accumulate(self, psum: Psum, a: Array, b: Array, bound: int | None = None) -> Psum:
         product = a @ b
         np.add(product, psum.sums, out=product)
         return Psum(self.psum.rounded(product))

@@ -44,6 +44,14 @@ def _exact_terms(bound: int) -> tuple[type[np.float32] | type[np.float64], int]:
     return np.float64, min(_FLOAT64_EXACT // bound, _CHUNK_TERMS)
 
 
+def exact_type(bound: int) -> type[np.float32] | type[np.float64]:
+    """The float type in which operands whose products reach `bound` are multiplied.
+
+    Integers may be handed over in this type, which saves converting them for every product.
+    """
+    return _exact_terms(bound)[0]
+
+
 def exact_matmul(a: Array, b: Array) -> Array:
     """Return the exact product (..., n, m) of integers a (..., n, k) and b (..., k, m).
 
@@ -59,10 +67,10 @@ def _product(a: Array, b: Array, bound: int) -> Array:
     kind, terms = _exact_terms(bound)
     sums = np.empty((*stack, n, m), np.int32 if k * bound < 2**31 else np.int64)
     for ks in _blocks(k, terms):
-        left = a[..., ks].astype(kind)
+        left = a[..., ks].astype(kind, copy=False)
         width = max(_BLOCK_ELEMENTS // (left.size // n), 256)
         for ms in _blocks(m, width):
-            part = left @ b[..., ks, ms].astype(kind)
+            part = left @ b[..., ks, ms].astype(kind, copy=False)
             if ks.start:
                 sums[..., ms] += part.astype(sums.dtype)
             else:
@@ -106,9 +114,13 @@ class Accumulator:
         clamped = np.clip(sums, self.format.lowest, self.format.highest)
         return Psum(clamped, peak(clamped), clamped != sums)
 
-    def accumulate(self, psum: Psum, a: Array, b: Array) -> Psum:
-        """`psum` after the products of a slice of k: integers a (..., n, k), b (..., k, m)."""
-        bound = peak(a) * peak(b)
+    def accumulate(self, psum: Psum, a: Array, b: Array, bound: int | None = None) -> Psum:
+        """`psum` after the products of a slice of k: integers a (..., n, k), b (..., k, m).
+
+        `bound`, on the products' magnitudes, saves looking for the largest operands.
+        """
+        if bound is None:
+            bound = peak(a) * peak(b)
         reach = psum.reach + a.shape[-1] * bound
         if self.overflow == "saturate" and reach > self.format.highest:
             reach = -self.format.lowest
@@ -164,4 +176,6 @@ class Accumulator:
 
 def _magnitudes(values: Array) -> Array:
     """Absolute values (any shape), unsigned: that of the lowest integer has no sign to spare."""
+    if values.dtype.kind == "f":
+        return np.abs(values)
     return np.abs(values).view(f"u{values.dtype.itemsize}")

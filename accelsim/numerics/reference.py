@@ -5,12 +5,11 @@ in integers, and lie within the bound of `tolerance` in floats.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import reduce, singledispatch
 
 import numpy as np
 
-from accelsim.network.graph import Layer, Network
+from accelsim.network.graph import Network
 from accelsim.network.ops import (
     Add,
     AvgPool,
@@ -41,37 +40,14 @@ from accelsim.numerics.arithmetic import (
     sigmoid,
     tanh,
 )
-from accelsim.numerics.formats import Array, Quantization, Tensor
+from accelsim.numerics.computation import Computation, Ofmap
+from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.parameters import LayerParameters, Parameters
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One layer, ready to compute: its ifmaps, learned values and the ofmap's quantization."""
-
-    layer: Layer
-    inputs: tuple[Tensor, ...]
-    parameters: LayerParameters
-    output: Quantization
-    arithmetic: Arithmetic
-
-    @property
-    def batch(self) -> int:
-        """Images computed at once, N."""
-        return len(self.inputs[0].values)
-
-
-@dataclass(frozen=True, slots=True)
-class Ofmap:
-    """What a layer computed, (N, *output_shape), and how many psums overflowed on the way."""
-
-    values: Array
-    overflowed: int = 0
 
 
 def reference(
     network: Network, arithmetic: Arithmetic, parameters: Parameters, batch: int = 1
-) -> Iterator[tuple[Step, Ofmap]]:
+) -> Iterator[tuple[Computation, Ofmap]]:
     """Compute `network` layer by layer on `batch` inputs.
 
     A tensor is dropped when its last reader is done, a layer's parameters when the next begins.
@@ -80,9 +56,9 @@ def reference(
     for layer in network.layers:
         inputs = tuple(tensors[source] for source in layer.inputs)
         output = parameters.quantization(layer.name)
-        step = Step(layer, inputs, parameters.layer(layer), output, arithmetic)
-        ofmap = compute(step)
-        yield step, ofmap
+        work = Computation(layer, inputs, parameters.layer(layer), output, arithmetic)
+        ofmap = compute(work)
+        yield work, ofmap
         tensors[layer.name] = Tensor(ofmap.values, output)
         for source in {*layer.inputs, layer.name}:
             readers = network.consumers[source]
@@ -90,13 +66,13 @@ def reference(
                 del tensors[source]
 
 
-def compute(step: Step) -> Ofmap:
+def compute(work: Computation) -> Ofmap:
     """The ofmap of one layer."""
-    return _compute(step.layer.op, step)
+    return _compute(work.layer.op, work)
 
 
 @singledispatch
-def _compute(op: Op, step: Step) -> Ofmap:
+def _compute(op: Op, work: Computation) -> Ofmap:
     """The ofmap of a layer of type `op`: one rule per type."""
     raise NotImplementedError(f"no reference for layers of type {op.name!r}")
 
@@ -140,28 +116,28 @@ def _data_taps(window: Window, count_padding: bool) -> Array:
 # --- Matrix products ------------------------------------------------------------------------------
 
 
-def _unit(step: Step) -> Array:
+def _unit(work: Computation) -> Array:
     """What 1 in a psum stands for: s_in * s_w, float32, () or (n,)."""
-    scale = np.float32(step.inputs[0].quantization.scale)
-    return np.multiply(scale, step.parameters.weight_scale, dtype=np.float32)
+    scale = np.float32(work.inputs[0].quantization.scale)
+    return np.multiply(scale, work.parameters.weight_scale, dtype=np.float32)
 
 
 @_compute.register
-def _(op: Conv, step: Step) -> Ofmap:
+def _(op: Conv, work: Computation) -> Ofmap:
     """filter (G, K/G, CRS) times im2col (G, CRS, PQ), image by image; G groups."""
-    layer, arithmetic, (x,) = step.layer, step.arithmetic, step.inputs
+    layer, arithmetic, (x,) = work.layer, work.arithmetic, work.inputs
     windows = op.windows(layer.input_shapes[0])
-    weight = arithmetic.operand(step.parameters.weight).reshape(
+    weight = arithmetic.operand(work.parameters.weight).reshape(
         op.groups, op.out_channels // op.groups, -1
     )
-    start = arithmetic.preload(_grouped(step.parameters.bias, op.groups))
-    unit = np.broadcast_to(_unit(step), op.out_channels).reshape(*weight.shape[:2], 1)
-    ofmap = np.empty((step.batch, *layer.output_shape), x.values.dtype)
+    start = arithmetic.preload(_grouped(work.parameters.bias, op.groups))
+    unit = np.broadcast_to(_unit(work), op.out_channels).reshape(*weight.shape[:2], 1)
+    ofmap = np.empty((work.batch, *layer.output_shape), x.values.dtype)
     overflowed = 0
     for image, result in zip(arithmetic.operand(x), ofmap, strict=True):
         columns = _taps(image, *windows, 0).reshape(op.groups, weight.shape[-1], -1)
         psum = arithmetic.accumulate(start, weight, columns)
-        codes = arithmetic.finish(psum, unit, step.output, op.activation)
+        codes = arithmetic.finish(psum, unit, work.output, op.activation)
         result[...] = codes.reshape(layer.output_shape)
         overflowed += arithmetic.overflowed(psum)
     return Ofmap(ofmap, overflowed)
@@ -172,25 +148,25 @@ def _grouped(bias: Array | None, groups: int) -> Array | None:
 
 
 @_compute.register
-def _(op: Dense, step: Step) -> Ofmap:
+def _(op: Dense, work: Computation) -> Ofmap:
     """weight (n, k) times the inputs as columns (k, N * rows)."""
-    arithmetic, (x,) = step.arithmetic, step.inputs
-    weight = arithmetic.operand(step.parameters.weight)
+    arithmetic, (x,) = work.arithmetic, work.inputs
+    weight = arithmetic.operand(work.parameters.weight)
     columns = arithmetic.operand(x).reshape(-1, weight.shape[1]).T
-    psum = arithmetic.accumulate(arithmetic.preload(step.parameters.bias), weight, columns)
-    unit = _unit(step).reshape(-1, 1)
-    codes = arithmetic.finish(psum, unit, step.output, op.activation)
-    return Ofmap(codes.T.reshape(step.batch, *step.layer.output_shape), arithmetic.overflowed(psum))
+    psum = arithmetic.accumulate(arithmetic.preload(work.parameters.bias), weight, columns)
+    unit = _unit(work).reshape(-1, 1)
+    codes = arithmetic.finish(psum, unit, work.output, op.activation)
+    return Ofmap(codes.T.reshape(work.batch, *work.layer.output_shape), arithmetic.overflowed(psum))
 
 
 @_compute.register
-def _(op: MatMul, step: Step) -> Ofmap:
-    arithmetic, (x, y) = step.arithmetic, step.inputs
+def _(op: MatMul, work: Computation) -> Ofmap:
+    arithmetic, (x, y) = work.arithmetic, work.inputs
     psum = arithmetic.accumulate(
         arithmetic.preload(None), arithmetic.operand(x), arithmetic.operand(y)
     )
     unit = np.float32(x.quantization.scale) * np.float32(y.quantization.scale)
-    codes = arithmetic.finish(psum, np.asarray(unit), step.output, op.activation)
+    codes = arithmetic.finish(psum, np.asarray(unit), work.output, op.activation)
     return Ofmap(codes, arithmetic.overflowed(psum))
 
 
@@ -198,48 +174,48 @@ def _(op: MatMul, step: Step) -> Ofmap:
 
 
 @_compute.register
-def _(op: MaxPool, step: Step) -> Ofmap:
-    (x,) = step.inputs
-    windows = op.windows(step.layer.input_shapes[0])
-    taps = _taps(x.values, *windows, step.arithmetic.activation.lowest)
+def _(op: MaxPool, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    windows = op.windows(work.layer.input_shapes[0])
+    taps = _taps(x.values, *windows, work.arithmetic.activation.lowest)
     height, width = taps.shape[-4:-2]
     views = (taps[..., r, s, :, :] for r in range(height) for s in range(width))
     largest = reduce(np.maximum, views)
-    return Ofmap(step.arithmetic.rescale(Tensor(largest, x.quantization), step.output))
+    return Ofmap(work.arithmetic.rescale(Tensor(largest, x.quantization), work.output))
 
 
 @_compute.register
-def _(op: AvgPool, step: Step) -> Ofmap:
-    (x,) = step.inputs
-    rows, cols = op.windows(step.layer.input_shapes[0])
-    taps = _taps(step.arithmetic.operand(x), rows, cols, 0)
+def _(op: AvgPool, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    rows, cols = op.windows(work.layer.input_shapes[0])
+    taps = _taps(work.arithmetic.operand(x), rows, cols, 0)
     wide = np.float32 if taps.dtype.kind == "f" else np.int64
     sums = taps.sum((-4, -3), dtype=wide)
     counts = np.outer(_data_taps(rows, op.count_padding), _data_taps(cols, op.count_padding))
-    return Ofmap(step.arithmetic.mean(sums, counts, x.quantization, step.output))
+    return Ofmap(work.arithmetic.mean(sums, counts, x.quantization, work.output))
 
 
 # --- Element by element ---------------------------------------------------------------------------
 
 
 @_compute.register
-def _(op: Add, step: Step) -> Ofmap:
-    return Ofmap(step.arithmetic.add(step.inputs, step.output, op.activation))
+def _(op: Add, work: Computation) -> Ofmap:
+    return Ofmap(work.arithmetic.add(work.inputs, work.output, op.activation))
 
 
 @_compute.register
-def _(op: Mul, step: Step) -> Ofmap:
-    x, y = step.inputs
-    return Ofmap(step.arithmetic.multiply(x, y, step.output, op.activation))
+def _(op: Mul, work: Computation) -> Ofmap:
+    x, y = work.inputs
+    return Ofmap(work.arithmetic.multiply(x, y, work.output, op.activation))
 
 
 @_compute.register
-def _(op: BatchNorm, step: Step) -> Ofmap:
-    (x,) = step.inputs
+def _(op: BatchNorm, work: Computation) -> Ofmap:
+    (x,) = work.inputs
     per_channel = (-1, *(1,) * (x.values.ndim - 2))
-    slope, offset = batch_norm_line(op, step.parameters)
-    values = step.arithmetic.affine(
-        x, slope.reshape(per_channel), offset.reshape(per_channel), step.output, op.activation
+    slope, offset = batch_norm_line(op, work.parameters)
+    values = work.arithmetic.affine(
+        x, slope.reshape(per_channel), offset.reshape(per_channel), work.output, op.activation
     )
     return Ofmap(values)
 
@@ -253,63 +229,63 @@ def batch_norm_line(op: BatchNorm, parameters: LayerParameters) -> tuple[Array, 
     return slope.astype(np.float32), (beta - slope * mean).astype(np.float32)
 
 
-def _applied(function: Function, step: Step) -> Ofmap:
-    return Ofmap(step.arithmetic.apply(function, step.inputs[0], step.output))
+def _applied(function: Function, work: Computation) -> Ofmap:
+    return Ofmap(work.arithmetic.apply(function, work.inputs[0], work.output))
 
 
 @_compute.register
-def _(op: Relu, step: Step) -> Ofmap:
-    return _applied(relu, step)
+def _(op: Relu, work: Computation) -> Ofmap:
+    return _applied(relu, work)
 
 
 @_compute.register
-def _(op: LeakyRelu, step: Step) -> Ofmap:
-    return _applied(LeakyReluFunction(op.slope), step)
+def _(op: LeakyRelu, work: Computation) -> Ofmap:
+    return _applied(LeakyReluFunction(op.slope), work)
 
 
 @_compute.register
-def _(op: Sigmoid, step: Step) -> Ofmap:
-    return _applied(sigmoid, step)
+def _(op: Sigmoid, work: Computation) -> Ofmap:
+    return _applied(sigmoid, work)
 
 
 @_compute.register
-def _(op: Tanh, step: Step) -> Ofmap:
-    return _applied(tanh, step)
+def _(op: Tanh, work: Computation) -> Ofmap:
+    return _applied(tanh, work)
 
 
 # --- Across channels ------------------------------------------------------------------------------
 
 
 @_compute.register
-def _(op: Softmax, step: Step) -> Ofmap:
-    axis = 1 + op.axis(step.layer.output_shape)
-    return Ofmap(step.arithmetic.softmax(step.inputs[0], axis, step.output))
+def _(op: Softmax, work: Computation) -> Ofmap:
+    axis = 1 + op.axis(work.layer.output_shape)
+    return Ofmap(work.arithmetic.softmax(work.inputs[0], axis, work.output))
 
 
 @_compute.register
-def _(op: Lrn, step: Step) -> Ofmap:
-    (x,) = step.inputs
-    operand = step.arithmetic.operand(x)
+def _(op: Lrn, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    operand = work.arithmetic.operand(x)
     wide = np.float32 if operand.dtype.kind == "f" else np.int64
     side = op.size // 2
     squares = np.pad(np.square(operand, dtype=wide), ((0, 0), (side, side), (0, 0), (0, 0)))
     channels = operand.shape[1]
     sums = reduce(np.add, (squares[:, i : i + channels] for i in range(op.size)))
-    return Ofmap(step.arithmetic.normalise(x, sums, op, step.output))
+    return Ofmap(work.arithmetic.normalise(x, sums, op, work.output))
 
 
 # --- Moving values --------------------------------------------------------------------------------
 
 
 @_compute.register
-def _(op: Concat, step: Step) -> Ofmap:
-    axis = 1 + op.axis(step.layer.output_shape)
-    parts = [step.arithmetic.rescale(x, step.output) for x in step.inputs]
+def _(op: Concat, work: Computation) -> Ofmap:
+    axis = 1 + op.axis(work.layer.output_shape)
+    parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]
     return Ofmap(np.concatenate(parts, axis))
 
 
 @_compute.register(Flatten)
 @_compute.register(Reshape)
 @_compute.register(Dropout)
-def _(op: Flatten | Reshape | Dropout, step: Step) -> Ofmap:
-    return Ofmap(step.inputs[0].values.reshape(step.batch, *step.layer.output_shape))
+def _(op: Flatten | Reshape | Dropout, work: Computation) -> Ofmap:
+    return Ofmap(work.inputs[0].values.reshape(work.batch, *work.layer.output_shape))

@@ -19,23 +19,24 @@ import numpy as np
 from accelsim.network.graph import Layer
 from accelsim.network.ops import AvgPool, Conv, Dense, Lrn, MatMul, Softmax
 from accelsim.numerics.arithmetic import FloatArithmetic
+from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
-from accelsim.numerics.reference import Step, compute
+from accelsim.numerics.reference import compute
 
 _FUNCTION_ROUNDINGS = 8  # of exp, power, tanh: 4 units in the last place, each two roundoffs
 
 
-def tolerance(step: Step, ofmap: Array) -> Array:
+def tolerance(work: Computation, ofmap: Array) -> Array:
     """The largest difference, float64 of the shape of `ofmap`, between two right results.
 
-    Both are computed from the same inputs, those of `step`; `ofmap` is either of them.
+    Both are computed from the same inputs, those of `work`; `ofmap` is either of them.
     """
-    arithmetic = step.arithmetic
+    arithmetic = work.arithmetic
     assert isinstance(arithmetic, FloatArithmetic)
-    terms = _roundings(step.layer)
+    terms = _roundings(work.layer)
     growth = math.expm1(terms * math.log1p(arithmetic.psum.unit_roundoff))
     size = np.abs(ofmap.astype(np.float64))
-    sums = 2 * growth * (_magnitude(step, size) + terms * arithmetic.psum.tiny)
+    sums = 2 * growth * (_magnitude(work, size) + terms * arithmetic.psum.tiny)
     stored = arithmetic.activation.unit_roundoff + _FUNCTION_ROUNDINGS * 2.0**-24
     bound: Array = sums + 3 * stored * (size + sums) + arithmetic.activation.tiny
     return bound
@@ -64,27 +65,27 @@ def _roundings(layer: Layer) -> int:
             return 0
 
 
-def _magnitude(step: Step, size: Array) -> Array:
+def _magnitude(work: Computation, size: Array) -> Array:
     """The sum of the magnitudes of the terms of each output, or a little more.
 
     For a sum: the layer itself, of magnitudes, without its activation. Softmax and LRN divide
     positive numbers, where nothing cancels: the result's own `size`. The 1 % covers what this
     estimate itself loses to rounding.
     """
-    match step.layer.op:
+    match work.layer.op:
         case Conv() | Dense() | MatMul() as op:
-            layer = replace(step.layer, op=replace(op, activation=None))
+            layer = replace(work.layer, op=replace(op, activation=None))
         case AvgPool():
-            layer = step.layer
+            layer = work.layer
         case _:
             return 1.01 * size
     single = FLOATS["float32"]
-    arrays = {name: np.abs(array) for name, array in step.parameters.arrays.items()}
+    arrays = {name: np.abs(array) for name, array in work.parameters.arrays.items()}
     magnitudes = replace(
-        step,
+        work,
         layer=layer,
-        inputs=tuple(Tensor(np.abs(x.values)) for x in step.inputs),
-        parameters=replace(step.parameters, arrays=arrays),
+        inputs=tuple(Tensor(np.abs(x.values)) for x in work.inputs),
+        parameters=replace(work.parameters, arrays=arrays),
         arithmetic=FloatArithmetic(single, single, single),
     )
     return 1.01 * compute(magnitudes).values.astype(np.float64)

@@ -9,7 +9,7 @@ from accelsim.network.ops import Op
 from accelsim.numerics.arithmetic import Arithmetic, arithmetic_of
 from accelsim.numerics.formats import Array, Quantization, Tensor
 from accelsim.numerics.parameters import LayerParameters
-from accelsim.numerics.reference import Step, compute
+from accelsim.numerics.reference import Computation, compute
 
 INT8 = arithmetic_of("int8", "int8", "int32", "int8")
 UINT8 = arithmetic_of("uint8", "int8", "int32", "uint8")
@@ -26,14 +26,14 @@ def step_of(
     arrays: Mapping[str, Array] | None = None,
     weight_scale: float | list[float] = 1.0,
     weight_zero_point: int = 0,
-) -> Step:
+) -> Computation:
     """A network of only `op`, ready to compute."""
     names = [f"x{i}" for i in range(len(inputs))]
     shapes = {name: x.values.shape[1:] for name, x in zip(names, inputs, strict=True)}
     layer = build_network("one", shapes, [LayerSpec("y", op, tuple(names))]).layers[0]
     scale = np.asarray(weight_scale, np.float32)
     parameters = LayerParameters(arrays or {}, scale, weight_zero_point)
-    return Step(layer, inputs, parameters, output, arithmetic)
+    return Computation(layer, inputs, parameters, output, arithmetic)
 
 
 def ofmap_of(op: Op, *inputs: Tensor, **settings: object) -> Array:

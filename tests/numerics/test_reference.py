@@ -418,8 +418,8 @@ def test_layers_follow_the_graph_and_release_what_is_read() -> None:
     )
     parameters = Parameters.of(network, INT8, given={"x": np.array([1, -2], np.int8)})
     ofmaps = {
-        step.layer.name: ofmap.values.tolist()
-        for step, ofmap in reference(network, INT8, parameters)
+        work.layer.name: ofmap.values.tolist()
+        for work, ofmap in reference(network, INT8, parameters)
     }
     assert ofmaps == {"relu": [[1, 0]], "sum": [[2, -2]], "double": [[4, -4]]}
 

@@ -1,0 +1,70 @@
+"""The tiled executor held against the reference, layer by layer."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from accelsim.hardware import Precision
+from accelsim.lowering.program import Program
+from accelsim.numerics.arithmetic import Arithmetic, arithmetic_of
+from accelsim.numerics.computation import Computation, Ofmap
+from accelsim.numerics.formats import Array
+from accelsim.numerics.parameter_file import load_parameters
+from accelsim.numerics.reference import reference
+from accelsim.numerics.tiled import execute
+from accelsim.numerics.tolerance import tolerance
+from accelsim.results import LayerCheck
+
+
+def checks(program: Program, seed: int = 0) -> Iterator[LayerCheck]:
+    """Compute every layer of `program` both ways, from the reference's ifmaps, and compare."""
+    arithmetic = precision_arithmetic(program.hardware.precision)
+    parameters = load_parameters(program.network, arithmetic, seed)
+    layers = reference(program.network, arithmetic, parameters, program.batch)
+    for lowered, (work, golden) in zip(program.layers, layers, strict=True):
+        exact = program.hardware.precision.is_integer
+        yield compare(work, golden, execute(lowered, work), exact)
+
+
+def precision_arithmetic(precision: Precision) -> Arithmetic:
+    """The arithmetic of a hardware's number formats."""
+    return arithmetic_of(
+        precision.ifmap,
+        precision.filter,
+        precision.psum,
+        precision.ofmap,
+        precision.psum_overflow,
+    )
+
+
+def compare(work: Computation, golden: Ofmap, tiled: Ofmap, exact: bool) -> LayerCheck:
+    """Count the elements of `tiled` that are not what `golden` says.
+
+    Integers must be equal. Floats may differ by what the order of a sum explains.
+    """
+    wrong, largest = (_unequal if exact else _too_far)(work, golden.values, tiled.values)
+    return LayerCheck(
+        name=work.layer.name,
+        op=work.layer.op.name,
+        elements=golden.values.size,
+        mismatches=wrong,
+        largest_difference=largest,
+        overflows=tiled.overflowed,
+    )
+
+
+def _unequal(work: Computation, golden: Array, tiled: Array) -> tuple[int, float]:
+    """How many integers differ, and by how much at most."""
+    wrong = int(np.count_nonzero(golden != tiled))
+    if not wrong:
+        return 0, 0.0
+    return wrong, float(np.abs(golden.astype(np.int64) - tiled).max())
+
+
+def _too_far(work: Computation, golden: Array, tiled: Array) -> tuple[int, float]:
+    """How many floats differ by more than their tolerance, and the largest difference."""
+    difference = np.abs(golden.astype(np.float64) - tiled)
+    if not difference.any():
+        return 0, 0.0
+    beyond = ~(difference <= tolerance(work, golden))  # also where either is not a number
+    return int(np.count_nonzero(beyond)), float(difference.max())
