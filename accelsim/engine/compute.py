@@ -47,7 +47,7 @@ class Unit:
         self.waiting = waiting
         self.loaded: deque[Loaded] = deque()
         self.idle: simpy.Event | None = None
-        self.spilled: dict[int, simpy.Event] = {}
+        self.spilled: dict[tuple[int, int], simpy.Event] = {}
         self.storing = 0
         self.free_at = 0
         self.env.process(self.load())
@@ -67,7 +67,7 @@ class Unit:
             if load.needs_inputs and not run.inputs.processed:
                 yield run.inputs
             if load.operand == "psum":
-                yield self.spilled[id(task.resumes)]
+                yield self.spilled[id(run), id(task.resumes)]
             room = self.reserve(load.room)
             if room is not None:
                 crowded = not self.storing
@@ -80,7 +80,7 @@ class Unit:
                 crowded = not self.storing
                 yield room
         if task.step.store is not None and task.step.store.operand == "psum":
-            self.spilled[id(task)] = self.env.event()
+            self.spilled[id(run), id(task)] = self.env.event()
         self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
 
     def reserve(self, room: Room) -> simpy.Event | None:
@@ -127,7 +127,7 @@ class Unit:
         if store.operand == "ofmap":
             run.store_finished()
         else:
-            self.spilled[id(task)].succeed()
+            self.spilled[id(run), id(task)].succeed()
 
     def timeline(self, run: LayerRun) -> Timeline:
         """This core's record of a layer, opened at its first activity."""

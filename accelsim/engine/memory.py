@@ -1,6 +1,7 @@
 """Buffers with room to reserve, and the DRAM channel that everything shares."""
 
 from collections import deque
+from functools import cache
 
 import simpy
 
@@ -13,7 +14,8 @@ class Clock(simpy.Environment):
     @property
     def now(self) -> int:
         """The current cycle."""
-        return int(self._now)
+        now: int = self._now
+        return now
 
 
 class Buffer:
@@ -54,7 +56,7 @@ class DramChannel:
     def __init__(self, env: Clock, target: Target) -> None:
         self.env = env
         self.latency = target.dram_latency
-        self.transfer_cycles = target.transfer_cycles
+        self.transfer_cycles = cache(target.transfer_cycles)
         self.free_at = 0
 
     def transfer(self, size: int) -> simpy.Event:

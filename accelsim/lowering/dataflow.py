@@ -53,20 +53,10 @@ class Dataflow(Enum):
     WEIGHT_STATIONARY = ("k", "n", "m")
     INPUT_STATIONARY = ("k", "m", "n")
 
-    @property
-    def rows(self) -> Axis:
-        """The axis along the array's rows."""
-        return self.value[0]
-
-    @property
-    def cols(self) -> Axis:
-        """The axis along the array's columns."""
-        return self.value[1]
-
-    @property
-    def time(self) -> Axis:
-        """The axis streamed through the array."""
-        return self.value[2]
+    def __init__(self, rows: Axis, cols: Axis, time: Axis) -> None:
+        self.rows = rows
+        self.cols = cols
+        self.time = time
 
 
 DATAFLOW_OF = {
@@ -276,16 +266,39 @@ def operand_words(operand: Operand, fold: FoldClass) -> Cycles:
     return words * fold.ends if operand == "ofmap" else words
 
 
-def tail_cycles(model: ArrayModel, rows: int, cols: int, steps: int) -> int:
-    """Cycles from the end of a last pipelined fold's turn until its last result is out.
+def tail_cycles(model: ArrayModel, tile: Extents) -> int:
+    """Cycles from the end of a last pipelined fold's turn until the last result is out.
 
-    `rows`, `cols` and `steps` are that fold's extents. With them one fold alone takes as long
-    as a serial one. Zero for a serial array, whose folds end drained.
+    With them one fold alone takes as long as a serial one. Zero for a serial array, whose
+    folds end drained.
     """
     if not model.pipelined:
         return 0
-    drained = model.rows + rows + cols - 2 if model.used_edges else model.overhead
+    steps = int(tile.along(model.dataflow.time))
+    drained = model.overhead
+    if model.used_edges:
+        drained = model.rows + sum(_last_skew(model, tile)) - 2
     return drained - max(model.rows - steps, 0)
+
+
+def _last_skew(model: ArrayModel, tile: Extents) -> tuple[int, int]:
+    """Rows and columns that skew the last results of a pipelined tile with used edges.
+
+    The last fold's rows, where the ofmap stays; where operands stay, its operands follow those
+    of the fuller folds before it, as skewed as they are. The last fold's columns, unless the
+    far columns of the last full fold, some turns before, are later still.
+    """
+    flow = model.dataflow
+    rows, cols, steps = (int(tile.along(axis)) for axis in (flow.rows, flow.cols, flow.time))
+    turns = ceil_div(rows, model.rows) if flow.rows == "k" else 1
+    before = min(cols, model.cols) - turns * max(steps, model.rows)
+    last_rows = min(rows, model.rows) if flow.rows == "k" else _last_piece(rows, model.rows)
+    return last_rows, max(_last_piece(cols, model.cols), before)
+
+
+def _last_piece(size: int, lanes: int) -> int:
+    """Extent of the last piece that `lanes` PEs cut from `size`."""
+    return (size - 1) % lanes + 1
 
 
 def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
@@ -309,10 +322,7 @@ def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
 def untiled_cycles(model: ArrayModel, gemm: Gemm) -> int:
     """Array cycles of a whole GEMM with every operand on chip, tail included."""
     whole = Extents(gemm.m, gemm.n, gemm.k)
-    flow = model.dataflow
-    rows, cols, steps = (int(whole.along(axis)) for axis in (flow.rows, flow.cols, flow.time))
-    tail = tail_cycles(model, last_piece(rows, model.rows), last_piece(cols, model.cols), steps)
-    return int(busy_cycles(model, whole)) + tail
+    return int(busy_cycles(model, whole)) + tail_cycles(model, whole)
 
 
 def mapping_efficiency(model: ArrayModel, gemm: Gemm) -> float:
@@ -322,8 +332,3 @@ def mapping_efficiency(model: ArrayModel, gemm: Gemm) -> float:
     cols = int(whole.along(model.dataflow.cols))
     placed = ceil_div(rows, model.rows) * model.rows * ceil_div(cols, model.cols) * model.cols
     return rows * cols / placed
-
-
-def last_piece(size: int, lanes: int) -> int:
-    """Extent of the last piece that `lanes` PEs cut from `size`."""
-    return (size - 1) % lanes + 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from math import ceil
 from typing import TypeVar
@@ -14,7 +14,6 @@ from accelsim.lowering.dataflow import (
     FoldClass,
     fold_classes,
     fold_time,
-    last_piece,
     operand_area,
     tail_cycles,
 )
@@ -90,6 +89,7 @@ _CHANGES = {flags: Changes(*flags) for flags in product((False, True), repeat=3)
 ALL_NEW = Changes()
 
 
+@lru_cache(maxsize=64)
 def gemm_tasks(
     kernel: GemmKernel, target: Target, tiling: GemmTiling
 ) -> tuple[tuple[Task, ...], ...]:
@@ -291,14 +291,12 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
         buffer += count * int(time.buffer)
         bound += count * int(time.total) if time.buffer else 0
         words += _fold_words(fold).times(count)
-    axes = (model.dataflow.rows, model.dataflow.cols, model.dataflow.time)
-    rows, cols, steps = (int(tile.along(axis)) for axis in axes)
     return Work(
         streaming,
         fill_drain,
         buffer,
         bound,
-        tail_cycles(model, last_piece(rows, model.rows), last_piece(cols, model.cols), steps),
+        tail_cycles(model, tile),
         groups * int(tile.m * tile.n * tile.k),
         words,
     )
@@ -319,6 +317,7 @@ def _fold_words(fold: FoldClass) -> Sram:
 # --- Vector kernels -------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
 def vector_tasks(
     kernel: VectorKernel, target: Target, tiling: VectorTiling
 ) -> tuple[tuple[Task, ...], ...]:

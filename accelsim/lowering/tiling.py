@@ -132,8 +132,9 @@ def _splits(target: Target) -> tuple[Loop, ...]:
 
 def _least(cost: Cost, tiles: Sizes) -> tuple[float, int, int, int]:
     """(cycles, DRAM bytes, tiles, index) of the cheapest tiling."""
-    index = int(np.lexsort((tiles, cost.dram_bytes, cost.cycles))[0])
-    return float(cost.cycles[index]), int(cost.dram_bytes[index]), int(tiles[index]), index
+    quickest = np.flatnonzero(cost.cycles == cost.cycles.min())
+    index = quickest[np.lexsort((tiles[quickest], cost.dram_bytes[quickest]))[0]]
+    return float(cost.cycles[index]), int(cost.dram_bytes[index]), int(tiles[index]), int(index)
 
 
 def _tiling(tilings: Tilings, index: int, order: LoopOrder, split: Loop) -> GemmTiling:

@@ -1,0 +1,281 @@
+"""The tiled executor: equals the reference on every kind of layer, and catches broken schedules."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+import accelsim.numerics.tiled as tiled_module
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    LeakyRelu,
+    Lrn,
+    MatMul,
+    MaxPool,
+    Mul,
+    Op,
+    Relu,
+    Reshape,
+    Shape,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from accelsim.numerics.compare import checks
+from accelsim.results import LayerCheck
+
+TINY = (
+    "array.rows=4",
+    "array.cols=3",
+    "buffers={a: {holds: [ifmap], size: 1 KiB}, b: {holds: [filter], size: 512 B},"
+    " c: {holds: [psum, ofmap], size: 512 B}}",
+)
+"""Buffers that cut even small layers along every axis."""
+
+FLOAT = ("precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}",)
+UINT8 = ("precision={ifmap: uint8, filter: int8, psum: int32, ofmap: uint8}",)
+
+
+def hardware(dataflow: str, *settings: str) -> Hardware:
+    return load_hardware("edge_ws", (*TINY, f"array.dataflow={dataflow}", *settings))
+
+
+def single(op: Op, *shapes: Shape) -> Network:
+    names = [f"x{index}" for index in range(len(shapes))]
+    spec = LayerSpec("layer", op, tuple(names))
+    return build_network("single", dict(zip(names, shapes, strict=True)), [spec])
+
+
+def check(network: Network, machine: Hardware, batch: int = 2, seed: int = 0) -> LayerCheck:
+    """The check of the network's last layer."""
+    return list(checks(lower(network, machine, batch), seed))[-1]
+
+
+FMAP = (6, 9, 7)
+LAYERS = {
+    "conv": single(Conv(out_channels=8, kernel=(3, 3)), FMAP),
+    "conv, padded unevenly": single(
+        Conv(out_channels=5, kernel=(3, 2), padding=(2, 0, 1, 3), activation="relu"), FMAP
+    ),
+    "conv, strided": single(Conv(out_channels=8, kernel=(3, 3), stride=(2, 3)), FMAP),
+    "conv, stride over kernel": single(Conv(out_channels=4, kernel=(1, 2), stride=(3, 3)), FMAP),
+    "conv, dilated": single(
+        Conv(out_channels=8, kernel=(3, 2), dilation=(2, 3), padding=(2, 2, 2, 2)), FMAP
+    ),
+    "conv, same": single(Conv(out_channels=7, kernel=(4, 4), stride=(2, 2), padding="same"), FMAP),
+    "conv, grouped": single(Conv(out_channels=8, kernel=(3, 3), groups=2, bias=False), FMAP),
+    "conv, depthwise": single(Conv(out_channels=6, kernel=(3, 3), groups=6), FMAP),
+    "conv, tanh": single(Conv(out_channels=3, kernel=(2, 2), activation="tanh"), FMAP),
+    "dense of a map": single(Dense(out_features=11, activation="sigmoid"), FMAP),
+    "dense of a vector": single(Dense(out_features=40), (70,)),
+    "dense of a matrix": single(Dense(out_features=9), (13, 20)),
+    "matmul": single(MatMul(), (7, 30), (30, 8)),
+    "max pool": single(MaxPool(kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1)), FMAP),
+    "max pool, ceil": single(MaxPool(kernel=(2, 2), stride=(2, 2), ceil_mode=True), FMAP),
+    "avg pool": single(AvgPool(kernel=(3, 2), stride=(1, 2), padding=(1, 1, 1, 0)), FMAP),
+    "avg pool, data only": single(
+        AvgPool(kernel=(3, 3), padding=(1, 1, 1, 1), count_padding=False, ceil_mode=True), FMAP
+    ),
+    "avg pool, global": single(AvgPool(kernel="global"), FMAP),
+    "add": single(Add(activation="relu"), FMAP, FMAP, FMAP),
+    "add per channel": single(Add(), FMAP, (6, 1, 1)),
+    "mul": single(Mul(), FMAP, FMAP),
+    "mul per channel": single(Mul(activation="leaky_relu"), (6, 1, 1), FMAP),
+    "concat that copies": single(Concat(), FMAP, (3, 9, 7), (1, 9, 7)),
+    "concat of matrices": single(Concat(), (15, 40), (15, 9)),
+    "flatten": single(Flatten(), FMAP),
+    "reshape": single(Reshape(shape=(9, 42)), FMAP),
+    "relu": single(Relu(), FMAP),
+    "leaky relu": single(LeakyRelu(slope=0.3), (17, 30)),
+    "sigmoid": single(Sigmoid(), FMAP),
+    "tanh": single(Tanh(), (300,)),
+    "softmax of a vector": single(Softmax(), (60,)),
+    "softmax of a matrix": single(Softmax(), (12, 30)),
+    "softmax of a map": single(Softmax(), FMAP),
+    "lrn": single(Lrn(size=5, alpha=0.5), FMAP),
+    "batch norm": single(BatchNorm(activation="relu"), FMAP),
+}
+
+
+@pytest.mark.parametrize("network", LAYERS.values(), ids=LAYERS.keys())
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("settings", [(), UINT8, ("array.count=3",)], ids=["int8", "uint8", "3x"])
+def test_integers_equal_the_reference(
+    network: Network, dataflow: str, settings: tuple[str, ...]
+) -> None:
+    result = check(network, hardware(dataflow, *settings))
+    assert (result.mismatches, result.largest_difference) == (0, 0)
+    assert result.elements == 2 * network.layers[-1].output_elements
+
+
+@pytest.mark.parametrize("network", LAYERS.values(), ids=LAYERS.keys())
+def test_floats_lie_within_the_bound_of_their_sums(network: Network) -> None:
+    assert check(network, hardware("ws", *FLOAT)).passed
+
+
+def test_these_layers_are_really_tiled() -> None:
+    """Otherwise the equalities above would say little."""
+    counts = {
+        name: len(lower(network, hardware("ws"), 2).layers[-1].all_tasks)
+        for name, network in LAYERS.items()
+    }
+    untiled = {name for name, count in counts.items() if count < 2}
+    assert untiled <= {"flatten", "reshape"}
+
+
+@pytest.mark.parametrize("overflow", ["wrap", "saturate"])
+def test_overflowing_accumulators_agree_in_values_and_counts(overflow: str) -> None:
+    settings = ("precision.psum=int16", f"precision.psum_overflow={overflow}")
+    network = single(Conv(out_channels=8, kernel=(3, 3)), (12, 9, 7))
+    results = [check(network, hardware(dataflow, *settings)) for dataflow in DATAFLOWS]
+    assert all(result.passed for result in results)
+    assert len({result.overflows for result in results}) == 1
+    assert results[0].overflows > 0
+
+
+# --- Broken schedules -----------------------------------------------------------------------------
+
+CONV = single(Conv(out_channels=64, kernel=(3, 3), padding=(1, 1, 1, 1)), (12, 9, 7))
+
+
+def broken(program: Program, change: Callable[[list[Task]], list[Task]]) -> Program:
+    """`program` with its only layer's tasks changed."""
+    layer: LayerProgram = program.layers[0]
+    tasks = tuple(change(list(layer.tasks[0])))
+    return replace(program, layers=(replace(layer, tasks=(tasks,)),))
+
+
+def retiled(task: Task, **changes: object) -> Task:
+    return replace(task, tile=replace(task.tile, **changes))
+
+
+def middle(tasks: list[Task], wanted: Callable[[GemmTile], bool]) -> int:
+    """The index of a task whose tile is `wanted`."""
+    return next(i for i, task in enumerate(tasks) if wanted(task.tile))  # type: ignore[arg-type]
+
+
+def lose_psum(tasks: list[Task]) -> list[Task]:
+    """A tile that should continue a sum starts it again."""
+    at = middle(tasks, lambda tile: not tile.first)
+    tasks[at] = retiled(tasks[at], first=True)
+    return tasks
+
+
+def read_channel_twice(tasks: list[Task]) -> list[Task]:
+    """A tile's channels begin one too early, so two tiles share a channel."""
+    at = middle(tasks, lambda tile: tile.channels.start > 0)
+    span = tasks[at].tile.channels  # type: ignore[union-attr]
+    tasks[at] = retiled(tasks[at], channels=Span(span.start - 1, span.stop))
+    return tasks
+
+
+def skip_channel(tasks: list[Task]) -> list[Task]:
+    at = middle(tasks, lambda tile: tile.channels.size > 1)
+    span = tasks[at].tile.channels  # type: ignore[union-attr]
+    tasks[at] = retiled(tasks[at], channels=Span(span.start + 1, span.stop))
+    return tasks
+
+
+def drop_sum(tasks: list[Task]) -> list[Task]:
+    """The tasks of one output tile are missing."""
+    tile = tasks[0].tile
+    return [
+        task
+        for task in tasks
+        if (task.tile.pixels, task.tile.filters) != (tile.pixels, tile.filters)  # type: ignore[union-attr]
+    ]
+
+
+def wrong_filters(tasks: list[Task]) -> list[Task]:
+    """An output tile is computed with its neighbour's filters, all its channels."""
+    tile = tasks[0].tile
+    other = next(task.tile.filters for task in tasks if task.tile.filters != tile.filters)  # type: ignore[union-attr]
+    return [
+        retiled(task, filters=other)
+        if (task.tile.pixels, task.tile.filters) == (tile.pixels, tile.filters)  # type: ignore[union-attr]
+        else task
+        for task in tasks
+    ]
+
+
+FAULTS = [lose_psum, read_channel_twice, skip_channel, drop_sum, wrong_filters]
+
+
+@pytest.mark.parametrize(("fault", "dataflow"), [*product(FAULTS, DATAFLOWS)])
+def test_a_broken_schedule_is_caught(
+    fault: Callable[[list[Task]], list[Task]], dataflow: str
+) -> None:
+    program = lower(CONV, hardware(dataflow), 1)
+    assert all(result.passed for result in checks(program))
+    assert not all(result.passed for result in checks(broken(program, fault)))
+
+
+@pytest.mark.parametrize("edge", ["top", "bottom", "left", "right"])
+@pytest.mark.parametrize(
+    "network",
+    [CONV, single(AvgPool(kernel=(3, 3), stride=(1, 1), padding=(1, 1, 1, 1)), FMAP)],
+    ids=["conv", "avg_pool"],
+)
+def test_a_halo_short_by_one_row_is_caught(
+    network: Network, edge: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row (or column) less of the ifmap is there; what is missing reads as zero."""
+    true_region = tiled_module.ifmap_region
+    program = lower(network, hardware("ws"), 1)
+
+    def short(*args: object) -> tuple[Span, Span]:
+        down, across = true_region(*args)  # type: ignore[arg-type]
+        match edge:
+            case "top":
+                down = Span(down.start + 1, down.stop)
+            case "bottom":
+                down = Span(down.start, down.stop - 1)
+            case "left":
+                across = Span(across.start + 1, across.stop)
+            case "right":
+                across = Span(across.start, across.stop - 1)
+        return down, across
+
+    monkeypatch.setattr(tiled_module, "ifmap_region", short)
+    assert not all(result.passed for result in checks(program))
+
+
+def test_a_vector_tile_in_the_wrong_place_is_caught() -> None:
+    network = single(MaxPool(kernel=(2, 2)), (8, 12, 12))
+
+    def shift(tasks: list[Task]) -> list[Task]:
+        tile = tasks[0].tile
+        assert isinstance(tile, VectorTile)
+        other = next(task.tile for task in tasks if task.tile != tile)
+        return [replace(task, tile=other) if task.tile == tile else task for task in tasks]
+
+    program = lower(network, hardware("ws"), 1)
+    assert not all(result.passed for result in checks(broken(program, shift)))
+
+
+def test_floats_beyond_the_bound_are_counted() -> None:
+    """A lost psum is no rounding: floats catch it too."""
+    program = lower(CONV, hardware("ws", *FLOAT), 1)
+    assert all(result.passed for result in checks(program))
+    assert not all(result.passed for result in checks(broken(program, lose_psum)))
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_lenet_end_to_end(dataflow: str) -> None:
+    from accelsim.simulate import verify
+
+    result = verify("lenet5", "edge_ws", dataflow, batch=3, seed=7)
+    assert result.passed
+    assert result.elements == 3 * 8094  # the reference table's sum of all ofmaps
