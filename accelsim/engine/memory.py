@@ -14,8 +14,7 @@ class Clock(simpy.Environment):
     @property
     def now(self) -> int:
         """The current cycle."""
-        now: int = self._now
-        return now
+        return self._now  # type: ignore[return-value]
 
 
 class Buffer:

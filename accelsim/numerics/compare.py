@@ -1,6 +1,8 @@
 """The tiled executor held against the reference, layer by layer."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,15 +17,26 @@ from accelsim.numerics.tiled import execute
 from accelsim.numerics.tolerance import tolerance
 from accelsim.results import LayerCheck
 
+Item = TypeVar("Item")
+
 
 def checks(program: Program, seed: int = 0) -> Iterator[LayerCheck]:
     """Compute every layer of `program` both ways, from the reference's ifmaps, and compare."""
     arithmetic = precision_arithmetic(program.hardware.precision)
     parameters = load_parameters(program.network, arithmetic, seed)
+    exact = program.hardware.precision.is_integer
     layers = reference(program.network, arithmetic, parameters, program.batch)
-    for lowered, (work, golden) in zip(program.layers, layers, strict=True):
-        exact = program.hardware.precision.is_integer
+    for lowered, (work, golden) in zip(program.layers, one_ahead(layers), strict=True):
         yield compare(work, golden, execute(lowered, work), exact)
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, the next one computed in a thread while one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        pending = thread.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = thread.submit(next, items, None)
+            yield item
 
 
 def precision_arithmetic(precision: Precision) -> Arithmetic:

@@ -5,8 +5,8 @@ between the tasks of a sum, and an ofmap element is written by the task that com
 ofmap that equals the reference proves the schedule right: every MAC once, every halo there.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import singledispatchmethod
 
 import numpy as np
@@ -41,8 +41,9 @@ from accelsim.numerics.reference import batch_norm_line
 
 Fill = int | float
 
+_BUNDLED_ELEMENTS = 2**20  # psums of sums that are computed side by side
 _HELD_ELEMENTS = 2**22
-"""Weights of up to this many are converted to floats at once, in 16 MiB."""
+"""Operands of up to this many words are converted to floats at once, in 16 MiB."""
 
 
 def execute(program: LayerProgram, work: Computation) -> Ofmap:
@@ -161,50 +162,78 @@ def _matmul_operands(work: Computation, result: Array) -> _GemmOperands:
     )
 
 
+def side_by_side(tasks: Iterable[Task]) -> Iterator[list[GemmTile]]:
+    """The tiles of each sum, in their order; sums that go alike are widened into one.
+
+    A sum is all that the tasks do to an output tile. Where neighbouring filters of the same
+    pixels take the same channels in the same order, their rows share a matrix product.
+    """
+    sums: dict[tuple[int, int, int], list[GemmTile]] = {}
+    for task in tasks:
+        tile = task.tile
+        assert isinstance(tile, GemmTile)
+        sums.setdefault((id(tile.groups), id(tile.pixels), id(tile.filters)), []).append(tile)
+    alike: dict[tuple[object, ...], list[list[GemmTile]]] = {}
+    for tiles in sums.values():
+        course = tuple((id(tile.channels), tile.first, tile.last) for tile in tiles)
+        key = (id(tiles[0].groups), id(tiles[0].pixels), course)
+        alike.setdefault(key, []).append(tiles)
+    for bundle in alike.values():
+        for filters in _neighbours(bundle):
+            yield [replace(tile, filters=filters) for tile in bundle[0]]
+
+
+def _neighbours(bundle: Sequence[Sequence[GemmTile]]) -> Iterator[Span]:
+    """The filters of sums that go alike, joined where one begins at the end of another."""
+    most = max(_BUNDLED_ELEMENTS // bundle[0][0].pixels.count, 1)
+    joined = bundle[0][0].filters
+    for tiles in bundle[1:]:
+        filters = tiles[0].filters
+        if filters.start == joined.stop and filters.stop - joined.start <= most:
+            joined = Span(joined.start, filters.stop)
+        else:
+            yield joined
+            joined = filters
+    yield joined
+
+
 @dataclass
 class _GemmExecutor:
-    """Runs the tasks of a GEMM kernel.
-
-    `held` has the im2col of the present block of pixels by channels: an ifmap tile that is
-    fetched again for other filters holds the same words. `psums` has the sums under way.
-    """
+    """Runs the tasks of a GEMM kernel. `overflowed` counts psums that did not fit."""
 
     kernel: GemmKernel
     work: Computation
     operands: _GemmOperands
-    psums: dict[tuple[int, int, int], Psum] = field(default_factory=dict)
-    block: tuple[Span, Pixels] | None = None
-    held: dict[int, Array] = field(default_factory=dict)
     overflowed: int = 0
 
     def __post_init__(self) -> None:
         weight, ifmap = self.operands.weight, self.operands.ifmap
         self.convert, self.bound = self.work.arithmetic.factors(weight, ifmap)
         self.weight = self.convert(weight) if weight.size <= _HELD_ELEMENTS else weight
+        self.ifmap = self.convert(ifmap) if ifmap.size <= _HELD_ELEMENTS else ifmap
 
     def run(self, tasks: Iterable[Task]) -> Ofmap:
-        """Compute all tasks, in their order."""
-        for task in tasks:
-            assert isinstance(task.tile, GemmTile)
-            self.compute(task.tile)
+        """Compute all tasks."""
+        for tiles in side_by_side(tasks):
+            self.compute(tiles)
         return Ofmap(self.operands.result, self.overflowed)
 
-    def compute(self, tile: GemmTile) -> None:
-        """Add a tile's products to its psums; the last tile of a sum writes the ofmap."""
+    def compute(self, tiles: Sequence[GemmTile]) -> None:
+        """Add up the products of one sum's tiles; its last tile writes the ofmap."""
         arithmetic = self.work.arithmetic
-        groups, filters = tile.groups.slice, tile.filters.slice
-        output = (id(tile.groups), id(tile.pixels), id(tile.filters))
-        psum = self.start(tile) if tile.first else self.psums.pop(output)
-        weight = self.weight[groups, filters, tile.channels.slice]
-        weight = weight.reshape(*weight.shape[:2], -1)
-        psum = arithmetic.accumulate(psum, weight, self.columns(tile), self.bound)
-        if not tile.last:
-            self.psums[output] = psum
-            return
-        self.overflowed += arithmetic.overflowed(psum)
-        unit = self.operands.unit[groups, filters]
-        activation = getattr(self.work.layer.op, "activation", None)
-        self.write(tile, arithmetic.finish(psum, unit, self.work.output, activation))
+        psum = arithmetic.preload(None)
+        for tile in tiles:
+            groups, filters = tile.groups.slice, tile.filters.slice
+            if tile.first:
+                psum = self.start(tile)
+            weight = self.weight[groups, filters, tile.channels.slice]
+            weight = weight.reshape(*weight.shape[:2], -1)
+            psum = arithmetic.accumulate(psum, weight, self.im2col(tile), self.bound)
+            if tile.last:
+                self.overflowed += arithmetic.overflowed(psum)
+                unit = self.operands.unit[groups, filters]
+                activation = getattr(self.work.layer.op, "activation", None)
+                self.write(tile, arithmetic.finish(psum, unit, self.work.output, activation))
 
     def start(self, tile: GemmTile) -> Psum:
         """The psums of an output tile before its first product: the bias."""
@@ -213,21 +242,9 @@ class _GemmExecutor:
             bias = bias[tile.groups.slice, tile.filters.slice]
         return self.work.arithmetic.preload(bias)
 
-    def columns(self, tile: GemmTile) -> Array:
-        """The im2col matrices (g, c*R*S, m) of the ifmap tile, kept until the pixels change."""
-        if self.block != (tile.groups, tile.pixels):
-            self.held.clear()
-            self.block = (tile.groups, tile.pixels)
-        columns = self.held.get(id(tile.channels))
-        if columns is None:
-            columns = self.held[id(tile.channels)] = self.im2col(tile)
-        return columns
-
     def im2col(self, tile: GemmTile) -> Array:
         """Windows (n, g, c, R, S, p, q) of the ifmap tile as matrices (g, c*R*S, n*p*q)."""
-        values = self.operands.ifmap[
-            tile.pixels.batch.slice, tile.groups.slice, tile.channels.slice
-        ]
+        values = self.ifmap[tile.pixels.batch.slice, tile.groups.slice, tile.channels.slice]
         taps = _windows(values, self.kernel.rows, self.kernel.cols, tile.pixels, 0)
         taps = taps[0] if len(taps) == 1 else np.moveaxis(taps, 0, 4)
         return self.convert(taps).reshape(tile.groups.size, -1, tile.pixels.count)
