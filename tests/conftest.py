@@ -1,4 +1,8 @@
-"""What all tests share: hypothesis draws the same examples on every run."""
+"""What all tests share: hypothesis draws the same examples on every run, the BLAS one thread."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # xdist's workers have the cores already
 
 from hypothesis import settings
 

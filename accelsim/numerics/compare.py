@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from accelsim.hardware import Precision
 from accelsim.lowering.program import Program
@@ -21,7 +22,16 @@ Item = TypeVar("Item")
 
 
 def checks(program: Program, seed: int = 0) -> Iterator[LayerCheck]:
-    """Compute every layer of `program` both ways, from the reference's ifmaps, and compare."""
+    """Compute every layer of `program` both ways, from the reference's ifmaps, and compare.
+
+    The reference runs in a thread beside the tiles. The BLAS gets one thread for each of them:
+    more would wait for each other, by the minute on a busy machine, and help small tiles little.
+    """
+    with threadpool_limits(1, "blas"):
+        yield from _checks(program, seed)
+
+
+def _checks(program: Program, seed: int) -> Iterator[LayerCheck]:
     arithmetic = precision_arithmetic(program.hardware.precision)
     parameters = load_parameters(program.network, arithmetic, seed)
     exact = program.hardware.precision.is_integer

@@ -1,0 +1,54 @@
+"""Whether a name or path means a network or hardware."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.builtin import builtin_names
+from accelsim.frontend.source import read_yaml
+
+Kind = Literal["network", "hardware"]
+
+
+def kind_of(name_or_path: str) -> Kind | None:
+    """What a built-in name, or a file's suffix and top-level keys, says it is; None if unclear.
+
+    Raises InputError for a YAML file that cannot be read.
+    """
+    network = name_or_path in builtin_names("workloads")
+    hardware = name_or_path in builtin_names("configs")
+    suffix = Path(name_or_path).suffix.lower()
+    if not network and not hardware and suffix in (".yaml", ".yml"):
+        keys = read_yaml(Path(name_or_path)).data
+        network, hardware = "layers" in keys, "array" in keys
+    network = network or suffix == ".csv"
+    if network == hardware:
+        return None
+    return "network" if network else "hardware"
+
+
+def expect_kind(name_or_path: str) -> Kind:
+    """As `kind_of`; raises InputError, with what there is, where that is unclear."""
+    kind = kind_of(name_or_path)
+    if kind is None:
+        raise InputError(_unclear(name_or_path))
+    return kind
+
+
+def _unclear(name: str) -> Problem:
+    networks, hardware = builtin_names("workloads"), builtin_names("configs")
+    if name in networks:
+        message = "is both a network and hardware; give the path of the file you mean"
+        return Problem(message, name)
+    if Path(name).suffix.lower() in (".yaml", ".yml"):
+        message = "neither a network (it has no `layers`) nor hardware (it has no `array`)"
+        if {"layers", "array"} <= read_yaml(Path(name)).data.keys():
+            message = "has `layers` like a network and `array` like hardware; make it two files"
+        return Problem(message, name)
+    near = get_close_matches(name, networks + hardware, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return Problem(
+        f"no network or hardware is called {name!r}; {hint}networks: {', '.join(networks)}; "
+        f"hardware: {', '.join(hardware)}; or give a file ending in .yaml, .yml, .csv"
+    )

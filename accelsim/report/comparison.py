@@ -1,0 +1,245 @@
+"""Dataflows side by side: which takes how many cycles, which is best for what.
+
+A layer's own cycles leave out its waiting for other layers: branches share the array, and what
+one branch costs another says nothing about the other's dataflow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+from accelsim.report.quantities import NONE, percent, seconds, si
+from accelsim.report.run import free_notes, is_free
+from accelsim.report.sheet import Column, Row, Sheet
+from accelsim.results import SCHEMA, LayerResult, RunResult
+from accelsim.units import format_bytes
+
+
+def own_cycles(layer: LayerResult) -> int:
+    """The layer's cycles without its waiting for other layers."""
+    return layer.cycles - layer.buckets.other_layer
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChoice:
+    """One layer under each dataflow."""
+
+    dataflows: tuple[str, ...]
+    layers: tuple[LayerResult, ...]
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the layer costs nothing under any dataflow."""
+        return all(map(is_free, self.layers))
+
+    @property
+    def costs(self) -> list[tuple[int, int]]:
+        """Own cycles and DRAM bytes under each dataflow."""
+        return [(own_cycles(layer), layer.dram.total_bytes) for layer in self.layers]
+
+    @property
+    def best(self) -> int:
+        """Position of the fewest own cycles; ties go to less DRAM traffic, then to the first."""
+        return self.costs.index(min(self.costs))
+
+    @property
+    def on_array(self) -> bool:
+        """Whether the layer has a dataflow; one on the vector unit has none."""
+        return self.layers[0].gemm is not None
+
+    @property
+    def verdict(self) -> str:
+        """The best dataflow, `any` if all cost the same, `-` if the layer has none."""
+        if not self.on_array:
+            return NONE
+        tied = len(self.costs) > 1 and len(set(self.costs)) == 1
+        return "any" if tied else self.dataflows[self.best]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One network on one hardware under several dataflows."""
+
+    runs: tuple[RunResult, ...]
+
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """The dataflows in the order of the runs."""
+        return tuple(run.dataflow for run in self.runs)
+
+    @property
+    def best(self) -> RunResult:
+        """The run of fewest cycles; ties go to less DRAM traffic, then to the first."""
+        return min(self.runs, key=lambda run: (run.cycles, run.dram.total_bytes))
+
+    @property
+    def layers(self) -> tuple[LayerChoice, ...]:
+        """Each layer under all dataflows."""
+        columns = zip(*(run.layers for run in self.runs), strict=True)
+        return tuple(LayerChoice(self.dataflows, layers) for layers in columns)
+
+    @property
+    def own_cycles(self) -> tuple[int, ...]:
+        """For each dataflow the sum of the layers' own cycles."""
+        return tuple(sum(map(own_cycles, run.layers)) for run in self.runs)
+
+    @property
+    def mixed_own_cycles(self) -> int:
+        """The sum of own cycles if each layer took the dataflow that is best for it."""
+        return sum(own_cycles(choice.layers[choice.best]) for choice in self.layers)
+
+    def best_as_dict(self) -> dict[str, Any]:
+        """The JSON form of what is best; a layer without a choice has null."""
+        best = self.best
+        return {
+            "network": best.network,
+            "hardware": best.hardware,
+            "batch": best.batch,
+            "dataflow": best.dataflow,
+            "cycles": best.cycles,
+            "dram_bytes": best.dram.total_bytes,
+            "own_cycles": dict(zip(self.dataflows, self.own_cycles, strict=True)),
+            "own_cycles_each_layer_at_its_best": self.mixed_own_cycles,
+            "layers": [_best_layer(choice) for choice in self.layers],
+        }
+
+
+def _best_layer(choice: LayerChoice) -> dict[str, Any]:
+    best = choice.layers[choice.best]
+    return {
+        "name": best.name,
+        "dataflow": choice.dataflows[choice.best] if choice.on_array else None,
+        "own_cycles": own_cycles(best),
+        "bound": None if choice.is_free else best.bound,
+    }
+
+
+def comparison_dict(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """The JSON form of `compare`: every run, and what is best for each network on each hardware."""
+    return {
+        "schema": SCHEMA,
+        "runs": [run.as_dict() for comparison in comparisons for run in comparison.runs],
+        "best": [comparison.best_as_dict() for comparison in comparisons],
+    }
+
+
+def comparison_sheets(comparisons: Sequence[Comparison]) -> list[Sheet]:
+    """A block for each network on each hardware; a summary of all if there are several."""
+    sheets = [_block(comparison) for comparison in comparisons]
+    return sheets if len(sheets) == 1 else [*sheets, _summary(comparisons)]
+
+
+def _block(comparison: Comparison) -> Sheet:
+    first = comparison.runs[0]
+    title = (
+        f"{first.network} on {first.hardware}, batch {first.batch}: "
+        f"{si(first.macs)} MACs, {si(first.totals['parameters'])} parameters, {first.pes:,} PEs"
+    )
+    columns = [Column("layer", text=True)]
+    for name in comparison.dataflows:
+        columns += [
+            Column(f"{name}\ncycles"),
+            Column(f"{name}\nutil %", drop=2),
+            Column(f"{name}\nDRAM", drop=3),
+        ]
+    columns += [Column("best", text=True), Column("bound", text=True, drop=1)]
+    return Sheet(
+        title,
+        tuple(columns),
+        tuple(_layer(choice, first.pes) for choice in comparison.layers),
+        _totals(comparison),
+        tuple(_notes(comparison)),
+    )
+
+
+def _layer(choice: LayerChoice, pes: int) -> Row:
+    name = choice.layers[0].name
+    if choice.is_free:
+        return Row((name, *(NONE,) * (3 * len(choice.layers) + 2)), style="dim")
+    cells = [name]
+    for layer in choice.layers:
+        cycles = own_cycles(layer)
+        share = percent(layer.macs / (pes * cycles)) if choice.on_array and cycles else NONE
+        cells += [f"{cycles:,}", share, format_bytes(layer.dram.total_bytes)]
+    bounds = list(dict.fromkeys(layer.bound for layer in choice.layers))
+    if len(bounds) > 1:
+        bounds = [layer.bound for layer in choice.layers]
+    highlight = (1 + 3 * choice.best,) if choice.verdict in choice.dataflows else ()
+    return Row((*cells, choice.verdict, "/".join(bounds)), highlight=highlight)
+
+
+def _totals(comparison: Comparison) -> tuple[Row, ...]:
+    """The sum over layers, and the run itself."""
+    sums, cells = ["sum of layers"], ["whole run"]
+    for run, own in zip(comparison.runs, comparison.own_cycles, strict=True):
+        share, traffic = percent(run.utilization), format_bytes(run.dram.total_bytes)
+        sums += [f"{own:,}", percent(run.macs / (run.pes * own)) if own else NONE, traffic]
+        cells += [f"{run.cycles:,}", share, traffic]
+    best = comparison.runs.index(comparison.best)
+    row = Row((*cells, comparison.best.dataflow, ""), "bold", highlight=(1 + 3 * best,))
+    return Row((*sums, "", "")), row
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    best = comparison.best
+    notes = [
+        f"Best for the network: {best.dataflow}, {best.cycles:,} cycles, "
+        f"{seconds(best.seconds)}, {format_bytes(best.dram.total_bytes)} of DRAM traffic."
+    ]
+    if len(comparison.runs) > 1:
+        sums = comparison.own_cycles
+        lowest = min(sums)
+        name = comparison.dataflows[sums.index(lowest)]
+        saved = percent(1 - comparison.mixed_own_cycles / lowest) if lowest else percent(0)
+        notes.append(
+            f"With each layer at its own best, the layers would sum to "
+            f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {name}. That is "
+            "a sum, not a run's time: layers overlap, and changing the dataflow is taken as free."
+        )
+    waits = reduce(add, (run.buckets.other_layer for run in comparison.runs))
+    if waits:
+        notes.append(
+            "A layer's cycles and utilization leave out its waiting for other layers on its unit."
+        )
+    bounds = (
+        "" if len(comparison.runs) == 1 else ", in the order of the dataflows where they differ"
+    )
+    notes.append(f"bound: what the layer takes longest of{bounds}.")
+    return notes + free_notes(comparison.runs[0].layers)
+
+
+def _summary(comparisons: Sequence[Comparison]) -> Sheet:
+    columns = (
+        Column("network", text=True),
+        Column("hardware", text=True),
+        Column("dataflow", text=True),
+        Column("cycles"),
+        Column("time ms"),
+        Column("util %"),
+        Column("DRAM read", drop=1),
+        Column("DRAM write", drop=1),
+        Column("best", text=True),
+    )
+    rows = (
+        _summary_row(run, run is comparison.best)
+        for comparison in comparisons
+        for run in comparison.runs
+    )
+    return Sheet("Summary", columns, tuple(rows), notes=("best: of the network on its hardware.",))
+
+
+def _summary_row(run: RunResult, best: bool) -> Row:
+    cells = (
+        run.network,
+        run.hardware,
+        run.dataflow,
+        f"{run.cycles:,}",
+        f"{1000 * run.seconds:,.3f}",
+        percent(run.utilization),
+        format_bytes(run.dram.read_bytes),
+        format_bytes(run.dram.write_bytes),
+        "best" if best else "",
+    )
+    return Row(cells, highlight=tuple(range(len(cells))) if best else ())

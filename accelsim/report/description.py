@@ -1,0 +1,281 @@
+"""What networks and hardware are, before anything runs: `accelsim show` and `accelsim list`."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from accelsim.hardware import Hardware
+from accelsim.lowering.cost import target_of
+from accelsim.lowering.kernels import Alias, kernel_of
+from accelsim.lowering.program import out_of_place
+from accelsim.network.graph import Layer, Network
+from accelsim.network.passes import prepare_for_inference
+from accelsim.report import quantities
+from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
+from accelsim.report.sheet import Column, Row, Sheet, facts
+from accelsim.results import SCHEMA
+from accelsim.units import Duration, Rate, format_bytes
+
+# --- Networks -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """Values that inference writes for one image: the network's inputs and `written` layers'."""
+
+    network: Network
+    written: frozenset[str]
+
+    @property
+    def values(self) -> int:
+        """All values, inputs included."""
+        inputs = sum(map(math.prod, self.network.inputs.values()))
+        return inputs + sum(map(self.of_layer, self.network.layers))
+
+    def of_layer(self, layer: Layer) -> int:
+        """Values that `layer` writes, none if it is a view or folded into another."""
+        return layer.output_elements if layer.name in self.written else 0
+
+
+def activations(network: Network) -> Activations:
+    """Which layers write a tensor of their own at inference."""
+    prepared = prepare_for_inference(network)
+    copied = out_of_place(prepared)
+    written = frozenset(
+        layer.name
+        for layer in prepared.layers
+        if layer.name in copied or not isinstance(kernel_of(layer, 1), Alias)
+    )
+    return Activations(network, written)
+
+
+def network_sheets(network: Network) -> list[Sheet]:
+    """Everything `show NETWORK` prints."""
+    active = activations(network)
+    columns = (
+        Column("layer", text=True),
+        Column("op", drop=2, text=True),
+        Column("inputs", drop=3, prose=True),
+        Column("output"),
+        Column("parameters"),
+        Column("MACs"),
+        Column("values written", drop=1),
+    )
+    total = ("total", "", "", "", f"{network.parameters:,}", f"{network.macs:,}")
+    layers = Sheet(
+        _title(network.name, network.description),
+        columns,
+        tuple(_layer_rows(active)),
+        (Row((*total, f"{active.values:,}"), style="bold"),),
+        tuple(_writing_notes(active)),
+    )
+    return [layers, _network_totals(active)]
+
+
+def _title(name: str, description: str) -> str:
+    return f"{name}: {description}" if description else name
+
+
+def _layer_rows(active: Activations) -> Iterator[Row]:
+    before = ""
+    for name, size in active.network.inputs.items():
+        yield Row((name, "input", "", shape(size), NONE, NONE, f"{math.prod(size):,}"))
+        before = name
+    for layer in active.network.layers:
+        sources = "" if layer.inputs == (before,) else ", ".join(layer.inputs)
+        counts = (layer.parameters, layer.macs, active.of_layer(layer))
+        texts = (f"{count:,}" if count else NONE for count in counts)
+        style = "" if layer.name in active.written else "dim"
+        yield Row((layer.name, layer.op.name, sources, shape(layer.output_shape), *texts), style)
+        before = layer.name
+
+
+def _writing_notes(active: Activations) -> list[str]:
+    silent = sorted(
+        {layer.op.name for layer in active.network.layers if layer.name not in active.written}
+    )
+    notes = ["Layers without inputs of their own here read the row above. All is for one image."]
+    if silent:
+        notes.append(f"No values of their own are written by: {', '.join(silent)}.")
+    if "concat" in silent:
+        notes.append("The inputs of a concat are written where it wants them, so it moves nothing.")
+    return notes
+
+
+def _network_totals(active: Activations) -> Sheet:
+    values = active.values
+    return facts(
+        "Totals for one image",
+        (
+            ("layers", f"{len(active.network.layers):,}"),
+            ("parameters", f"{active.network.parameters:,}"),
+            ("MACs", f"{active.network.macs:,}"),
+            ("activations", f"{values:,} values: inputs and every tensor that a layer writes"),
+            ("  as int8", format_bytes(values)),
+            ("  as float32", format_bytes(4 * values)),
+        ),
+    )
+
+
+def network_dict(network: Network) -> dict[str, Any]:
+    """The JSON form of `show NETWORK`."""
+    active = activations(network)
+    return {
+        "schema": SCHEMA,
+        "kind": "network",
+        "name": network.name,
+        "description": network.description,
+        "inputs": {name: list(size) for name, size in network.inputs.items()},
+        "totals": {
+            "parameters": network.parameters,
+            "macs": network.macs,
+            "activation_values": active.values,
+        },
+        "layers": [_layer_dict(layer, active) for layer in network.layers],
+    }
+
+
+def _layer_dict(layer: Layer, active: Activations) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "op": layer.op.name,
+        "attributes": asdict(layer.op),
+        "inputs": list(layer.inputs),
+        "output_shape": list(layer.output_shape),
+        "parameters": layer.parameters,
+        "macs": layer.macs,
+        "output_elements": layer.output_elements,
+        "written_elements": active.of_layer(layer),
+    }
+
+
+# --- Hardware -------------------------------------------------------------------------------------
+
+_SIZED = {"clock": quantities.clock, "size": quantities.size, "burst": quantities.size}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key of a hardware file with its value as a file would write it, and its meaning."""
+
+    path: tuple[str, ...]
+    value: str | int | list[str] | None
+    meaning: str
+
+    @property
+    def text(self) -> str:
+        """The value for people."""
+        if isinstance(self.value, list):
+            return ", ".join(self.value)
+        return "unlimited" if self.value is None else str(self.value)
+
+
+def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
+    """Every setting of a hardware, defaults included, in the order of the schema."""
+    for name, described in type(model).model_fields.items():
+        value = getattr(model, name)
+        parts = value if isinstance(value, dict) else {None: value}
+        for key, part in parts.items():
+            here = (*path, name) if key is None else (*path, name, key)
+            if isinstance(part, BaseModel):
+                yield from settings(part, here)
+            else:
+                yield Setting(here, _written(name, part), described.description or "")
+
+
+def _written(key: str, value: object) -> str | int | list[str] | None:
+    """A value as a hardware file writes it."""
+    match value:
+        case Rate():
+            return quantities.rate(value)
+        case Duration():
+            return quantities.duration(value)
+        case int() if key in _SIZED:
+            return _SIZED[key](value)
+        case tuple():
+            return [str(item) for item in value]
+        case None | int():
+            return value
+    return str(value)
+
+
+def hardware_sheets(hardware: Hardware) -> list[Sheet]:
+    """Everything `show HARDWARE` prints."""
+    columns = (
+        Column("setting", text=True),
+        Column("value", text=True),
+        Column("meaning", drop=1, prose=True),
+    )
+    shown = [each for each in settings(hardware) if each.path not in (("name",), ("description",))]
+    rows = tuple(Row((".".join(each.path), each.text, each.meaning)) for each in shown)
+    title = _title(hardware.name, hardware.description)
+    derived = facts("What follows from them", _derived(hardware))
+    return [Sheet(title, columns, rows), derived, _buffers(hardware)]
+
+
+def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
+    macs_per_second = hardware.pes * hardware.clock
+    per_cycle = hardware.dram_bytes_per_cycle
+    balance = float(hardware.pes / per_cycle)
+    return (
+        ("PEs", f"{hardware.pes:,}"),
+        ("peak", f"{si(macs_per_second)}MAC/s ({2 * macs_per_second / 1e12:,.2f} TOPS)"),
+        (
+            "DRAM",
+            f"{float(per_cycle):,.2f} B/cycle, "
+            f"{gigabytes_per_second(float(per_cycle * hardware.clock))}",
+        ),
+        ("DRAM latency", f"{hardware.dram_latency_cycles:,} cycles"),
+        ("ridge point", f"{balance:,.1f} MACs per byte: with fewer, DRAM is slower than the array"),
+    )
+
+
+def _buffers(hardware: Hardware) -> Sheet:
+    columns = (
+        Column("buffer", text=True),
+        Column("size"),
+        Column("half"),
+        Column("words in a tile", prose=True),
+        Column("bandwidth"),
+    )
+    rows = []
+    for space in target_of(hardware).buffers:
+        words = (
+            f"{operand} {space.half // hardware.precision.bytes_of(operand):,}"
+            for operand in space.holds
+        )
+        rate = hardware.buffers[space.name].bandwidth
+        bandwidth = "unlimited" if rate is None else quantities.rate(rate)
+        sizes = quantities.size(space.size), quantities.size(space.half)
+        rows.append(Row((space.name, *sizes, " or ".join(words), bandwidth)))
+    note = "A tile may fill half of a buffer; the next one loads into the other half."
+    return Sheet("Buffers of each array", columns, tuple(rows), notes=(note,))
+
+
+def hardware_dict(hardware: Hardware) -> dict[str, Any]:
+    """The JSON form of `show HARDWARE`; `settings` is a hardware file with nothing left out."""
+    return {
+        "schema": SCHEMA,
+        "kind": "hardware",
+        "settings": _nested(settings(hardware)),
+        "derived": {
+            "pes": hardware.pes,
+            "macs_per_second": hardware.pes * hardware.clock,
+            "dram_bytes_per_cycle": float(hardware.dram_bytes_per_cycle),
+            "dram_latency_cycles": hardware.dram_latency_cycles,
+            "ridge_macs_per_byte": float(hardware.pes / hardware.dram_bytes_per_cycle),
+        },
+    }
+
+
+def _nested(flat: Iterable[Setting]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for setting in flat:
+        place = whole
+        for part in setting.path[:-1]:
+            place = place.setdefault(part, {})
+        place[setting.path[-1]] = setting.value
+    return whole

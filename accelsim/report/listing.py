@@ -1,0 +1,36 @@
+"""What `accelsim list` prints. It stands alone because it must be quick: nothing is lowered."""
+
+from collections.abc import Mapping
+
+from accelsim.hardware import Hardware
+from accelsim.network.graph import Network
+from accelsim.report.quantities import si
+from accelsim.report.sheet import Column, Row, Sheet
+
+
+def list_sheets(networks: Mapping[str, Network], hardware: Mapping[str, Hardware]) -> list[Sheet]:
+    """Everything `list` prints, by the names that commands take."""
+    network_columns = (
+        Column("network", text=True),
+        Column("MACs"),
+        Column("parameters"),
+        Column("description", prose=True),
+    )
+    hardware_columns = (
+        Column("hardware", text=True),
+        Column("PEs"),
+        Column("peak MAC/s"),
+        Column("description", prose=True),
+    )
+    network_rows = (
+        Row((name, si(network.macs), si(network.parameters), network.description))
+        for name, network in networks.items()
+    )
+    hardware_rows = (
+        Row((name, f"{each.pes:,}", si(each.pes * each.clock), each.description))
+        for name, each in hardware.items()
+    )
+    return [
+        Sheet("Networks", network_columns, tuple(network_rows)),
+        Sheet("Hardware", hardware_columns, tuple(hardware_rows)),
+    ]

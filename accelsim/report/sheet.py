@@ -1,0 +1,163 @@
+"""Sheets: a title, a table and notes, laid out for the terminal at hand or for a pipe.
+
+A terminal too narrow for all columns leaves out those that matter least, and says so. A pipe
+gets every column at its full width, without colours.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+_UNLIMITED = 10_000
+_NOTE_WIDTH = 100
+_PROSE_WIDTH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of numbers (flush right), of `text` (flush left), or of `prose`, which may wrap.
+
+    On a narrow terminal the highest `drop` is left out first; 0 is never left out.
+    """
+
+    header: str
+    drop: int = 0
+    text: bool = False
+    prose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells in the order of the columns, and rich's style for the row and for single cells."""
+
+    cells: tuple[str, ...]
+    style: str = ""
+    highlight: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table between its title and notes; `totals` follow the rows under a line."""
+
+    title: str
+    columns: tuple[Column, ...] = ()
+    rows: tuple[Row, ...] = ()
+    totals: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def facts(title: str, pairs: Iterable[tuple[str, str]], notes: Sequence[str] = ()) -> Sheet:
+    """A sheet of names and values without headers."""
+    rows = tuple(Row(pair) for pair in pairs)
+    return Sheet(title, (Column("", text=True), Column("", text=True)), rows, notes=tuple(notes))
+
+
+def rendered(sheets: Iterable[Sheet], width: int | None = None, encoding: str = "utf-8") -> str:
+    """The sheets as text, a blank line between them.
+
+    `width` is the terminal's; None stands for a pipe. What `encoding` lacks is replaced.
+    """
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace", newline="\n")
+    console = Console(
+        file=file,
+        width=width or _UNLIMITED,
+        height=25,
+        force_terminal=width is not None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    for index, sheet in enumerate(sheets):
+        if index:
+            console.print()
+        _print(sheet, console)
+    file.seek(0)
+    text = file.read()
+    return text if width else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _print(sheet: Sheet, console: Console) -> None:
+    console.print(sheet.title, style="bold")
+    notes = list(sheet.notes)
+    if sheet.columns:
+        columns = _fitting(sheet, console)
+        table = _table(sheet, columns)
+        narrowest = _measured(table, console).minimum
+        console.print(table, width=max(console.width, narrowest), crop=False)
+        notes += _left_out(sheet, columns)
+        if notes:
+            console.print()
+    for note in notes:
+        console.print(note, width=min(console.width, _NOTE_WIDTH), style="dim")
+
+
+def _fitting(sheet: Sheet, console: Console) -> list[int]:
+    """The columns that fit the console, by index."""
+    columns = list(range(len(sheet.columns)))
+    for rank in sorted({column.drop for column in sheet.columns} - {0}, reverse=True):
+        if _measured(_table(sheet, columns), console).minimum <= console.width:
+            break
+        columns = [index for index in columns if sheet.columns[index].drop != rank]
+    return columns
+
+
+def _left_out(sheet: Sheet, columns: Sequence[int]) -> list[str]:
+    names = [
+        column.header.replace("\n", " ")
+        for index, column in enumerate(sheet.columns)
+        if index not in columns
+    ]
+    if not names:
+        return []
+    return [f"Left out for want of width: {', '.join(names)}."]
+
+
+def _measured(table: Table, console: Console) -> Measurement:
+    return Measurement.get(console, console.options.update(max_width=_UNLIMITED), table)
+
+
+def _table(sheet: Sheet, columns: Sequence[int]) -> Table:
+    headed = any(column.header for column in sheet.columns)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_header=headed,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+    )
+    for index in columns:
+        column = sheet.columns[index]
+        table.add_column(
+            column.header,
+            justify="left" if column.text or column.prose else "right",
+            min_width=_PROSE_WIDTH if column.prose else _width(sheet, index),
+            overflow="fold",
+        )
+    for row in sheet.rows:
+        _add(table, row, columns)
+    if sheet.totals:
+        table.add_section()
+    for row in sheet.totals:
+        _add(table, row, columns)
+    return table
+
+
+def _width(sheet: Sheet, column: int) -> int:
+    """Cells of the terminal that the widest entry of a column takes, its header included."""
+    entries = (row.cells[column] for row in (*sheet.rows, *sheet.totals))
+    return max(map(cell_len, [*sheet.columns[column].header.split("\n"), *entries]))
+
+
+def _add(table: Table, row: Row, columns: Sequence[int]) -> None:
+    cells = (
+        Text(row.cells[index], style="green" if index in row.highlight else "") for index in columns
+    )
+    table.add_row(*cells, style=row.style)

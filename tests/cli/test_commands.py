@@ -1,0 +1,241 @@
+"""What each command prints and writes when its input is right."""
+
+import csv
+import io
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+import accelsim
+from accelsim.frontend.builtin import builtin_names, builtin_path
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import DATAFLOWS
+from accelsim.results import LayerCheck, VerifyResult
+from accelsim.simulate import simulate
+
+CONCAT = """
+name: "[b]two[/b]"
+input: {channels: 4, height: 6, width: 6}
+layers:
+  "[red]left[/red]": {op: conv, out_channels: 4, kernel: 1}
+  right: {op: conv, input: input, out_channels: 4, kernel: 3, padding: 1}
+  both: {op: concat, inputs: ["[red]left[/red]", right]}
+  flat: {op: flatten}
+  out: {op: dense, out_features: 10}
+"""
+
+
+@pytest.fixture
+def concat(tmp_path: Path) -> Path:
+    """A network with brackets in its names, an in-place concat and a view."""
+    path = tmp_path / "two.yaml"
+    path.write_text(CONCAT)
+    return path
+
+
+def rows(stdout: str) -> dict[str, list[str]]:
+    """The cells of each line of a table by its first."""
+    return {line.split()[0]: line.split()[1:] for line in stdout.splitlines() if line.split()}
+
+
+def test_run_prints_what_json_says(cli) -> None:
+    outcome = cli("run", "lenet5", "edge_ws", "--dataflow", "os")
+    data = json.loads(cli("run", "lenet5", "edge_ws", "--dataflow", "os", "--json", "-").stdout)
+    printed = rows(outcome.stdout)
+    for layer in data["layers"]:
+        assert f"{layer['cycles']:,}" in printed[layer["name"]]
+        assert layer["bound"] == printed[layer["name"]][-1]
+    assert f"{data['totals']['cycles']:,}" in printed["whole"]
+    assert f"{data['totals']['cycles'] / 1000:.3f} us at 1 GHz" in outcome.stdout
+    assert (outcome.status, outcome.stderr) == (0, "")
+
+
+def test_run_json_is_the_result_of_simulate(cli, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    cli("run", "lenet5", "edge_ws", "--dataflow", "is", "--batch", 2, "--json", path)
+    result = simulate("lenet5", "edge_ws", "is", 2)
+    assert json.loads(path.read_text()) == result.as_dict()
+
+
+def test_run_again_gives_the_same_bytes(cli) -> None:
+    once, again = (cli("run", "lenet5", "edge_ws", "--json", "-").stdout for _ in range(2))
+    assert once == again
+
+
+def test_settings_replace_the_file(cli) -> None:
+    arguments = ("run", "lenet5", "edge_ws", "--json", "-", "--set", "array.dataflow=os")
+    data = json.loads(cli(*arguments, "--set", "array.rows=16").stdout)
+    wanted = load_hardware("edge_ws", ["array.dataflow=os", "array.rows=16"])
+    assert data == simulate("lenet5", wanted).as_dict()
+
+
+def test_free_layers_do_not_mislead(cli, concat: Path) -> None:
+    outcome = cli("run", concat, "edge_ws")
+    assert rows(outcome.stdout)["both"] == ["concat", "8x6x6", *"-" * 7]
+    assert rows(outcome.stdout)["flat"] == ["flatten", "288", *"-" * 7]
+    assert outcome.stdout.count("A concat whose inputs are written in place costs nothing.") == 1
+
+
+def test_brackets_are_no_markup(cli, concat: Path) -> None:
+    for command in (("run", concat, "edge_ws"), ("show", concat), ("verify", concat, "edge_ws")):
+        outcome = cli(*command)
+        assert outcome.stdout.startswith("[b]two[/b]"), command
+        assert "[red]left[/red]" in outcome.stdout, command
+    assert "[red]left[/red]" in cli("compare", concat, "--hardware", "edge_ws").stdout
+
+
+def test_csv_has_a_row_per_layer_of_each_run(cli) -> None:
+    outcome = cli("compare", "lenet5", "--hardware", "edge_ws", "--csv", "-")
+    table = list(csv.DictReader(io.StringIO(outcome.stdout)))
+    assert [row["dataflow"] for row in table] == [name for name in DATAFLOWS for _ in range(7)]
+    result = simulate("lenet5", "edge_ws", "os")
+    assert [int(row["cycles"]) for row in table[:7]] == [layer.cycles for layer in result.layers]
+    assert table[0]["output_shape"] == "6x28x28"
+    assert (table[0]["m"], table[1]["m"]) == ("784", "")
+
+
+def test_compare_prints_all_blocks_and_a_summary(cli) -> None:
+    outcome = cli("compare", "lenet5", "alexnet", "--hardware", "edge_ws", "gemmini_16x16")
+    titles = [line for line in outcome.stdout.splitlines() if ", batch 1: " in line]
+    assert [title.partition(",")[0] for title in titles] == [
+        "lenet5 on edge_ws",
+        "alexnet on edge_ws",
+        "lenet5 on gemmini_16x16",
+        "alexnet on gemmini_16x16",
+    ]
+    summary = outcome.stdout.partition("\nSummary\n")[2]
+    assert summary.count("lenet5 ") == summary.count("alexnet ") == 2 * len(DATAFLOWS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lenet5", "--hardware", "edge_ws", "tpu_v1"),
+        ("lenet5", "--hardware", "edge_ws", "--hardware", "tpu_v1"),
+        ("--hardware", "edge_ws", "lenet5", "--hardware", "tpu_v1"),
+        ("lenet5", "lenet5", "--hardware", "edge_ws", "tpu_v1", "edge_ws"),
+    ],
+)
+def test_ways_to_name_several_hardware(cli, arguments: tuple[str, ...]) -> None:
+    data = json.loads(cli("compare", *arguments, "--dataflows", "os", "--json", "-").stdout)
+    assert [run["hardware"] for run in data["runs"]] == ["edge_ws", "tpu_v1"]
+    assert [best["hardware"] for best in data["best"]] == ["edge_ws", "tpu_v1"]
+
+
+def test_compare_json_names_the_best(cli) -> None:
+    data = json.loads(cli("compare", "lenet5", "--hardware", "edge_ws", "--json", "-").stdout)
+    runs, (best,) = data["runs"], data["best"]
+    assert data["schema"] == 1
+    assert [run["dataflow"] for run in runs] == list(DATAFLOWS)
+    assert best["cycles"] == min(run["totals"]["cycles"] for run in runs)
+    for index, layer in enumerate(best["layers"]):
+        fewest = min(run["layers"][index]["cycles"] for run in runs)
+        assert layer["own_cycles"] == fewest  # a chain waits for no other layer
+    assert [layer["dataflow"] is None for layer in best["layers"]] == [
+        run_layer["gemm"] is None for run_layer in runs[0]["layers"]
+    ]
+
+
+def test_verify_passes(cli) -> None:
+    outcome = cli("verify", "lenet5", "edge_ws", "--seed", 3)
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert "All 8,094 elements are equal." in outcome.stdout
+    assert "seed 3" in outcome.stdout
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule that computes one layer wrong."""
+    layers = (
+        LayerCheck("good", "conv", 100, 0, 0.0, 0),
+        LayerCheck("bad", "conv", 200, 3, 7.0, 2),
+    )
+    formats = "int8 x int8 -> int32 -> int8"
+    result = VerifyResult("lenet5", "edge_ws", "ws", 1, 0, formats, exact=True, layers=layers)
+    monkeypatch.setattr(import_module("accelsim.simulate"), "verify", lambda *_, **__: result)
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("arguments", [("verify",), ("run", "--verify")])
+def test_a_failed_check_is_status_1(cli, arguments: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "check.json"
+    outcome = cli(*arguments, "lenet5", "edge_ws", "--json", path)
+    assert outcome.status == 1
+    assert "FAIL: 3 elements are not equal, in bad." in outcome.stdout
+    assert rows(outcome.stdout)["bad"] == ["conv", "200", "3", "7", "2", "FAIL"]
+    data = json.loads(path.read_text())
+    assert data.get("verify", data)["passed"] is False
+
+
+def test_show_network_counts_activations(cli) -> None:
+    """Conv, pool and fc rows with the input: 15.2 M values, 58 MiB in fp32, not 93 MB."""
+    data = json.loads(cli("show", "vgg16", "--json", "-").stdout)
+    softmax = 1000
+    assert data["totals"]["activation_values"] == 15_237_608 + softmax
+    assert data["totals"]["parameters"] == 138_357_544
+    printed = rows(cli("show", "vgg16").stdout)
+    assert printed["activations"][:2] == ["15,238,608", "values:"]
+    assert printed["as"] == ["float32", "58.1", "MiB"]
+
+
+def test_show_network_lists_what_writes_nothing(cli, concat: Path) -> None:
+    stdout = cli("show", concat).stdout
+    assert "No values of their own are written by: concat, flatten." in stdout
+    both = next(line for line in stdout.splitlines() if line.startswith("both"))
+    assert "[red]left[/red], right" in both
+    assert both.endswith("-")
+    assert rows(stdout)["total"][-1] == f"{4 * 36 + 2 * 4 * 36 + 10:,}"  # input, two convs, out
+
+
+@pytest.mark.parametrize("name", builtin_names("configs"))
+def test_shown_settings_are_a_hardware_file(cli, name: str, tmp_path: Path) -> None:
+    data = json.loads(cli("show", name, "--json", "-").stdout)
+    path = tmp_path / "again.yaml"
+    path.write_text(yaml.safe_dump(data["settings"]))
+    assert load_hardware(path) == load_hardware(name)
+
+
+def test_show_hardware_derives(cli) -> None:
+    """edge_ws: 1,024 PEs at 1 GHz; 16 GB/s is 16 B/cycle; 1,024 / 16 = 64 MACs per byte."""
+    stdout = cli("show", "edge_ws").stdout
+    assert "1.02 TMAC/s (2.05 TOPS)" in stdout
+    assert "16.00 B/cycle, 16.00 GB/s" in stdout
+    assert "64.0 MACs per byte" in stdout
+    assert rows(stdout)["precision.psum_overflow"][0] == "wrap"
+    assert "psum 8,192 or ofmap 32,768" in stdout
+
+
+def test_show_by_content_of_a_path(cli) -> None:
+    network = cli("show", builtin_path("workloads", "lenet5"))
+    hardware = cli("show", builtin_path("configs", "edge_ws"))
+    assert "OUTPUT" in network.stdout
+    assert "array.rows" in hardware.stdout
+
+
+def test_list_names_everything_built_in(cli) -> None:
+    printed = rows(cli("list").stdout)
+    assert set(builtin_names("workloads") + builtin_names("configs")) <= printed.keys()
+    assert printed["vgg16"][:4] == ["15.47", "G", "138.36", "M"]
+    assert printed["tpu_v1"][0] == "65,536"
+
+
+def test_version(cli) -> None:
+    assert cli("--version").stdout == f"accelsim {accelsim.__version__}\n"
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("network", "workloads"), ("hardware", "configs")])
+def test_schema_accepts_what_is_built_in(cli, kind: str, folder: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(cli("schema", kind).stdout)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    for name in builtin_names(folder):
+        validator.validate(yaml.safe_load(builtin_path(folder, name).read_text()))
+    assert not validator.is_valid({"name": "no more"})
+
+
+def test_help_names_the_dataflows_there_are(cli) -> None:
+    assert ",".join(DATAFLOWS) in cli("compare", "--help").stdout

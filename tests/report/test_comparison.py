@@ -1,0 +1,96 @@
+"""Which dataflow is best, and what is said about it."""
+
+from dataclasses import replace
+
+from results_by_hand import LAYER, VIEW, layer, run
+
+from accelsim.lowering.traffic import Dram
+from accelsim.report.comparison import Comparison, comparison_dict, comparison_sheets, own_cycles
+
+
+def test_own_cycles_leave_out_waits_for_other_layers() -> None:
+    assert own_cycles(layer(100, waits=30)) == 70
+
+
+def test_best_layer_is_by_own_cycles() -> None:
+    """80 cycles of which none waited cost more than 90 of which 20 did."""
+    comparison = Comparison((run("os", layer(80)), run("ws", layer(90, waits=20))))
+    (choice,) = comparison.layers
+    assert choice.best == 1
+    assert choice.verdict == "ws"
+    assert comparison.mixed_own_cycles == 70
+
+
+def test_ties_go_to_less_traffic_then_to_the_first() -> None:
+    light = layer(100, dram=Dram(ifmap_read_bytes=1))
+    heavy = layer(100, dram=Dram(ifmap_read_bytes=2))
+    runs = run("os", heavy), run("ws", light), run("is", light)
+    assert Comparison(runs).best.dataflow == "ws"
+    assert Comparison(runs).layers[0].verdict == "ws"
+
+
+def test_equal_everywhere_is_any_and_vector_work_has_none() -> None:
+    pool = replace(LAYER, gemm=None, bound="vector")
+    comparison = Comparison((run("os", LAYER, pool, VIEW), run("ws", LAYER, pool, VIEW)))
+    assert [choice.verdict for choice in comparison.layers] == ["any", "-", "-"]
+    assert [choice.is_free for choice in comparison.layers] == [False, False, True]
+
+
+def test_best_run_is_by_the_time_of_the_whole() -> None:
+    """Layers may sum to more and still end sooner, because they overlap."""
+    overlapped = run("os", layer(100), layer(100), cycles=120)
+    chained = run("ws", layer(70), layer(70))
+    assert Comparison((overlapped, chained)).best.dataflow == "os"
+    assert Comparison((overlapped, chained)).own_cycles == (200, 140)
+
+
+def test_block_shows_own_cycles_and_bounds_in_order() -> None:
+    runs = run("os", layer(100, waits=20)), run("ws", layer(200, bound="dram"))
+    (sheet,) = comparison_sheets([Comparison(runs)])
+    (row,) = sheet.rows
+    # 6,000 MACs on 100 PEs take 60 cycles: 75 % of 80, 30 % of 200
+    assert row.cells == ("conv", "80", "75.0", "600 B", "200", "30.0", "600 B", "os", "array/dram")
+    assert row.highlight == (1,)
+    assert [total.cells[1] for total in sheet.totals] == ["80", "100"]
+    assert any("leave out its waiting" in note for note in sheet.notes)
+
+
+def test_mixed_total_is_labelled_as_a_sum() -> None:
+    runs = run("os", layer(100), layer(300)), run("ws", layer(200), layer(100))
+    (sheet,) = comparison_sheets([Comparison(runs)])
+    (note,) = [note for note in sheet.notes if "each layer at its own best" in note]
+    assert "sum to 200 cycles, 33.3 % fewer than all at ws. That is a sum, not a run's" in note
+
+
+def test_one_dataflow_alone() -> None:
+    (sheet,) = comparison_sheets([Comparison((run("os", LAYER),))])
+    assert not any("own best" in note for note in sheet.notes)
+
+
+def test_several_blocks_get_a_summary() -> None:
+    comparison = Comparison((run("os", layer(100)), run("ws", layer(90))))
+    summary = comparison_sheets([comparison, comparison])[-1]
+    assert summary.title == "Summary"
+    assert [row.cells[-1] for row in summary.rows] == ["", "best"] * 2
+
+
+def test_json_form() -> None:
+    runs = run("os", layer(100, waits=20), VIEW), run("ws", layer(90), VIEW)
+    data = comparison_dict([Comparison(runs)])
+    assert data["runs"] == [each.as_dict() for each in runs]
+    assert data["best"] == [
+        {
+            "network": "net",
+            "hardware": "chip",
+            "batch": 1,
+            "dataflow": "ws",
+            "cycles": 90,
+            "dram_bytes": 600,
+            "own_cycles": {"os": 80, "ws": 90},
+            "own_cycles_each_layer_at_its_best": 80,
+            "layers": [
+                {"name": "conv", "dataflow": "os", "own_cycles": 80, "bound": "array"},
+                {"name": "flat", "dataflow": None, "own_cycles": 0, "bound": None},
+            ],
+        }
+    ]

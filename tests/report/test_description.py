@@ -1,0 +1,58 @@
+"""What `show` counts and derives."""
+
+from pathlib import Path
+
+import pytest
+
+from accelsim.frontend import load_network
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.network.graph import Network
+from accelsim.report.description import activations, hardware_dict, network_dict, settings
+
+TEXT = """
+name: blocks
+input: {channels: 2, height: 4, width: 4}
+layers:
+  conv: {op: conv, out_channels: 2, kernel: 1}
+  norm: {op: batch_norm}
+  drop: {op: dropout}
+  other: {op: conv, out_channels: 2, kernel: 1}
+  moved: {op: concat, inputs: [input, other]}
+  placed: {op: concat, inputs: [norm, moved]}
+"""
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Network:
+    path = tmp_path / "blocks.yaml"
+    path.write_text(TEXT)
+    return load_network(path)
+
+
+def test_who_writes_a_tensor(network: Network) -> None:
+    """The batch norm is folded; a concat of the network's input must copy, the other need not."""
+    assert activations(network).written == {"conv", "other", "moved"}
+
+
+def test_values_written(network: Network) -> None:
+    assert activations(network).values == 32 + 32 + 32 + 64  # input, conv, other, moved
+
+
+def test_network_as_data(network: Network) -> None:
+    data = network_dict(network)
+    assert data["totals"]["activation_values"] == 160
+    written = [layer["written_elements"] for layer in data["layers"]]
+    assert written == [32, 0, 0, 32, 64, 0]
+    assert data["layers"][0]["attributes"]["kernel"] == (1, 1)
+
+
+def test_every_setting_has_a_meaning() -> None:
+    for setting in settings(load_hardware("tpu_v1")):
+        assert setting.meaning, setting.path
+
+
+def test_ridge_point() -> None:
+    """TPU v1: 65,536 MACs per cycle over 34 GB/s / 700 MHz = 48.57 B/cycle."""
+    derived = hardware_dict(load_hardware("tpu_v1"))["derived"]
+    assert derived["ridge_macs_per_byte"] == pytest.approx(65536 / (34e9 / 700e6))
+    assert derived["macs_per_second"] == 65536 * 700_000_000

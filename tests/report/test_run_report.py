@@ -1,0 +1,48 @@
+"""The sheets of one run."""
+
+from results_by_hand import LAYER, VIEW, layer, run
+
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.report.run import run_sheets
+
+CHIP = load_hardware("edge_ws")  # 16 GB/s at 1 GHz
+
+
+def test_layers_and_whole_run() -> None:
+    layers = run_sheets(run("os", LAYER, VIEW), CHIP)[0]
+    assert layers.rows[0].cells == (
+        *("conv", "conv", "20x2x5", "6.00 k", "100", "60.0", "75.0"),
+        *("300 B", "300 B", "array"),
+    )
+    assert layers.rows[1].cells == ("flat", "flatten", "20x2x5", *"-" * 7)
+    assert layers.rows[1].style == "dim"
+    assert layers.notes == ("flatten: the same bytes, costs nothing.",)
+    assert layers.totals[0].cells[4:6] == ("100", "60.0")
+
+
+def test_bandwidth_against_the_peak() -> None:
+    """600 bytes in 100 cycles of 1 ns are 6 GB/s, 37.5 % of 16."""
+    totals = run_sheets(run("os", LAYER), CHIP)[1]
+    facts = dict(row.cells for row in totals.rows)
+    assert facts["DRAM bandwidth"] == "6.00 GB/s on average, 37.5 % of the peak 16.00 GB/s"
+    assert facts["time"] == "100.000 ns at 1 GHz"
+
+
+def test_buckets_sum_and_overlap_is_said() -> None:
+    where = run_sheets(run("os", LAYER, layer(50, waits=20), cycles=120), CHIP)[2]
+    assert [row.cells[1] for row in where.rows] == ["90", "30", "10", "0", "0", "0", "20"]
+    assert [row.cells[2] for row in where.rows] == ["60.0", "20.0", "6.7", *["0.0"] * 3, "13.3"]
+    assert where.totals[0].cells[1:] == ("150", "100.0")
+    assert where.notes == ("Layers overlap, so they sum to more than the 120 cycles of the run.",)
+
+
+def test_largest_layers_first() -> None:
+    layers = [layer(cycles, name=f"l{cycles}") for cycles in (10, 30, 20, 5, 5, 5)]
+    largest = run_sheets(run("os", *layers, VIEW), CHIP)[3]
+    assert [row.cells[0] for row in largest.rows] == ["l30", "l20", "l10", "l5", "l5"]
+
+
+def test_a_network_of_views_alone() -> None:
+    sheets = run_sheets(run("os", VIEW), CHIP)
+    assert [row.cells[2] for row in sheets[2].rows] == ["0.0"] * 7
+    assert sheets[3].rows == ()

@@ -1,0 +1,83 @@
+"""Sheets on consoles of any width."""
+
+import pytest
+
+from accelsim.report.sheet import Column, Row, Sheet, rendered
+
+SHEET = Sheet(
+    "title",
+    (
+        Column("layer", text=True),
+        Column("first", drop=2),
+        Column("second", drop=1),
+        Column("kept"),
+        Column("prose", drop=3, prose=True),
+    ),
+    (Row(("[red]a[/red]", "1", "22", "333", "some words that may wrap")),),
+    (Row(("total", "1", "22", "333", ""), style="bold"),),
+    ("A note.",),
+)
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No colours, so that text can be compared."""
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def text(width: int) -> str:
+    """The sheet on a terminal."""
+    return "".join(f"{line.rstrip()}\n" for line in rendered([SHEET], width).splitlines())
+
+
+def test_a_pipe_gets_everything() -> None:
+    assert rendered([SHEET]) == text(200)
+
+
+def test_exact_text_at_full_width() -> None:
+    assert rendered([SHEET]).splitlines() == [
+        "title",
+        "layer         first  second  kept  prose",
+        "─" * 59,
+        "[red]a[/red]      1      22   333  some words that may wrap",
+        "",
+        "total             1      22   333",
+        "",
+        "A note.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (59, ""),
+        (58, "prose"),
+        (33, "prose"),
+        (32, "first, prose"),
+        (26, "first, prose"),
+        (25, "first, second, prose"),
+    ],
+)
+def test_the_highest_drop_goes_first(width: int, left_out: str) -> None:
+    """Widths: layer 12, first 5, second 6, kept 4, prose 24, and 2 between columns."""
+    _, said, names = text(width).replace("\n", " ").partition("Left out for want of width: ")
+    assert names.strip() == (f"{left_out}." if said else "")
+    assert bool(said) == bool(left_out)
+
+
+@pytest.mark.parametrize("width", range(4, 70))
+def test_no_cell_is_ever_cut(width: int) -> None:
+    printed = text(width)
+    assert "…" not in printed
+    assert "[red]a[/red]" in printed
+    assert "333" in printed
+
+
+def test_sheets_are_parted_by_a_blank_line() -> None:
+    assert rendered([Sheet("one"), Sheet("two")]) == "one\n\ntwo\n"
+
+
+def test_what_the_encoding_lacks_is_replaced() -> None:
+    printed = rendered([Sheet("µ", SHEET.columns, SHEET.rows)], encoding="ascii")
+    assert printed.splitlines()[0] == "?"
+    assert printed.isascii()

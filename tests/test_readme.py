@@ -1,0 +1,87 @@
+"""What the README shows works as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from accelsim.cli import app
+from accelsim.frontend import load_network
+from accelsim.frontend.builtin import builtin_names
+from accelsim.frontend.hardware_file import load_hardware
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = [
+    "\n".join(line[4:] for line in block.splitlines())
+    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, re.MULTILINE)
+]
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("accelsim ") and not line.startswith("accelsim/")
+]
+
+
+def block(start: str) -> str:
+    return next(text for text in BLOCKS if text.strip().startswith(start)).strip()
+
+
+def test_there_are_commands_to_try() -> None:
+    assert len(COMMANDS) >= 9
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_tour_run(command: str) -> None:
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+
+
+def test_the_main_job_runs() -> None:
+    line = next(line for line in README.splitlines() if "accelsim compare" in line)
+    result = CliRunner().invoke(app, shlex.split(line.rpartition("&&")[2])[1:])
+    assert result.exit_code == 0
+    assert "Best for the network" in result.stdout
+
+
+def test_python_example_runs() -> None:
+    exec(compile(block("import accelsim\n"), "README.md", "exec"), {})
+
+
+def test_network_example_loads(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(block("name: small"))
+    network = load_network(path)
+    assert network.by_name["fire/3x3"].output_shape == (32, 16, 16)
+    assert network.outputs == ("prob",)
+
+
+def test_hardware_example_is_edge_ws(tmp_path: Path) -> None:
+    path = tmp_path / "edge.yaml"
+    path.write_text(block("name: edge_ws"))
+    shown, shipped = load_hardware(path), load_hardware("edge_ws")
+    assert shown == shipped.model_copy(update={"description": ""})
+
+
+def test_every_built_in_is_named() -> None:
+    names = [*builtin_names("configs"), *builtin_names("workloads")]
+    assert [name for name in names if name not in README] == []
+
+
+def test_every_layer_type_is_named() -> None:
+    from accelsim.network.ops import OPS
+
+    listed = README.partition("The layer types: ")[2].partition(".")[0]
+    assert set(re.split(r",\s+", listed)) == set(OPS)
+
+
+def test_every_hardware_file_cites_its_source() -> None:
+    folder = Path(__file__).parents[1] / "configs"
+    for path in folder.glob("*.yaml"):
+        comment = path.read_text().partition("name:")[0]
+        assert comment.count("\n") >= 3, path
+        assert yaml.safe_load(path.read_text())["description"]
