@@ -6,7 +6,7 @@ until the clock is known; the properties of `Hardware` give them in cycles and b
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
@@ -155,6 +155,19 @@ class Buffer(_Schema):
     )
 
 
+def holding_problems(holds: Mapping[str, Iterable[object]]) -> list[str]:
+    """What is wrong with who holds what: every operand is held by exactly one buffer."""
+    held = Counter(operand for operands in holds.values() for operand in operands)
+    missing = ", ".join(operand for operand in OPERANDS if not held[operand])
+    repeated = ", ".join(operand for operand in OPERANDS if held[operand] > 1)
+    problems = []
+    if missing:
+        problems.append(f"no buffer holds {missing}; add it to a buffer's `holds`")
+    if repeated:
+        problems.append(f"more than one buffer holds {repeated}; keep one")
+    return problems
+
+
 class VectorUnit(_Schema):
     """The unit for pooling, activations and element-wise work."""
 
@@ -191,13 +204,9 @@ class Hardware(_Schema):
     @field_validator("buffers")
     @classmethod
     def _every_operand_once(cls, buffers: dict[str, Buffer]) -> dict[str, Buffer]:
-        held = Counter(operand for buffer in buffers.values() for operand in buffer.holds)
-        missing = [operand for operand in OPERANDS if not held[operand]]
-        repeated = [operand for operand in OPERANDS if held[operand] > 1]
-        if missing:
-            raise ValueError(f"no buffer holds {', '.join(missing)}; add it to a buffer's `holds`")
-        if repeated:
-            raise ValueError(f"more than one buffer holds {', '.join(repeated)}; keep one")
+        problems = holding_problems({name: buffer.holds for name, buffer in buffers.items()})
+        if problems:
+            raise ValueError("; ".join(problems))
         return buffers
 
     def buffer_of(self, operand: Operand) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import yaml
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.findings import findings, validation_problems
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
-from accelsim.hardware import Hardware
+from accelsim.hardware import OPERANDS, Hardware, holding_problems
 
 
 def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Hardware:
@@ -44,10 +45,27 @@ def _from_file(document: Document) -> Hardware:
         hardware = Hardware.model_validate(document.data)
     except ValidationError as error:
         problems = validation_problems(error, document, Hardware.model_json_schema())
+        problems += _unchecked(document, problems)
         raise InputError(in_file_order([*document.problems, *problems])) from None
     if document.problems:
         raise InputError(document.problems)
     return hardware
+
+
+def _unchecked(document: Document, problems: Sequence[Problem]) -> list[Problem]:
+    """What is wrong between buffers, which pydantic checks only where each of them is right."""
+    buffers = document.data.get("buffers")
+    if not isinstance(buffers, dict) or not any(p.key.startswith("buffers.") for p in problems):
+        return []
+    holds = [buffer.get("holds") for buffer in buffers.values() if isinstance(buffer, dict)]
+    if len(holds) < len(buffers) or not all(_names(operands) for operands in holds):
+        return []  # reported where it stands; who holds what cannot be told
+    held = dict(zip(buffers, (cast(list[str], operands) for operands in holds), strict=True))
+    return [document.problem(("buffers",), message) for message in holding_problems(held)]
+
+
+def _names(operands: Data) -> bool:
+    return isinstance(operands, list) and all(operand in OPERANDS for operand in operands)
 
 
 @dataclass(frozen=True, slots=True)
