@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from accelsim.facade import simulate, verify
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
-    from accelsim.simulate import simulate, verify
 
 __version__ = "0.1.0"
 __all__ = ["RunResult", "VerifyResult", "load_hardware", "load_network", "simulate", "verify"]
@@ -23,8 +23,8 @@ _HOMES = {
     "VerifyResult": "accelsim.results",
     "load_hardware": "accelsim.frontend.hardware_file",
     "load_network": "accelsim.frontend",
-    "simulate": "accelsim.simulate",
-    "verify": "accelsim.simulate",
+    "simulate": "accelsim.facade",
+    "verify": "accelsim.facade",
 }
 
 

@@ -166,10 +166,10 @@ def run(
 
     Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
     """
+    from accelsim.facade import simulate
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
     from accelsim.report.verification import verify_sheets
-    from accelsim.simulate import simulate
 
     destinations = Destinations(json, csv)
     model, machine = _loaded(network, hardware, settings, dataflow, destinations)
@@ -309,7 +309,7 @@ def _loaded(
     destinations: "Destinations",
 ) -> "tuple[Network, Hardware]":
     """A network and a hardware; raises InputError with everything that is wrong."""
-    from accelsim.simulate import with_dataflow
+    from accelsim.facade import with_dataflow
 
     problems = list(destinations.problems)
     with _gathered(problems):
@@ -348,7 +348,7 @@ def _cases(
     destinations: "Destinations",
 ) -> "tuple[list[Network], list[list[Hardware]]]":
     """The networks to compare, and each hardware under every dataflow."""
-    from accelsim.simulate import with_dataflow
+    from accelsim.facade import with_dataflow
 
     problems = list(destinations.problems)
     network_names, machine_names = _by_kind(names, hardware, problems)
@@ -414,7 +414,7 @@ def _timed(
     network: "Network", hardware: "Hardware", batch: int, misfits: list[str]
 ) -> "list[RunResult]":
     """The run, or none where a layer does not fit, which `misfits` then says."""
-    from accelsim.simulate import simulate
+    from accelsim.facade import simulate
 
     try:
         return [simulate(network, hardware, batch=batch)]
@@ -424,9 +424,9 @@ def _timed(
 
 
 def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) -> "VerifyResult":
+    from accelsim.facade import verify
     from accelsim.network.passes import prepare_for_inference
     from accelsim.report.progress import progress
-    from accelsim.simulate import verify
 
     with progress(len(prepare_for_inference(network).layers)) as step:
         return verify(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import scalesim_peer
 
+from accelsim.facade import compile_program, timed
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering import tasks, tiling
@@ -22,7 +23,6 @@ from accelsim.numerics.compare import checks, precision_arithmetic
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.parameter_file import load_parameters
 from accelsim.numerics.reference import compute
-from accelsim.simulate import compile_program, timed
 
 HARDWARE = "edge_ws"
 ZIGZAG_SECONDS = {"vgg16": 33.0, "googlenet": 226.0}

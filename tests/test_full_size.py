@@ -2,8 +2,8 @@
 
 import pytest
 
+from accelsim.facade import verify
 from accelsim.hardware import DATAFLOWS
-from accelsim.simulate import verify
 
 
 @pytest.mark.slow

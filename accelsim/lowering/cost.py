@@ -235,7 +235,10 @@ def passes(order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand) 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Estimated cycles and exact DRAM bytes, one entry per tiling."""
+    """Estimated cycles and DRAM bytes, one entry per tiling.
+
+    The bytes are exact, but for several arrays of which the last has one turn: then a bound.
+    """
 
     cycles: NDArray[np.float64]
     dram_bytes: Sizes
@@ -279,19 +282,23 @@ def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
     by_groups = work.group_tiles > 1
     own = dict(turns)
     own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
-    active = -(-turns[split] // own[split])
     share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
     array = work.array_cycles * share * (own[split] / turns[split])
-    traffic = _dram_bytes(work, order, own, active, split)
+    traffic = _dram_bytes(work, order, own, split)
     dram_bytes = np.sum([*traffic.values()], axis=0)
     return Cost(_cycles(work, array, traffic), dram_bytes)
 
 
 def _dram_bytes(
-    work: Workload, order: LoopOrder, own: dict[Loop, Sizes], active: Sizes, split: Loop
+    work: Workload, order: LoopOrder, own: dict[Loop, Sizes], split: Loop
 ) -> dict[Operand, Sizes]:
-    """Bytes moved by operand, when each of `active` arrays runs the loops with its `own` turns."""
+    """Bytes moved by operand, when each array runs the loops with its `own` turns.
+
+    The last array takes what is left. With a single turn it may keep a tile that the others
+    bring again; its share of such an operand is counted as theirs.
+    """
     kernel, tilings = work.kernel, work.tilings
+    arrays, left = np.divmod(work.turns[split], own[split])
     pixels = kernel.batch * tilings.row_reads * tilings.col_reads
     ofmap = kernel.groups * kernel.gemm.m * kernel.filters
     once: dict[Operand, Sizes | int] = {
@@ -308,7 +315,8 @@ def _dram_bytes(
         elif operand == "ofmap":
             times = np.ones_like(times)
         elif split not in OPERAND_LOOPS[operand]:
-            times = times * active
+            last = passes(order.value, {**own, split: left}, operand)
+            times = times * arrays + last * np.minimum(left, 1)
         traffic[operand] = once[operand] * times * work.target.bytes_of(operand)
     return traffic
 

@@ -154,8 +154,11 @@ def _alias(op: Op, layer: Layer, batch: int) -> Kernel:
     return Alias()
 
 
-COPY = _each_element(1)
-"""A concat that cannot be in place: each element passes the vector unit once."""
+def copy_of(layer: Layer, batch: int) -> VectorKernel:
+    """A concat that cannot be in place: each element passes the vector unit once."""
+    channels, rows, cols = planes(layer.output_shape)
+    return VectorKernel(batch, channels, _each(rows), _each(cols), operations=1)
+
 
 # Operations per ofmap element: a pool one per tap (an average one more to scale), an activation
 # or table look-up one, LRN a square and add per channel around, a power and a product, softmax

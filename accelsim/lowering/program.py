@@ -10,7 +10,7 @@ from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import Target, target_of
 from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
-from accelsim.lowering.kernels import COPY, Alias, GemmKernel, Kernel, VectorKernel, kernel_of
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.tasks import gemm_tasks, vector_tasks
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
@@ -102,7 +102,7 @@ def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
     for layer in network.layers:
         kernel = kernel_of(layer, batch)
         if layer.name in copied:
-            kernel = COPY(layer.op, layer, batch)
+            kernel = copy_of(layer, batch)
         needs = tuple(index[name] for name in layer.inputs if name in index)
         try:
             programs.append(_lower_layer(layer, kernel, needs, target))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Operand
 from accelsim.lowering.cost import (
-    BufferSpace,
     Cost,
     Loop,
     LoopOrder,
@@ -29,7 +28,7 @@ from accelsim.lowering.cost import (
     workload,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
-from accelsim.units import ceil_div, format_bytes
+from accelsim.units import ceil_div
 
 EXHAUSTIVE = 4096
 """Tilings that are all looked at; where there are more, each axis is thinned."""
@@ -114,7 +113,7 @@ def best_tiling(kernel: GemmKernel, target: Target) -> GemmTiling:
     tilings = candidates(kernel, target)
     fitting = np.flatnonzero(legal(kernel, target, tilings))
     if not len(fitting):
-        raise DoesNotFitError(_misfit(kernel, target))
+        raise DoesNotFitError(_misfit(kernel, target, tilings))
     work = workload(kernel, target, tilings.select(fitting))
     tiles = work.group_tiles * math.prod(work.turns.values())
     winners = [
@@ -150,22 +149,24 @@ def _tiling(tilings: Tilings, index: int, order: LoopOrder, split: Loop) -> Gemm
     )
 
 
-def _misfit(kernel: GemmKernel, target: Target) -> str:
-    """Demand, bound and lever of the smallest tile that does not fit."""
-    smallest = all_tilings(kernel, [np.array([1])] * 6)
-    demand = demands(kernel, target, smallest)
-    for space in target.buffers:
-        needed = int(buffer_demand(space, demand)[0])
-        if needed > space.half:
-            return _too_small(needed, space)
-    raise AssertionError("the smallest tile fits")
+def _misfit(kernel: GemmKernel, target: Target, tilings: Tilings) -> str:
+    """Demand, bound and lever of the tile that overflows the fewest buffers by the least."""
+    demand = demands(kernel, target, tilings)
+    needed = np.array([buffer_demand(space, demand) for space in target.buffers])
+    excess = needed - np.array([[space.half] for space in target.buffers])
+    over = np.maximum(excess, 0)
+    index = int(np.lexsort((over.sum(axis=0), (excess > 0).sum(axis=0)))[0])
+    return _too_small(target, needed[:, index])
 
 
-def _too_small(needed: int, space: BufferSpace) -> str:
-    return (
-        f"the smallest tile needs {needed:,} bytes of buffer {space.name}, whose half (the other "
+def _too_small(target: Target, needed: Sequence[int] | Sizes) -> str:
+    """Every buffer whose half is less than the bytes `needed` of it, and the size that helps."""
+    return "; ".join(
+        f"the smallest tile needs {size:,} bytes of buffer {space.name}, whose half (the other "
         f"half loads the next tile) is {space.half:,}; make buffers.{space.name}.size at least "
-        f"{format_bytes(2 * needed)}"
+        f"{2 * size} B"
+        for space, size in zip(target.buffers, needed, strict=True)
+        if size > space.half
     )
 
 
@@ -237,7 +238,8 @@ def best_vector_tiling(kernel: VectorKernel, target: Target) -> VectorTiling:
     for space in target.buffers:
         fits &= _vector_demand(space.holds, tilings) <= space.half
     if not fits.any():
-        raise DoesNotFitError(_vector_misfit(target, tilings))
+        smallest = [int(_vector_demand(space.holds, tilings)[-1]) for space in target.buffers]
+        raise DoesNotFitError(_too_small(target, smallest))
     cost = np.where(fits, vector_cost(kernel, target, tilings), np.inf)
     index = int(np.lexsort((tilings.tiles, cost))[0])
     axes = (tilings.batch, tilings.channels, tilings.rows, tilings.cols)
@@ -247,11 +249,3 @@ def best_vector_tiling(kernel: VectorKernel, target: Target) -> VectorTiling:
 def _vector_demand(holds: tuple[Operand, ...], tilings: VectorTilings) -> Sizes:
     ifmap, ofmap = int("ifmap" in holds), int("ofmap" in holds)
     return tilings.ifmap_bytes * ifmap + tilings.ofmap_bytes * ofmap
-
-
-def _vector_misfit(target: Target, tilings: VectorTilings) -> str:
-    for space in target.buffers:
-        needed = int(_vector_demand(space.holds, tilings)[-1])
-        if needed > space.half:
-            return _too_small(needed, space)
-    raise AssertionError("the smallest tile fits")

@@ -118,7 +118,7 @@ def test_unwritable_file_is_found_before_the_work(
     (folder / "locked").mkdir()
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.setattr(
-        import_module("accelsim.simulate"), "simulate", lambda *_, **__: pytest.fail("simulated")
+        import_module("accelsim.facade"), "simulate", lambda *_, **__: pytest.fail("simulated")
     )
     outcome = cli("run", "lenet5", "edge_ws", "--csv", "locked/x.csv")
     assert outcome.status == 2
@@ -129,7 +129,7 @@ def test_a_stuck_engine_is_called_a_bug(cli, monkeypatch: pytest.MonkeyPatch) ->
     def stuck(*_: object, **__: object) -> None:
         raise SimulationError("the simulation cannot go on:\nlayer C1 waits for its inputs")
 
-    monkeypatch.setattr(import_module("accelsim.simulate"), "simulate", stuck)
+    monkeypatch.setattr(import_module("accelsim.facade"), "simulate", stuck)
     outcome = cli("run", "lenet5", "edge_ws")
     assert (outcome.status, outcome.stdout) == (70, "")
     assert (
@@ -141,6 +141,6 @@ def test_ctrl_c(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(import_module("accelsim.simulate"), "simulate", interrupted)
+    monkeypatch.setattr(import_module("accelsim.facade"), "simulate", interrupted)
     outcome = cli("run", "lenet5", "edge_ws")
     assert (outcome.status, outcome.stdout, outcome.stderr) == (130, "", "interrupted\n")

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 import accelsim
+from accelsim.facade import simulate
 from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS
 from accelsim.results import LayerCheck, VerifyResult
-from accelsim.simulate import simulate
 
 CONCAT = """
 name: "[b]two[/b]"
@@ -155,7 +155,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     formats = "int8 x int8 -> int32 -> int8"
     result = VerifyResult("lenet5", "edge_ws", "ws", 1, 0, formats, exact=True, layers=layers)
-    monkeypatch.setattr(import_module("accelsim.simulate"), "verify", lambda *_, **__: result)
+    monkeypatch.setattr(import_module("accelsim.facade"), "verify", lambda *_, **__: result)
 
 
 @pytest.mark.usefixtures("broken")

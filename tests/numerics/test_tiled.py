@@ -274,7 +274,7 @@ def test_floats_beyond_the_bound_are_counted() -> None:
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 def test_lenet_end_to_end(dataflow: str) -> None:
-    from accelsim.simulate import verify
+    from accelsim.facade import verify
 
     result = verify("lenet5", "edge_ws", dataflow, batch=3, seed=7)
     assert result.passed

@@ -5,7 +5,7 @@ value moves one PE per cycle, and a register written while it still holds someth
 it held. Cycle 0 is the first in which an operand crosses the array's edge.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -206,7 +206,9 @@ def cut(total: int, size: int) -> list[slice]:
 
 def padded(piece: Matrix, rows: int | None, cols: int | None) -> Matrix:
     """`piece` with zeros up to `rows` x `cols`, which None leaves as it is."""
-    grow = [(0, (want or have) - have) for have, want in zip(piece.shape, (rows, cols), strict=True)]
+    grow = [
+        (0, (want or have) - have) for have, want in zip(piece.shape, (rows, cols), strict=True)
+    ]
     return np.pad(piece, grow)
 
 
@@ -245,9 +247,6 @@ class Run:
     cycles: int
 
 
-Feed = Callable[[OutputStationary | WeightStationary, int, int], bool]
-
-
 def run(
     dataflow: str, a: Matrix, b: Matrix, rows: int, cols: int, used: bool, interval: int | None
 ) -> Run:
@@ -271,12 +270,14 @@ def run(
         _feed_all(array, folds, interval)
     product = np.zeros((len(a), b.shape[1]), np.int64)
     seen, cycle, last, missing = 0, 0, 0, 0
-    while cycle < last + 200:  # nothing stays that long in an array this small
+    while cycle < last + 60:  # nothing stays that long in an array this small
         if waiting and not missing:
             index, fold = waiting.pop(0)
             array.feed(index, fold, cycle)
             missing = expected[index]
         for index, (row, col), value in array.step(cycle):
+            if col >= folds[index].top.shape[1]:
+                continue  # operands move on through columns that the fold does not use
             seen, last, missing = seen + 1, cycle, missing - 1
             part = product[folds[index].rows, folds[index].cols]
             if row < part.shape[0] and col < part.shape[1]:
@@ -289,9 +290,7 @@ def _words(dataflow: str, fold: Fold) -> int:
     return len(fold.left) * fold.top.shape[1]
 
 
-def _feed_all(
-    array: OutputStationary | WeightStationary, folds: list[Fold], interval: int
-) -> None:
+def _feed_all(array: OutputStationary | WeightStationary, folds: list[Fold], interval: int) -> None:
     """All folds, `interval` apart. Stationary words are loaded just before they are needed."""
     for index, fold in enumerate(folds):
         if isinstance(array, OutputStationary):

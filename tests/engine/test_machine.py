@@ -1,0 +1,229 @@
+"""Whole networks: bounds that every run obeys, overlap, contention, and what cannot go on."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from math import ceil
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, split
+
+from accelsim.engine.machine import play
+from accelsim.engine.memory import DramChannel
+from accelsim.errors import DoesNotFitError, SimulationError
+from accelsim.facade import simulate, timed
+from accelsim.hardware import Hardware
+from accelsim.lowering.program import Program, lower
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.results import RunResult
+
+
+def lowered(network: Network, hardware: Hardware) -> Program:
+    try:
+        return lower(network, hardware)
+    except DoesNotFitError:
+        assume(False)
+        raise
+
+
+# --- Bounds ---------------------------------------------------------------------------------------
+
+
+@given(networks(), MACHINES)
+@settings(max_examples=200)
+def test_bounds(network: Network, hardware: Hardware) -> None:
+    """Nothing drawn here deadlocks, and every run keeps between what it must and could take."""
+    program = lowered(network, hardware)
+    result = timed(program)
+    assert result.cycles * hardware.pes >= result.macs
+    assert result.cycles * hardware.dram_bytes_per_cycle >= result.dram.total_bytes
+    assert result.cycles >= critical_chain(program, result)
+    assert result.cycles <= one_after_another(program)
+
+
+def critical_chain(program: Program, result: RunResult) -> int:
+    """Cycles of arrays and vector units on the longest path through the graph."""
+    ends: list[int] = []
+    for layer, times in zip(program.layers, result.layers, strict=True):
+        before = max((ends[index] for index in layer.needs), default=0)
+        ends.append(before + times.array_cycles + times.vector_cycles)
+    return max(ends)
+
+
+def one_after_another(program: Program) -> int:
+    """Every tile, its tail and every transfer with its latency, none beside another."""
+    target = program.target
+    return sum(
+        task.step.cycles
+        + task.step.work.tail
+        + sum(
+            target.transfer_cycles(transfer.size) + target.dram_latency
+            for transfer in task.step.transfers
+        )
+        for layer in program.layers
+        for task in layer.all_tasks
+    )
+
+
+@given(networks(), MACHINES)
+@settings(max_examples=200)
+def test_every_cycle_of_a_layer_is_in_one_bucket(network: Network, hardware: Hardware) -> None:
+    program = lowered(network, hardware)
+    result = timed(program)
+    for layer in result.layers:
+        assert sum(layer.buckets.values()) == layer.cycles
+        assert min(layer.buckets.values()) >= 0
+    ends = [layer.end_cycle for layer in result.layers]
+    for layer, times in zip(program.layers, result.layers, strict=True):
+        ready = max((ends[index] for index in layer.needs), default=0)
+        assert ready <= times.start_cycle <= times.end_cycle <= result.cycles
+        if layer.unit is None:
+            assert (times.start_cycle, times.end_cycle) == (ready, ready)
+        else:
+            assert times.cycles >= times.array_cycles + times.vector_cycles
+    assert result.cycles == max(ends)
+
+
+@given(networks(), MACHINES)
+@settings(max_examples=60)
+def test_the_channel_serves_one_at_a_time(network: Network, hardware: Hardware) -> None:
+    """A run is at least as long as all its transfers on the one channel, and the way of two."""
+    program = lowered(network, hardware)
+    result = timed(program)
+    on_channel = sum(layer.dram_cycles for layer in result.layers)
+    assert result.cycles >= on_channel + program.target.dram_latency
+
+
+@given(networks(), MACHINES, st.integers(1, 2))
+@settings(max_examples=30)
+def test_the_same_inputs_give_the_same_bytes(
+    network: Network, hardware: Hardware, batch: int
+) -> None:
+    def run() -> str:
+        return json.dumps(simulate(network, hardware, batch=batch).as_dict())
+
+    try:
+        first = run()
+    except DoesNotFitError:
+        assume(False)
+        raise
+    assert run() == first
+
+
+@given(networks(), MACHINES)
+@settings(max_examples=60)
+def test_traffic_is_at_least_each_operand_once(network: Network, hardware: Hardware) -> None:
+    program = lowered(network, hardware)
+    for layer in program.layers:
+        if layer.unit == "array":
+            weights = layer.layer.parameter_shapes["weight"]
+            size = 1
+            for extent in weights:
+                size *= extent
+            assert layer.dram.filter_read_bytes >= size
+            assert layer.dram.ofmap_write_bytes == layer.layer.output_elements
+            assert layer.dram.psum_read_bytes == layer.dram.psum_write_bytes
+
+
+# --- Overlap --------------------------------------------------------------------------------------
+
+
+def cycles(network: Network, hardware: Hardware) -> int:
+    return simulate(network, hardware).cycles
+
+
+def test_the_next_layers_filters_come_meanwhile() -> None:
+    """Nine filters of 200 words at 1 B/cycle, while the array computes the layer before."""
+    hardware = machine(split(filters="4 KiB"), dram={"bandwidth": "1 B/cycle"})
+    first = cycles(chain((4, 12, 12), conv(2, 3)), hardware)
+    second = cycles(chain((2, 10, 10), dense(9)), hardware)
+    whole = simulate(chain((4, 12, 12), conv(2, 3), dense(9)), hardware)
+    assert whole.cycles < first + second
+    assert whole.layer("b").cycles < second  # what came early is no part of its window
+
+
+def fork(*specs: LayerSpec) -> Network:
+    return build_network("fork", {"x": (4, 12, 12)}, specs)
+
+
+def test_a_pool_runs_beside_the_array() -> None:
+    hardware = machine(dram={"bandwidth": "64 B/cycle", "latency": "0 cycles"})
+    pool, array = LayerSpec("pool", max_pool(3, 1), ("x",)), LayerSpec("conv", conv(4, 3), ("x",))
+    alone = [cycles(fork(spec), hardware) for spec in (pool, array)]
+    together = cycles(fork(pool, array), hardware)
+    assert together < sum(alone)
+    assert together <= max(alone) + 20  # both load their first tile from the one channel
+
+
+def test_a_branch_does_not_wait_for_its_sibling() -> None:
+    """The short branch's own follower starts before the long branch, listed first, has ended."""
+    network = fork(
+        LayerSpec("long", conv(8, 3), ("x",)),
+        LayerSpec("pool", max_pool(3), ("x",)),
+        LayerSpec("pool_again", max_pool(2), ("pool",)),
+    )
+    result = simulate(network, machine())
+    assert result.layer("pool_again").end_cycle < result.layer("long").end_cycle
+
+
+def test_the_array_takes_the_layer_that_can_run() -> None:
+    """While the pool runs, the layer after it waits, and the one listed behind starts at once."""
+    network = fork(
+        LayerSpec("pool", max_pool(3, 1), ("x",)),
+        LayerSpec("after", conv(4, 3), ("pool",)),
+        LayerSpec("free", conv(4, 3), ("x",)),
+    )
+    result = simulate(network, machine())
+    assert result.layer("free").start_cycle < result.layer("pool").end_cycle
+    assert result.layer("after").start_cycle >= result.layer("pool").end_cycle
+
+
+def test_arrays_share_the_channel() -> None:
+    """Twice the arrays halve the time where computing bounds, but not where the DRAM does."""
+
+    def on(count: int, bandwidth: str) -> int:
+        hardware = machine(
+            array={"count": count}, dram={"bandwidth": bandwidth, "latency": "0 cycles"}
+        )
+        return cycles(chain((8, 16, 16), conv(8)), hardware)
+
+    assert on(2, "64 B/cycle") < 0.6 * on(1, "64 B/cycle")
+    moved = 8 * 16 * 16 * 2 + 64
+    assert on(1, "0.25 B/cycle") >= 4 * moved
+    assert on(2, "0.25 B/cycle") >= 4 * moved
+
+
+def test_transfers_of_all_arrays_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every transfer of two arrays, in the order of request: none begins before the last ends."""
+    log: list[tuple[int, int]] = []
+
+    class Logged(DramChannel):
+        def transfer(self, size: int):  # type: ignore[no-untyped-def]
+            begin = max(self.env.now, self.free_at)
+            event = super().transfer(size)
+            log.append((begin, self.free_at))
+            return event
+
+    monkeypatch.setattr("accelsim.engine.machine.DramChannel", Logged)
+    program = lower(chain((8, 8, 8), conv(8, 3)), machine(array={"count": 2}))
+    play(program)
+    assert all(program.layers[0].tasks)
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(log))
+    sizes = [t.size for task in program.layers[0].all_tasks for t in task.step.transfers]
+    assert sum(end - begin for begin, end in log) == sum(ceil(size / 4) for size in sizes)
+
+
+# --- Cannot go on ---------------------------------------------------------------------------------
+
+
+def test_a_stuck_machine_says_who_waits() -> None:
+    """A Program whose tile does not fit its buffer: lowering would not make it."""
+    program = lower(chain((1, 2, 2), conv(1)), machine())
+    buffers = tuple(replace(space, size=3) for space in program.target.buffers)
+    stuck = replace(program, target=replace(program.target, buffers=buffers))
+    with pytest.raises(SimulationError, match="cannot go on") as caught:
+        play(stuck)
+    assert "layer a waits for 1 ofmap tiles" in str(caught.value)
+    assert "ifmap has 3 bytes free; waiting for room: 4" in str(caught.value)

@@ -1,0 +1,79 @@
+"""Buffers and the DRAM channel, cycle by cycle."""
+
+from fractions import Fraction
+
+import pytest
+
+from accelsim.engine.memory import Buffer, Clock, DramChannel
+from accelsim.lowering.cost import Target
+from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel
+
+
+def channel(rate: Fraction, latency: int, burst: int) -> tuple[Clock, DramChannel]:
+    array = ArrayModel(1, 1, DATAFLOW_OF["ws"], False, False)
+    clock = Clock()
+    return clock, DramChannel(clock, Target(array, 1, 1, (1,) * 4, (), rate, latency, burst))
+
+
+@pytest.mark.parametrize(
+    ("rate", "latency", "burst", "sizes", "arrivals"),
+    [
+        # 64 B at 16 B/cycle: 4 cycles on the channel, then 10 on the way
+        (Fraction(16), 10, 1, [64], [14]),
+        # the second waits for the channel only, the latencies overlap
+        (Fraction(16), 10, 1, [64, 32], [14, 16]),
+        # 65 B are two bursts: 8 cycles
+        (Fraction(16), 10, 64, [65, 1], [18, 22]),
+        # 3 B at 2 B/cycle: whole cycles, 2
+        (Fraction(2), 0, 1, [3, 3], [2, 4]),
+        # 64 B at 16/3 B/cycle: 12 cycles
+        (Fraction(16, 3), 5, 64, [1], [17]),
+        # nothing to move still takes the way
+        (Fraction(1), 5, 64, [0], [5]),
+    ],
+)
+def test_transfers_arrive_in_order(
+    rate: Fraction, latency: int, burst: int, sizes: list[int], arrivals: list[int]
+) -> None:
+    clock, dram = channel(rate, latency, burst)
+    events = [dram.transfer(size) for size in sizes]
+    for event, arrival in zip(events, arrivals, strict=True):
+        clock.run(until=arrival)  # everything before that cycle
+        assert not event.processed
+        clock.run(until=event)
+        assert clock.now == arrival
+
+
+def test_the_channel_is_idle_between_requests() -> None:
+    clock, dram = channel(Fraction(1), 3, 1)
+    dram.transfer(5)
+    clock.run(until=20)
+    event = dram.transfer(5)
+    clock.run(until=event)
+    assert clock.now == 20 + 5 + 3
+
+
+def test_room_is_given_in_the_order_of_asking() -> None:
+    clock = Clock()
+    buffer = Buffer(clock, "b", 10)
+    assert buffer.reserve(6) is None
+    large, small = buffer.reserve(5), buffer.reserve(1)
+    assert large is not None
+    assert small is not None  # would fit, but is not first
+    assert buffer.free == 4
+    buffer.release(0)
+    assert not large.triggered
+    buffer.release(1)
+    assert large.triggered
+    assert not small.triggered
+    assert buffer.free == 0
+    buffer.release(3)
+    assert small.triggered
+    assert buffer.free == 2
+
+
+def test_one_byte_too_few_waits() -> None:
+    buffer = Buffer(Clock(), "b", 10)
+    assert buffer.reserve(10) is None
+    buffer.release(10)
+    assert buffer.reserve(11) is not None

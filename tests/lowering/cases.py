@@ -1,0 +1,105 @@
+"""Small kernels, targets and tilings to draw from."""
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+from hypothesis import strategies as st
+
+from accelsim.hardware import Operand
+from accelsim.lowering.cost import BufferSpace, Loop, LoopOrder, Target, Tilings, all_tilings
+from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.tiling import GemmTiling
+from accelsim.network.ops import Window
+
+AXES = ("batch", "groups", "rows", "cols", "filters", "channels")
+LAYOUTS: tuple[tuple[tuple[Operand, ...], ...], ...] = (
+    (("ifmap", "filter", "psum", "ofmap"),),
+    (("ifmap",), ("filter",), ("psum", "ofmap")),
+    (("ifmap", "ofmap"), ("filter",), ("psum",)),
+    (("ifmap",), ("filter",), ("psum",), ("ofmap",)),
+    (("ifmap", "filter"), ("psum", "ofmap")),
+)
+
+
+def windows(size: int) -> st.SearchStrategy[Window]:
+    """Windows over up to `size` elements, with every feature that a convolution has."""
+    return st.builds(
+        Window,
+        st.integers(1, size),
+        st.integers(1, 3),
+        st.integers(1, 3),
+        st.integers(1, 2),
+        st.integers(0, 2),
+        st.integers(0, 2),
+    ).filter(lambda window: window.outputs > 0)
+
+
+KERNELS = st.builds(
+    GemmKernel,
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    windows(5),
+    windows(4),
+)
+
+
+def target(
+    layout: tuple[tuple[Operand, ...], ...] = LAYOUTS[1],
+    sizes: tuple[int, ...] = (1 << 20,) * 4,
+    dataflow: str = "ws",
+    arrays: int = 1,
+    words: tuple[int, int, int, int] = (1, 1, 4, 1),
+    rate: Fraction = Fraction(4),
+    latency: int = 10,
+    burst: int = 1,
+    array: tuple[int, int] = (4, 3),
+    pipelined: bool = False,
+) -> Target:
+    spaces = tuple(
+        BufferSpace("+".join(holds), size, holds)
+        for holds, size in zip(layout, sizes, strict=False)
+    )
+    model = ArrayModel(*array, DATAFLOW_OF[dataflow], pipelined, False)
+    return Target(model, arrays, 4, words, spaces, rate, latency, burst)
+
+
+TARGETS = st.builds(
+    target,
+    st.sampled_from(LAYOUTS),
+    dataflow=st.sampled_from(["os", "ws", "is"]),
+    words=st.sampled_from([(1, 1, 4, 1), (2, 1, 3, 2), (4, 4, 4, 4)]),
+)
+
+
+def totals(kernel: GemmKernel) -> tuple[int, ...]:
+    """Sizes of the axes in the order of AXES."""
+    return (
+        *(kernel.batch, kernel.groups, kernel.rows.outputs, kernel.cols.outputs),
+        *(kernel.filters, kernel.channels),
+    )
+
+
+@st.composite
+def tilings(draw: st.DrawFn, kernel: GemmKernel, split: Loop = "pixels") -> GemmTiling:
+    """Any tile sizes of `kernel`; tiles of several groups hold these whole, as `legal` says."""
+    sizes = [draw(st.integers(1, total)) for total in totals(kernel)]
+    if sizes[1] > 1:
+        sizes[4:] = totals(kernel)[4:]
+    return GemmTiling(*sizes, draw(st.sampled_from(LoopOrder)), split)
+
+
+def sizes_of(tiling: GemmTiling) -> dict[str, int]:
+    return {axis: getattr(tiling, axis) for axis in AXES}
+
+
+def as_arrays(kernel: GemmKernel, tiling: GemmTiling) -> Tilings:
+    """The one tiling in the form in which many are compared."""
+    return all_tilings(kernel, [np.array([size]) for size in sizes_of(tiling).values()])
+
+
+def every_tiling(kernel: GemmKernel) -> list[tuple[int, ...]]:
+    return list(product(*(range(1, total + 1) for total in totals(kernel))))

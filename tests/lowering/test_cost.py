@@ -1,0 +1,138 @@
+"""What tilings cost: DRAM bytes against a walked loop nest, and the parts of the closed form."""
+
+from fractions import Fraction
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from cases import KERNELS, TARGETS, as_arrays, sizes_of, target, tilings, windows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles.walked_nest import Nest, touched, walk
+
+from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.cost import (
+    Loop,
+    LoopOrder,
+    Target,
+    gemm_cost,
+    ifmap_reads,
+    passes,
+    significant,
+    workload,
+)
+from accelsim.lowering.dataflow import Extents, busy_cycles
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.task import spans
+from accelsim.network.ops import Window
+
+LOOPS: tuple[Loop, Loop, Loop] = ("pixels", "filters", "channels")
+
+
+def walked_bytes(kernel: GemmKernel, sizes: dict[str, int], order: object, to: Target) -> int:
+    moved = walk(Nest(kernel, sizes), order)  # type: ignore[arg-type]
+    psums = (moved["psum_in"] + moved["psum_out"]) * to.bytes_of("psum")
+    return psums + sum(
+        moved[operand] * to.bytes_of(operand) for operand in OPERANDS if operand != "psum"
+    )
+
+
+@given(st.data(), KERNELS, TARGETS)
+@settings(max_examples=300)
+def test_dram_bytes_are_those_of_the_walked_nest(
+    data: st.DataObject, kernel: GemmKernel, to: Target
+) -> None:
+    tiling = data.draw(tilings(kernel))
+    work = workload(kernel, to, as_arrays(kernel, tiling))
+    for order in LoopOrder:
+        walked = walked_bytes(kernel, sizes_of(tiling), order.value, to)
+        assert gemm_cost(work, order, "pixels").dram_bytes[0] == walked
+
+
+@given(st.data(), KERNELS)
+@settings(max_examples=100)
+def test_three_orders_are_enough(data: st.DataObject, kernel: GemmKernel) -> None:
+    """Each of the six orders moves exactly what one of the three moves, operand by operand."""
+    nest = Nest(kernel, sizes_of(data.draw(tilings(kernel))))
+    three = [walk(nest, order.value) for order in LoopOrder]
+    for order in permutations(LOOPS):
+        assert walk(nest, order) in three
+
+
+def test_which_orders_are_the_same() -> None:
+    """Where every loop turns, those with the same innermost loop; where one turns once, more."""
+    for turns in product((1, 2, 3), repeat=3):
+        of = {loop: np.array([turn]) for loop, turn in zip(LOOPS, turns, strict=True)}
+
+        def fetched(order: tuple[Loop, ...], of: dict[Loop, object] = of) -> tuple[int, ...]:  # type: ignore[assignment]
+            return tuple(int(passes(order, of, each)[0]) for each in OPERANDS)  # type: ignore[arg-type]
+
+        three = {order.value[-1]: fetched(order.value) for order in LoopOrder}
+        for order in permutations(LOOPS):
+            if min(turns) > 1:
+                assert fetched(order) == three[order[-1]]
+            assert fetched(order) in three.values()
+
+
+@pytest.mark.parametrize(
+    ("order", "operand", "times"),
+    [
+        # 3 pixel, 5 filter, 7 channel turns
+        (LoopOrder.OFMAP_STAYS, "ifmap", 5),  # once for every filter turn
+        (LoopOrder.OFMAP_STAYS, "filter", 3),
+        (LoopOrder.OFMAP_STAYS, "psum", 1),
+        (LoopOrder.IFMAP_STAYS, "ifmap", 1),
+        (LoopOrder.IFMAP_STAYS, "filter", 3),
+        (LoopOrder.IFMAP_STAYS, "psum", 7),
+        (LoopOrder.FILTER_STAYS, "ifmap", 5),
+        (LoopOrder.FILTER_STAYS, "filter", 1),
+        (LoopOrder.FILTER_STAYS, "psum", 7),
+    ],
+)
+def test_passes_by_hand(order: LoopOrder, operand: Operand, times: int) -> None:
+    turns = {"pixels": np.array([3]), "filters": np.array([5]), "channels": np.array([7])}
+    assert passes(order.value, turns, operand)[0] == times  # type: ignore[arg-type]
+
+
+@given(windows(9))
+@settings(max_examples=200)
+def test_ifmap_reads_are_the_spans_of_the_tiles(window: Window) -> None:
+    sizes = np.arange(1, window.outputs + 1)
+    largest, together = ifmap_reads(window, sizes)
+    for size, most, total in zip(sizes, largest, together, strict=True):
+        tiles = spans(window.outputs, int(size))
+        read = [touched(window, range(tile.start, tile.stop)) for tile in tiles]
+        assert (most, total) == (max(read), sum(read))
+        bounds = [window.span(tile.start, tile.stop) for tile in tiles]
+        assert read == [stop - start for start, stop in bounds]
+
+
+@given(st.data(), KERNELS, TARGETS)
+@settings(max_examples=100)
+def test_array_cycles_are_those_of_every_tile(
+    data: st.DataObject, kernel: GemmKernel, to: Target
+) -> None:
+    tiling = data.draw(tilings(kernel))
+    nest = Nest(kernel, sizes_of(tiling))
+    cycles = 0
+    for turn in nest.turns(LOOPS):
+        size = {axis: len(nest.indices(axis, turn)) for axis in nest.sizes}
+        pixels = size["batch"] * size["rows"] * size["cols"]
+        extents = Extents(pixels, size["filters"], size["channels"] * kernel.taps)
+        cycles += size["groups"] * int(busy_cycles(to.array, extents))
+    assert workload(kernel, to, as_arrays(kernel, tiling)).array_cycles[0] == cycles
+
+
+@given(st.floats(1, 1e12))
+def test_significant_keeps_eight_bits(cycles: float) -> None:
+    rounded = float(significant(np.array([cycles]))[0])
+    assert cycles <= rounded <= cycles * (1 + 1 / 128)
+
+
+def test_transfer_cycles_by_hand() -> None:
+    to = target(rate=Fraction(16, 3), burst=64)
+    assert to.transfer_cycles(1) == 12  # one burst of 64 B at 16/3 B per cycle
+    assert to.transfer_cycles(64) == 12
+    assert to.transfer_cycles(65) == 24
+    assert to.transfer_cycles(0) == 0
+    assert target(rate=Fraction(10)).transfer_cycles(11) == 2

@@ -1,0 +1,195 @@
+"""The search: the optimum of its own cost, and what it says where nothing fits."""
+
+import re
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from cases import LAYOUTS, every_tiling, target, totals, windows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelsim.errors import DoesNotFitError
+from accelsim.lowering.cost import LoopOrder, Target, all_tilings, gemm_cost, legal, workload
+from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.tasks import vector_tasks
+from accelsim.lowering.tiling import (
+    GemmTiling,
+    best_tiling,
+    best_vector_tiling,
+    candidates,
+    even_sizes,
+)
+from accelsim.network.ops import Window
+
+SMALL = st.builds(
+    GemmKernel,
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    windows(3),
+    windows(2),
+).filter(lambda kernel: np.prod(totals(kernel)) <= 72)
+
+
+@st.composite
+def tight_targets(draw: st.DrawFn, smallest: int = 8, largest: int = 160) -> Target:
+    layout = draw(st.sampled_from(LAYOUTS))
+    sizes = tuple(draw(st.integers(smallest, largest)) for _ in layout)
+    return target(
+        layout,
+        sizes,
+        dataflow=draw(st.sampled_from(["os", "ws", "is"])),
+        arrays=draw(st.integers(1, 3)),
+        latency=draw(st.integers(0, 20)),
+        burst=draw(st.sampled_from([1, 8])),
+        array=draw(st.sampled_from([(1, 1), (2, 3), (4, 2)])),
+        pipelined=draw(st.booleans()),
+    )
+
+
+Score = tuple[float, int, int]
+
+
+def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
+    """(cycles, DRAM bytes, tiles) of everything legal, one at a time."""
+    scores = {}
+    splits = ("pixels", "filters") if to.arrays > 1 else ("pixels",)
+    for sizes in every_tiling(kernel):
+        one = all_tilings(kernel, [np.array([size]) for size in sizes])
+        if not legal(kernel, to, one)[0]:
+            continue
+        work = workload(kernel, to, one)
+        tiles = int(work.group_tiles[0]) * int(np.prod([int(t[0]) for t in work.turns.values()]))
+        for order, split in product(LoopOrder, splits):
+            cost = gemm_cost(work, order, split)
+            score = (float(cost.cycles[0]), int(cost.dram_bytes[0]), tiles)
+            scores[GemmTiling(*sizes, order, split)] = score
+    return scores
+
+
+@given(SMALL, tight_targets())
+@settings(max_examples=60)
+def test_the_search_finds_the_optimum(kernel: GemmKernel, to: Target) -> None:
+    scores = brute_force(kernel, to)
+    if not scores:
+        with pytest.raises(DoesNotFitError):
+            best_tiling(kernel, to)
+        return
+    assert scores[best_tiling(kernel, to)] == min(scores.values())
+
+
+LARGE = [
+    GemmKernel(1, 1, 64, 64, Window(56, 3, before=1, after=1), Window(56, 3, before=1, after=1)),
+    GemmKernel(4, 2, 48, 24, Window(27, 5, before=2, after=2), Window(27, 5, before=2, after=2)),
+    GemmKernel(1, 32, 1, 1, Window(28, 3), Window(28, 3)),
+    GemmKernel(7, 1, 1000, 4096, Window(1, 1), Window(1, 1)),
+]
+
+
+@pytest.mark.parametrize("kernel", LARGE)
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_thinned_candidates_fit_and_hold_the_extremes(kernel: GemmKernel, dataflow: str) -> None:
+    """Where not everything is tried, sizes are legal, and 1 and the whole are among them."""
+    to = target(sizes=(32768,) * 3, dataflow=dataflow, array=(16, 8))
+    tried = candidates(kernel, to)
+    assert np.prod(totals(kernel)) > 4096
+    for sizes, total in zip(
+        (tried.batch, tried.groups, tried.rows, tried.cols, tried.filters, tried.channels),
+        totals(kernel),
+        strict=True,
+    ):
+        assert sizes.min() == 1
+        assert sizes.max() == total
+    chosen = best_tiling(kernel, to)
+    sizes = (chosen.batch, chosen.groups, chosen.rows, chosen.cols, chosen.filters, chosen.channels)
+    assert legal(kernel, to, all_tilings(kernel, [np.array([size]) for size in sizes]))[0]
+
+
+def test_even_sizes_by_hand() -> None:
+    assert even_sizes(10, (1, 2, 3, 4)) == {1, 10, 5, 4, 3}
+    assert even_sizes(10, (1, 2), align=4) == {1, 10, 8}  # three units of four: 3, or 2
+    assert even_sizes(1, (1, 8)) == {1}
+
+
+# --- What does not fit ----------------------------------------------------------------------------
+
+LEVER = re.compile(
+    r"needs ([\d,]+) bytes of buffer (\S+), whose half .*? is ([\d,]+); "
+    r"make buffers\.(\S+)\.size at least (\d+) B"
+)
+
+
+def levers(error: DoesNotFitError, to: Target) -> dict[str, int]:
+    """Buffer sizes that the message names, after checking its other numbers."""
+    named = {}
+    for needed, name, half, key, size in LEVER.findall(str(error)):
+        space = next(space for space in to.buffers if space.name == name)
+        demand = int(needed.replace(",", ""))
+        assert int(half.replace(",", "")) == space.half < demand
+        assert (key, int(size)) == (name, 2 * demand)
+        named[name] = int(size)
+    assert named
+    return named
+
+
+def resized(to: Target, sizes: dict[str, int]) -> Target:
+    buffers = tuple(replace(each, size=sizes.get(each.name, each.size)) for each in to.buffers)
+    return replace(to, buffers=buffers)
+
+
+@given(SMALL, tight_targets(largest=14))
+@settings(max_examples=150)
+def test_the_lever_works_and_no_less_does(kernel: GemmKernel, to: Target) -> None:
+    try:
+        best_tiling(kernel, to)
+    except DoesNotFitError as error:
+        sizes = levers(error, to)
+        best_tiling(kernel, resized(to, sizes))
+        if len(sizes) == 1:
+            (name, size), *_ = sizes.items()
+            with pytest.raises(DoesNotFitError):
+                best_tiling(kernel, resized(to, {name: size - 1}))
+
+
+def test_the_lever_of_a_tile_by_hand() -> None:
+    """3x3 convolution: 9 words each of ifmap and filter, k = 9 folds on 4 rows, so a psum of 4."""
+    kernel = GemmKernel(1, 1, 1, 1, Window(3, 3), Window(3, 3))
+    to = target(sizes=(17, 18, 6))
+    with pytest.raises(DoesNotFitError) as caught:
+        best_tiling(kernel, to)
+    assert levers(caught.value, to) == {"ifmap": 18, "psum+ofmap": 8}
+
+
+@given(st.integers(1, 9), st.booleans(), tight_targets(smallest=2, largest=9))
+@settings(max_examples=80)
+def test_the_lever_of_a_vector_layer(kernel: int, all_channels: bool, to: Target) -> None:
+    window = Window(kernel, min(kernel, 3))
+    pool = VectorKernel(1, 2, window, Window(1, 1), 1, all_channels=all_channels)
+    try:
+        best_vector_tiling(pool, to)
+    except DoesNotFitError as error:
+        sizes = levers(error, to)
+        best_vector_tiling(pool, resized(to, sizes))
+        for name, size in sizes.items():
+            with pytest.raises(DoesNotFitError):
+                best_vector_tiling(pool, resized(to, {**sizes, name: size - 1}))
+
+
+@given(st.integers(1, 3), st.integers(1, 4), windows(5), windows(4), tight_targets())
+@settings(max_examples=60)
+def test_vector_tiles_fit(
+    batch: int, channels: int, rows: Window, cols: Window, to: Target
+) -> None:
+    kernel = VectorKernel(batch, channels, rows, cols, 3)
+    try:
+        tiling = best_vector_tiling(kernel, to)
+    except DoesNotFitError:
+        return
+    for tasks in vector_tasks(kernel, to, tiling):
+        for task in tasks:
+            rooms = (*task.step.opens, *(load.room for load in task.step.loads))
+            for index, space in enumerate(to.buffers):
+                assert sum(room.size for room in rooms if room.buffer == index) <= space.half

@@ -1,0 +1,122 @@
+"""The order of the parts: each imports only earlier ones, optional libraries where used."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "accelsim"
+ORDER = (
+    *("errors", "units", "hardware", "network", "frontend", "lowering", "results", "engine"),
+    *("numerics", "energy", "facade", "sweep", "report", "validation", "cli"),
+)
+FILES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"
+)
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            assert node.module
+            yield node.module
+
+
+def all_imports(path: Path) -> set[str]:
+    """Modules that a file imports anywhere, those only for type checkers too."""
+    return set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def imports_on_load(path: Path) -> set[str]:
+    """Modules that a file imports when it is imported itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    outside = [
+        node
+        for node in tree.body
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+    return {name for node in outside for name in imported(node)}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def test_every_part_has_its_place() -> None:
+    assert {part_of(path) for path in FILES} <= set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_imports_go_to_earlier_parts(path: Path) -> None:
+    allowed = ORDER[: ORDER.index(part_of(path)) + 1]
+    used = {name.split(".")[1] for name in all_imports(path) if name.startswith("accelsim.")}
+    assert used <= set(allowed)
+
+
+def parts_used(part: str) -> set[str]:
+    paths = [path for path in FILES if part_of(path) == part]
+    assert paths
+    names = {name for path in paths for name in all_imports(path)}
+    return {name.split(".")[1] for name in names if name.startswith("accelsim.")}
+
+
+def test_network_and_hardware_do_not_know_each_other() -> None:
+    assert "hardware" not in parts_used("network")
+    assert parts_used("hardware") == {"units"}
+
+
+def test_the_reference_knows_no_schedule() -> None:
+    """Directly or through its own package: only networks and numbers."""
+    reached, frontier = set(), ["accelsim.numerics.reference"]
+    while frontier:
+        name = frontier.pop()
+        path = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+        if name in reached or not path.exists():
+            continue
+        reached.add(name)
+        frontier += [each for each in all_imports(path) if each.startswith("accelsim.")]
+    assert {name.split(".")[1] for name in reached} <= {"errors", "units", "network", "numerics"}
+    assert "accelsim.numerics.tiled" not in reached
+
+
+def test_only_the_engine_imports_simpy_and_it_has_no_arrays() -> None:
+    for path in FILES:
+        tops = {name.split(".")[0] for name in all_imports(path)}
+        assert ("simpy" in tops) <= (part_of(path) == "engine"), relative(path)
+        assert not (part_of(path) == "engine" and "numpy" in tops), relative(path)
+
+
+@pytest.mark.parametrize("path", [*FILES, PACKAGE / "__init__.py"], ids=lambda path: path.stem)
+def test_optional_libraries_wait_until_they_are_used(path: Path) -> None:
+    heavy = {"onnx", "dask", "distributed", "optuna", "matplotlib", "plotly", "pandas", "scipy"}
+    assert not {name.split(".")[0] for name in imports_on_load(path)} & heavy
+
+
+@pytest.mark.parametrize("path", [PACKAGE / "__init__.py", PACKAGE / "cli.py"], ids=["init", "cli"])
+def test_help_loads_no_arrays(path: Path) -> None:
+    """`accelsim --help` imports these; what is slow to import waits for a command."""
+    if not path.exists():
+        pytest.skip("not written yet")
+    slow = {"numpy", "simpy", "pydantic", "accelsim.facade", "accelsim.engine"}
+    assert not imports_on_load(path) & slow
+
+
+def test_what_is_imported_on_load_is_a_dependency() -> None:
+    """Nothing optional is needed; what pyproject.toml requires is."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    required = {re.split(r"[<>=~!\[ ]", each)[0] for each in project["project"]["dependencies"]}
+    known = {"yaml" if name == "pyyaml" else name for name in required} | {"pydantic_core"}
+    used = {name.split(".")[0] for path in FILES for name in imports_on_load(path)}
+    assert used - set(sys.stdlib_module_names) - {"accelsim"} <= known
