@@ -64,15 +64,19 @@ def verify(
     from `seed`. Each layer is given the reference's ifmaps, so a wrong one does not hide in the
     next; `progress` is called after each. Raises what `simulate` does.
     """
-    from accelsim.numerics.compare import checks  # NumPy's BLAS is not needed for timing
+    from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
+    from accelsim.numerics.parameter_file import load_parameters
 
+    if not isinstance(network, Network):
+        network = load_network(network)
     program = compile_program(network, hardware, dataflow, batch)
+    precision = program.hardware.precision
+    parameters = load_parameters(network, precision_arithmetic(precision), seed)
     layers = []
-    for check in checks(program, seed):
+    for check in checks(program, parameters):
         layers.append(check)
         if progress is not None:
             progress(check)
-    precision = program.hardware.precision
     return VerifyResult(
         network=program.network.name,
         hardware=program.hardware.name,

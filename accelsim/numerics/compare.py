@@ -12,7 +12,7 @@ from accelsim.lowering.program import Program
 from accelsim.numerics.arithmetic import Arithmetic, arithmetic_of
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
-from accelsim.numerics.parameter_file import load_parameters
+from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import reference
 from accelsim.numerics.tiled import execute
 from accelsim.numerics.tolerance import tolerance
@@ -21,23 +21,17 @@ from accelsim.results import LayerCheck
 Item = TypeVar("Item")
 
 
-def checks(program: Program, seed: int = 0) -> Iterator[LayerCheck]:
+def checks(program: Program, parameters: Parameters) -> Iterator[LayerCheck]:
     """Compute every layer of `program` both ways, from the reference's ifmaps, and compare.
 
     The reference runs in a thread beside the tiles. The BLAS gets one thread for each of them:
     more would wait for each other, by the minute on a busy machine, and help small tiles little.
     """
-    with threadpool_limits(1, "blas"):
-        yield from _checks(program, seed)
-
-
-def _checks(program: Program, seed: int) -> Iterator[LayerCheck]:
-    arithmetic = precision_arithmetic(program.hardware.precision)
-    parameters = load_parameters(program.network, arithmetic, seed)
     exact = program.hardware.precision.is_integer
-    layers = reference(program.network, arithmetic, parameters, program.batch)
-    for lowered, (work, golden) in zip(program.layers, one_ahead(layers), strict=True):
-        yield compare(work, golden, execute(lowered, work), exact)
+    layers = reference(program.network, parameters.arithmetic, parameters, program.batch)
+    with threadpool_limits(1, "blas"):
+        for lowered, (work, golden) in zip(program.layers, one_ahead(layers), strict=True):
+            yield compare(work, golden, execute(lowered, work), exact)
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:

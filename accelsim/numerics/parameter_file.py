@@ -27,6 +27,7 @@ import numpy as np
 from accelsim.errors import InputError, Problem
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Shape
+from accelsim.network.passes import fold_parameters, foldable, prepare_for_inference
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
 from accelsim.numerics.parameters import SAME_CODES, Parameters, learned_shapes
@@ -35,19 +36,48 @@ _UNREADABLE = (OSError, ValueError, EOFError, BadZipFile)
 
 
 def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> Parameters:
-    """The parameters of the network's file, or random ones if it names none.
+    """The parameters of `prepare_for_inference(network)`: of its file, or random without one.
 
+    The file's arrays are those of `network` as it was read; its batch norms are folded here.
     InputError lists every array that is missing, surplus, or of the wrong shape, type or range.
     """
+    prepared = prepare_for_inference(network)
     if network.weights is None:
-        return Parameters.of(network, arithmetic, seed)
+        return Parameters.of(prepared, arithmetic, seed)
     given = _opened(network.weights)
     problems = problems_of(network, arithmetic, given)
     if problems:
         raise InputError(
             Problem(message, str(network.weights), key=key) for key, message in problems
         )
-    return Parameters.of(network, arithmetic, seed, given)
+    return Parameters.of(prepared, arithmetic, seed, _folded(network, arithmetic, given))
+
+
+def _folded(
+    network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]
+) -> Mapping[str, Array]:
+    """`given` with its batch norms folded; InputError if the weights are integers already."""
+    norms = foldable(network)
+    if not norms:
+        return given
+    if isinstance(arithmetic.filter, IntegerFormat):
+        message = (
+            "is folded into the layer before it, which integer weights cannot follow; fold it "
+            "before quantizing and leave the layer out of the network"
+        )
+        raise InputError(Problem(message, str(network.weights), key=norm) for norm in norms)
+    arrays = {
+        layer.name: {
+            name: given[f"{layer.name}.{name}"].astype(np.float64) for name in learned_shapes(layer)
+        }
+        for layer in network.layers
+    }
+    folded = {
+        f"{layer}.{name}": array
+        for layer, named in fold_parameters(network, arrays).items()
+        for name, array in named.items()
+    }
+    return {**{name: given[name] for name in network.inputs if name in given}, **folded}
 
 
 def _opened(path: Path) -> Mapping[str, Array]:

@@ -19,6 +19,7 @@ from accelsim.network.ops import (
     Reshape,
     Softmax,
 )
+from accelsim.network.passes import prepare_for_inference
 from accelsim.numerics.arithmetic import Arithmetic, arithmetic_of
 from accelsim.numerics.formats import Quantization
 from accelsim.numerics.parameter_file import load_parameters
@@ -255,3 +256,32 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
 def test_without_a_file_everything_is_random() -> None:
     network = chain(same(1))
     assert load_parameters(network, INT8, seed=4).seed == 4
+
+
+def test_batch_norms_of_a_file_are_folded(tmp_path: Path) -> None:
+    network = saved(
+        tmp_path / "w.npz",
+        *(Dense(out_features=1), BatchNorm(epsilon=0.0), Dense(out_features=1)),
+        x=np.array([[1.0, 2.0]], np.float32),
+        l0__weight=[[3.0, 4.0]],
+        l0__bias=[1.0],
+        l1__gamma=[2.0],
+        l1__beta=[5.0],
+        l1__mean=[8.0],
+        l1__variance=[4.0],
+        l2__weight=[[10.0]],
+        l2__bias=[0.0],
+    )
+    prepared = prepare_for_inference(network)
+    assert [layer.name for layer in prepared.layers] == ["l0", "l2"]
+    results = reference(prepared, FLOAT32, load_parameters(network, FLOAT32))
+    # 3 + 8 + 1 = 12; (12 - 8) * 2 / sqrt(4) + 5 = 9; times 10
+    assert [ofmap.values.tolist() for _, ofmap in results] == [[[9.0]], [[90.0]]]
+
+
+def test_integer_weights_cannot_follow_a_folded_batch_norm(tmp_path: Path) -> None:
+    ones = {f"l1__{name}": [1.0, 1.0] for name in ("gamma", "beta", "mean", "variance")}
+    weights = {"l0__weight": [[1, 2], [3, 4]], "l0__bias": [0, 0]}
+    network = saved(tmp_path / "w.npz", Dense(out_features=2), BatchNorm(), **weights, **ones)
+    with pytest.raises(InputError, match="l1: is folded into the layer before it"):
+        load_parameters(network, INT8)

@@ -33,7 +33,8 @@ from accelsim.network.ops import (
     Softmax,
     Tanh,
 )
-from accelsim.numerics.compare import checks
+from accelsim.numerics.compare import checks, precision_arithmetic
+from accelsim.numerics.parameter_file import load_parameters
 from accelsim.results import LayerCheck
 
 TINY = (
@@ -58,9 +59,15 @@ def single(op: Op, *shapes: Shape) -> Network:
     return build_network("single", dict(zip(names, shapes, strict=True)), [spec])
 
 
+def verified(program: Program, seed: int = 0) -> list[LayerCheck]:
+    """The checks of all layers of a program."""
+    arithmetic = precision_arithmetic(program.hardware.precision)
+    return list(checks(program, load_parameters(program.network, arithmetic, seed)))
+
+
 def check(network: Network, machine: Hardware, batch: int = 2, seed: int = 0) -> LayerCheck:
     """The check of the network's last layer."""
-    return list(checks(lower(network, machine, batch), seed))[-1]
+    return verified(lower(network, machine, batch), seed)[-1]
 
 
 FMAP = (6, 9, 7)
@@ -218,8 +225,8 @@ def test_a_broken_schedule_is_caught(
     fault: Callable[[list[Task]], list[Task]], dataflow: str
 ) -> None:
     program = lower(CONV, hardware(dataflow), 1)
-    assert all(result.passed for result in checks(program))
-    assert not all(result.passed for result in checks(broken(program, fault)))
+    assert all(result.passed for result in verified(program))
+    assert not all(result.passed for result in verified(broken(program, fault)))
 
 
 @pytest.mark.parametrize("edge", ["top", "bottom", "left", "right"])
@@ -249,7 +256,7 @@ def test_a_halo_short_by_one_row_is_caught(
         return down, across
 
     monkeypatch.setattr(tiled_module, "ifmap_region", short)
-    assert not all(result.passed for result in checks(program))
+    assert not all(result.passed for result in verified(program))
 
 
 def test_a_vector_tile_in_the_wrong_place_is_caught() -> None:
@@ -262,14 +269,14 @@ def test_a_vector_tile_in_the_wrong_place_is_caught() -> None:
         return [replace(task, tile=other) if task.tile == tile else task for task in tasks]
 
     program = lower(network, hardware("ws"), 1)
-    assert not all(result.passed for result in checks(broken(program, shift)))
+    assert not all(result.passed for result in verified(broken(program, shift)))
 
 
 def test_floats_beyond_the_bound_are_counted() -> None:
     """A lost psum is no rounding: floats catch it too."""
     program = lower(CONV, hardware("ws", *FLOAT), 1)
-    assert all(result.passed for result in checks(program))
-    assert not all(result.passed for result in checks(broken(program, lose_psum)))
+    assert all(result.passed for result in verified(program))
+    assert not all(result.passed for result in verified(broken(program, lose_psum)))
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
