@@ -10,15 +10,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from accelsim.errors import AccelsimError
     from accelsim.facade import simulate, verify
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
 
 __version__ = "0.1.0"
-__all__ = ["RunResult", "VerifyResult", "load_hardware", "load_network", "simulate", "verify"]
+__all__ = [
+    "AccelsimError",
+    "RunResult",
+    "VerifyResult",
+    "load_hardware",
+    "load_network",
+    "simulate",
+    "verify",
+]
 
 _HOMES = {
+    "AccelsimError": "accelsim.errors",
     "RunResult": "accelsim.results",
     "VerifyResult": "accelsim.results",
     "load_hardware": "accelsim.frontend.hardware_file",

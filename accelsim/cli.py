@@ -476,4 +476,6 @@ def _emit(text: str) -> None:
 
 def main() -> None:
     """The entry point `accelsim`."""
+    if sys.stdout is None:  # closed by the caller: nobody reads what is printed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     app(prog_name="accelsim")

@@ -16,6 +16,9 @@ from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import Bound, Buckets, LayerCheck, LayerResult, RunResult, VerifyResult
 
+LARGEST_LAYER = 2**53
+LARGEST_BATCH = 2**16
+
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
 
@@ -47,7 +50,24 @@ def compile_program(
         hardware = load_hardware(hardware)
     if dataflow is not None:
         hardware = with_dataflow(hardware, dataflow)
-    return lower(prepare_for_inference(network), hardware, batch)
+    prepared = prepare_for_inference(network)
+    _refuse_too_large(prepared, batch)
+    return lower(prepared, hardware, batch)
+
+
+def _refuse_too_large(network: Network, batch: int) -> None:
+    """Raise InputError for layers whose counts would not fit 64-bit integers with their bytes."""
+    problems = [
+        Problem(f"{work:,} operations or values are too many to simulate", network.name, key=name)
+        for name, work in (
+            (layer.name, batch * max(layer.macs, layer.output_elements, layer.parameters))
+            for layer in network.layers
+        )
+        if work > LARGEST_LAYER
+    ]
+    if problems or batch > LARGEST_BATCH:
+        batch_problem = Problem(f"at most {LARGEST_BATCH:,} images, found {batch:,}", key="batch")
+        raise InputError(problems if batch <= LARGEST_BATCH else [batch_problem])
 
 
 def verify(

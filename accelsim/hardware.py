@@ -79,7 +79,7 @@ Size = Annotated[int, *_text(parse_size, "64 KiB")]
 Clock = Annotated[int, *_text(parse_clock, "1 GHz")]
 Bandwidth = Annotated[Rate, *_text(parse_rate, "16 GB/s")]
 Time = Annotated[Duration, *_text(parse_time, "100 ns")]
-Count = Annotated[int, Field(gt=0, strict=True)]
+Count = Annotated[int, Field(gt=0, le=2**16, strict=True)]
 ActivationFormat = Annotated[str, AfterValidator(_activation_format)]
 PsumFormat = Annotated[str, AfterValidator(_psum_format)]
 
@@ -104,7 +104,9 @@ class Array(_Schema):
         description="full: an edge fold costs as much as a full one; used: only the rows and "
         "columns it fills.",
     )
-    count: Count = Field(1, description="Arrays that share the DRAM, each with its own buffers.")
+    count: Annotated[int, Field(gt=0, le=1024, strict=True)] = Field(
+        1, description="Arrays that share the DRAM, each with its own buffers."
+    )
 
 
 class Precision(_Schema):

@@ -25,7 +25,8 @@ class Buckets(Counts):
     fill_drain: operands skewing in, stationary operands loading, results shifting out.
     buffer: beyond the array's law, because words come at the buffer's bandwidth.
     dram_read: waiting for operands. dram_write: waiting for stores, which hold the buffer or
-    end the layer. other_layer: the array (or vector unit) works on another layer.
+    end the layer. other_layer: another layer's tiles are on the array (or vector unit), or in the
+    buffer room that this one needs.
     """
 
     useful: int = 0

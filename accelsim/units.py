@@ -19,6 +19,7 @@ _SECONDS = {
     "ns": Fraction(1, 10**9),
     "ps": Fraction(1, 10**12),
 }
+_LARGEST = Fraction(10**15)
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z/]*)\s*")
 
 
@@ -47,7 +48,14 @@ def _scaled(text: object, units: dict[str, int], example: str) -> Fraction:
 def _whole(value: Fraction, text: object, what: str) -> int:
     if value.denominator != 1 or value <= 0:
         raise ValueError(f"expected a whole, positive number of {what}, found {text!r}")
-    return int(value)
+    return int(_bounded(value, text))
+
+
+def _bounded(value: Fraction, text: object) -> Fraction:
+    """`value`, unless it is beyond any machine: then a ValueError."""
+    if value > _LARGEST or 0 < value < 1 / _LARGEST:
+        raise ValueError(f"{text!r} is beyond what can be simulated; is the unit right?")
+    return value
 
 
 def parse_size(text: object) -> int:
@@ -83,7 +91,7 @@ def parse_rate(text: object) -> Rate:
         )
     if number <= 0:
         raise ValueError(f"expected a positive bandwidth, found {text!r}")
-    return Rate(number * _BYTES[size], per_cycle=period == "cycle")
+    return Rate(_bounded(number * _BYTES[size], text), per_cycle=period == "cycle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +111,13 @@ def parse_time(text: object) -> Duration:
     """A time such as `100 ns` or `20 cycles`; zero is allowed."""
     number, unit = _quantity(text, "100 ns")
     if unit in ("cycle", "cycles"):
-        return Duration(number, in_cycles=True)
+        return Duration(_bounded(number, text), in_cycles=True)
     if unit not in _SECONDS:
         raise ValueError(
             f"unknown unit {unit!r} in {text!r}; use one of {', '.join(_SECONDS)}, cycles, "
             "as in '100 ns'"
         )
-    return Duration(number * _SECONDS[unit], in_cycles=False)
+    return Duration(_bounded(number * _SECONDS[unit], text), in_cycles=False)
 
 
 def format_bytes(count: float) -> str:

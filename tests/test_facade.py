@@ -242,3 +242,23 @@ def test_all_layers_that_do_not_fit_are_named() -> None:
         "layer a",
         "layer b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (2**16 + 1, "batch: at most 65,536 images, found 65,537"),
+        (10**30, "batch: at most 65,536 images"),
+    ],
+)
+def test_too_many_images_are_refused(batch: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        simulate("lenet5", "edge_ws", batch=batch)
+
+
+def test_a_layer_too_large_for_its_counts_is_refused() -> None:
+    """2^24 channels into 2^24 filters on 256 pixels are 2^56 MACs, beyond 2^53."""
+    conv = LayerSpec("huge", Conv(out_channels=2**24, kernel=(1, 1)), ("x",))
+    network = build_network("large", {"x": (2**24, 16, 16)}, [conv])
+    with pytest.raises(InputError, match=r"large: huge: .* are too many to simulate"):
+        simulate(network, "edge_ws")

@@ -136,3 +136,9 @@ def test_hertz_for_people(count: int, text: str) -> None:
 def test_ceil_div(dividend: int, divisor: int) -> None:
     quotient = ceil_div(dividend, divisor)
     assert (quotient - 1) * divisor < dividend <= quotient * divisor
+
+
+@pytest.mark.parametrize("text", ["1e300 GB/s", "1e-300 GB/s"])
+def test_rates_beyond_any_machine_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="beyond what can be simulated"):
+        parse_rate(text)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import cast
 
@@ -106,9 +107,10 @@ def _apply(data: dict[str, Data], setting: _Setting) -> list[Problem]:
 
 
 def _source(path: KeyPath, settings: Sequence[_Setting]) -> str:
-    """The setting that a problem at `path` comes from."""
-    for setting in reversed(settings):
-        length = min(len(path), len(setting.path))
-        if path[:length] == setting.path[:length]:
-            return setting.source
-    return "--set"
+    """The setting that a problem at `path` comes from: the one with most of the path in common."""
+
+    def in_common(setting: _Setting) -> int:
+        pairs = zip(path, setting.path, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    return max(reversed(settings), key=in_common).source

@@ -54,7 +54,9 @@ def load_scalesim_csv(path: Path) -> Network:
     source = str(path)
     lines = list(_lines(read_text(path)))
     if not lines:
-        raise InputError(Problem("the file is empty", source))
+        raise InputError(
+            Problem("the file is empty; it needs a header and a row for each layer", source)
+        )
     (header_line, header), *rest = lines
     columns = [_SYNONYMS.get(cell.lower(), cell.lower()) for cell in header]
     problems = [Problem(message, source, header_line) for message in _header_problems(columns)]

@@ -85,7 +85,9 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(Problem("no such file", str(path))) from None
+        raise InputError(
+            Problem("no such file; check the path, or see `accelsim list`", str(path))
+        ) from None
     except IsADirectoryError:
         raise InputError(Problem("is a directory, expected a file", str(path))) from None
     except OSError as error:
@@ -107,7 +109,9 @@ def read_yaml(path: Path) -> Document:
     source = str(path)
     raw = _compose(read_text(path), source)
     if raw is None:
-        raise InputError(Problem("the file is empty", source))
+        raise InputError(
+            Problem("the file is empty; see the README for what it should hold", source)
+        )
     composer = _Composer(source)
     root = composer.node(raw, ())
     if not isinstance(root.data, dict):

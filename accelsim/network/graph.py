@@ -117,7 +117,10 @@ def build_network(
     """
     problems = _naming_problems(inputs, specs)
     ordered, cyclic = _topological(inputs, specs)
-    problems += [(spec.name, f"lies on a cycle through {_cycle(spec, cyclic)}") for spec in cyclic]
+    problems += [
+        (spec.name, f"lies on a cycle through {_cycle(spec, cyclic)}; let it read another layer")
+        for spec in cyclic
+    ]
     shapes: dict[str, Shape] = dict(inputs)
     layers = []
     for spec in ordered:

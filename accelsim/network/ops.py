@@ -64,8 +64,8 @@ def _padding(value: object) -> object:
     )
 
 
-Positive = Annotated[int, Field(gt=0, strict=True)]
-NonNegative = Annotated[int, Field(ge=0, strict=True)]
+Positive = Annotated[int, Field(gt=0, le=2**24, strict=True)]
+NonNegative = Annotated[int, Field(ge=0, le=2**24, strict=True)]
 Pair = Annotated[
     tuple[Positive, Positive],
     BeforeValidator(_pair, json_schema_input_type=Positive | tuple[Positive, Positive]),

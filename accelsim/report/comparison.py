@@ -201,7 +201,8 @@ def _notes(comparison: Comparison) -> list[str]:
     waits = reduce(add, (run.buckets.other_layer for run in comparison.runs))
     if waits:
         notes.append(
-            "A layer's cycles and utilization leave out its waiting for other layers on its unit."
+            "These are a layer's own cycles: without its waiting for other layers, for their unit "
+            "or their buffer room. `run` shows them with it, and the wait by itself."
         )
     bounds = (
         "" if len(comparison.runs) == 1 else ", in the order of the dataflows where they differ"

@@ -36,7 +36,7 @@ _BUCKETS = {
     "buffer": "buffer bandwidth",
     "dram_read": "waiting for DRAM reads",
     "dram_write": "waiting for DRAM writes",
-    "other_layer": "waiting for another layer on the same unit",
+    "other_layer": "waiting for another layer: for its unit or its buffer room",
 }
 _LARGEST = 5
 

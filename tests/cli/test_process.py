@@ -93,3 +93,11 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:
         return b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shell redirection")
+def test_a_closed_stdout_is_no_reason_for_a_traceback() -> None:
+    line = f"{sys.executable} -m accelsim run lenet5 edge_ws >&-"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=variables)
+    assert (done.returncode, done.stderr) == (0, "")

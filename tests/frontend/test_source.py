@@ -94,8 +94,8 @@ def test_faults_that_leave_the_rest_readable(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", ": the file is empty"),
-        (b"# only this\n", ": the file is empty"),
+        (b"", ": the file is empty; see the README for what it should hold"),
+        (b"# only this\n", ": the file is empty; see the README for what it should hold"),
         (b"- a\n", ":1:1: expected a mapping of keys to values at the top"),
         (b"\n\n  text\n", ":3:3: expected a mapping of keys to values at the top"),
         (b"a: 1\nb: \xff\n", ":2: not UTF-8 text: byte 0xff; save the file as UTF-8"),

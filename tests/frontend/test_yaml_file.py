@@ -154,7 +154,10 @@ def test_blocks_in_blocks(tmp_path: Path) -> None:
             "{op: relu, input: inptu}",
             ["4:3: layers.a: unknown input 'inptu'; did you mean 'input'?"],
         ),
-        ("{op: relu, input: a}", ["4:3: layers.a: lies on a cycle through 'a'"]),
+        (
+            "{op: relu, input: a}",
+            ["4:3: layers.a: lies on a cycle through 'a'; let it read another layer"],
+        ),
         (
             "{op: relu, input: [input]}",
             ["4:24: layers.a.input: expected quoted text, found a list of 1"],
@@ -251,8 +254,8 @@ def test_a_faulty_layer(tmp_path: Path, layer: str, expected: list[str]) -> None
         (
             HEAD + "layers: {b: {op: relu, input: a}, a: {op: relu, input: b}, c: {op: relu}}\n",
             [
-                "3:10: layers.b: lies on a cycle through 'a'",
-                "3:35: layers.a: lies on a cycle through 'b'",
+                "3:10: layers.b: lies on a cycle through 'a'; let it read another layer",
+                "3:35: layers.a: lies on a cycle through 'b'; let it read another layer",
             ],
         ),
         (
@@ -355,5 +358,5 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "8:11: layers.c.op: unknown op 'cnv'; did you mean 'conv'?",
         "9:3: layers.d: 3 input channels do not divide into 2 groups",
         "10:3: layers.e: unknown input 'nowhere'",
-        "11:3: layers.f: lies on a cycle through 'f'",
+        "11:3: layers.f: lies on a cycle through 'f'; let it read another layer",
     ]

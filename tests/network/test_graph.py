@@ -77,13 +77,13 @@ def test_the_given_order_stays_where_it_can_run() -> None:
                 ("input", "this name is taken already; give each layer its own"),
             ],
         ),
-        ([spec("a", "a")], [("a", "lies on a cycle through 'a'")]),
+        ([spec("a", "a")], [("a", "lies on a cycle through 'a'; let it read another layer")]),
         (  # d is behind the cycle, not on it
             [spec("a", "c"), spec("b", "a"), spec("c", "b"), spec("d", "c")],
             [
-                ("a", "lies on a cycle through 'c'"),
-                ("b", "lies on a cycle through 'a'"),
-                ("c", "lies on a cycle through 'b'"),
+                ("a", "lies on a cycle through 'c'; let it read another layer"),
+                ("b", "lies on a cycle through 'a'; let it read another layer"),
+                ("c", "lies on a cycle through 'b'; let it read another layer"),
             ],
         ),
         (  # b is behind a misfit and not told again; c is a misfit of its own
@@ -105,7 +105,7 @@ def test_the_given_order_stays_where_it_can_run() -> None:
             [spec("a", "none"), spec("b", "b"), spec("c", "input", op=Add())],
             [
                 ("a", "unknown input 'none'"),
-                ("b", "lies on a cycle through 'b'"),
+                ("b", "lies on a cycle through 'b'; let it read another layer"),
                 ("c", "takes two or more inputs, found 1"),
             ],
         ),

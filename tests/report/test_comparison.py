@@ -52,7 +52,7 @@ def test_block_shows_own_cycles_and_bounds_in_order() -> None:
     assert row.cells == ("conv", "80", "75.0", "600 B", "200", "30.0", "600 B", "os", "array/dram")
     assert row.highlight == (1,)
     assert [total.cells[1] for total in sheet.totals] == ["80", "100"]
-    assert any("leave out its waiting" in note for note in sheet.notes)
+    assert any("without its waiting for other layers" in note for note in sheet.notes)
 
 
 def test_mixed_total_is_labelled_as_a_sum() -> None:
