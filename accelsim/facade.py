@@ -1,12 +1,12 @@
 """The public facade: load, simulate and verify."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
+from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, DataflowName, Hardware
 from accelsim.lowering.cost import Target
@@ -42,8 +42,6 @@ def compile_program(
     network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
 ) -> Program:
     """The Program that `simulate` times: the network prepared for inference and lowered."""
-    if batch < 1:
-        raise InputError(Problem(f"the batch must be at least 1, found {batch}", key="batch"))
     if not isinstance(network, Network):
         network = load_network(network)
     if not isinstance(hardware, Hardware):
@@ -51,23 +49,24 @@ def compile_program(
     if dataflow is not None:
         hardware = with_dataflow(hardware, dataflow)
     prepared = prepare_for_inference(network)
-    _refuse_too_large(prepared, batch)
+    _refuse_beyond_limits(prepared, batch)
     return lower(prepared, hardware, batch)
 
 
-def _refuse_too_large(network: Network, batch: int) -> None:
-    """Raise InputError for layers whose counts would not fit 64-bit integers with their bytes."""
-    problems = [
-        Problem(f"{work:,} operations or values are too many to simulate", network.name, key=name)
-        for name, work in (
-            (layer.name, batch * max(layer.macs, layer.output_elements, layer.parameters))
-            for layer in network.layers
+def _refuse_beyond_limits(network: Network, batch: int) -> None:
+    """Raise InputError for a batch, or layers, whose counts with their bytes need over 64 bits."""
+    if not 1 <= batch <= LARGEST_BATCH:
+        raise InputError(
+            Problem(f"use 1 to {LARGEST_BATCH:,} images, found {batch:,}", key="batch")
         )
-        if work > LARGEST_LAYER
-    ]
-    if problems or batch > LARGEST_BATCH:
-        batch_problem = Problem(f"at most {LARGEST_BATCH:,} images, found {batch:,}", key="batch")
-        raise InputError(problems if batch <= LARGEST_BATCH else [batch_problem])
+    problems = []
+    for layer in network.layers:
+        work = batch * max(layer.macs, layer.output_elements, layer.parameters)
+        if work > LARGEST_LAYER:
+            message = f"{work:,} operations or values are too many to simulate"
+            problems.append(Problem(message, network.name, key=layer.name))
+    if problems:
+        raise InputError(problems)
 
 
 def verify(
@@ -112,10 +111,7 @@ def verify(
 def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     """`hardware` with another dataflow; raises InputError for an unknown one."""
     if dataflow not in DATAFLOWS:
-        near = get_close_matches(dataflow, DATAFLOWS, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        message = f"unknown dataflow {dataflow!r}; {hint}use one of {', '.join(DATAFLOWS)}"
-        raise InputError(Problem(message))
+        raise InputError(Problem(unknown("dataflow", dataflow, DATAFLOWS)))
     name: DataflowName = next(each for each in DATAFLOWS if each == dataflow)
     array = hardware.array.model_copy(update={"dataflow": name})
     return hardware.model_copy(update={"array": array})

@@ -211,10 +211,6 @@ class Hardware(_Schema):
             raise ValueError("; ".join(problems))
         return buffers
 
-    def buffer_of(self, operand: Operand) -> str:
-        """Name of the buffer that holds `operand`."""
-        return next(name for name, buffer in self.buffers.items() if operand in buffer.holds)
-
     @property
     def pes(self) -> int:
         """MACs of all arrays."""

@@ -126,11 +126,3 @@ def format_bytes(count: float) -> str:
         if count >= scale:
             return f"{count / scale:,.1f} {unit}"
     return f"{count:,.0f} B"
-
-
-def format_hz(count: int) -> str:
-    """`count` hertz for people: `700 MHz`."""
-    for unit, scale in (("GHz", 10**9), ("MHz", 10**6), ("kHz", 10**3)):
-        if count >= scale:
-            return f"{count / scale:g} {unit}"
-    return f"{count} Hz"

@@ -247,8 +247,8 @@ def test_all_layers_that_do_not_fit_are_named() -> None:
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (2**16 + 1, "batch: at most 65,536 images, found 65,537"),
-        (10**30, "batch: at most 65,536 images"),
+        (2**16 + 1, "batch: use at least 1 and at most 65,536 images, found 65,537"),
+        (10**30, "batch: use at least 1 and at most 65,536 images"),
     ],
 )
 def test_too_many_images_are_refused(batch: int, message: str) -> None:

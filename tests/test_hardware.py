@@ -71,7 +71,7 @@ def test_every_key_is_read() -> None:
         "filter_sram": 32768,
         "ofmap_sram": 16384,
     }
-    assert hardware.buffer_of("psum") == "ofmap_sram"
+    assert hardware.buffers["ofmap_sram"].holds == ("psum", "ofmap")
     assert hardware.buffer_bytes_per_cycle("ifmap_sram") == 32
     assert hardware.buffer_bytes_per_cycle("filter_sram") is None
     assert hardware.vector_unit.lanes == 8

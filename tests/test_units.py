@@ -11,7 +11,6 @@ from accelsim.units import (
     Rate,
     ceil_div,
     format_bytes,
-    format_hz,
     parse_clock,
     parse_rate,
     parse_size,
@@ -123,13 +122,6 @@ def test_a_rate_and_a_time_keep_how_they_were_written() -> None:
 )
 def test_bytes_for_people(count: int, text: str) -> None:
     assert format_bytes(count) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(10**9, "1 GHz"), (7 * 10**8, "700 MHz"), (1500, "1.5 kHz"), (5, "5 Hz")]
-)
-def test_hertz_for_people(count: int, text: str) -> None:
-    assert format_hz(count) == text
 
 
 @given(st.integers(0, 10**30), st.integers(1, 10**15))

@@ -269,7 +269,7 @@ def operand_words(operand: Operand, fold: FoldClass) -> Cycles:
 def tail_cycles(model: ArrayModel, tile: Extents) -> int:
     """Cycles from the end of a last pipelined fold's turn until the last result is out.
 
-    With them one fold alone takes as long as a serial one. Zero for a serial array, whose
+    With it one fold alone takes as long as a serial one. Zero for a serial array, whose
     folds end drained.
     """
     if not model.pipelined:
