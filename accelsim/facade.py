@@ -56,9 +56,8 @@ def compile_program(
 def _refuse_beyond_limits(network: Network, batch: int) -> None:
     """Raise InputError for a batch, or layers, whose counts with their bytes need over 64 bits."""
     if not 1 <= batch <= LARGEST_BATCH:
-        raise InputError(
-            Problem(f"use 1 to {LARGEST_BATCH:,} images, found {batch:,}", key="batch")
-        )
+        message = f"use at least 1 and at most {LARGEST_BATCH:,} images, found {batch:,}"
+        raise InputError(Problem(message, key="batch"))
     problems = []
     for layer in network.layers:
         work = batch * max(layer.macs, layer.output_elements, layer.parameters)
