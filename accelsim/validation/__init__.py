@@ -1,0 +1,1 @@
+"""Published references, and how far accelsim is from each of their numbers."""
