@@ -189,6 +189,11 @@ class DramChannel(_Schema):
     )
 
 
+def _switch(value: object) -> object:
+    """on or off; YAML 1.1 reads the bare words as booleans."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class Hardware(_Schema):
     """An accelerator: array, buffers, vector unit and DRAM."""
 
@@ -202,6 +207,11 @@ class Hardware(_Schema):
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
     dram: DramChannel = Field(description="The memory outside the chip.")
+    residency: Annotated[Literal["on", "off"], BeforeValidator(_switch)] = Field(
+        "on",
+        description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
+        "(with one array); off: every layer reads from and writes to DRAM.",
+    )
 
     @field_validator("buffers")
     @classmethod

@@ -8,7 +8,7 @@ import simpy
 
 from accelsim.engine.memory import Buffer, Clock, DramChannel
 from accelsim.engine.scheduler import LayerRun, Timeline, next_run
-from accelsim.lowering.task import Room, Store, Task
+from accelsim.lowering.task import Room, Task
 
 Process = Generator[simpy.Event, None, None]
 
@@ -64,18 +64,21 @@ class Unit:
         """Reserve room and request transfers, then hand the task over to the computation."""
         arrival, crowded = None, False
         for load in task.step.loads:
-            if load.needs_inputs and not run.inputs.processed:
-                yield run.inputs
+            gate = run.inputs if load.needs_inputs else run.filters
+            if not gate.processed:
+                yield gate
             if load.operand == "psum":
                 yield self.spilled[id(run), id(task.resumes)]
-            room = self.reserve(load.room)
+            room = self.reserve(run, load.room)
             if room is not None:
                 crowded = not self.storing
                 yield room
             self.timeline(run)
             arrival = self.core.dram.transfer(load.size)
+        if not run.inputs.processed:
+            yield run.inputs
         for opened in task.step.opens:
-            room = self.reserve(opened)
+            room = self.reserve(run, opened)
             if room is not None:
                 crowded = not self.storing
                 yield room
@@ -83,9 +86,15 @@ class Unit:
             self.spilled[id(run), id(task)] = self.env.event()
         self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
 
-    def reserve(self, room: Room) -> simpy.Event | None:
+    def reserve(self, run: LayerRun, room: Room) -> simpy.Event | None:
         """Ask for room in a buffer; an event if it is not there yet."""
-        return self.core.buffers[room.buffer].reserve(room.size)
+        space = run.program.spaces[room.buffer]
+        return self.core.buffers[room.buffer].reserve(room.size, space)
+
+    def release(self, run: LayerRun, room: Room) -> None:
+        """Give room in a buffer back."""
+        space = run.program.spaces[room.buffer]
+        self.core.buffers[room.buffer].release(room.size, space)
 
     def hand_over(self, item: Loaded) -> None:
         """Queue a task for the computation, and wake it if it is idle."""
@@ -109,22 +118,30 @@ class Unit:
             self.free_at = self.env.now
             self.timeline(item.run).computed = self.env.now
             for room in step.closes:
-                self.core.buffers[room.buffer].release(room.size)
-            if step.store is not None:
+                self.release(item.run, room)
+            if step.store is not None or step.keep is not None:
                 self.storing += 1
-                self.env.process(self.store(item.run, item.task, step.store))
+                self.env.process(self.put_away(item.run, item.task))
 
-    def store(self, run: LayerRun, task: Task, store: Store) -> Process:
-        """Write a tile to DRAM once its last result has left the array, then free its room."""
-        tail = task.step.work.tail
+    def put_away(self, run: LayerRun, task: Task) -> Process:
+        """Move a tile to its place on chip and to DRAM, once its last result has left the array.
+
+        Then free its room.
+        """
+        step, tail = task.step, task.step.work.tail
         if tail:
             yield self.env.timeout(tail)
-        yield self.core.dram.transfer(store.size)
-        self.core.buffers[store.room.buffer].release(store.size)
+        if step.keep is not None and step.keep.cycles:
+            yield self.env.timeout(step.keep.cycles)
+        if step.keep is not None and step.keep.room is not None:
+            self.release(run, step.keep.room)
+        if step.store is not None:
+            yield self.core.dram.transfer(step.store.size)
+            self.release(run, step.store.room)
         self.storing -= 1
         timeline = self.timeline(run)
         timeline.stored, timeline.tail = self.env.now, tail
-        if store.operand == "ofmap":
+        if step.finishes:
             run.store_finished()
         else:
             self.spilled[id(run), id(task)].succeed()

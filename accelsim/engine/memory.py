@@ -18,30 +18,55 @@ class Clock(simpy.Environment):
 
 
 class Buffer:
-    """Room for tiles, in bytes. Who asks first is served first."""
+    """Room for tiles, in bytes. Who asks first is served first.
+
+    A layer's tiles lie within the first `space` bytes. So layers with at most some space
+    together take at most that, and whatever it is, there is room for two halves.
+    """
 
     def __init__(self, env: Clock, name: str, size: int) -> None:
         self.env = env
         self.name = name
-        self.free = size
-        self.waiting: deque[tuple[int, simpy.Event]] = deque()
+        self.size = size
+        self.taken: dict[int, int] = {}
+        self.waiting: deque[tuple[int, int, simpy.Event]] = deque()
 
-    def reserve(self, size: int) -> simpy.Event | None:
-        """Take `size` bytes: None if there is room now, else the event of getting it."""
-        if not self.waiting and size <= self.free:
-            self.free -= size
+    @property
+    def free(self) -> int:
+        """Bytes without tiles; feature maps may lie in them."""
+        return self.size - sum(self.taken.values())
+
+    def reserve(self, size: int, space: int) -> simpy.Event | None:
+        """Take `size` of `space` bytes: None if there is room now, else the event of getting it."""
+        if not self.waiting and self.has_room(size, space):
+            self.take(size, space)
             return None
         event = self.env.event()
-        self.waiting.append((size, event))
+        self.waiting.append((size, space, event))
         return event
 
-    def release(self, size: int) -> None:
-        """Give `size` bytes back and serve those who wait."""
-        self.free += size
-        while self.waiting and self.waiting[0][0] <= self.free:
-            granted, event = self.waiting.popleft()
-            self.free -= granted
+    def release(self, size: int, space: int) -> None:
+        """Give `size` of `space` bytes back and serve those who wait."""
+        self.taken[space] -= size
+        if not self.taken[space]:
+            del self.taken[space]
+        while self.waiting and self.has_room(*self.waiting[0][:2]):
+            size, space, event = self.waiting.popleft()
+            self.take(size, space)
             event.succeed()
+
+    def has_room(self, size: int, space: int) -> bool:
+        """Whether `size` more bytes within `space` leave all their place."""
+        within = size
+        for each in sorted({*self.taken, space}):
+            within += self.taken.get(each, 0)
+            if each >= space and within > min(each, self.size):
+                return False
+        return True
+
+    def take(self, size: int, space: int) -> None:
+        """Count `size` bytes as taken."""
+        self.taken[space] = self.taken.get(space, 0) + size
 
 
 class DramChannel:

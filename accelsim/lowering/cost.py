@@ -59,8 +59,29 @@ class BufferSpace:
 
 
 @dataclass(frozen=True, slots=True)
+class Residence:
+    """What of a layer lies on chip, in the buffer that holds ifmaps.
+
+    `ifmaps` says it for each input: a resident one is read in place, so no tile of it is loaded.
+    `kept`: the ofmap goes to its place there. `stored`: it goes to DRAM.
+    """
+
+    ifmaps: tuple[bool, ...] = ()
+    kept: bool = False
+    stored: bool = True
+
+    @property
+    def ifmap(self) -> bool:
+        """Whether the first input is resident: of a GEMM, the ifmap."""
+        return self.ifmaps[:1] == (True,)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """The numbers of a hardware that lowering needs, resolved once."""
+    """The numbers of a hardware that lowering needs, resolved once.
+
+    `residence` is of the layer at hand: one that uses DRAM for everything, if nothing is said.
+    """
 
     array: ArrayModel
     arrays: int
@@ -70,6 +91,13 @@ class Target:
     dram_bytes_per_cycle: Fraction
     dram_latency: int
     dram_burst: int
+    residence: Residence = Residence()
+
+    @property
+    def computes_in_place(self) -> bool:
+        """Whether the ofmap needs no tile: it is only kept, in the buffer that it comes out to."""
+        unified = self.buffer_index("ifmap") == self.buffer_index("ofmap")
+        return unified and self.residence.kept and not self.residence.stored
 
     def bytes_of(self, operand: Operand) -> int:
         """Bytes of one word of `operand`."""
@@ -158,7 +186,7 @@ def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operan
     """Bytes that one tile of each operand takes in its buffer.
 
     Psums need room only where a tile's sum leaves the array unfinished: where k takes several
-    folds (WS, IS) or several tiles.
+    folds (WS, IS) or several tiles. What is resident has its place outside of the tiles.
     """
     images, groups = tilings.batch, tilings.groups
     ifmap = tilings.row_span * tilings.col_span
@@ -172,7 +200,15 @@ def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operan
         "psum": pixels * tilings.filters * unfinished,
         "ofmap": pixels * tilings.filters,
     }
-    return {operand: words[operand] * target.bytes_of(operand) for operand in OPERANDS}
+    demand = {operand: words[operand] * target.bytes_of(operand) for operand in OPERANDS}
+    return tile_demand(target, demand)
+
+
+def tile_demand(target: Target, demand: dict[Operand, Sizes]) -> dict[Operand, Sizes]:
+    """`demand` without the operands that are resident."""
+    nothing = np.zeros_like(demand["filter"])
+    resident = {"ifmap": target.residence.ifmap, "ofmap": target.computes_in_place}
+    return {item: nothing if resident.get(item) else demand[item] for item in OPERANDS}
 
 
 def buffer_demand(space: BufferSpace, demand: dict[Operand, Sizes]) -> Sizes:
@@ -273,23 +309,46 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
+
+    Whether they come from DRAM or lie on chip is all the same here.
+    """
+
+    array: NDArray[np.float64]
+    traffic: dict[Operand, Sizes]
+
+
 def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
     """The closed form: max(array, DRAM) plus what cannot overlap.
 
     Several arrays take blocks of the turns of loop `split` (of groups, where these are tiled).
     """
+    return cost_of(work, gemm_flow(work, order, split))
+
+
+def cost_of(work: Workload, flow: Flow) -> Cost:
+    """The cost of a flow, of which the resident operands need no DRAM."""
+    residence = work.target.residence
+    on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
+    traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
+    dram_bytes: Sizes = np.sum([*traffic.values()], axis=0)
+    return Cost(_cycles(work, flow.array, traffic), dram_bytes)
+
+
+def gemm_flow(work: Workload, order: LoopOrder, split: Loop) -> Flow:
+    """What a loop order moves."""
     arrays, turns = work.target.arrays, work.turns
     by_groups = work.group_tiles > 1
     own = dict(turns)
     own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
     share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
     array = work.array_cycles * share * (own[split] / turns[split])
-    traffic = _dram_bytes(work, order, own, split)
-    dram_bytes = np.sum([*traffic.values()], axis=0)
-    return Cost(_cycles(work, array, traffic), dram_bytes)
+    return Flow(array, _moved_bytes(work, order, own, split))
 
 
-def _dram_bytes(
+def _moved_bytes(
     work: Workload, order: LoopOrder, own: dict[Loop, Sizes], split: Loop
 ) -> dict[Operand, Sizes]:
     """Bytes moved by operand, when each array runs the loops with its `own` turns.
@@ -358,11 +417,11 @@ def _cycles(
     rate = float(work.target.dram_bytes_per_cycle)
     transfer = {item: rounded_to_bursts(work.demand[item], work.target) for item in OPERANDS}
     dram = np.zeros_like(array)
-    for operand in OPERANDS:
+    for operand, moved in traffic.items():
         waste = transfer[operand] / np.maximum(work.demand[operand], 1)
-        dram += traffic[operand] * waste / rate
+        dram += moved * waste / rate
     first = (transfer["ifmap"] + transfer["filter"]) / rate + work.target.dram_latency
-    last = transfer["ofmap"] / rate + work.target.dram_latency
+    last = (transfer["ofmap"] / rate + work.target.dram_latency) * work.target.residence.stored
     tiles = work.turns["pixels"] * work.turns["filters"] * work.turns["channels"]
     alone = array * work.target.arrays / (tiles * work.group_tiles)
     exact = np.maximum(array + first + last, dram + alone + 2 * work.target.dram_latency)

@@ -109,6 +109,19 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """A finished ofmap tile of `size` bytes goes to its place on chip, where its readers find it.
+
+    `room` is what it had in the ofmap's buffer, and frees `cycles` later, when it has moved; None
+    if it was computed in place, or if a store frees it.
+    """
+
+    size: int
+    cycles: int
+    room: Room | None
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """Cycles of a tile on its unit, and what it does in them.
 
@@ -133,7 +146,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a task takes: room and transfers before, work, room given back, a transfer after."""
+    """What a task takes: room and transfers before, work, room given back, a transfer after.
+
+    A finished ofmap tile is stored to DRAM, kept on chip, or both.
+    """
 
     loads: tuple[Load, ...]
     opens: tuple[Room, ...]
@@ -141,6 +157,12 @@ class Step:
     cycles: int
     closes: tuple[Room, ...]
     store: Store | None
+    keep: Keep | None = None
+
+    @property
+    def finishes(self) -> bool:
+        """Whether an ofmap tile is complete after the task."""
+        return self.keep is not None or (self.store is not None and self.store.operand == "ofmap")
 
     @property
     def transfers(self) -> tuple[Load | Store, ...]:

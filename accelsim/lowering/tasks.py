@@ -8,7 +8,7 @@ from math import ceil
 from typing import TypeVar
 
 from accelsim.hardware import Operand
-from accelsim.lowering.cost import Loop, LoopOrder, Target
+from accelsim.lowering.cost import BufferSpace, Loop, LoopOrder, Target
 from accelsim.lowering.dataflow import (
     Extents,
     FoldClass,
@@ -20,6 +20,7 @@ from accelsim.lowering.dataflow import (
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.task import (
     GemmTile,
+    Keep,
     Load,
     Pixels,
     Room,
@@ -31,7 +32,7 @@ from accelsim.lowering.task import (
     Work,
     spans,
 )
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.tiling import GemmTiling, VectorTiling, loaded_inputs
 from accelsim.lowering.traffic import Sram
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
@@ -188,22 +189,24 @@ class _Steps:
     def _build(
         self, size: "_Size", starts: bool, ends: bool, before: Changes, after: Changes
     ) -> Step:
+        resident = self.target.residence.ifmap
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
         taps = size.channels * self.kernel.taps
         filters = self._room("filter", size.groups * size.filters * taps)
         output = self._output(size, starts, ends, before, after)
         loads = [*output.loads]
-        if before.ifmap:
+        if before.ifmap and not resident:
             loads.insert(0, Load("ifmap", ifmap, needs_inputs=True))
         if before.filter:
             loads.insert(0, Load("filter", filters, self.kernel.filter_is_input))
         closes = [*output.closes]
-        if after.ifmap:
+        if after.ifmap and not resident:
             closes.append(ifmap)
         if after.filter:
             closes.append(filters)
         work = gemm_work(self.kernel, self.target, size.groups, self._extents(size, starts, ends))
-        return Step(tuple(loads), output.opens, work, work.cycles, tuple(closes), output.store)
+        rooms = (tuple(loads), output.opens, work, work.cycles, tuple(closes))
+        return Step(*rooms, output.store, output.keep)
 
     def _extents(self, size: "_Size", starts: bool, ends: bool) -> Extents:
         return Extents(size.pixels, size.filters, size.channels * self.kernel.taps, starts, ends)
@@ -221,15 +224,19 @@ class _Steps:
         """
         words = size.groups * size.pixels * size.filters
         psum = self._room("psum", words * self._stores_psums)
-        ofmap = self._room("ofmap", words)
+        ofmap = self._room("ofmap", words * (not self.target.computes_in_place))
         completes = ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
         loads = (Load("psum", psum, needs_inputs=False),) if before.ofmap and not starts else ()
         opens = _without(rooms, psum) if loads else rooms
+        if not before.ofmap:
+            opens = ()
         if not after.ofmap:
-            return _Output(loads, opens if before.ofmap else (), (), None)
-        store = Store("ofmap", ofmap) if ends else Store("psum", psum)
-        return _Output(loads, opens if before.ofmap else (), _without(rooms, store.room), store)
+            return _Output(loads, opens, (), None, None)
+        if not ends:
+            return _Output(loads, opens, _without(rooms, psum), Store("psum", psum), None)
+        way_out = finished(self.target, ofmap, words)
+        return _Output(loads, opens, _without(rooms, ofmap), *way_out)
 
     @property
     def _stores_psums(self) -> bool:
@@ -258,13 +265,35 @@ class _Output:
     opens: tuple[Room, ...]
     closes: tuple[Room, ...]
     store: Store | None
+    keep: Keep | None
 
 
 def _together(psum: Room, ofmap: Room) -> tuple[Room, ...]:
     """Room for psums and ofmap; in one buffer the ofmap takes the place of its psums."""
     if psum.buffer == ofmap.buffer:
-        return (Room(psum.buffer, max(psum.size, ofmap.size)),)
-    return (psum, ofmap) if psum.size else (ofmap,)
+        rooms = (Room(psum.buffer, max(psum.size, ofmap.size)),)
+        return rooms if rooms[0].size else ()
+    return tuple(room for room in (psum, ofmap) if room.size)
+
+
+def finished(target: Target, room: Room, words: int) -> tuple[Store | None, Keep | None]:
+    """Where an ofmap tile of `words` goes that has `room` in the ofmap's buffer: DRAM, or stays.
+
+    It moves on chip as fast as the slower buffer of the two gives or takes it.
+    """
+    residence = target.residence
+    store = Store("ofmap", room) if residence.stored else None
+    if not residence.kept:
+        return store, None
+    size = words * target.bytes_of("ofmap")
+    place = target.buffer_index("ifmap")
+    crossed = {place, room.buffer} if place != room.buffer else set()
+    cycles = max((_crossing_cycles(target.buffers[each], size) for each in crossed), default=0)
+    return store, Keep(size, cycles, room if room.size and store is None else None)
+
+
+def _crossing_cycles(space: BufferSpace, size: int) -> int:
+    return ceil(size / space.bytes_per_cycle) if space.bytes_per_cycle is not None else 0
 
 
 def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
@@ -338,10 +367,13 @@ def vector_tasks(
 
 def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: int) -> Step:
     """The step of a tile whose window reads `words` of each channel of a full ifmap."""
-    full = sum(kernel.inputs)
-    per_image = len(kernel.inputs) - full
-    read = tile.channels.size * (full * words + per_image * tile.pixels.batch.size)
-    written = tile.channels.size * tile.pixels.count
+
+    def words_of(inputs: Sequence[bool]) -> int:
+        full = sum(inputs)
+        per_image = len(inputs) - full
+        return tile.channels.size * (full * words + per_image * tile.pixels.batch.size)
+
+    read, written = words_of(kernel.inputs), tile.channels.size * tile.pixels.count
     ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
     ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
     operations = written * kernel.operations
@@ -350,8 +382,13 @@ def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: 
     moved = Sram(ifmap_reads=read, ofmap_writes=written)
     bound = lanes + stall if stall else 0
     work = Work(lanes, 0, stall, bound, 0, operations, moved)
-    load = Load("ifmap", ifmap, needs_inputs=True)
-    return Step((load,), (ofmap,), work, work.cycles, (ifmap,), Store("ofmap", ofmap))
+    fetched = loaded_inputs(kernel, target)
+    room = Room(ifmap.buffer, words_of(fetched) * target.bytes_of("ifmap"))
+    rooms = (room,) if fetched else ()
+    loads = (Load("ifmap", room, needs_inputs=True),) if fetched else ()
+    way_out = Room(ofmap.buffer, 0) if target.computes_in_place else ofmap
+    opens = (way_out,) if way_out.size else ()
+    return Step(loads, opens, work, work.cycles, rooms, *finished(target, way_out, written))
 
 
 def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:
