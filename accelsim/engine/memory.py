@@ -1,6 +1,6 @@
 """Buffers with room to reserve, and the DRAM channel that everything shares."""
 
-from collections import deque
+from collections import Counter, deque
 from functools import cache
 
 import simpy
@@ -28,7 +28,7 @@ class Buffer:
         self.env = env
         self.name = name
         self.size = size
-        self.taken: dict[int, int] = {}
+        self.taken: Counter[int] = Counter()
         self.waiting: deque[tuple[int, int, simpy.Event]] = deque()
 
     @property
@@ -49,7 +49,7 @@ class Buffer:
         """Give `size` of `space` bytes back and serve those who wait."""
         self.taken[space] -= size
         if not self.taken[space]:
-            del self.taken[space]
+            del self.taken[space]  # an empty Counter entry would be looked at ever after
         while self.waiting and self.has_room(*self.waiting[0][:2]):
             size, space, event = self.waiting.popleft()
             self.take(size, space)
@@ -59,14 +59,14 @@ class Buffer:
         """Whether `size` more bytes within `space` leave all their place."""
         within = size
         for each in sorted({*self.taken, space}):
-            within += self.taken.get(each, 0)
+            within += self.taken[each]
             if each >= space and within > min(each, self.size):
                 return False
         return True
 
     def take(self, size: int, space: int) -> None:
         """Count `size` bytes as taken."""
-        self.taken[space] = self.taken.get(space, 0) + size
+        self.taken[space] += size
 
 
 class DramChannel:

@@ -17,7 +17,7 @@ from accelsim.lowering.tiling import GemmTiling, Ranked, VectorTiling, ranked_ve
 from accelsim.network.graph import Layer, Network
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FeatureMap:
     """The bytes of an ofmap, of its views, or of all that a concat puts side by side.
 
@@ -34,31 +34,27 @@ class FeatureMap:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """A feature map on chip for the first `near` of its readers; the others find it in DRAM."""
+    """A feature map on chip for the first `near` of its readers; the others find it in DRAM.
+
+    `readers` are those that read it on chip, `users` these and its writers. It is on chip from
+    layer `first` to layer `last`.
+    """
 
     feature_map: FeatureMap
     near: int
     address: int
+    readers: tuple[int, ...] = field(init=False)
+    users: tuple[int, ...] = field(init=False)
+    first: int = field(init=False)
+    last: int = field(init=False)
 
-    @property
-    def readers(self) -> tuple[int, ...]:
-        """The layers that read it on chip."""
-        return self.feature_map.readers[: self.near]
-
-    @property
-    def users(self) -> tuple[int, ...]:
-        """The layers that need its place: writers, and readers on chip."""
-        return self.feature_map.writers + self.readers
-
-    @property
-    def first(self) -> int:
-        """The layer that writes to it first."""
-        return self.feature_map.writers[0]
-
-    @property
-    def last(self) -> int:
-        """The last layer that needs its place."""
-        return max(self.users)
+    def __post_init__(self) -> None:
+        item = self.feature_map
+        users = item.writers + item.readers[: self.near]
+        object.__setattr__(self, "readers", item.readers[: self.near])
+        object.__setattr__(self, "users", users)
+        object.__setattr__(self, "first", item.writers[0])
+        object.__setattr__(self, "last", max(users))
 
     @property
     def end(self) -> int:
@@ -158,81 +154,123 @@ def _owners(network: Network, kernels: Sequence[Kernel]) -> dict[str, str]:
 # --- The choice -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Feature maps that stay, and with them each layer's best tiling (None for an alias)."""
+
+    stays: tuple[Stay, ...]
+    ranked: tuple[Ranked | None, ...]
+
+    @property
+    def dram_bytes(self) -> int:
+        """Traffic of all layers."""
+        return sum(map(dram_bytes, self.ranked))
+
+
+def dram_bytes(ranked: Ranked | None) -> int:
+    """Traffic of a layer; an alias has none."""
+    return 0 if ranked is None else ranked.dram_bytes
+
+
 @dataclass
-class _Planner:
-    """The stays chosen so far, and what each layer's best tiling moves with them."""
+class Planner:
+    """Chooses the stays that make the traffic of a network least."""
 
     network: Network
     kernels: Sequence[Kernel]
     target: Target
     maps: dict[str, FeatureMap]
-    stays: dict[FeatureMap, Stay] = field(default_factory=dict)
-    ranked: tuple[Ranked | None, ...] = ()
-    known: dict[tuple[Kernel, Residence, int], Ranked | None] = field(default_factory=dict)
+    targets: dict[Residence, Target] = field(default_factory=dict)
+    known: dict[tuple[int, Residence, int], Ranked | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.buffer = self.target.buffer_index("ifmap")
         self.size = self.target.buffers[self.buffer].size
-        self.targets: dict[Residence, Target] = {}
-        self.ranked = tuple(self.rank(layer, ()) for layer in range(len(self.kernels)))
+        self.own = [self.maps.get(layer.name) for layer in self.network.layers]
+        self.inputs = [
+            [self.maps.get(name) for name in layer.inputs] for layer in self.network.layers
+        ]
+        self.nothing = Choice((), tuple(self.rank(layer, ()) for layer in range(len(self.kernels))))
 
-    def choose(self) -> None:
-        """Let stay, largest saving first, what makes the traffic less, until nothing does."""
-        waiting = sorted(
-            set(self.maps.values()), key=lambda item: (-self.bound(item), item.writers)
-        )
-        while waiting:
-            kept = [item for item in waiting if self.try_to_keep(item)]
-            waiting = [item for item in waiting if item not in kept] if kept else []
+    def best(self) -> Choice:
+        """Take the largest savings first; then see whether one left out can replace others."""
+        items = sorted(set(self.maps.values()), key=lambda item: (-self.bound(item), item.writers))
+        choice = self.filled(self.nothing, items)
+        for item in items:
+            if all(stay.feature_map != item for stay in choice.stays):
+                other = self.exchanged(choice, item, items)
+                choice = other if other.dram_bytes < choice.dram_bytes else choice
+        return choice
 
     def bound(self, item: FeatureMap) -> int:
         """Bytes that `item` can save at most, if the layers' tiles stay as they are."""
-        reads = (self.ranked[reader] for reader in item.readers)
-        return item.size + sum(ranked.dram_bytes for ranked in reads if ranked is not None)
+        return item.size + sum(dram_bytes(self.nothing.ranked[reader]) for reader in item.readers)
 
-    def try_to_keep(self, item: FeatureMap) -> bool:
-        """Keep `item` for as many of its readers as saves traffic; whether it stays."""
+    def filled(self, choice: Choice, items: Iterable[FeatureMap]) -> Choice:
+        """`choice` with whatever else of `items` saves traffic, the first ones first."""
+        there = {stay.feature_map for stay in choice.stays}
+        waiting = [item for item in items if item not in there]
+        while True:
+            before, left = choice, []
+            for item in waiting:
+                more = self.kept(choice, item)
+                if more is choice:
+                    left.append(item)
+                choice = more
+            if choice is before:
+                return choice
+            waiting = left
+
+    def exchanged(self, choice: Choice, item: FeatureMap, items: Sequence[FeatureMap]) -> Choice:
+        """`choice` with `item` in the place of all that are on chip in its time, and refilled."""
+        stay = Stay(item, len(item.readers), 0)
+        others = tuple(each for each in choice.stays if not overlap(each, stay))
+        emptied = self.restricted(choice, others)
+        near = [each for each in items if overlap(Stay(each, len(each.readers), 0), stay)]
+        return self.filled(self.kept(emptied, item), near)
+
+    def restricted(self, choice: Choice, stays: tuple[Stay, ...]) -> Choice:
+        """`choice` with only `stays` of its own."""
+        gone = [stay for stay in choice.stays if stay not in stays]
+        ranked = [
+            self.rank(layer, stays) if any(stay.spans(layer) for stay in gone) else each
+            for layer, each in enumerate(choice.ranked)
+        ]
+        return Choice(stays, tuple(ranked))
+
+    def kept(self, choice: Choice, item: FeatureMap) -> Choice:
+        """`choice` with `item` too, for as many of its readers as saves traffic."""
         for near in range(len(item.readers), 0, -1):
-            stay = self.place(item, near)
-            if stay is not None and self.saves(stay):
-                return True
-        return False
+            stay = placed(Stay(item, near, 0), choice.stays, self.size)
+            more = self.joined(choice, stay) if stay is not None else None
+            if more is not None:
+                return more
+        return choice
 
-    def place(self, item: FeatureMap, near: int) -> Stay | None:
-        """The highest place that is free all the time."""
-        stay = Stay(item, near, 0)
-        others = [each for each in self.stays.values() if overlap(each, stay)]
-        top = self.size
-        for other in sorted(others, key=lambda each: -each.end):
-            if top - other.end >= item.size:
-                break
-            top = min(top, other.address)
-        return replace(stay, address=top - item.size) if top >= item.size else None
-
-    def saves(self, stay: Stay) -> bool:
-        """Whether there is less traffic with `stay`, which is then kept."""
-        stays = (*self.stays.values(), stay)
-        affected = range(stay.first, stay.last + 1)
-        after = [self.rank(layer, stays) for layer in affected]
-        before = self.ranked[stay.first : stay.last + 1]
+    def joined(self, choice: Choice, stay: Stay) -> Choice | None:
+        """`choice` with `stay`; None if tiles then do not fit, or there is no less traffic."""
+        stays = (*choice.stays, stay)
+        during = slice(stay.first, stay.last + 1)
+        after = [self.rank(layer, stays) for layer in range(stay.first, stay.last + 1)]
+        before = choice.ranked[during]
         if any(old and not new for old, new in zip(before, after, strict=True)):
-            return False
-        if sum(map(_dram_bytes, after)) >= sum(map(_dram_bytes, before)):
-            return False
-        self.stays[stay.feature_map] = stay
-        self.ranked = (*self.ranked[: stay.first], *after, *self.ranked[stay.last + 1 :])
-        return True
+            return None
+        if sum(map(dram_bytes, after)) >= sum(map(dram_bytes, before)):
+            return None
+        return Choice(
+            stays, (*choice.ranked[: stay.first], *after, *choice.ranked[stay.last + 1 :])
+        )
 
     def rank(self, layer: int, stays: Iterable[Stay]) -> Ranked | None:
         """A layer's best tiling with `stays`; None for an alias, or where no tile fits."""
         kernel = self.kernels[layer]
         if isinstance(kernel, Alias):
             return None
-        around = [stay for stay in stays if stay.spans(layer)]
+        around = [stay for stay in stays if stay.first <= layer <= stay.last]
         space = min((stay.address for stay in around), default=self.size)
-        key = (kernel, self.residence(layer, around), space)
+        key = (layer, self.residence(layer, around), space)
         if key not in self.known:
-            self.known[key] = self.search(*key)
+            self.known[key] = self.search(kernel, *key[1:])
         return self.known[key]
 
     def search(self, kernel: Kernel, residence: Residence, space: int) -> Ranked | None:
@@ -242,24 +280,36 @@ class _Planner:
             target = self.targets[residence] = replace(self.target, residence=residence)
         if isinstance(kernel, GemmKernel):
             return ranking(kernel, target).best(self.buffer, space)
-        assert not isinstance(kernel, Alias)
+        assert isinstance(kernel, VectorKernel)
         return ranked_vector_tiling(kernel, target, self.buffer, space)
 
-    def residence(self, layer: int, stays: Iterable[Stay]) -> Residence:
-        """What of a layer lies on chip."""
-        by_map = {stay.feature_map: stay for stay in stays}
-
-        def resident(name: str) -> bool:
-            stay = by_map.get(self.maps[name]) if name in self.maps else None
-            return stay is not None and layer in stay.readers
-
-        described = self.network.layers[layer]
-        own = by_map.get(self.maps[described.name]) if described.name in self.maps else None
-        ifmaps = tuple(map(resident, described.inputs))
+    def residence(self, layer: int, stays: Sequence[Stay]) -> Residence:
+        """What of a layer lies on chip with the `stays` of its time."""
+        own, stored = self.own[layer], True
+        here = set()
+        for stay in stays:
+            if layer in stay.readers:
+                here.add(stay.feature_map)
+            if stay.feature_map is own:
+                stored = stay.stored
+        inputs = self.inputs[layer]
         if isinstance(self.kernels[layer], GemmKernel):
-            ifmaps = ifmaps[:1]
-        there = ifmaps if any(ifmaps) else ()
-        return Residence(there, own is not None, own is None or own.stored)
+            inputs = inputs[:1]
+        ifmaps = tuple(item in here for item in inputs) if here else ()
+        kept = any(stay.feature_map is own for stay in stays)
+        return Residence(ifmaps, kept, stored)
+
+
+def placed(stay: Stay, others: Iterable[Stay], size: int) -> Stay | None:
+    """`stay` at the highest address below `size` that is free all the time; None if none is."""
+    needed = stay.feature_map.size
+    there = [other for other in others if overlap(other, stay)]
+    top = size
+    for other in sorted(there, key=lambda each: -each.end):
+        if top - other.end >= needed:
+            break
+        top = min(top, other.address)
+    return replace(stay, address=top - needed) if top >= needed else None
 
 
 def overlap(one: Stay, other: Stay) -> bool:
@@ -372,18 +422,17 @@ def plan_residency(
 ) -> Plan:
     """The stays that make the DRAM traffic least, as far as taking them one by one finds it."""
     maps = feature_maps(network, kernels, batch * target.bytes_of("ofmap"))
-    planner = _Planner(network, kernels, target, maps)
-    unplanned = planner.ranked
-    planner.choose()
-    stays = tuple(sorted(planner.stays.values(), key=lambda stay: (stay.first, stay.last)))
+    planner = Planner(network, kernels, target, maps)
+    choice = planner.best()
+    stays = tuple(sorted(choice.stays, key=lambda stay: (stay.first, stay.last)))
     around = [[stay for stay in stays if stay.spans(layer)] for layer in range(len(kernels))]
     size = target.buffers[planner.buffer].size
     spaces = [
         min((stay.address for stay in stays_here), default=size) if ranked else 0
-        for stays_here, ranked in zip(around, planner.ranked, strict=True)
+        for stays_here, ranked in zip(around, choice.ranked, strict=True)
     ]
     gates = _Gates(needs, stays, spaces, target.buffer_index("filter") == planner.buffer)
-    follows = gates.settle([_tile_bytes(each, planner.buffer) for each in planner.ranked])
+    follows = gates.settle([_tile_bytes(each, planner.buffer) for each in choice.ranked])
     return Plan(
         stays,
         tuple(
@@ -392,15 +441,11 @@ def plan_residency(
                 planner.residence(layer, around[layer]),
                 spaces[layer],
                 *follows[layer],
-                saved_bytes=_dram_bytes(unplanned[layer]) - _dram_bytes(ranked),
+                saved_bytes=dram_bytes(planner.nothing.ranked[layer]) - dram_bytes(ranked),
             )
-            for layer, ranked in enumerate(planner.ranked)
+            for layer, ranked in enumerate(choice.ranked)
         ),
     )
-
-
-def _dram_bytes(ranked: Ranked | None) -> int:
-    return 0 if ranked is None else ranked.dram_bytes
 
 
 def _tile_bytes(ranked: Ranked | None, buffer: int) -> int:
