@@ -1,5 +1,6 @@
 """The public facade: load, simulate and verify."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,15 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
-from accelsim.results import Bound, Buckets, LayerCheck, LayerResult, RunResult, VerifyResult
+from accelsim.results import (
+    Bound,
+    Buckets,
+    LayerCheck,
+    LayerResult,
+    Resident,
+    RunResult,
+    VerifyResult,
+)
 
 LARGEST_LAYER = 2**53
 LARGEST_BATCH = 2**16
@@ -162,6 +171,18 @@ def _layer_result(program: LayerProgram, times: LayerTimes, whole: Program) -> L
         sram=program.sram,
         dram=program.dram,
         buckets=_buckets(program, times, whole.target),
+        resident=_resident(program, whole),
+        dram_saved_bytes=program.placement.saved_bytes,
+    )
+
+
+def _resident(program: LayerProgram, whole: Program) -> Resident:
+    """Bytes of the layer's feature maps that lie on chip."""
+    read = sum(map(math.prod, program.resident_inputs))
+    kept = program.layer.output_elements * program.placement.residence.kept
+    return Resident(
+        whole.batch * read * whole.target.bytes_of("ifmap"),
+        whole.batch * kept * whole.target.bytes_of("ofmap"),
     )
 
 

@@ -194,6 +194,13 @@ def _switch(value: object) -> object:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
+Residency = Annotated[
+    Literal["on", "off"],
+    BeforeValidator(_switch),
+    WithJsonSchema({"enum": ["on", "off", True, False]}),
+]
+
+
 class Hardware(_Schema):
     """An accelerator: array, buffers, vector unit and DRAM."""
 
@@ -207,7 +214,7 @@ class Hardware(_Schema):
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
     dram: DramChannel = Field(description="The memory outside the chip.")
-    residency: Annotated[Literal["on", "off"], BeforeValidator(_switch)] = Field(
+    residency: Residency = Field(
         "on",
         description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
         "(with one array); off: every layer reads from and writes to DRAM.",

@@ -44,13 +44,23 @@ class Buckets(Counts):
 
 
 @dataclass(frozen=True, slots=True)
+class Resident(Counts):
+    """Bytes of feature maps that lie on chip: ifmaps read there, and the ofmap kept there."""
+
+    ifmap_bytes: int = 0
+    ofmap_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LayerResult:
     """One layer of a run.
 
     start_cycle is when the layer's inputs exist and its first transfer or computation begins,
-    end_cycle when its ofmap is complete in DRAM; filters may be loaded before. array_cycles
-    are the folds of the tiles as scheduled, of the array that does most; untiled_array_cycles
-    and mapping_efficiency are of the whole layer's folds, as if every operand were on chip.
+    end_cycle when its ofmap is complete, in DRAM or on chip; filters may be loaded before.
+    dram_saved_bytes is how much less it moves than with nothing resident; negative where
+    resident feature maps of other layers take the room of its tiles. array_cycles are the
+    folds of the tiles as scheduled, of the array that does most; untiled_array_cycles and
+    mapping_efficiency are of the whole layer's folds, as if every operand were on chip.
     """
 
     name: str
@@ -72,6 +82,8 @@ class LayerResult:
     sram: Sram
     dram: Dram
     buckets: Buckets
+    resident: Resident = Resident()
+    dram_saved_bytes: int = 0
 
     @property
     def cycles(self) -> int:
@@ -132,6 +144,11 @@ class RunResult:
         return reduce(add, (layer.sram for layer in self.layers), Sram())
 
     @property
+    def dram_saved_bytes(self) -> int:
+        """DRAM bytes that residency saves."""
+        return sum(layer.dram_saved_bytes for layer in self.layers)
+
+    @property
     def buckets(self) -> Buckets:
         """Layer cycles of all layers, by bucket."""
         return reduce(add, (layer.buckets for layer in self.layers), Buckets())
@@ -160,6 +177,7 @@ class RunResult:
             "dram_cycles": sum(layer.dram_cycles for layer in self.layers),
             "dram_read_bytes": dram.read_bytes,
             "dram_write_bytes": dram.write_bytes,
+            "dram_saved_bytes": self.dram_saved_bytes,
             "dram": asdict(dram),
             "sram": asdict(self.sram),
             "buckets": asdict(self.buckets),

@@ -313,7 +313,8 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
 class Flow:
     """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
 
-    Whether they come from DRAM or lie on chip is all the same here.
+    Loop orders may be stacked in an axis before the tilings'. Whether an operand comes from DRAM or
+    lies on chip is all the same here.
     """
 
     array: NDArray[np.float64]

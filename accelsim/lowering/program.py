@@ -17,7 +17,7 @@ from accelsim.lowering.tasks import gemm_tasks, vector_tasks
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import Concat
+from accelsim.network.ops import Concat, Shape
 
 Unit = Literal["array", "vector"]
 
@@ -68,6 +68,14 @@ class LayerProgram:
         """Bytes between DRAM and the buffers."""
         moved = (step.dram.times(count) for steps in self.steps for step, count in steps)
         return sum(moved, start=Dram())
+
+    @property
+    def resident_inputs(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs that lie on chip."""
+        here = self.placement.residence.ifmaps
+        return tuple(
+            shape for shape, lies in zip(self.layer.input_shapes, here, strict=False) if lies
+        )
 
     def dram_cycles(self, target: Target) -> int:
         """Cycles that the layer's transfers occupy the DRAM channel."""

@@ -10,6 +10,7 @@ so there is no cycle, and no address has two owners at a time.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 
 from accelsim.lowering.cost import Residence, Target
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
@@ -64,7 +65,12 @@ class Stay:
     @property
     def stored(self) -> bool:
         """Whether it is written to DRAM too."""
-        return self.feature_map.must_store or self.near < len(self.feature_map.readers)
+        return self.feature_map.must_store or self.far
+
+    @property
+    def far(self) -> bool:
+        """Whether it has readers that find it in DRAM."""
+        return self.near < len(self.feature_map.readers)
 
     def spans(self, layer: int) -> bool:
         """Whether it is on chip in the course of `layer`."""
@@ -94,6 +100,10 @@ class Plan:
 
     stays: tuple[Stay, ...]
     layers: tuple[Placement, ...]
+
+
+FEW = 4
+"""Feature maps that are tried in every order."""
 
 
 # --- What could stay ------------------------------------------------------------------------------
@@ -190,17 +200,35 @@ class Planner:
         self.inputs = [
             [self.maps.get(name) for name in layer.inputs] for layer in self.network.layers
         ]
+        self.whole = {item: Stay(item, len(item.readers), 0) for item in self.maps.values()}
         self.nothing = Choice((), tuple(self.rank(layer, ()) for layer in range(len(self.kernels))))
 
     def best(self) -> Choice:
-        """Take the largest savings first; then see whether one left out can replace others."""
+        """Take the largest savings first; then see whether another should have gone first.
+
+        With few feature maps, in every order.
+        """
         items = sorted(set(self.maps.values()), key=lambda item: (-self.bound(item), item.writers))
-        choice = self.filled(self.nothing, items)
+        orders = permutations(items) if len(items) <= FEW else [items]
+        choices = [self.filled(self.nothing, order) for order in orders]
+        choice = min(choices, key=lambda each: each.dram_bytes)
         for item in items:
-            if all(stay.feature_map != item for stay in choice.stays):
+            if not self.ideal(choice, item):
                 other = self.exchanged(choice, item, items)
                 choice = other if other.dram_bytes < choice.dram_bytes else choice
         return choice
+
+    def ideal(self, choice: Choice, item: FeatureMap) -> bool:
+        """Whether all is on chip in the time of `item`, and no tile lacks room for it."""
+        time = self.whole[item]
+        there = {stay.feature_map for stay in choice.stays if not stay.far}
+        if any(other not in there and overlap(self.whole[other], time) for other in self.whole):
+            return False
+        without_room = [replace(stay, address=self.size) for stay in choice.stays]
+        return all(
+            dram_bytes(choice.ranked[layer]) <= dram_bytes(self.rank(layer, without_room))
+            for layer in range(time.first, time.last + 1)
+        )
 
     def bound(self, item: FeatureMap) -> int:
         """Bytes that `item` can save at most, if the layers' tiles stay as they are."""
@@ -223,20 +251,27 @@ class Planner:
 
     def exchanged(self, choice: Choice, item: FeatureMap, items: Sequence[FeatureMap]) -> Choice:
         """`choice` with `item` in the place of all that are on chip in its time, and refilled."""
-        stay = Stay(item, len(item.readers), 0)
+        stay = self.whole[item]
         others = tuple(each for each in choice.stays if not overlap(each, stay))
         emptied = self.restricted(choice, others)
-        near = [each for each in items if overlap(Stay(each, len(each.readers), 0), stay)]
+        if emptied is None:
+            return choice
+        near = [each for each in items if overlap(self.whole[each], stay)]
         return self.filled(self.kept(emptied, item), near)
 
-    def restricted(self, choice: Choice, stays: tuple[Stay, ...]) -> Choice:
-        """`choice` with only `stays` of its own."""
+    def restricted(self, choice: Choice, stays: tuple[Stay, ...]) -> Choice | None:
+        """`choice` with only `stays` of its own; None if tiles do not fit beside them alone."""
         gone = [stay for stay in choice.stays if stay not in stays]
-        ranked = [
+        ranked = tuple(
             self.rank(layer, stays) if any(stay.spans(layer) for stay in gone) else each
             for layer, each in enumerate(choice.ranked)
-        ]
-        return Choice(stays, tuple(ranked))
+        )
+        return Choice(stays, ranked) if self.all_fit(ranked) else None
+
+    def all_fit(self, ranked: Sequence[Ranked | None]) -> bool:
+        """Whether every layer with work has a tiling."""
+        pairs = zip(ranked, self.nothing.ranked, strict=True)
+        return all(each is not None or unplanned is None for each, unplanned in pairs)
 
     def kept(self, choice: Choice, item: FeatureMap) -> Choice:
         """`choice` with `item` too, for as many of its readers as saves traffic."""
@@ -250,16 +285,13 @@ class Planner:
     def joined(self, choice: Choice, stay: Stay) -> Choice | None:
         """`choice` with `stay`; None if tiles then do not fit, or there is no less traffic."""
         stays = (*choice.stays, stay)
-        during = slice(stay.first, stay.last + 1)
-        after = [self.rank(layer, stays) for layer in range(stay.first, stay.last + 1)]
-        before = choice.ranked[during]
-        if any(old and not new for old, new in zip(before, after, strict=True)):
+        during = range(stay.first, stay.last + 1)
+        after = tuple(self.rank(layer, stays) for layer in during)
+        ranked = (*choice.ranked[: stay.first], *after, *choice.ranked[stay.last + 1 :])
+        before = sum(dram_bytes(choice.ranked[layer]) for layer in during)
+        if not self.all_fit(ranked) or sum(map(dram_bytes, after)) >= before:
             return None
-        if sum(map(dram_bytes, after)) >= sum(map(dram_bytes, before)):
-            return None
-        return Choice(
-            stays, (*choice.ranked[: stay.first], *after, *choice.ranked[stay.last + 1 :])
-        )
+        return Choice(stays, ranked)
 
     def rank(self, layer: int, stays: Iterable[Stay]) -> Ranked | None:
         """A layer's best tiling with `stays`; None for an alias, or where no tile fits."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import DoesNotFitError
-from accelsim.hardware import Operand
+from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.cost import (
     Flow,
     Loop,
@@ -165,16 +165,16 @@ class Ranking:
 def ranking(kernel: GemmKernel, target: Target) -> Ranking:
     """The cost of every tiling; it does not depend on how much room there is."""
     bare = _bare(target)
-    common, flows = _flows(kernel, bare)
+    ways, common, flow = _flow(kernel, bare)
     demand = common.demand if bare == target else tile_demand(target, common.demand)
     work = replace(common, target=target, demand=demand)
-    costs = [cost_of(work, flow) for flow in flows.values()]
+    cost = cost_of(work, flow)
     needed = np.array([buffer_demand(space, demand) for space in target.buffers])
     return Ranking(
         work,
-        tuple(flows),
-        np.array([cost.cycles for cost in costs]),
-        np.array([cost.dram_bytes for cost in costs]),
+        ways,
+        cost.cycles,
+        cost.dram_bytes,
         work.group_tiles * math.prod(work.turns.values()),
         needed,
         np.all(needed <= np.array([[space.half] for space in target.buffers]), axis=0),
@@ -188,16 +188,18 @@ def _bare(target: Target) -> Target:
 
 
 @lru_cache(maxsize=256)
-def _flows(
+def _flow(
     kernel: GemmKernel, target: Target
-) -> tuple[Workload, dict[tuple[LoopOrder, Loop], Flow]]:
+) -> tuple[tuple[tuple[LoopOrder, Loop], ...], Workload, Flow]:
     """What all residences share: tilings that may fit, and what they move in every loop order."""
     tilings = candidates(kernel, target)
     roomiest = replace(target, residence=Residence((True,), kept=True, stored=False))
     fitting = np.flatnonzero(legal(kernel, roomiest, tilings))
     work = workload(kernel, target, tilings.select(fitting))
-    ways = [(order, split) for order in LoopOrder for split in _splits(target)]
-    return work, {way: gemm_flow(work, *way) for way in ways}
+    ways = tuple((order, split) for order in LoopOrder for split in _splits(target))
+    flows = [gemm_flow(work, *way) for way in ways]
+    moved = {item: np.array([flow.traffic[item] for flow in flows]) for item in OPERANDS}
+    return ways, work, Flow(np.array([flow.array for flow in flows]), moved)
 
 
 def _splits(target: Target) -> tuple[Loop, ...]:

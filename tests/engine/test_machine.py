@@ -53,7 +53,7 @@ def critical_chain(program: Program, result: RunResult) -> int:
 
 
 def one_after_another(program: Program) -> int:
-    """Every tile, its tail and every transfer with its latency, none beside another."""
+    """Every tile, its tail, its move and every transfer with its latency, none beside another."""
     target = program.target
     return sum(
         task.step.cycles
@@ -62,6 +62,7 @@ def one_after_another(program: Program) -> int:
             target.transfer_cycles(transfer.size) + target.dram_latency
             for transfer in task.step.transfers
         )
+        + (task.step.keep.cycles if task.step.keep is not None else 0)
         for layer in program.layers
         for task in layer.all_tasks
     )
@@ -115,6 +116,7 @@ def test_the_same_inputs_give_the_same_bytes(
 @given(networks(), MACHINES)
 @settings(max_examples=60)
 def test_traffic_is_at_least_each_operand_once(network: Network, hardware: Hardware) -> None:
+    """What does not lie on chip, that is."""
     program = lowered(network, hardware)
     for layer in program.layers:
         if layer.unit == "array":
@@ -123,7 +125,8 @@ def test_traffic_is_at_least_each_operand_once(network: Network, hardware: Hardw
             for extent in weights:
                 size *= extent
             assert layer.dram.filter_read_bytes >= size
-            assert layer.dram.ofmap_write_bytes == layer.layer.output_elements
+            stored = layer.placement.residence.stored
+            assert layer.dram.ofmap_write_bytes == layer.layer.output_elements * stored
             assert layer.dram.psum_read_bytes == layer.dram.psum_write_bytes
 
 
