@@ -24,9 +24,9 @@ class Buckets(Counts):
     idle_pes: the rest of the streaming, lost to PEs (lanes) without work.
     fill_drain: operands skewing in, stationary operands loading, results shifting out.
     buffer: beyond the array's law, because words come at the buffer's bandwidth.
-    dram_read: waiting for operands. dram_write: waiting for stores, which hold the buffer or
-    end the layer. other_layer: another layer's tiles are on the array (or vector unit), or in the
-    buffer room that this one needs.
+    dram_read: waiting for operands. dram_write: waiting for stores (and moves of what stays on
+    chip), which hold the buffer or end the layer. other_layer: another layer's tiles are on
+    the array (or vector unit), or in the buffer room that this one needs.
     """
 
     useful: int = 0

@@ -72,6 +72,8 @@ def test_every_number_of_a_tiny_run() -> None:
             "dram_write": 13,
             "other_layer": 0,
         },
+        "resident": {"ifmap_bytes": 0, "ofmap_bytes": 0},
+        "dram_saved_bytes": 0,
     }
     assert layer.as_dict() == expected
 

@@ -35,6 +35,7 @@ FULL: dict[str, Any] = {
     },
     "vector_unit": {"lanes": 8},
     "dram": {"bandwidth": "16 GB/s", "latency": "100 ns", "burst": "64 B"},
+    "residency": "off",
 }
 
 
@@ -182,3 +183,17 @@ def test_format_bits(text: str, bits: int) -> None:
 def test_unknown_format() -> None:
     with pytest.raises(ValueError, match="unknown number format 'int'"):
         format_bits("int")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("on", "on"), ("off", "off"), (True, "on"), (False, "off"), (None, "on")]
+)
+def test_residency_as_yaml_reads_it(written: object, meant: str) -> None:
+    """YAML 1.1 reads a bare on or off as a boolean; left out it is on."""
+    assert Hardware.model_validate(changed("residency", written)).residency == meant
+
+
+@pytest.mark.parametrize("written", ["maybe", 1, 0])
+def test_residency_is_on_or_off(written: object) -> None:
+    with pytest.raises(ValidationError, match="'on' or 'off'"):
+        Hardware.model_validate(changed("residency", written))

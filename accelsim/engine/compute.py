@@ -75,15 +75,13 @@ class Unit:
                 yield room
             self.timeline(run)
             arrival = self.core.dram.transfer(load.size)
-        if not run.inputs.processed:
+        if not run.inputs.processed:  # no load has waited for an ifmap that lies on chip
             yield run.inputs
         for opened in task.step.opens:
             room = self.reserve(run, opened)
             if room is not None:
                 crowded = not self.storing
                 yield room
-        if task.step.store is not None and task.step.store.operand == "psum":
-            self.spilled[id(run), id(task)] = self.env.event()
         self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
 
     def reserve(self, run: LayerRun, room: Room) -> simpy.Event | None:
@@ -98,6 +96,9 @@ class Unit:
 
     def hand_over(self, item: Loaded) -> None:
         """Queue a task for the computation, and wake it if it is idle."""
+        store = item.task.step.store
+        if store is not None and store.operand == "psum":
+            self.spilled[id(item.run), id(item.task)] = self.env.event()
         self.loaded.append(item)
         if self.idle is not None:
             self.idle.succeed()
@@ -128,20 +129,20 @@ class Unit:
 
         Then free its room.
         """
-        step, tail = task.step, task.step.work.tail
+        store, keep, tail = task.step.store, task.step.keep, task.step.work.tail
         if tail:
             yield self.env.timeout(tail)
-        if step.keep is not None and step.keep.cycles:
-            yield self.env.timeout(step.keep.cycles)
-        if step.keep is not None and step.keep.room is not None:
-            self.release(run, step.keep.room)
-        if step.store is not None:
-            yield self.core.dram.transfer(step.store.size)
-            self.release(run, step.store.room)
+        if keep is not None and keep.cycles:
+            yield self.core.buffers[keep.buffer].move(keep.cycles)
+        if keep is not None and keep.room is not None:
+            self.release(run, keep.room)
+        if store is not None:
+            yield self.core.dram.transfer(store.size)
+            self.release(run, store.room)
         self.storing -= 1
         timeline = self.timeline(run)
         timeline.stored, timeline.tail = self.env.now, tail
-        if step.finishes:
+        if task.step.finishes:
             run.store_finished()
         else:
             self.spilled[id(run), id(task)].succeed()

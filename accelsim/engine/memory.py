@@ -30,6 +30,12 @@ class Buffer:
         self.size = size
         self.taken: Counter[int] = Counter()
         self.waiting: deque[tuple[int, int, simpy.Event]] = deque()
+        self.moves_until = 0
+
+    def move(self, cycles: int) -> simpy.Event:
+        """Bring something in after all that was asked for before; the event is its end."""
+        self.moves_until = max(self.env.now, self.moves_until) + cycles
+        return self.env.timeout(self.moves_until - self.env.now)
 
     @property
     def free(self) -> int:

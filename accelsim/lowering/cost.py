@@ -99,6 +99,22 @@ class Target:
         unified = self.buffer_index("ifmap") == self.buffer_index("ofmap")
         return unified and self.residence.kept and not self.residence.stored
 
+    @property
+    def move_bytes_per_cycle(self) -> Fraction | None:
+        """How fast a kept ofmap gets to the ifmap's buffer: the slower rate of the two buffers.
+
+        None if that takes no time: they are unlimited, or one and the same.
+        """
+        ends = {self.buffer_index("ifmap"), self.buffer_index("ofmap")}
+        rates = [self.buffers[each].bytes_per_cycle for each in ends]
+        limits = [rate for rate in rates if rate is not None]
+        return min(limits) if limits and len(ends) > 1 and self.residence.kept else None
+
+    def move_cycles(self, size: Sizes) -> NDArray[np.float64]:
+        """Cycles of `size` bytes on that way, not rounded."""
+        rate = self.move_bytes_per_cycle
+        return size / float(rate) if rate is not None else np.zeros_like(size, dtype=float)
+
     def bytes_of(self, operand: Operand) -> int:
         """Bytes of one word of `operand`."""
         return self.word_bytes[OPERANDS.index(operand)]
@@ -332,10 +348,11 @@ def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
 def cost_of(work: Workload, flow: Flow) -> Cost:
     """The cost of a flow, of which the resident operands need no DRAM."""
     residence = work.target.residence
+    moving = work.target.move_cycles(flow.traffic["ofmap"])
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
     dram_bytes: Sizes = np.sum([*traffic.values()], axis=0)
-    return Cost(_cycles(work, flow.array, traffic), dram_bytes)
+    return Cost(_cycles(work, np.maximum(flow.array, moving), traffic), dram_bytes)
 
 
 def gemm_flow(work: Workload, order: LoopOrder, split: Loop) -> Flow:
@@ -423,6 +440,7 @@ def _cycles(
         dram += moved * waste / rate
     first = (transfer["ifmap"] + transfer["filter"]) / rate + work.target.dram_latency
     last = (transfer["ofmap"] / rate + work.target.dram_latency) * work.target.residence.stored
+    last = last + work.target.move_cycles(work.demand["ofmap"])
     tiles = work.turns["pixels"] * work.turns["filters"] * work.turns["channels"]
     alone = array * work.target.arrays / (tiles * work.group_tiles)
     exact = np.maximum(array + first + last, dram + alone + 2 * work.target.dram_latency)

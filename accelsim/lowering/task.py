@@ -110,12 +110,13 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """A finished ofmap tile of `size` bytes goes to its place on chip, where its readers find it.
+    """A finished ofmap tile of `size` bytes goes to its place in `buffer`, where it is read.
 
-    `room` is what it had in the ofmap's buffer, and frees `cycles` later, when it has moved; None
-    if it was computed in place, or if a store frees it.
+    `room` is what it had in the ofmap's buffer, and frees when it has moved; None if it was
+    computed in place, or if a store frees it. Moves into a buffer take their `cycles` in turn.
     """
 
+    buffer: int
     size: int
     cycles: int
     room: Room | None

@@ -8,7 +8,7 @@ from math import ceil
 from typing import TypeVar
 
 from accelsim.hardware import Operand
-from accelsim.lowering.cost import BufferSpace, Loop, LoopOrder, Target
+from accelsim.lowering.cost import Loop, LoopOrder, Target
 from accelsim.lowering.dataflow import (
     Extents,
     FoldClass,
@@ -277,23 +277,16 @@ def _together(psum: Room, ofmap: Room) -> tuple[Room, ...]:
 
 
 def finished(target: Target, room: Room, words: int) -> tuple[Store | None, Keep | None]:
-    """Where an ofmap tile of `words` goes that has `room` in the ofmap's buffer: DRAM, or stays.
-
-    It moves on chip as fast as the slower buffer of the two gives or takes it.
-    """
+    """Where an ofmap tile of `words` goes that has `room` in the ofmap's buffer: DRAM, or stays."""
     residence = target.residence
     store = Store("ofmap", room) if residence.stored else None
     if not residence.kept:
         return store, None
     size = words * target.bytes_of("ofmap")
-    place = target.buffer_index("ifmap")
-    crossed = {place, room.buffer} if place != room.buffer else set()
-    cycles = max((_crossing_cycles(target.buffers[each], size) for each in crossed), default=0)
-    return store, Keep(size, cycles, room if room.size and store is None else None)
-
-
-def _crossing_cycles(space: BufferSpace, size: int) -> int:
-    return ceil(size / space.bytes_per_cycle) if space.bytes_per_cycle is not None else 0
+    rate = target.move_bytes_per_cycle
+    cycles = ceil(size / rate) if rate is not None else 0
+    freed = room if room.size and store is None else None
+    return store, Keep(target.buffer_index("ifmap"), size, cycles, freed)
 
 
 def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:

@@ -306,13 +306,19 @@ def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
 def vector_cost(
     kernel: VectorKernel, target: Target, tilings: VectorTilings
 ) -> NDArray[np.float64]:
-    """max(lanes, DRAM) plus the first tile's load and the last tile's store, in cycles."""
+    """max(lanes, DRAM) plus the first tile's load and the last tile's store or move, in cycles."""
     rate = float(target.dram_bytes_per_cycle)
     first = rounded_to_bursts(tilings.ifmap_bytes, target) / rate
     last = rounded_to_bursts(tilings.ofmap_bytes, target) / rate * target.residence.stored
     share = -(-tilings.tiles // target.arrays) / tilings.tiles
+    moving = target.move_cycles(tilings.ofmap_bytes)
     lanes = kernel.operations_total / target.lanes * share
-    return significant(np.maximum(lanes + first + last, (first + last) * tilings.tiles))
+    if target.residence.kept:  # no store makes small tiles dear, but each takes whole cycles
+        tile = tilings.batch * tilings.channels * tilings.rows * tilings.cols * kernel.operations
+        lanes = lanes * (-(-tile // target.lanes) * target.lanes / tile)
+    lanes = np.maximum(lanes, moving * tilings.tiles)
+    alone = lanes + first + last + moving
+    return significant(np.maximum(alone, (first + last) * tilings.tiles))
 
 
 @lru_cache(maxsize=4096)
