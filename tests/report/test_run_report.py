@@ -52,7 +52,7 @@ def test_a_network_of_views_alone() -> None:
 
 
 def test_what_residency_saved() -> None:
-    """1,200 bytes are moved where 1,400 would be; the first layer's ofmap is on chip, the view has none."""
+    """1,200 bytes are moved where 1,400 would be, for the first layer's ofmap stays."""
     kept = replace(LAYER, resident=Resident(0, 200), dram_saved_bytes=200)
 
     def said(*settings: str) -> str:
