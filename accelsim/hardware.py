@@ -104,6 +104,24 @@ class Array(_Schema):
         description="full: an edge fold costs as much as a full one; used: only the rows and "
         "columns it fills.",
     )
+    drain: Literal["rows", "cols"] = Field(
+        "rows",
+        description="Which PEs an ofmap that stays (os) leaves through: rows, those below it in "
+        "its column; cols, those beside it in its row.",
+    )
+    drain_start: Literal["lane", "array"] = Field(
+        "lane",
+        description="When ofmaps that stay (os) start to leave: lane, a column (a row, with "
+        "drain: cols) when its own last PE has finished; array, all at once when the last PE has.",
+    )
+    mac_stages: Annotated[int, Field(gt=0, le=64, strict=True)] = Field(
+        1,
+        description="Registers from a PE's operands to its result: 1 multiplies and adds in one "
+        "cycle; product, sum and output registers are 3.",
+    )
+    psum_registers: Annotated[int, Field(gt=0, le=64, strict=True)] = Field(
+        1, description="Registers that a psum passes in each PE where psums move (ws, is)."
+    )
     count: Annotated[int, Field(gt=0, le=1024, strict=True)] = Field(
         1, description="Arrays that share the DRAM, each with its own buffers."
     )

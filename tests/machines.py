@@ -96,6 +96,10 @@ MACHINES = st.builds(
             "dataflow": st.sampled_from(["os", "ws", "is"]),
             "fold_overlap": st.sampled_from(["serial", "pipelined"]),
             "edge_folds": st.sampled_from(["full", "used"]),
+            "drain": st.sampled_from(["rows", "cols"]),
+            "drain_start": st.sampled_from(["lane", "array"]),
+            "mac_stages": st.integers(1, 3),
+            "psum_registers": st.integers(1, 2),
             "count": st.integers(1, 3),
         }
     ),

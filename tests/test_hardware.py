@@ -19,6 +19,10 @@ FULL: dict[str, Any] = {
         "dataflow": "ws",
         "fold_overlap": "pipelined",
         "edge_folds": "used",
+        "drain": "cols",
+        "drain_start": "array",
+        "mac_stages": 3,
+        "psum_registers": 2,
         "count": 2,
     },
     "precision": {
@@ -61,6 +65,8 @@ def test_every_key_is_read() -> None:
     array = hardware.array
     assert (array.rows, array.cols, array.count) == (32, 16, 2)
     assert (array.dataflow, array.fold_overlap, array.edge_folds) == ("ws", "pipelined", "used")
+    assert (array.drain, array.drain_start) == ("cols", "array")
+    assert (array.mac_stages, array.psum_registers) == (3, 2)
     assert hardware.pes == 32 * 16 * 2
     assert [hardware.precision.bytes_of(each) for each in ("ifmap", "filter", "psum", "ofmap")] == [
         *(1, 1, 3, 1)  # int24 takes three bytes
@@ -85,6 +91,10 @@ def test_every_key_is_read() -> None:
         ("description", ""),
         ("array.fold_overlap", "serial"),
         ("array.edge_folds", "full"),
+        ("array.drain", "rows"),
+        ("array.drain_start", "lane"),
+        ("array.mac_stages", 1),
+        ("array.psum_registers", 1),
         ("array.count", 1),
         ("precision.ifmap", "int8"),
         ("precision.filter", "int8"),
