@@ -106,13 +106,13 @@ class Array(_Schema):
     )
     drain: Literal["rows", "cols"] = Field(
         "rows",
-        description="Which PEs an ofmap that stays (os) leaves through: rows, those below it in "
-        "its column; cols, those beside it in its row.",
+        description="Which way ofmaps that stay (os) leave: rows, down their column through the "
+        "rows below; cols, along their row through the columns beside.",
     )
     drain_start: Literal["lane", "array"] = Field(
         "lane",
-        description="When ofmaps that stay (os) start to leave: lane, a column (a row, with "
-        "drain: cols) when its own last PE has finished; array, all at once when the last PE has.",
+        description="When they start to leave: lane, each column (or row) when its own last PE "
+        "has finished; array, all together when the last PE of all has.",
     )
     mac_stages: Annotated[int, Field(gt=0, le=64, strict=True)] = Field(
         1,

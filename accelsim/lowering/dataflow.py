@@ -180,7 +180,8 @@ def _can_limit(model: ArrayModel, lanes: Lanes) -> bool:
     """Whether some full fold could need more cycles for its words than the array's law.
 
     A fold of T steps moves at most `streamed * T + held` bytes; the law gives it at least
-    T + `slack` cycles, so the buffer keeps up with every T if it does at the ends.
+    T + `slack` cycles, or a least turn, so the buffer keeps up with every T if it does at the
+    ends.
     """
     flow = model.dataflow
     extent = {flow.rows: model.rows, flow.cols: model.cols}

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import target_of
+from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
 from accelsim.lowering.program import out_of_place
 from accelsim.network.graph import Layer, Network
@@ -222,6 +223,7 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
     balance = float(hardware.pes / per_cycle)
     return (
         ("PEs", f"{hardware.pes:,}"),
+        ("full fold", _fold(target_of(hardware).array)),
         ("peak", f"{si(macs_per_second)}MAC/s ({2 * macs_per_second / 1e12:,.2f} TOPS)"),
         (
             "DRAM",
@@ -231,6 +233,14 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
         ("DRAM latency", f"{hardware.dram_latency_cycles:,} cycles"),
         ("ridge point", f"{balance:,.1f} MACs per byte: with fewer, DRAM is slower than the array"),
     )
+
+
+def _fold(array: ArrayModel) -> str:
+    """Cycles of a full fold, in words."""
+    if not array.pipelined:
+        return f"{array.overhead:,} cycles beside its steps"
+    turn = int(least_turn(array, array.rows, array.cols))
+    return f"as many cycles as steps, at least {turn:,}; up to {array.overhead:,} more for the last"
 
 
 def _buffers(hardware: Hardware) -> Sheet:
