@@ -7,14 +7,21 @@ import pytest
 from oracles.axis_sa import beats, expected
 
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering.dataflow import Gemm, array_model, fold_count, least_turn, untiled_cycles
+from accelsim.lowering.dataflow import (
+    ArrayModel,
+    Gemm,
+    array_model,
+    fold_count,
+    least_turn,
+    untiled_cycles,
+)
 from accelsim.validation.data import FOLDER, table
 from accelsim.validation.rtl import REFERENCES
 
 TRADITIONAL, AXIS = REFERENCES
 
 
-def axis(rows: int, cols: int, *settings: str) -> object:
+def axis(rows: int, cols: int, *settings: str) -> ArrayModel:
     size = f"array.rows={rows}", f"array.cols={cols}"
     return array_model(load_hardware(FOLDER / "axis_sa.yaml", (*size, *settings)))
 
