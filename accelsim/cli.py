@@ -117,6 +117,18 @@ CsvOption = Annotated[
     str | None,
     typer.Option("--csv", metavar="F", help="Write CSV, one row per layer; - for stdout."),
 ]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME,...",
+        help="Add columns: cycles, util, mapping, op, output, macs, bound, dram, dram_read, "
+        "dram_write; **buckets** (useful, idle_pes, fill_drain, buffer, read_wait, write_wait, "
+        "other_layer); energy, pj_per_mac, **components** (mac_energy, vector_energy, "
+        "register_energy, network_energy, buffer_energy, dram_energy). With **only** among them, "
+        "leave out the usual ones.",
+    ),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -159,6 +171,7 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
+    columns: ColumnsOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -167,16 +180,21 @@ def run(
     Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
     """
     from accelsim.facade import simulate
+    from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, csv)
-    model, machine = _loaded(network, hardware, settings, dataflow, destinations)
+    problems = list(destinations.problems)
+    with _gathered(problems):
+        shown = shown_columns(columns, RUN_COLUMNS)
+    model, machine = _loaded(network, hardware, settings, dataflow, problems)
+    refuse_energy_without_table(shown, [machine])
     result = simulate(model, machine, batch=batch)
     check = _checked(model, machine, batch, seed=0) if verify else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
-    sheets = run_sheets(result, machine) + (verify_sheets(check) if check else [])
+    sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
     _deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
     if check and not check.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -194,6 +212,7 @@ def compare(
     ] = "os,ws,is",
     batch: BatchOption = 1,
     settings: SetOption = None,
+    columns: ColumnsOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -201,15 +220,20 @@ def compare(
 
     Example: `accelsim compare vgg16 googlenet --hardware edge_ws --dataflows os,ws,is`
     """
-    from accelsim.report.comparison import comparison_dict, comparison_sheets
+    from accelsim.report.columns import refuse_energy_without_table
+    from accelsim.report.comparison import compare_columns, comparison_dict, comparison_sheets
     from accelsim.report.export import Destinations, csv_text, json_text
 
     destinations = Destinations(json, csv)
-    models, machines = _cases(names, hardware or [], settings, dataflows, destinations)
+    problems = list(destinations.problems)
+    with _gathered(problems):
+        shown = compare_columns(columns)
+    models, machines = _cases(names, hardware or [], settings, dataflows, problems)
+    refuse_energy_without_table(shown, [each for variants in machines for each in variants])
     comparisons = _compared(models, machines, batch)
     _deliver(
         destinations,
-        comparison_sheets(comparisons),
+        comparison_sheets(comparisons, shown),
         lambda: json_text(comparison_dict(comparisons)),
         lambda: csv_text(run for comparison in comparisons for run in comparison.runs),
     )
@@ -233,7 +257,7 @@ def verify(
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json)
-    model, machine = _loaded(network, hardware, settings, dataflow, destinations)
+    model, machine = _loaded(network, hardware, settings, dataflow, destinations.problems)
     result = _checked(model, machine, batch, seed)
     _deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
     if not result.passed:
@@ -306,12 +330,12 @@ def _loaded(
     hardware: str,
     settings: list[str] | None,
     dataflow: str | None,
-    destinations: "Destinations",
+    known: Sequence[Problem],
 ) -> "tuple[Network, Hardware]":
-    """A network and a hardware; raises InputError with everything that is wrong."""
+    """A network and a hardware; raises InputError with all problems, those `known` already too."""
     from accelsim.facade import with_dataflow
 
-    problems = list(destinations.problems)
+    problems = list(known)
     with _gathered(problems):
         model = _network(network)
     with _gathered(problems):
@@ -345,12 +369,15 @@ def _cases(
     hardware: list[str],
     settings: list[str] | None,
     dataflows: str,
-    destinations: "Destinations",
+    known: Sequence[Problem],
 ) -> "tuple[list[Network], list[list[Hardware]]]":
-    """The networks to compare, and each hardware under every dataflow."""
+    """The networks to compare, and each hardware under every dataflow.
+
+    Raises InputError with all problems, those `known` already too.
+    """
     from accelsim.facade import with_dataflow
 
-    problems = list(destinations.problems)
+    problems = list(known)
     network_names, machine_names = _by_kind(names, hardware, problems)
     flows = list(dict.fromkeys(flow.strip() for flow in dataflows.split(",")))
     networks: list[Network] = []

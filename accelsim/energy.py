@@ -5,7 +5,7 @@ the table's. Idle PEs are gated.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accelsim.hardware import OPERANDS, Hardware, Operand, Precision, format_bits
 from accelsim.lowering.traffic import Dram, Inside, Sram
@@ -22,9 +22,9 @@ class Activity:
 
     macs: int = 0
     lane_operations: int = 0
-    inside: Inside = Inside()
-    sram: Sram = Sram()
-    dram: Dram = Dram()
+    inside: Inside = field(default_factory=Inside)
+    sram: Sram = field(default_factory=Sram)
+    dram: Dram = field(default_factory=Dram)
 
     def buffer_words(self, operand: Operand) -> int:
         """Words of `operand` at the array's side of its buffer, in and out."""

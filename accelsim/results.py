@@ -123,7 +123,7 @@ class LayerResult:
     sram: Sram
     dram: Dram
     buckets: Buckets
-    inside: Inside = Inside()
+    inside: Inside = field(default_factory=Inside)
     energy: Energy | None = None
 
     @property

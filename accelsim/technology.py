@@ -7,7 +7,7 @@ as many times one of the table's accesses as it has bits.
 """
 
 from collections.abc import Mapping
-from math import log, sqrt
+from math import log, pow, sqrt
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -27,12 +27,12 @@ def power_law(points: Mapping[int, float], at: float, exponent: float) -> float:
     places = sorted(points)
     if len(places) == 1:
         (place,) = places
-        return points[place] * (at / place) ** exponent
+        return points[place] * pow(at / place, exponent)
     above = next((index for index in range(1, len(places)) if at <= places[index]), -1)
     high = places[above]
     low = places[places.index(high) - 1]
     slope = log(points[high] / points[low]) / log(high / low)
-    return points[low] * (at / low) ** slope
+    return points[low] * pow(at / low, slope)
 
 
 def _size_of(key: object) -> int:

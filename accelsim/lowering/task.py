@@ -124,7 +124,7 @@ class Work:
     tail: int
     operations: int
     sram: Sram
-    inside: Inside = Inside()
+    inside: Inside = field(default_factory=Inside)
 
     @property
     def cycles(self) -> int:
