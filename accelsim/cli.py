@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accelsim.report.export import Destinations
     from accelsim.report.sheet import Sheet
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.why import Why
 
 CHECK_FAILED, BAD_INPUT, BUG, INTERRUPTED, READER_GONE = 1, 2, 70, 130, 141
 
@@ -129,6 +130,12 @@ ColumnsOption = Annotated[
         "leave out the usual ones.",
     ),
 ]
+WhyOption = Annotated[
+    bool,
+    typer.Option(
+        "--why", help="Say what bounds the network and what would help most, by re-running."
+    ),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -172,6 +179,7 @@ def run(
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
     columns: ColumnsOption = None,
+    why: WhyOption = False,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -183,6 +191,7 @@ def run(
     from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
+    from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, csv)
@@ -193,8 +202,11 @@ def run(
     refuse_energy_without_table(shown, [machine])
     result = simulate(model, machine, batch=batch)
     check = _checked(model, machine, batch, seed=0) if verify else None
+    reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
+    data |= {"why": reason.as_dict()} if reason else {}
     sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
+    sheets += [Sheet(reason.sentence)] if reason else []
     _deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
     if check and not check.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -213,6 +225,7 @@ def compare(
     batch: BatchOption = 1,
     settings: SetOption = None,
     columns: ColumnsOption = None,
+    why: WhyOption = False,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -223,6 +236,7 @@ def compare(
     from accelsim.report.columns import refuse_energy_without_table
     from accelsim.report.comparison import compare_columns, comparison_dict, comparison_sheets
     from accelsim.report.export import Destinations, csv_text, json_text
+    from accelsim.report.sheet import Sheet
 
     destinations = Destinations(json, csv)
     problems = list(destinations.problems)
@@ -231,10 +245,11 @@ def compare(
     models, machines = _cases(names, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, [each for variants in machines for each in variants])
     comparisons = _compared(models, machines, batch)
+    reasons = _reasons(comparisons, models, machines) if why else []
     _deliver(
         destinations,
-        comparison_sheets(comparisons, shown),
-        lambda: json_text(comparison_dict(comparisons)),
+        comparison_sheets(comparisons, shown) + [Sheet(each.sentence) for each in reasons],
+        lambda: json_text(comparison_dict(comparisons, reasons)),
         lambda: csv_text(run for comparison in comparisons for run in comparison.runs),
     )
 
@@ -448,6 +463,27 @@ def _timed(
     except DoesNotFitError as error:
         misfits += [f"{hardware.array.dataflow}: {line}" for line in str(error).splitlines()]
         return []
+
+
+def _explained(result: "RunResult", network: "Network", hardware: "Hardware") -> "Why":
+    """What bounds the run and what would help, found by re-running with progress shown."""
+    from accelsim.report.progress import progress
+    from accelsim.why import explained, relaxed
+
+    with progress(sum(1 for _ in relaxed(hardware))) as step:
+        return explained(result, network, hardware, step)
+
+
+def _reasons(
+    comparisons: "list[Comparison]", networks: "list[Network]", machines: "list[list[Hardware]]"
+) -> "list[Why]":
+    """Of each network on each hardware, why it takes its time under the best dataflow."""
+    cases = ((network, variants) for variants in machines for network in networks)
+    reasons = []
+    for comparison, (network, variants) in zip(comparisons, cases, strict=True):
+        best = variants[comparison.runs.index(comparison.best)]
+        reasons.append(_explained(comparison.best, network, best))
+    return reasons
 
 
 def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) -> "VerifyResult":

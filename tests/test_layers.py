@@ -22,7 +22,7 @@ ORDER = (
         "results",
         "engine",
     ),
-    *("numerics", "energy", "facade", "sweep", "report", "validation", "cli"),
+    *("numerics", "energy", "facade", "why", "sweep", "report", "validation", "cli"),
 )
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"

@@ -95,7 +95,8 @@ def _bucket(position: int, name: str, header: str) -> Quantity:
 
 def _energy(name: str, header: str, part: Callable[[Energy], float]) -> Quantity:
     def cell(it: LayerResult | RunResult) -> str:
-        return NONE if it.energy is None else joules(part(it.energy))
+        value = part(it.energy) if it.energy else 0.0
+        return joules(value) if value else NONE
 
     return Quantity(name, header, cell, cell, needs_energy=True)
 

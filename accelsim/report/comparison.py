@@ -16,6 +16,7 @@ from accelsim.report.run import free_notes, is_free
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.results import SCHEMA, LayerResult, RunResult
 from accelsim.units import format_bytes
+from accelsim.why import Why
 
 
 def own_cycles(layer: LayerResult) -> int:
@@ -117,12 +118,20 @@ def _best_layer(choice: LayerChoice) -> dict[str, Any]:
     }
 
 
-def comparison_dict(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The JSON form of `compare`: every run, and what is best for each network on each hardware."""
+def comparison_dict(
+    comparisons: Sequence[Comparison], reasons: Sequence[Why] = ()
+) -> dict[str, Any]:
+    """The JSON form of `compare`: every run, and what is best for each network on each hardware.
+
+    `reasons` say why the best ones take their time, in the order of the comparisons.
+    """
+    best = [comparison.best_as_dict() for comparison in comparisons]
+    for data, reason in zip(best, reasons, strict=False):
+        data["why"] = reason.as_dict()
     return {
         "schema": SCHEMA,
         "runs": [run.as_dict() for comparison in comparisons for run in comparison.runs],
-        "best": [comparison.best_as_dict() for comparison in comparisons],
+        "best": best,
     }
 
 
