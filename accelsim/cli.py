@@ -309,15 +309,17 @@ def show(
 
 @app.command(name="list")
 def list_builtin() -> None:
-    """List the built-in networks and accelerators."""
+    """List the built-in networks, accelerators and energy tables."""
     from accelsim.frontend import load_network
     from accelsim.frontend.builtin import builtin_names
+    from accelsim.frontend.energy_file import load_energy_table
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.report.listing import list_sheets
 
     networks = {name: load_network(name) for name in builtin_names("workloads")}
     hardware = {name: load_hardware(name) for name in builtin_names("configs")}
-    _print_sheets(list_sheets(networks, hardware))
+    tables = {name: load_energy_table(name) for name in builtin_names("configs/energy")}
+    _print_sheets(list_sheets(networks, hardware, tables))
 
 
 @app.command()
