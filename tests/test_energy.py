@@ -83,6 +83,16 @@ def test_rates_by_width_and_size() -> None:
     assert rates.energy(done).dram == 200
 
 
+def test_other_dataflows_have_register_files_and_a_network() -> None:
+    """Only os, ws and is are systolic: 8 bits of `register_file` are 200 pJ, of `network` 200."""
+    chip = with_table(machine())
+    scratch_pads = chip.array.model_copy(update={"dataflow": "rs"})
+    rates = energy_rates(chip.model_copy(update={"array": scratch_pads}))
+    assert rates is not None
+    assert (rates.register, rates.psum_register) == (200, 800)
+    assert (rates.hop, rates.psum_hop) == (200, 800)
+
+
 def test_energy_adds_up_by_component() -> None:
     one, other = Energy(1, 2, 3, 4, {"a": 5, "b": 6}, 7), Energy(10, buffers={"b": 1, "c": 2})
     assert one + other == Energy(11, 2, 3, 4, {"a": 5, "b": 7, "c": 2}, 7)

@@ -14,8 +14,8 @@ from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.network.ops import Flatten
 from accelsim.report.description import settings as settings_of
-from accelsim.results import RunResult
-from accelsim.why import Change, Why, relaxed, what_would_help
+from accelsim.results import Buckets, RunResult
+from accelsim.why import Change, Why, explained, relaxed, what_would_help
 
 EDGE = {
     "doubling the array's rows": ["array.rows=64"],
@@ -96,6 +96,18 @@ def test_a_network_that_computes_nothing() -> None:
     why = what_would_help(chain((2, 2, 2), Flatten()), machine())
     assert why.sentence == "chain on tiny (ws) takes no time: it computes nothing."
     assert why.as_dict()["bound"] is None
+
+
+def test_shares_leave_out_waits_for_other_layers() -> None:
+    """100 cycles of which 40 waited, bound by the array, and 60 bound by DRAM: half and half."""
+    network, hardware = chain((4, 4, 4), conv(4), conv(4)), machine()
+    result = simulate(network, hardware)
+    one = replace(result.layers[0], bound="array", start_cycle=0, end_cycle=100)
+    other = replace(result.layers[1], bound="dram", start_cycle=100, end_cycle=160)
+    waited = replace(one, buckets=Buckets(useful=60, other_layer=40))
+    done = replace(other, buckets=Buckets(useful=60))
+    why = explained(replace(result, layers=(waited, done)), network, hardware)
+    assert why.shares == {"array": 0.5, "buffer": 0.0, "vector": 0.0, "dram": 0.5}
 
 
 def test_a_change_that_does_not_fit_is_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
