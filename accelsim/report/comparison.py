@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from accelsim.report.columns import COMPARE_COLUMNS, Shown, cells, shown_columns
+from accelsim.report.columns import COMPARE_COLUMNS, GROUPS, Shown, cells, shown_columns
 from accelsim.report.quantities import NONE, joules, percent, seconds, si
 from accelsim.report.run import free_notes, is_free
 from accelsim.report.sheet import Column, Row, Sheet
@@ -149,7 +149,7 @@ def comparison_sheets(
 ) -> list[Sheet]:
     """A block for each network on each hardware; a summary of all if there are several."""
     sheets = [_block(comparison, _Layout.of(shown)) for comparison in comparisons]
-    return sheets if len(sheets) == 1 else [*sheets, _summary(comparisons)]
+    return sheets if len(sheets) == 1 else [*sheets, _summary(comparisons, shown)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,11 @@ def _energy_note(comparison: Comparison) -> list[str]:
     return [f"Energy for the network: {', '.join(each)}."] if each else []
 
 
-def _summary(comparisons: Sequence[Comparison]) -> Sheet:
+def _summary(comparisons: Sequence[Comparison], shown: Sequence[Shown]) -> Sheet:
+    """A row for each run, with the energies and buckets that were asked for."""
+    named = [
+        it for it in shown if it.quantity.needs_energy or it.quantity.name in GROUPS["buckets"]
+    ]
     columns = (
         Column("network", text=True),
         Column("hardware", text=True),
@@ -293,17 +297,18 @@ def _summary(comparisons: Sequence[Comparison]) -> Sheet:
         Column("util %"),
         Column("DRAM read", drop=1),
         Column("DRAM write", drop=1),
+        *(Column(it.quantity.header, it.drop) for it in named),
         Column("best", text=True),
     )
     rows = (
-        _summary_row(run, run is comparison.best)
+        _summary_row(run, run is comparison.best, [it.quantity.run(run) for it in named])
         for comparison in comparisons
         for run in comparison.runs
     )
     return Sheet("Summary", columns, tuple(rows), notes=("best: of the network on its hardware.",))
 
 
-def _summary_row(run: RunResult, best: bool) -> Row:
+def _summary_row(run: RunResult, best: bool, named: Sequence[str]) -> Row:
     cells = (
         run.network,
         run.hardware,
@@ -313,6 +318,7 @@ def _summary_row(run: RunResult, best: bool) -> Row:
         percent(run.utilization),
         format_bytes(run.dram.read_bytes),
         format_bytes(run.dram.write_bytes),
+        *named,
         "best" if best else "",
     )
     return Row(cells, highlight=tuple(range(len(cells))) if best else ())

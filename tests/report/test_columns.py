@@ -172,3 +172,13 @@ def test_compare_only() -> None:
     ]
     (bare,) = comparison_sheets([comparison], compare_columns("only,op"))
     assert [row.cells for row in bare.rows] == [("conv", "conv", "any"), ("flat", "flatten", "-")]
+
+
+def test_the_summary_has_the_energies_and_buckets_that_were_asked_for() -> None:
+    comparison = Comparison((run("os", SPENT), run("ws", SPENT)))
+    shown = compare_columns("op,pj_per_mac,useful")
+    summary = comparison_sheets([comparison, comparison], shown)[-1]
+    headers = [column.header for column in summary.columns]
+    assert headers[-3:] == ["pJ/MAC", "useful\n%", "best"]
+    assert summary.rows[0].cells[-3:] == ("502.00", "60.0", "best")
+    assert summary.rows[1].cells[-3:] == ("502.00", "60.0", "")
