@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from accelsim.energy import Activity, EnergyRates, energy_rates
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
@@ -14,7 +15,15 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
-from accelsim.results import Bound, Buckets, LayerCheck, LayerResult, RunResult, VerifyResult
+from accelsim.results import (
+    Bound,
+    Buckets,
+    Energy,
+    LayerCheck,
+    LayerResult,
+    RunResult,
+    VerifyResult,
+)
 
 LARGEST_LAYER = 2**53
 LARGEST_BATCH = 2**16
@@ -119,8 +128,9 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
 def timed(program: Program) -> RunResult:
     """Play a Program in time and report it."""
     times = play(program)
+    rates = energy_rates(program.hardware)
     layers = tuple(
-        _layer_result(layer, time, program)
+        _layer_result(layer, time, program, rates)
         for layer, time in zip(program.layers, times, strict=True)
     )
     hardware = program.hardware
@@ -136,7 +146,9 @@ def timed(program: Program) -> RunResult:
     )
 
 
-def _layer_result(program: LayerProgram, times: LayerTimes, whole: Program) -> LayerResult:
+def _layer_result(
+    program: LayerProgram, times: LayerTimes, whole: Program, rates: EnergyRates | None
+) -> LayerResult:
     layer, kernel = program.layer, program.kernel
     gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
     macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
@@ -162,7 +174,22 @@ def _layer_result(program: LayerProgram, times: LayerTimes, whole: Program) -> L
         sram=program.sram,
         dram=program.dram,
         buckets=_buckets(program, times, whole.target),
+        inside=program.inside,
+        energy=_energy(program, rates) if rates else None,
     )
+
+
+def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
+    """What the layer's work and moves take; its MACs are counted by its tasks."""
+    on_array = program.unit == "array"
+    done = Activity(
+        macs=program.operations if on_array else 0,
+        lane_operations=0 if on_array else program.operations,
+        inside=program.inside,
+        sram=program.sram,
+        dram=program.dram,
+    )
+    return rates.energy(done)
 
 
 def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Buckets:

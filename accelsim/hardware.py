@@ -16,11 +16,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from accelsim.technology import EnergyTable, json_schema_with_name
 from accelsim.units import (
     Duration,
     Rate,
@@ -220,6 +222,12 @@ class Hardware(_Schema):
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
     dram: DramChannel = Field(description="The memory outside the chip.")
+    energy: EnergyTable | None = Field(
+        None,
+        description="Energy table: a built-in name (eyeriss_65nm, horowitz_45nm), the path of a "
+        "YAML file, or the table itself; no energy is reported if left out.",
+        json_schema_extra=json_schema_with_name,
+    )
 
     @field_validator("buffers")
     @classmethod
@@ -228,6 +236,20 @@ class Hardware(_Schema):
         if problems:
             raise ValueError("; ".join(problems))
         return buffers
+
+    @field_validator("energy")
+    @classmethod
+    def _table_has_the_formats(
+        cls, table: EnergyTable | None, info: ValidationInfo
+    ) -> EnergyTable | None:
+        precision = info.data.get("precision")
+        if table and precision and not table.knows(precision.is_integer):
+            kind = "integer" if precision.is_integer else "float"
+            raise ValueError(
+                f"energy table {table.name} has no {kind} arithmetic, and the precision is "
+                f"{precision.ifmap}; name another table, or give it the {kind} energies"
+            )
+        return table
 
     @property
     def pes(self) -> int:

@@ -14,7 +14,7 @@ from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, c
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.tasks import gemm_tasks, vector_tasks
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
-from accelsim.lowering.traffic import Dram, Sram
+from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Concat
 
@@ -55,6 +55,17 @@ class LayerProgram:
         """Words at the edge of all arrays (or vector units)."""
         words = (step.work.sram.times(count) for steps in self.steps for step, count in steps)
         return sum(words, start=Sram())
+
+    @property
+    def inside(self) -> Inside:
+        """What moves inside all arrays."""
+        moved = (step.work.inside.times(count) for steps in self.steps for step, count in steps)
+        return sum(moved, start=Inside())
+
+    @property
+    def operations(self) -> int:
+        """MACs of all arrays, or lane operations of all vector units."""
+        return sum(step.work.operations * count for steps in self.steps for step, count in steps)
 
     @property
     def dram(self) -> Dram:

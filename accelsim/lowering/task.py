@@ -8,7 +8,7 @@ complete or must leave.
 from dataclasses import dataclass, field
 
 from accelsim.hardware import Operand
-from accelsim.lowering.traffic import Dram, Sram
+from accelsim.lowering.traffic import Dram, Inside, Sram
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ class Work:
     tail: int
     operations: int
     sram: Sram
+    inside: Inside = field(default_factory=Inside)
 
     @property
     def cycles(self) -> int:

@@ -17,6 +17,7 @@ from accelsim.lowering.dataflow import (
     operand_area,
     tail_cycles,
 )
+from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.task import (
     GemmTile,
@@ -32,7 +33,7 @@ from accelsim.lowering.task import (
     spans,
 )
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
-from accelsim.lowering.traffic import Sram
+from accelsim.lowering.traffic import Inside, Sram
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
@@ -280,7 +281,7 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
     """Cycles and words of one tile of `groups` groups, summed over its folds."""
     model = target.array
     streaming = fill_drain = buffer = bound = 0
-    words = Sram()
+    words, inside = Sram(), Inside()
     for fold in fold_classes(model, tile):
         count = groups * int(fold.count)
         if not count:
@@ -291,6 +292,7 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
         buffer += count * int(time.buffer)
         bound += count * int(time.total) if time.buffer else 0
         words += _fold_words(fold).times(count)
+        inside += fold_inside(model, fold).times(count)
     return Work(
         streaming,
         fill_drain,
@@ -299,6 +301,7 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
         tail_cycles(model, tile),
         groups * int(tile.m * tile.n * tile.k),
         words,
+        inside,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from accelsim.energy import energy_rates
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import target_of
 from accelsim.lowering.dataflow import ArrayModel, least_turn
@@ -18,6 +19,7 @@ from accelsim.report import quantities
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
+from accelsim.technology import SramAccess
 from accelsim.units import Duration, Rate, format_bytes
 
 # --- Networks -------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ class Setting:
     """A key of a hardware file with its value as a file would write it, and its meaning."""
 
     path: tuple[str, ...]
-    value: str | int | list[str] | None
+    value: str | float | list[str] | None
     meaning: str
 
     @property
@@ -171,7 +173,8 @@ class Setting:
         """The value for people."""
         if isinstance(self.value, list):
             return ", ".join(self.value)
-        return "unlimited" if self.value is None else str(self.value)
+        missing = "unlimited" if self.path[-1] == "bandwidth" else "not given"
+        return missing if self.value is None else str(self.value)
 
 
 def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
@@ -180,14 +183,19 @@ def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
         value = getattr(model, name)
         parts = value if isinstance(value, dict) else {None: value}
         for key, part in parts.items():
-            here = (*path, name) if key is None else (*path, name, key)
+            here = (*path, name) if key is None else (*path, name, _key(model, key))
             if isinstance(part, BaseModel):
                 yield from settings(part, here)
             else:
                 yield Setting(here, _written(name, part), described.description or "")
 
 
-def _written(key: str, value: object) -> str | int | list[str] | None:
+def _key(model: BaseModel, key: str | int) -> str:
+    """A key as a hardware file writes it: a name, a width in bits, the size of an SRAM."""
+    return quantities.size(int(key)) if isinstance(model, SramAccess) else str(key)
+
+
+def _written(key: str, value: object) -> str | float | list[str] | None:
     """A value as a hardware file writes it."""
     match value:
         case Rate():
@@ -198,7 +206,7 @@ def _written(key: str, value: object) -> str | int | list[str] | None:
             return _SIZED[key](value)
         case tuple():
             return [str(item) for item in value]
-        case None | int():
+        case None | int() | float():
             return value
     return str(value)
 
@@ -210,7 +218,8 @@ def hardware_sheets(hardware: Hardware) -> list[Sheet]:
         Column("value", text=True),
         Column("meaning", drop=1, prose=True),
     )
-    shown = [each for each in settings(hardware) if each.path not in (("name",), ("description",))]
+    titles = (("name",), ("description",), ("energy", "description"))
+    shown = [each for each in settings(hardware) if each.path not in titles]
     rows = tuple(Row((".".join(each.path), each.text, each.meaning)) for each in shown)
     title = _title(hardware.name, hardware.description)
     derived = facts("What follows from them", _derived(hardware))
@@ -232,6 +241,7 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
         ),
         ("DRAM latency", f"{hardware.dram_latency_cycles:,} cycles"),
         ("ridge point", f"{balance:,.1f} MACs per byte: with fewer, DRAM is slower than the array"),
+        *_energies(hardware),
     )
 
 
@@ -241,6 +251,22 @@ def _fold(array: ArrayModel) -> str:
         return f"{array.overhead:,} cycles beside its steps"
     turn = int(least_turn(array, array.rows, array.cols))
     return f"as many cycles as steps, at least {turn:,}; up to {array.overhead:,} more for the last"
+
+
+def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """What the energy table says of this hardware's widths and sizes, if one is named."""
+    rates = energy_rates(hardware)
+    if rates is None:
+        return
+    yield "energy of a MAC", f"{rates.mac:,.3f} pJ"
+    yield (
+        "of a register access",
+        f"{rates.register:,.3f} pJ, of a psum's {rates.psum_register:,.3f}",
+    )
+    yield "of a word to the next PE", f"{rates.hop:,.3f} pJ, of a psum {rates.psum_hop:,.3f}"
+    for name, per_byte in rates.buffers.items():
+        yield f"of a byte of {name}", f"{per_byte:,.3f} pJ"
+    yield "of a byte of DRAM", f"{rates.dram_byte:,.3f} pJ"
 
 
 def _buffers(hardware: Hardware) -> Sheet:

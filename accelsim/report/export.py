@@ -116,7 +116,23 @@ def _flat(run: RunResult, layer: LayerResult) -> dict[str, object]:
         "dram_read_bytes": layer.dram.read_bytes,
         "dram_write_bytes": layer.dram.write_bytes,
         **{f"sram_{_words(name)}": count for name, count in asdict(layer.sram).items()},
+        **{f"inside_{name}": count for name, count in asdict(layer.inside).items()},
         **{f"bucket_{name}_cycles": count for name, count in asdict(layer.buckets).items()},
+        **_energy(layer),
+    }
+
+
+def _energy(layer: LayerResult) -> dict[str, float | None]:
+    """Energy columns, none where the hardware names no table."""
+    if layer.energy is None:
+        return {}
+    data = layer.energy.as_dict()
+    buffers = data.pop("buffers")
+    return {
+        "energy_pj": layer.energy.total,
+        "energy_pj_per_mac": layer.energy.per_mac(layer.macs),
+        **{f"energy_{name}_pj": value for name, value in data.items()},
+        **{f"energy_buffer_{name}_pj": value for name, value in buffers.items()},
     }
 
 
