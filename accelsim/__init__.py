@@ -15,25 +15,31 @@ if TYPE_CHECKING:
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.validation.catalog import validate
+    from accelsim.validation.outcome import Validation
 
 __version__ = "0.1.0"
 __all__ = [
     "AccelsimError",
     "RunResult",
+    "Validation",
     "VerifyResult",
     "load_hardware",
     "load_network",
     "simulate",
+    "validate",
     "verify",
 ]
 
 _HOMES = {
     "AccelsimError": "accelsim.errors",
     "RunResult": "accelsim.results",
+    "Validation": "accelsim.validation.outcome",
     "VerifyResult": "accelsim.results",
     "load_hardware": "accelsim.frontend.hardware_file",
     "load_network": "accelsim.frontend",
     "simulate": "accelsim.facade",
+    "validate": "accelsim.validation.catalog",
     "verify": "accelsim.facade",
 }
 

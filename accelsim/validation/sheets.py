@@ -1,0 +1,161 @@
+"""What `accelsim validate` prints: what was measured, what accelsim says, and why they differ."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from accelsim.report.quantities import NONE
+from accelsim.report.sheet import Column, Row, Sheet
+from accelsim.validation.outcome import Outcome, Tally, Validation
+from accelsim.validation.reference import Comparison
+
+ROWS_SHOWN = 32
+"""A reference with more comparisons is summed up by quantity."""
+
+_SIGNIFICANT = 4
+_ROW_COLUMNS = (
+    Column("case", text=True),
+    Column("quantity", text=True),
+    Column("unit", drop=1, text=True),
+    Column("measured"),
+    Column("accelsim"),
+    Column("error %"),
+    Column("band %"),
+    Column("", text=True),
+)
+_TALLY_COLUMNS = (
+    Column("rows"),
+    Column("exact"),
+    Column("mean %"),
+    Column("worst %"),
+    Column("band %"),
+)
+_GROUP_COLUMNS = (
+    Column("quantity", text=True),
+    *_TALLY_COLUMNS,
+    Column("worst case", text=True),
+    Column("", text=True),
+)
+
+
+def validation_sheets(validation: Validation, every_row: bool = False) -> list[Sheet]:
+    """Each reference, by row or summed up, then all of them in one table.
+
+    `every_row` shows the comparisons of long references one by one, too.
+    """
+    sheets = [_reference(outcome, every_row) for outcome in validation.outcomes]
+    return [*sheets, _summary(validation)]
+
+
+def number(value: float) -> str:
+    """Four significant digits, but never fewer than the whole part: `1,575`, `12.30`."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) >= 1000:
+        return f"{value:,.0f}"
+    whole = math.floor(math.log10(abs(value))) + 1 if value else 1
+    return f"{value:,.{max(_SIGNIFICANT - max(whole, 1), 0)}f}"
+
+
+def signed_percent(comparison: Comparison) -> str:
+    """The error with its sign: `+4.0`; `exact` where both say the same."""
+    if comparison.measured == comparison.modelled:
+        return "exact"
+    return f"{100 * comparison.error:+.1f}"
+
+
+def _percent(fraction: float | None) -> str:
+    if fraction is None:
+        return NONE
+    return f"{100 * fraction:.1f}" if fraction else "exact"
+
+
+def _reference(outcome: Outcome, every_row: bool) -> Sheet:
+    reference = outcome.reference
+    notes = (*_notes(outcome), f"Source: {reference.source}", f"Model: {reference.assumption}")
+    title = f"{reference.name}: {reference.title}"
+    if outcome.failure:
+        return Sheet(title, notes=(f"NOT COMPARED: {outcome.failure}", *notes))
+    if every_row or len(outcome.comparisons) <= ROWS_SHOWN:
+        sheet = Sheet(title, _ROW_COLUMNS, tuple(map(_row, outcome.comparisons)), notes=notes)
+    else:
+        groups = tuple(_group(*group) for group in outcome.by_quantity.items())
+        sheet = Sheet(title, _GROUP_COLUMNS, groups, notes=notes)
+    return sheet if outcome.tally.outside else _without_last_column(sheet)
+
+
+def _without_last_column(sheet: Sheet) -> Sheet:
+    """The sheet without the column that says what is outside."""
+    rows = tuple(replace(row, cells=row.cells[:-1]) for row in sheet.rows)
+    return replace(sheet, columns=sheet.columns[:-1], rows=rows)
+
+
+def _row(comparison: Comparison) -> Row:
+    cells = (
+        comparison.case,
+        comparison.quantity,
+        comparison.unit,
+        number(comparison.measured),
+        number(comparison.modelled),
+        signed_percent(comparison),
+        _percent(comparison.band),
+        "" if comparison.passed else "OUTSIDE",
+    )
+    style = "dim" if comparison.band is None else "" if comparison.passed else "bold red"
+    return Row(cells, style)
+
+
+def _group(quantity: str, tally: Tally) -> Row:
+    worst = tally.worst.case if tally.worst and tally.worst.error else ""
+    cells = (quantity, *_tally(tally), worst, "OUTSIDE" if tally.outside else "")
+    return Row(cells, "bold red" if tally.outside else "")
+
+
+def _tally(tally: Tally) -> tuple[str, ...]:
+    """The cells under `_TALLY_COLUMNS`."""
+    bands = "-".join(_percent(band) for band in sorted({*tally.bands[:1], *tally.bands[-1:]}))
+    return (
+        f"{len(tally.judged):,}",
+        f"{tally.exact:,}",
+        _percent(tally.mean_absolute_error),
+        signed_percent(tally.worst) if tally.worst else NONE,
+        bands or NONE,
+    )
+
+
+def _notes(outcome: Outcome) -> Iterable[str]:
+    """Each different note once, with the comparisons it belongs to."""
+    cases: dict[str, list[str]] = {}
+    for each in outcome.comparisons:
+        if each.note:
+            cases.setdefault(each.note, []).append(f"{each.case}, {each.quantity}")
+    for note, places in cases.items():
+        rest = f" and {len(places) - 2} more" if len(places) > 2 else ""
+        yield f"{'; '.join(places[:2])}{rest}: {note}"
+
+
+def _summary(validation: Validation) -> Sheet:
+    columns = (
+        Column("reference", text=True),
+        *_TALLY_COLUMNS,
+        Column("shown only", drop=1),
+        Column("verdict", text=True),
+    )
+    rows = tuple(map(_summed, validation.outcomes))
+    failed = [each.reference.name for each in validation.outcomes if not each.passed]
+    verdict = (
+        f"OUTSIDE: {', '.join(failed)}." if failed else "Every error is within its stated band."
+    )
+    legend = (
+        "mean, worst: relative errors of the rows that have a band; band: the largest error "
+        "that passes. Rows without a band are shown, with the reason, but not judged."
+    )
+    return Sheet("Summary", columns, rows, notes=(verdict, legend))
+
+
+def _summed(outcome: Outcome) -> Row:
+    tally = outcome.tally
+    unjudged = len(tally.comparisons) - len(tally.judged)
+    verdict = "NOT COMPARED" if outcome.failure else "ok" if outcome.passed else "OUTSIDE"
+    cells = (outcome.reference.name, *_tally(tally), f"{unjudged:,}", verdict)
+    return Row(cells, "" if outcome.passed else "bold red")
