@@ -1,10 +1,10 @@
 """Which references there are, and the comparison of all of them or some."""
 
 from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend.findings import unknown
 from accelsim.validation.outcome import Outcome, Validation, compared
 from accelsim.validation.reference import Comparison, Reference
 
@@ -16,11 +16,7 @@ def references(only: Collection[str] = ()) -> tuple[Reference, ...]:
     """All references, or those named; raises InputError for a name that none has."""
     everything = tuple(reference for module in MODULES for reference in _loaded(module))
     names = [reference.name for reference in everything]
-    problems = [
-        Problem(f"{unknown('reference', name, names)}; there are {', '.join(names)}", "--only")
-        for name in only
-        if name not in names
-    ]
+    problems = [_unknown(name, names) for name in only if name not in names]
     if problems:
         raise InputError(problems)
     return tuple(each for each in everything if not only or each.name in only)
@@ -40,6 +36,12 @@ def validate(
         if progress is not None:
             progress(outcomes[-1])
     return Validation(tuple(outcomes))
+
+
+def _unknown(name: str, names: Sequence[str]) -> Problem:
+    near = get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return Problem(f"unknown reference {name!r}; {hint}there are {', '.join(names)}", "--only")
 
 
 def _loaded(module: str) -> Sequence[Reference]:

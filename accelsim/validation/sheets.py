@@ -51,10 +51,8 @@ def number(value: float) -> str:
     """Four significant digits, but never fewer than the whole part: `1,575`, `12.30`."""
     if not math.isfinite(value):
         return str(value)
-    if value == int(value) and abs(value) >= 1000:
-        return f"{value:,.0f}"
-    whole = math.floor(math.log10(abs(value))) + 1 if value else 1
-    return f"{value:,.{max(_SIGNIFICANT - max(whole, 1), 0)}f}"
+    whole = len(f"{abs(value):.0f}")
+    return f"{value:,.{max(_SIGNIFICANT - whole, 0)}f}"
 
 
 def signed_percent(comparison: Comparison) -> str:
