@@ -51,8 +51,8 @@ def number(value: float) -> str:
     """Four significant digits, but never fewer than the whole part: `1,575`, `12.30`."""
     if not math.isfinite(value):
         return str(value)
-    whole = len(f"{abs(value):.0f}")
-    return f"{value:,.{max(_SIGNIFICANT - whole, 0)}f}"
+    exponent = int(f"{abs(value):.{_SIGNIFICANT - 1}e}".partition("e")[2])
+    return f"{value:,.{max(_SIGNIFICANT - 1 - max(exponent, 0), 0)}f}"
 
 
 def signed_percent(comparison: Comparison) -> str:

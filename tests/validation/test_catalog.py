@@ -10,6 +10,7 @@ from references_by_hand import comparison, reference
 
 import accelsim
 from accelsim.errors import InputError
+from accelsim.hardware import Hardware
 from accelsim.validation import catalog
 from accelsim.validation.catalog import MODULES, references, validate
 from accelsim.validation.published import FOLDER, table
@@ -28,7 +29,18 @@ def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Re
     monkeypatch.setattr(catalog, "MODULES", tuple(modules))
 
 
-@pytest.mark.parametrize("each", ALL, ids=NAMES)
+NEEDS_RESIDENCY = pytest.mark.xfail(
+    "residency" not in Hardware.model_fields,
+    strict=True,
+    reason="activations of the TPU cross its weight memory until they can stay on chip",
+)
+
+
+@pytest.mark.parametrize(
+    "each",
+    [pytest.param(each, marks=NEEDS_RESIDENCY if each.name == "tpu" else ()) for each in ALL],
+    ids=NAMES,
+)
 def test_every_reference_is_within_its_bands(each: Reference) -> None:
     outcome = validate(only=[each.name]).outcome(each.name)
     assert not outcome.failure
@@ -93,9 +105,12 @@ def test_a_module_that_cannot_load_hides_no_other(monkeypatch: pytest.MonkeyPatc
     assert not result.passed
 
 
-def test_from_python() -> None:
+def test_from_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, first=reference("one", comparison(100.0)))
     assert accelsim.validate is validate
-    assert isinstance(accelsim.validate(only="tpu"), accelsim.Validation)
+    result = accelsim.validate(only="one")
+    assert isinstance(result, accelsim.Validation)
+    assert result.passed
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)

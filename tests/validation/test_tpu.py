@@ -1,12 +1,15 @@
 """TPU v1: its chains, its counters, and what the published rows say of each other."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles.weight_fifo import steady_state
 
-from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import Hardware
+from accelsim.network.graph import Network
 from accelsim.validation import tpu
 from accelsim.validation.catalog import validate
 from accelsim.validation.published import table
@@ -85,22 +88,32 @@ def test_exposed_shift_is_the_clocked_array(memory: int, active: int, rows: int)
 
 
 def test_counters_by_hand() -> None:
-    """One tile of 256x256 weights, of which 200x200 count, batch 10, two cycles per row.
+    """200x200 weights on one tile of 256x256, batch 10, two cycles per row, 1,000 cycles each.
 
-    The run's cycles are the period P: active 20 / P, shift 256 / P, the rest waits;
-    2 * 10 * 40,000 operations in P / 700 MHz.
+    Active 20 of 1,000, shift 256, the rest waits; 2 * 10 * 40,000 operations in 1,000 / 700 MHz.
     """
     app = Application("x", 10, 2, 1.0, 0.1, 0.5, 0.1, 0.3)
-    chain = Chain("x", "any", 1, 200, 200)
-    hardware = load_hardware("tpu_v1")
-    result = simulate(chain.rounded_up(256, 256).network(), hardware, batch=10)
-    counted = counters(result, hardware, app, chain)
-    period = result.cycles
-    assert period > 65536 / (34 / 0.7)  # the tile's bytes at the memory's rate
-    assert counted.active == 20 / period
-    assert counted.weight_shift == 256 / period
-    assert counted.waiting == pytest.approx((period - 276) / period)
-    assert counted.tops == pytest.approx(800_000 * 700e6 / period / 1e12)
+    counted = counters(1000.0, load_hardware("tpu_v1"), app, Chain("x", "any", 1, 200, 200))
+    assert counted.active == 0.02
+    assert counted.weight_shift == 0.256
+    assert counted.waiting == pytest.approx(0.724)
+    assert counted.tops == pytest.approx(800_000 * 700e6 / 1000 / 1e12)
+
+
+def test_the_ends_of_the_chain_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of 5 and 7 matrices take 1,100 and 1,500 cycles: 1,000 per batch, 100 at the ends."""
+    seen = []
+
+    def run(network: Network, hardware: object, batch: int) -> SimpleNamespace:
+        seen.append((len(network.layers), batch))
+        return SimpleNamespace(cycles=100 + 200 * len(network.layers))
+
+    monkeypatch.setattr(tpu, "simulate", run)
+    chain = Chain("MLP0", "any", 5, 256, 512)
+    counted, once = run_chain(APPS["MLP0"], chain)
+    assert seen == [(5, 200), (7, 200)]
+    assert once.cycles == 1100
+    assert counted == counters(1000.0, load_hardware("tpu_v1"), APPS["MLP0"], chain)
 
 
 # --- What the published rows say ------------------------------------------------------------------
@@ -148,22 +161,26 @@ def test_drawn_bandwidth_by_tops(app: str, share: float) -> None:
     assert rate / 34e9 == pytest.approx(share, abs=0.002)
 
 
+NEEDS_RESIDENCY = pytest.mark.xfail(
+    "residency" not in Hardware.model_fields,
+    strict=True,
+    reason="activations cross the weight memory until they can stay on chip",
+)
+
 # --- The reference --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("app", APPS)
-def test_results_hinge_on_the_fill_only(app: str) -> None:
-    """Chains of the same fill agree; memory moves their weights and little else."""
-    first, other, _ = (run_chain(APPS[app], chain)[0].tops for chain in chains(app))
-    assert other == pytest.approx(first, rel=0.03)
+@NEEDS_RESIDENCY
+def test_results_hinge_on_the_fill_only() -> None:
+    """Memory moves weights and nothing else, so its bandwidth and the fill say everything.
 
-
-@pytest.mark.parametrize("app", APPS)
-def test_memory_bounds_from_above(app: str) -> None:
-    """Not faster than the weights can come, and not much slower."""
-    chain = chains(app)[0]
-    bound = 2 * APPS[app].batch * 34e9 * fill(chain) / 1e12
-    assert 0.95 * bound < run_chain(APPS[app], chain)[0].tops <= bound
+    Never faster than the weights can come, and slower by less than a percent: the bursts of the
+    transfers, and cycles are whole.
+    """
+    for app in APPS.values():
+        for chain in chains(app.name)[:2]:
+            bound = 2 * app.batch * 34e9 * fill(chain) / 1e12
+            assert 0.99 * bound < run_chain(app, chain)[0].tops <= bound, chain
 
 
 def test_a_wrong_machine_leaves_the_band(monkeypatch: pytest.MonkeyPatch) -> None:
