@@ -21,7 +21,7 @@ from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Dense
 from accelsim.results import RunResult
 from accelsim.units import ceil_div
-from accelsim.validation.published import table
+from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
 
 BAND = 1 / 0.85 - 1

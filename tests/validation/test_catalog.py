@@ -13,7 +13,7 @@ from accelsim.errors import InputError
 from accelsim.hardware import Hardware
 from accelsim.validation import catalog
 from accelsim.validation.catalog import MODULES, references, validate
-from accelsim.validation.published import FOLDER, table
+from accelsim.validation.data import FOLDER, table
 from accelsim.validation.reference import Reference
 
 ALL = references()

@@ -12,7 +12,7 @@ from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.validation import tpu
 from accelsim.validation.catalog import validate
-from accelsim.validation.published import table
+from accelsim.validation.data import table
 from accelsim.validation.tpu import (
     Application,
     Chain,
