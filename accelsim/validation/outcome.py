@@ -7,6 +7,8 @@ from typing import Any
 from accelsim.validation.reference import Comparison, Reference
 
 SCHEMA = 1
+ROUNDING = 1e-12
+"""Relative errors up to this are floating point's own: the same numbers, summed otherwise."""
 
 
 def magnitude(comparison: Comparison) -> float:
@@ -32,8 +34,8 @@ class Tally:
 
     @property
     def exact(self) -> int:
-        """How many of the judged say the same number."""
-        return sum(each.measured == each.modelled for each in self.judged)
+        """How many of the judged say the same number, but for floating point's rounding."""
+        return sum(magnitude(each) <= ROUNDING for each in self.judged)
 
     @property
     def mean_absolute_error(self) -> float | None:

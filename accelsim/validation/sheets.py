@@ -1,18 +1,19 @@
 """What `accelsim validate` prints: what was measured, what accelsim says, and why they differ."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 
 from accelsim.report.quantities import NONE
 from accelsim.report.sheet import Column, Row, Sheet
-from accelsim.validation.outcome import Outcome, Tally, Validation
+from accelsim.validation.outcome import ROUNDING, Outcome, Tally, Validation, magnitude
 from accelsim.validation.reference import Comparison
 
 ROWS_SHOWN = 32
 """A reference with more comparisons is summed up by quantity."""
 
 _SIGNIFICANT = 4
+_CASES_NAMED = 4
 _ROW_COLUMNS = (
     Column("case", text=True),
     Column("quantity", text=True),
@@ -57,7 +58,7 @@ def number(value: float) -> str:
 
 def signed_percent(comparison: Comparison) -> str:
     """The error with its sign: `+4.0`; `exact` where both say the same."""
-    if comparison.measured == comparison.modelled:
+    if magnitude(comparison) <= ROUNDING:
         return "exact"
     return f"{100 * comparison.error:+.1f}"
 
@@ -65,7 +66,7 @@ def signed_percent(comparison: Comparison) -> str:
 def _percent(fraction: float | None) -> str:
     if fraction is None:
         return NONE
-    return f"{100 * fraction:.1f}" if fraction else "exact"
+    return "exact" if fraction <= ROUNDING else f"{100 * fraction:.1f}"
 
 
 def _reference(outcome: Outcome, every_row: bool) -> Sheet:
@@ -104,32 +105,34 @@ def _row(comparison: Comparison) -> Row:
 
 
 def _group(quantity: str, tally: Tally) -> Row:
-    worst = tally.worst.case if tally.worst and tally.worst.error else ""
+    worst = tally.worst.case if tally.worst and magnitude(tally.worst) > ROUNDING else ""
     cells = (quantity, *_tally(tally), worst, "OUTSIDE" if tally.outside else "")
     return Row(cells, "bold red" if tally.outside else "")
 
 
 def _tally(tally: Tally) -> tuple[str, ...]:
     """The cells under `_TALLY_COLUMNS`."""
-    bands = "-".join(_percent(band) for band in sorted({*tally.bands[:1], *tally.bands[-1:]}))
+    bands = list(dict.fromkeys(_percent(band) for band in tally.bands))
     return (
         f"{len(tally.judged):,}",
         f"{tally.exact:,}",
         _percent(tally.mean_absolute_error),
         signed_percent(tally.worst) if tally.worst else NONE,
-        bands or NONE,
+        "-".join(dict.fromkeys((bands[0], bands[-1]))) if bands else NONE,
     )
 
 
-def _notes(outcome: Outcome) -> Iterable[str]:
-    """Each different note once, with the comparisons it belongs to."""
-    cases: dict[str, list[str]] = {}
+def _notes(outcome: Outcome) -> Iterator[str]:
+    """Each different note once, with what it is about."""
+    noted: dict[str, list[Comparison]] = {}
     for each in outcome.comparisons:
         if each.note:
-            cases.setdefault(each.note, []).append(f"{each.case}, {each.quantity}")
-    for note, places in cases.items():
-        rest = f" and {len(places) - 2} more" if len(places) > 2 else ""
-        yield f"{'; '.join(places[:2])}{rest}: {note}"
+            noted.setdefault(each.note, []).append(each)
+    for note, rows in noted.items():
+        quantities = ", ".join(dict.fromkeys(row.quantity for row in rows))
+        cases = dict.fromkeys(row.case for row in rows)
+        where = ", ".join(cases) if len(cases) <= _CASES_NAMED else f"{len(cases):,} cases"
+        yield f"{quantities} of {where}: {note}"
 
 
 def _summary(validation: Validation) -> Sheet:

@@ -93,12 +93,22 @@ def test_a_reference_that_cannot_run_hides_no_other() -> None:
     assert "OUTSIDE: broken." in text
 
 
-def test_a_note_is_told_once() -> None:
-    rows = [comparison(150.0, None, f"c{index}", "says so") for index in range(4)]
+@pytest.mark.parametrize(("count", "cases"), [(1, "c0"), (3, "c0, c1, c2"), (5, "5 cases")])
+def test_a_note_is_told_once(count: int, cases: str) -> None:
+    rows = [comparison(150.0, None, f"c{index}", "says so") for index in range(count)]
     text = printed(outcome(comparison(100.0), *rows))
-    assert "c0, time; c1, time and 2 more: says so" in text
+    assert f"time of {cases}: says so" in text
     assert text.count("says so") == 1
     assert lines(text, "c0 ") == [["c0", "time", "ns", "100.0", "150.0", "+50.0", "-"]]
+
+
+def test_floating_point_rounds() -> None:
+    """Percentages computed in another order differ in the last digit; a thousandth does not."""
+    rounded = math.nextafter(100.0, 101)
+    text = printed(outcome(comparison(rounded, 1e-12, "same"), comparison(100.001, 1e-4, "near")))
+    assert lines(text, "same")[0][-2:] == ["exact", "exact"]
+    assert lines(text, "near")[0][-2:] == ["+0.0", "0.0"]
+    assert lines(text, "x ")[0][2] == "1"
 
 
 @pytest.mark.parametrize("width", [None, 80])
