@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accelsim.report.export import Destinations
     from accelsim.report.sheet import Sheet
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.validation.outcome import Validation
     from accelsim.why import Why
 
 CHECK_FAILED, BAD_INPUT, BUG, INTERRUPTED, READER_GONE = 1, 2, 70, 130, 141
@@ -280,6 +281,37 @@ def verify(
 
 
 @app.command()
+def validate(
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Only this reference, row by row; repeatable."),
+    ] = None,
+    json: JsonOption = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="F", help="Write CSV, one row per number; - for stdout."),
+    ] = None,
+) -> None:
+    """Hold accelsim against published silicon, RTL and simulators; exit 1 outside a stated band.
+
+    Example: `accelsim validate --only tpu`
+    """
+    from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.validation.sheets import validation_sheets
+
+    destinations = Destinations(json, csv)
+    result = _validated(only or [], destinations)
+    _deliver(
+        destinations,
+        validation_sheets(result, every_row=bool(only)),
+        lambda: json_text(result.as_dict()),
+        lambda: rows_text(result.rows()),
+    )
+    if not result.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NETWORK|HARDWARE", help="A built-in name, or a file.")
@@ -497,6 +529,20 @@ def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) ->
         return verify(
             network, hardware, batch=batch, seed=seed, progress=lambda check: step(check.name)
         )
+
+
+def _validated(only: list[str], destinations: "Destinations") -> "Validation":
+    """The references compared; raises InputError with everything that is wrong."""
+    from accelsim.report.progress import progress
+    from accelsim.validation.catalog import references, validate
+
+    problems = list(destinations.problems)
+    chosen = 0
+    with _gathered(problems):
+        chosen = len(references(only))
+    _raise_if_any(problems)
+    with progress(chosen) as step:
+        return validate(only, progress=lambda outcome: step(outcome.reference.name))
 
 
 # --- Output ---------------------------------------------------------------------------------------

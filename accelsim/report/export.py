@@ -5,7 +5,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,11 @@ def _finite(value: Any) -> Any:
 
 def csv_text(runs: Iterable[RunResult]) -> str:
     """One line per layer of each run."""
-    rows = [_flat(run, layer) for run in runs for layer in run.layers]
+    return rows_text([_flat(run, layer) for run in runs for layer in run.layers])
+
+
+def rows_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """CSV of records that share their keys, which are the header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()

@@ -66,3 +66,27 @@ def test_one_fold_by_hand(dataflow: str, starts: bool, expected: Inside) -> None
     flow = DATAFLOW_OF[dataflow]
     fold = FoldClass(1, {flow.rows: 2, flow.cols: 2, flow.time: 4}, starts, True)
     assert fold_inside(ArrayModel(3, 2, flow, False, False), fold) == expected
+
+
+@given(LANES, LANES, SIZES, st.booleans())
+def test_draining_along_the_columns_is_the_array_turned_over(
+    rows: int, cols: int, gemm: Gemm, pipelined: bool
+) -> None:
+    flow = DATAFLOW_OF["os"]
+    down = of_gemm(ArrayModel(rows, cols, flow, pipelined, False), gemm)
+    turned = ArrayModel(cols, rows, flow, pipelined, False, drain="cols")
+    assert of_gemm(turned, Gemm(gemm.n, gemm.m, gemm.k)) == down
+
+
+def test_a_sum_is_written_and_read_in_every_psum_register() -> None:
+    """The ws tile of above, 4*2 sums through 3 rows of 2 registers: 48 accesses more."""
+    extents = {"m": 4, "n": 2, "k": 2}
+    once, twice = (
+        fold_inside(
+            ArrayModel(3, 2, DATAFLOW_OF["ws"], False, False, psum_registers=registers),
+            FoldClass(1, extents, True, True),  # type: ignore[arg-type]
+        )
+        for registers in (1, 2)
+    )
+    assert twice.psum_register_accesses == once.psum_register_accesses + 48
+    assert twice.network_words == once.network_words

@@ -28,7 +28,7 @@ def watched(dataflow: str, a: Matrix, b: Matrix, rows: int, cols: int, shadow: b
     product = np.zeros((len(a), b.shape[1]), np.int64)
     place = output_folds if dataflow == "os" else weight_folds
     watch = _watch_sums_stay if dataflow == "os" else _watch_operand_stays
-    for fold in place(a, b, rows, cols, True):
+    for fold in place(a, b, rows, cols, used=True):
         watch(fold, rows, cols, shadow, counts, product[fold.rows, fold.cols])
     assert np.array_equal(product, a @ b)
     return counts
@@ -80,7 +80,7 @@ def _watch_operand_stays(
     left = len(fold.left) * width
     for cycle in range(500):
         loading = {id(word): place for place, word in array.shadow.items()}
-        sums = set(array.sums)
+        sums = set(array.sums.held[0])
         for _, (row, col), value in array.step(cycle):
             if col < width:
                 _note(counts, "sum", writes=1, reads=1, moves=(rows - 2, col) in sums)
@@ -97,7 +97,7 @@ def _watch_operand_stays(
                 _note(counts, "operand", writes=1)
             elif loading[id(stationary)] != place:
                 _note(counts, "operand", writes=1, reads=1, moves=1)
-        for row, col in array.sums:
+        for row, col in array.sums.held[0]:
             if col < width:
                 _note(counts, "sum", writes=1, reads=1, moves=(row - 1, col) in sums)
         if not left:
