@@ -230,8 +230,8 @@ _LSTM1 = (
 _MORE_MEMORY = (
     "not judged, for 3 is what the authors' model says (section 7). It means that a ninth of the "
     "time does not shrink with memory's: presumably layers that wait for the one before, in what "
-    "the paper calls a delay slot. Here the weight FIFO hides such waits, which may be part of what "
-    "is left above."
+    "the paper calls a delay slot. Here the weight FIFO hides such waits, which may be part of "
+    "what is left above."
 )
 
 REFERENCE = Reference(
