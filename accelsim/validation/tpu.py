@@ -11,7 +11,7 @@ activations (two where they have 16 bits), then the next tile shifts in, and for
 array waits for weights.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from accelsim.facade import simulate
@@ -25,10 +25,10 @@ from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
 
 BAND = 1 / 0.85 - 1
-"""A DRAM controller reaches 85 to 100 % of the peak rate, at which the hardware file has it."""
+"""accelsim has the weight memory busy all the time; the chip drew 85 % of its peak, or more."""
 
 HALF_SPEED = ["precision.ifmap=int16", "precision.ofmap=int16"]
-COUNTED = "counted"
+QUADRUPLE_MEMORY = ["dram.bandwidth=136 GB/s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +152,12 @@ def chains(app: str) -> list[Chain]:
     ]
 
 
-def run_chain(app: Application, chain: Chain) -> tuple[Counters, RunResult]:
+def run_chain(
+    app: Application, chain: Chain, settings: Sequence[str] = ()
+) -> tuple[Counters, RunResult]:
     """Serve a chain on `tpu_v1`: what the counters would say, and the run of the first batch."""
-    hardware = load_hardware("tpu_v1", HALF_SPEED if app.row_cycles == 2 else ())
+    speed = HALF_SPEED if app.row_cycles == 2 else []
+    hardware = load_hardware("tpu_v1", [*speed, *settings])
     stored = chain.rounded_up(hardware.array.rows, hardware.array.cols)
     once = simulate(stored.network(), hardware, batch=app.batch)
     longer = replace(stored, matrices=stored.matrices + 2)  # ends with the same features
@@ -168,6 +171,7 @@ def compare() -> Iterable[Comparison]:
         yield from _application(app)
     for app in applications():
         yield from _other_shapes(app)
+    yield _more_memory()
 
 
 def _application(app: Application) -> Iterator[Comparison]:
@@ -197,6 +201,17 @@ def _other_shapes(app: Application) -> Iterator[Comparison]:
         yield Comparison(case, "throughput", "TOPS", app.tops, modelled.tops, None, note)
 
 
+def _more_memory() -> Comparison:
+    """Speed-up of the four by four times the bandwidth; the paper says 3 of its own model."""
+    faster = [
+        run_chain(app, chain, QUADRUPLE_MEMORY)[0].tops / run_chain(app, chain)[0].tops
+        for app in applications()
+        for chain in chains(app.name)[:1]
+    ]
+    mean = sum(faster) / len(faster)
+    return Comparison("4 x memory, mean", "speed-up", "", 3.0, mean, None, _MORE_MEMORY)
+
+
 _SHAPES = {
     "other": "other matrices of the same weights that fill their tiles as well: the shapes do not "
     "matter.",
@@ -212,19 +227,26 @@ _LSTM1 = (
     "weight tiles, where those of the other applications are at 29 GB/s or more, and its "
     "non-matrix share is the least of the four."
 )
+_MORE_MEMORY = (
+    "not judged, for 3 is what the authors' model says (section 7). It means that a ninth of the "
+    "time does not shrink with memory's: presumably layers that wait for the one before, in what "
+    "the paper calls a delay slot. Here the weight FIFO hides such waits, which may be part of "
+    "what is left above."
+)
 
 REFERENCE = Reference(
     name="tpu",
     title="Google TPU v1, four memory-bound production applications, measured",
     source="N. Jouppi et al., In-Datacenter Performance Analysis of a Tensor Processing Unit, "
-    "ISCA 2017, tables 1 and 3",
+    "ISCA 2017, tables 1, 3 and 7, and section 7",
     assumption="matrix chains with the published weights and batch on `tpu_v1`, whose weight "
     "memory gives its peak of 34 GB/s. MLP0, MLP1 and LSTM0 drew 85 to 86 % of that by their "
     "counters, 85 to 96 % by their TOPS (the paper warns that these are not consistent), and the "
     "band is that: accelsim may say up to 1/0.85 of what was measured. The error of the authors' "
-    "own model is 6.8, 10.9, 7.7 and 5.4 %. Weights move as whole tiles. array waits = weight "
-    "stall + non-matrix, for where memory is the limit all else hides behind it. The LSTMs' array "
-    "active share is of two cycles per row, the chip's half speed for 16-bit activations: at one "
-    "cycle their counters would mean 59 and 50 GB/s of weights and twice the measured TOPS.",
+    "own model is 6.8, 10.9, 7.7 and 5.4 %. Weights move as whole tiles (a 600x600 matrix in nine, "
+    "says section 7). array waits = weight stall + non-matrix, for where memory is the limit all "
+    "else hides behind it. The LSTMs' array active share is of two cycles per row, the chip's half "
+    "speed for 16-bit activations: at one cycle their counters would mean 59 and 50 GB/s of "
+    "weights and twice the measured TOPS.",
     compare=compare,
 )

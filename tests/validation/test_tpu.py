@@ -186,7 +186,7 @@ def test_results_hinge_on_the_fill_only() -> None:
 def test_a_wrong_machine_leaves_the_band(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the memory: the reference notices."""
     twice = load_hardware("tpu_v1", ["dram.bandwidth=68 GB/s"])
-    monkeypatch.setattr(tpu, "load_hardware", lambda name, settings: twice)
+    monkeypatch.setattr(tpu, "load_hardware", lambda name, settings=(): twice)
     outcome = validate(only=["tpu"]).outcome("tpu")
     outside = {(each.case, each.quantity) for each in outcome.tally.outside}
     assert ("MLP0", "throughput") in outside
