@@ -1,4 +1,4 @@
-"""Gemmini's RTL: within the aim, or a stated exception."""
+"""Gemmini's RTL: within the aim, or a stated exception that is not judged."""
 
 import re
 
@@ -16,11 +16,9 @@ def test_every_row_is_within_its_band() -> None:
 
 
 def test_an_exception_is_one() -> None:
-    """It is beyond the aim, says why, and its band leaves at most a percent to spare."""
+    """It is beyond the aim, not judged, and says why."""
     for each in REFERENCE.compare():
-        if each.band != AIM:
-            assert AIM < abs(each.error) <= each.band < abs(each.error) + AIM
-            assert each.note
+        assert (abs(each.error) > AIM) == (each.band is None) == bool(each.note)
 
 
 def test_nothing_is_faster_than_the_law() -> None:
@@ -35,5 +33,5 @@ def test_who_must_load_over_eight_bytes_per_cycle() -> None:
         assert inner
         m, n = min(gemm.m, int(inner[1])), min(gemm.n, int(inner[2]))
         per_cycle = 8 * (m + n) / (8 * ceil_div(m, 8) * ceil_div(n, 8))
-        loads = EXCEPTIONS.get(gemm, (AIM, ""))[1] == _LOADS
+        loads = EXCEPTIONS.get(gemm) == _LOADS
         assert per_cycle > 8 if loads else per_cycle == 3.2
