@@ -9,6 +9,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Literal
 
+from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.traffic import Counts, Dram, Sram
 from accelsim.network.ops import Shape
 
@@ -51,6 +52,7 @@ class LayerResult:
     end_cycle when its ofmap is complete in DRAM; filters may be loaded before. array_cycles
     are the folds of the tiles as scheduled, of the array that does most; untiled_array_cycles
     and mapping_efficiency are of the whole layer's folds, as if every operand were on chip.
+    mapping is a row-stationary array's.
     """
 
     name: str
@@ -72,6 +74,7 @@ class LayerResult:
     sram: Sram
     dram: Dram
     buckets: Buckets
+    mapping: Mapping | None = None
 
     @property
     def cycles(self) -> int:

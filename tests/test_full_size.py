@@ -16,7 +16,7 @@ def test_every_int8_value_agrees(network: str, dataflow: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hardware", ["tpu_v1", "gemmini_16x16", "eyeriss_ws", "scalesim_default"])
+@pytest.mark.parametrize("hardware", ["tpu_v1", "gemmini_16x16", "eyeriss", "scalesim_default"])
 def test_other_accelerators_agree_too(hardware: str) -> None:
     assert verify("googlenet", hardware).passed
     assert verify("alexnet", hardware, batch=2).passed

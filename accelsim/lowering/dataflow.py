@@ -110,13 +110,14 @@ def array_model(hardware: Hardware) -> ArrayModel:
         array.fold_overlap == "pipelined",
         array.edge_folds == "used",
     )
-    limiting = tuple(lanes for lanes in _limited_buffers(hardware) if _can_limit(model, lanes))
+    limiting = tuple(lanes for lanes in limited_buffers(hardware) if _can_limit(model, lanes))
     return ArrayModel(
         model.rows, model.cols, model.dataflow, model.pipelined, model.used_edges, limiting
     )
 
 
-def _limited_buffers(hardware: Hardware) -> Iterator[Lanes]:
+def limited_buffers(hardware: Hardware) -> Iterator[Lanes]:
+    """The buffers that have a bandwidth."""
     for name, buffer in hardware.buffers.items():
         rate = hardware.buffer_bytes_per_cycle(name)
         if rate is not None:
