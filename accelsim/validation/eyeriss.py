@@ -158,7 +158,7 @@ REFERENCE = Reference(
     "Accelerator for Deep Convolutional Neural Networks, JSSC 52(1) 2017, tables III, IV and V",
     assumption="a pass loads its filters, then the first windows of the ifmap, then runs at the "
     "pace of the slowest of MACs, ifmap and psum networks. CONV4 and CONV5 have the same passes, "
-    "yet the chip took 8,333 and 7,812 cycles for one, 6.5 % apart: no model of a pass can be closer "
+    "yet the chip took 8,333 and 7,812 cycles for one, 6.5 % apart: no model of a pass is closer "
     "than half of that to both. Feature maps in DRAM are run-length coded at the published share "
     "of zeros; that of a layer's ofmap is taken from the next ifmap, after pooling and LRN.",
     compare=compare,
