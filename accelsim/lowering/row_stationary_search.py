@@ -117,7 +117,7 @@ def block_bytes(target: Target, words: dict[Operand, Count]) -> list[Count]:
         sizes = {item: words[item] * target.bytes_of(item) for item in space.holds}
         if "psum" in sizes and "ofmap" in sizes:
             sizes["psum"] = np.maximum(sizes["psum"], sizes.pop("ofmap"))
-        total: Count = 0
+        total: Count = 0 * words["ofmap"]
         for size in sizes.values():
             total = total + -(-size // space.bank) * space.bank
         taken.append(total)
