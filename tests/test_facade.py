@@ -72,6 +72,7 @@ def test_every_number_of_a_tiny_run() -> None:
             "dram_write": 13,
             "other_layer": 0,
         },
+        "mapping": None,
     }
     assert layer.as_dict() == expected
 
