@@ -9,10 +9,11 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.hardware import DATAFLOWS, DataflowName, Hardware
+from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.lowering.row_stationary import Mapping
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import (
@@ -120,6 +121,8 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     """`hardware` with another dataflow; raises InputError for an unknown one."""
     if dataflow not in DATAFLOWS:
         raise InputError(Problem(unknown("dataflow", dataflow, DATAFLOWS)))
+    if dataflow == "rs" and hardware.array.row_stationary is None:
+        raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
     name: DataflowName = next(each for each in DATAFLOWS if each == dataflow)
     array = hardware.array.model_copy(update={"dataflow": name})
     return hardware.model_copy(update={"array": array})
@@ -176,6 +179,7 @@ def _layer_result(
         buckets=_buckets(program, times, whole.target),
         inside=program.inside,
         energy=_energy(program, rates) if rates else None,
+        mapping=program.tiling if isinstance(program.tiling, Mapping) else None,
     )
 
 
@@ -195,7 +199,9 @@ def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
 def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Buckets:
     """Every cycle of the layer, as the array that finished last spent it."""
     steps = program.steps[times.core] if program.steps else ()
-    lanes = target.lanes if program.unit == "vector" else target.array.rows * target.array.cols
+    lanes = (
+        target.lanes if program.unit == "vector" else target.processor.rows * target.processor.cols
+    )
     streaming = sum(step.work.streaming * count for step, count in steps)
     useful = sum(step.work.operations * count for step, count in steps) // lanes
     return Buckets(

@@ -34,7 +34,8 @@ from accelsim.units import (
 )
 
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
-DataflowName = Literal["os", "ws", "is"]
+DataflowName = Literal["os", "ws", "is", "rs"]
+MappingObjective = Literal["time", "energy"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 DATAFLOWS: tuple[DataflowName, ...] = get_args(DataflowName)
 
@@ -90,12 +91,38 @@ class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+NO_SPADS = (
+    "dataflow rs needs the spads and networks of the PEs: add array.row_stationary "
+    "(as configs/eyeriss.yaml does), or choose os, ws or is"
+)
+
+
+class RowStationarySpec(_Schema):
+    """What the row-stationary dataflow needs to know of the PEs and their networks."""
+
+    ifmap_spad: Count = Field(description="Words of ifmap that a PE holds.")
+    filter_spad: Count = Field(description="Words of filters that a PE holds.")
+    psum_spad: Count = Field(description="Psums that a PE holds.")
+    ifmap_network: Bandwidth = Field(description="Rate of ifmap words to all PEs: 2 B/cycle.")
+    filter_network: Bandwidth = Field(description="Rate of filter words to all PEs: 8 B/cycle.")
+    psum_in_network: Bandwidth = Field(description="Rate of psums from their buffer to the PEs.")
+    psum_out_network: Bandwidth = Field(description="Rate of psums from the PEs to their buffer.")
+    pipeline_stages: Annotated[int, Field(gt=0, le=64, strict=True)] = Field(
+        1, description="Stages of a PE, which a psum passes on its way up the PE set."
+    )
+    objective: MappingObjective = Field(
+        "time",
+        description="What the search of mappings minimises: time; or energy: of the mappings that "
+        "fill the array, DRAM traffic first and then buffer traffic.",
+    )
+
+
 class Array(_Schema):
-    """A systolic array of MACs."""
+    """An array of MACs: systolic (os, ws, is) or row stationary (rs)."""
 
     rows: Count = Field(description="PEs in a column.")
     cols: Count = Field(description="PEs in a row.")
-    dataflow: DataflowName = Field(description="What stays in the PEs: os, ws or is.")
+    dataflow: DataflowName = Field(description="What stays in the PEs: os, ws, is or rs.")
     fold_overlap: Literal["serial", "pipelined"] = Field(
         "serial",
         description="serial: a fold starts when the one before has drained; pipelined: shadow "
@@ -127,6 +154,15 @@ class Array(_Schema):
     count: Annotated[int, Field(gt=0, le=1024, strict=True)] = Field(
         1, description="Arrays that share the DRAM, each with its own buffers."
     )
+    row_stationary: RowStationarySpec | None = Field(
+        None, description="Spads and networks of the PEs; the dataflow rs needs them."
+    )
+
+    @model_validator(mode="after")
+    def _rows_have_spads(self) -> "Array":
+        if self.dataflow == "rs" and self.row_stationary is None:
+            raise ValueError(NO_SPADS)
+        return self
 
 
 class Precision(_Schema):
@@ -172,6 +208,7 @@ class Buffer(_Schema):
         description="Operands kept here: ifmap, filter, psum, ofmap."
     )
     size: Size = Field(description="Capacity, such as 64 KiB.")
+    bank: Size = Field(1, description="Operands take whole banks of this size (rs), such as 4 KiB.")
     bandwidth: Bandwidth | None = Field(
         None, description="Rate at the array's side, such as 32 B/cycle; unlimited if left out."
     )

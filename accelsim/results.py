@@ -10,6 +10,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Literal
 
+from accelsim.lowering import row_stationary
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
 
@@ -102,6 +103,7 @@ class LayerResult:
     are the folds of the tiles as scheduled, of the array that does most; untiled_array_cycles
     and mapping_efficiency are of the whole layer's folds, as if every operand were on chip.
     energy is None where the hardware names no energy table.
+    mapping is a row-stationary array's.
     """
 
     name: str
@@ -125,6 +127,7 @@ class LayerResult:
     buckets: Buckets
     inside: Inside = field(default_factory=Inside)
     energy: Energy | None = None
+    mapping: row_stationary.Mapping | None = None
 
     @property
     def cycles(self) -> int:

@@ -80,6 +80,7 @@ def test_every_number_of_a_tiny_run() -> None:
             "psum_register_accesses": 2 * 96,
             "psum_network_words": 2 * 36,
         },
+        "mapping": None,
     }
     assert layer.as_dict() == expected
 

@@ -63,6 +63,13 @@ class Unit:
     def load_task(self, run: LayerRun, task: Task) -> Process:
         """Reserve room and request transfers, then hand the task over to the computation."""
         arrival, crowded = None, False
+        if task.step.reserves and not run.inputs.processed:
+            yield run.inputs
+        for block in task.step.reserves:
+            room = self.reserve(block)
+            if room is not None:
+                crowded = not self.storing
+                yield room
         for load in task.step.loads:
             if load.needs_inputs and not run.inputs.processed:
                 yield run.inputs
@@ -120,7 +127,7 @@ class Unit:
         if tail:
             yield self.env.timeout(tail)
         yield self.core.dram.transfer(store.size)
-        self.core.buffers[store.room.buffer].release(store.size)
+        self.core.buffers[store.room.buffer].release(store.room.size)
         self.storing -= 1
         timeline = self.timeline(run)
         timeline.stored, timeline.tail = self.env.now, tail

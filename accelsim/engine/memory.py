@@ -28,7 +28,7 @@ class Buffer:
 
     def reserve(self, size: int) -> simpy.Event | None:
         """Take `size` bytes: None if there is room now, else the event of getting it."""
-        if not self.waiting and size <= self.free:
+        if not size or (not self.waiting and size <= self.free):
             self.free -= size
             return None
         event = self.env.event()

@@ -164,11 +164,12 @@ def array_model(hardware: Hardware) -> ArrayModel:
         mac_stages=array.mac_stages,
         psum_registers=array.psum_registers,
     )
-    limiting = (lanes for lanes in _limited_buffers(hardware) if _can_limit(model, lanes))
+    limiting = (lanes for lanes in limited_buffers(hardware) if _can_limit(model, lanes))
     return replace(model, buffers=tuple(limiting))
 
 
-def _limited_buffers(hardware: Hardware) -> Iterator[Lanes]:
+def limited_buffers(hardware: Hardware) -> Iterator[Lanes]:
+    """The buffers that have a bandwidth."""
     for name, buffer in hardware.buffers.items():
         rate = hardware.buffer_bytes_per_cycle(name)
         if rate is not None:

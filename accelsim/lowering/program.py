@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -11,6 +11,9 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.cost import Target, target_of
 from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
+from accelsim.lowering.row_stationary import Mapping, RowStationary
+from accelsim.lowering.row_stationary_search import best_mapping, pes_holding_work
+from accelsim.lowering.row_stationary_tasks import row_stationary_tasks
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.tasks import gemm_tasks, vector_tasks
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
@@ -30,7 +33,7 @@ class LayerProgram:
     unit: Unit | None
     needs: tuple[int, ...]
     tasks: tuple[tuple[Task, ...], ...]
-    tiling: GemmTiling | VectorTiling | None
+    tiling: GemmTiling | VectorTiling | Mapping | None
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
 
@@ -152,6 +155,13 @@ def _lower_layer(
     layer: Layer, kernel: Kernel, needs: tuple[int, ...], target: Target
 ) -> LayerProgram:
     match kernel:
+        case GemmKernel() if isinstance(target.processor, RowStationary):
+            mapping = best_mapping(kernel, target)
+            tasks = row_stationary_tasks(kernel, target, mapping)
+            program = LayerProgram(layer, kernel, "array", needs, tasks, mapping)
+            busy = sum(step.cycles * count for steps in program.steps for step, count in steps)
+            mapped = pes_holding_work(kernel, target, mapping)
+            return replace(program, untiled_array_cycles=busy, mapping_efficiency=mapped)
         case GemmKernel():
             tiling = best_tiling(kernel, target)
             tasks = gemm_tasks(kernel, target, tiling)

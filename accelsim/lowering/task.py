@@ -83,29 +83,24 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A transfer from DRAM into room of a buffer. `needs_inputs`: the layer's ifmaps."""
+    """A transfer of `size` bytes from DRAM, for which it takes room in a buffer.
+
+    `needs_inputs`: what it brings is the layer's ifmaps.
+    """
 
     operand: Operand
     room: Room
     needs_inputs: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.room.size
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A transfer to DRAM, which frees its room when done."""
+    """A transfer of `size` bytes to DRAM, which frees its room when done."""
 
     operand: Operand
     room: Room
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.room.size
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +129,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a task takes: room and transfers before, work, room given back, a transfer after."""
+    """What a task takes: room and transfers before, work, room given back, a transfer after.
+
+    `reserves` is room that it takes at once, when the layer's inputs exist and before anything
+    is moved; it may be more than half of a buffer.
+    """
 
     loads: tuple[Load, ...]
     opens: tuple[Room, ...]
@@ -142,6 +141,7 @@ class Step:
     cycles: int
     closes: tuple[Room, ...]
     store: Store | None
+    reserves: tuple[Room, ...] = ()
 
     @property
     def transfers(self) -> tuple[Load | Store, ...]:

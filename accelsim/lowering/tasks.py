@@ -195,9 +195,9 @@ class _Steps:
         output = self._output(size, starts, ends, before, after)
         loads = [*output.loads]
         if before.ifmap:
-            loads.insert(0, Load("ifmap", ifmap, needs_inputs=True))
+            loads.insert(0, Load("ifmap", ifmap, True, ifmap.size))
         if before.filter:
-            loads.insert(0, Load("filter", filters, self.kernel.filter_is_input))
+            loads.insert(0, Load("filter", filters, self.kernel.filter_is_input, filters.size))
         closes = [*output.closes]
         if after.ifmap:
             closes.append(ifmap)
@@ -225,11 +225,12 @@ class _Steps:
         ofmap = self._room("ofmap", words)
         completes = ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
-        loads = (Load("psum", psum, needs_inputs=False),) if before.ofmap and not starts else ()
+        loads = (Load("psum", psum, False, psum.size),) if before.ofmap and not starts else ()
         opens = _without(rooms, psum) if loads else rooms
         if not after.ofmap:
             return _Output(loads, opens if before.ofmap else (), (), None)
-        store = Store("ofmap", ofmap) if ends else Store("psum", psum)
+        kept = ofmap if ends else psum
+        store = Store("ofmap" if ends else "psum", kept, kept.size)
         return _Output(loads, opens if before.ofmap else (), _without(rooms, store.room), store)
 
     @property
@@ -353,8 +354,20 @@ def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: 
     moved = Sram(ifmap_reads=read, ofmap_writes=written)
     bound = lanes + stall if stall else 0
     work = Work(lanes, 0, stall, bound, 0, operations, moved)
-    load = Load("ifmap", ifmap, needs_inputs=True)
-    return Step((load,), (ofmap,), work, work.cycles, (ifmap,), Store("ofmap", ofmap))
+    store = Store("ofmap", ofmap, ofmap.size)
+    if target.reserves_blocks:
+        load = Load("ifmap", Room(ifmap.buffer, 0), True, ifmap.size)
+        rooms = _merged(ifmap, ofmap)
+        return Step((load,), (), work, work.cycles, (ifmap,), store, reserves=rooms)
+    load = Load("ifmap", ifmap, True, ifmap.size)
+    return Step((load,), (ofmap,), work, work.cycles, (ifmap,), store)
+
+
+def _merged(one: Room, other: Room) -> tuple[Room, ...]:
+    """Both, in the order of the buffers that hold them; as one if that is the same."""
+    if one.buffer == other.buffer:
+        return (Room(one.buffer, one.size + other.size),)
+    return (one, other) if one.buffer < other.buffer else (other, one)
 
 
 def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:

@@ -157,7 +157,12 @@ def _layer_dict(layer: Layer, active: Activations) -> dict[str, Any]:
 
 # --- Hardware -------------------------------------------------------------------------------------
 
-_SIZED = {"clock": quantities.clock, "size": quantities.size, "burst": quantities.size}
+_SIZED = {
+    "clock": quantities.clock,
+    "size": quantities.size,
+    "bank": quantities.size,
+    "burst": quantities.size,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +283,8 @@ def _buffers(hardware: Hardware) -> Sheet:
         Column("bandwidth"),
     )
     rows = []
-    for space in target_of(hardware).buffers:
+    target = target_of(hardware)
+    for space in target.buffers[: len(hardware.buffers)]:
         words = (
             f"{operand} {space.half // hardware.precision.bytes_of(operand):,}"
             for operand in space.holds
@@ -288,6 +294,8 @@ def _buffers(hardware: Hardware) -> Sheet:
         sizes = quantities.size(space.size), quantities.size(space.half)
         rows.append(Row((space.name, *sizes, " or ".join(words), bandwidth)))
     note = "A tile may fill half of a buffer; the next one loads into the other half."
+    if target.reserves_blocks:
+        note = "A block of a row-stationary mapping may fill a buffer, each operand in whole banks."
     return Sheet("Buffers of each array", columns, tuple(rows), notes=(note,))
 
 

@@ -18,10 +18,12 @@ AIM = 0.01
 SETTINGS = ("array.rows=8", "array.cols=8")
 
 _LOADS = (
-    "not judged, beyond the aim of 1 %: nearly every operand is used once, so over 8 bytes must be loaded per "
-    "cycle (the others: 3); presumably the RTL's memory was not quite instant"
+    "not judged, beyond the aim of 1 %: nearly every operand is used once, so over 8 bytes must be "
+    "loaded per cycle (the others: 3); presumably the RTL's memory was not quite instant"
 )
-_LARGE = "not judged, beyond the aim of 1 %: 4 MiB of filters are loaded 13 times; presumably memory, too"
+_LARGE = (
+    "not judged, beyond the aim of 1 %: 4 MiB of filters are loaded 13 times; presumably memory"
+)
 EXCEPTIONS = {
     Gemm(1, 1000, 512): _LOADS,
     Gemm(1, 1000, 2048): _LOADS,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from machines import SYSTOLIC
 
 import accelsim
 from accelsim.facade import simulate
 from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.hardware import DATAFLOWS
 from accelsim.results import LayerCheck, VerifyResult
 
 CONCAT = """
@@ -90,7 +90,7 @@ def test_brackets_are_no_markup(cli, concat: Path) -> None:
 def test_csv_has_a_row_per_layer_of_each_run(cli) -> None:
     outcome = cli("compare", "lenet5", "--hardware", "edge_ws", "--csv", "-")
     table = list(csv.DictReader(io.StringIO(outcome.stdout)))
-    assert [row["dataflow"] for row in table] == [name for name in DATAFLOWS for _ in range(7)]
+    assert [row["dataflow"] for row in table] == [name for name in SYSTOLIC for _ in range(7)]
     result = simulate("lenet5", "edge_ws", "os")
     assert [int(row["cycles"]) for row in table[:7]] == [layer.cycles for layer in result.layers]
     assert table[0]["output_shape"] == "6x28x28"
@@ -107,7 +107,7 @@ def test_compare_prints_all_blocks_and_a_summary(cli) -> None:
         "alexnet on gemmini_16x16",
     ]
     summary = outcome.stdout.partition("\nSummary\n")[2]
-    assert summary.count("lenet5 ") == summary.count("alexnet ") == 2 * len(DATAFLOWS)
+    assert summary.count("lenet5 ") == summary.count("alexnet ") == 2 * len(SYSTOLIC)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_compare_json_names_the_best(cli) -> None:
     data = json.loads(cli("compare", "lenet5", "--hardware", "edge_ws", "--json", "-").stdout)
     runs, (best,) = data["runs"], data["best"]
     assert data["schema"] == 1
-    assert [run["dataflow"] for run in runs] == list(DATAFLOWS)
+    assert [run["dataflow"] for run in runs] == list(SYSTOLIC)
     assert best["cycles"] == min(run["totals"]["cycles"] for run in runs)
     for index, layer in enumerate(best["layers"]):
         fewest = min(run["layers"][index]["cycles"] for run in runs)
@@ -237,8 +237,20 @@ def test_schema_accepts_what_is_built_in(cli, kind: str, folder: str) -> None:
     assert not validator.is_valid({"name": "no more"})
 
 
-def test_help_names_the_dataflows_there_are(cli) -> None:
-    assert ",".join(DATAFLOWS) in cli("compare", "--help").stdout
+def test_help_names_the_dataflows_that_every_machine_has(cli) -> None:
+    assert ",".join(SYSTOLIC) in cli("compare", "--help").stdout
+
+
+def test_compare_takes_rs_where_there_are_spads(cli) -> None:
+    arguments = ("compare", "lenet5", "--dataflows", "ws,rs", "--json", "-", "--hardware")
+    runs = json.loads(cli(*arguments, "eyeriss").stdout)["runs"]
+    assert [run["dataflow"] for run in runs] == ["ws", "rs"]
+    mappings = [[layer["mapping"] is not None for layer in run["layers"]] for run in runs]
+    computes = [layer["gemm"] is not None for layer in runs[0]["layers"]]
+    assert mappings == [[False] * len(computes), computes]
+    refused = cli(*arguments, "edge_ws")
+    assert (refused.status, refused.stdout) == (2, "")
+    assert "add array.row_stationary (as configs/eyeriss.yaml does)" in refused.stderr
 
 
 # --- Columns, energy and why ----------------------------------------------------------------------
