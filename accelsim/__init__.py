@@ -15,26 +15,37 @@ if TYPE_CHECKING:
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.validation.catalog import validate
+    from accelsim.validation.outcome import Validation
+    from accelsim.why import Why, what_would_help
 
 __version__ = "0.1.0"
 __all__ = [
     "AccelsimError",
     "RunResult",
+    "Validation",
     "VerifyResult",
+    "Why",
     "load_hardware",
     "load_network",
     "simulate",
+    "validate",
     "verify",
+    "what_would_help",
 ]
 
 _HOMES = {
     "AccelsimError": "accelsim.errors",
     "RunResult": "accelsim.results",
+    "Validation": "accelsim.validation.outcome",
     "VerifyResult": "accelsim.results",
+    "Why": "accelsim.why",
     "load_hardware": "accelsim.frontend.hardware_file",
     "load_network": "accelsim.frontend",
     "simulate": "accelsim.facade",
+    "validate": "accelsim.validation.catalog",
     "verify": "accelsim.facade",
+    "what_would_help": "accelsim.why",
 }
 
 

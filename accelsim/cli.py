@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from accelsim.report.export import Destinations
     from accelsim.report.sheet import Sheet
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.validation.outcome import Validation
+    from accelsim.why import Why
 
 CHECK_FAILED, BAD_INPUT, BUG, INTERRUPTED, READER_GONE = 1, 2, 70, 130, 141
 
@@ -117,6 +119,24 @@ CsvOption = Annotated[
     str | None,
     typer.Option("--csv", metavar="F", help="Write CSV, one row per layer; - for stdout."),
 ]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME,...",
+        help="Add columns: cycles, util, mapping, op, output, macs, bound, dram, dram_read, "
+        "dram_write; **buckets** (useful, idle_pes, fill_drain, buffer, read_wait, write_wait, "
+        "other_layer); energy, pj_per_mac, **components** (mac_energy, vector_energy, "
+        "register_energy, network_energy, buffer_energy, dram_energy). With **only** among them, "
+        "leave out the usual ones.",
+    ),
+]
+WhyOption = Annotated[
+    bool,
+    typer.Option(
+        "--why", help="Say what bounds the network and what would help most, by re-running."
+    ),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -159,6 +179,8 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
+    columns: ColumnsOption = None,
+    why: WhyOption = False,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -167,16 +189,25 @@ def run(
     Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
     """
     from accelsim.facade import simulate
+    from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
+    from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, csv)
-    model, machine = _loaded(network, hardware, settings, dataflow, destinations)
+    problems = list(destinations.problems)
+    with _gathered(problems):
+        shown = shown_columns(columns, RUN_COLUMNS)
+    model, machine = _loaded(network, hardware, settings, dataflow, problems)
+    refuse_energy_without_table(shown, [machine])
     result = simulate(model, machine, batch=batch)
     check = _checked(model, machine, batch, seed=0) if verify else None
+    reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
-    sheets = run_sheets(result, machine) + (verify_sheets(check) if check else [])
+    data |= {"why": reason.as_dict()} if reason else {}
+    sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
+    sheets += [Sheet(reason.sentence)] if reason else []
     _deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
     if check and not check.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -194,6 +225,8 @@ def compare(
     ] = "os,ws,is",
     batch: BatchOption = 1,
     settings: SetOption = None,
+    columns: ColumnsOption = None,
+    why: WhyOption = False,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -201,16 +234,23 @@ def compare(
 
     Example: `accelsim compare vgg16 googlenet --hardware edge_ws --dataflows os,ws,is`
     """
-    from accelsim.report.comparison import comparison_dict, comparison_sheets
+    from accelsim.report.columns import refuse_energy_without_table
+    from accelsim.report.comparison import compare_columns, comparison_dict, comparison_sheets
     from accelsim.report.export import Destinations, csv_text, json_text
+    from accelsim.report.sheet import Sheet
 
     destinations = Destinations(json, csv)
-    models, machines = _cases(names, hardware or [], settings, dataflows, destinations)
+    problems = list(destinations.problems)
+    with _gathered(problems):
+        shown = compare_columns(columns)
+    models, machines = _cases(names, hardware or [], settings, dataflows, problems)
+    refuse_energy_without_table(shown, [each for variants in machines for each in variants])
     comparisons = _compared(models, machines, batch)
+    reasons = _reasons(comparisons, models, machines) if why else []
     _deliver(
         destinations,
-        comparison_sheets(comparisons),
-        lambda: json_text(comparison_dict(comparisons)),
+        comparison_sheets(comparisons, shown) + [Sheet(each.sentence) for each in reasons],
+        lambda: json_text(comparison_dict(comparisons, reasons)),
         lambda: csv_text(run for comparison in comparisons for run in comparison.runs),
     )
 
@@ -233,9 +273,40 @@ def verify(
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json)
-    model, machine = _loaded(network, hardware, settings, dataflow, destinations)
+    model, machine = _loaded(network, hardware, settings, dataflow, destinations.problems)
     result = _checked(model, machine, batch, seed)
     _deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
+    if not result.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
+def validate(
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Only this reference, row by row; repeatable."),
+    ] = None,
+    json: JsonOption = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="F", help="Write CSV, one row per number; - for stdout."),
+    ] = None,
+) -> None:
+    """Hold accelsim against published silicon, RTL and simulators; exit 1 outside a stated band.
+
+    Example: `accelsim validate --only tpu`
+    """
+    from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.validation.sheets import validation_sheets
+
+    destinations = Destinations(json, csv)
+    result = _validated(only or [], destinations)
+    _deliver(
+        destinations,
+        validation_sheets(result, every_row=bool(only)),
+        lambda: json_text(result.as_dict()),
+        lambda: rows_text(result.rows()),
+    )
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -270,15 +341,17 @@ def show(
 
 @app.command(name="list")
 def list_builtin() -> None:
-    """List the built-in networks and accelerators."""
+    """List the built-in networks, accelerators and energy tables."""
     from accelsim.frontend import load_network
     from accelsim.frontend.builtin import builtin_names
+    from accelsim.frontend.energy_file import load_energy_table
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.report.listing import list_sheets
 
     networks = {name: load_network(name) for name in builtin_names("workloads")}
     hardware = {name: load_hardware(name) for name in builtin_names("configs")}
-    _print_sheets(list_sheets(networks, hardware))
+    tables = {name: load_energy_table(name) for name in builtin_names("configs/energy")}
+    _print_sheets(list_sheets(networks, hardware, tables))
 
 
 @app.command()
@@ -306,12 +379,12 @@ def _loaded(
     hardware: str,
     settings: list[str] | None,
     dataflow: str | None,
-    destinations: "Destinations",
+    known: Sequence[Problem],
 ) -> "tuple[Network, Hardware]":
-    """A network and a hardware; raises InputError with everything that is wrong."""
+    """A network and a hardware; raises InputError with all problems, those `known` already too."""
     from accelsim.facade import with_dataflow
 
-    problems = list(destinations.problems)
+    problems = list(known)
     with _gathered(problems):
         model = _network(network)
     with _gathered(problems):
@@ -345,12 +418,15 @@ def _cases(
     hardware: list[str],
     settings: list[str] | None,
     dataflows: str,
-    destinations: "Destinations",
+    known: Sequence[Problem],
 ) -> "tuple[list[Network], list[list[Hardware]]]":
-    """The networks to compare, and each hardware under every dataflow."""
+    """The networks to compare, and each hardware under every dataflow.
+
+    Raises InputError with all problems, those `known` already too.
+    """
     from accelsim.facade import with_dataflow
 
-    problems = list(destinations.problems)
+    problems = list(known)
     network_names, machine_names = _by_kind(names, hardware, problems)
     flows = list(dict.fromkeys(flow.strip() for flow in dataflows.split(",")))
     networks: list[Network] = []
@@ -423,6 +499,27 @@ def _timed(
         return []
 
 
+def _explained(result: "RunResult", network: "Network", hardware: "Hardware") -> "Why":
+    """What bounds the run and what would help, found by re-running with progress shown."""
+    from accelsim.report.progress import progress
+    from accelsim.why import explained, relaxed
+
+    with progress(sum(1 for _ in relaxed(hardware))) as step:
+        return explained(result, network, hardware, step)
+
+
+def _reasons(
+    comparisons: "list[Comparison]", networks: "list[Network]", machines: "list[list[Hardware]]"
+) -> "list[Why]":
+    """Of each network on each hardware, why it takes its time under the best dataflow."""
+    cases = ((network, variants) for variants in machines for network in networks)
+    reasons = []
+    for comparison, (network, variants) in zip(comparisons, cases, strict=True):
+        best = variants[comparison.runs.index(comparison.best)]
+        reasons.append(_explained(comparison.best, network, best))
+    return reasons
+
+
 def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) -> "VerifyResult":
     from accelsim.facade import verify
     from accelsim.network.passes import prepare_for_inference
@@ -432,6 +529,20 @@ def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) ->
         return verify(
             network, hardware, batch=batch, seed=seed, progress=lambda check: step(check.name)
         )
+
+
+def _validated(only: list[str], destinations: "Destinations") -> "Validation":
+    """The references compared; raises InputError with everything that is wrong."""
+    from accelsim.report.progress import progress
+    from accelsim.validation.catalog import references, validate
+
+    problems = list(destinations.problems)
+    chosen = 0
+    with _gathered(problems):
+        chosen = len(references(only))
+    _raise_if_any(problems)
+    with progress(chosen) as step:
+        return validate(only, progress=lambda outcome: step(outcome.reference.name))
 
 
 # --- Output ---------------------------------------------------------------------------------------

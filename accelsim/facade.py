@@ -4,20 +4,23 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from accelsim.energy import Activity, EnergyRates, energy_rates
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.hardware import DATAFLOWS, DataflowName, Hardware
+from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.lowering.row_stationary import Mapping
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import (
     Bound,
     Buckets,
+    Energy,
     LayerCheck,
     LayerResult,
     Resident,
@@ -120,6 +123,8 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     """`hardware` with another dataflow; raises InputError for an unknown one."""
     if dataflow not in DATAFLOWS:
         raise InputError(Problem(unknown("dataflow", dataflow, DATAFLOWS)))
+    if dataflow == "rs" and hardware.array.row_stationary is None:
+        raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
     name: DataflowName = next(each for each in DATAFLOWS if each == dataflow)
     array = hardware.array.model_copy(update={"dataflow": name})
     return hardware.model_copy(update={"array": array})
@@ -128,8 +133,9 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
 def timed(program: Program) -> RunResult:
     """Play a Program in time and report it."""
     times = play(program)
+    rates = energy_rates(program.hardware)
     layers = tuple(
-        _layer_result(layer, time, program)
+        _layer_result(layer, time, program, rates)
         for layer, time in zip(program.layers, times, strict=True)
     )
     hardware = program.hardware
@@ -145,7 +151,9 @@ def timed(program: Program) -> RunResult:
     )
 
 
-def _layer_result(program: LayerProgram, times: LayerTimes, whole: Program) -> LayerResult:
+def _layer_result(
+    program: LayerProgram, times: LayerTimes, whole: Program, rates: EnergyRates | None
+) -> LayerResult:
     layer, kernel = program.layer, program.kernel
     gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
     macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
@@ -171,6 +179,9 @@ def _layer_result(program: LayerProgram, times: LayerTimes, whole: Program) -> L
         sram=program.sram,
         dram=program.dram,
         buckets=_buckets(program, times, whole.target),
+        inside=program.inside,
+        energy=_energy(program, rates) if rates else None,
+        mapping=program.tiling if isinstance(program.tiling, Mapping) else None,
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
     )
@@ -186,10 +197,25 @@ def _resident(program: LayerProgram, whole: Program) -> Resident:
     )
 
 
+def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
+    """What the layer's work and moves take; its MACs are counted by its tasks."""
+    on_array = program.unit == "array"
+    done = Activity(
+        macs=program.operations if on_array else 0,
+        lane_operations=0 if on_array else program.operations,
+        inside=program.inside,
+        sram=program.sram,
+        dram=program.dram,
+    )
+    return rates.energy(done)
+
+
 def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Buckets:
     """Every cycle of the layer, as the array that finished last spent it."""
     steps = program.steps[times.core] if program.steps else ()
-    lanes = target.lanes if program.unit == "vector" else target.array.rows * target.array.cols
+    lanes = (
+        target.lanes if program.unit == "vector" else target.processor.rows * target.processor.cols
+    )
     streaming = sum(step.work.streaming * count for step, count in steps)
     useful = sum(step.work.operations * count for step, count in steps) // lanes
     return Buckets(

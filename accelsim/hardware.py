@@ -16,11 +16,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from accelsim.technology import EnergyTable, json_schema_with_name
 from accelsim.units import (
     Duration,
     Rate,
@@ -32,7 +34,8 @@ from accelsim.units import (
 )
 
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
-DataflowName = Literal["os", "ws", "is"]
+DataflowName = Literal["os", "ws", "is", "rs"]
+MappingObjective = Literal["time", "energy"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 DATAFLOWS: tuple[DataflowName, ...] = get_args(DataflowName)
 
@@ -88,12 +91,38 @@ class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+NO_SPADS = (
+    "dataflow rs needs the spads and networks of the PEs: add array.row_stationary "
+    "(as configs/eyeriss.yaml does), or choose os, ws or is"
+)
+
+
+class RowStationarySpec(_Schema):
+    """What the row-stationary dataflow needs to know of the PEs and their networks."""
+
+    ifmap_spad: Count = Field(description="Words of ifmap that a PE holds.")
+    filter_spad: Count = Field(description="Words of filters that a PE holds.")
+    psum_spad: Count = Field(description="Psums that a PE holds.")
+    ifmap_network: Bandwidth = Field(description="Rate of ifmap words to all PEs: 2 B/cycle.")
+    filter_network: Bandwidth = Field(description="Rate of filter words to all PEs: 8 B/cycle.")
+    psum_in_network: Bandwidth = Field(description="Rate of psums from their buffer to the PEs.")
+    psum_out_network: Bandwidth = Field(description="Rate of psums from the PEs to their buffer.")
+    pipeline_stages: Annotated[int, Field(gt=0, le=64, strict=True)] = Field(
+        1, description="Stages of a PE, which a psum passes on its way up the PE set."
+    )
+    objective: MappingObjective = Field(
+        "time",
+        description="What the search of mappings minimises: time; or energy: of the mappings that "
+        "fill the array, DRAM traffic first and then buffer traffic.",
+    )
+
+
 class Array(_Schema):
-    """A systolic array of MACs."""
+    """An array of MACs: systolic (os, ws, is) or row stationary (rs)."""
 
     rows: Count = Field(description="PEs in a column.")
     cols: Count = Field(description="PEs in a row.")
-    dataflow: DataflowName = Field(description="What stays in the PEs: os, ws or is.")
+    dataflow: DataflowName = Field(description="What stays in the PEs: os, ws, is or rs.")
     fold_overlap: Literal["serial", "pipelined"] = Field(
         "serial",
         description="serial: a fold starts when the one before has drained; pipelined: shadow "
@@ -104,9 +133,36 @@ class Array(_Schema):
         description="full: an edge fold costs as much as a full one; used: only the rows and "
         "columns it fills.",
     )
+    drain: Literal["rows", "cols"] = Field(
+        "rows",
+        description="Which way ofmaps that stay (os) leave: rows, down their column through the "
+        "rows below; cols, along their row through the columns beside.",
+    )
+    drain_start: Literal["lane", "array"] = Field(
+        "lane",
+        description="When they start to leave: lane, each column (or row) when its own last PE "
+        "has finished; array, all together when the last PE of all has.",
+    )
+    mac_stages: Annotated[int, Field(gt=0, le=64, strict=True)] = Field(
+        1,
+        description="Registers from a PE's operands to its result: 1 multiplies and adds in one "
+        "cycle; product, sum and output registers are 3.",
+    )
+    psum_registers: Annotated[int, Field(gt=0, le=64, strict=True)] = Field(
+        1, description="Registers that a psum passes in each PE where psums move (ws, is)."
+    )
     count: Annotated[int, Field(gt=0, le=1024, strict=True)] = Field(
         1, description="Arrays that share the DRAM, each with its own buffers."
     )
+    row_stationary: RowStationarySpec | None = Field(
+        None, description="Spads and networks of the PEs; the dataflow rs needs them."
+    )
+
+    @model_validator(mode="after")
+    def _rows_have_spads(self) -> "Array":
+        if self.dataflow == "rs" and self.row_stationary is None:
+            raise ValueError(NO_SPADS)
+        return self
 
 
 class Precision(_Schema):
@@ -152,6 +208,7 @@ class Buffer(_Schema):
         description="Operands kept here: ifmap, filter, psum, ofmap."
     )
     size: Size = Field(description="Capacity, such as 64 KiB.")
+    bank: Size = Field(1, description="Operands take whole banks of this size (rs), such as 4 KiB.")
     bandwidth: Bandwidth | None = Field(
         None, description="Rate at the array's side, such as 32 B/cycle; unlimited if left out."
     )
@@ -217,7 +274,13 @@ class Hardware(_Schema):
     residency: Residency = Field(
         "on",
         description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
-        "(with one array); off: every layer reads from and writes to DRAM.",
+        "(with one systolic array); off: every layer reads from and writes to DRAM.",
+    )
+    energy: EnergyTable | None = Field(
+        None,
+        description="Energy table: a built-in name (eyeriss_65nm, horowitz_45nm), the path of a "
+        "YAML file, or the table itself; no energy is reported if left out.",
+        json_schema_extra=json_schema_with_name,
     )
 
     @field_validator("buffers")
@@ -227,6 +290,20 @@ class Hardware(_Schema):
         if problems:
             raise ValueError("; ".join(problems))
         return buffers
+
+    @field_validator("energy")
+    @classmethod
+    def _table_has_the_formats(
+        cls, table: EnergyTable | None, info: ValidationInfo
+    ) -> EnergyTable | None:
+        precision = info.data.get("precision")
+        if table and precision and not table.knows(precision.is_integer):
+            kind = "integer" if precision.is_integer else "float"
+            raise ValueError(
+                f"energy table {table.name} has no {kind} arithmetic, and the precision is "
+                f"{precision.ifmap}; name another table, or give it the {kind} energies"
+            )
+        return table
 
     @property
     def pes(self) -> int:

@@ -4,12 +4,14 @@ Times are cycles of the hardware's clock, DRAM bytes come without the rounding t
 SRAM words are counted at the edge of the array (or vector unit). All are of the whole batch.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import add
 from typing import Any, Literal
 
-from accelsim.lowering.traffic import Counts, Dram, Sram
+from accelsim.lowering import row_stationary
+from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
 
 Bound = Literal["array", "dram", "buffer", "vector"]
@@ -52,15 +54,65 @@ class Resident(Counts):
 
 
 @dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy in pJ, by component; `buffers` by name.
+
+    mac: multiply-accumulates. vector: operations of the vector unit's lanes. register_file: the
+    PEs' own registers. network: words moved from PE to PE, or over a network on the chip.
+    """
+
+    mac: float = 0.0
+    vector: float = 0.0
+    register_file: float = 0.0
+    network: float = 0.0
+    buffers: Mapping[str, float] = field(default_factory=dict)
+    dram: float = 0.0
+
+    def __add__(self, other: "Energy") -> "Energy":
+        names = dict.fromkeys((*self.buffers, *other.buffers))
+        return Energy(
+            self.mac + other.mac,
+            self.vector + other.vector,
+            self.register_file + other.register_file,
+            self.network + other.network,
+            {name: self.buffers.get(name, 0.0) + other.buffers.get(name, 0.0) for name in names},
+            self.dram + other.dram,
+        )
+
+    @property
+    def all_buffers(self) -> float:
+        """pJ of all buffers."""
+        return sum(self.buffers.values())
+
+    @property
+    def total(self) -> float:
+        """pJ of everything."""
+        parts = (self.mac, self.vector, self.register_file, self.network, self.all_buffers)
+        return sum(parts) + self.dram
+
+    def per_mac(self, macs: int) -> float | None:
+        """pJ of everything for each of `macs`; None where there are none."""
+        return self.total / macs if macs else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form, pJ."""
+        return {
+            **{name: getattr(self, name) for name in self.__slots__},
+            "buffers": {**self.buffers},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class LayerResult:
     """One layer of a run.
 
     start_cycle is when the layer's inputs exist and its first transfer or computation begins,
     end_cycle when its ofmap is complete, in DRAM or on chip; filters may be loaded before.
-    dram_saved_bytes is how much less it moves than with nothing resident; negative where
-    resident feature maps of other layers take the room of its tiles. array_cycles are the
-    folds of the tiles as scheduled, of the array that does most; untiled_array_cycles and
-    mapping_efficiency are of the whole layer's folds, as if every operand were on chip.
+    array_cycles are the folds of the tiles as scheduled, of the array that does most;
+    untiled_array_cycles and mapping_efficiency are of the whole layer's folds, as if every
+    operand were on chip. energy is None where the hardware names no energy table. mapping is a
+    row-stationary array's. dram_saved_bytes is how much less the layer moves than with nothing
+    resident; negative where resident feature maps of other layers take the room of its tiles.
     """
 
     name: str
@@ -82,6 +134,9 @@ class LayerResult:
     sram: Sram
     dram: Dram
     buckets: Buckets
+    inside: Inside = field(default_factory=Inside)
+    energy: Energy | None = None
+    mapping: row_stationary.Mapping | None = None
     resident: Resident = Resident()
     dram_saved_bytes: int = 0
 
@@ -91,14 +146,28 @@ class LayerResult:
         return self.end_cycle - self.start_cycle
 
     def as_dict(self) -> dict[str, Any]:
-        """The layer's JSON form."""
+        """The layer's JSON form; energy is left out where there is none."""
         gemm = dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None
+        data = asdict(self)
+        del data["energy"]
         return {
-            **asdict(self),
+            **data,
             "gemm": gemm,
             "output_shape": list(self.output_shape),
             "cycles": self.cycles,
+            **_energy_dict(self.energy, self.macs),
         }
+
+
+def _energy_dict(energy: Energy | None, macs: int) -> dict[str, Any]:
+    """What JSON says of energy: nothing where no table is named."""
+    if energy is None:
+        return {}
+    return {
+        "energy_pj": energy.total,
+        "energy_pj_per_mac": energy.per_mac(macs),
+        "energy": energy.as_dict(),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +218,17 @@ class RunResult:
         return sum(layer.dram_saved_bytes for layer in self.layers)
 
     @property
+    def inside(self) -> Inside:
+        """What moves inside the arrays in all layers."""
+        return reduce(add, (layer.inside for layer in self.layers), Inside())
+
+    @property
+    def energy(self) -> Energy | None:
+        """Energy of all layers; None where the hardware names no energy table."""
+        parts = [layer.energy for layer in self.layers if layer.energy is not None]
+        return reduce(add, parts) if parts else None
+
+    @property
     def buckets(self) -> Buckets:
         """Layer cycles of all layers, by bucket."""
         return reduce(add, (layer.buckets for layer in self.layers), Buckets())
@@ -180,7 +260,9 @@ class RunResult:
             "dram_saved_bytes": self.dram_saved_bytes,
             "dram": asdict(dram),
             "sram": asdict(self.sram),
+            "inside": asdict(self.inside),
             "buckets": asdict(self.buckets),
+            **_energy_dict(self.energy, self.macs),
         }
 
     def as_dict(self) -> dict[str, Any]:

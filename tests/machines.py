@@ -4,11 +4,34 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from accelsim.hardware import Hardware
+from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Add, AvgPool, Concat, Conv, Dense, Lrn, MaxPool, Op, Relu, Shape
 
 Buffers = dict[str, dict[str, Any]]
+
+SYSTOLIC = ("os", "ws", "is")
+"""The dataflows of a systolic array: every machine has them, and their laws count folds."""
+
+SPADS: dict[str, Any] = {
+    "ifmap_spad": 4,
+    "filter_spad": 16,
+    "psum_spad": 3,
+    "ifmap_network": "1 B/cycle",
+    "filter_network": "4 B/cycle",
+    "psum_in_network": "8 B/cycle",
+    "psum_out_network": "8 B/cycle",
+    "pipeline_stages": 2,
+}
+"""PEs of a small row-stationary array."""
+
+TINY_ARRAY: dict[str, Any] = {"rows": 4, "cols": 3, "dataflow": "ws", "row_stationary": SPADS}
+
+
+def spads_setting(**changes: Any) -> str:
+    """`SPADS`, some of them changed, as a setting of the command line."""
+    pairs = ", ".join(f"{key}: {value}" for key, value in {**SPADS, **changes}.items())
+    return f"array.row_stationary={{{pairs}}}"
 
 
 def split(ifmap: str = "1 KiB", filters: str = "1 KiB", ofmap: str = "1 KiB") -> Buffers:
@@ -45,7 +68,7 @@ def machine(
         {
             "name": "tiny",
             "clock": "1 GHz",
-            "array": {"rows": 4, "cols": 3, "dataflow": "ws", **(array or {})},
+            "array": TINY_ARRAY | (array or {}),
             "buffers": buffers or split(),
             "vector_unit": {"lanes": lanes},
             "dram": {"bandwidth": "4 B/cycle", "latency": "10 cycles", **(dram or {})},
@@ -84,8 +107,30 @@ def buffers(draw: st.DrawFn) -> Buffers:
     made = draw(st.sampled_from([split(size, size, size), unified(size), separate_psums(size)]))
     for buffer in made.values():
         if draw(st.booleans()):
+            buffer["bank"] = f"{draw(st.integers(1, 16))} B"
+        if draw(st.booleans()):
             buffer["bandwidth"] = f"{draw(st.integers(1, 12))} B/cycle"
     return made
+
+
+RATES = st.sampled_from(["1 B/cycle", "2.5 B/cycle", "64 B/cycle"])
+
+
+def row_stationary() -> st.SearchStrategy[dict[str, Any]]:
+    """Spads, networks and pipelines of PEs."""
+    return st.fixed_dictionaries(
+        {
+            "ifmap_spad": st.integers(1, 6),
+            "filter_spad": st.integers(6, 20),
+            "psum_spad": st.integers(1, 5),
+            "ifmap_network": RATES,
+            "filter_network": RATES,
+            "psum_in_network": RATES,
+            "psum_out_network": RATES,
+            "pipeline_stages": st.integers(1, 3),
+            "objective": st.sampled_from(["time", "energy"]),
+        }
+    )
 
 
 MACHINES = st.builds(
@@ -95,10 +140,15 @@ MACHINES = st.builds(
         {
             "rows": st.integers(1, 5),
             "cols": st.integers(1, 5),
-            "dataflow": st.sampled_from(["os", "ws", "is"]),
+            "dataflow": st.sampled_from(DATAFLOWS),
             "fold_overlap": st.sampled_from(["serial", "pipelined"]),
             "edge_folds": st.sampled_from(["full", "used"]),
+            "drain": st.sampled_from(["rows", "cols"]),
+            "drain_start": st.sampled_from(["lane", "array"]),
+            "mac_stages": st.integers(1, 3),
+            "psum_registers": st.integers(1, 2),
             "count": st.integers(1, 3),
+            "row_stationary": row_stationary(),
         }
     ),
     st.fixed_dictionaries(

@@ -1,13 +1,14 @@
 """The main job on real sizes: every value of VGG-16 and GoogLeNet, under every dataflow."""
 
 import pytest
+from machines import SYSTOLIC
 
 from accelsim.facade import verify
-from accelsim.hardware import DATAFLOWS
+from accelsim.frontend.hardware_file import load_hardware
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("dataflow", SYSTOLIC)
 @pytest.mark.parametrize("network", ["vgg16", "googlenet"])
 def test_every_int8_value_agrees(network: str, dataflow: str) -> None:
     result = verify(network, "edge_ws", dataflow)
@@ -16,10 +17,16 @@ def test_every_int8_value_agrees(network: str, dataflow: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hardware", ["tpu_v1", "gemmini_16x16", "eyeriss_ws", "scalesim_default"])
+@pytest.mark.parametrize("hardware", ["tpu_v1", "gemmini_16x16", "eyeriss", "scalesim_default"])
 def test_other_accelerators_agree_too(hardware: str) -> None:
     assert verify("googlenet", hardware).passed
     assert verify("alexnet", hardware, batch=2).passed
+
+
+@pytest.mark.slow
+def test_vgg16_agrees_row_stationary_in_16_bits() -> None:
+    assert load_hardware("eyeriss").array.dataflow == "rs"
+    assert verify("vgg16", "eyeriss").passed
 
 
 def test_vgg16_agrees_under_its_best_dataflow() -> None:

@@ -19,6 +19,10 @@ FULL: dict[str, Any] = {
         "dataflow": "ws",
         "fold_overlap": "pipelined",
         "edge_folds": "used",
+        "drain": "cols",
+        "drain_start": "array",
+        "mac_stages": 3,
+        "psum_registers": 2,
         "count": 2,
     },
     "precision": {
@@ -62,6 +66,8 @@ def test_every_key_is_read() -> None:
     array = hardware.array
     assert (array.rows, array.cols, array.count) == (32, 16, 2)
     assert (array.dataflow, array.fold_overlap, array.edge_folds) == ("ws", "pipelined", "used")
+    assert (array.drain, array.drain_start) == ("cols", "array")
+    assert (array.mac_stages, array.psum_registers) == (3, 2)
     assert hardware.pes == 32 * 16 * 2
     assert [hardware.precision.bytes_of(each) for each in ("ifmap", "filter", "psum", "ofmap")] == [
         *(1, 1, 3, 1)  # int24 takes three bytes
@@ -86,6 +92,10 @@ def test_every_key_is_read() -> None:
         ("description", ""),
         ("array.fold_overlap", "serial"),
         ("array.edge_folds", "full"),
+        ("array.drain", "rows"),
+        ("array.drain_start", "lane"),
+        ("array.mac_stages", 1),
+        ("array.psum_registers", 1),
         ("array.count", 1),
         ("precision.ifmap", "int8"),
         ("precision.filter", "int8"),
@@ -129,7 +139,8 @@ def test_required_keys(path: str) -> None:
         ("array.rows", 2.0, "valid integer"),
         ("array.rows", True, "valid integer"),
         ("array.rows", "32", "valid integer"),
-        ("array.dataflow", "rs", "'os', 'ws' or 'is'"),
+        ("array.dataflow", "xs", "'os', 'ws', 'is' or 'rs'"),
+        ("array.dataflow", "rs", r"add array.row_stationary \(as configs/eyeriss.yaml does\)"),
         ("array.count", -1, "greater than 0"),
         ("precision.psum", "int7", "unknown psum format"),
         ("precision.psum", "int49", "unknown psum format"),

@@ -11,8 +11,18 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "accelsim"
 ORDER = (
-    *("errors", "units", "hardware", "network", "frontend", "lowering", "results", "engine"),
-    *("numerics", "energy", "facade", "sweep", "report", "validation", "cli"),
+    *(
+        "errors",
+        "units",
+        "technology",
+        "hardware",
+        "network",
+        "frontend",
+        "lowering",
+        "results",
+        "engine",
+    ),
+    *("numerics", "energy", "facade", "why", "sweep", "report", "validation", "cli"),
 )
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"
@@ -74,7 +84,8 @@ def parts_used(part: str) -> set[str]:
 
 def test_network_and_hardware_do_not_know_each_other() -> None:
     assert "hardware" not in parts_used("network")
-    assert parts_used("hardware") == {"units"}
+    assert parts_used("hardware") == {"units", "technology"}
+    assert parts_used("technology") == {"units"}
 
 
 def test_the_reference_knows_no_schedule() -> None:

@@ -62,7 +62,10 @@ class Unit:
 
     def load_task(self, run: LayerRun, task: Task) -> Process:
         """Reserve room and request transfers, then hand the task over to the computation."""
-        arrival, crowded = None, False
+        arrival = None
+        if task.step.reserves and not run.inputs.processed:
+            yield run.inputs
+        crowded = yield from self.reserve_all(run, task.step.reserves, False)
         for load in task.step.loads:
             gate = run.inputs if load.needs_inputs else run.filters
             if not gate.processed:
@@ -77,12 +80,19 @@ class Unit:
             arrival = self.core.dram.transfer(load.size)
         if not run.inputs.processed:  # no load has waited for an ifmap that lies on chip
             yield run.inputs
-        for opened in task.step.opens:
-            room = self.reserve(run, opened)
+        crowded = yield from self.reserve_all(run, task.step.opens, crowded)
+        self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
+
+    def reserve_all(
+        self, run: LayerRun, rooms: tuple[Room, ...], crowded: bool
+    ) -> Generator[simpy.Event, None, bool]:
+        """Wait for room after room; whether other units' tiles held the last that was missing."""
+        for each in rooms:
+            room = self.reserve(run, each)
             if room is not None:
                 crowded = not self.storing
                 yield room
-        self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
+        return crowded
 
     def reserve(self, run: LayerRun, room: Room) -> simpy.Event | None:
         """Ask for room in a buffer; an event if it is not there yet."""

@@ -44,7 +44,7 @@ class Buffer:
 
     def reserve(self, size: int, space: int) -> simpy.Event | None:
         """Take `size` of `space` bytes: None if there is room now, else the event of getting it."""
-        if not self.waiting and self.has_room(size, space):
+        if not size or (not self.waiting and self.has_room(size, space)):
             self.take(size, space)
             return None
         event = self.env.event()

@@ -1,4 +1,4 @@
-"""Where the built-in accelerators (`configs/`) and networks (`workloads/`) are."""
+"""Where the built-in accelerators, energy tables (`configs/`) and networks (`workloads/`) are."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from typing import Literal
 
 from accelsim.errors import InputError, Problem
 
-Kind = Literal["configs", "workloads"]
+Kind = Literal["configs", "configs/energy", "workloads"]
 
 
 def builtin_folder(kind: Kind) -> Path:
@@ -27,7 +27,11 @@ def builtin_path(kind: Kind, name: str) -> Path:
     return builtin_folder(kind) / f"{name}.yaml"
 
 
-_NOUN: dict[Kind, str] = {"configs": "hardware", "workloads": "network"}
+_NOUN: dict[Kind, str] = {
+    "configs": "hardware",
+    "configs/energy": "energy table",
+    "workloads": "network",
+}
 
 
 def find_file(kind: Kind, name_or_path: str | Path, suffixes: Sequence[str]) -> Path:

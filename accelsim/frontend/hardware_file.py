@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import cast
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
+from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import findings, validation_problems
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
@@ -27,8 +28,8 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     hardware = _from_file(document)
     if not settings:
         return hardware
-    data = deepcopy(document.data)
-    parsed = [_setting(text) for text in settings]
+    data = _with_table(deepcopy(document.data), Path(document.source).parent)
+    parsed = [_table_setting(_setting(text)) for text in settings]
     problems = [problem for setting in parsed for problem in _apply(data, setting)]
     if problems:
         raise InputError(problems)
@@ -42,15 +43,36 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
 
 
 def _from_file(document: Document) -> Hardware:
+    data, problems = document.data, list(document.problems)
     try:
-        hardware = Hardware.model_validate(document.data)
+        data = _with_table(data, Path(document.source).parent)
+    except InputError as error:
+        data = {**data, "energy": None}
+        problems += [_in_hardware(document, problem) for problem in error.problems]
+    try:
+        hardware = Hardware.model_validate(data)
     except ValidationError as error:
-        problems = validation_problems(error, document, Hardware.model_json_schema())
-        problems += _unchecked(document, problems)
-        raise InputError(in_file_order([*document.problems, *problems])) from None
-    if document.problems:
-        raise InputError(document.problems)
+        found = validation_problems(error, document, Hardware.model_json_schema())
+        problems += found + _unchecked(document, found)
+        raise InputError(in_file_order(problems)) from None
+    if problems:
+        raise InputError(problems)
     return hardware
+
+
+def _with_table(data: dict[str, Data], folder: Path) -> dict[str, Data]:
+    """`data` with the energy table that it names, if any, in place of the name."""
+    named = data.get("energy")
+    return {**data, "energy": energy_table(named, folder)} if isinstance(named, str) else data
+
+
+def _in_hardware(document: Document, problem: Problem) -> Problem:
+    """A problem of the table: where it stands in the table's file, or where that is named."""
+    return problem if problem.line else document.problem(("energy",), _unplaced(problem))
+
+
+def _unplaced(problem: Problem) -> str:
+    return f"{problem.source}: {problem.message}" if problem.source else problem.message
 
 
 def _unchecked(document: Document, problems: Sequence[Problem]) -> list[Problem]:
@@ -91,6 +113,20 @@ def _setting(text: str) -> _Setting:
         return _Setting(text, tuple(key.strip().split(".")), yaml.safe_load(value))
     except yaml.YAMLError:
         raise InputError(Problem("the value is not valid YAML", f"--set {text}", key=key)) from None
+
+
+def _table_setting(setting: _Setting) -> _Setting:
+    """The setting with the energy table that it names; paths start at the working directory."""
+    if setting.path != ("energy",) or not isinstance(setting.value, str):
+        return setting
+    try:
+        return replace(setting, value=energy_table(setting.value, Path()))
+    except InputError as error:
+        problems = (
+            problem if problem.line else Problem(_unplaced(problem), setting.source)
+            for problem in error.problems
+        )
+        raise InputError(problems) from None
 
 
 def _apply(data: dict[str, Data], setting: _Setting) -> list[Problem]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from accelsim.hardware import OPERANDS, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, Extents, array_model, busy_cycles
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
@@ -51,6 +52,7 @@ class BufferSpace:
     size: int
     holds: tuple[Operand, ...]
     bytes_per_cycle: Fraction | None = None
+    bank: int = 1
 
     @property
     def half(self) -> int:
@@ -83,7 +85,7 @@ class Target:
     `residence` is of the layer at hand: one that uses DRAM for everything, if nothing is said.
     """
 
-    array: ArrayModel
+    processor: ArrayModel | RowStationary
     arrays: int
     lanes: int
     word_bytes: tuple[int, int, int, int]
@@ -115,6 +117,28 @@ class Target:
         rate = self.move_bytes_per_cycle
         return size / float(rate) if rate is not None else np.zeros_like(size, dtype=float)
 
+    @property
+    def array(self) -> ArrayModel:
+        """The systolic array."""
+        assert isinstance(self.processor, ArrayModel)
+        return self.processor
+
+    @property
+    def row_stationary(self) -> RowStationary:
+        """The row-stationary array."""
+        assert isinstance(self.processor, RowStationary)
+        return self.processor
+
+    @property
+    def reserves_blocks(self) -> bool:
+        """Whether work takes all its room at once, since a block may fill more than half."""
+        return isinstance(self.processor, RowStationary)
+
+    @property
+    def in_flight(self) -> int:
+        """Position in `buffers` of the two places for tiles whose operands stream through."""
+        return next(i for i, space in enumerate(self.buffers) if not space.holds)
+
     def bytes_of(self, operand: Operand) -> int:
         """Bytes of one word of `operand`."""
         return self.word_bytes[OPERANDS.index(operand)]
@@ -133,15 +157,21 @@ class Target:
 def target_of(hardware: Hardware) -> Target:
     """What lowering needs to know of `hardware`."""
     words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
+    rows = hardware.array.dataflow == "rs"
+    streams = (BufferSpace("tiles in flight", 2, ()),) if rows else ()
     return Target(
-        array_model(hardware),
+        row_stationary_model(hardware) if rows else array_model(hardware),
         hardware.array.count,
         hardware.vector_unit.lanes,
         (words[0], words[1], words[2], words[3]),
         tuple(
-            BufferSpace(name, buffer.size, buffer.holds, hardware.buffer_bytes_per_cycle(name))
+            BufferSpace(
+                *(name, buffer.size, buffer.holds),
+                *(hardware.buffer_bytes_per_cycle(name), buffer.bank),
+            )
             for name, buffer in hardware.buffers.items()
-        ),
+        )
+        + streams,
         hardware.dram_bytes_per_cycle,
         hardware.dram_latency_cycles,
         hardware.dram.burst,

@@ -5,10 +5,10 @@ stepped register by register, against Verilog (README, accuracy) and against SCA
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,15 +66,6 @@ DATAFLOW_OF = {
 }
 
 
-def fold_cycles(rows: int, cols: int, steps: int) -> int:
-    """Cycles of one fold on `rows` x `cols` MACs fed for `steps` cycles, start to drained.
-
-    `steps` cycles feed one PE, rows + cols - 2 skew the far corner, and `rows` move the
-    stationary operand in (WS, IS) or the ofmap out (OS).
-    """
-    return steps + (rows + cols - 2) + rows
-
-
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """A buffer's words per fold: its rate, and the operands it feeds with their word sizes."""
@@ -93,30 +84,92 @@ class ArrayModel:
     pipelined: bool
     used_edges: bool
     buffers: tuple[Lanes, ...] = ()
+    drain: Literal["rows", "cols"] = "rows"
+    drain_start: Literal["lane", "array"] = "lane"
+    mac_stages: int = 1
+    psum_registers: int = 1
+
+    @property
+    def psums_move(self) -> bool:
+        """Whether psums pass down the columns (WS, IS); else the ofmap stays (OS)."""
+        return self.dataflow.rows == "k"
+
+    @property
+    def drain_cycles(self) -> int:
+        """Cycles in which an ofmap that stays leaves the array, one word per lane and cycle."""
+        return self.rows if self.drain == "rows" else self.cols
+
+    @property
+    def exit_cycles(self) -> int:
+        """Cycles beyond skew and streaming that the MACs and the way out take.
+
+        A psum that moves passes its registers in every row; an ofmap that stays drains.
+        """
+        leaving = self.psum_registers * self.rows if self.psums_move else self.drain_cycles
+        return leaving + self.mac_stages - 1
 
     @property
     def overhead(self) -> int:
         """Fill and drain of a full fold: its cycles beyond the steps it streams."""
-        return fold_cycles(self.rows, self.cols, 0)
+        return fold_overhead(self, self.rows, self.cols)
+
+    @property
+    def turns_vary(self) -> bool:
+        """Whether the least turn of a pipelined fold depends on the PEs it uses."""
+        return self.used_edges and self.drain_start == "array" and not self.psums_move
+
+
+@overload
+def fold_overhead(model: ArrayModel, rows: int, cols: int) -> int: ...
+@overload
+def fold_overhead(model: ArrayModel, rows: Cycles, cols: Cycles) -> Cycles: ...
+def fold_overhead(model: ArrayModel, rows: Cycles, cols: Cycles) -> Cycles:
+    """Cycles of one fold on `rows` x `cols` PEs beyond its steps, from start to drained.
+
+    OS: operands skew rows + cols - 2 cycles to the far corner, and the ofmap drains. WS, IS:
+    the stationary operand takes `rows` cycles to load, the skew along the columns cols - 1,
+    and a psum passes the registers of all rows, the last of which it leaves from.
+    """
+    return rows + cols - 2 + model.exit_cycles
+
+
+def least_turn(model: ArrayModel, rows: Cycles, cols: Cycles) -> Cycles:
+    """Cycles from one pipelined fold's start to the next one's, however few its steps.
+
+    `rows`, `cols`: the PEs that the fold uses. The shadow registers take one word at a time:
+    the next ofmap follows when its lane has drained, or, where all lanes drain at once, when
+    the far corner has finished and all have drained; the next stationary word follows through
+    a row when the operands, which keep to the psums' pace, have taken up the one before.
+    """
+    if model.psums_move:
+        return model.psum_registers * (model.rows - 1) + 1
+    if model.drain_start == "lane":
+        return model.drain_cycles
+    if not model.used_edges:
+        rows, cols = model.rows, model.cols
+    return rows + cols - 2 + model.drain_cycles
 
 
 def array_model(hardware: Hardware) -> ArrayModel:
     """The fold law's view of `hardware`."""
     array = hardware.array
     model = ArrayModel(
-        array.rows,
-        array.cols,
-        DATAFLOW_OF[array.dataflow],
-        array.fold_overlap == "pipelined",
-        array.edge_folds == "used",
+        rows=array.rows,
+        cols=array.cols,
+        dataflow=DATAFLOW_OF[array.dataflow],
+        pipelined=array.fold_overlap == "pipelined",
+        used_edges=array.edge_folds == "used",
+        drain=array.drain,
+        drain_start=array.drain_start,
+        mac_stages=array.mac_stages,
+        psum_registers=array.psum_registers,
     )
-    limiting = tuple(lanes for lanes in _limited_buffers(hardware) if _can_limit(model, lanes))
-    return ArrayModel(
-        model.rows, model.cols, model.dataflow, model.pipelined, model.used_edges, limiting
-    )
+    limiting = (lanes for lanes in limited_buffers(hardware) if _can_limit(model, lanes))
+    return replace(model, buffers=tuple(limiting))
 
 
-def _limited_buffers(hardware: Hardware) -> Iterator[Lanes]:
+def limited_buffers(hardware: Hardware) -> Iterator[Lanes]:
+    """The buffers that have a bandwidth."""
     for name, buffer in hardware.buffers.items():
         rate = hardware.buffer_bytes_per_cycle(name)
         if rate is not None:
@@ -128,7 +181,8 @@ def _can_limit(model: ArrayModel, lanes: Lanes) -> bool:
     """Whether some full fold could need more cycles for its words than the array's law.
 
     A fold of T steps moves at most `streamed * T + held` bytes; the law gives it at least
-    T + `slack` cycles, so the buffer keeps up with every T if it does at the ends.
+    T + `slack` cycles, or a least turn, so the buffer keeps up with every T if it does at the
+    ends.
     """
     flow = model.dataflow
     extent = {flow.rows: model.rows, flow.cols: model.cols}
@@ -141,10 +195,11 @@ def _can_limit(model: ArrayModel, lanes: Lanes) -> bool:
             streamed += area
         else:
             held += area
+    smallest = (1, 1) if model.used_edges else (model.rows, model.cols)
     if model.pipelined:
-        steps, slack = model.rows, 0
+        steps, slack = int(least_turn(model, *smallest)), 0
     else:
-        steps, slack = 1, model.rows if model.used_edges else model.overhead
+        steps, slack = 1, fold_overhead(model, *smallest)
     return streamed > lanes.bytes_per_cycle or (
         streamed * steps + held > lanes.bytes_per_cycle * (steps + slack)
     )
@@ -226,16 +281,16 @@ class FoldTime:
 def fold_time(model: ArrayModel, fold: FoldClass) -> FoldTime:
     """How long one fold of the class keeps the array from the next.
 
-    Serial: until it has drained; rows still count in full when edges are used, because
-    results leave through all of them. Pipelined: until the next fold's stationary operand is
-    in place (or the last ofmap out), which takes `rows` cycles beside the streaming.
+    Serial: until it has drained, through the whole array even where edges are used.
+    Pipelined: until the next fold's stationary operand is in place, or the last ofmap out,
+    which goes on beside the streaming.
     """
     steps = fold.extent[model.dataflow.time]
+    rows, cols = fold.extent[model.dataflow.rows], fold.extent[model.dataflow.cols]
     if model.pipelined:
-        overhead = np.maximum(model.rows - steps, 0)
+        overhead = np.maximum(least_turn(model, rows, cols) - steps, 0)
     elif model.used_edges:
-        rows, cols = fold.extent[model.dataflow.rows], fold.extent[model.dataflow.cols]
-        overhead = model.rows + rows + cols - 2
+        overhead = fold_overhead(model, rows, cols)
     else:
         overhead = model.overhead + 0 * steps
     words = buffer_cycles(model, fold)
@@ -275,25 +330,38 @@ def tail_cycles(model: ArrayModel, tile: Extents) -> int:
     if not model.pipelined:
         return 0
     steps = int(tile.along(model.dataflow.time))
-    drained = model.overhead
-    if model.used_edges:
-        drained = model.rows + sum(_last_skew(model, tile)) - 2
-    return drained - max(model.rows - steps, 0)
+    rows, cols = _last_skew(model, tile) if model.used_edges else (model.rows, model.cols)
+    waited = np.maximum(least_turn(model, *_last_fold(model, tile)) - steps, 0)
+    return fold_overhead(model, rows, cols) - int(waited)
 
 
 def _last_skew(model: ArrayModel, tile: Extents) -> tuple[int, int]:
     """Rows and columns that skew the last results of a pipelined tile with used edges.
 
-    The last fold's rows, where the ofmap stays; where operands stay, its operands follow those
-    of the fuller folds before it, as skewed as they are. The last fold's columns, unless the
-    far columns of the last full fold, some turns before, are later still.
+    Those of the last fold, but for what earlier, fuller folds leave of theirs. Where psums
+    move, its operands follow those of the folds before it, as skewed as they are. And lanes
+    that the last fold does not use may finish an earlier one, some turns ago, later still,
+    unless all drain at once.
     """
     flow = model.dataflow
     rows, cols, steps = (int(tile.along(axis)) for axis in (flow.rows, flow.cols, flow.time))
-    turns = ceil_div(rows, model.rows) if flow.rows == "k" else 1
-    before = min(cols, model.cols) - turns * max(steps, model.rows)
-    last_rows = min(rows, model.rows) if flow.rows == "k" else _last_piece(rows, model.rows)
-    return last_rows, max(_last_piece(cols, model.cols), before)
+    last_rows, last_cols = _last_fold(model, tile)
+    if model.turns_vary:
+        return last_rows, last_cols
+    turn = max(steps, int(least_turn(model, last_rows, last_cols)))
+    if model.psums_move:
+        before = min(cols, model.cols) - ceil_div(rows, model.rows) * turn
+        return min(rows, model.rows), max(last_cols, before)
+    if model.drain == "rows":
+        return last_rows, max(last_cols, min(cols, model.cols) - turn)
+    before = min(rows, model.rows) - ceil_div(cols, model.cols) * turn
+    return max(last_rows, before), last_cols
+
+
+def _last_fold(model: ArrayModel, tile: Extents) -> tuple[int, int]:
+    """Rows and columns of PEs that a tile's last fold uses."""
+    rows, cols = int(tile.along(model.dataflow.rows)), int(tile.along(model.dataflow.cols))
+    return _last_piece(rows, model.rows), _last_piece(cols, model.cols)
 
 
 def _last_piece(size: int, lanes: int) -> int:
@@ -306,16 +374,16 @@ def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
 
     The sum of fold_time over the fold classes, in closed form where no buffer limits a fold.
     """
-    if model.buffers:
+    if model.buffers or (model.pipelined and model.turns_vary):
         return sum(fold.count * fold_time(model, fold).total for fold in fold_classes(model, tile))
     rows, cols = tile.along(model.dataflow.rows), tile.along(model.dataflow.cols)
     steps = tile.along(model.dataflow.time)
     row_folds, col_folds = -(-rows // model.rows), -(-cols // model.cols)
     if model.pipelined:
-        return row_folds * col_folds * np.maximum(steps, model.rows)
+        return row_folds * col_folds * np.maximum(steps, least_turn(model, model.rows, model.cols))
     if model.used_edges:
         edges = col_folds * rows + row_folds * cols
-        return row_folds * col_folds * (steps + model.rows - 2) + edges
+        return row_folds * col_folds * (steps + model.exit_cycles - 2) + edges
     return row_folds * col_folds * (steps + model.overhead)
 
 
@@ -325,10 +393,16 @@ def untiled_cycles(model: ArrayModel, gemm: Gemm) -> int:
     return int(busy_cycles(model, whole)) + tail_cycles(model, whole)
 
 
+def fold_count(model: ArrayModel, gemm: Gemm) -> int:
+    """Folds of a whole GEMM."""
+    whole = Extents(gemm.m, gemm.n, gemm.k)
+    rows, cols = int(whole.along(model.dataflow.rows)), int(whole.along(model.dataflow.cols))
+    return ceil_div(rows, model.rows) * ceil_div(cols, model.cols)
+
+
 def mapping_efficiency(model: ArrayModel, gemm: Gemm) -> float:
     """PEs holding work, averaged over the folds of a whole GEMM."""
     whole = Extents(gemm.m, gemm.n, gemm.k)
     rows = int(whole.along(model.dataflow.rows))
     cols = int(whole.along(model.dataflow.cols))
-    placed = ceil_div(rows, model.rows) * model.rows * ceil_div(cols, model.cols) * model.cols
-    return rows * cols / placed
+    return rows * cols / (fold_count(model, gemm) * model.rows * model.cols)

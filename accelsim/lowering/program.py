@@ -11,11 +11,14 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.cost import Residence, Target, target_of
 from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
-from accelsim.lowering.residency import Placement, plan_residency
+from accelsim.lowering.residency import Placement, Tiling, can_keep, plan_residency
+from accelsim.lowering.row_stationary import Mapping, RowStationary
+from accelsim.lowering.row_stationary_search import best_mapping, pes_holding_work
+from accelsim.lowering.row_stationary_tasks import row_stationary_tasks
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.tasks import gemm_tasks, vector_tasks
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
-from accelsim.lowering.traffic import Dram, Sram
+from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Concat, Shape
 
@@ -35,7 +38,7 @@ class LayerProgram:
     unit: Unit | None
     needs: tuple[int, ...]
     tasks: tuple[tuple[Task, ...], ...]
-    tiling: GemmTiling | VectorTiling | None
+    tiling: Tiling | None
     spaces: tuple[int, ...]
     placement: Placement
     untiled_array_cycles: int = 0
@@ -62,6 +65,17 @@ class LayerProgram:
         """Words at the edge of all arrays (or vector units)."""
         words = (step.work.sram.times(count) for steps in self.steps for step, count in steps)
         return sum(words, start=Sram())
+
+    @property
+    def inside(self) -> Inside:
+        """What moves inside all arrays."""
+        moved = (step.work.inside.times(count) for steps in self.steps for step, count in steps)
+        return sum(moved, start=Inside())
+
+    @property
+    def operations(self) -> int:
+        """MACs of all arrays, or lane operations of all vector units."""
+        return sum(step.work.operations * count for steps in self.steps for step, count in steps)
 
     @property
     def dram(self) -> Dram:
@@ -117,7 +131,7 @@ def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
     ]
     kernels = kernels_of(network, batch)
     tilings = _tilings(network, hardware, kernels, target)
-    if hardware.residency == "on" and target.arrays == 1:
+    if hardware.residency == "on" and can_keep(target):
         placements = plan_residency(network, kernels, needs, target, batch).layers
     else:
         size = target.buffers[target.buffer_index("ifmap")].size
@@ -137,7 +151,7 @@ def kernels_of(network: Network, batch: int) -> list[Kernel]:
 
 def _tilings(
     network: Network, hardware: Hardware, kernels: Sequence[Kernel], target: Target
-) -> list[GemmTiling | VectorTiling | None]:
+) -> list[Tiling | None]:
     """The best tiling of every layer with nothing resident.
 
     Raises DoesNotFitError with every layer that no tile fits.
@@ -177,8 +191,10 @@ def _is_view(network: Network, name: str) -> bool:
     return isinstance(kernel_of(layer, 1), Alias) and not isinstance(layer.op, Concat)
 
 
-def _tiling(kernel: Kernel, target: Target) -> GemmTiling | VectorTiling | None:
+def _tiling(kernel: Kernel, target: Target) -> Tiling | None:
     match kernel:
+        case GemmKernel() if isinstance(target.processor, RowStationary):
+            return best_mapping(kernel, target)
         case GemmKernel():
             return best_tiling(kernel, target)
         case VectorKernel():
@@ -196,6 +212,12 @@ def _lower_layer(
     target = replace(target, residence=placement.residence)
     rooms = (tuple(spaces), placement)
     match kernel, placement.tiling:
+        case GemmKernel(), Mapping() as mapping:
+            tasks = row_stationary_tasks(kernel, target, mapping)
+            program = LayerProgram(layer, kernel, "array", needs, tasks, mapping, *rooms)
+            busy = sum(step.cycles * count for steps in program.steps for step, count in steps)
+            mapped = pes_holding_work(kernel, target, mapping)
+            return replace(program, untiled_array_cycles=busy, mapping_efficiency=mapped)
         case GemmKernel(), GemmTiling() as tiling:
             tasks = gemm_tasks(kernel, target, tiling)
             untiled = kernel.groups * untiled_cycles(target.array, kernel.gemm)

@@ -14,8 +14,18 @@ from itertools import permutations
 
 from accelsim.lowering.cost import Residence, Target
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.tiling import GemmTiling, Ranked, VectorTiling, ranked_vector_tiling, ranking
 from accelsim.network.graph import Layer, Network
+
+Tiling = GemmTiling | VectorTiling | Mapping
+
+
+def can_keep(target: Target) -> bool:
+    """Whether feature maps can stay: several arrays have buffers of their own, and a
+    row-stationary one fills its buffer with blocks.
+    """
+    return target.arrays == 1 and not target.reserves_blocks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +96,7 @@ class Placement:
     less DRAM traffic it has than with nothing resident; negative where others take its room.
     """
 
-    tiling: GemmTiling | VectorTiling | None
+    tiling: Tiling | None
     residence: Residence
     space: int
     follows: tuple[int, ...] = ()

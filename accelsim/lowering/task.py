@@ -8,7 +8,7 @@ complete or must leave.
 from dataclasses import dataclass, field
 
 from accelsim.hardware import Operand
-from accelsim.lowering.traffic import Dram, Sram
+from accelsim.lowering.traffic import Dram, Inside, Sram
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +83,24 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A transfer from DRAM into room of a buffer. `needs_inputs`: the layer's ifmaps."""
+    """A transfer of `size` bytes from DRAM, for which it takes room in a buffer.
+
+    `needs_inputs`: what it brings is the layer's ifmaps.
+    """
 
     operand: Operand
     room: Room
     needs_inputs: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.room.size
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A transfer to DRAM, which frees its room when done."""
+    """A transfer of `size` bytes to DRAM, which frees its room when done."""
 
     operand: Operand
     room: Room
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.room.size
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +133,7 @@ class Work:
     tail: int
     operations: int
     sram: Sram
+    inside: Inside = field(default_factory=Inside)
 
     @property
     def cycles(self) -> int:
@@ -149,7 +145,9 @@ class Work:
 class Step:
     """What a task takes: room and transfers before, work, room given back, a transfer after.
 
-    A finished ofmap tile is stored to DRAM, kept on chip, or both.
+    `reserves` is room that it takes at once, when the layer's inputs exist and before anything
+    is moved; it may be more than half of a buffer. A finished ofmap tile is stored to DRAM, kept
+    on chip, or both.
     """
 
     loads: tuple[Load, ...]
@@ -159,6 +157,7 @@ class Step:
     closes: tuple[Room, ...]
     store: Store | None
     keep: Keep | None = None
+    reserves: tuple[Room, ...] = ()
 
     @property
     def finishes(self) -> bool:

@@ -17,6 +17,7 @@ from accelsim.lowering.dataflow import (
     operand_area,
     tail_cycles,
 )
+from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.task import (
     GemmTile,
@@ -33,7 +34,7 @@ from accelsim.lowering.task import (
     spans,
 )
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, loaded_inputs
-from accelsim.lowering.traffic import Sram
+from accelsim.lowering.traffic import Inside, Sram
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
@@ -196,9 +197,9 @@ class _Steps:
         output = self._output(size, starts, ends, before, after)
         loads = [*output.loads]
         if before.ifmap and not resident:
-            loads.insert(0, Load("ifmap", ifmap, needs_inputs=True))
+            loads.insert(0, Load("ifmap", ifmap, True, ifmap.size))
         if before.filter:
-            loads.insert(0, Load("filter", filters, self.kernel.filter_is_input))
+            loads.insert(0, Load("filter", filters, self.kernel.filter_is_input, filters.size))
         closes = [*output.closes]
         if after.ifmap and not resident:
             closes.append(ifmap)
@@ -227,14 +228,15 @@ class _Steps:
         ofmap = self._room("ofmap", words * (not self.target.computes_in_place))
         completes = ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
-        loads = (Load("psum", psum, needs_inputs=False),) if before.ofmap and not starts else ()
+        loads = (Load("psum", psum, False, psum.size),) if before.ofmap and not starts else ()
         opens = _without(rooms, psum) if loads else rooms
         if not before.ofmap:
             opens = ()
         if not after.ofmap:
             return _Output(loads, opens, (), None, None)
         if not ends:
-            return _Output(loads, opens, _without(rooms, psum), Store("psum", psum), None)
+            store = Store("psum", psum, psum.size)
+            return _Output(loads, opens, _without(rooms, psum), store, None)
         way_out = finished(self.target, ofmap, words)
         return _Output(loads, opens, _without(rooms, ofmap), *way_out)
 
@@ -279,7 +281,7 @@ def _together(psum: Room, ofmap: Room) -> tuple[Room, ...]:
 def finished(target: Target, room: Room, words: int) -> tuple[Store | None, Keep | None]:
     """Where an ofmap tile of `words` goes that has `room` in the ofmap's buffer: DRAM, or stays."""
     residence = target.residence
-    store = Store("ofmap", room) if residence.stored else None
+    store = Store("ofmap", room, room.size) if residence.stored else None
     if not residence.kept:
         return store, None
     size = words * target.bytes_of("ofmap")
@@ -302,7 +304,7 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
     """Cycles and words of one tile of `groups` groups, summed over its folds."""
     model = target.array
     streaming = fill_drain = buffer = bound = 0
-    words = Sram()
+    words, inside = Sram(), Inside()
     for fold in fold_classes(model, tile):
         count = groups * int(fold.count)
         if not count:
@@ -313,6 +315,7 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
         buffer += count * int(time.buffer)
         bound += count * int(time.total) if time.buffer else 0
         words += _fold_words(fold).times(count)
+        inside += fold_inside(model, fold).times(count)
     return Work(
         streaming,
         fill_drain,
@@ -321,6 +324,7 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
         tail_cycles(model, tile),
         groups * int(tile.m * tile.n * tile.k),
         words,
+        inside,
     )
 
 
@@ -375,13 +379,25 @@ def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: 
     moved = Sram(ifmap_reads=read, ofmap_writes=written)
     bound = lanes + stall if stall else 0
     work = Work(lanes, 0, stall, bound, 0, operations, moved)
+    if target.reserves_blocks:
+        load = Load("ifmap", Room(ifmap.buffer, 0), True, ifmap.size)
+        store = Store("ofmap", ofmap, ofmap.size)
+        blocks = _merged(ifmap, ofmap)
+        return Step((load,), (), work, work.cycles, (ifmap,), store, reserves=blocks)
     fetched = loaded_inputs(kernel, target)
     room = Room(ifmap.buffer, words_of(fetched) * target.bytes_of("ifmap"))
     rooms = (room,) if fetched else ()
-    loads = (Load("ifmap", room, needs_inputs=True),) if fetched else ()
+    loads = (Load("ifmap", room, True, room.size),) if fetched else ()
     way_out = Room(ofmap.buffer, 0) if target.computes_in_place else ofmap
     opens = (way_out,) if way_out.size else ()
     return Step(loads, opens, work, work.cycles, rooms, *finished(target, way_out, written))
+
+
+def _merged(one: Room, other: Room) -> tuple[Room, ...]:
+    """Both, in the order of the buffers that hold them; as one if that is the same."""
+    if one.buffer == other.buffer:
+        return (Room(one.buffer, one.size + other.size),)
+    return (one, other) if one.buffer < other.buffer else (other, one)
 
 
 def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:

@@ -1,4 +1,7 @@
-"""What moves: bytes between DRAM and the buffers, words between the buffers and the array."""
+"""What moves: bytes between DRAM and the buffers, words between the buffers and the array.
+
+And inside the array, between registers and from PE to PE.
+"""
 
 from dataclasses import dataclass
 from operator import add
@@ -61,3 +64,18 @@ class Sram(Counts):
     psum_reads: int = 0
     psum_writes: int = 0
     ofmap_writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Inside(Counts):
+    """What moves inside an array, in words.
+
+    `register_accesses` are reads and writes of the PEs' own registers or scratch pads,
+    `network_words` words passed from PE to PE or delivered by a network on the chip. Both count
+    every operand; `psum_...` is the share of the partial sums, whose words are wider.
+    """
+
+    register_accesses: int = 0
+    network_words: int = 0
+    psum_register_accesses: int = 0
+    psum_network_words: int = 0

@@ -5,16 +5,18 @@ one branch costs another says nothing about the other's dataflow.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any
 
-from accelsim.report.quantities import NONE, percent, seconds, si
+from accelsim.report.columns import COMPARE_COLUMNS, GROUPS, Shown, cells, shown_columns
+from accelsim.report.quantities import NONE, joules, percent, seconds, si
 from accelsim.report.run import free_notes, is_free
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.results import SCHEMA, LayerResult, RunResult
 from accelsim.units import format_bytes
+from accelsim.why import Why
 
 
 def own_cycles(layer: LayerResult) -> int:
@@ -116,70 +118,129 @@ def _best_layer(choice: LayerChoice) -> dict[str, Any]:
     }
 
 
-def comparison_dict(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The JSON form of `compare`: every run, and what is best for each network on each hardware."""
+def comparison_dict(
+    comparisons: Sequence[Comparison], reasons: Sequence[Why] = ()
+) -> dict[str, Any]:
+    """The JSON form of `compare`: every run, and what is best for each network on each hardware.
+
+    `reasons` say why the best ones take their time, in the order of the comparisons.
+    """
+    best = [comparison.best_as_dict() for comparison in comparisons]
+    for data, reason in zip(best, reasons, strict=False):
+        data["why"] = reason.as_dict()
     return {
         "schema": SCHEMA,
         "runs": [run.as_dict() for comparison in comparisons for run in comparison.runs],
-        "best": [comparison.best_as_dict() for comparison in comparisons],
+        "best": best,
     }
 
 
-def comparison_sheets(comparisons: Sequence[Comparison]) -> list[Sheet]:
+_DROPS = {"util": 2, "dram": 3, "bound": 1}
+USUAL = shown_columns(None, COMPARE_COLUMNS, _DROPS)
+
+
+def compare_columns(names: str | None) -> tuple[Shown, ...]:
+    """The columns of `compare` with those that the user names; raises InputError."""
+    return shown_columns(names, COMPARE_COLUMNS, _DROPS)
+
+
+def comparison_sheets(
+    comparisons: Sequence[Comparison], shown: tuple[Shown, ...] = USUAL
+) -> list[Sheet]:
     """A block for each network on each hardware; a summary of all if there are several."""
-    sheets = [_block(comparison) for comparison in comparisons]
-    return sheets if len(sheets) == 1 else [*sheets, _summary(comparisons)]
+    sheets = [_block(comparison, _Layout.of(shown)) for comparison in comparisons]
+    return sheets if len(sheets) == 1 else [*sheets, _summary(comparisons, shown)]
 
 
-def _block(comparison: Comparison) -> Sheet:
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Columns in the order of a block: shared ones, those of each dataflow, best, bound."""
+
+    shared: tuple[Shown, ...]
+    each: tuple[Shown, ...]
+    bound: tuple[Shown, ...]
+
+    @staticmethod
+    def of(shown: Sequence[Shown]) -> "_Layout":
+        """The shown columns by their place."""
+        bound = tuple(each for each in shown if each.quantity.name == "bound")
+        shared = tuple(each for each in shown if each.quantity.shared)
+        rest = tuple(each for each in shown if each not in bound and each not in shared)
+        return _Layout(shared, rest, bound)
+
+    def columns(self, dataflows: Sequence[str]) -> tuple[Column, ...]:
+        """Headers and ranks; each dataflow's columns carry its name."""
+        return (
+            Column("layer", text=True),
+            *(Column(it.quantity.header, it.drop, it.quantity.text) for it in self.shared),
+            *(
+                Column(f"{name}\n{it.quantity.header.replace(chr(10), ' ')}", it.drop)
+                for name in dataflows
+                for it in self.each
+            ),
+            Column("best", text=True),
+            *(Column(it.quantity.header, it.drop, text=True) for it in self.bound),
+        )
+
+    def highlight(self, dataflow: int) -> tuple[int, ...]:
+        """The first column of a dataflow."""
+        return (1 + len(self.shared) + len(self.each) * dataflow,) if self.each else ()
+
+
+def _block(comparison: Comparison, layout: _Layout) -> Sheet:
     first = comparison.runs[0]
     title = (
         f"{first.network} on {first.hardware}, batch {first.batch}: "
         f"{si(first.macs)} MACs, {si(first.totals['parameters'])} parameters, {first.pes:,} PEs"
     )
-    columns = [Column("layer", text=True)]
-    for name in comparison.dataflows:
-        columns += [
-            Column(f"{name}\ncycles"),
-            Column(f"{name}\nutil %", drop=2),
-            Column(f"{name}\nDRAM", drop=3),
-        ]
-    columns += [Column("best", text=True), Column("bound", text=True, drop=1)]
     return Sheet(
         title,
-        tuple(columns),
-        tuple(_layer(choice, first.pes) for choice in comparison.layers),
-        _totals(comparison),
+        layout.columns(comparison.dataflows),
+        tuple(_layer(choice, first.pes, layout) for choice in comparison.layers),
+        _totals(comparison, layout),
         tuple(_notes(comparison)),
     )
 
 
-def _layer(choice: LayerChoice, pes: int) -> Row:
-    name = choice.layers[0].name
-    if choice.is_free:
-        return Row((name, *(NONE,) * (3 * len(choice.layers) + 2)), style="dim")
-    cells = [name]
+def _layer(choice: LayerChoice, pes: int, layout: _Layout) -> Row:
+    free = choice.is_free
+    values = [choice.layers[0].name, *cells(layout.shared, choice.layers[0], free)]
     for layer in choice.layers:
-        cycles = own_cycles(layer)
-        share = percent(layer.macs / (pes * cycles)) if choice.on_array and cycles else NONE
-        cells += [f"{cycles:,}", share, format_bytes(layer.dram.total_bytes)]
+        values += cells(layout.each, _alone(layer, pes), free)
+    if free:
+        return Row((*values, NONE, *(NONE for _ in layout.bound)), style="dim")
     bounds = list(dict.fromkeys(layer.bound for layer in choice.layers))
     if len(bounds) > 1:
         bounds = [layer.bound for layer in choice.layers]
-    highlight = (1 + 3 * choice.best,) if choice.verdict in choice.dataflows else ()
-    return Row((*cells, choice.verdict, "/".join(bounds)), highlight=highlight)
+    highlight = layout.highlight(choice.best) if choice.verdict in choice.dataflows else ()
+    last = ("/".join(bounds) for _ in layout.bound)
+    return Row((*values, choice.verdict, *last), highlight=highlight)
 
 
-def _totals(comparison: Comparison) -> tuple[Row, ...]:
+def _alone(layer: LayerResult, pes: int) -> LayerResult:
+    """The layer with its own cycles, and its utilization in them; buckets stay as they are."""
+    own = own_cycles(layer)
+    share = layer.macs / (pes * own) if own else 0.0
+    return replace(layer, start_cycle=layer.end_cycle - own, utilization=share)
+
+
+def _totals(comparison: Comparison, layout: _Layout) -> tuple[Row, ...]:
     """The sum over layers, and the run itself."""
-    sums, cells = ["sum of layers"], ["whole run"]
+    shared = [it.quantity.run(comparison.runs[0]) for it in layout.shared]
+    sums, whole = ["sum of layers", *shared], ["whole run", *shared]
     for run, own in zip(comparison.runs, comparison.own_cycles, strict=True):
-        share, traffic = percent(run.utilization), format_bytes(run.dram.total_bytes)
-        sums += [f"{own:,}", percent(run.macs / (run.pes * own)) if own else NONE, traffic]
-        cells += [f"{run.cycles:,}", share, traffic]
-    best = comparison.runs.index(comparison.best)
-    row = Row((*cells, comparison.best.dataflow, ""), "bold", highlight=(1 + 3 * best,))
-    return Row((*sums, "", "")), row
+        summed = {
+            "cycles": f"{own:,}",
+            "util": percent(run.macs / (run.pes * own)) if own else NONE,
+        }
+        for it in layout.each:
+            cell = it.quantity.run(run)
+            whole.append(cell)
+            sums.append(summed.get(it.quantity.name, cell))
+    last = ["" for _ in layout.bound]
+    best = layout.highlight(comparison.runs.index(comparison.best))
+    bottom = Row((*whole, comparison.best.dataflow, *last), "bold", highlight=best)
+    return Row((*sums, "", *last)), bottom
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -188,6 +249,7 @@ def _notes(comparison: Comparison) -> list[str]:
         f"Best for the network: {best.dataflow}, {best.cycles:,} cycles, "
         f"{seconds(best.seconds)}, {format_bytes(best.dram.total_bytes)} of DRAM traffic."
     ]
+    notes += _energy_note(comparison)
     if len(comparison.runs) > 1:
         sums = comparison.own_cycles
         lowest = min(sums)
@@ -211,7 +273,21 @@ def _notes(comparison: Comparison) -> list[str]:
     return notes + free_notes(comparison.runs[0].layers)
 
 
-def _summary(comparisons: Sequence[Comparison]) -> Sheet:
+def _energy_note(comparison: Comparison) -> list[str]:
+    """What the network takes under each dataflow, where an energy table is named."""
+    each = [
+        f"{run.dataflow} {joules(run.energy.total)} ({run.energy.total / run.macs:.2f} pJ/MAC)"
+        for run in comparison.runs
+        if run.energy is not None and run.macs
+    ]
+    return [f"Energy for the network: {', '.join(each)}."] if each else []
+
+
+def _summary(comparisons: Sequence[Comparison], shown: Sequence[Shown]) -> Sheet:
+    """A row for each run, with the energies and buckets that were asked for."""
+    named = [
+        it for it in shown if it.quantity.needs_energy or it.quantity.name in GROUPS["buckets"]
+    ]
     columns = (
         Column("network", text=True),
         Column("hardware", text=True),
@@ -221,17 +297,18 @@ def _summary(comparisons: Sequence[Comparison]) -> Sheet:
         Column("util %"),
         Column("DRAM read", drop=1),
         Column("DRAM write", drop=1),
+        *(Column(it.quantity.header, it.drop) for it in named),
         Column("best", text=True),
     )
     rows = (
-        _summary_row(run, run is comparison.best)
+        _summary_row(run, run is comparison.best, [it.quantity.run(run) for it in named])
         for comparison in comparisons
         for run in comparison.runs
     )
     return Sheet("Summary", columns, tuple(rows), notes=("best: of the network on its hardware.",))
 
 
-def _summary_row(run: RunResult, best: bool) -> Row:
+def _summary_row(run: RunResult, best: bool, named: Sequence[str]) -> Row:
     cells = (
         run.network,
         run.hardware,
@@ -241,6 +318,7 @@ def _summary_row(run: RunResult, best: bool) -> Row:
         percent(run.utilization),
         format_bytes(run.dram.read_bytes),
         format_bytes(run.dram.write_bytes),
+        *named,
         "best" if best else "",
     )
     return Row(cells, highlight=tuple(range(len(cells))) if best else ())

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from accelsim.energy import energy_rates
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import target_of
+from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
 from accelsim.lowering.program import out_of_place
 from accelsim.network.graph import Layer, Network
@@ -17,6 +19,7 @@ from accelsim.report import quantities
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
+from accelsim.technology import SramAccess
 from accelsim.units import Duration, Rate, format_bytes
 
 # --- Networks -------------------------------------------------------------------------------------
@@ -154,7 +157,12 @@ def _layer_dict(layer: Layer, active: Activations) -> dict[str, Any]:
 
 # --- Hardware -------------------------------------------------------------------------------------
 
-_SIZED = {"clock": quantities.clock, "size": quantities.size, "burst": quantities.size}
+_SIZED = {
+    "clock": quantities.clock,
+    "size": quantities.size,
+    "bank": quantities.size,
+    "burst": quantities.size,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,7 @@ class Setting:
     """A key of a hardware file with its value as a file would write it, and its meaning."""
 
     path: tuple[str, ...]
-    value: str | int | list[str] | None
+    value: str | float | list[str] | None
     meaning: str
 
     @property
@@ -170,7 +178,8 @@ class Setting:
         """The value for people."""
         if isinstance(self.value, list):
             return ", ".join(self.value)
-        return "unlimited" if self.value is None else str(self.value)
+        missing = "unlimited" if self.path[-1] == "bandwidth" else "not given"
+        return missing if self.value is None else str(self.value)
 
 
 def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
@@ -179,14 +188,19 @@ def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
         value = getattr(model, name)
         parts = value if isinstance(value, dict) else {None: value}
         for key, part in parts.items():
-            here = (*path, name) if key is None else (*path, name, key)
+            here = (*path, name) if key is None else (*path, name, _key(model, key))
             if isinstance(part, BaseModel):
                 yield from settings(part, here)
             else:
                 yield Setting(here, _written(name, part), described.description or "")
 
 
-def _written(key: str, value: object) -> str | int | list[str] | None:
+def _key(model: BaseModel, key: str | int) -> str:
+    """A key as a hardware file writes it: a name, a width in bits, the size of an SRAM."""
+    return quantities.size(int(key)) if isinstance(model, SramAccess) else str(key)
+
+
+def _written(key: str, value: object) -> str | float | list[str] | None:
     """A value as a hardware file writes it."""
     match value:
         case Rate():
@@ -197,7 +211,7 @@ def _written(key: str, value: object) -> str | int | list[str] | None:
             return _SIZED[key](value)
         case tuple():
             return [str(item) for item in value]
-        case None | int():
+        case None | int() | float():
             return value
     return str(value)
 
@@ -209,7 +223,8 @@ def hardware_sheets(hardware: Hardware) -> list[Sheet]:
         Column("value", text=True),
         Column("meaning", drop=1, prose=True),
     )
-    shown = [each for each in settings(hardware) if each.path not in (("name",), ("description",))]
+    titles = (("name",), ("description",), ("energy", "description"))
+    shown = [each for each in settings(hardware) if each.path not in titles]
     rows = tuple(Row((".".join(each.path), each.text, each.meaning)) for each in shown)
     title = _title(hardware.name, hardware.description)
     derived = facts("What follows from them", _derived(hardware))
@@ -222,6 +237,7 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
     balance = float(hardware.pes / per_cycle)
     return (
         ("PEs", f"{hardware.pes:,}"),
+        ("full fold", _fold(target_of(hardware).array)),
         ("peak", f"{si(macs_per_second)}MAC/s ({2 * macs_per_second / 1e12:,.2f} TOPS)"),
         (
             "DRAM",
@@ -230,7 +246,32 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
         ),
         ("DRAM latency", f"{hardware.dram_latency_cycles:,} cycles"),
         ("ridge point", f"{balance:,.1f} MACs per byte: with fewer, DRAM is slower than the array"),
+        *_energies(hardware),
     )
+
+
+def _fold(array: ArrayModel) -> str:
+    """Cycles of a full fold, in words."""
+    if not array.pipelined:
+        return f"{array.overhead:,} cycles beside its steps"
+    turn = int(least_turn(array, array.rows, array.cols))
+    return f"as many cycles as steps, at least {turn:,}; up to {array.overhead:,} more for the last"
+
+
+def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """What the energy table says of this hardware's widths and sizes, if one is named."""
+    rates = energy_rates(hardware)
+    if rates is None:
+        return
+    yield "energy of a MAC", f"{rates.mac:,.3f} pJ"
+    yield (
+        "of a register access",
+        f"{rates.register:,.3f} pJ, of a psum's {rates.psum_register:,.3f}",
+    )
+    yield "of a word to the next PE", f"{rates.hop:,.3f} pJ, of a psum {rates.psum_hop:,.3f}"
+    for name, per_byte in rates.buffers.items():
+        yield f"of a byte of {name}", f"{per_byte:,.3f} pJ"
+    yield "of a byte of DRAM", f"{rates.dram_byte:,.3f} pJ"
 
 
 def _buffers(hardware: Hardware) -> Sheet:
@@ -242,7 +283,8 @@ def _buffers(hardware: Hardware) -> Sheet:
         Column("bandwidth"),
     )
     rows = []
-    for space in target_of(hardware).buffers:
+    target = target_of(hardware)
+    for space in target.buffers[: len(hardware.buffers)]:
         words = (
             f"{operand} {space.half // hardware.precision.bytes_of(operand):,}"
             for operand in space.holds
@@ -252,6 +294,8 @@ def _buffers(hardware: Hardware) -> Sheet:
         sizes = quantities.size(space.size), quantities.size(space.half)
         rows.append(Row((space.name, *sizes, " or ".join(words), bandwidth)))
     note = "A tile may fill half of a buffer; the next one loads into the other half."
+    if target.reserves_blocks:
+        note = "A block of a row-stationary mapping may fill a buffer, each operand in whole banks."
     return Sheet("Buffers of each array", columns, tuple(rows), notes=(note,))
 
 

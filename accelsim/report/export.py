@@ -5,7 +5,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,11 @@ def _finite(value: Any) -> Any:
 
 def csv_text(runs: Iterable[RunResult]) -> str:
     """One line per layer of each run."""
-    rows = [_flat(run, layer) for run in runs for layer in run.layers]
+    return rows_text([_flat(run, layer) for run in runs for layer in run.layers])
+
+
+def rows_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """CSV of records that share their keys, which are the header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -118,7 +122,23 @@ def _flat(run: RunResult, layer: LayerResult) -> dict[str, object]:
         "dram_saved_bytes": layer.dram_saved_bytes,
         **{f"resident_{name}": count for name, count in asdict(layer.resident).items()},
         **{f"sram_{_words(name)}": count for name, count in asdict(layer.sram).items()},
+        **{f"inside_{name}": count for name, count in asdict(layer.inside).items()},
         **{f"bucket_{name}_cycles": count for name, count in asdict(layer.buckets).items()},
+        **_energy(layer),
+    }
+
+
+def _energy(layer: LayerResult) -> dict[str, float | None]:
+    """Energy columns, none where the hardware names no table."""
+    if layer.energy is None:
+        return {}
+    data = layer.energy.as_dict()
+    buffers = data.pop("buffers")
+    return {
+        "energy_pj": layer.energy.total,
+        "energy_pj_per_mac": layer.energy.per_mac(layer.macs),
+        **{f"energy_{name}_pj": value for name, value in data.items()},
+        **{f"energy_buffer_{name}_pj": value for name, value in buffers.items()},
     }
 
 

@@ -6,9 +6,14 @@ from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.report.quantities import si
 from accelsim.report.sheet import Column, Row, Sheet
+from accelsim.technology import EnergyTable
 
 
-def list_sheets(networks: Mapping[str, Network], hardware: Mapping[str, Hardware]) -> list[Sheet]:
+def list_sheets(
+    networks: Mapping[str, Network],
+    hardware: Mapping[str, Hardware],
+    tables: Mapping[str, EnergyTable],
+) -> list[Sheet]:
     """Everything `list` prints, by the names that commands take."""
     network_columns = (
         Column("network", text=True),
@@ -30,7 +35,10 @@ def list_sheets(networks: Mapping[str, Network], hardware: Mapping[str, Hardware
         Row((name, f"{each.pes:,}", si(each.pes * each.clock), each.description))
         for name, each in hardware.items()
     )
+    table_columns = (Column("energy table", text=True), Column("description", prose=True))
+    table_rows = (Row((name, each.description)) for name, each in tables.items())
     return [
         Sheet("Networks", network_columns, tuple(network_rows)),
         Sheet("Hardware", hardware_columns, tuple(hardware_rows)),
+        Sheet("Energy tables, for the key `energy` of hardware", table_columns, tuple(table_rows)),
     ]

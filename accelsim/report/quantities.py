@@ -55,6 +55,14 @@ def seconds(time: float) -> str:
     return f"{time / 1e-9:,.3f} ns"
 
 
+def joules(picojoules: float) -> str:
+    """An energy with two decimals: `90.79 mJ`."""
+    for unit, scale in (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3)):
+        if picojoules >= scale:
+            return f"{picojoules / scale:,.2f} {unit}"
+    return f"{picojoules:,.2f} pJ"
+
+
 def gigabytes_per_second(rate: float) -> str:
     """A bandwidth in bytes per second: `16.00 GB/s`."""
     return f"{rate / 1e9:,.2f} GB/s"

@@ -3,32 +3,20 @@
 from collections.abc import Iterable
 
 from accelsim.hardware import Hardware
+from accelsim.report.columns import RUN_COLUMNS, Shown, cells, shown_columns
 from accelsim.report.quantities import (
     NONE,
     clock,
     gigabytes_per_second,
+    joules,
     percent,
     percentages,
     seconds,
-    shape,
-    si,
 )
 from accelsim.report.sheet import Column, Row, Sheet, facts
-from accelsim.results import Buckets, LayerResult, RunResult
+from accelsim.results import Buckets, Energy, LayerResult, RunResult
 from accelsim.units import format_bytes
 
-_COLUMNS = (
-    Column("layer", text=True),
-    Column("op", drop=3, text=True),
-    Column("output", drop=5),
-    Column("MACs", drop=4),
-    Column("cycles"),
-    Column("util %"),
-    Column("mapping %", drop=2),
-    Column("DRAM read", drop=1),
-    Column("DRAM write", drop=1),
-    Column("bound", text=True),
-)
 _BUCKETS = {
     "useful": "useful: what the work takes with every PE busy",
     "idle_pes": "idle PEs: rows and columns without work",
@@ -62,53 +50,34 @@ def heading(result: RunResult) -> str:
     return f"{result.network} on {result.hardware}, {result.dataflow}, batch {result.batch}"
 
 
-def run_sheets(result: RunResult, hardware: Hardware) -> list[Sheet]:
-    """Everything `run` prints."""
+USUAL = shown_columns(None, RUN_COLUMNS)
+
+
+def run_sheets(
+    result: RunResult, hardware: Hardware, shown: tuple[Shown, ...] = USUAL
+) -> list[Sheet]:
+    """Everything `run` prints; `shown` are the columns of the table of layers."""
+    columns = (Column(each.quantity.header, each.drop, each.quantity.text) for each in shown)
     layers = Sheet(
         f"{heading(result)}: layers",
-        _COLUMNS,
-        tuple(map(_layer, result.layers)),
-        (_total(result),),
+        (Column("layer", text=True), *columns),
+        tuple(_layer(layer, shown) for layer in result.layers),
+        (_total(result, shown),),
         tuple(free_notes(result.layers)),
     )
-    return [layers, _totals(result, hardware), _where(result), _largest(result)]
+    sheets = [layers, _totals(result, hardware), _where(result)]
+    if result.energy is not None:
+        sheets.append(_energy(result, result.energy, hardware))
+    return [*sheets, _largest(result)]
 
 
-def _layer(layer: LayerResult) -> Row:
-    outline = (layer.name, layer.op, shape(layer.output_shape))
-    if is_free(layer):
-        return Row((*outline, *(NONE,) * 7), style="dim")
-    on_array = layer.gemm is not None
-    return Row(
-        (
-            *outline,
-            si(layer.macs) if on_array else NONE,
-            f"{layer.cycles:,}",
-            percent(layer.utilization) if on_array else NONE,
-            percent(layer.mapping_efficiency) if on_array else NONE,
-            format_bytes(layer.dram.read_bytes),
-            format_bytes(layer.dram.write_bytes),
-            layer.bound,
-        )
-    )
+def _layer(layer: LayerResult, shown: tuple[Shown, ...]) -> Row:
+    free = is_free(layer)
+    return Row((layer.name, *cells(shown, layer, free)), style="dim" if free else "")
 
 
-def _total(result: RunResult) -> Row:
-    dram = result.dram
-    return Row(
-        (
-            *(
-                "whole run",
-                "",
-                "",
-                si(result.macs),
-                f"{result.cycles:,}",
-                percent(result.utilization),
-            ),
-            *("", format_bytes(dram.read_bytes), format_bytes(dram.write_bytes), ""),
-        ),
-        style="bold",
-    )
+def _total(result: RunResult, shown: tuple[Shown, ...]) -> Row:
+    return Row(("whole run", *(each.quantity.run(result) for each in shown)), style="bold")
 
 
 def _totals(result: RunResult, hardware: Hardware) -> Sheet:
@@ -138,6 +107,8 @@ def residency(result: RunResult, hardware: Hardware) -> str:
         return "off: every layer reads from and writes to DRAM"
     if hardware.array.count > 1:
         return "none: each array has buffers of its own"
+    if hardware.array.dataflow == "rs":
+        return "none: a row-stationary array fills its buffer with blocks of one layer"
     written = [layer for layer in result.layers if not is_free(layer)]
     kept = sum(1 for layer in written if layer.resident.ofmap_bytes)
     saved = result.dram_saved_bytes
@@ -163,6 +134,34 @@ def _where(result: RunResult) -> Sheet:
         (Row(("sum over layers", f"{buckets.total:,}", "100.0" if buckets.total else "0.0")),),
         tuple(_overlap_note(result)),
     )
+
+
+def _energy(result: RunResult, energy: Energy, hardware: Hardware) -> Sheet:
+    """Energy by component, each buffer by itself."""
+    parts = {
+        "MACs": energy.mac,
+        "vector unit": energy.vector,
+        "registers of the PEs": energy.register_file,
+        "network between the PEs": energy.network,
+        **{f"buffer {name}": value for name, value in energy.buffers.items()},
+        "DRAM": energy.dram,
+    }
+    total = energy.total or 1.0
+    rows = [_energy_row(name, value, value / total, result.macs) for name, value in parts.items()]
+    table = hardware.energy.name if hardware.energy else ""
+    watts = energy.total * 1e-12 / result.seconds if result.cycles else 0.0
+    note = f"Dynamic energy by table {table}, {watts:,.3f} W on average: no leakage, no clock tree."
+    return Sheet(
+        "Where the energy went",
+        (Column("", text=True), Column("energy"), Column("%"), Column("pJ/MAC")),
+        tuple(rows),
+        (_energy_row("sum", energy.total, energy.total / total, result.macs),),
+        (note,),
+    )
+
+
+def _energy_row(name: str, value: float, share: float, macs: int) -> Row:
+    return Row((name, joules(value), percent(share), f"{value / macs:,.3f}" if macs else NONE))
 
 
 def _overlap_note(result: RunResult) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import copysign
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,7 +10,8 @@ class Comparison:
     """One number: `measured` by the reference, `modelled` by accelsim, both in `unit`.
 
     `band` is the largest relative error that passes (0: equal); None shows the number without
-    judging it, and `note` says why.
+    judging it, and `note` says why. A measured number that was printed with few digits stands for
+    all that lie within `half_digit` of it; the error counts from the nearest of them.
     """
 
     case: str
@@ -19,15 +21,16 @@ class Comparison:
     modelled: float
     band: float | None
     note: str = ""
+    half_digit: float = 0.0
 
     @property
     def error(self) -> float:
         """Relative error, positive where accelsim says more; infinite where zero was measured."""
-        if self.measured == self.modelled:
+        distance = self.modelled - self.measured
+        beyond = max(abs(distance) - self.half_digit * (1 + 1e-9), 0.0)
+        if not beyond:
             return 0.0
-        return (
-            (self.modelled - self.measured) / abs(self.measured) if self.measured else float("inf")
-        )
+        return copysign(beyond / abs(self.measured) if self.measured else float("inf"), distance)
 
     @property
     def passed(self) -> bool:

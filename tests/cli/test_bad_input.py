@@ -69,6 +69,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("verify lenet5 edge_ws --json .", ["--json .: is a directory, expected a file"]),
         ("run lenet5 edge_ws --json - --csv -", ["--json and --csv: both would go to '-'"]),
         ("run lenet5 edge_ws --json a --csv a", ["--json and --csv: both would go to 'a'"]),
+        ("run lenet5 edge_ws --columns cycels", ["--columns: unknown column 'cycels'; did you"]),
+        ("run vgg61 edge_ws --columns x", ["--columns: unknown column 'x'", "network 'vgg61'"]),
+        (
+            "run lenet5 edge_ws --columns energy",
+            ["--columns: energy: edge_ws names no energy table"],
+        ),
+        (
+            "compare lenet5 --hardware edge_ws tpu_v1 --columns only,components",
+            ["dram_energy: edge_ws, tpu_v1 names no energy table"],
+        ),
+        ("run lenet5 edge_ws --set energy=joules", ["--set energy=joules: unknown energy table"]),
         (
             "run vgg61 edge_wz --json none/x",
             ["--json none/x: ", "unknown network 'vgg61'", "unknown hardware 'edge_wz'"],

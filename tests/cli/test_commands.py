@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from machines import SYSTOLIC
 
 import accelsim
 from accelsim.facade import simulate
 from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.hardware import DATAFLOWS
 from accelsim.results import LayerCheck, VerifyResult
 
 CONCAT = """
@@ -90,7 +90,7 @@ def test_brackets_are_no_markup(cli, concat: Path) -> None:
 def test_csv_has_a_row_per_layer_of_each_run(cli) -> None:
     outcome = cli("compare", "lenet5", "--hardware", "edge_ws", "--csv", "-")
     table = list(csv.DictReader(io.StringIO(outcome.stdout)))
-    assert [row["dataflow"] for row in table] == [name for name in DATAFLOWS for _ in range(7)]
+    assert [row["dataflow"] for row in table] == [name for name in SYSTOLIC for _ in range(7)]
     result = simulate("lenet5", "edge_ws", "os")
     assert [int(row["cycles"]) for row in table[:7]] == [layer.cycles for layer in result.layers]
     assert table[0]["output_shape"] == "6x28x28"
@@ -107,7 +107,7 @@ def test_compare_prints_all_blocks_and_a_summary(cli) -> None:
         "alexnet on gemmini_16x16",
     ]
     summary = outcome.stdout.partition("\nSummary\n")[2]
-    assert summary.count("lenet5 ") == summary.count("alexnet ") == 2 * len(DATAFLOWS)
+    assert summary.count("lenet5 ") == summary.count("alexnet ") == 2 * len(SYSTOLIC)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_compare_json_names_the_best(cli) -> None:
     data = json.loads(cli("compare", "lenet5", "--hardware", "edge_ws", "--json", "-").stdout)
     runs, (best,) = data["runs"], data["best"]
     assert data["schema"] == 1
-    assert [run["dataflow"] for run in runs] == list(DATAFLOWS)
+    assert [run["dataflow"] for run in runs] == list(SYSTOLIC)
     assert best["cycles"] == min(run["totals"]["cycles"] for run in runs)
     for index, layer in enumerate(best["layers"]):
         fewest = min(run["layers"][index]["cycles"] for run in runs)
@@ -237,5 +237,103 @@ def test_schema_accepts_what_is_built_in(cli, kind: str, folder: str) -> None:
     assert not validator.is_valid({"name": "no more"})
 
 
-def test_help_names_the_dataflows_there_are(cli) -> None:
-    assert ",".join(DATAFLOWS) in cli("compare", "--help").stdout
+def test_help_names_the_dataflows_that_every_machine_has(cli) -> None:
+    assert ",".join(SYSTOLIC) in cli("compare", "--help").stdout
+
+
+def test_compare_takes_rs_where_there_are_spads(cli) -> None:
+    arguments = ("compare", "lenet5", "--dataflows", "ws,rs", "--json", "-", "--hardware")
+    runs = json.loads(cli(*arguments, "eyeriss").stdout)["runs"]
+    assert [run["dataflow"] for run in runs] == ["ws", "rs"]
+    mappings = [[layer["mapping"] is not None for layer in run["layers"]] for run in runs]
+    computes = [layer["gemm"] is not None for layer in runs[0]["layers"]]
+    assert mappings == [[False] * len(computes), computes]
+    refused = cli(*arguments, "edge_ws")
+    assert (refused.status, refused.stdout) == (2, "")
+    assert "add array.row_stationary (as configs/eyeriss.yaml does)" in refused.stderr
+
+
+# --- Columns, energy and why ----------------------------------------------------------------------
+
+TABLE = ("--set", "energy=horowitz_45nm")
+
+
+def test_run_with_columns(cli) -> None:
+    plain = rows(cli("run", "lenet5", "edge_ws").stdout.partition("\nTotals")[0])
+    outcome = cli("run", "lenet5", "edge_ws", *TABLE, "--columns", "energy,fill_drain")
+    table = rows(outcome.stdout.partition("\nTotals")[0])
+    data = json.loads(cli("run", "lenet5", "edge_ws", *TABLE, "--json", "-").stdout)
+    assert (outcome.status, outcome.stderr) == (0, "")
+    for layer in data["layers"]:
+        share = 100 * layer["buckets"]["fill_drain"] / layer["cycles"]
+        printed = table[layer["name"]]
+        assert float(printed[-1]) == pytest.approx(share, abs=0.1)
+        assert printed[:-3] == plain[layer["name"]]  # then an energy with its unit, and a share
+    assert "Where the energy went" in outcome.stdout
+
+
+def test_the_energy_of_compare_is_that_of_run(cli) -> None:
+    data = json.loads(
+        cli("compare", "lenet5", "--hardware", "edge_ws", *TABLE, "--json", "-").stdout
+    )
+    for run in data["runs"]:
+        alone = simulate(
+            "lenet5", load_hardware("edge_ws", ["energy=horowitz_45nm"]), run["dataflow"]
+        )
+        assert alone.energy is not None
+        assert run["totals"]["energy_pj"] == alone.energy.total
+    csv_rows = list(
+        csv.DictReader(io.StringIO(cli("run", "lenet5", "edge_ws", *TABLE, "--csv", "-").stdout))
+    )
+    assert float(csv_rows[0]["energy_pj"]) > float(csv_rows[0]["energy_dram_pj"]) > 0
+    assert csv_rows[1]["energy_pj_per_mac"] == ""
+    assert float(csv_rows[0]["energy_buffer_ifmap_sram_pj"]) > 0
+
+
+def test_run_ends_with_why(cli) -> None:
+    plain, outcome = cli("run", "lenet5", "edge_ws"), cli("run", "lenet5", "edge_ws", "--why")
+    sentence = accelsim.what_would_help("lenet5", "edge_ws").sentence
+    assert outcome.stdout == f"{plain.stdout}\n{sentence}\n"
+    data = json.loads(cli("run", "lenet5", "edge_ws", "--why", "--json", "-").stdout)
+    assert data["why"]["sentence"] == sentence
+    assert "why" not in json.loads(cli("run", "lenet5", "edge_ws", "--json", "-").stdout)
+
+
+def test_compare_says_why_of_the_best_of_each(cli) -> None:
+    arguments = ("compare", "lenet5", "--hardware", "edge_ws", "gemmini_16x16", "--why")
+    sentences = cli(*arguments).stdout.splitlines()[-3::2]
+    data = json.loads(cli(*arguments, "--json", "-").stdout)
+    assert sentences == [best["why"]["sentence"] for best in data["best"]]
+    for best, sentence in zip(data["best"], sentences, strict=True):
+        assert sentence.startswith(f"lenet5 on {best['hardware']} ({best['dataflow']}) is bound by")
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_help_names_every_column(cli, command: str) -> None:
+    from accelsim.report.columns import GROUPS, ONLY, QUANTITIES
+
+    words = cli(command, "--help").stdout.replace("│", " ").split()
+    text = " ".join(words)
+    for name in (*QUANTITIES, *GROUPS, ONLY):
+        assert name in text, name
+
+
+def test_list_names_the_energy_tables(cli) -> None:
+    assert set(builtin_names("configs/energy")) <= rows(cli("list").stdout).keys()
+
+
+def test_shown_energy_settings_are_a_hardware_file(cli, tmp_path: Path) -> None:
+    chip = tmp_path / "chip.yaml"
+    chip.write_text(builtin_path("configs", "edge_ws").read_text() + "energy: horowitz_45nm\n")
+    again = tmp_path / "again.yaml"
+    again.write_text(
+        yaml.safe_dump(json.loads(cli("show", chip, "--json", "-").stdout)["settings"])
+    )
+    assert load_hardware(again) == load_hardware(chip)
+    stdout = cli("show", chip).stdout
+    assert "0.300 pJ" in stdout  # of a MAC: 0.2 + 0.1
+    assert rows(stdout)["energy.multiply.integer.8"][0] == "0.2"
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(cli("schema", "hardware").stdout)
+    for path in (chip, again):
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema)

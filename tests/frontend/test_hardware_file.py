@@ -1,14 +1,15 @@
 """Hardware files and settings: what they mean, and every mistake with its place."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
+from machines import SYSTOLIC
 
 from accelsim.errors import InputError
 from accelsim.facade import simulate
 from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.hardware import DATAFLOWS
 
 TEXT = """\
 name: tiny
@@ -47,7 +48,8 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ("4 KiB", "4", "8:52: buffers.all.size: expected a number with a unit such as '64 KiB'"),
         ("psum, ", "", "8:3: buffers: no buffer holds psum; add it to a buffer's `holds`"),
         ("16 GB/s", "16 GB", "10:19: dram.bandwidth: unknown unit 'GB' in '16 GB'; use bytes per"),
-        ("flow: ws", "flow: rs", "6:13: array.dataflow: expected 'os', 'ws' or 'is', found 'rs'"),
+        ("flow: ws", "flow: xs", "6:13: array.dataflow: expected 'os', 'ws', 'is' or 'rs'"),
+        ("flow: ws", "flow: rs", "4:3: array: dataflow rs needs the spads and networks of the PEs"),
         ("vector_unit: {lanes: 4}\n", "", "1:1: vector_unit: missing key"),
         ("name: tiny", "name: 3", "1:7: name: expected quoted text, found 3"),
     ],
@@ -142,8 +144,17 @@ def test_several_bad_settings_at_once(tmp_path: Path) -> None:
 # --- The built-in accelerators --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", builtin_names("configs"))
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+WITH_SPADS = [("eyeriss", "rs")]
+
+
+def test_which_accelerators_have_spads() -> None:
+    have = [name for name in builtin_names("configs") if load_hardware(name).array.row_stationary]
+    assert [(name, "rs") for name in have] == WITH_SPADS
+
+
+@pytest.mark.parametrize(
+    ("name", "dataflow"), [*product(builtin_names("configs"), SYSTOLIC), *WITH_SPADS]
+)
 def test_every_accelerator_runs_lenet5(name: str, dataflow: str) -> None:
     hardware = load_hardware(name)
     assert hardware.name == name

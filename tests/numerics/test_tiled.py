@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from machines import spads_setting
 
 import accelsim.numerics.tiled as tiled_module
 from accelsim.frontend.hardware_file import load_hardware
@@ -50,7 +51,8 @@ UINT8 = ("precision={ifmap: uint8, filter: int8, psum: int32, ofmap: uint8}",)
 
 
 def hardware(dataflow: str, *settings: str) -> Hardware:
-    return load_hardware("edge_ws", (*TINY, f"array.dataflow={dataflow}", *settings))
+    rows = (spads_setting(),) if dataflow == "rs" else ()
+    return load_hardware("edge_ws", (*TINY, *rows, f"array.dataflow={dataflow}", *settings))
 
 
 def single(op: Op, *shapes: Shape) -> Network:
@@ -189,7 +191,7 @@ def read_channel_twice(tasks: list[Task]) -> list[Task]:
 
 
 def skip_channel(tasks: list[Task]) -> list[Task]:
-    at = middle(tasks, lambda tile: tile.channels.size > 1)
+    at = middle(tasks, lambda tile: tile.channels.start > 0)
     span = tasks[at].tile.channels  # type: ignore[union-attr]
     tasks[at] = retiled(tasks[at], channels=Span(span.start + 1, span.stop))
     return tasks
@@ -283,6 +285,7 @@ def test_floats_beyond_the_bound_are_counted() -> None:
 def test_lenet_end_to_end(dataflow: str) -> None:
     from accelsim.facade import verify
 
-    result = verify("lenet5", "edge_ws", dataflow, batch=3, seed=7)
+    machine = "eyeriss" if dataflow == "rs" else "edge_ws"
+    result = verify("lenet5", machine, dataflow, batch=3, seed=7)
     assert result.passed
     assert result.elements == 3 * 8094  # the reference table's sum of all ofmaps

@@ -1,13 +1,14 @@
 """A double-buffered load, compute, store pipeline played cycle by cycle, without events.
 
 One array, one layer. In each cycle: transfers that are over, a tile that is computed, stores,
-then loads as far as there is room, then the next tile.
+then loads as far as there is room, then the next tile. A task takes room for its whole block, if
+it has any, then for each of its loads, then for what it opens.
 """
 
 from collections.abc import Sequence
 
 from accelsim.lowering.cost import Target
-from accelsim.lowering.task import Room, Task
+from accelsim.lowering.task import Load, Room, Task
 
 
 class Pipeline:
@@ -76,22 +77,23 @@ class Pipeline:
     def load_one(self, cycle: int) -> bool:
         """One more room of the task being loaded; whether that was possible."""
         task = self.tasks[len(self.arrivals)]
-        loads, opens = task.step.loads, task.step.opens
-        if self.step_of_load == len(loads) + len(opens):
+        step = task.step
+        asked = [*step.reserves, *step.loads, *step.opens]
+        if self.step_of_load == len(asked):
             self.arrivals.append(self.arrival)
             self.arrival = self.step_of_load = 0
             return True
-        is_load = self.step_of_load < len(loads)
-        room = loads[self.step_of_load].room if is_load else opens[self.step_of_load - len(loads)]
-        if is_load and loads[self.step_of_load].operand == "psum":
+        item = asked[self.step_of_load]
+        room = item.room if isinstance(item, Load) else item
+        if isinstance(item, Load) and item.operand == "psum":
             left = [index for index, other in enumerate(self.tasks) if other is task.resumes]
             if self.stored.get(left[0], cycle + 1) > cycle:
                 return False
         if room.size > self.free[room.buffer]:
             return False
         self.free[room.buffer] -= room.size
-        if is_load:
-            self.arrival = self.transfer(cycle, room.size)
+        if isinstance(item, Load):
+            self.arrival = self.transfer(cycle, item.size)
         self.step_of_load += 1
         return True
 

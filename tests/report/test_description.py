@@ -7,7 +7,13 @@ import pytest
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.network.graph import Network
-from accelsim.report.description import activations, hardware_dict, network_dict, settings
+from accelsim.report.description import (
+    activations,
+    hardware_dict,
+    hardware_sheets,
+    network_dict,
+    settings,
+)
 
 TEXT = """
 name: blocks
@@ -56,3 +62,21 @@ def test_ridge_point() -> None:
     derived = hardware_dict(load_hardware("tpu_v1"))["derived"]
     assert derived["ridge_macs_per_byte"] == pytest.approx(65536 / (34e9 / 700e6))
     assert derived["macs_per_second"] == 65536 * 700_000_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        # 32 x 32: R + C - 2 of skew, R to load
+        ([], "94 cycles beside its steps"),
+        (["array.mac_stages=3"], "96 cycles beside its steps"),
+        (["array.psum_registers=2"], "126 cycles beside its steps"),
+        (
+            ["array.fold_overlap=pipelined"],
+            "as many cycles as steps, at least 32; up to 94 more for the last",
+        ),
+    ],
+)
+def test_what_a_fold_takes(settings: list[str], said: str) -> None:
+    _, derived, _ = hardware_sheets(load_hardware("edge_ws", settings))
+    assert ("full fold", said) in [row.cells for row in derived.rows]

@@ -1,0 +1,117 @@
+"""Energy of a layer: what it counts, times the hardware's energy table.
+
+It is dynamic energy alone: no leakage, no clock tree, no control, and every word switches like
+the table's. Idle PEs are gated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from accelsim.hardware import OPERANDS, Hardware, Operand, Precision, format_bits
+from accelsim.lowering.traffic import Dram, Inside, Sram
+from accelsim.results import Energy
+from accelsim.technology import EnergyTable
+
+SYSTOLIC = ("os", "ws", "is")
+"""Dataflows whose PEs have single registers and pass words to their neighbours only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a layer does, as far as it takes energy; `lane_operations` are the vector unit's."""
+
+    macs: int = 0
+    lane_operations: int = 0
+    inside: Inside = field(default_factory=Inside)
+    sram: Sram = field(default_factory=Sram)
+    dram: Dram = field(default_factory=Dram)
+
+    def buffer_words(self, operand: Operand) -> int:
+        """Words of `operand` at the array's side of its buffer, in and out."""
+        sram = self.sram
+        return {
+            "ifmap": sram.ifmap_reads,
+            "filter": sram.filter_reads,
+            "psum": sram.psum_reads + sram.psum_writes,
+            "ofmap": sram.ofmap_writes,
+        }[operand]
+
+    def dram_bytes(self, operand: Operand) -> int:
+        """Bytes of `operand` between DRAM and its buffer, in and out."""
+        dram = self.dram
+        return {
+            "ifmap": dram.ifmap_read_bytes,
+            "filter": dram.filter_read_bytes,
+            "psum": dram.psum_read_bytes + dram.psum_write_bytes,
+            "ofmap": dram.ofmap_write_bytes,
+        }[operand]
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyRates:
+    """pJ of everything that is counted, on one hardware.
+
+    A lane operation is an addition of activations. Where ifmap and filter have different widths,
+    their registers and hops count as the wider. `buffers` has pJ per byte.
+    """
+
+    mac: float
+    lane_operation: float
+    register: float
+    psum_register: float
+    hop: float
+    psum_hop: float
+    buffers: Mapping[str, float]
+    dram_byte: float
+    word_bytes: Mapping[Operand, int]
+    buffer_of: Mapping[Operand, str]
+
+    def energy(self, done: Activity) -> Energy:
+        """The energy of `done`, by component."""
+        inside = done.inside
+        operand_accesses = inside.register_accesses - inside.psum_register_accesses
+        operand_words = inside.network_words - inside.psum_network_words
+        return Energy(
+            mac=done.macs * self.mac,
+            vector=done.lane_operations * self.lane_operation,
+            register_file=operand_accesses * self.register
+            + inside.psum_register_accesses * self.psum_register,
+            network=operand_words * self.hop + inside.psum_network_words * self.psum_hop,
+            buffers=self._buffer_energy(done),
+            dram=self.dram_byte * done.dram.total_bytes,
+        )
+
+    def _buffer_energy(self, done: Activity) -> dict[str, float]:
+        """By buffer: the words at the array's side, and the bytes that DRAM fills and drains."""
+        moved = dict.fromkeys(self.buffers, 0)
+        for operand in OPERANDS:
+            words = done.buffer_words(operand) * self.word_bytes[operand]
+            moved[self.buffer_of[operand]] += words + done.dram_bytes(operand)
+        return {name: count * self.buffers[name] for name, count in moved.items()}
+
+
+def energy_rates(hardware: Hardware) -> EnergyRates | None:
+    """What everything costs on `hardware`; None where it names no energy table."""
+    if hardware.energy is None:
+        return None
+    table, precision = hardware.energy, hardware.precision
+    wider = max(format_bits(precision.ifmap), format_bits(precision.filter))
+    psum = format_bits(precision.psum)
+    single = hardware.array.dataflow in SYSTOLIC
+    return EnergyRates(
+        mac=_mac_pj(table, precision),
+        lane_operation=table.add_pj(format_bits(precision.ofmap), precision.is_integer),
+        register=table.register_pj(wider, single),
+        psum_register=table.register_pj(psum, single),
+        hop=table.network_pj(wider, single),
+        psum_hop=table.network_pj(psum, single),
+        buffers={name: table.sram_pj(8, each.size) for name, each in hardware.buffers.items()},
+        dram_byte=table.dram_pj(8),
+        word_bytes={operand: precision.bytes_of(operand) for operand in OPERANDS},
+        buffer_of={item: name for name, each in hardware.buffers.items() for item in each.holds},
+    )
+
+
+def _mac_pj(table: EnergyTable, precision: Precision) -> float:
+    widths = format_bits(precision.ifmap), format_bits(precision.filter)
+    return table.mac_pj(widths, format_bits(precision.psum), precision.is_integer)

@@ -1,0 +1,274 @@
+"""The row-stationary array of Eyeriss (Chen et al., ISCA 2016 and JSSC 52(1) 2017).
+
+A PE convolves one filter row with one ifmap row. R x e PEs make a PE set: filter rows run along
+its rows, ifmap rows along its diagonals, and psums move up its columns, so that a set computes e
+ofmap rows. A processing pass is what the array does between two loads of its filters. The
+letters are the papers': N images, M filters, C channels, E x F ofmap, R x S filter, U stride.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware import Hardware, MappingObjective, Operand
+from accelsim.lowering.dataflow import Lanes, limited_buffers
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.traffic import Inside
+from accelsim.units import ceil_div
+
+Count = int | NDArray[np.int64]  # one mapping, or one entry for each mapping under comparison
+
+
+@dataclass(frozen=True, slots=True)
+class RowStationary:
+    """The array as the law of a pass sees it: spads in words, networks in words per cycle."""
+
+    rows: int
+    cols: int
+    ifmap_spad: int
+    filter_spad: int
+    psum_spad: int
+    ifmap_rate: Fraction
+    filter_rate: Fraction
+    psum_in_rate: Fraction
+    psum_out_rate: Fraction
+    stages: int
+    objective: MappingObjective
+    buffers: tuple[Lanes, ...] = ()
+
+
+def row_stationary_model(hardware: Hardware) -> RowStationary:
+    """The law's view of `hardware`, whose dataflow is rs."""
+    array, spec = hardware.array, hardware.array.row_stationary
+    assert spec is not None, "the hardware's schema asks for it"
+    word = {item: hardware.precision.bytes_of(item) for item in ("ifmap", "filter", "psum")}
+
+    def rate(network: str, operand: str) -> Fraction:
+        bandwidth = getattr(spec, network).bytes_per_cycle(hardware.clock)
+        return Fraction(bandwidth) / word[operand]
+
+    return RowStationary(
+        array.rows,
+        array.cols,
+        spec.ifmap_spad,
+        spec.filter_spad,
+        spec.psum_spad,
+        rate("ifmap_network", "ifmap"),
+        rate("filter_network", "filter"),
+        rate("psum_in_network", "psum"),
+        rate("psum_out_network", "psum"),
+        spec.pipeline_stages,
+        spec.objective,
+        tuple(limited_buffers(hardware)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """A layer as rows: what one PE set of it looks like.
+
+    A filter of more rows than the array, or of longer rows than the ifmap spad, is cut into
+    `pieces`, each a pass of its own whose psums add up like those of further channels; R and S
+    (`set_rows`, `taps`) are then a piece's. `span` is the ifmap rows behind one ofmap row, `width`
+    the columns of an ifmap row with its padding, `kernel_taps` the whole filter's R*S.
+    """
+
+    set_rows: int
+    taps: int
+    span: int
+    pieces: int
+    stride: int
+    ofmap_cols: int
+    width: int
+    kernel_taps: int
+
+
+def row_shape(model: RowStationary, kernel: GemmKernel) -> RowShape:
+    """How `kernel` looks to the PEs of `model`."""
+    rows, cols = kernel.rows, kernel.cols
+    row_pieces = ceil_div(rows.kernel, model.rows)
+    col_pieces = ceil_div(cols.kernel, model.ifmap_spad)
+    set_rows = ceil_div(rows.kernel, row_pieces)
+    return RowShape(
+        set_rows,
+        ceil_div(cols.kernel, col_pieces),
+        (set_rows - 1) * rows.dilation + 1,
+        row_pieces * col_pieces,
+        rows.stride,
+        cols.outputs,
+        (cols.outputs - 1) * cols.stride + cols.extent,
+        kernel.taps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """The seven parameters of a row-stationary mapping (JSSC 2017, table III).
+
+    m: filters whose psums are in the buffer. n: images of a pass. e: ofmap rows of a PE set.
+    p: filters, and q: channels, that a PE interleaves. r: PE sets that take different channels,
+    t: PE sets that take different filters. Each an int, or one entry per mapping compared.
+    """
+
+    m: Count
+    n: Count
+    e: Count
+    p: Count
+    q: Count
+    r: Count
+    t: Count
+
+    @property
+    def channels(self) -> Count:
+        """Channels of a pass."""
+        return self.q * self.r
+
+    @property
+    def filters(self) -> Count:
+        """Filters of a pass."""
+        return self.p * self.t
+
+    def select(self, index: "NDArray[np.intp] | int") -> "Mapping":
+        """Only the mappings at `index`."""
+        return Mapping(*(getattr(self, item.name)[index] for item in fields(self)))
+
+    def only(self, index: int) -> "Mapping":
+        """The mapping at `index`, in ints."""
+        return Mapping(*(int(getattr(self, item.name)[index]) for item in fields(self)))
+
+
+def sets_along(model: RowStationary, shape: RowShape, e: int) -> tuple[int, int]:
+    """PE sets of `e` columns that fit the array, one above and one beside another.
+
+    A set wider than the array is folded into pieces that lie above one another (JSSC 2017,
+    figure 6). Psums pass from set to set upwards only.
+    """
+    bands = model.rows // shape.set_rows
+    if e <= model.cols:
+        return bands, model.cols // e
+    return bands // ceil_div(e, model.cols), 1
+
+
+def replications(model: RowStationary, shape: RowShape, e: int) -> Iterator[tuple[int, int]]:
+    """(r, most t) of the sets that fit: r sets in a chain of psums, t such chains."""
+    above, beside = sets_along(model, shape, e)
+    for r in range(1, above + 1):
+        yield r, above // r * beside
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The extent of a processing pass: images, ofmap rows, channels, filters; r as mapped."""
+
+    images: Count
+    rows: Count
+    channels: Count
+    filters: Count
+    r: Count
+    t: Count
+
+
+def ifmap_rows(shape: RowShape, rows: Count) -> Count:
+    """Ifmap rows, padding included, behind `rows` ofmap rows."""
+    return (rows - 1) * shape.stride + shape.span
+
+
+@dataclass(frozen=True, slots=True)
+class PassWords:
+    """Words that a pass moves over the networks; each ifmap word is multicast once."""
+
+    ifmap: Count
+    filter: Count
+    psum: Count
+
+    def of(self, operand: Operand) -> Count:
+        """Words of `operand` that its buffer reads and writes; finished psums are the ofmap."""
+        return {"ifmap": self.ifmap, "filter": self.filter, "psum": 2 * self.psum, "ofmap": 0}[
+            operand
+        ]
+
+
+def pass_words(shape: RowShape, work: Pass) -> PassWords:
+    """What one pass moves: the psums once in and once out."""
+    return PassWords(
+        work.images * work.channels * ifmap_rows(shape, work.rows) * shape.width,
+        work.filters * work.channels * shape.set_rows * shape.taps,
+        work.images * work.filters * work.rows * shape.ofmap_cols,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PassTime:
+    """Cycles of one pass: MACs of a PE, filling spads and the psum chain, waiting for words."""
+
+    stream: Count
+    fill: Count
+    words: Count
+
+    @property
+    def total(self) -> Count:
+        """All cycles."""
+        return self.stream + self.fill + self.words
+
+
+def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
+    """How long a pass takes.
+
+    First the filters go to their spads, then the first window of every ifmap row. Then each PE
+    takes one MAC per cycle, while the networks bring the rest of the ifmap and the psums of
+    earlier passes, and take the new psums away; the slowest of these sets the pace. The last
+    psums pass the `stages` of every PE of their chain.
+    """
+    q, p = -(-work.channels // work.r), -(-work.filters // work.t)
+    macs = work.images * shape.ofmap_cols * p * q * shape.taps
+    words = pass_words(shape, work)
+    first = work.channels * shape.taps * ifmap_rows(shape, work.rows)
+    chain = np.minimum(work.r, work.channels) * shape.set_rows * model.stages
+    fill = _cycles(words.filter, model.filter_rate) + _cycles(first, model.ifmap_rate) + chain
+    slowest = np.maximum(
+        _cycles(np.maximum(words.ifmap - first, 0), model.ifmap_rate),
+        _cycles(words.psum, min(model.psum_in_rate, model.psum_out_rate)),
+    )
+    for lanes in model.buffers:
+        moved = sum(word * words.of(operand) for operand, word in lanes.word_bytes)
+        slowest = np.maximum(slowest, _cycles(moved, lanes.bytes_per_cycle))
+    return PassTime(macs, fill, np.maximum(slowest - macs, 0))
+
+
+def _cycles(words: Count, rate: Fraction) -> Count:
+    """Cycles that `words` take at `rate` words per cycle."""
+    return -(-words * rate.denominator // rate.numerator)
+
+
+def active_pes(shape: RowShape, mapping: Mapping) -> Count:
+    """PEs at work in a full pass: R*e*r*t."""
+    return shape.set_rows * mapping.e * mapping.r * mapping.t
+
+
+def pass_inside(shape: RowShape, work: Pass, macs: int) -> Inside:
+    """Spad accesses and network words of one pass of `macs` MACs, in ints.
+
+    A MAC reads ifmap, filter and psum from their spads and writes the psum. A filter word is
+    written to the e PEs of its row, an ifmap word to a PE for each filter row that it meets, in
+    every chain of sets. A psum is read once more where it goes up to the next PE, and travels
+    from the buffer, from PE to PE, and back.
+    """
+    words = pass_words(shape, work)
+    p = ceil_div(int(work.filters), int(work.t))
+    chains = ceil_div(int(work.filters), p)
+    q = ceil_div(int(work.channels), int(work.r))
+    height = ceil_div(int(work.channels), q) * shape.set_rows
+    rows = int(work.images) * int(work.channels) * shape.set_rows * int(work.rows)
+    filters = int(words.filter) * int(work.rows)
+    ifmaps = rows * shape.width * chains
+    sums = 2 * macs + height * int(words.psum)
+    hops = (height + 1) * int(words.psum)
+    return Inside(
+        register_accesses=2 * macs + filters + ifmaps + sums,
+        network_words=filters + ifmaps + hops,
+        psum_register_accesses=sums,
+        psum_network_words=hops,
+    )

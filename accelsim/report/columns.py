@@ -1,0 +1,198 @@
+"""The columns that a table of layers can have, and which of them a user wants (`--columns`)."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.builtin import builtin_names
+from accelsim.hardware import Hardware
+from accelsim.report.quantities import NONE, joules, percent, percentages, shape, si
+from accelsim.results import Energy, LayerResult, RunResult
+from accelsim.units import format_bytes
+
+ONLY = "only"
+"""Where this is among the names, the usual columns are left out."""
+
+_FIRST_OUT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A column: its name for users, its header, its cell for a layer and for a whole run.
+
+    `drop` is its rank where it is a usual column (see `sheet.Column`). `shared`: the dataflow
+    makes no difference to it.
+    """
+
+    name: str
+    header: str
+    layer: Callable[[LayerResult], str]
+    run: Callable[[RunResult], str]
+    drop: int = 0
+    text: bool = False
+    shared: bool = False
+    needs_energy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A column of one table, and its rank there when space is short."""
+
+    quantity: Quantity
+    drop: int
+
+
+def _on_array(cell: Callable[[LayerResult], str]) -> Callable[[LayerResult], str]:
+    return lambda layer: cell(layer) if layer.gemm is not None else NONE
+
+
+def _nothing(_: RunResult) -> str:
+    return ""
+
+
+def _macs(it: LayerResult | RunResult) -> str:
+    return si(it.macs)
+
+
+def _cycles(it: LayerResult | RunResult) -> str:
+    return f"{it.cycles:,}"
+
+
+def _utilization(it: LayerResult | RunResult) -> str:
+    return percent(it.utilization)
+
+
+def _mapping(it: LayerResult) -> str:
+    return percent(it.mapping_efficiency)
+
+
+def _dram(it: LayerResult | RunResult) -> str:
+    return format_bytes(it.dram.total_bytes)
+
+
+def _dram_read(it: LayerResult | RunResult) -> str:
+    return format_bytes(it.dram.read_bytes)
+
+
+def _dram_write(it: LayerResult | RunResult) -> str:
+    return format_bytes(it.dram.write_bytes)
+
+
+def _pj_per_mac(it: LayerResult | RunResult) -> str:
+    value = it.energy.per_mac(it.macs) if it.energy else None
+    return NONE if value is None else f"{value:,.2f}"
+
+
+def _bucket(position: int, name: str, header: str) -> Quantity:
+    """A bucket's share of the layer's cycles; the shares of a layer add up to 100.0."""
+
+    def share(it: LayerResult | RunResult) -> str:
+        return percentages(it.buckets.values())[position]
+
+    return Quantity(name, f"{header}\n%", share, share)
+
+
+def _energy(name: str, header: str, part: Callable[[Energy], float]) -> Quantity:
+    def cell(it: LayerResult | RunResult) -> str:
+        value = part(it.energy) if it.energy else 0.0
+        return joules(value) if value else NONE
+
+    return Quantity(name, header, cell, cell, needs_energy=True)
+
+
+_USUAL = (
+    Quantity("op", "op", lambda it: it.op, _nothing, drop=3, text=True, shared=True),
+    Quantity("output", "output", lambda it: shape(it.output_shape), _nothing, 5, shared=True),
+    Quantity("macs", "MACs", _on_array(_macs), _macs, drop=4, shared=True),
+    Quantity("cycles", "cycles", _cycles, _cycles),
+    Quantity("util", "util %", _on_array(_utilization), _utilization),
+    Quantity("mapping", "mapping %", _on_array(_mapping), _nothing, drop=2),
+    Quantity("dram_read", "DRAM read", _dram_read, _dram_read, drop=1),
+    Quantity("dram_write", "DRAM write", _dram_write, _dram_write, drop=1),
+    Quantity("bound", "bound", lambda it: it.bound, _nothing, text=True),
+)
+_BUCKETS = {  # in the order of the fields of Buckets
+    "useful": "useful",
+    "idle_pes": "idle PEs",
+    "fill_drain": "fill drain",
+    "buffer": "buffer",
+    "read_wait": "read wait",
+    "write_wait": "write wait",
+    "other_layer": "other layer",
+}
+_COMPONENTS = (
+    _energy("mac_energy", "energy\nMAC", lambda it: it.mac),
+    _energy("vector_energy", "energy\nvector", lambda it: it.vector),
+    _energy("register_energy", "energy\nregisters", lambda it: it.register_file),
+    _energy("network_energy", "energy\nnetwork", lambda it: it.network),
+    _energy("buffer_energy", "energy\nbuffers", lambda it: it.all_buffers),
+    _energy("dram_energy", "energy\nDRAM", lambda it: it.dram),
+)
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (
+        *_USUAL,
+        Quantity("dram", "DRAM", _dram, _dram),
+        *(_bucket(place, name, _BUCKETS[name]) for place, name in enumerate(_BUCKETS)),
+        _energy("energy", "energy", lambda it: it.total),
+        Quantity("pj_per_mac", "pJ/MAC", _pj_per_mac, _pj_per_mac, needs_energy=True),
+        *_COMPONENTS,
+    )
+}
+GROUPS = {
+    "buckets": tuple(_BUCKETS),
+    "components": tuple(quantity.name for quantity in _COMPONENTS),
+}
+RUN_COLUMNS = tuple(quantity.name for quantity in _USUAL)
+COMPARE_COLUMNS = ("cycles", "util", "dram", "bound")
+
+
+def shown_columns(
+    names: str | None, usual: Sequence[str], drops: dict[str, int] | None = None
+) -> tuple[Shown, ...]:
+    """The `usual` columns, then those of the comma-separated `names`; with `only`, just these.
+
+    Where space is short the usual ones are left out first, by rank, then the named ones from the
+    last. Raises InputError with every name that is unknown.
+    """
+    asked = [name.strip() for name in names.split(",")] if names is not None else []
+    problems = [_unknown(name) for name in asked if name not in {*QUANTITIES, *GROUPS, ONLY}]
+    if problems:
+        raise InputError(problems)
+    wanted = list(dict.fromkeys(each for name in asked for each in GROUPS.get(name, (name,))))
+    if ONLY in wanted:
+        wanted.remove(ONLY)
+        return tuple(Shown(QUANTITIES[name], drop) for drop, name in enumerate(wanted))
+    ranks = {name: QUANTITIES[name].drop for name in usual} | (drops or {})
+    kept = [Shown(QUANTITIES[name], _FIRST_OUT * ranks[name]) for name in usual]
+    added = [name for name in wanted if name not in usual]
+    return (*kept, *(Shown(QUANTITIES[name], rank) for rank, name in enumerate(added, 1)))
+
+
+def _unknown(name: str) -> Problem:
+    near = get_close_matches(name, [*QUANTITIES, *GROUPS, ONLY], 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    known = ", ".join((*QUANTITIES, *GROUPS, ONLY))
+    message = f"unknown column {name!r}; {hint}there are {known}"
+    return Problem(message, "--columns")
+
+
+def refuse_energy_without_table(shown: Iterable[Shown], machines: Iterable[Hardware]) -> None:
+    """Raise InputError where a column needs energy and a hardware names no table."""
+    names = [each.quantity.name for each in shown if each.quantity.needs_energy]
+    lacking = dict.fromkeys(each.name for each in machines if each.energy is None)
+    if names and lacking:
+        tables = ", ".join(builtin_names("configs/energy"))
+        message = (
+            f"{', '.join(names)}: {', '.join(lacking)} names no energy table; give its key "
+            f"`energy`, or --set energy=NAME; built in are {tables}"
+        )
+        raise InputError(Problem(message, "--columns"))
+
+
+def cells(shown: Iterable[Shown], layer: LayerResult, free: bool) -> Iterator[str]:
+    """A layer's cells; one that costs nothing has only its outline."""
+    for each in shown:
+        quantity = each.quantity
+        yield NONE if free and quantity.name not in ("op", "output") else quantity.layer(layer)

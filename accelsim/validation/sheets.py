@@ -1,0 +1,162 @@
+"""What `accelsim validate` prints: what was measured, what accelsim says, and why they differ."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from accelsim.report.quantities import NONE
+from accelsim.report.sheet import Column, Row, Sheet
+from accelsim.validation.outcome import ROUNDING, Outcome, Tally, Validation, magnitude
+from accelsim.validation.reference import Comparison
+
+ROWS_SHOWN = 32
+"""A reference with more comparisons is summed up by quantity."""
+
+_SIGNIFICANT = 4
+_CASES_NAMED = 4
+_ROW_COLUMNS = (
+    Column("case", text=True),
+    Column("quantity", text=True),
+    Column("unit", drop=1, text=True),
+    Column("measured"),
+    Column("accelsim"),
+    Column("error %"),
+    Column("band %"),
+    Column("", text=True),
+)
+_TALLY_COLUMNS = (
+    Column("rows"),
+    Column("exact"),
+    Column("mean %"),
+    Column("worst %"),
+    Column("band %"),
+)
+_GROUP_COLUMNS = (
+    Column("quantity", text=True),
+    *_TALLY_COLUMNS,
+    Column("worst case", text=True),
+    Column("", text=True),
+)
+
+
+def validation_sheets(validation: Validation, every_row: bool = False) -> list[Sheet]:
+    """Each reference, by row or summed up, then all of them in one table.
+
+    `every_row` shows the comparisons of long references one by one, too.
+    """
+    sheets = [_reference(outcome, every_row) for outcome in validation.outcomes]
+    return [*sheets, _summary(validation)]
+
+
+def number(value: float) -> str:
+    """Four significant digits, but never fewer than the whole part: `1,575`, `12.30`."""
+    if not math.isfinite(value):
+        return str(value)
+    exponent = int(f"{abs(value):.{_SIGNIFICANT - 1}e}".partition("e")[2])
+    return f"{value:,.{max(_SIGNIFICANT - 1 - max(exponent, 0), 0)}f}"
+
+
+def signed_percent(comparison: Comparison) -> str:
+    """The error with its sign: `+4.0`; `exact` where both say the same."""
+    if magnitude(comparison) <= ROUNDING:
+        return "exact"
+    return f"{100 * comparison.error:+.1f}"
+
+
+def _percent(fraction: float | None) -> str:
+    if fraction is None:
+        return NONE
+    return "exact" if fraction <= ROUNDING else f"{100 * fraction:.1f}"
+
+
+def _reference(outcome: Outcome, every_row: bool) -> Sheet:
+    reference = outcome.reference
+    notes = (*_notes(outcome), f"Source: {reference.source}", f"Model: {reference.assumption}")
+    title = f"{reference.name}: {reference.title}"
+    if outcome.failure:
+        return Sheet(title, notes=(f"NOT COMPARED: {outcome.failure}", *notes))
+    if every_row or len(outcome.comparisons) <= ROWS_SHOWN:
+        sheet = Sheet(title, _ROW_COLUMNS, tuple(map(_row, outcome.comparisons)), notes=notes)
+    else:
+        groups = tuple(_group(*group) for group in outcome.by_quantity.items())
+        sheet = Sheet(title, _GROUP_COLUMNS, groups, notes=notes)
+    return sheet if outcome.tally.outside else _without_last_column(sheet)
+
+
+def _without_last_column(sheet: Sheet) -> Sheet:
+    """The sheet without the column that says what is outside."""
+    rows = tuple(replace(row, cells=row.cells[:-1]) for row in sheet.rows)
+    return replace(sheet, columns=sheet.columns[:-1], rows=rows)
+
+
+def _row(comparison: Comparison) -> Row:
+    cells = (
+        comparison.case,
+        comparison.quantity,
+        comparison.unit,
+        number(comparison.measured),
+        number(comparison.modelled),
+        signed_percent(comparison),
+        _percent(comparison.band),
+        "" if comparison.passed else "OUTSIDE",
+    )
+    style = "dim" if comparison.band is None else "" if comparison.passed else "bold red"
+    return Row(cells, style)
+
+
+def _group(quantity: str, tally: Tally) -> Row:
+    worst = tally.worst.case if tally.worst and magnitude(tally.worst) > ROUNDING else ""
+    cells = (quantity, *_tally(tally), worst, "OUTSIDE" if tally.outside else "")
+    return Row(cells, "bold red" if tally.outside else "")
+
+
+def _tally(tally: Tally) -> tuple[str, ...]:
+    """The cells under `_TALLY_COLUMNS`."""
+    bands = list(dict.fromkeys(_percent(band) for band in tally.bands))
+    return (
+        f"{len(tally.judged):,}",
+        f"{tally.exact:,}",
+        _percent(tally.mean_absolute_error),
+        signed_percent(tally.worst) if tally.worst else NONE,
+        "-".join(dict.fromkeys((bands[0], bands[-1]))) if bands else NONE,
+    )
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    """Each different note once, with what it is about."""
+    noted: dict[str, list[Comparison]] = {}
+    for each in outcome.comparisons:
+        if each.note:
+            noted.setdefault(each.note, []).append(each)
+    for note, rows in noted.items():
+        quantities = ", ".join(dict.fromkeys(row.quantity for row in rows))
+        cases = dict.fromkeys(row.case for row in rows)
+        where = ", ".join(cases) if len(cases) <= _CASES_NAMED else f"{len(cases):,} cases"
+        yield f"{quantities} of {where}: {note}"
+
+
+def _summary(validation: Validation) -> Sheet:
+    columns = (
+        Column("reference", text=True),
+        *_TALLY_COLUMNS,
+        Column("shown only", drop=1),
+        Column("verdict", text=True),
+    )
+    rows = tuple(map(_summed, validation.outcomes))
+    failed = [each.reference.name for each in validation.outcomes if not each.passed]
+    verdict = (
+        f"OUTSIDE: {', '.join(failed)}." if failed else "Every error is within its stated band."
+    )
+    legend = (
+        "mean, worst: relative errors of the rows that have a band; band: the largest error "
+        "that passes. Rows without a band are shown, with the reason, but not judged."
+    )
+    return Sheet("Summary", columns, rows, notes=(verdict, legend))
+
+
+def _summed(outcome: Outcome) -> Row:
+    tally = outcome.tally
+    unjudged = len(tally.comparisons) - len(tally.judged)
+    verdict = "NOT COMPARED" if outcome.failure else "ok" if outcome.passed else "OUTSIDE"
+    cells = (outcome.reference.name, *_tally(tally), f"{unjudged:,}", verdict)
+    return Row(cells, "" if outcome.passed else "bold red")

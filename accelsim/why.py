@@ -1,0 +1,243 @@
+"""What bounds a network on a hardware, and what would help most: re-run with each resource relaxed.
+
+A resource is doubled (a latency halved), everything else stays, and the whole network is lowered
+and played again: tilings change with the hardware, as they would.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from accelsim.errors import DoesNotFitError
+from accelsim.facade import HardwareLike, NetworkLike, simulate, with_dataflow
+from accelsim.frontend import load_network
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import Hardware
+from accelsim.network.graph import Network
+from accelsim.results import Bound, RunResult
+from accelsim.units import Duration, Rate
+
+Resource = Literal["array", "buffer", "vector", "dram"]
+Relax = Callable[[object], object | None]
+EACH, ALL = "*", "**"
+LEAST = 0.0005
+"""Savings below this share of the cycles are not spoken of: they round to 0.0 %."""
+
+
+def twice(value: object) -> object | None:
+    """A count, size or rate doubled; None where there is no limit to relax."""
+    if isinstance(value, Rate):
+        return Rate(2 * value.amount, value.per_cycle)
+    return 2 * value if isinstance(value, int) else None
+
+
+def half(value: object) -> object | None:
+    """A time halved; None for none."""
+    if isinstance(value, Duration) and value.amount:
+        return Duration(value.amount / 2, value.in_cycles)
+    return None
+
+
+def pipelined(value: object) -> object | None:
+    """Shadow registers, where there are none."""
+    return "pipelined" if value == "serial" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """A resource made less scarce: the key of the hardware file, and what its value becomes.
+
+    In the key, `*` stands for each buffer by itself, whose name the action takes, and `**` for
+    all buffers, where there are several.
+    """
+
+    resource: Resource
+    action: str
+    key: str
+    relax: Relax
+
+
+RELAXATIONS = (
+    Relaxation("array", "doubling the array's rows", "array.rows", twice),
+    Relaxation("array", "doubling the array's columns", "array.cols", twice),
+    Relaxation("array", "doubling the number of arrays", "array.count", twice),
+    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined),
+    Relaxation("buffer", "doubling {}", "buffers.*.size", twice),
+    Relaxation("buffer", "doubling every buffer", "buffers.**.size", twice),
+    Relaxation("buffer", "doubling the bandwidth of {}", "buffers.*.bandwidth", twice),
+    Relaxation("vector", "doubling the vector unit's lanes", "vector_unit.lanes", twice),
+    Relaxation("dram", "doubling the DRAM bandwidth", "dram.bandwidth", twice),
+    Relaxation("dram", "halving the DRAM latency", "dram.latency", half),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A relaxation tried: the run's cycles with it, None where a layer does not fit."""
+
+    resource: Resource
+    action: str
+    cycles: int | None
+    saved: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form; `saved` is the share of the cycles, negative where it costs some."""
+        return asdict(self)
+
+
+_BOUNDS: dict[Bound, str] = {
+    "array": "the array",
+    "buffer": "the bandwidth of a buffer",
+    "vector": "the vector unit",
+    "dram": "DRAM",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What bounds a run, and what each change would save; the most helpful change comes first.
+
+    `shares` are of the layers' own cycles, without waits for other layers, by what bounds the
+    layer.
+    """
+
+    network: str
+    hardware: str
+    dataflow: str
+    cycles: int
+    shares: dict[Bound, float]
+    changes: tuple[Change, ...]
+
+    @property
+    def bound(self) -> Bound:
+        """What bounds the layers of most cycles."""
+        return max(self.shares, key=lambda name: self.shares[name])
+
+    @property
+    def helpful(self) -> tuple[Change, ...]:
+        """The change that saves most, and the one that saves most of another resource."""
+        good = [change for change in self.changes if change.saved >= LEAST]
+        others = (change for change in good if change.resource != good[0].resource)
+        return (*good[:1], *(change for change, _ in zip(others, range(1), strict=False)))
+
+    @property
+    def sentence(self) -> str:
+        """All of this in one plain sentence."""
+        subject = f"{self.network} on {self.hardware} ({self.dataflow})"
+        if not self.cycles:
+            return f"{subject} takes no time: it computes nothing."
+        share = f"{100 * self.shares[self.bound]:.1f} % of its cycles"
+        return f"{subject} is bound by {_BOUNDS[self.bound]} for {share}; {self._advice}."
+
+    @property
+    def _advice(self) -> str:
+        if not self.helpful:
+            return f"none of {len(self.changes)} changes, one resource doubled in each, would help"
+        best, *runner_up = self.helpful
+        advice = f"{best.action} would save {100 * best.saved:.1f} %"
+        return advice + (
+            f", {runner_up[0].action} {100 * runner_up[0].saved:.1f} %"
+            if runner_up
+            else ", and no other resource would help"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "sentence": self.sentence,
+            "bound": self.bound if self.cycles else None,
+            "bound_shares": self.shares,
+            "changes": [change.as_dict() for change in self.changes],
+        }
+
+
+def what_would_help(
+    network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
+) -> Why:
+    """Simulate `network` on `hardware`, and again with each of its resources relaxed.
+
+    Names and paths are loaded. Raises what `simulate` does.
+    """
+    if not isinstance(network, Network):
+        network = load_network(network)
+    if not isinstance(hardware, Hardware):
+        hardware = load_hardware(hardware)
+    if dataflow is not None:
+        hardware = with_dataflow(hardware, dataflow)
+    return explained(simulate(network, hardware, batch=batch), network, hardware)
+
+
+def explained(
+    result: RunResult,
+    network: Network,
+    hardware: Hardware,
+    progress: Callable[[str], None] = lambda action: None,
+) -> Why:
+    """Why `result`, of `network` on `hardware`, takes its time; `progress` hears of each re-run."""
+    changes = []
+    for resource, action, machine in relaxed(hardware):
+        cycles = _cycles(network, machine, result.batch)
+        saved = 1 - cycles / result.cycles if cycles is not None and result.cycles else 0.0
+        changes.append(Change(resource, action, cycles, saved))
+        progress(action)
+    changes.sort(key=lambda change: -change.saved)
+    return Why(
+        result.network,
+        result.hardware,
+        result.dataflow,
+        result.cycles,
+        _bound_shares(result),
+        tuple(changes),
+    )
+
+
+def relaxed(hardware: Hardware) -> Iterator[tuple[Resource, str, Hardware]]:
+    """(resource, action, hardware with it) of every relaxation that applies to `hardware`."""
+    for relaxation in RELAXATIONS:
+        for name in _buffers_meant(relaxation, hardware):
+            keys = [name if key == EACH else key for key in relaxation.key.split(".")]
+            machine = _with(hardware, keys, relaxation.relax)
+            if isinstance(machine, Hardware):
+                yield relaxation.resource, relaxation.action.format(name), machine
+
+
+def _buffers_meant(relaxation: Relaxation, hardware: Hardware) -> list[str]:
+    """The buffers whose names take the place of `*`, one after another; "" where none does."""
+    keys = relaxation.key.split(".")
+    if EACH in keys:
+        return list(hardware.buffers)
+    return [] if ALL in keys and len(hardware.buffers) < 2 else [""]
+
+
+def _with(value: object, keys: list[str], relax: Relax) -> object | None:
+    """`value` with what stands under `keys` relaxed; None where that is nothing to relax."""
+    if not keys:
+        return relax(value)
+    name, rest = keys[0], keys[1:]
+    if isinstance(value, dict):
+        names = list(value) if name == ALL else [name]
+        inner = {each: _with(value.get(each), rest, relax) for each in names}
+        return None if None in inner.values() else {**value, **inner}
+    changed = _with(getattr(value, name, None), rest, relax)
+    if changed is None or not isinstance(value, BaseModel):
+        return None
+    return value.model_copy(update={name: changed})
+
+
+def _cycles(network: Network, hardware: Hardware, batch: int) -> int | None:
+    """Cycles of a run, None where a layer does not fit."""
+    try:
+        return simulate(network, hardware, batch=batch).cycles
+    except DoesNotFitError:
+        return None
+
+
+def _bound_shares(result: RunResult) -> dict[Bound, float]:
+    """Of the layers' own cycles the share of those layers that each thing bounds."""
+    own = dict.fromkeys(_BOUNDS, 0)
+    for layer in result.layers:
+        own[layer.bound] += layer.cycles - layer.buckets.other_layer
+    total = sum(own.values()) or 1
+    return {name: cycles / total for name, cycles in own.items()}

@@ -1,0 +1,155 @@
+"""Energy of a run: by hand, and its sums."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given, settings
+from machines import MACHINES, chain, machine, max_pool, networks
+
+from accelsim.energy import Activity, energy_rates
+from accelsim.facade import simulate
+from accelsim.frontend.energy_file import load_energy_table
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import Hardware
+from accelsim.lowering.traffic import Dram, Inside, Sram
+from accelsim.network.graph import Network
+from accelsim.network.ops import Conv
+from accelsim.results import Energy
+from accelsim.technology import EnergyTable
+
+ROUND = EnergyTable.model_validate(
+    {
+        "name": "round",
+        "unit_pj": 2,
+        "multiply": {"integer": {8: 3}},
+        "add": {"integer": {32: 1}},
+        "register_file": {"bits": 8, "energy": 100},
+        "pipeline_register": {"bits": 8, "energy": 0.5},
+        "network": {"bits": 8, "energy": 100},
+        "hop": {"bits": 8, "energy": 0.25},
+        "sram": {"bits": 8, "energy": {"1 KiB": 4}},
+        "dram": {"bits": 8, "energy": 50},
+    }
+)
+
+
+def with_table(hardware: Hardware, table: EnergyTable = ROUND) -> Hardware:
+    return hardware.model_copy(update={"energy": table})
+
+
+def test_a_convolution_by_hand() -> None:
+    """The run of `test_every_number_of_a_tiny_run`: 96 MACs in two folds of 4 x 3 PEs and 4 steps.
+
+    MAC: 2 * (3 + 1) = 8 pJ. Inside (laws proved in test_inside): 384 accesses of bytes at 1 pJ and
+    192 of psums at 4; 100 hops of bytes at 0.5 and 72 of psums at 2. Buffers of 1 KiB: 8 pJ per
+    byte; ifmap 32 words out and 15 bytes in, filter 24 and 24, psums 12 out and in of 4 bytes,
+    ofmap 12 in and 12 out. DRAM: 15 + 24 + 12 bytes at 100.
+    """
+    network = chain((1, 5, 3), Conv(out_channels=3, kernel=(4, 2)))
+    (layer,) = simulate(network, with_table(machine())).layers
+    assert layer.inside == Inside(576, 172, 192, 72)
+    assert layer.energy == Energy(
+        mac=96 * 8,
+        register_file=384 * 1 + 192 * 4,
+        network=100 * 0.5 + 72 * 2,
+        buffers={"ifmap": 47 * 8, "filter": 48 * 8, "ofmap": (96 + 24) * 8},
+        dram=51 * 100,
+    )
+    assert layer.energy.total == 768 + 1152 + 194 + 1720 + 5100
+    assert layer.energy.per_mac(layer.macs) == 8934 / 96
+
+
+def test_a_pool_by_hand() -> None:
+    """2x2 maximum of 2x2: 4 operations, additions of 8 bits at 2 * 1/4 pJ; ifmap 4 B, ofmap 1 B."""
+    (layer,) = simulate(chain((1, 2, 2), max_pool(2)), with_table(machine())).layers
+    assert layer.energy == Energy(
+        vector=4 * 0.5, buffers={"ifmap": 8 * 8, "filter": 0, "ofmap": 2 * 8}, dram=5 * 100
+    )
+    assert layer.energy.per_mac(layer.macs) is None
+
+
+def test_rates_by_width_and_size() -> None:
+    """int16 on a unified 4 KiB buffer: twice the bits, twice the root of the size."""
+    buffers = {"all": {"holds": ["ifmap", "filter", "psum", "ofmap"], "size": "4 KiB"}}
+    wide = machine(buffers).model_copy(
+        update={"precision": load_hardware("eyeriss_ws").precision, "energy": ROUND}
+    )
+    rates = energy_rates(wide)
+    assert rates is not None
+    assert rates.mac == pytest.approx(2 * (3 * 4 + 1))  # four times the multiplier's cells
+    assert (rates.register, rates.psum_register) == (2, 4)
+    done = Activity(sram=Sram(ifmap_reads=1, psum_writes=1), dram=Dram(ofmap_write_bytes=2))
+    assert rates.energy(done).buffers == {"all": pytest.approx((2 + 4 + 2) * 16)}
+    assert rates.energy(done).dram == 200
+
+
+def test_other_dataflows_have_register_files_and_a_network() -> None:
+    """Only os, ws and is are systolic: 8 bits of `register_file` are 200 pJ, of `network` 200."""
+    chip = with_table(machine())
+    scratch_pads = chip.array.model_copy(update={"dataflow": "rs"})
+    rates = energy_rates(chip.model_copy(update={"array": scratch_pads}))
+    assert rates is not None
+    assert (rates.register, rates.psum_register) == (200, 800)
+    assert (rates.hop, rates.psum_hop) == (200, 800)
+
+
+def test_energy_adds_up_by_component() -> None:
+    one, other = Energy(1, 2, 3, 4, {"a": 5, "b": 6}, 7), Energy(10, buffers={"b": 1, "c": 2})
+    assert one + other == Energy(11, 2, 3, 4, {"a": 5, "b": 7, "c": 2}, 7)
+    assert (one.total, one.all_buffers) == (28, 11)
+
+
+@given(networks(), MACHINES)
+@settings(max_examples=40, deadline=None)
+def test_totals_are_the_sums_over_layers(network: Network, hardware: Hardware) -> None:
+    from accelsim.errors import DoesNotFitError
+
+    try:
+        result = simulate(network, with_table(hardware))
+    except DoesNotFitError:
+        return
+    whole = result.energy
+    assert whole is not None
+    layers = [layer.energy for layer in result.layers if layer.energy]
+    assert len(layers) == len(result.layers)
+    for part in fields(Energy):
+        if part.name != "buffers":
+            total = sum(getattr(energy, part.name) for energy in layers)
+            assert getattr(whole, part.name) == pytest.approx(total)
+    assert whole.total == pytest.approx(sum(energy.total for energy in layers))
+    assert whole.mac == pytest.approx(8 * result.macs)
+    assert whole.dram == pytest.approx(100 * result.dram.total_bytes)
+    assert set(whole.buffers) == set(hardware.buffers)
+
+
+def test_without_a_table_there_is_no_energy() -> None:
+    result = simulate("lenet5", "edge_ws")
+    assert result.energy is None
+    data = result.as_dict()
+    for part in (data["totals"], *data["layers"]):
+        assert not [key for key in part if "energy" in key]
+
+
+def test_json_form() -> None:
+    hardware = with_table(load_hardware("edge_ws"), load_energy_table("horowitz_45nm"))
+    data = simulate("lenet5", hardware).as_dict()
+    for part in (data["totals"], *data["layers"]):
+        components = dict(part["energy"])
+        buffers = components.pop("buffers")
+        assert set(buffers) == {"ifmap_sram", "filter_sram", "ofmap_sram"}
+        assert part["energy_pj"] == pytest.approx(sum(components.values()) + sum(buffers.values()))
+        macs = part["macs"]
+        assert part["energy_pj_per_mac"] == (part["energy_pj"] / macs if macs else None)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_int8_at_45_nm_takes_a_few_picojoules_per_mac(dataflow: str) -> None:
+    """VGG-16: 0.3 pJ for the MAC itself, one or two to move words on the chip, and DRAM most."""
+    hardware = with_table(load_hardware("edge_ws"), load_energy_table("horowitz_45nm"))
+    result = simulate("vgg16", hardware, dataflow)
+    energy = result.energy
+    assert energy is not None
+    assert energy.mac / result.macs == pytest.approx(0.3)
+    on_chip = (energy.total - energy.dram) / result.macs
+    assert 1 < on_chip < 4
+    assert 0.5 < energy.dram / energy.total < 0.8
