@@ -38,6 +38,8 @@ DataflowName = Literal["os", "ws", "is", "rs"]
 MappingObjective = Literal["time", "energy"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 DATAFLOWS: tuple[DataflowName, ...] = get_args(DataflowName)
+SYSTOLIC: tuple[DataflowName, ...] = ("os", "ws", "is")
+"""Dataflows of a systolic array: PEs have single registers and pass words to neighbours."""
 
 _FLOATS = {"float32": 32, "float16": 16, "bfloat16": 16}
 _INTEGER = re.compile(r"(u?)int(\d+)")
