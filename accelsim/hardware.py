@@ -291,6 +291,11 @@ class Hardware(_Schema):
         return table
 
     @property
+    def dataflows(self) -> tuple[DataflowName, ...]:
+        """The dataflows that it can run: rs only where its PEs have spads."""
+        return SYSTOLIC if self.array.row_stationary is None else DATAFLOWS
+
+    @property
     def pes(self) -> int:
         """MACs of all arrays."""
         return self.array.rows * self.array.cols * self.array.count
