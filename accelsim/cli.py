@@ -221,8 +221,13 @@ def compare(
         typer.Option("--hardware", metavar="H...", help="Accelerators: --hardware A B."),
     ] = None,
     dataflows: Annotated[
-        str, typer.Option("--dataflows", metavar="D,...", help="What to compare.")
-    ] = "os,ws,is",
+        str | None,
+        typer.Option(
+            "--dataflows",
+            metavar="D,...",
+            help="What to compare; if left out os,ws,is and, where the hardware has spads, rs.",
+        ),
+    ] = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
     columns: ColumnsOption = None,
@@ -417,7 +422,7 @@ def _cases(
     names: list[str],
     hardware: list[str],
     settings: list[str] | None,
-    dataflows: str,
+    dataflows: str | None,
     known: Sequence[Problem],
 ) -> "tuple[list[Network], list[list[Hardware]]]":
     """The networks to compare, and each hardware under every dataflow.
@@ -428,7 +433,7 @@ def _cases(
 
     problems = list(known)
     network_names, machine_names = _by_kind(names, hardware, problems)
-    flows = list(dict.fromkeys(flow.strip() for flow in dataflows.split(",")))
+    named = [*dict.fromkeys(flow.strip() for flow in dataflows.split(","))] if dataflows else None
     networks: list[Network] = []
     machines: list[list[Hardware]] = []
     for name in network_names:
@@ -437,6 +442,7 @@ def _cases(
     for name in machine_names:
         with _gathered(problems):
             machine = _hardware(name, settings)
+            flows = machine.dataflows if named is None else named
             machines.append([with_dataflow(machine, flow) for flow in flows])
     _raise_if_any(problems)
     return networks, machines

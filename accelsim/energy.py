@@ -7,13 +7,10 @@ the table's. Idle PEs are gated.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from accelsim.hardware import OPERANDS, Hardware, Operand, Precision, format_bits
+from accelsim.hardware import OPERANDS, SYSTOLIC, Hardware, Operand, Precision, format_bits
 from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.results import Energy
 from accelsim.technology import EnergyTable
-
-SYSTOLIC = ("os", "ws", "is")
-"""Dataflows whose PEs have single registers and pass words to their neighbours only."""
 
 
 @dataclass(frozen=True, slots=True)

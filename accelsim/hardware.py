@@ -35,9 +35,11 @@ from accelsim.units import (
 
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
 DataflowName = Literal["os", "ws", "is", "rs"]
-MappingObjective = Literal["time", "energy"]
+MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 DATAFLOWS: tuple[DataflowName, ...] = get_args(DataflowName)
+SYSTOLIC: tuple[DataflowName, ...] = ("os", "ws", "is")
+"""Dataflows of a systolic array: PEs have single registers and pass words to neighbours."""
 
 _FLOATS = {"float32": 32, "float16": 16, "bfloat16": 16}
 _INTEGER = re.compile(r"(u?)int(\d+)")
@@ -112,8 +114,9 @@ class RowStationarySpec(_Schema):
     )
     objective: MappingObjective = Field(
         "time",
-        description="What the search of mappings minimises: time; or energy: of the mappings that "
-        "fill the array, DRAM traffic first and then buffer traffic.",
+        description="What the search of mappings minimises: time; energy: 200 per DRAM word and 6 "
+        "per buffer word; or traffic: that of DRAM, then that of the buffers. The latter two choose "
+        "among mappings that fill the array.",
     )
 
 
@@ -304,6 +307,11 @@ class Hardware(_Schema):
                 f"{precision.ifmap}; name another table, or give it the {kind} energies"
             )
         return table
+
+    @property
+    def dataflows(self) -> tuple[DataflowName, ...]:
+        """The dataflows that it can run: rs only where its PEs have spads."""
+        return SYSTOLIC if self.array.row_stationary is None else DATAFLOWS
 
     @property
     def pes(self) -> int:

@@ -14,7 +14,7 @@ from accelsim.errors import DoesNotFitError
 from accelsim.facade import HardwareLike, NetworkLike, simulate, with_dataflow
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.hardware import Hardware
+from accelsim.hardware import DATAFLOWS, SYSTOLIC, Hardware
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
 from accelsim.units import Duration, Rate
@@ -50,23 +50,32 @@ class Relaxation:
     """A resource made less scarce: the key of the hardware file, and what its value becomes.
 
     In the key, `*` stands for each buffer by itself, whose name the action takes, and `**` for
-    all buffers, where there are several.
+    all buffers, where there are several; `+` joins keys that change together. `dataflows`
+    are those that the key has an effect on.
     """
 
     resource: Resource
     action: str
     key: str
     relax: Relax
+    dataflows: tuple[str, ...] = DATAFLOWS
 
 
+_PES = "array.row_stationary"
 RELAXATIONS = (
     Relaxation("array", "doubling the array's rows", "array.rows", twice),
     Relaxation("array", "doubling the array's columns", "array.cols", twice),
     Relaxation("array", "doubling the number of arrays", "array.count", twice),
-    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined),
+    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined, SYSTOLIC),
     Relaxation("buffer", "doubling {}", "buffers.*.size", twice),
     Relaxation("buffer", "doubling every buffer", "buffers.**.size", twice),
     Relaxation("buffer", "doubling the bandwidth of {}", "buffers.*.bandwidth", twice),
+    Relaxation("buffer", "doubling the ifmap network", f"{_PES}.ifmap_network", twice, ("rs",)),
+    Relaxation("buffer", "doubling the filter network", f"{_PES}.filter_network", twice, ("rs",)),
+    Relaxation(
+        *("buffer", "doubling the psum networks", f"{_PES}.psum_in_network+psum_out_network"),
+        *(twice, ("rs",)),
+    ),
     Relaxation("vector", "doubling the vector unit's lanes", "vector_unit.lanes", twice),
     Relaxation("dram", "doubling the DRAM bandwidth", "dram.bandwidth", twice),
     Relaxation("dram", "halving the DRAM latency", "dram.latency", half),
@@ -196,6 +205,8 @@ def explained(
 def relaxed(hardware: Hardware) -> Iterator[tuple[Resource, str, Hardware]]:
     """(resource, action, hardware with it) of every relaxation that applies to `hardware`."""
     for relaxation in RELAXATIONS:
+        if hardware.array.dataflow not in relaxation.dataflows:
+            continue
         for name in _buffers_meant(relaxation, hardware):
             keys = [name if key == EACH else key for key in relaxation.key.split(".")]
             machine = _with(hardware, keys, relaxation.relax)
@@ -220,10 +231,10 @@ def _with(value: object, keys: list[str], relax: Relax) -> object | None:
         names = list(value) if name == ALL else [name]
         inner = {each: _with(value.get(each), rest, relax) for each in names}
         return None if None in inner.values() else {**value, **inner}
-    changed = _with(getattr(value, name, None), rest, relax)
-    if changed is None or not isinstance(value, BaseModel):
+    changed = {each: _with(getattr(value, each, None), rest, relax) for each in name.split("+")}
+    if None in changed.values() or not isinstance(value, BaseModel):
         return None
-    return value.model_copy(update={name: changed})
+    return value.model_copy(update=changed)
 
 
 def _cycles(network: Network, hardware: Hardware, batch: int) -> int | None:

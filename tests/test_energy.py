@@ -72,7 +72,10 @@ def test_rates_by_width_and_size() -> None:
     """int16 on a unified 4 KiB buffer: twice the bits, twice the root of the size."""
     buffers = {"all": {"holds": ["ifmap", "filter", "psum", "ofmap"], "size": "4 KiB"}}
     wide = machine(buffers).model_copy(
-        update={"precision": load_hardware("eyeriss_ws").precision, "energy": ROUND}
+        update={
+            "precision": load_hardware("eyeriss", ["precision.psum=int32"]).precision,
+            "energy": ROUND,
+        }
     )
     rates = energy_rates(wide)
     assert rates is not None

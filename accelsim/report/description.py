@@ -13,6 +13,7 @@ from accelsim.lowering.cost import target_of
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
 from accelsim.lowering.program import out_of_place
+from accelsim.lowering.row_stationary import RowStationary
 from accelsim.network.graph import Layer, Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.report import quantities
@@ -237,7 +238,7 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
     balance = float(hardware.pes / per_cycle)
     return (
         ("PEs", f"{hardware.pes:,}"),
-        ("full fold", _fold(target_of(hardware).array)),
+        ("full fold", _fold(target_of(hardware).processor)),
         ("peak", f"{si(macs_per_second)}MAC/s ({2 * macs_per_second / 1e12:,.2f} TOPS)"),
         (
             "DRAM",
@@ -250,8 +251,10 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
     )
 
 
-def _fold(array: ArrayModel) -> str:
+def _fold(array: ArrayModel | RowStationary) -> str:
     """Cycles of a full fold, in words."""
+    if isinstance(array, RowStationary):
+        return "none: passes of PE sets, which are as large as a layer's filter rows"
     if not array.pipelined:
         return f"{array.overhead:,} cycles beside its steps"
     turn = int(least_turn(array, array.rows, array.cols))

@@ -1,8 +1,8 @@
 """Eyeriss: the five convolutions of AlexNet, batch 4, on silicon (Chen et al., JSSC 2017).
 
 Twice: with the published mapping given as input, and with the one that accelsim's search finds
-for least energy. The chip keeps feature maps run-length compressed in DRAM, which accelsim does not
-model, so for its DRAM traffic the published share of zeros is an input too.
+for least traffic. The chip keeps feature maps run-length compressed in DRAM, which accelsim does
+not model, so for its DRAM traffic the published share of zeros is an input too.
 """
 
 from collections.abc import Iterable, Iterator
@@ -160,6 +160,7 @@ REFERENCE = Reference(
     "pace of the slowest of MACs, ifmap and psum networks. CONV4 and CONV5 have the same passes, "
     "yet the chip took 8,333 and 7,812 cycles for one, 6.5 % apart: no model of a pass is closer "
     "than half of that to both. Feature maps in DRAM are run-length coded at the published share "
-    "of zeros; that of a layer's ofmap is taken from the next ifmap, after pooling and LRN.",
+    "of zeros; that of a layer's ofmap is taken from the next ifmap, after pooling and LRN. Errors "
+    "count from the nearest number that would be printed like the paper's.",
     compare=compare,
 )

@@ -237,8 +237,14 @@ def test_schema_accepts_what_is_built_in(cli, kind: str, folder: str) -> None:
     assert not validator.is_valid({"name": "no more"})
 
 
-def test_help_names_the_dataflows_that_every_machine_has(cli) -> None:
-    assert ",".join(SYSTOLIC) in cli("compare", "--help").stdout
+def test_compare_takes_every_dataflow_that_a_machine_can_run(cli) -> None:
+    arguments = ("compare", "lenet5", "--hardware", "edge_ws", "eyeriss", "--json", "-")
+    runs = json.loads(cli(*arguments).stdout)["runs"]
+    flows = {
+        name: [run["dataflow"] for run in runs if run["hardware"] == name]
+        for name in arguments[3:5]
+    }
+    assert flows == {"edge_ws": ["os", "ws", "is"], "eyeriss": ["os", "ws", "is", "rs"]}
 
 
 def test_compare_takes_rs_where_there_are_spads(cli) -> None:

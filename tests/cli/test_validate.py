@@ -91,6 +91,7 @@ def test_csv_has_every_row(cli, references: list[Reference]) -> None:
         "band": "0.05",
         "error": "0.01",
         "passed": "True",
+        "half_digit": "0.0",
         "note": "",
     }
     assert (table[1]["band"], table[1]["passed"]) == ("", "True")

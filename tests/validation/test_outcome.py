@@ -102,7 +102,7 @@ def record(**properties: object) -> dict[str, object]:
 
 ROW = record(
     **dict.fromkeys(("case", "quantity", "unit", "note"), TEXT),
-    **dict.fromkeys(("measured", "modelled"), NUMBER),
+    **dict.fromkeys(("measured", "modelled", "half_digit"), NUMBER),
     **dict.fromkeys(("error", "band"), MAYBE),
     passed=TRUTH,
 )
@@ -149,3 +149,14 @@ def test_an_outcome_by_name() -> None:
     assert validation.outcome("b").reference.name == "b"
     with pytest.raises(KeyError):
         validation.outcome("c")
+
+
+def test_a_printed_number_stands_for_all_that_print_so() -> None:
+    """18.5 is anything from 18.45 to 18.55; beyond that the error counts from the nearest."""
+    printed = [
+        Comparison("a", "buffer", "MB", 18.5, said, 0, half_digit=0.05)
+        for said in (18.45, 18.55, 18.4, 18.7)
+    ]
+    assert [each.passed for each in printed] == [True, True, False, False]
+    assert printed[2].error == pytest.approx(-0.05 / 18.5)
+    assert printed[3].error == pytest.approx(0.15 / 18.5)
