@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from machines import (
-    SYSTOLIC,
+    MACHINES,
     chain,
     conv,
     dense,
@@ -34,7 +34,7 @@ from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Concat
 
 NETWORKS = st.one_of(networks(), tangled_networks())
-ONE_ARRAY = SYSTOLIC.map(
+ONE_ARRAY = MACHINES.filter(lambda hardware: hardware.array.dataflow != "rs").map(
     lambda hardware: hardware.model_copy(
         update={
             "array": hardware.array.model_copy(update={"count": 1}),

@@ -21,6 +21,7 @@ from machines import (
 )
 
 from accelsim.errors import DoesNotFitError
+from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import Residence, Target, target_of
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
@@ -306,3 +307,10 @@ def test_twice_the_batch_takes_twice_the_room() -> None:
     network = chain((2, 5, 5), conv(3), conv(2))
     stays = [plan_of(lower(network, machine(residency="on"), batch)).stays for batch in (1, 2)]
     assert [[each.feature_map.size for each in found] for found in stays] == [[75], [150]]
+
+
+def test_a_row_stationary_array_keeps_nothing() -> None:
+    """Its blocks take all their room at once, and may fill more than half of the buffer."""
+    hardware = load_hardware("eyeriss", ["residency=on"])
+    program = lower(chain((2, 5, 5), conv(3), conv(2)), hardware)
+    assert not any(layer.placement.residence.kept for layer in program.layers)
