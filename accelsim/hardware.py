@@ -115,7 +115,7 @@ class RowStationarySpec(_Schema):
     objective: MappingObjective = Field(
         "time",
         description="What the search of mappings minimises: time; energy: 200 per DRAM word and 6 "
-        "per buffer word; or traffic: that of DRAM, then that of the buffers. The latter two choose "
+        "per buffer word; or traffic: that of DRAM, then of the buffers. The latter two choose "
         "among mappings that fill the array.",
     )
 
