@@ -11,7 +11,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "accelsim"
 ORDER = (
-    *("errors", "units", "hardware", "network", "frontend", "lowering", "results", "engine"),
+    *(
+        "errors",
+        "units",
+        "dram",
+        "hardware",
+        "network",
+        "frontend",
+        "lowering",
+        "results",
+        "engine",
+    ),
     *("numerics", "energy", "facade", "sweep", "report", "validation", "cli"),
 )
 FILES = sorted(
@@ -74,7 +84,8 @@ def parts_used(part: str) -> set[str]:
 
 def test_network_and_hardware_do_not_know_each_other() -> None:
     assert "hardware" not in parts_used("network")
-    assert parts_used("hardware") == {"units"}
+    assert parts_used("hardware") == {"dram", "units"}
+    assert parts_used("dram") == set()
 
 
 def test_the_reference_knows_no_schedule() -> None:

@@ -3,13 +3,12 @@
 A transfer is `count` runs of `run_bytes` contiguous bytes, one every `pitch` bytes. Its bursts,
 row visits and commands follow from the address map (see `pattern`), and it takes as long as
 what it needs most of: the data bus, the activates (tRRD, tFAW), the command bus, or the banks
-that its rows are in. All arguments may be arrays, one entry per transfer.
+that its rows are in.
 
 Consecutive bursts lie in few rows: a region is what the channel's banks hold open at once.
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,8 @@ from numpy.typing import NDArray
 from accelsim.dram.pattern import GROUP_BURSTS
 from accelsim.dram.sheet import DramTiming
 
-Counts = int | NDArray[np.int64]
-Clocks = float | NDArray[np.float64]
-Number = TypeVar("Number", bound=Counts)
+Counts = NDArray[np.int64]  # one entry per transfer
+Clocks = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,8 @@ class Layout:
         """Banks of a channel that a run touches: four at once, more with every group of four."""
         each = _ceil(bursts, self.channels)
         groups = _ceil(_ceil(each, GROUP_BURSTS), GROUP_BURSTS) * GROUP_BURSTS
-        return np.minimum(np.where(each < GROUP_BURSTS, each, groups), self.banks)
+        touched = np.where(each < GROUP_BURSTS, each, groups)
+        return np.asarray(np.minimum(touched, self.banks))
 
     def pitch_banks(self, pitch_bytes: Counts) -> Counts:
         """How many different banks runs start in; a power of two that skips them leaves few.
@@ -54,10 +53,10 @@ class Layout:
         fixed = step & -step  # the lowest bit that changes
         field = GROUP_BURSTS * self.banks // np.maximum(fixed, GROUP_BURSTS)
         high = self.region // self.channels // np.maximum(fixed, GROUP_BURSTS * self.banks)
-        return np.maximum(np.maximum(field, high), 1)
+        return np.asarray(np.maximum(np.maximum(field, high), 1))
 
 
-def _ceil(count: Counts, size: Counts) -> Counts:
+def _ceil(count: Counts, size: int) -> Counts:
     return -(-count // size)
 
 
@@ -93,7 +92,7 @@ def visit_clocks(sheet: DramTiming, bursts: Clocks, write: bool = False) -> Cloc
     start, end = sheet.nRCD, sheet.nRTP
     if write:
         start, end = sheet.nRCDWR or sheet.nRCD, sheet.nCWL + sheet.nBL + sheet.nWR
-    return np.maximum(sheet.nRC, start + (bursts - 1) * sheet.nCCDL + end + sheet.nRP)
+    return np.asarray(np.maximum(sheet.nRC, start + (bursts - 1) * sheet.nCCDL + end + sheet.nRP))
 
 
 def occupancy(
@@ -110,7 +109,5 @@ def occupancy(
         need.bursts + row_commands if shared else row_commands,
         need.visits / need.banks * visit_clocks(sheet, in_row, write),
     )
-    longest = bounds[0]
-    for bound in bounds[1:]:
-        longest = np.maximum(longest, bound)
-    return longest / float(sheet.refresh_factor)
+    longest = np.maximum.reduce(np.broadcast_arrays(*bounds))
+    return np.asarray(longest / float(sheet.refresh_factor))

@@ -70,12 +70,13 @@ def _bursts(size: int, pitch: int, burst_bytes: int) -> Iterator[tuple[int, int]
 
 def _clocks(sheet: DramTiming, channels: list[list[Access]]) -> Fraction:
     """Clocks of the slowest channel, without the way to the first data, refresh included."""
-    clocks = max(
-        max(Channel(sheet, refresh=False).play(accesses) - sheet.lead_clocks, _least(sheet, accesses))
-        for accesses in channels
-        if accesses
-    )
-    return clocks / sheet.refresh_factor
+    slowest = max(_busy(sheet, accesses) for accesses in channels if accesses)
+    return slowest / sheet.refresh_factor
+
+
+def _busy(sheet: DramTiming, accesses: list[Access]) -> Fraction:
+    played = Channel(sheet, refresh=False).play(accesses) - sheet.lead_clocks
+    return max(Fraction(played), _least(sheet, accesses))
 
 
 def _least(sheet: DramTiming, accesses: list[Access]) -> Fraction:

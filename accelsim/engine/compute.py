@@ -73,7 +73,7 @@ class Unit:
                 crowded = not self.storing
                 yield room
             self.timeline(run)
-            arrival = self.core.dram.transfer(load.size)
+            arrival = self.core.dram.transfer(load)
         for opened in task.step.opens:
             room = self.reserve(opened)
             if room is not None:
@@ -119,7 +119,7 @@ class Unit:
         tail = task.step.work.tail
         if tail:
             yield self.env.timeout(tail)
-        yield self.core.dram.transfer(store.size)
+        yield self.core.dram.transfer(store)
         self.core.buffers[store.room.buffer].release(store.size)
         self.storing -= 1
         timeline = self.timeline(run)

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
-from accelsim.frontend.findings import findings, validation_problems
+from accelsim.frontend.dram_sheet import with_sheet
+from accelsim.frontend.findings import Finding, findings
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
 
@@ -32,25 +33,34 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     problems = [problem for setting in parsed for problem in _apply(data, setting)]
     if problems:
         raise InputError(problems)
-    try:
-        return Hardware.model_validate(data)
-    except ValidationError as error:
-        found = findings(error, data, Hardware.model_json_schema())
+    changed, found = _validated(data)
+    if changed is None:
         raise InputError(
             [Problem(f.message, _source(f.path, parsed), key=dotted(f.path)) for f in found]
-        ) from None
+        )
+    return changed
 
 
 def _from_file(document: Document) -> Hardware:
-    try:
-        hardware = Hardware.model_validate(document.data)
-    except ValidationError as error:
-        problems = validation_problems(error, document, Hardware.model_json_schema())
+    hardware, found = _validated(document.data)
+    if hardware is None:
+        problems = [document.problem(f.path, f.message, f.at_key) for f in found]
         problems += _unchecked(document, problems)
-        raise InputError(in_file_order([*document.problems, *problems])) from None
+        raise InputError(in_file_order([*document.problems, *problems]))
     if document.problems:
         raise InputError(document.problems)
     return hardware
+
+
+def _validated(data: dict[str, Data]) -> tuple[Hardware | None, list[Finding]]:
+    """The hardware that `data` describes, or None and everything that is wrong with it."""
+    filled, found = with_sheet(data)
+    try:
+        hardware = Hardware.model_validate(filled)
+    except ValidationError as error:
+        others = findings(error, filled, Hardware.model_json_schema())
+        return None, [*found, *(f for f in others if not (found and f.path == ("dram",)))]
+    return (None if found else hardware), found
 
 
 def _unchecked(document: Document, problems: Sequence[Problem]) -> list[Problem]:

@@ -6,7 +6,9 @@ complete or must leave.
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
 from accelsim.lowering.traffic import Dram, Sram
 
@@ -83,11 +85,16 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A transfer from DRAM into room of a buffer. `needs_inputs`: the layer's ifmaps."""
+    """A transfer from DRAM into room of a buffer. `needs_inputs`: the layer's ifmaps.
+
+    `runs` is how its bytes lie in DRAM.
+    """
 
     operand: Operand
     room: Room
     needs_inputs: bool
+    runs: Runs
+    is_write: ClassVar[bool] = False
 
     @property
     def size(self) -> int:
@@ -97,15 +104,20 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A transfer to DRAM, which frees its room when done."""
+    """A transfer to DRAM, which frees its room when done. `runs` is how its bytes lie there."""
 
     operand: Operand
     room: Room
+    runs: Runs
+    is_write: ClassVar[bool] = True
 
     @property
     def size(self) -> int:
         """Bytes."""
         return self.room.size
+
+
+Transfer = Load | Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +155,7 @@ class Step:
     store: Store | None
 
     @property
-    def transfers(self) -> tuple[Load | Store, ...]:
+    def transfers(self) -> tuple[Transfer, ...]:
         """Everything that crosses the DRAM channel."""
         return self.loads if self.store is None else (*self.loads, self.store)
 

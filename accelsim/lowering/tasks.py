@@ -7,6 +7,7 @@ from itertools import product
 from math import ceil
 from typing import TypeVar
 
+from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
 from accelsim.lowering.cost import Loop, LoopOrder, Target
 from accelsim.lowering.dataflow import (
@@ -18,6 +19,7 @@ from accelsim.lowering.dataflow import (
     tail_cycles,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.layout import Planes, filter_runs, map_runs
 from accelsim.lowering.task import (
     GemmTile,
     Load,
@@ -57,12 +59,6 @@ def ifmap_region(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span
         Span(*rows.span(pixels.rows.start, pixels.rows.stop)),
         Span(*cols.span(pixels.cols.start, pixels.cols.stop)),
     )
-
-
-def ifmap_words(rows: Window, cols: Window, pixels: Pixels) -> int:
-    """Words of one channel that a block of the ofmap reads."""
-    down, across = ifmap_region(rows, cols, pixels)
-    return pixels.batch.size * down.size * across.size
 
 
 def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:
@@ -161,16 +157,17 @@ class _Steps:
     target: Target
     tiling: GemmTiling
     known: dict[tuple[object, ...], Step] = field(default_factory=dict)
-    sizes: dict[int, int] = field(default_factory=dict)
+    regions: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def step(self, turn: Turn, starts: bool, ends: bool, before: Changes, after: Changes) -> Step:
         """The step of a turn, given how it differs from the turns before and after it."""
         groups, pixels, filters, channels = turn
-        words = self.sizes.get(id(pixels))
-        if words is None:
-            words = ifmap_words(self.kernel.rows, self.kernel.cols, pixels)
-            self.sizes[id(pixels)] = words
-        size = (groups.size, pixels.count, words, filters.size, channels.size)
+        region = self.regions.get(id(pixels))
+        if region is None:
+            down, across = ifmap_region(self.kernel.rows, self.kernel.cols, pixels)
+            shape = (pixels.batch.size, pixels.rows.size, pixels.cols.size)
+            self.regions[id(pixels)] = region = (*shape, down.size, across.size)
+        size = (groups.size, *region, filters.size, channels.size)
         key = (size, starts, ends, id(before), id(after))
         step = self.known.get(key)
         if step is None:
@@ -194,9 +191,12 @@ class _Steps:
         output = self._output(size, starts, ends, before, after)
         loads = [*output.loads]
         if before.ifmap:
-            loads.insert(0, Load("ifmap", ifmap, needs_inputs=True))
+            runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
+            loads.insert(0, Load("ifmap", ifmap, needs_inputs=True, runs=runs))
         if before.filter:
-            loads.insert(0, Load("filter", filters, self.kernel.filter_is_input))
+            loads.insert(
+                0, Load("filter", filters, self.kernel.filter_is_input, self._filter_runs(size))
+            )
         closes = [*output.closes]
         if after.ifmap:
             closes.append(ifmap)
@@ -204,6 +204,23 @@ class _Steps:
             closes.append(filters)
         work = gemm_work(self.kernel, self.target, size.groups, self._extents(size, starts, ends))
         return Step(tuple(loads), output.opens, work, work.cycles, tuple(closes), output.store)
+
+    @property
+    def _ifmap(self) -> Planes:
+        kernel = self.kernel
+        channels = kernel.groups * kernel.channels
+        return Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+
+    @property
+    def _ofmap(self) -> Planes:
+        kernel = self.kernel
+        filters = kernel.groups * kernel.filters
+        return Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
+
+    def _filter_runs(self, size: "_Size") -> Runs:
+        filters, word = size.groups * size.filters, self.target.bytes_of("filter")
+        row, part = (count * self.kernel.taps for count in (self.kernel.channels, size.channels))
+        return filter_runs(filters, row, part, word)
 
     def _extents(self, size: "_Size", starts: bool, ends: bool) -> Extents:
         return Extents(size.pixels, size.filters, size.channels * self.kernel.taps, starts, ends)
@@ -224,11 +241,13 @@ class _Steps:
         ofmap = self._room("ofmap", words)
         completes = ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
-        loads = (Load("psum", psum, needs_inputs=False),) if before.ofmap and not starts else ()
+        psums = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("psum"))
+        loads = (Load("psum", psum, False, psums),) if before.ofmap and not starts else ()
         opens = _without(rooms, psum) if loads else rooms
         if not after.ofmap:
             return _Output(loads, opens if before.ofmap else (), (), None)
-        store = Store("ofmap", ofmap) if ends else Store("psum", psum)
+        ofmaps = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("ofmap"))
+        store = Store("ofmap", ofmap, ofmaps) if ends else Store("psum", psum, psums)
         return _Output(loads, opens if before.ofmap else (), _without(rooms, store.room), store)
 
     @property
@@ -241,13 +260,36 @@ class _Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Extents of a GEMM tile; `ifmap_words` of one channel."""
+    """Extents of a GEMM tile; `down` and `across` count the ifmap's rows and columns."""
 
     groups: int
-    pixels: int
-    ifmap_words: int
+    batch: int
+    rows: int
+    cols: int
+    down: int
+    across: int
     filters: int
     channels: int
+
+    @property
+    def pixels(self) -> int:
+        """Ofmap pixels."""
+        return self.batch * self.rows * self.cols
+
+    @property
+    def ifmap_words(self) -> int:
+        """Words of one ifmap channel."""
+        return self.batch * self.down * self.across
+
+    @property
+    def ifmap(self) -> Planes:
+        """What it reads of the ifmap."""
+        return Planes(self.batch, self.groups * self.channels, self.down, self.across)
+
+    @property
+    def ofmap(self) -> Planes:
+        """What it writes of the ofmap."""
+        return Planes(self.batch, self.groups * self.filters, self.rows, self.cols)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,23 +367,31 @@ def vector_tasks(
     blocks = pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling)
     channels = spans(kernel.channels, tiling.channels)
     tiles = [VectorTile(pixels, span) for span in channels for pixels in blocks]
-    words = {id(pixels): ifmap_words(kernel.rows, kernel.cols, pixels) for pixels in blocks}
-    known: dict[tuple[int, int, int], Step] = {}
+    regions = {id(pixels): ifmap_region(kernel.rows, kernel.cols, pixels) for pixels in blocks}
+    known: dict[tuple[int, ...], Step] = {}
     tasks = []
     for tile in tiles:
-        size = (tile.pixels.count, words[id(tile.pixels)], tile.channels.size)
+        pixels = tile.pixels
+        down, across = regions[id(pixels)]
+        shape = (pixels.batch.size, pixels.rows.size, pixels.cols.size)
+        size = (*shape, down.size, across.size, tile.channels.size)
         if size not in known:
-            known[size] = _vector_step(kernel, target, tile, size[1])
+            read = Planes(pixels.batch.size, tile.channels.size, down.size, across.size)
+            known[size] = _vector_step(kernel, target, tile, read)
         tasks.append(Task(tile, known[size]))
     return tuple(tuple(share) for share in share_out(tasks, target.arrays))
 
 
-def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: int) -> Step:
-    """The step of a tile whose window reads `words` of each channel of a full ifmap."""
+def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, window: Planes) -> Step:
+    """The step of a tile that reads `window` of each full ifmap."""
     full = sum(kernel.inputs)
     per_image = len(kernel.inputs) - full
-    read = tile.channels.size * (full * words + per_image * tile.pixels.batch.size)
-    written = tile.channels.size * tile.pixels.count
+    pixels, channels = tile.pixels, tile.channels.size
+    read = full * window.words + per_image * channels * pixels.batch.size
+    written = channels * pixels.count
+    source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+    block = Planes(pixels.batch.size, channels, pixels.rows.size, pixels.cols.size)
     ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
     ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
     operations = written * kernel.operations
@@ -350,8 +400,10 @@ def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: 
     moved = Sram(ifmap_reads=read, ofmap_writes=written)
     bound = lanes + stall if stall else 0
     work = Work(lanes, 0, stall, bound, 0, operations, moved)
-    load = Load("ifmap", ifmap, needs_inputs=True)
-    return Step((load,), (ofmap,), work, work.cycles, (ifmap,), Store("ofmap", ofmap))
+    reads = map_runs(source, window, target.bytes_of("ifmap"), maps=full)
+    load = Load("ifmap", ifmap, True, reads)
+    store = Store("ofmap", ofmap, map_runs(result, block, target.bytes_of("ofmap")))
+    return Step((load,), (ofmap,), work, work.cycles, (ifmap,), store)
 
 
 def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:

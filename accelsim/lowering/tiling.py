@@ -23,11 +23,12 @@ from accelsim.lowering.cost import (
     gemm_cost,
     ifmap_reads,
     legal,
-    rounded_to_bursts,
+    occupied_bytes,
     significant,
     workload,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.units import ceil_div
 
 EXHAUSTIVE = 4096
@@ -184,6 +185,8 @@ class VectorTilings:
     ifmap_bytes: Sizes
     ofmap_bytes: Sizes
     tiles: Sizes
+    row_span: Sizes
+    col_span: Sizes
 
 
 def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
@@ -200,7 +203,10 @@ def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
         ifmap_reads(window, size)[0]
         for window, size in ((kernel.cols, sizes[0]), (kernel.rows, sizes[1]))
     )
-    spans = np.repeat(np.outer(col_span, row_span).ravel(), len(sizes[2]) * len(sizes[3]))
+    inner = len(sizes[2]) * len(sizes[3])
+    col_spans = np.repeat(col_span, len(row_span) * inner)
+    row_spans = np.tile(np.repeat(row_span, inner), len(col_span))
+    spans = row_spans * col_spans
     full = sum(kernel.inputs)
     ifmap = batch * channels * (full * spans + len(kernel.inputs) - full)
     totals = (kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
@@ -212,6 +218,8 @@ def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
         ifmap * target.bytes_of("ifmap"),
         batch * channels * rows * cols * target.bytes_of("ofmap"),
         tiles,
+        row_spans,
+        col_spans,
     )
 
 
@@ -220,8 +228,14 @@ def vector_cost(
 ) -> NDArray[np.float64]:
     """max(lanes, DRAM) plus the first tile's load and the last tile's store, in cycles."""
     rate = float(target.dram_bytes_per_cycle)
-    first = rounded_to_bursts(tilings.ifmap_bytes, target) / rate
-    last = rounded_to_bursts(tilings.ofmap_bytes, target) / rate
+    whole = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+    taken = (tilings.batch, tilings.channels, tilings.row_span, tilings.col_span)
+    made = (tilings.batch, tilings.channels, tilings.rows, tilings.cols)
+    reads = many_map_runs(whole, taken, target.bytes_of("ifmap"))
+    writes = many_map_runs(result, made, target.bytes_of("ofmap"))
+    first = occupied_bytes(tilings.ifmap_bytes, reads, target) / rate
+    last = occupied_bytes(tilings.ofmap_bytes, writes, target, write=True) / rate
     share = -(-tilings.tiles // target.arrays) / tilings.tiles
     lanes = kernel.operations_total / target.lanes * share
     return significant(np.maximum(lanes + first + last, (first + last) * tilings.tiles))
