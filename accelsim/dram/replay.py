@@ -9,7 +9,6 @@ comes from the data sheet.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from accelsim.dram.pattern import Access, place_of
 from accelsim.dram.sheet import DramTiming
@@ -17,16 +16,6 @@ from accelsim.dram.sheet import DramTiming
 _LONG_AGO = -(10**9)
 _NEVER = 10**18
 _WRITES_HIGH, _WRITES_LOW = 0.8, 0.2  # of the write queue: where its draining starts and ends
-
-
-class _Command(Enum):
-    ACTIVATE = auto()
-    PRECHARGE = auto()
-    READ = auto()
-    WRITE = auto()
-
-
-_COLUMN = frozenset({_Command.READ, _Command.WRITE})
 
 
 @dataclass(slots=True, eq=False)
@@ -41,10 +30,16 @@ class _Times:
 
 @dataclass(slots=True, eq=False)
 class _Bank(_Times):
-    """`row` is open, `owed` requests have activated it and are not served yet."""
+    """`row` is open, `owed` requests have activated it and are not served yet.
+
+    What one request of a bank must wait for, all others with the same command must, too:
+    `hit_refused` and `other_refused` are the last scans of a queue that found so.
+    """
 
     row: int | None = None
     owed: int = 0
+    hit_refused: int = 0
+    other_refused: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -64,15 +59,6 @@ class _Request:
     bank: _Bank
     row: int
     write: bool
-
-    @property
-    def command(self) -> _Command:
-        """What it needs next."""
-        if self.bank.row is None:
-            return _Command.ACTIVATE
-        if self.bank.row != self.row:
-            return _Command.PRECHARGE
-        return _Command.WRITE if self.write else _Command.READ
 
 
 class Channel:
@@ -95,6 +81,7 @@ class Channel:
         self.draining = False
         self.clock = 0
         self.done = 0
+        self.scan = 0
         self.row_bus_free = self.command_free = _LONG_AGO
         split = sheet.command_bus == "split"
         self.slots = ("column", "row") if split else ("any",)
@@ -147,44 +134,51 @@ class Channel:
 
     def _first_ready(self, queue: list[_Request], slot: str) -> int:
         """Issue for the oldest request that is ready; 0 if there is one, else when one may be."""
-        wake = _NEVER
+        self.scan += 1
+        scan, wake = self.scan, _NEVER
         for index, request in enumerate(queue):
-            command = request.command
-            if slot != "any" and (slot == "column") != (command in _COLUMN):
+            bank = request.bank
+            hit = bank.row == request.row
+            if (bank.hit_refused if hit else bank.other_refused) == scan:
                 continue
-            if command is _Command.PRECHARGE and request.bank.owed:
-                continue
-            ready = self._ready(request, command)
+            ready = self._ready(request) if slot == "any" or hit == (slot == "column") else _NEVER
             if ready <= self.clock:
-                self._give(queue, index, command)
+                self._give(queue, index)
                 return 0
             wake = min(wake, ready)
+            if hit:
+                bank.hit_refused = scan
+            else:
+                bank.other_refused = scan
         return wake
 
-    def _ready(self, request: _Request, command: _Command) -> int:
+    def _ready(self, request: _Request) -> int:
+        """The clock from which the command may be given that the request needs next."""
         bus, group, bank = request.bus, request.group, request.bank
-        if command is _Command.READ:
-            return max(bus.read, group.read, bank.read)
-        if command is _Command.WRITE:
+        if bank.row is None:
+            free = max(bus.activate, group.activate, bank.activate)
+            return max(free, bus.four[0], self.row_bus_free)
+        if bank.row != request.row:
+            return _NEVER if bank.owed else max(bus.precharge, bank.precharge, self.row_bus_free)
+        if request.write:
             return max(bus.write, group.write, bank.write)
-        if command is _Command.PRECHARGE:
-            return max(bus.precharge, bank.precharge, self.row_bus_free)
-        return max(bus.activate, group.activate, bank.activate, bus.four[0], self.row_bus_free)
+        return max(bus.read, group.read, bank.read)
 
-    def _give(self, queue: list[_Request], index: int, command: _Command) -> None:
+    def _give(self, queue: list[_Request], index: int) -> None:
         request = queue[index]
-        if command is _Command.PRECHARGE:
+        bank = request.bank
+        if bank.row is not None and bank.row != request.row:
             self._precharge(request)
             return
         del queue[index]
-        if command is _Command.ACTIVATE:
+        if bank.row is None:
             self._activate(request)
             return
-        request.bank.owed -= queue is self.active
-        if command is _Command.READ:
-            self._read(request)
-        else:
+        bank.owed -= queue is self.active
+        if request.write:
             self._write(request)
+        else:
+            self._read(request)
 
     def _activate(self, request: _Request) -> None:
         sheet, now, late = self.sheet, self.clock, self.clock + self.late
