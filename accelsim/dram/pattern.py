@@ -1,4 +1,4 @@
-"""Access patterns as lists of bursts, and where the bursts lie in a channel.
+"""Access patterns as sequences of bursts, and where the bursts lie in a channel.
 
 The address map is MOP4CLXOR (Ramulator 2.1; minimalist open page, Kaseridis et al., MICRO 2011):
 four bursts in a row, then the next bank, then on in the row; the low column bits are added (XOR)
@@ -7,7 +7,7 @@ to the bank, and those above them to the row.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import count
 
 from accelsim.dram.sheet import DramTiming
 
@@ -43,24 +43,18 @@ WRAP = 2**28
 """Bytes after which a strided pattern starts again, one chunk further."""
 
 
-def sequential(sheet: DramTiming, bursts: int, write: bool = False) -> list[Access]:
-    """One burst after another."""
-    return [(index * sheet.burst_bytes, write) for index in range(bursts)]
+def sequential(sheet: DramTiming, write: bool = False) -> Iterator[Access]:
+    """One burst after another, without end."""
+    return ((index * sheet.burst_bytes, write) for index in count())
 
 
-def strided(sheet: DramTiming, bursts: int, chunk: int, pitch: int) -> list[Access]:
-    """Reads of `chunk` bytes every `pitch` bytes, wrapped into 256 MiB."""
-
-    def addresses() -> Iterator[int]:
-        start = 0
-        while True:
-            wraps, offset = divmod(start, WRAP)
-            yield from range(
-                offset + wraps * chunk, offset + wraps * chunk + chunk, sheet.burst_bytes
-            )
-            start += pitch
-
-    return [(address, False) for address in islice(addresses(), bursts)]
+def strided(sheet: DramTiming, chunk: int, pitch: int) -> Iterator[Access]:
+    """Reads of `chunk` bytes every `pitch` bytes, wrapped into 256 MiB, without end."""
+    for start in count(step=pitch):
+        wraps, offset = divmod(start, WRAP)
+        first = offset + wraps * chunk
+        for address in range(first, first + chunk, sheet.burst_bytes):
+            yield address, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +66,10 @@ class Stream:
     write: bool
 
 
-def interleaved(sheet: DramTiming, bursts: int, streams: Sequence[Stream]) -> list[Access]:
-    """Streams that take turns."""
-
-    def accesses() -> Iterator[Access]:
-        position = [stream.start for stream in streams]
-        for index, stream in cycle(enumerate(streams)):
-            first = position[index]
-            position[index] += stream.chunk
-            for address in range(first, position[index], sheet.burst_bytes):
+def interleaved(sheet: DramTiming, streams: Sequence[Stream]) -> Iterator[Access]:
+    """Streams that take turns, without end."""
+    for turn in count():
+        for stream in streams:
+            first = stream.start + turn * stream.chunk
+            for address in range(first, first + stream.chunk, sheet.burst_bytes):
                 yield address, stream.write
-
-    return list(islice(accesses(), bursts))

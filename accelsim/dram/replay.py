@@ -7,7 +7,7 @@ comes from the data sheet.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from accelsim.dram.pattern import Access, place_of
@@ -81,25 +81,27 @@ class Channel:
         self.draining = False
         self.clock = 0
         self.done = 0
-        self.scan = 0
+        self.scan = self.served = self.refreshes = 0
         self.row_bus_free = self.command_free = _LONG_AGO
         split = sheet.command_bus == "split"
         self.slots = ("column", "row") if split else ("any",)
         self.late = sheet.activate_slots - 1 if split else 0  # an activate counts from its end
 
-    def play(self, accesses: Sequence[Access]) -> int:
+    def play(self, accesses: Iterable[Access]) -> int:
         """Clocks until all accesses are done, each requested as soon as there is room."""
-        coming = deque(self._requests(accesses))
-        while coming or self.reads or self.writes or self.active:
-            while coming and len(self._queue_of(coming[0])) < self.queue:
-                self._queue_of(coming[0]).append(coming.popleft())
+        coming = self._requests(accesses)
+        first = next(coming, None)
+        while first or self.reads or self.writes or self.active:
+            while first and len(self._queue_of(first)) < self.queue:
+                self._queue_of(first).append(first)
+                first = next(coming, None)
             self._note_refresh()
             self._choose_direction()
             wake = min([self._issue(slot) for slot in self.slots])
             self.clock = max(self.clock + 1, self.command_free, min(wake, self.next_refresh))
         return self.done
 
-    def _requests(self, accesses: Sequence[Access]) -> Iterator[_Request]:
+    def _requests(self, accesses: Iterable[Access]) -> Iterator[_Request]:
         for address, write in accesses:
             place = place_of(self.sheet, address)
             group = self.groups[place.bank // self.sheet.banks]
@@ -175,6 +177,7 @@ class Channel:
             self._activate(request)
             return
         bank.owed -= queue is self.active
+        self.served += 1
         if request.write:
             self._write(request)
         else:
@@ -248,10 +251,19 @@ class Channel:
             bus.activate = max(bus.activate, now + sheet.nRFC - self.late)
             bus.precharge_all = max(bus.precharge_all, now + sheet.nRFC)
             self.refreshing.pop(0)
+            self.refreshes += 1
         return 0
 
 
-def achieved_fraction(sheet: DramTiming, accesses: Sequence[Access], refresh: bool = True) -> float:
-    """Share of a channel's peak bandwidth that `accesses` reach, from first to last."""
-    clocks = Channel(sheet, refresh).play(accesses)
-    return len(accesses) * sheet.nBL / sheet.data_buses / clocks
+def achieved_fraction(
+    sheet: DramTiming, accesses: Iterable[Access], refresh: bool = True, queue: int | None = None
+) -> float:
+    """Share of a channel's peak bandwidth that a pattern reaches, from first to last access.
+
+    Refresh is played, but its own clocks are counted as it takes them in the long run: a short
+    pattern would meet a whole number of refreshes.
+    """
+    channel = Channel(sheet, refresh, queue)
+    clocks = channel.play(accesses) - channel.refreshes * sheet.nRFC / sheet.data_buses
+    share = channel.served * sheet.nBL / sheet.data_buses / clocks
+    return share * float(sheet.refresh_factor) if refresh else share

@@ -1,5 +1,6 @@
 """The data sheets of DRAM standards (`configs/dram/*.yaml`), put into what a hardware file says."""
 
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -7,7 +8,7 @@ from pydantic import ValidationError
 from accelsim.dram.sheet import DramTiming
 from accelsim.errors import InputError
 from accelsim.frontend.builtin import builtin_folder
-from accelsim.frontend.findings import Finding, unknown, validation_problems
+from accelsim.frontend.findings import Finding, validation_problems
 from accelsim.frontend.source import Data, KeyPath, read_yaml
 
 TIMING: KeyPath = ("dram", "timing")
@@ -50,4 +51,6 @@ def with_sheet(data: dict[str, Data]) -> tuple[dict[str, Data], list[Finding]]:
 def _unknown(name: Data, known: list[str]) -> str:
     if not isinstance(name, str):
         return f"expected the name of a DRAM standard, such as {known[0]}"
-    return f"{unknown('DRAM standard', name, known)}; there are {', '.join(known)}"
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown DRAM standard {name!r}; {hint}there are {', '.join(known)}"
