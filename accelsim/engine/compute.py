@@ -77,7 +77,7 @@ class Unit:
                 crowded = not self.storing
                 yield room
             self.timeline(run)
-            arrival = self.core.dram.transfer(load.size)
+            arrival = self.core.dram.transfer(load)
         if not run.inputs.processed:  # no load has waited for an ifmap that lies on chip
             yield run.inputs
         crowded = yield from self.reserve_all(run, task.step.opens, crowded)
@@ -147,7 +147,7 @@ class Unit:
         if keep is not None and keep.room is not None:
             self.release(run, keep.room)
         if store is not None:
-            yield self.core.dram.transfer(store.size)
+            yield self.core.dram.transfer(store)
             self.release(run, store.room)
         self.storing -= 1
         timeline = self.timeline(run)

@@ -1,11 +1,11 @@
 """Buffers with room to reserve, and the DRAM channel that everything shares."""
 
 from collections import Counter, deque
-from functools import cache
 
 import simpy
 
 from accelsim.lowering.cost import Target
+from accelsim.lowering.task import Transfer
 
 
 class Clock(simpy.Environment):
@@ -80,17 +80,29 @@ class DramChannel:
 
     A transfer holds the channel for its bursts; its data arrive the latency later, while the
     channel serves others. The order of requests fixes every start, so a transfer is a single
-    event and no queue is needed.
+    event and no queue is needed. Turning from reads to writes or back takes the channel, too.
     """
 
     def __init__(self, env: Clock, target: Target) -> None:
         self.env = env
         self.latency = target.dram_latency
-        self.transfer_cycles = cache(target.transfer_cycles)
+        self.target = target
+        self.known: dict[int, tuple[Transfer, int]] = {}  # by identity: equal ones are one object
+        self.writing: bool | None = None
         self.free_at = 0
 
-    def transfer(self, size: int) -> simpy.Event:
-        """Move `size` bytes after all requested before; the event is their arrival."""
+    def cycles(self, transfer: Transfer) -> int:
+        """Cycles that `transfer` occupies the channel, looked up once."""
+        known = self.known.get(id(transfer))
+        if known is None:
+            known = self.known[id(transfer)] = transfer, self.target.occupied_cycles(transfer)
+        return known[1]
+
+    def transfer(self, transfer: Transfer) -> simpy.Event:
+        """Move a tile after all requested before; the event is its arrival."""
         start = max(self.env.now, self.free_at)
-        self.free_at = start + self.transfer_cycles(size)
+        if self.writing not in (None, transfer.is_write):
+            start += self.target.turnaround_cycles[transfer.is_write]
+        self.writing = transfer.is_write
+        self.free_at = start + self.cycles(transfer)
         return self.env.timeout(self.free_at + self.latency - self.env.now)

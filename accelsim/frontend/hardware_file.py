@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
+from accelsim.frontend.dram_sheet import with_sheet
 from accelsim.frontend.energy_file import energy_table
-from accelsim.frontend.findings import findings, validation_problems
+from accelsim.frontend.findings import Finding, findings
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
 
@@ -33,13 +34,12 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     problems = [problem for setting in parsed for problem in _apply(data, setting)]
     if problems:
         raise InputError(problems)
-    try:
-        return Hardware.model_validate(data)
-    except ValidationError as error:
-        found = findings(error, data, Hardware.model_json_schema())
+    changed, found = _validated(data)
+    if changed is None:
         raise InputError(
             [Problem(f.message, _source(f.path, parsed), key=dotted(f.path)) for f in found]
-        ) from None
+        )
+    return changed
 
 
 def _from_file(document: Document) -> Hardware:
@@ -49,15 +49,24 @@ def _from_file(document: Document) -> Hardware:
     except InputError as error:
         data = {**data, "energy": None}
         problems += [_in_hardware(document, problem) for problem in error.problems]
-    try:
-        hardware = Hardware.model_validate(data)
-    except ValidationError as error:
-        found = validation_problems(error, document, Hardware.model_json_schema())
-        problems += found + _unchecked(document, found)
-        raise InputError(in_file_order(problems)) from None
-    if problems:
-        raise InputError(problems)
+    hardware, found = _validated(data)
+    problems += (refused := [document.problem(f.path, f.message, f.at_key) for f in found])
+    if hardware is None:
+        problems += _unchecked(document, refused)
+    if hardware is None or problems:
+        raise InputError(in_file_order(problems))
     return hardware
+
+
+def _validated(data: dict[str, Data]) -> tuple[Hardware | None, list[Finding]]:
+    """The hardware that `data` describes, or None and everything that is wrong with it."""
+    filled, found = with_sheet(data)
+    try:
+        hardware = Hardware.model_validate(filled)
+    except ValidationError as error:
+        others = findings(error, filled, Hardware.model_json_schema())
+        return None, [*found, *(f for f in others if not (found and f.path == ("dram",)))]
+    return (None if found else hardware), found
 
 
 def _with_table(data: dict[str, Data], folder: Path) -> dict[str, Data]:

@@ -10,15 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from fractions import Fraction
+from math import ceil
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.dram.law import occupancy
+from accelsim.dram.sheet import DramTiming
+from accelsim.dram.transfer import transfer_clocks
 from accelsim.hardware import OPERANDS, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, Extents, array_model, busy_cycles
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
+from accelsim.lowering.task import Transfer
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
@@ -82,7 +88,8 @@ class Residence:
 class Target:
     """The numbers of a hardware that lowering needs, resolved once.
 
-    `residence` is of the layer at hand: one that uses DRAM for everything, if nothing is said.
+    `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
+    layer at hand: one that uses DRAM for everything, if nothing is said.
     """
 
     processor: ArrayModel | RowStationary
@@ -93,6 +100,9 @@ class Target:
     dram_bytes_per_cycle: Fraction
     dram_latency: int
     dram_burst: int
+    timing: DramTiming | None = None
+    cycles_per_clock: Fraction = Fraction(0)
+    turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
 
     @property
@@ -153,6 +163,14 @@ class Target:
         rate = self.dram_bytes_per_cycle
         return ceil_div(rounded * rate.denominator, rate.numerator)
 
+    def occupied_cycles(self, transfer: Transfer) -> int:
+        """Cycles that a tile's transfer occupies the DRAM channel: as its runs take, if timed."""
+        least = self.transfer_cycles(transfer.size)
+        if self.timing is None:
+            return least
+        clocks = transfer_clocks(self.timing, transfer.runs, transfer.is_write)
+        return max(least, ceil(clocks * self.cycles_per_clock))
+
 
 def target_of(hardware: Hardware) -> Target:
     """What lowering needs to know of `hardware`."""
@@ -174,8 +192,23 @@ def target_of(hardware: Hardware) -> Target:
         + streams,
         hardware.dram_bytes_per_cycle,
         hardware.dram_latency_cycles,
-        hardware.dram.burst,
+        hardware.dram_burst,
+        hardware.dram.timing,
+        hardware.cycles_per_dram_clock,
+        _turnaround(hardware),
     )
+
+
+def _turnaround(hardware: Hardware) -> tuple[int, int]:
+    """Cycles beyond a burst from the last write to a read, and from the last read to a write."""
+    sheet = hardware.dram.timing
+    if sheet is None:
+        return 0, 0
+    clocks = sheet.write_to_read(within_group=False), sheet.read_to_write
+    to_read, to_write = (
+        ceil((each - sheet.nBL) * hardware.cycles_per_dram_clock) for each in clocks
+    )
+    return max(to_read, 0), max(to_write, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +314,53 @@ def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
     return -(-count // target.dram_burst) * target.dram_burst
 
 
+def occupied_bytes(count: Sizes, runs: ManyRuns, target: Target, write: bool = False) -> Sizes:
+    """Bytes that could have moved while a transfer of `count` bytes occupies the DRAM channel."""
+    rounded = rounded_to_bursts(count, target)
+    if target.timing is None:
+        return rounded
+    clocks = occupancy(target.timing, runs.count, runs.size, runs.pitch, write)
+    moved = clocks * float(target.cycles_per_clock * target.dram_bytes_per_cycle)
+    return np.asarray(np.maximum(rounded, moved))
+
+
+def tile_runs(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, ManyRuns]:
+    """How the largest tile of each operand lies in DRAM, psums as the ofmap."""
+    channels, filters = kernel.groups * kernel.channels, kernel.groups * kernel.filters
+    ifmap = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+    ofmap = Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
+    own = tilings.groups * tilings.filters
+    read = (
+        *(tilings.batch, tilings.groups * tilings.channels),
+        *(tilings.row_span, tilings.col_span),
+    )
+    written = (tilings.batch, own, tilings.rows, tilings.cols)
+    row, part = kernel.channels * kernel.taps, tilings.channels * kernel.taps
+    word = target.bytes_of("filter")
+    computed = kernel.filter_is_input
+    return {
+        "ifmap": many_map_runs(ifmap, read, target.bytes_of("ifmap")),
+        "filter": many_filter_runs(own, row, part, word)
+        if computed
+        else many_packed(own * part * word),
+        "psum": many_map_runs(ofmap, written, target.bytes_of("psum")),
+        "ofmap": many_map_runs(ofmap, written, target.bytes_of("ofmap")),
+    }
+
+
+def occupied_by_tiles(
+    kernel: GemmKernel, target: Target, tilings: Tilings, demand: dict[Operand, Sizes]
+) -> dict[Operand, Sizes]:
+    """`occupied_bytes` of the largest tile of each operand."""
+    if target.timing is None:
+        return {operand: rounded_to_bursts(demand[operand], target) for operand in OPERANDS}
+    runs = tile_runs(kernel, target, tilings)
+    return {
+        operand: occupied_bytes(demand[operand], runs[operand], target, operand == "ofmap")
+        for operand in OPERANDS
+    }
+
+
 def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
     """Turns of each loop, for one tile of groups."""
 
@@ -336,6 +416,7 @@ class Workload:
     demand: dict[Operand, Sizes]
     turns: dict[Loop, Sizes]
     array_cycles: Sizes
+    occupied: dict[Operand, Sizes]
 
     @property
     def group_tiles(self) -> Sizes:
@@ -345,13 +426,15 @@ class Workload:
 
 def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
     """Everything the loop orders of `tilings` share."""
+    demand = demands(kernel, target, tilings)
     return Workload(
         kernel,
         target,
         tilings,
-        demands(kernel, target, tilings),
+        demand,
         trips(kernel, tilings),
         _array_cycles(kernel, target, tilings),
+        occupied_by_tiles(kernel, target, tilings, demand),
     )
 
 
@@ -463,7 +546,7 @@ def _cycles(
     Where DRAM takes longer, the last tile computes when everything has been loaded.
     """
     rate = float(work.target.dram_bytes_per_cycle)
-    transfer = {item: rounded_to_bursts(work.demand[item], work.target) for item in OPERANDS}
+    transfer = work.occupied
     dram = np.zeros_like(array)
     for operand, moved in traffic.items():
         waste = transfer[operand] / np.maximum(work.demand[operand], 1)

@@ -94,7 +94,7 @@ class LayerProgram:
     def dram_cycles(self, target: Target) -> int:
         """Cycles that the layer's transfers occupy the DRAM channel."""
         return sum(
-            target.transfer_cycles(transfer.size) * count
+            target.occupied_cycles(transfer) * count
             for steps in self.steps
             for step, count in steps
             for transfer in step.transfers

@@ -6,7 +6,9 @@ complete or must leave.
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
 from accelsim.lowering.traffic import Dram, Inside, Sram
 
@@ -85,22 +87,29 @@ class Room:
 class Load:
     """A transfer of `size` bytes from DRAM, for which it takes room in a buffer.
 
-    `needs_inputs`: what it brings is the layer's ifmaps.
+    `needs_inputs`: what it brings is the layer's ifmaps. `runs` is how its bytes lie in DRAM.
     """
 
     operand: Operand
     room: Room
     needs_inputs: bool
     size: int
+    runs: Runs
+    is_write: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A transfer of `size` bytes to DRAM, which frees its room when done."""
+    """A transfer of `size` bytes to DRAM, which frees its room when done.
+
+    `runs` is how its bytes lie there.
+    """
 
     operand: Operand
     room: Room
     size: int
+    runs: Runs
+    is_write: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,9 @@ class Keep:
     size: int
     cycles: int
     room: Room | None
+
+
+Transfer = Load | Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +177,7 @@ class Step:
         return self.keep is not None or (self.store is not None and self.store.operand == "ofmap")
 
     @property
-    def transfers(self) -> tuple[Load | Store, ...]:
+    def transfers(self) -> tuple[Transfer, ...]:
         """Everything that crosses the DRAM channel."""
         return self.loads if self.store is None else (*self.loads, self.store)
 

@@ -26,12 +26,13 @@ from accelsim.lowering.cost import (
     gemm_flow,
     ifmap_reads,
     legal,
-    rounded_to_bursts,
+    occupied_bytes,
     significant,
     tile_demand,
     workload,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.units import ceil_div
 
 EXHAUSTIVE = 4096
@@ -259,6 +260,8 @@ class VectorTilings:
     ofmap_bytes: Sizes
     dram_bytes: Sizes
     tiles: Sizes
+    row_span: Sizes
+    col_span: Sizes
 
 
 def loaded_inputs(kernel: VectorKernel, target: Target) -> list[bool]:
@@ -286,7 +289,8 @@ def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
         ifmap_reads(window, size)
         for window, size in ((kernel.cols, sizes[0]), (kernel.rows, sizes[1]))
     )
-    spans = np.repeat(np.outer(col_span, row_span).ravel(), inner)
+    col_spans = np.repeat(col_span, len(row_span) * inner)
+    row_spans = np.tile(np.repeat(row_span, inner), len(col_span))
     reads = np.repeat(np.outer(col_reads, row_reads).ravel(), inner)
     inputs = loaded_inputs(kernel, target)
     full, per_image = sum(inputs), len(inputs) - sum(inputs)
@@ -295,11 +299,13 @@ def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
     stored = math.prod(totals) * target.residence.stored
     return VectorTilings(
         *(batch, channels, rows, cols),
-        target.bytes_of("ifmap") * batch * channels * (full * spans + per_image),
+        target.bytes_of("ifmap") * batch * channels * (full * row_spans * col_spans + per_image),
         ofmap * (not target.computes_in_place),
         target.bytes_of("ifmap") * kernel.batch * kernel.channels * fetched
         + target.bytes_of("ofmap") * stored,
         math.prod(turns),
+        row_spans,
+        col_spans,
     )
 
 
@@ -308,8 +314,18 @@ def vector_cost(
 ) -> NDArray[np.float64]:
     """max(lanes, DRAM) plus the first tile's load and the last tile's store or move, in cycles."""
     rate = float(target.dram_bytes_per_cycle)
-    first = rounded_to_bursts(tilings.ifmap_bytes, target) / rate
-    last = rounded_to_bursts(tilings.ofmap_bytes, target) / rate * target.residence.stored
+    whole = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+    taken = (tilings.batch, tilings.channels, tilings.row_span, tilings.col_span)
+    made = (tilings.batch, tilings.channels, tilings.rows, tilings.cols)
+    reads = many_map_runs(whole, taken, target.bytes_of("ifmap"))
+    writes = many_map_runs(result, made, target.bytes_of("ofmap"))
+    first = occupied_bytes(tilings.ifmap_bytes, reads, target) / rate
+    last = (
+        occupied_bytes(tilings.ofmap_bytes, writes, target, write=True)
+        / rate
+        * target.residence.stored
+    )
     share = -(-tilings.tiles // target.arrays) / tilings.tiles
     moving = target.move_cycles(tilings.ofmap_bytes)
     lanes = kernel.operations_total / target.lanes * share

@@ -16,6 +16,7 @@ from accelsim.errors import DoesNotFitError, SimulationError
 from accelsim.facade import simulate, timed
 from accelsim.hardware import Hardware
 from accelsim.lowering.program import Program, lower
+from accelsim.lowering.task import Transfer
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.results import RunResult
 
@@ -59,7 +60,7 @@ def one_after_another(program: Program) -> int:
         task.step.cycles
         + task.step.work.tail
         + sum(
-            target.transfer_cycles(transfer.size) + target.dram_latency
+            target.occupied_cycles(transfer) + target.dram_latency
             for transfer in task.step.transfers
         )
         + (task.step.keep.cycles if task.step.keep is not None else 0)
@@ -203,9 +204,9 @@ def test_transfers_of_all_arrays_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[tuple[int, int]] = []
 
     class Logged(DramChannel):
-        def transfer(self, size: int):  # type: ignore[no-untyped-def]
+        def transfer(self, transfer: Transfer):  # type: ignore[no-untyped-def]
             begin = max(self.env.now, self.free_at)
-            event = super().transfer(size)
+            event = super().transfer(transfer)
             log.append((begin, self.free_at))
             return event
 

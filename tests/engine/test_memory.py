@@ -6,15 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim.dram.transfer import Runs
 from accelsim.engine.memory import Buffer, Clock, DramChannel
 from accelsim.lowering.cost import Target
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel
+from accelsim.lowering.task import Load, Room
 
 
 def channel(rate: Fraction, latency: int, burst: int) -> tuple[Clock, DramChannel]:
     array = ArrayModel(1, 1, DATAFLOW_OF["ws"], False, False)
     clock = Clock()
     return clock, DramChannel(clock, Target(array, 1, 1, (1,) * 4, (), rate, latency, burst))
+
+
+def load(size: int) -> Load:
+    return Load("ifmap", Room(0, size), False, Runs(1, size, size))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +44,7 @@ def test_transfers_arrive_in_order(
     rate: Fraction, latency: int, burst: int, sizes: list[int], arrivals: list[int]
 ) -> None:
     clock, dram = channel(rate, latency, burst)
-    events = [dram.transfer(size) for size in sizes]
+    events = [dram.transfer(load(size)) for size in sizes]
     for event, arrival in zip(events, arrivals, strict=True):
         clock.run(until=arrival)  # everything before that cycle
         assert not event.processed
@@ -48,9 +54,9 @@ def test_transfers_arrive_in_order(
 
 def test_the_channel_is_idle_between_requests() -> None:
     clock, dram = channel(Fraction(1), 3, 1)
-    dram.transfer(5)
+    dram.transfer(load(5))
     clock.run(until=20)
-    event = dram.transfer(5)
+    event = dram.transfer(load(5))
     clock.run(until=event)
     assert clock.now == 20 + 5 + 3
 
