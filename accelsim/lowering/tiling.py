@@ -111,9 +111,10 @@ def candidates(kernel: GemmKernel, target: Target) -> Tilings:
 
 @lru_cache(maxsize=4096)
 def best_tiling(kernel: GemmKernel, target: Target) -> GemmTiling:
-    """The legal tiling of least cost; ties go to less DRAM traffic, then to fewer tiles.
+    """The legal tiling of least cost.
 
-    Raises DoesNotFitError if not even the smallest tile fits.
+    Ties go to less DRAM traffic, then to fewer array cycles (which take energy behind a slow DRAM,
+    too), then to fewer tiles. Raises DoesNotFitError if not even the smallest tile fits.
     """
     best = ranking(kernel, target).best()
     if best is None:
@@ -140,6 +141,7 @@ class Ranking:
     ways: tuple[tuple[LoopOrder, Loop], ...]
     cycles: NDArray[np.float64]
     dram_bytes: Sizes
+    array: NDArray[np.float64]
     tiles: Sizes
     tile_bytes: Sizes
     fits: NDArray[np.bool_]
@@ -152,7 +154,8 @@ class Ranking:
         cycles = np.where(fits, self.cycles, np.inf).ravel()
         quickest = np.flatnonzero(cycles == cycles.min())
         column = quickest % len(self.tiles)
-        order = np.lexsort((self.tiles[column], self.dram_bytes.ravel()[quickest]))
+        dram, array = (each.ravel()[quickest] for each in (self.dram_bytes, self.array))
+        order = np.lexsort((self.tiles[column], significant(array * 1.0), dram))
         way, index = divmod(int(quickest[order[0]]), len(self.tiles))
         return Ranked(
             _tiling(self.work.tilings, index, *self.ways[way]),
@@ -167,8 +170,9 @@ def ranking(kernel: GemmKernel, target: Target) -> Ranking:
     """The cost of every tiling; it does not depend on how much room there is."""
     bare = _bare(target)
     ways, common, flow = _flow(kernel, bare)
-    demand = common.demand if bare == target else tile_demand(target, common.demand)
-    work = replace(common, target=target, demand=demand)
+    demand = tile_demand(target, common.demand)
+    occupied = tile_demand(target, common.occupied)
+    work = replace(common, target=target, demand=demand, occupied=occupied)
     cost = cost_of(work, flow)
     needed = np.array([buffer_demand(space, demand) for space in target.buffers])
     return Ranking(
@@ -176,6 +180,7 @@ def ranking(kernel: GemmKernel, target: Target) -> Ranking:
         ways,
         cost.cycles,
         cost.dram_bytes,
+        flow.array,
         work.group_tiles * math.prod(work.turns.values()),
         needed,
         np.all(needed <= np.array([[space.half] for space in target.buffers]), axis=0),

@@ -52,8 +52,8 @@ def test_turning_takes_the_channel() -> None:
     clock = Clock()
     dram = DramChannel(clock, target)
     runs = Runs(1, 6400, 6400)
-    load = Load("ifmap", Room(0, 6400), False, runs)
-    store = Store("ofmap", Room(0, 6400), runs)
+    load = Load("ifmap", Room(0, 6400), False, 6400, runs)
+    store = Store("ofmap", Room(0, 6400), 6400, runs)
     read, write = (
         ceil(transfer_clocks(SHEETS["DDR4-3200"], runs, kind) * target.cycles_per_clock)
         for kind in (False, True)
@@ -77,7 +77,7 @@ def test_the_search_prefers_whole_rows(name: str) -> None:
     blocks = [(8, 64), (64, 8)]
 
     def cycles(hardware: Hardware) -> list[float]:
-        target = replace(target_of(hardware), array=target_of(machine(array=FAST)).array)
+        target = replace(target_of(hardware), processor=target_of(machine(array=FAST)).processor)
         costs = []
         for rows, cols in blocks:
             sizes = [np.array([size]) for size in (1, 1, rows, cols, 4, 4)]

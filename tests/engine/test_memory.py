@@ -20,7 +20,7 @@ def channel(rate: Fraction, latency: int, burst: int) -> tuple[Clock, DramChanne
 
 
 def load(size: int) -> Load:
-    return Load("ifmap", Room(0, size), False, Runs(1, size, size))
+    return Load("ifmap", Room(0, size), False, size, Runs(1, size, size))
 
 
 @pytest.mark.parametrize(
