@@ -154,8 +154,8 @@ class Ranking:
         cycles = np.where(fits, self.cycles, np.inf).ravel()
         quickest = np.flatnonzero(cycles == cycles.min())
         column = quickest % len(self.tiles)
-        dram, array = (each.ravel()[quickest] for each in (self.dram_bytes, self.array))
-        order = np.lexsort((self.tiles[column], significant(array * 1.0), dram))
+        dram, array = self.dram_bytes.ravel()[quickest], self.array.ravel()[quickest]
+        order = np.lexsort((self.tiles[column], significant(array), dram))
         way, index = divmod(int(quickest[order[0]]), len(self.tiles))
         return Ranked(
             _tiling(self.work.tilings, index, *self.ways[way]),
