@@ -9,7 +9,8 @@ import pytest
 from machines import chain, conv, machine, max_pool
 
 from accelsim.errors import DoesNotFitError, InputError
-from accelsim.facade import simulate
+from accelsim.facade import simulate, with_dataflow
+from accelsim.frontend.hardware_file import load_hardware
 from accelsim.network.graph import LayerSpec, build_network
 from accelsim.network.ops import Concat, Conv, Relu
 from accelsim.results import Buckets, LayerResult
@@ -85,6 +86,18 @@ def test_every_number_of_a_tiny_run() -> None:
         "mapping": None,
     }
     assert layer.as_dict() == expected
+
+
+def test_row_stationary_needs_spads() -> None:
+    with pytest.raises(
+        InputError, match=r"array.dataflow: dataflow rs needs the spads .* add array"
+    ):
+        with_dataflow(load_hardware("edge_ws"), "rs")
+    result = simulate("lenet5", "eyeriss", "rs")
+    assert [layer.mapping is not None for layer in result.layers] == [
+        layer.gemm is not None for layer in result.layers
+    ]
+    assert simulate("lenet5", "eyeriss", "ws").layers[0].mapping is None
 
 
 def test_a_slow_buffer_is_the_bound() -> None:
