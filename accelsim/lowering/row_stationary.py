@@ -72,13 +72,15 @@ class RowShape:
 
     A filter of more rows than the array, or of longer rows than the ifmap spad, is cut into
     `pieces`, each a pass of its own whose psums add up like those of further channels; R and S
-    (`set_rows`, `taps`) are then a piece's. `span` is the ifmap rows behind one ofmap row, `width`
-    the columns of an ifmap row with its padding, `kernel_taps` the whole filter's R*S.
+    (`set_rows`, `taps`) are then a piece's. `span` counts the ifmap rows behind one ofmap row of a
+    piece, `reach` those of the whole filter, `width` the columns of an ifmap row with its
+    padding, `kernel_taps` the whole filter's R*S.
     """
 
     set_rows: int
     taps: int
     span: int
+    reach: int
     pieces: int
     stride: int
     ofmap_cols: int
@@ -96,6 +98,7 @@ def row_shape(model: RowStationary, kernel: GemmKernel) -> RowShape:
         set_rows,
         ceil_div(cols.kernel, col_pieces),
         (set_rows - 1) * rows.dilation + 1,
+        rows.extent,
         row_pieces * col_pieces,
         rows.stride,
         cols.outputs,
