@@ -223,7 +223,8 @@ def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
     First the filters go to their spads, then the first window of every ifmap row. Then each PE
     takes one MAC per cycle, while the networks bring the rest of the ifmap and the psums of
     earlier passes, and take the new psums away; the slowest of these sets the pace. The last
-    psums pass the `stages` of every PE of their chain.
+    psums pass the `stages` of every PE of their chain, and reach their buffer while the next
+    pass loads its filters. A buffer with a bandwidth moves all words of a pass in its time.
     """
     q, p = -(-work.channels // work.r), -(-work.filters // work.t)
     macs = work.images * shape.ofmap_cols * p * q * shape.taps
@@ -235,10 +236,11 @@ def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
         _cycles(np.maximum(words.ifmap - first, 0), model.ifmap_rate),
         _cycles(words.psum, min(model.psum_in_rate, model.psum_out_rate)),
     )
+    waiting = np.maximum(slowest - macs, 0)
     for lanes in model.buffers:
         moved = sum(word * words.of(operand) for operand, word in lanes.word_bytes)
-        slowest = np.maximum(slowest, _cycles(moved, lanes.bytes_per_cycle))
-    return PassTime(macs, fill, np.maximum(slowest - macs, 0))
+        waiting = np.maximum(waiting, _cycles(moved, lanes.bytes_per_cycle) - macs - fill)
+    return PassTime(macs, fill, waiting)
 
 
 def _cycles(words: Count, rate: Fraction) -> Count:
