@@ -27,6 +27,9 @@ from accelsim.units import ceil_div
 FILLED: dict[MappingObjective, float] = {"time": 0.5, "energy": 0.9, "traffic": 0.9}
 """Least share of the PEs that a layer can fill at best; Eyeriss' own mappings fill over 92 %."""
 
+SMALL = 2**16
+"""MACs of a layer for which least time is searched among all sets."""
+
 DRAM_ENERGY, BUFFER_ENERGY = 200, 6
 """Energy of a word relative to a MAC: Chen et al., ISCA 2016, table IV."""
 
@@ -35,7 +38,7 @@ def cuts(total: int, most: int) -> set[int]:
     """Sizes up to `most` that cut `total` without a rest, or evenly where those are small."""
     most = min(most, total)
     whole = {size for size in range(1, most + 1) if total % size == 0}
-    if 2 * max(whole) >= most:
+    if 2 * max(whole) > most:
         return whole
     return whole | {ceil_div(total, parts) for parts in range(ceil_div(total, most), total + 1)}
 
@@ -199,7 +202,9 @@ def best_mapping(kernel: GemmKernel, target: Target) -> Mapping:
     mappings that fill the array, and ties go to less time. Raises DoesNotFitError if none is legal.
     """
     shape = row_shape(target.row_stationary, kernel)
-    for filled in (FILLED[target.row_stationary.objective], 0.0):
+    objective = target.row_stationary.objective
+    few = objective == "time" and kernel.macs <= SMALL
+    for filled in (0.0 if few else FILLED[objective], 0.0):
         mapping = candidates(kernel, target, filled)
         fitting = np.flatnonzero(legal(kernel, shape, target, mapping))
         if len(fitting):
@@ -215,7 +220,7 @@ def best_mapping(kernel: GemmKernel, target: Target) -> Mapping:
         "energy": [energy, cycles, cost.passes],
         "traffic": [cost.dram_words, cost.buffer_words, cycles, cost.passes],
     }
-    order = np.lexsort(np.array(criteria[target.row_stationary.objective][::-1]))
+    order = np.lexsort(np.array(criteria[objective][::-1]))
     return mapping.only(int(order[0]))
 
 

@@ -71,10 +71,10 @@ def fits_spads(mapping: tuple[int, ...], to: Target, taps: int) -> bool:
 
 
 def fits_buffers(kernel: GemmKernel, mapping: tuple[int, ...], to: Target) -> bool:
-    """A pass's ifmap and filters, and the psums of m filters, each in banks of its own."""
+    """A block's ifmap, a pass's filters, and the psums of m filters, each in banks of its own."""
     m, n, e, p, q, r, t = mapping
     shape = row_shape(to.row_stationary, kernel)
-    rows = (e - 1) * kernel.rows.stride + (shape.set_rows - 1) * kernel.rows.dilation + 1
+    rows = (e - 1) * kernel.rows.stride + kernel.rows.extent
     cols = (kernel.cols.outputs - 1) * kernel.cols.stride + kernel.cols.extent
     channels, filters = min(q * r, kernel.channels), min(p * t, kernel.filters)
     psums = n * min(m, kernel.filters) * e * kernel.cols.outputs
