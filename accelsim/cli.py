@@ -98,7 +98,9 @@ HardwareName = Annotated[
 ]
 DataflowOption = Annotated[
     str | None,
-    typer.Option("--dataflow", metavar="D", help="os, ws or is; the hardware's own if not given."),
+    typer.Option(
+        "--dataflow", metavar="D", help="os, ws, is or rs; the hardware's own if not given."
+    ),
 ]
 BatchOption = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images at a time.")]
 SeedOption = Annotated[

@@ -117,8 +117,8 @@ class RowStationarySpec(_Schema):
     objective: MappingObjective = Field(
         "time",
         description="What the search of mappings minimises: time; energy: 200 per DRAM word and 6 "
-        "per buffer word; or traffic: that of DRAM, then of the buffers. The latter two choose "
-        "among mappings that fill the array.",
+        "per buffer word; traffic: of the mappings that fill nine tenths of the PEs, that of DRAM, "
+        "then of the buffers, as Eyeriss' own mappings do.",
     )
 
 
@@ -274,7 +274,8 @@ class DramChannel(_Schema):
         if self.timing is not None and plain:
             raise ValueError(
                 f"both timing and {', '.join(plain)} are given; leave out timing for a plain rate, "
-                f"or {', '.join(plain)}, which follow from the standard"
+                f"or {', '.join(plain)}, which follow from the standard "
+                '(on the command line: --set "dram={timing: DDR4-2400}")'
             )
         if self.timing is None and self.bandwidth is None:
             raise ValueError(

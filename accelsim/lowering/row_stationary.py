@@ -70,7 +70,7 @@ def row_stationary_model(hardware: Hardware) -> RowStationary:
 class RowShape:
     """A layer as rows: what one PE set of it looks like.
 
-    A filter of more rows than the array, or of longer rows than the ifmap spad, is cut into
+    A filter of more rows than the array, or of longer rows than a spad, is cut into
     `pieces`, each a pass of its own whose psums add up like those of further channels; R and S
     (`set_rows`, `taps`) are then a piece's. `span` counts the ifmap rows behind one ofmap row of a
     piece, `reach` those of the whole filter, `width` the columns of an ifmap row with its
@@ -92,7 +92,7 @@ def row_shape(model: RowStationary, kernel: GemmKernel) -> RowShape:
     """How `kernel` looks to the PEs of `model`."""
     rows, cols = kernel.rows, kernel.cols
     row_pieces = ceil_div(rows.kernel, model.rows)
-    col_pieces = ceil_div(cols.kernel, model.ifmap_spad)
+    col_pieces = ceil_div(cols.kernel, min(model.ifmap_spad, model.filter_spad))
     set_rows = ceil_div(rows.kernel, row_pieces)
     return RowShape(
         set_rows,

@@ -139,7 +139,8 @@ def _summary(validation: Validation) -> Sheet:
     columns = (
         Column("reference", text=True),
         *_TALLY_COLUMNS,
-        Column("shown only", drop=1),
+        Column("not judged", drop=1),
+        Column("worst %", drop=1),
         Column("verdict", text=True),
     )
     rows = tuple(map(_summed, validation.outcomes))
@@ -149,14 +150,16 @@ def _summary(validation: Validation) -> Sheet:
     )
     legend = (
         "mean, worst: relative errors of the rows that have a band; band: the largest error "
-        "that passes. Rows without a band are shown, with the reason, but not judged."
+        "that passes. Rows without a band are shown, with the reason, but not judged; the second "
+        "worst is theirs."
     )
     return Sheet("Summary", columns, rows, notes=(verdict, legend))
 
 
 def _summed(outcome: Outcome) -> Row:
     tally = outcome.tally
-    unjudged = len(tally.comparisons) - len(tally.judged)
+    others = [each for each in tally.comparisons if each.band is None]
+    furthest = signed_percent(max(others, key=magnitude)) if others else NONE
     verdict = "NOT COMPARED" if outcome.failure else "ok" if outcome.passed else "OUTSIDE"
-    cells = (outcome.reference.name, *_tally(tally), f"{unjudged:,}", verdict)
+    cells = (outcome.reference.name, *_tally(tally), f"{len(others):,}", furthest, verdict)
     return Row(cells, "" if outcome.passed else "bold red")
