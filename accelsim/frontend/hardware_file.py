@@ -1,8 +1,9 @@
 """Hardware files (`configs/*.yaml`) and settings from the command line as a `Hardware`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import cast
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.energy_file import energy_table
-from accelsim.frontend.findings import findings, validation_problems
+from accelsim.frontend.findings import Finding, JsonSchema, findings, validation_problems
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
 
@@ -40,6 +41,29 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
         raise InputError(
             [Problem(f.message, _source(f.path, parsed), key=dotted(f.path)) for f in found]
         ) from None
+
+
+def hardware_data(name_or_path: str | Path) -> dict[str, Data]:
+    """The content of a valid hardware file, its energy table in place; raises InputError."""
+    document = read_yaml(find_file("configs", name_or_path, (".yaml", ".yml")))
+    _from_file(document)
+    return _with_table(document.data, Path(document.source).parent)
+
+
+def checked_hardware(data: Mapping[str, object]) -> tuple[Hardware | None, list[Finding]]:
+    """The hardware that `data` describes, or None and everything that is wrong with it.
+
+    Parts that are validated already, such as an `Array`, are taken as they are.
+    """
+    try:
+        return Hardware.model_validate(data), []
+    except ValidationError as error:
+        return None, findings(error, data, _hardware_schema())
+
+
+@cache
+def _hardware_schema() -> JsonSchema:
+    return Hardware.model_json_schema()
 
 
 def _from_file(document: Document) -> Hardware:
