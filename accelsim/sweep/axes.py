@@ -58,18 +58,19 @@ class Axis:
     @property
     def values(self) -> tuple[Value, ...]:
         """The choices as people read them."""
-        return tuple(_choice_text(choice) for choice in self.choices)
+        return tuple(self._text(choice) for choice in self.choices)
 
     @property
     def paths(self) -> tuple[KeyPath, ...]:
         """Every key that it sets."""
         return tuple(dict.fromkeys(each.path for choice in self.choices for each in choice))
 
-
-def _choice_text(choice: Settings) -> Value:
-    if len(choice) == 1:
-        return choice[0].shown
-    return ", ".join(f"{each.key}={each.shown}" for each in choice) or "as the base"
+    def _text(self, choice: Settings) -> Value:
+        """A value, or `rows=8 cols=128` for keys that move together."""
+        if len(choice) == 1 and choice[0].key == self.key:
+            return choice[0].shown
+        parts = (f"{each.key.removeprefix(f'{self.key}.')}={each.shown}" for each in choice)
+        return " ".join(parts) or "as the base"
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,11 @@ class Store:
         """Points of the sweep, those that have no outcome yet too."""
         return int(self._connection.execute("SELECT count(*) FROM members").fetchone()[0])
 
+    def parameters(self) -> list[str]:
+        """The keys that the sweep varies, which every record has."""
+        row = self._connection.execute("SELECT parameters FROM members LIMIT 1").fetchone()
+        return list(json.loads(row[0])) if row else []
+
     def outcome(self, key: str) -> Outcome | None:
         """What became of a point, with its layers; None if nothing has yet."""
         row = self._connection.execute(_OUTCOME, (key,)).fetchone()
@@ -301,8 +306,8 @@ def _record(row: Sequence[Any]) -> Record:
     key, network, batch, parameters, status, error, attempts, seconds, quantities, totals = row
     return {
         "network": network,
-        **json.loads(parameters),
         "batch": batch,
+        **json.loads(parameters),
         "status": status,
         **json.loads(quantities),
         **result_quantities(json.loads(totals), batch),
