@@ -114,7 +114,9 @@ class Store:
     work over a network.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None):
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None = None
+    ) -> None:
         self.path = path
         self._connection = connection
         self._lock = lock
@@ -129,17 +131,17 @@ class Store:
         path = Path(path)
         lock = _lock(path)
         try:
-            connection = _connect(path, "rwc")
-            store = cls(path, connection, lock)
-            if _is_new(connection):
-                _create(connection, About.of(sweep))
-            _check_format(connection, path)
-            _check_sweep(store.about, sweep, path)
-            store._enrol(sweep)
+            with _closed_on_error(_writing(path)) as connection:
+                if _is_new(connection):
+                    _create(connection, About.of(sweep))
+                _check_format(connection, path)
+                store = cls(path, connection, lock)
+                _check_sweep(store.about, sweep, path)
+                store._enrol(sweep)
+                return store
         except BaseException:
             _unlock(path, lock)
             raise
-        return store
 
     @classmethod
     def read(cls, path: str | Path) -> "Store":
@@ -147,9 +149,9 @@ class Store:
         path = Path(path)
         if not path.is_file():
             raise InputError(Problem("no such file; `accelsim sweep` writes one", str(path)))
-        connection = _connect(path, "ro")
-        _check_format(connection, path)
-        return cls(path, connection, None)
+        with _closed_on_error(_reading(path)) as connection:
+            _check_format(connection, path)
+            return cls(path, connection)
 
     def __enter__(self) -> Self:
         return self
@@ -328,7 +330,7 @@ def _member(point: Point) -> tuple[str, str, int, str]:
 def packed(layers: Sequence[Mapping[str, Any]]) -> bytes:
     """Layers as compressed columns, which take an eighth of their JSON."""
     names = list(dict.fromkeys(name for layer in layers for name in layer))
-    same = all(list(layer) == names for layer in layers)
+    same = bool(names) and all(list(layer) == names for layer in layers)
     rows = [[layer[name] for layer in layers] for name in names] if same else list(layers)
     text = json.dumps([names if same else None, rows], separators=(",", ":"))
     return zlib.compress(text.encode())
@@ -352,15 +354,47 @@ def is_results_file(path: Path) -> bool:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that survives kill -9 with all that was committed; raises InputError."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    """A connection that survives kill -9 with all that was committed; sqlite3.Error."""
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _writing(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path, "mode=rwc")
     except sqlite3.Error as error:
         raise InputError(Problem(_unreadable(error), str(path))) from None
-    return connection
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    """As a writer that never writes, so that WAL's files go when the last one closes.
+
+    Where WAL's files cannot be, such as in a folder that is read-only, nobody writes.
+    """
+    try:
+        connection = _connect(path, "mode=rw")
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+    except sqlite3.OperationalError:
+        return _connect(path, "immutable=1")
+    except sqlite3.Error as error:
+        raise InputError(Problem(_unreadable(error), str(path))) from None
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _unreadable(error: sqlite3.Error) -> str:

@@ -120,7 +120,7 @@ class Variants:
 
     def _located(self, finding: Finding, settings: Settings) -> Problem:
         """A problem of the hardware, where the sweep file sets what it comes from."""
-        blamed = max(settings, key=lambda setting: _in_common(finding, setting))
+        blamed = max(reversed(settings), key=lambda setting: _in_common(finding, setting))
         inner = finding.path[len(blamed.path) :]
         told = finding.message
         if _in_common(finding, blamed) < len(blamed.path):
