@@ -43,16 +43,14 @@ CREATE TABLE members (
 CREATE TABLE outcomes (
     key TEXT PRIMARY KEY, status TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL,
     wall_seconds REAL NOT NULL, finished TEXT NOT NULL, version TEXT NOT NULL,
-    quantities TEXT NOT NULL, hardware TEXT NOT NULL, totals TEXT NOT NULL, layers BLOB NOT NULL
+    quantities TEXT NOT NULL, hardware TEXT NOT NULL, result BLOB NOT NULL
 );
 """
 _MEMBERS = "SELECT position, key, network, batch, parameters FROM members ORDER BY position"
-_OUTCOME = (
-    "SELECT status, totals, layers, wall_seconds, error, attempts FROM outcomes WHERE key = ?"
-)
+_OUTCOME = "SELECT status, result, wall_seconds, error, attempts FROM outcomes WHERE key = ?"
 _ROWS = """
 SELECT m.key, m.network, m.batch, m.parameters, o.status, o.error, o.attempts, o.wall_seconds,
-       o.quantities, o.totals
+       o.quantities
 FROM members m JOIN outcomes o ON o.key = m.key ORDER BY m.position
 """
 
@@ -179,6 +177,8 @@ class Store:
         A later outcome of the same point replaces the first. A point that the search has sampled
         becomes a member of the sweep.
         """
+        quantities = hardware_quantities(point.hardware)
+        reached = result_quantities(outcome.totals, point.batch)
         row = {
             "key": point.key,
             "status": outcome.status,
@@ -187,10 +187,9 @@ class Store:
             "wall_seconds": outcome.wall_seconds,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "version": __version__,
-            "quantities": json.dumps(hardware_quantities(point.hardware)),
+            "quantities": json.dumps(quantities | reached),
             "hardware": hardware_text(point.hardware),
-            "totals": json.dumps(outcome.totals),
-            "layers": packed(outcome.layers),
+            "result": packed(outcome.totals, outcome.layers),
         }
         columns, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self._transaction() as connection:
@@ -270,12 +269,13 @@ class Store:
         row = self._connection.execute(_OUTCOME, (key,)).fetchone()
         if row is None:
             return None
-        status, totals, layers, wall_seconds, error, attempts = row
+        status, result, wall_seconds, error, attempts = row
+        totals, layers = unpacked(result)
         return Outcome(
             key=key,
             status=status,
-            totals=json.loads(totals),
-            layers=unpacked(layers),
+            totals=totals,
+            layers=layers,
             wall_seconds=wall_seconds,
             error=error,
             attempts=attempts,
@@ -305,14 +305,13 @@ class Store:
 
 
 def _record(row: Sequence[Any]) -> Record:
-    key, network, batch, parameters, status, error, attempts, seconds, quantities, totals = row
+    key, network, batch, parameters, status, error, attempts, seconds, quantities = row
     return {
         "network": network,
         "batch": batch,
         **json.loads(parameters),
         "status": status,
         **json.loads(quantities),
-        **result_quantities(json.loads(totals), batch),
         "error": error,
         "attempts": attempts,
         "wall_seconds": seconds,
@@ -324,24 +323,26 @@ def _member(point: Point) -> tuple[str, str, int, str]:
     return point.key, point.network, point.batch, json.dumps(point.parameters)
 
 
-# --- Layers ---------------------------------------------------------------------------------------
+# --- Totals and layers ----------------------------------------------------------------------------
+
+Table = list[dict[str, Any]]
 
 
-def packed(layers: Sequence[Mapping[str, Any]]) -> bytes:
-    """Layers as compressed columns, which take an eighth of their JSON."""
+def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:
+    """A run's totals and layers, compressed; layers as columns, which takes less."""
     names = list(dict.fromkeys(name for layer in layers for name in layer))
     same = bool(names) and all(list(layer) == names for layer in layers)
     rows = [[layer[name] for layer in layers] for name in names] if same else list(layers)
-    text = json.dumps([names if same else None, rows], separators=(",", ":"))
+    text = json.dumps([totals, names if same else None, rows], separators=(",", ":"))
     return zlib.compress(text.encode())
 
 
-def unpacked(blob: bytes) -> list[dict[str, Any]]:
+def unpacked(blob: bytes) -> tuple[dict[str, Any], Table]:
     """The inverse of `packed`."""
-    names, rows = json.loads(zlib.decompress(blob))
+    totals, names, rows = json.loads(zlib.decompress(blob))
     if names is None:
-        return list(rows)
-    return [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]
+        return totals, rows
+    return totals, [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]
 
 
 # --- The file -------------------------------------------------------------------------------------

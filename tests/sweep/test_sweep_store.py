@@ -91,7 +91,8 @@ layer_tables = st.lists(st.dictionaries(st.sampled_from("abcd"), scalars), max_s
 
 @given(layer_tables)
 def test_layers_come_back_from_columns(layers: list[dict]) -> None:
-    found = unpacked(packed(layers))
+    totals, found = unpacked(packed({"cycles": 3}, layers))
+    assert totals == {"cycles": 3}
     assert found == layers
     assert [list(each) for each in found] == [list(each) for each in layers]
 
