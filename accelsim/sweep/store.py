@@ -293,7 +293,11 @@ class Store:
         the result's. A failed point has None for the latter.
         """
         records = [_record(row) for row in self._connection.execute(_ROWS)]
-        names = dict.fromkeys(name for record in records for name in record)
+        names: Record = {}
+        for record in records:
+            names |= record
+        if all(len(record) == len(names) for record in records):
+            return records
         return [{name: record.get(name) for name in names} for record in records]
 
     def layers(self) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
