@@ -1,0 +1,296 @@
+"""The points of a sweep: which there are, and what each of them is, checked before any runs."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import chain, product
+from math import prod
+
+from accelsim.errors import InputError, Problem
+from accelsim.facade import LARGEST_BATCH
+from accelsim.frontend import load_network
+from accelsim.frontend.findings import unknown
+from accelsim.frontend.hardware_file import hardware_data
+from accelsim.frontend.source import Data, dotted
+from accelsim.frontend.sweep_file import Search, SweepFile
+from accelsim.hardware import Hardware
+from accelsim.network.graph import Network
+from accelsim.sweep.axes import (
+    BATCH,
+    NETWORK,
+    Axis,
+    Findings,
+    Settings,
+    axes_of,
+    exclusions_of,
+    inclusions_of,
+    keys_of,
+    value_at,
+)
+from accelsim.sweep.content import network_digest, plain, point_key
+from accelsim.sweep.quantities import (
+    ENERGY_QUANTITIES,
+    HARDWARE_QUANTITIES,
+    Constraint,
+    Objectives,
+    feasible,
+    hardware_quantities,
+    quantity_names,
+)
+from accelsim.sweep.records import Point, Value
+from accelsim.sweep.variants import Variants, named_path
+
+_MOST_PROBLEMS = 20
+"""Where nearly every point is wrong, the first ones say enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What became of the combinations.
+
+    Of `grid` of them, and `included` further points, `excluded` says for each entry of `exclude`
+    how many it left out; `infeasible` do not meet the constraints on hardware, `repeated` equal an
+    earlier point. `versions` says of parts of the hardware how many different ones there are.
+    """
+
+    grid: int
+    included: int
+    excluded: tuple[int, ...]
+    infeasible: int
+    repeated: int
+    versions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A resolved sweep.
+
+    `points` are those to run: the matrix and what is included; with `search` only the latter,
+    and `point` gives those of the matrix. `networks` has each network by the name that points
+    have. `content` is a hash of all that decides which points there are.
+    """
+
+    name: str
+    source: str
+    points: tuple[Point, ...]
+    axes: tuple[Axis, ...]
+    objectives: Objectives
+    constraints: tuple[Constraint, ...]
+    search: Search | None
+    timeout_s: float | None
+    networks: Mapping[str, Network]
+    content: str
+    census: Census
+    space: "Space" = field(repr=False, compare=False)
+
+    @property
+    def identity(self) -> str:
+        """Whose results a file holds: those of the sweep of this name, edited or not."""
+        return self.name
+
+    def point(self, choice: Sequence[int]) -> Point | None:
+        """The point of one choice of each axis, by index; None if the sweep leaves it out.
+
+        Raises InputError for a combination that is no hardware.
+        """
+        pairs = zip(self.axes, choice, strict=True)
+        return self.space.admitted([each for axis, at in pairs for each in axis.choices[at]])
+
+
+def resolve(sweep_file: SweepFile) -> Sweep:
+    """Every point of a sweep file, checked: networks, hardware, keys and quantities.
+
+    Raises InputError with everything that is wrong, by line. Whether layers fit the buffers takes
+    the search of a run; a point that does not fit is a failed row.
+    """
+    found = Findings(sweep_file)
+    space = Space(sweep_file, found)
+    found.complain()
+    grid = prod(len(axis.choices) for axis in space.axes)
+    if not sweep_file.search and grid > sweep_file.max_points:
+        raise InputError(_too_many(sweep_file, grid))
+    made = list(space.points())
+    points = tuple({point.key: point for point in reversed(made)}.values())[::-1]
+    found.complain()
+    if not points and not sweep_file.search:
+        message = "no point is left; loosen `exclude` or the constraints on hardware"
+        raise InputError(sweep_file.problem((), message))
+    return Sweep(
+        name=sweep_file.name,
+        source=sweep_file.source,
+        points=points,
+        axes=space.axes,
+        objectives=sweep_file.objectives,
+        constraints=space.constraints,
+        search=sweep_file.search,
+        timeout_s=sweep_file.timeout_s,
+        networks=space.networks,
+        content=_content(sweep_file, points),
+        census=Census(
+            grid=grid,
+            included=len(space.included),
+            excluded=tuple(space.excluded),
+            infeasible=space.infeasible,
+            repeated=len(made) - len(points),
+            versions=space.variants.versions,
+        ),
+        space=space,
+    )
+
+
+def _too_many(file: SweepFile, grid: int) -> Problem:
+    message = (
+        f"{grid:,} combinations are more than max_points, {file.max_points:,}; raise it, take "
+        "fewer values, or sample them with `search: {method: nsga2, trials: 500}`"
+    )
+    return file.problem(("matrix",), message, at_key=True)
+
+
+def _content(file: SweepFile, points: Sequence[Point]) -> str:
+    sampled = file.model_dump(include={"networks", "matrix", "exclude", "search"}, mode="json")
+    said = [file.base, sampled if file.search else None, [point.key for point in points]]
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+class Space:
+    """What makes points of settings; what is wrong with the sweep file goes to `found`."""
+
+    def __init__(self, file: SweepFile, found: Findings) -> None:
+        self._file, self._found = file, found
+        self._base = self._load_base()
+        self.variants = Variants(file, self._base)
+        self.axes = axes_of(file, found)
+        self.included = inclusions_of(file, self.axes, found)
+        every = [*chain.from_iterable(axis.choices for axis in self.axes), *self.included]
+        self._settings = [setting for settings in every for setting in settings]
+        known = {*keys_of(self._base), *(setting.key for setting in self._settings)}
+        self._exclusions = exclusions_of(file, known if self._base else (), found)
+        self.excluded = [0] * len(self._exclusions)
+        self.infeasible = 0
+        self.networks: dict[str, Network] = {}
+        self._paths: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
+        self._load_networks()
+        self._check_batches()
+        self._check_quantities()
+        self.constraints = tuple(
+            Constraint(name, bounds.min, bounds.max) for name, bounds in file.constraints.items()
+        )
+        self._of_hardware = [c for c in self.constraints if c.quantity in HARDWARE_QUANTITIES]
+        self._parameters = self._base_parameters()
+
+    def points(self) -> Iterator[Point]:
+        """Those of the matrix, unless it is sampled, and the included ones; repeats too."""
+        if self._file.search:
+            self._check_choices()
+        else:
+            for choice in product(*(axis.choices for axis in self.axes)):
+                yield from self._noted(self.admitted, [*chain.from_iterable(choice)])
+        for settings in self.included:
+            yield from self._noted(self.point, settings)
+
+    def _check_choices(self) -> None:
+        """Each choice of a sampled axis is valid beside the first ones of the others."""
+        first = [axis.choices[0] for axis in self.axes]
+        for index, axis in enumerate(self.axes):
+            for choice in axis.choices:
+                settings = [*chain.from_iterable([*first[:index], choice, *first[index + 1 :]])]
+                list(self._noted(self.point, settings))
+        self.infeasible = 0
+
+    def _noted(
+        self, make: Callable[[Settings], Point | None], settings: Settings
+    ) -> Iterator[Point]:
+        """The point, if there is one; what is wrong with it is noted."""
+        if len(self._found) >= _MOST_PROBLEMS:
+            return
+        try:
+            point = make(settings)
+        except InputError as error:
+            for problem in error.problems:
+                self._found.add(problem)
+        else:
+            if point:
+                yield point
+
+    def admitted(self, settings: Settings) -> Point | None:
+        """The point, or None if the sweep leaves it out; raises InputError."""
+        values = {setting.path: setting.value for setting in settings}
+        for index, exclusion in enumerate(self._exclusions):
+            if exclusion.matches(values, self._base):
+                self.excluded[index] += 1
+                return None
+        return self.point(settings)
+
+    def point(self, settings: Settings) -> Point | None:
+        """The point, or None if a constraint on hardware leaves it out; raises InputError."""
+        values = {setting.path: setting.value for setting in settings}
+        batch = values.get(BATCH, 1)
+        assert isinstance(batch, int)
+        variant = self.variants.of(settings)
+        if not self._allowed(variant.hardware):
+            self.infeasible += 1
+            return None
+        network = self._paths[str(values[NETWORK])]
+        said = {setting.key: setting.shown for setting in settings}
+        return Point(
+            key=point_key(self._digests[network], variant.text, batch),
+            network=network,
+            hardware=variant.hardware,
+            batch=batch,
+            parameters={**self._parameters, **said},
+        )
+
+    def _allowed(self, hardware: Hardware) -> bool:
+        of_hardware = self._of_hardware
+        return not of_hardware or feasible(hardware_quantities(hardware), of_hardware)
+
+    # --- What the file names
+
+    def _load_base(self) -> dict[str, Data]:
+        try:
+            return hardware_data(named_path(self._file.folder, self._file.base))
+        except InputError as error:
+            self._found.in_named_file(error, ("base",))
+            return {}
+
+    def _load_networks(self) -> None:
+        named = {str(each.value): each for each in self._settings if each.path == NETWORK}
+        for name, setting in named.items():
+            path = self._paths[name] = named_path(self._file.folder, name)
+            try:
+                self.networks[path] = load_network(path)
+            except InputError as error:
+                self._found.in_named_file(error, setting.origin)
+            else:
+                self._digests[path] = network_digest(self.networks[path])
+
+    def _check_batches(self) -> None:
+        for setting in self._settings:
+            batch = setting.value
+            if setting.path == BATCH and not (type(batch) is int and 1 <= batch <= LARGEST_BATCH):
+                message = f"expected a whole number of images, 1 to {LARGEST_BATCH:,}"
+                self._found.at(setting.origin, f"{message}, found {batch!r}")
+
+    def _check_quantities(self) -> None:
+        """Objectives and constraints are known, and energy is there where they name it."""
+        energy = "energy" in self._base or any(each.path[0] == "energy" for each in self._settings)
+        places: list[tuple[str, str]] = [("objectives", name) for name in self._file.objectives]
+        places += [("constraints", name) for name in self._file.constraints]
+        for place in places:
+            if place[1] not in quantity_names():
+                message = unknown("quantity", place[1], quantity_names())
+                self._found.at(place, message, at_key=True)
+            elif place[1] in ENERGY_QUANTITIES and not energy:
+                message = "needs an energy table; add `energy: [horowitz_45nm]` to the matrix"
+                self._found.at(place, message, at_key=True)
+
+    def _base_parameters(self) -> dict[str, Value]:
+        """The base's values of all keys that any point sets; an energy table by its name."""
+        values: dict[str, Value] = {}
+        for path in dict.fromkeys(setting.path for setting in self._settings):
+            value = value_at(self._base, path)
+            named = isinstance(value, dict) and path == ("energy",)
+            values[dotted(path)] = plain(value["name"] if named else value)  # type: ignore[index, call-overload]
+        return values
