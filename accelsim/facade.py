@@ -1,5 +1,6 @@
 """The public facade: load, simulate and verify."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from accelsim.results import (
     Energy,
     LayerCheck,
     LayerResult,
+    Resident,
     RunResult,
     VerifyResult,
 )
@@ -180,6 +182,18 @@ def _layer_result(
         inside=program.inside,
         energy=_energy(program, rates) if rates else None,
         mapping=program.tiling if isinstance(program.tiling, Mapping) else None,
+        resident=_resident(program, whole),
+        dram_saved_bytes=program.placement.saved_bytes,
+    )
+
+
+def _resident(program: LayerProgram, whole: Program) -> Resident:
+    """Bytes of the layer's feature maps that lie on chip."""
+    read = sum(map(math.prod, program.resident_inputs))
+    kept = program.layer.output_elements * program.placement.residence.kept
+    return Resident(
+        whole.batch * read * whole.target.bytes_of("ifmap"),
+        whole.batch * kept * whole.target.bytes_of("ofmap"),
     )
 
 

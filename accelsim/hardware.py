@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from math import ceil
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -22,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from accelsim.dram.sheet import DramTiming
 from accelsim.technology import EnergyTable, json_schema_with_name
 from accelsim.units import (
     Duration,
@@ -237,16 +239,60 @@ class VectorUnit(_Schema):
 
 
 class DramChannel(_Schema):
-    """The memory outside the chip."""
+    """The memory outside the chip: a plain rate, or a standard from whose data sheet it follows."""
 
-    bandwidth: Bandwidth = Field(description="Peak rate, such as 16 GB/s.")
-    latency: Time = Field(
-        default_factory=lambda: parse_time("0 cycles"),
-        description="From the end of a transfer's turn on the channel to its data, such as 100 ns.",
+    bandwidth: Bandwidth | None = Field(
+        None, description="Peak rate, such as 16 GB/s; follows from `timing` if that is given."
     )
-    burst: Size = Field(
-        1, description="Granularity of a transfer, such as 64 B; shorter ends cost a whole one."
+    latency: Time | None = Field(
+        None,
+        description="From the end of a transfer's turn on the channel to its data, such as 100 ns; "
+        "none if left out, and as `timing` says if that is given.",
     )
+    burst: Size | None = Field(
+        None,
+        description="Granularity of a transfer, such as 64 B; shorter ends cost a whole one. 1 B "
+        "if left out, and as `timing` says if that is given.",
+    )
+    timing: DramTiming | None = Field(
+        None,
+        description="A DRAM standard instead of bandwidth, latency and burst: its name, or a "
+        "mapping of `standard` and what is different from its data sheet.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_defaults(cls, data: Any) -> Any:
+        """Without `timing`, no latency and bursts of a byte are what is left out."""
+        if not isinstance(data, dict) or data.get("timing") is not None:
+            return data
+        return {"latency": "0 cycles", "burst": "1 B", **data}
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "DramChannel":
+        plain = [name for name in ("bandwidth", "latency", "burst") if getattr(self, name)]
+        if self.timing is not None and plain:
+            raise ValueError(
+                f"both timing and {', '.join(plain)} are given; leave out timing for a plain rate, "
+                f"or {', '.join(plain)}, which follow from the standard"
+            )
+        if self.timing is None and self.bandwidth is None:
+            raise ValueError(
+                "give a bandwidth, such as 16 GB/s, or the timing of a standard, such as DDR4-2400"
+            )
+        return self
+
+
+def _switch(value: object) -> object:
+    """on or off; YAML 1.1 reads the bare words as booleans."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+Residency = Annotated[
+    Literal["on", "off"],
+    BeforeValidator(_switch),
+    WithJsonSchema({"enum": ["on", "off", True, False]}),
+]
 
 
 class Hardware(_Schema):
@@ -262,6 +308,11 @@ class Hardware(_Schema):
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
     dram: DramChannel = Field(description="The memory outside the chip.")
+    residency: Residency = Field(
+        "on",
+        description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
+        "(with one systolic array); off: every layer reads from and writes to DRAM.",
+    )
     energy: EnergyTable | None = Field(
         None,
         description="Energy table: a built-in name (eyeriss_65nm, horowitz_45nm), the path of a "
@@ -304,12 +355,29 @@ class Hardware(_Schema):
     @property
     def dram_bytes_per_cycle(self) -> Fraction:
         """Peak DRAM rate in bytes per clock cycle."""
+        if self.dram.timing is not None:
+            return self.dram.timing.bytes_per_second / self.clock
+        assert self.dram.bandwidth is not None
         return self.dram.bandwidth.bytes_per_cycle(self.clock)
 
     @property
+    def dram_burst(self) -> int:
+        """Bytes of the least transfer."""
+        timing = self.dram.timing
+        return (self.dram.burst or 1) if timing is None else timing.burst_bytes
+
+    @property
+    def cycles_per_dram_clock(self) -> Fraction:
+        """Clock cycles in one clock of the DRAM; 0 where it has none of its own."""
+        timing = self.dram.timing
+        return Fraction(0) if timing is None else Fraction(timing.tCK_ps * self.clock, 10**12)
+
+    @property
     def dram_latency_cycles(self) -> int:
-        """DRAM latency in clock cycles, rounded up."""
-        return self.dram.latency.cycles(self.clock)
+        """DRAM latency in clock cycles, rounded up: with `timing`, to the data of a closed row."""
+        if self.dram.timing is not None:
+            return ceil(self.dram.timing.lead_clocks * self.cycles_per_dram_clock)
+        return self.dram.latency.cycles(self.clock) if self.dram.latency else 0
 
     def buffer_bytes_per_cycle(self, name: str) -> Fraction | None:
         """Rate of buffer `name` at the array's side; None is unlimited."""

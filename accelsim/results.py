@@ -26,9 +26,9 @@ class Buckets(Counts):
     idle_pes: the rest of the streaming, lost to PEs (lanes) without work.
     fill_drain: operands skewing in, stationary operands loading, results shifting out.
     buffer: beyond the array's law, because words come at the buffer's bandwidth.
-    dram_read: waiting for operands. dram_write: waiting for stores, which hold the buffer or
-    end the layer. other_layer: another layer's tiles are on the array (or vector unit), or in the
-    buffer room that this one needs.
+    dram_read: waiting for operands. dram_write: waiting for stores (and moves of what stays on
+    chip), which hold the buffer or end the layer. other_layer: another layer's tiles are on
+    the array (or vector unit), or in the buffer room that this one needs.
     """
 
     useful: int = 0
@@ -43,6 +43,14 @@ class Buckets(Counts):
     def total(self) -> int:
         """All cycles."""
         return sum(self.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Resident(Counts):
+    """Bytes of feature maps that lie on chip: ifmaps read there, and the ofmap kept there."""
+
+    ifmap_bytes: int = 0
+    ofmap_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +107,12 @@ class LayerResult:
     """One layer of a run.
 
     start_cycle is when the layer's inputs exist and its first transfer or computation begins,
-    end_cycle when its ofmap is complete in DRAM; filters may be loaded before. array_cycles
-    are the folds of the tiles as scheduled, of the array that does most; untiled_array_cycles
-    and mapping_efficiency are of the whole layer's folds, as if every operand were on chip.
-    energy is None where the hardware names no energy table.
-    mapping is a row-stationary array's.
+    end_cycle when its ofmap is complete, in DRAM or on chip; filters may be loaded before.
+    array_cycles are the folds of the tiles as scheduled, of the array that does most;
+    untiled_array_cycles and mapping_efficiency are of the whole layer's folds, as if every
+    operand were on chip. energy is None where the hardware names no energy table. mapping is a
+    row-stationary array's. dram_saved_bytes is how much less the layer moves than with nothing
+    resident; negative where resident feature maps of other layers take the room of its tiles.
     """
 
     name: str
@@ -128,6 +137,8 @@ class LayerResult:
     inside: Inside = field(default_factory=Inside)
     energy: Energy | None = None
     mapping: row_stationary.Mapping | None = None
+    resident: Resident = Resident()
+    dram_saved_bytes: int = 0
 
     @property
     def cycles(self) -> int:
@@ -202,6 +213,11 @@ class RunResult:
         return reduce(add, (layer.sram for layer in self.layers), Sram())
 
     @property
+    def dram_saved_bytes(self) -> int:
+        """DRAM bytes that residency saves."""
+        return sum(layer.dram_saved_bytes for layer in self.layers)
+
+    @property
     def inside(self) -> Inside:
         """What moves inside the arrays in all layers."""
         return reduce(add, (layer.inside for layer in self.layers), Inside())
@@ -241,6 +257,7 @@ class RunResult:
             "dram_cycles": sum(layer.dram_cycles for layer in self.layers),
             "dram_read_bytes": dram.read_bytes,
             "dram_write_bytes": dram.write_bytes,
+            "dram_saved_bytes": self.dram_saved_bytes,
             "dram": asdict(dram),
             "sram": asdict(self.sram),
             "inside": asdict(self.inside),

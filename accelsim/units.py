@@ -120,6 +120,29 @@ def parse_time(text: object) -> Duration:
     return Duration(_bounded(number * _SECONDS[unit], text), in_cycles=False)
 
 
+def split_quantity(text: str) -> tuple[Fraction, str]:
+    """`64 KiB` as its number and its unit; ValueError where it has none."""
+    return _quantity(text, "64 KiB")
+
+
+def parse_quantity(text: str) -> tuple[str, Fraction]:
+    """What kind of quantity a text with a unit is, and how much, in base units.
+
+    Kinds are bytes, hertz, bytes per second or cycle, seconds and cycles; ValueError for others.
+    """
+    _, unit = split_quantity(text)
+    size, slash, _ = unit.partition("/")
+    if slash:
+        rate = parse_rate(text)
+        return ("bytes per cycle" if rate.per_cycle else "bytes per second"), rate.amount
+    if size in _BYTES:
+        return "bytes", Fraction(parse_size(text))
+    if size in _HERTZ:
+        return "hertz", Fraction(parse_clock(text))
+    time = parse_time(text)
+    return ("cycles" if time.in_cycles else "seconds"), time.amount
+
+
 def format_bytes(count: float) -> str:
     """`count` bytes for people: `512 B`, `64.0 KiB`, `58.1 MiB`."""
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):

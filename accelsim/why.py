@@ -78,6 +78,7 @@ RELAXATIONS = (
     ),
     Relaxation("vector", "doubling the vector unit's lanes", "vector_unit.lanes", twice),
     Relaxation("dram", "doubling the DRAM bandwidth", "dram.bandwidth", twice),
+    Relaxation("dram", "doubling the DRAM channels", "dram.timing.channels", twice),
     Relaxation("dram", "halving the DRAM latency", "dram.latency", half),
 )
 

@@ -61,6 +61,7 @@ def machine(
     array: dict[str, Any] | None = None,
     dram: dict[str, Any] | None = None,
     lanes: int = 4,
+    residency: str = "off",
 ) -> Hardware:
     """4 x 3 MACs, weight stationary, serial; DRAM 4 B/cycle and 10 cycles away."""
     return Hardware.model_validate(
@@ -71,6 +72,7 @@ def machine(
             "buffers": buffers or split(),
             "vector_unit": {"lanes": lanes},
             "dram": {"bandwidth": "4 B/cycle", "latency": "10 cycles", **(dram or {})},
+            "residency": residency,
         }
     )
 
@@ -157,6 +159,7 @@ MACHINES = st.builds(
         }
     ),
     st.integers(1, 4),
+    st.sampled_from(["on", "off"]),
 )
 
 
@@ -195,3 +198,33 @@ def networks(draw: st.DrawFn) -> Network:
         put(dense(draw(st.integers(1, 9))), last)
     side = draw(st.integers(2, 6))
     return build_network("drawn", {"x": (draw(st.integers(1, 4)), side, side)}, specs)
+
+
+@st.composite
+def tangled_networks(draw: st.DrawFn) -> Network:
+    """Up to twelve layers of one height and width that read any tensors before them."""
+    side = draw(st.integers(2, 6))
+    channels = {"x": draw(st.integers(1, 4))}
+    specs: list[LayerSpec] = []
+    for number in range(draw(st.integers(2, 12))):
+        op: Op = draw(st.sampled_from([conv(2), conv(5), conv(3, 3, 1, 1), max_pool(3, 1, 1)]))
+        inputs = [draw(st.sampled_from(sorted(channels)))]
+        kind = draw(st.sampled_from(["one", "one", "one", "relu", "add", "concat"]))
+        width = channels[inputs[0]]
+        if kind == "relu":
+            op = Relu()
+        elif kind == "add":
+            op = Add()
+            inputs.append(
+                draw(st.sampled_from(sorted(n for n in channels if channels[n] == width)))
+            )
+        elif kind == "concat":
+            op = Concat()
+            inputs.append(draw(st.sampled_from(sorted(channels))))
+        name = f"l{number:02d}"
+        specs.append(LayerSpec(name, op, tuple(inputs)))
+        if isinstance(op, Conv):
+            channels[name] = op.out_channels
+        else:
+            channels[name] = sum(channels[n] for n in inputs) if kind == "concat" else width
+    return build_network("tangled", {"x": (channels["x"], side, side)}, specs)

@@ -9,7 +9,8 @@ import pytest
 from machines import chain, conv, machine, max_pool
 
 from accelsim.errors import DoesNotFitError, InputError
-from accelsim.facade import simulate
+from accelsim.facade import simulate, with_dataflow
+from accelsim.frontend.hardware_file import load_hardware
 from accelsim.network.graph import LayerSpec, build_network
 from accelsim.network.ops import Concat, Conv, Relu
 from accelsim.results import Buckets, LayerResult
@@ -72,6 +73,8 @@ def test_every_number_of_a_tiny_run() -> None:
             "dram_write": 13,
             "other_layer": 0,
         },
+        "resident": {"ifmap_bytes": 0, "ofmap_bytes": 0},
+        "dram_saved_bytes": 0,
         # Each fold: 48 MACs read the filter; ifmap 48 and sums 4 rows * 12 written and read; filter
         # rows of 3 written 1 + 2 + 3 + 4 times, moved 6 times; ifmap moved 4*2*4, sums 3 * 12.
         "inside": {
@@ -83,6 +86,18 @@ def test_every_number_of_a_tiny_run() -> None:
         "mapping": None,
     }
     assert layer.as_dict() == expected
+
+
+def test_row_stationary_needs_spads() -> None:
+    with pytest.raises(
+        InputError, match=r"array.dataflow: dataflow rs needs the spads .* add array"
+    ):
+        with_dataflow(load_hardware("edge_ws"), "rs")
+    result = simulate("lenet5", "eyeriss", "rs")
+    assert [layer.mapping is not None for layer in result.layers] == [
+        layer.gemm is not None for layer in result.layers
+    ]
+    assert simulate("lenet5", "eyeriss", "ws").layers[0].mapping is None
 
 
 def test_a_slow_buffer_is_the_bound() -> None:

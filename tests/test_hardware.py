@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from accelsim.hardware import Hardware, format_bits
+from accelsim.hardware import Buffer, Hardware, RowStationarySpec, format_bits
 
 FULL: dict[str, Any] = {
     "name": "edge_ws",
@@ -39,6 +39,7 @@ FULL: dict[str, Any] = {
     },
     "vector_unit": {"lanes": 8},
     "dram": {"bandwidth": "16 GB/s", "latency": "100 ns", "burst": "64 B"},
+    "residency": "off",
 }
 
 
@@ -113,6 +114,72 @@ def test_defaults(path: str, default: object) -> None:
     assert found == default
 
 
+ROWS: dict[str, Any] = {
+    "ifmap_spad": 12,
+    "filter_spad": 224,
+    "psum_spad": 24,
+    "ifmap_network": "2 B/cycle",
+    "filter_network": "8 B/cycle",
+    "psum_in_network": "6 B/cycle",
+    "psum_out_network": "4 GB/s",
+    "pipeline_stages": 3,
+    "objective": "energy",
+}
+
+
+def with_rows(**changes: object) -> dict[str, Any]:
+    """`FULL`, row stationary; a change to None leaves a key out."""
+    spec = {key: value for key, value in (ROWS | changes).items() if value is not None}
+    data = changed("array.row_stationary", spec)
+    data["array"]["dataflow"] = "rs"
+    return data
+
+
+def test_every_key_of_the_row_stationary_pes_is_read() -> None:
+    data = with_rows()
+    data["buffers"]["ofmap_sram"]["bank"] = "4 KiB"
+    hardware = Hardware.model_validate(data)
+    spec = hardware.array.row_stationary
+    assert spec is not None
+    assert (spec.ifmap_spad, spec.filter_spad, spec.psum_spad) == (12, 224, 24)
+    assert (spec.pipeline_stages, spec.objective) == (3, "energy")
+    rates = [spec.ifmap_network, spec.filter_network, spec.psum_in_network, spec.psum_out_network]
+    assert [rate.bytes_per_cycle(hardware.clock) for rate in rates] == [2, 8, 6, 4]
+    assert [buffer.bank for buffer in hardware.buffers.values()] == [1, 1, 4096]
+
+
+@pytest.mark.parametrize("key", ROWS)
+def test_which_keys_the_pes_need(key: str) -> None:
+    defaults = {"pipeline_stages": 1, "objective": "time"}
+    data = with_rows(**{key: None})
+    if key not in defaults:
+        with pytest.raises(ValidationError, match=f"{key}\n  Field required"):
+            Hardware.model_validate(data)
+        return
+    assert getattr(Hardware.model_validate(data).array.row_stationary, key) == defaults[key]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("ifmap_spad", 0, "greater than 0"),
+        ("pipeline_stages", 65, "less than or equal to 64"),
+        ("psum_out_network", "8", "number with a unit"),
+        ("objective", "area", "'time' or 'energy'"),
+        ("spads", 3, "Extra inputs"),
+    ],
+)
+def test_what_the_pes_refuse(key: str, value: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Hardware.model_validate(with_rows(**{key: value}))
+
+
+def test_spads_without_rs_are_kept_for_comparisons() -> None:
+    data = with_rows()
+    data["array"]["dataflow"] = "os"
+    assert Hardware.model_validate(data).array.row_stationary is not None
+
+
 def test_no_latency_is_none() -> None:
     assert Hardware.model_validate(without("dram.latency")).dram_latency_cycles == 0
     assert Hardware.model_validate(without("precision")).precision.bytes_of("psum") == 4
@@ -147,6 +214,8 @@ def test_required_keys(path: str) -> None:
         ("precision.filter", "int12", "unknown number format"),
         ("precision.psum", "float32", "do not mix"),
         ("precision.ofmap", "int8", "one format"),
+        ("buffers.ofmap_sram.bank", "0 B", "positive"),
+        ("buffers.ofmap_sram.bank", 4096, "number with a unit"),
         ("buffers.ofmap_sram.holds", ["ofmap"], "no buffer holds psum"),
         ("buffers.filter_sram.holds", ["filter", "ifmap"], "more than one buffer holds ifmap"),
         ("buffers.filter_sram.holds", ["filter", "filter"], "more than one buffer holds filter"),
@@ -180,7 +249,8 @@ def test_every_key_says_what_it_means() -> None:
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 keys(inner)
 
-    keys(Hardware)
+    for model in (Hardware, Buffer, RowStationarySpec):
+        keys(model)
 
 
 @pytest.mark.parametrize(
@@ -193,3 +263,17 @@ def test_format_bits(text: str, bits: int) -> None:
 def test_unknown_format() -> None:
     with pytest.raises(ValueError, match="unknown number format 'int'"):
         format_bits("int")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("on", "on"), ("off", "off"), (True, "on"), (False, "off"), (None, "on")]
+)
+def test_residency_as_yaml_reads_it(written: object, meant: str) -> None:
+    """YAML 1.1 reads a bare on or off as a boolean; left out it is on."""
+    assert Hardware.model_validate(changed("residency", written)).residency == meant
+
+
+@pytest.mark.parametrize("written", ["maybe", 1, 0])
+def test_residency_is_on_or_off(written: object) -> None:
+    with pytest.raises(ValidationError, match="'on' or 'off'"):
+        Hardware.model_validate(changed("residency", written))

@@ -14,6 +14,7 @@ ORDER = (
     *(
         "errors",
         "units",
+        "dram",
         "technology",
         "hardware",
         "network",
@@ -84,8 +85,9 @@ def parts_used(part: str) -> set[str]:
 
 def test_network_and_hardware_do_not_know_each_other() -> None:
     assert "hardware" not in parts_used("network")
-    assert parts_used("hardware") == {"units", "technology"}
+    assert parts_used("hardware") == {"dram", "units", "technology"}
     assert parts_used("technology") == {"units"}
+    assert parts_used("dram") == {"dram"}
 
 
 def test_the_reference_knows_no_schedule() -> None:

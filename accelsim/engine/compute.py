@@ -8,7 +8,7 @@ import simpy
 
 from accelsim.engine.memory import Buffer, Clock, DramChannel
 from accelsim.engine.scheduler import LayerRun, Timeline, next_run
-from accelsim.lowering.task import Room, Store, Task
+from accelsim.lowering.task import Room, Task
 
 Process = Generator[simpy.Event, None, None]
 
@@ -62,40 +62,53 @@ class Unit:
 
     def load_task(self, run: LayerRun, task: Task) -> Process:
         """Reserve room and request transfers, then hand the task over to the computation."""
-        arrival, crowded = None, False
+        arrival = None
         if task.step.reserves and not run.inputs.processed:
             yield run.inputs
-        for block in task.step.reserves:
-            room = self.reserve(block)
-            if room is not None:
-                crowded = not self.storing
-                yield room
+        crowded = yield from self.reserve_all(run, task.step.reserves, False)
         for load in task.step.loads:
-            if load.needs_inputs and not run.inputs.processed:
-                yield run.inputs
+            gate = run.inputs if load.needs_inputs else run.filters
+            if not gate.processed:
+                yield gate
             if load.operand == "psum":
                 yield self.spilled[id(run), id(task.resumes)]
-            room = self.reserve(load.room)
+            room = self.reserve(run, load.room)
             if room is not None:
                 crowded = not self.storing
                 yield room
             self.timeline(run)
-            arrival = self.core.dram.transfer(load.size)
-        for opened in task.step.opens:
-            room = self.reserve(opened)
+            arrival = self.core.dram.transfer(load)
+        if not run.inputs.processed:  # no load has waited for an ifmap that lies on chip
+            yield run.inputs
+        crowded = yield from self.reserve_all(run, task.step.opens, crowded)
+        self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
+
+    def reserve_all(
+        self, run: LayerRun, rooms: tuple[Room, ...], crowded: bool
+    ) -> Generator[simpy.Event, None, bool]:
+        """Wait for room after room; whether other units' tiles held the last that was missing."""
+        for each in rooms:
+            room = self.reserve(run, each)
             if room is not None:
                 crowded = not self.storing
                 yield room
-        if task.step.store is not None and task.step.store.operand == "psum":
-            self.spilled[id(run), id(task)] = self.env.event()
-        self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
+        return crowded
 
-    def reserve(self, room: Room) -> simpy.Event | None:
+    def reserve(self, run: LayerRun, room: Room) -> simpy.Event | None:
         """Ask for room in a buffer; an event if it is not there yet."""
-        return self.core.buffers[room.buffer].reserve(room.size)
+        space = run.program.spaces[room.buffer]
+        return self.core.buffers[room.buffer].reserve(room.size, space)
+
+    def release(self, run: LayerRun, room: Room) -> None:
+        """Give room in a buffer back."""
+        space = run.program.spaces[room.buffer]
+        self.core.buffers[room.buffer].release(room.size, space)
 
     def hand_over(self, item: Loaded) -> None:
         """Queue a task for the computation, and wake it if it is idle."""
+        store = item.task.step.store
+        if store is not None and store.operand == "psum":
+            self.spilled[id(item.run), id(item.task)] = self.env.event()
         self.loaded.append(item)
         if self.idle is not None:
             self.idle.succeed()
@@ -116,22 +129,30 @@ class Unit:
             self.free_at = self.env.now
             self.timeline(item.run).computed = self.env.now
             for room in step.closes:
-                self.core.buffers[room.buffer].release(room.size)
-            if step.store is not None:
+                self.release(item.run, room)
+            if step.store is not None or step.keep is not None:
                 self.storing += 1
-                self.env.process(self.store(item.run, item.task, step.store))
+                self.env.process(self.put_away(item.run, item.task))
 
-    def store(self, run: LayerRun, task: Task, store: Store) -> Process:
-        """Write a tile to DRAM once its last result has left the array, then free its room."""
-        tail = task.step.work.tail
+    def put_away(self, run: LayerRun, task: Task) -> Process:
+        """Move a tile to its place on chip and to DRAM, once its last result has left the array.
+
+        Then free its room.
+        """
+        store, keep, tail = task.step.store, task.step.keep, task.step.work.tail
         if tail:
             yield self.env.timeout(tail)
-        yield self.core.dram.transfer(store.size)
-        self.core.buffers[store.room.buffer].release(store.room.size)
+        if keep is not None and keep.cycles:
+            yield self.core.buffers[keep.buffer].move(keep.cycles)
+        if keep is not None and keep.room is not None:
+            self.release(run, keep.room)
+        if store is not None:
+            yield self.core.dram.transfer(store)
+            self.release(run, store.room)
         self.storing -= 1
         timeline = self.timeline(run)
         timeline.stored, timeline.tail = self.env.now, tail
-        if store.operand == "ofmap":
+        if task.step.finishes:
             run.store_finished()
         else:
             self.spilled[id(run), id(task)].succeed()

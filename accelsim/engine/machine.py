@@ -82,7 +82,7 @@ def _who_waits(stuck: list[LayerRun], cores: list[Core]) -> str:
         lines.append(f"layer {run.program.layer.name} waits for {missing}")
     for core in cores:
         for buffer in core.buffers:
-            asked = ", ".join(f"{size:,}" for size, _ in buffer.waiting) or "nobody"
+            asked = ", ".join(f"{size:,}" for size, *_ in buffer.waiting) or "nobody"
             lines.append(
                 f"core {core.index}: {buffer.name} has {buffer.free:,} bytes free; "
                 f"waiting for room: {asked}"

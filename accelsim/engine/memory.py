@@ -1,11 +1,11 @@
 """Buffers with room to reserve, and the DRAM channel that everything shares."""
 
-from collections import deque
-from functools import cache
+from collections import Counter, deque
 
 import simpy
 
 from accelsim.lowering.cost import Target
+from accelsim.lowering.task import Transfer
 
 
 class Clock(simpy.Environment):
@@ -18,30 +18,61 @@ class Clock(simpy.Environment):
 
 
 class Buffer:
-    """Room for tiles, in bytes. Who asks first is served first."""
+    """Room for tiles, in bytes. Who asks first is served first.
+
+    A layer's tiles lie within the first `space` bytes. So layers with at most some space
+    together take at most that, and whatever it is, there is room for two halves.
+    """
 
     def __init__(self, env: Clock, name: str, size: int) -> None:
         self.env = env
         self.name = name
-        self.free = size
-        self.waiting: deque[tuple[int, simpy.Event]] = deque()
+        self.size = size
+        self.taken: Counter[int] = Counter()
+        self.waiting: deque[tuple[int, int, simpy.Event]] = deque()
+        self.moves_until = 0
 
-    def reserve(self, size: int) -> simpy.Event | None:
-        """Take `size` bytes: None if there is room now, else the event of getting it."""
-        if not size or (not self.waiting and size <= self.free):
-            self.free -= size
+    def move(self, cycles: int) -> simpy.Event:
+        """Bring something in after all that was asked for before; the event is its end."""
+        self.moves_until = max(self.env.now, self.moves_until) + cycles
+        return self.env.timeout(self.moves_until - self.env.now)
+
+    @property
+    def free(self) -> int:
+        """Bytes without tiles; feature maps may lie in them."""
+        return self.size - sum(self.taken.values())
+
+    def reserve(self, size: int, space: int) -> simpy.Event | None:
+        """Take `size` of `space` bytes: None if there is room now, else the event of getting it."""
+        if not size or (not self.waiting and self.has_room(size, space)):
+            self.take(size, space)
             return None
         event = self.env.event()
-        self.waiting.append((size, event))
+        self.waiting.append((size, space, event))
         return event
 
-    def release(self, size: int) -> None:
-        """Give `size` bytes back and serve those who wait."""
-        self.free += size
-        while self.waiting and self.waiting[0][0] <= self.free:
-            granted, event = self.waiting.popleft()
-            self.free -= granted
+    def release(self, size: int, space: int) -> None:
+        """Give `size` of `space` bytes back and serve those who wait."""
+        self.taken[space] -= size
+        if not self.taken[space]:
+            del self.taken[space]  # an empty Counter entry would be looked at ever after
+        while self.waiting and self.has_room(*self.waiting[0][:2]):
+            size, space, event = self.waiting.popleft()
+            self.take(size, space)
             event.succeed()
+
+    def has_room(self, size: int, space: int) -> bool:
+        """Whether `size` more bytes within `space` leave all their place."""
+        within = size
+        for each in sorted({*self.taken, space}):
+            within += self.taken[each]
+            if each >= space and within > min(each, self.size):
+                return False
+        return True
+
+    def take(self, size: int, space: int) -> None:
+        """Count `size` bytes as taken."""
+        self.taken[space] += size
 
 
 class DramChannel:
@@ -49,17 +80,29 @@ class DramChannel:
 
     A transfer holds the channel for its bursts; its data arrive the latency later, while the
     channel serves others. The order of requests fixes every start, so a transfer is a single
-    event and no queue is needed.
+    event and no queue is needed. Turning from reads to writes or back takes the channel, too.
     """
 
     def __init__(self, env: Clock, target: Target) -> None:
         self.env = env
         self.latency = target.dram_latency
-        self.transfer_cycles = cache(target.transfer_cycles)
+        self.target = target
+        self.known: dict[int, tuple[Transfer, int]] = {}  # by identity: equal ones are one object
+        self.writing: bool | None = None
         self.free_at = 0
 
-    def transfer(self, size: int) -> simpy.Event:
-        """Move `size` bytes after all requested before; the event is their arrival."""
+    def cycles(self, transfer: Transfer) -> int:
+        """Cycles that `transfer` occupies the channel, looked up once."""
+        known = self.known.get(id(transfer))
+        if known is None:
+            known = self.known[id(transfer)] = transfer, self.target.occupied_cycles(transfer)
+        return known[1]
+
+    def transfer(self, transfer: Transfer) -> simpy.Event:
+        """Move a tile after all requested before; the event is its arrival."""
         start = max(self.env.now, self.free_at)
-        self.free_at = start + self.transfer_cycles(size)
+        if self.writing not in (None, transfer.is_write):
+            start += self.target.turnaround_cycles[transfer.is_write]
+        self.writing = transfer.is_write
+        self.free_at = start + self.cycles(transfer)
         return self.env.timeout(self.free_at + self.latency - self.env.now)

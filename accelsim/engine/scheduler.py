@@ -28,13 +28,15 @@ class Timeline:
 
 @dataclass(slots=True)
 class LayerRun:
-    """A layer being played: `inputs` fires when its ifmaps are in DRAM, `done` its ofmap.
+    """A layer being played: `inputs` fires when its ifmaps exist, `done` when its ofmap does.
 
+    Both in DRAM or on chip; `inputs` waits for the layer's room too, and `filters` for theirs.
     `unfinished` counts the ofmap tiles to come, `timelines` has one for each core at work.
     """
 
     program: LayerProgram
     inputs: simpy.Event
+    filters: simpy.Event
     done: simpy.Event
     unfinished: int
     ready_at: int = 0
@@ -55,13 +57,12 @@ def layer_runs(env: Clock, programs: tuple[LayerProgram, ...]) -> list[LayerRun]
     """A run for every layer, each waiting for the layers it needs."""
     runs: list[LayerRun] = []
     for program in programs:
-        inputs = env.all_of([runs[index].done for index in program.needs])
-        stores = sum(
-            task.step.store is not None and task.step.store.operand == "ofmap"
-            for task in program.all_tasks
-        )
+        placement = program.placement
+        inputs = env.all_of([runs[i].done for i in (*program.needs, *placement.follows)])
+        filters = env.all_of([runs[i].done for i in placement.filters_follow])
+        tiles = sum(task.step.finishes for task in program.all_tasks)
         done = env.event() if program.unit else inputs
-        run = LayerRun(program, inputs, done, stores)
+        run = LayerRun(program, inputs, filters, done, tiles)
         if inputs.callbacks is not None:
             inputs.callbacks.append(run.note_ready)
         runs.append(run)

@@ -1,4 +1,4 @@
-"""Where the built-in accelerators, energy tables (`configs/`) and networks (`workloads/`) are."""
+"""Where the built-in accelerators, energy tables, sweeps (`configs/`) and networks are."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from typing import Literal
 
 from accelsim.errors import InputError, Problem
 
-Kind = Literal["configs", "configs/energy", "workloads"]
+Kind = Literal["configs", "configs/energy", "configs/sweeps", "workloads"]
 
 
 def builtin_folder(kind: Kind) -> Path:
@@ -30,6 +30,7 @@ def builtin_path(kind: Kind, name: str) -> Path:
 _NOUN: dict[Kind, str] = {
     "configs": "hardware",
     "configs/energy": "energy table",
+    "configs/sweeps": "sweep",
     "workloads": "network",
 }
 

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
+from accelsim.frontend.dram_sheet import with_sheet
 from accelsim.frontend.energy_file import energy_table
-from accelsim.frontend.findings import findings, validation_problems
+from accelsim.frontend.findings import Finding, JsonSchema, findings
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
 
@@ -33,13 +35,24 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     problems = [problem for setting in parsed for problem in _apply(data, setting)]
     if problems:
         raise InputError(problems)
-    try:
-        return Hardware.model_validate(data)
-    except ValidationError as error:
-        found = findings(error, data, Hardware.model_json_schema())
+    changed, found = checked_hardware(data)
+    if changed is None:
         raise InputError(
             [Problem(f.message, _source(f.path, parsed), key=dotted(f.path)) for f in found]
-        ) from None
+        )
+    return changed
+
+
+def hardware_data(name_or_path: str | Path) -> dict[str, Data]:
+    """The content of a valid hardware file, its energy table in place; raises InputError."""
+    document = read_yaml(find_file("configs", name_or_path, (".yaml", ".yml")))
+    _from_file(document)
+    return _with_table(document.data, Path(document.source).parent)
+
+
+@cache
+def _hardware_schema() -> JsonSchema:
+    return Hardware.model_json_schema()
 
 
 def _from_file(document: Document) -> Hardware:
@@ -49,15 +62,27 @@ def _from_file(document: Document) -> Hardware:
     except InputError as error:
         data = {**data, "energy": None}
         problems += [_in_hardware(document, problem) for problem in error.problems]
-    try:
-        hardware = Hardware.model_validate(data)
-    except ValidationError as error:
-        found = validation_problems(error, document, Hardware.model_json_schema())
-        problems += found + _unchecked(document, found)
-        raise InputError(in_file_order(problems)) from None
-    if problems:
-        raise InputError(problems)
+    hardware, found = checked_hardware(data)
+    problems += (refused := [document.problem(f.path, f.message, f.at_key) for f in found])
+    if hardware is None:
+        problems += _unchecked(document, refused)
+    if hardware is None or problems:
+        raise InputError(in_file_order(problems))
     return hardware
+
+
+def checked_hardware(data: dict[str, Any]) -> tuple[Hardware | None, list[Finding]]:
+    """The hardware that `data` describes, or None and everything that is wrong with it.
+
+    Parts that are validated already, such as an `Array`, are taken as they are.
+    """
+    filled, found = with_sheet(data)
+    try:
+        hardware = Hardware.model_validate(filled)
+    except ValidationError as error:
+        others = findings(error, filled, _hardware_schema())
+        return None, [*found, *(f for f in others if not (found and f.path == ("dram",)))]
+    return (None if found else hardware), found
 
 
 def _with_table(data: dict[str, Data], folder: Path) -> dict[str, Data]:

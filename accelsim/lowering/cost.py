@@ -10,15 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from fractions import Fraction
+from math import ceil
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.dram.law import occupancy
+from accelsim.dram.sheet import DramTiming
+from accelsim.dram.transfer import transfer_clocks
 from accelsim.hardware import OPERANDS, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, Extents, array_model, busy_cycles
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
+from accelsim.lowering.task import Transfer
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
@@ -61,8 +67,30 @@ class BufferSpace:
 
 
 @dataclass(frozen=True, slots=True)
+class Residence:
+    """What of a layer lies on chip, in the buffer that holds ifmaps.
+
+    `ifmaps` says it for each input: a resident one is read in place, so no tile of it is loaded.
+    `kept`: the ofmap goes to its place there. `stored`: it goes to DRAM.
+    """
+
+    ifmaps: tuple[bool, ...] = ()
+    kept: bool = False
+    stored: bool = True
+
+    @property
+    def ifmap(self) -> bool:
+        """Whether the first input is resident: of a GEMM, the ifmap."""
+        return self.ifmaps[:1] == (True,)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """The numbers of a hardware that lowering needs, resolved once."""
+    """The numbers of a hardware that lowering needs, resolved once.
+
+    `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
+    layer at hand: one that uses DRAM for everything, if nothing is said.
+    """
 
     processor: ArrayModel | RowStationary
     arrays: int
@@ -72,6 +100,32 @@ class Target:
     dram_bytes_per_cycle: Fraction
     dram_latency: int
     dram_burst: int
+    timing: DramTiming | None = None
+    cycles_per_clock: Fraction = Fraction(0)
+    turnaround_cycles: tuple[int, int] = (0, 0)
+    residence: Residence = Residence()
+
+    @property
+    def computes_in_place(self) -> bool:
+        """Whether the ofmap needs no tile: it is only kept, in the buffer that it comes out to."""
+        unified = self.buffer_index("ifmap") == self.buffer_index("ofmap")
+        return unified and self.residence.kept and not self.residence.stored
+
+    @property
+    def move_bytes_per_cycle(self) -> Fraction | None:
+        """How fast a kept ofmap gets to the ifmap's buffer: the slower rate of the two buffers.
+
+        None if that takes no time: they are unlimited, or one and the same.
+        """
+        ends = {self.buffer_index("ifmap"), self.buffer_index("ofmap")}
+        rates = [self.buffers[each].bytes_per_cycle for each in ends]
+        limits = [rate for rate in rates if rate is not None]
+        return min(limits) if limits and len(ends) > 1 and self.residence.kept else None
+
+    def move_cycles(self, size: Sizes) -> NDArray[np.float64]:
+        """Cycles of `size` bytes on that way, not rounded."""
+        rate = self.move_bytes_per_cycle
+        return size / float(rate) if rate is not None else np.zeros_like(size, dtype=float)
 
     @property
     def array(self) -> ArrayModel:
@@ -109,6 +163,14 @@ class Target:
         rate = self.dram_bytes_per_cycle
         return ceil_div(rounded * rate.denominator, rate.numerator)
 
+    def occupied_cycles(self, transfer: Transfer) -> int:
+        """Cycles that a tile's transfer occupies the DRAM channel: as its runs take, if timed."""
+        least = self.transfer_cycles(transfer.size)
+        if self.timing is None:
+            return least
+        clocks = transfer_clocks(self.timing, transfer.runs, transfer.is_write)
+        return max(least, ceil(clocks * self.cycles_per_clock))
+
 
 def target_of(hardware: Hardware) -> Target:
     """What lowering needs to know of `hardware`."""
@@ -130,8 +192,23 @@ def target_of(hardware: Hardware) -> Target:
         + streams,
         hardware.dram_bytes_per_cycle,
         hardware.dram_latency_cycles,
-        hardware.dram.burst,
+        hardware.dram_burst,
+        hardware.dram.timing,
+        hardware.cycles_per_dram_clock,
+        _turnaround(hardware),
     )
+
+
+def _turnaround(hardware: Hardware) -> tuple[int, int]:
+    """Cycles beyond a burst from the last write to a read, and from the last read to a write."""
+    sheet = hardware.dram.timing
+    if sheet is None:
+        return 0, 0
+    clocks = sheet.write_to_read(within_group=False), sheet.read_to_write
+    to_read, to_write = (
+        ceil((each - sheet.nBL) * hardware.cycles_per_dram_clock) for each in clocks
+    )
+    return max(to_read, 0), max(to_write, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +265,7 @@ def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operan
     """Bytes that one tile of each operand takes in its buffer.
 
     Psums need room only where a tile's sum leaves the array unfinished: where k takes several
-    folds (WS, IS) or several tiles.
+    folds (WS, IS) or several tiles. What is resident has its place outside of the tiles.
     """
     images, groups = tilings.batch, tilings.groups
     ifmap = tilings.row_span * tilings.col_span
@@ -202,7 +279,15 @@ def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operan
         "psum": pixels * tilings.filters * unfinished,
         "ofmap": pixels * tilings.filters,
     }
-    return {operand: words[operand] * target.bytes_of(operand) for operand in OPERANDS}
+    demand = {operand: words[operand] * target.bytes_of(operand) for operand in OPERANDS}
+    return tile_demand(target, demand)
+
+
+def tile_demand(target: Target, demand: dict[Operand, Sizes]) -> dict[Operand, Sizes]:
+    """`demand` without the operands that are resident."""
+    nothing = np.zeros_like(demand["filter"])
+    resident = {"ifmap": target.residence.ifmap, "ofmap": target.computes_in_place}
+    return {item: nothing if resident.get(item) else demand[item] for item in OPERANDS}
 
 
 def buffer_demand(space: BufferSpace, demand: dict[Operand, Sizes]) -> Sizes:
@@ -227,6 +312,53 @@ def legal(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.bo
 def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
     """Bytes that a transfer of `count` bytes occupies on the DRAM channel."""
     return -(-count // target.dram_burst) * target.dram_burst
+
+
+def occupied_bytes(count: Sizes, runs: ManyRuns, target: Target, write: bool = False) -> Sizes:
+    """Bytes that could have moved while a transfer of `count` bytes occupies the DRAM channel."""
+    rounded = rounded_to_bursts(count, target)
+    if target.timing is None:
+        return rounded
+    clocks = occupancy(target.timing, runs.count, runs.size, runs.pitch, write)
+    moved = clocks * float(target.cycles_per_clock * target.dram_bytes_per_cycle)
+    return np.asarray(np.maximum(rounded, moved))
+
+
+def tile_runs(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, ManyRuns]:
+    """How the largest tile of each operand lies in DRAM, psums as the ofmap."""
+    channels, filters = kernel.groups * kernel.channels, kernel.groups * kernel.filters
+    ifmap = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+    ofmap = Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
+    own = tilings.groups * tilings.filters
+    read = (
+        *(tilings.batch, tilings.groups * tilings.channels),
+        *(tilings.row_span, tilings.col_span),
+    )
+    written = (tilings.batch, own, tilings.rows, tilings.cols)
+    row, part = kernel.channels * kernel.taps, tilings.channels * kernel.taps
+    word = target.bytes_of("filter")
+    computed = kernel.filter_is_input
+    return {
+        "ifmap": many_map_runs(ifmap, read, target.bytes_of("ifmap")),
+        "filter": many_filter_runs(own, row, part, word)
+        if computed
+        else many_packed(own * part * word),
+        "psum": many_map_runs(ofmap, written, target.bytes_of("psum")),
+        "ofmap": many_map_runs(ofmap, written, target.bytes_of("ofmap")),
+    }
+
+
+def occupied_by_tiles(
+    kernel: GemmKernel, target: Target, tilings: Tilings, demand: dict[Operand, Sizes]
+) -> dict[Operand, Sizes]:
+    """`occupied_bytes` of the largest tile of each operand."""
+    if target.timing is None:
+        return {operand: rounded_to_bursts(demand[operand], target) for operand in OPERANDS}
+    runs = tile_runs(kernel, target, tilings)
+    return {
+        operand: occupied_bytes(demand[operand], runs[operand], target, operand == "ofmap")
+        for operand in OPERANDS
+    }
 
 
 def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
@@ -284,6 +416,7 @@ class Workload:
     demand: dict[Operand, Sizes]
     turns: dict[Loop, Sizes]
     array_cycles: Sizes
+    occupied: dict[Operand, Sizes]
 
     @property
     def group_tiles(self) -> Sizes:
@@ -293,14 +426,28 @@ class Workload:
 
 def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
     """Everything the loop orders of `tilings` share."""
+    demand = demands(kernel, target, tilings)
     return Workload(
         kernel,
         target,
         tilings,
-        demands(kernel, target, tilings),
+        demand,
         trips(kernel, tilings),
         _array_cycles(kernel, target, tilings),
+        occupied_by_tiles(kernel, target, tilings, demand),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
+
+    Loop orders may be stacked in an axis before the tilings'. Whether an operand comes from DRAM or
+    lies on chip is all the same here.
+    """
+
+    array: NDArray[np.float64]
+    traffic: dict[Operand, Sizes]
 
 
 def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
@@ -308,18 +455,31 @@ def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
 
     Several arrays take blocks of the turns of loop `split` (of groups, where these are tiled).
     """
+    return cost_of(work, gemm_flow(work, order, split))
+
+
+def cost_of(work: Workload, flow: Flow) -> Cost:
+    """The cost of a flow, of which the resident operands need no DRAM."""
+    residence = work.target.residence
+    moving = work.target.move_cycles(flow.traffic["ofmap"])
+    on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
+    traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
+    dram_bytes: Sizes = np.sum([*traffic.values()], axis=0)
+    return Cost(_cycles(work, np.maximum(flow.array, moving), traffic), dram_bytes)
+
+
+def gemm_flow(work: Workload, order: LoopOrder, split: Loop) -> Flow:
+    """What a loop order moves."""
     arrays, turns = work.target.arrays, work.turns
     by_groups = work.group_tiles > 1
     own = dict(turns)
     own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
     share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
     array = work.array_cycles * share * (own[split] / turns[split])
-    traffic = _dram_bytes(work, order, own, split)
-    dram_bytes = np.sum([*traffic.values()], axis=0)
-    return Cost(_cycles(work, array, traffic), dram_bytes)
+    return Flow(array, _moved_bytes(work, order, own, split))
 
 
-def _dram_bytes(
+def _moved_bytes(
     work: Workload, order: LoopOrder, own: dict[Loop, Sizes], split: Loop
 ) -> dict[Operand, Sizes]:
     """Bytes moved by operand, when each array runs the loops with its `own` turns.
@@ -386,13 +546,14 @@ def _cycles(
     Where DRAM takes longer, the last tile computes when everything has been loaded.
     """
     rate = float(work.target.dram_bytes_per_cycle)
-    transfer = {item: rounded_to_bursts(work.demand[item], work.target) for item in OPERANDS}
+    transfer = work.occupied
     dram = np.zeros_like(array)
-    for operand in OPERANDS:
+    for operand, moved in traffic.items():
         waste = transfer[operand] / np.maximum(work.demand[operand], 1)
-        dram += traffic[operand] * waste / rate
+        dram += moved * waste / rate
     first = (transfer["ifmap"] + transfer["filter"]) / rate + work.target.dram_latency
-    last = transfer["ofmap"] / rate + work.target.dram_latency
+    last = (transfer["ofmap"] / rate + work.target.dram_latency) * work.target.residence.stored
+    last = last + work.target.move_cycles(work.demand["ofmap"])
     tiles = work.turns["pixels"] * work.turns["filters"] * work.turns["channels"]
     alone = array * work.target.arrays / (tiles * work.group_tiles)
     exact = np.maximum(array + first + last, dram + alone + 2 * work.target.dram_latency)

@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import Target, target_of
+from accelsim.lowering.cost import Residence, Target, target_of
 from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
+from accelsim.lowering.residency import Placement, Tiling, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping, RowStationary
 from accelsim.lowering.row_stationary_search import best_mapping, pes_holding_work
 from accelsim.lowering.row_stationary_tasks import row_stationary_tasks
@@ -19,21 +20,27 @@ from accelsim.lowering.tasks import gemm_tasks, vector_tasks
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
 from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import Concat
+from accelsim.network.ops import Concat, Shape
 
 Unit = Literal["array", "vector"]
 
 
 @dataclass(frozen=True)
 class LayerProgram:
-    """A layer's tasks, for each array. `needs` are the layers whose ofmaps it reads."""
+    """A layer's tasks, for each array. `needs` are the layers whose ofmaps it reads.
+
+    `spaces` is the room of its tiles in each buffer. Its `placement` says which other layers must
+    be done before it may use that.
+    """
 
     layer: Layer
     kernel: Kernel
     unit: Unit | None
     needs: tuple[int, ...]
     tasks: tuple[tuple[Task, ...], ...]
-    tiling: GemmTiling | VectorTiling | Mapping | None
+    tiling: Tiling | None
+    spaces: tuple[int, ...]
+    placement: Placement
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
 
@@ -76,10 +83,18 @@ class LayerProgram:
         moved = (step.dram.times(count) for steps in self.steps for step, count in steps)
         return sum(moved, start=Dram())
 
+    @property
+    def resident_inputs(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs that lie on chip."""
+        here = self.placement.residence.ifmaps
+        return tuple(
+            shape for shape, lies in zip(self.layer.input_shapes, here, strict=False) if lies
+        )
+
     def dram_cycles(self, target: Target) -> int:
         """Cycles that the layer's transfers occupy the DRAM channel."""
         return sum(
-            target.transfer_cycles(transfer.size) * count
+            target.occupied_cycles(transfer) * count
             for steps in self.steps
             for step, count in steps
             for transfer in step.transfers
@@ -111,20 +126,45 @@ def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
     """
     target = target_of(hardware)
     index = {layer.name: position for position, layer in enumerate(network.layers)}
+    needs = [
+        tuple(index[name] for name in layer.inputs if name in index) for layer in network.layers
+    ]
+    kernels = kernels_of(network, batch)
+    tilings = _tilings(network, hardware, kernels, target)
+    if hardware.residency == "on" and can_keep(target):
+        placements = plan_residency(network, kernels, needs, target, batch).layers
+    else:
+        size = target.buffers[target.buffer_index("ifmap")].size
+        placements = tuple(Placement(tiling, Residence(), size) for tiling in tilings)
+    programs = map(partial(_lower_layer, target), network.layers, kernels, needs, placements)
+    return Program(network, hardware, batch, target, tuple(programs))
+
+
+def kernels_of(network: Network, batch: int) -> list[Kernel]:
+    """The kernel of every layer; a concat that is not in place copies."""
     copied = out_of_place(network)
-    programs, misfits = [], []
-    for layer in network.layers:
-        kernel = kernel_of(layer, batch)
-        if layer.name in copied:
-            kernel = copy_of(layer, batch)
-        needs = tuple(index[name] for name in layer.inputs if name in index)
+    return [
+        copy_of(layer, batch) if layer.name in copied else kernel_of(layer, batch)
+        for layer in network.layers
+    ]
+
+
+def _tilings(
+    network: Network, hardware: Hardware, kernels: Sequence[Kernel], target: Target
+) -> list[Tiling | None]:
+    """The best tiling of every layer with nothing resident.
+
+    Raises DoesNotFitError with every layer that no tile fits.
+    """
+    tilings, misfits = [], []
+    for layer, kernel in zip(network.layers, kernels, strict=True):
         try:
-            programs.append(_lower_layer(layer, kernel, needs, target))
+            tilings.append(_tiling(kernel, target))
         except DoesNotFitError as error:
             misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
     if misfits:
         raise DoesNotFitError("\n".join(misfits))
-    return Program(network, hardware, batch, target, tuple(programs))
+    return tilings
 
 
 def out_of_place(network: Network) -> set[str]:
@@ -151,26 +191,40 @@ def _is_view(network: Network, name: str) -> bool:
     return isinstance(kernel_of(layer, 1), Alias) and not isinstance(layer.op, Concat)
 
 
-def _lower_layer(
-    layer: Layer, kernel: Kernel, needs: tuple[int, ...], target: Target
-) -> LayerProgram:
+def _tiling(kernel: Kernel, target: Target) -> Tiling | None:
     match kernel:
         case GemmKernel() if isinstance(target.processor, RowStationary):
-            mapping = best_mapping(kernel, target)
+            return best_mapping(kernel, target)
+        case GemmKernel():
+            return best_tiling(kernel, target)
+        case VectorKernel():
+            return best_vector_tiling(kernel, target)
+        case Alias():
+            return None
+
+
+def _lower_layer(
+    target: Target, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement
+) -> LayerProgram:
+    """The program of a layer: its tasks move what does not lie on chip."""
+    spaces = [space.size for space in target.buffers]
+    spaces[target.buffer_index("ifmap")] = placement.space
+    target = replace(target, residence=placement.residence)
+    rooms = (tuple(spaces), placement)
+    match kernel, placement.tiling:
+        case GemmKernel(), Mapping() as mapping:
             tasks = row_stationary_tasks(kernel, target, mapping)
-            program = LayerProgram(layer, kernel, "array", needs, tasks, mapping)
+            program = LayerProgram(layer, kernel, "array", needs, tasks, mapping, *rooms)
             busy = sum(step.cycles * count for steps in program.steps for step, count in steps)
             mapped = pes_holding_work(kernel, target, mapping)
             return replace(program, untiled_array_cycles=busy, mapping_efficiency=mapped)
-        case GemmKernel():
-            tiling = best_tiling(kernel, target)
+        case GemmKernel(), GemmTiling() as tiling:
             tasks = gemm_tasks(kernel, target, tiling)
             untiled = kernel.groups * untiled_cycles(target.array, kernel.gemm)
             mapped = mapping_efficiency(target.array, kernel.gemm)
-            return LayerProgram(layer, kernel, "array", needs, tasks, tiling, untiled, mapped)
-        case VectorKernel():
-            vector_tiling = best_vector_tiling(kernel, target)
+            counts = (untiled, mapped)
+            return LayerProgram(layer, kernel, "array", needs, tasks, tiling, *rooms, *counts)
+        case VectorKernel(), VectorTiling() as vector_tiling:
             tasks = vector_tasks(kernel, target, vector_tiling)
-            return LayerProgram(layer, kernel, "vector", needs, tasks, vector_tiling)
-        case Alias():
-            return LayerProgram(layer, kernel, None, needs, (), None)
+            return LayerProgram(layer, kernel, "vector", needs, tasks, vector_tiling, *rooms)
+    return LayerProgram(layer, kernel, None, needs, (), None, *rooms)

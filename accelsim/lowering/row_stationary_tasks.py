@@ -13,6 +13,7 @@ from itertools import product
 
 from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.layout import Planes, map_runs, packed
 from accelsim.lowering.row_stationary import (
     Mapping,
     Pass,
@@ -35,7 +36,7 @@ from accelsim.lowering.task import (
     Work,
     spans,
 )
-from accelsim.lowering.tasks import ifmap_words, share_out
+from accelsim.lowering.tasks import ifmap_region, share_out
 from accelsim.lowering.traffic import Inside, Sram
 
 Block = tuple[Span, Pixels, Span]  # groups (one), pixels, filters
@@ -81,45 +82,53 @@ class _Steps:
     def step(self, tile: GemmTile) -> Step:
         """The step of a tile."""
         pixels = tile.pixels
-        words = ifmap_words(self.kernel.rows, self.kernel.cols, pixels)
-        size = (pixels.batch.size, pixels.rows.size, words, tile.filters.size, tile.channels.size)
-        key = (*size, tile.first, tile.last)
+        down, _ = ifmap_region(self.kernel.rows, self.kernel.cols, pixels)
+        size = (pixels.batch.size, pixels.rows.size, down.size)
+        key = (*size, tile.filters.size, tile.channels.size, tile.first, tile.last)
         step = self.known.get(key)
         if step is None:
-            step = self.known[key] = self._build(tile, words)
+            step = self.known[key] = self._build(tile)
         return step
 
-    def _build(self, tile: GemmTile, ifmap: int) -> Step:
+    def _build(self, tile: GemmTile) -> Step:
         target, kernel = self.target, self.kernel
         shape = row_shape(target.row_stationary, kernel)
         flight = Room(target.in_flight, 1)
-        ifmap_bytes = tile.channels.size * ifmap * target.bytes_of("ifmap")
-        weights = tile.filters.size * tile.channels.size * kernel.taps
-        filter_bytes = weights * target.bytes_of("filter")
-        loads = (
-            Load("ifmap", flight, True, ifmap_bytes),
-            Load("filter", Room(flight.buffer, 0), kernel.filter_is_input, filter_bytes),
-        )
         block = block_rooms(kernel, shape, target, self.mapping, tile)
-        outputs = tile.filters.size * tile.pixels.count * target.bytes_of("ofmap")
         kept = target.buffer_index("ofmap")
         work = tile_work(target, shape, self.mapping, tile)
         return Step(
-            loads,
+            tuple(self._loads(tile, flight)),
             (),
             work,
             work.cycles,
             (flight, *(room for room in block if tile.last and room.buffer != kept)),
-            next(
-                (
-                    Store("ofmap", room, outputs)
-                    for room in block
-                    if tile.last and room.buffer == kept
-                ),
-                None,
-            ),
+            next((self._store(tile, room) for room in block if room.buffer == kept), None)
+            if tile.last
+            else None,
             reserves=block if tile.first else (),
         )
+
+    def _loads(self, tile: GemmTile, flight: Room) -> Iterator[Load]:
+        """The ifmap and the filters of a tile, which stream through the room of their block."""
+        kernel, word = self.kernel, self.target.bytes_of("ifmap")
+        down, across = ifmap_region(kernel.rows, kernel.cols, tile.pixels)
+        read = Planes(tile.pixels.batch.size, tile.channels.size, down.size, across.size)
+        channels = kernel.groups * kernel.channels
+        source = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+        yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
+        weights = tile.filters.size * tile.channels.size * kernel.taps
+        size = weights * self.target.bytes_of("filter")
+        none = Room(flight.buffer, 0)
+        yield Load("filter", none, kernel.filter_is_input, size, packed(size))
+
+    def _store(self, tile: GemmTile, room: Room) -> Store:
+        """The block's ofmap, whose store frees its `room`."""
+        kernel, pixels, word = self.kernel, tile.pixels, self.target.bytes_of("ofmap")
+        filters = kernel.groups * kernel.filters
+        whole = Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
+        block = Planes(pixels.batch.size, tile.filters.size, pixels.rows.size, pixels.cols.size)
+        return Store("ofmap", room, block.words * word, map_runs(whole, block, word))
 
 
 def block_rooms(

@@ -6,7 +6,9 @@ complete or must leave.
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
 from accelsim.lowering.traffic import Dram, Inside, Sram
 
@@ -85,22 +87,46 @@ class Room:
 class Load:
     """A transfer of `size` bytes from DRAM, for which it takes room in a buffer.
 
-    `needs_inputs`: what it brings is the layer's ifmaps.
+    `needs_inputs`: what it brings is the layer's ifmaps. `runs` is how its bytes lie in DRAM.
     """
 
     operand: Operand
     room: Room
     needs_inputs: bool
     size: int
+    runs: Runs
+    is_write: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A transfer of `size` bytes to DRAM, which frees its room when done."""
+    """A transfer of `size` bytes to DRAM, which frees its room when done.
+
+    `runs` is how its bytes lie there.
+    """
 
     operand: Operand
     room: Room
     size: int
+    runs: Runs
+    is_write: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A finished ofmap tile of `size` bytes goes to its place in `buffer`, where it is read.
+
+    `room` is what it had in the ofmap's buffer, and frees when it has moved; None if it was
+    computed in place, or if a store frees it. Moves into a buffer take their `cycles` in turn.
+    """
+
+    buffer: int
+    size: int
+    cycles: int
+    room: Room | None
+
+
+Transfer = Load | Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +158,8 @@ class Step:
     """What a task takes: room and transfers before, work, room given back, a transfer after.
 
     `reserves` is room that it takes at once, when the layer's inputs exist and before anything
-    is moved; it may be more than half of a buffer.
+    is moved; it may be more than half of a buffer. A finished ofmap tile is stored to DRAM, kept
+    on chip, or both.
     """
 
     loads: tuple[Load, ...]
@@ -141,10 +168,16 @@ class Step:
     cycles: int
     closes: tuple[Room, ...]
     store: Store | None
+    keep: Keep | None = None
     reserves: tuple[Room, ...] = ()
 
     @property
-    def transfers(self) -> tuple[Load | Store, ...]:
+    def finishes(self) -> bool:
+        """Whether an ofmap tile is complete after the task."""
+        return self.keep is not None or (self.store is not None and self.store.operand == "ofmap")
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
         """Everything that crosses the DRAM channel."""
         return self.loads if self.store is None else (*self.loads, self.store)
 

@@ -7,6 +7,7 @@ from itertools import product
 from math import ceil
 from typing import TypeVar
 
+from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
 from accelsim.lowering.cost import Loop, LoopOrder, Target
 from accelsim.lowering.dataflow import (
@@ -19,8 +20,10 @@ from accelsim.lowering.dataflow import (
 )
 from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
 from accelsim.lowering.task import (
     GemmTile,
+    Keep,
     Load,
     Pixels,
     Room,
@@ -32,7 +35,7 @@ from accelsim.lowering.task import (
     Work,
     spans,
 )
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.tiling import GemmTiling, VectorTiling, loaded_inputs
 from accelsim.lowering.traffic import Inside, Sram
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
@@ -58,12 +61,6 @@ def ifmap_region(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span
         Span(*rows.span(pixels.rows.start, pixels.rows.stop)),
         Span(*cols.span(pixels.cols.start, pixels.cols.stop)),
     )
-
-
-def ifmap_words(rows: Window, cols: Window, pixels: Pixels) -> int:
-    """Words of one channel that a block of the ofmap reads."""
-    down, across = ifmap_region(rows, cols, pixels)
-    return pixels.batch.size * down.size * across.size
 
 
 def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:
@@ -162,16 +159,17 @@ class _Steps:
     target: Target
     tiling: GemmTiling
     known: dict[tuple[object, ...], Step] = field(default_factory=dict)
-    sizes: dict[int, int] = field(default_factory=dict)
+    regions: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def step(self, turn: Turn, starts: bool, ends: bool, before: Changes, after: Changes) -> Step:
         """The step of a turn, given how it differs from the turns before and after it."""
         groups, pixels, filters, channels = turn
-        words = self.sizes.get(id(pixels))
-        if words is None:
-            words = ifmap_words(self.kernel.rows, self.kernel.cols, pixels)
-            self.sizes[id(pixels)] = words
-        size = (groups.size, pixels.count, words, filters.size, channels.size)
+        region = self.regions.get(id(pixels))
+        if region is None:
+            down, across = ifmap_region(self.kernel.rows, self.kernel.cols, pixels)
+            shape = (pixels.batch.size, pixels.rows.size, pixels.cols.size)
+            self.regions[id(pixels)] = region = (*shape, down.size, across.size)
+        size = (groups.size, *region, filters.size, channels.size)
         key = (size, starts, ends, id(before), id(after))
         step = self.known.get(key)
         if step is None:
@@ -189,22 +187,46 @@ class _Steps:
     def _build(
         self, size: "_Size", starts: bool, ends: bool, before: Changes, after: Changes
     ) -> Step:
+        resident = self.target.residence.ifmap
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
         taps = size.channels * self.kernel.taps
         filters = self._room("filter", size.groups * size.filters * taps)
         output = self._output(size, starts, ends, before, after)
         loads = [*output.loads]
-        if before.ifmap:
-            loads.insert(0, Load("ifmap", ifmap, True, ifmap.size))
+        if before.ifmap and not resident:
+            runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
+            loads.insert(0, Load("ifmap", ifmap, True, ifmap.size, runs))
         if before.filter:
-            loads.insert(0, Load("filter", filters, self.kernel.filter_is_input, filters.size))
+            runs = self._filter_runs(size)
+            needs_inputs = self.kernel.filter_is_input
+            loads.insert(0, Load("filter", filters, needs_inputs, filters.size, runs))
         closes = [*output.closes]
-        if after.ifmap:
+        if after.ifmap and not resident:
             closes.append(ifmap)
         if after.filter:
             closes.append(filters)
         work = gemm_work(self.kernel, self.target, size.groups, self._extents(size, starts, ends))
-        return Step(tuple(loads), output.opens, work, work.cycles, tuple(closes), output.store)
+        rooms = (tuple(loads), output.opens, work, work.cycles, tuple(closes))
+        return Step(*rooms, output.store, output.keep)
+
+    @property
+    def _ifmap(self) -> Planes:
+        kernel = self.kernel
+        channels = kernel.groups * kernel.channels
+        return Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+
+    @property
+    def _ofmap(self) -> Planes:
+        kernel = self.kernel
+        filters = kernel.groups * kernel.filters
+        return Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
+
+    def _filter_runs(self, size: "_Size") -> Runs:
+        filters, word = size.groups * size.filters, self.target.bytes_of("filter")
+        if not self.kernel.filter_is_input:
+            return packed(filters * size.channels * self.kernel.taps * word)
+        row, part = (count * self.kernel.taps for count in (self.kernel.channels, size.channels))
+        return filter_runs(filters, row, part, word)
 
     def _extents(self, size: "_Size", starts: bool, ends: bool) -> Extents:
         return Extents(size.pixels, size.filters, size.channels * self.kernel.taps, starts, ends)
@@ -222,16 +244,23 @@ class _Steps:
         """
         words = size.groups * size.pixels * size.filters
         psum = self._room("psum", words * self._stores_psums)
-        ofmap = self._room("ofmap", words)
+        ofmap = self._room("ofmap", words * (not self.target.computes_in_place))
         completes = ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
-        loads = (Load("psum", psum, False, psum.size),) if before.ofmap and not starts else ()
+        psums = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("psum"))
+        continues = before.ofmap and not starts
+        loads = (Load("psum", psum, False, psum.size, psums),) if continues else ()
         opens = _without(rooms, psum) if loads else rooms
+        if not before.ofmap:
+            opens = ()
         if not after.ofmap:
-            return _Output(loads, opens if before.ofmap else (), (), None)
-        kept = ofmap if ends else psum
-        store = Store("ofmap" if ends else "psum", kept, kept.size)
-        return _Output(loads, opens if before.ofmap else (), _without(rooms, store.room), store)
+            return _Output(loads, opens, (), None, None)
+        if not ends:
+            store = Store("psum", psum, psum.size, psums)
+            return _Output(loads, opens, _without(rooms, psum), store, None)
+        runs = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("ofmap"))
+        way_out = finished(self.target, ofmap, words, runs)
+        return _Output(loads, opens, _without(rooms, ofmap), *way_out)
 
     @property
     def _stores_psums(self) -> bool:
@@ -243,13 +272,36 @@ class _Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Extents of a GEMM tile; `ifmap_words` of one channel."""
+    """Extents of a GEMM tile; `down` and `across` count the ifmap's rows and columns."""
 
     groups: int
-    pixels: int
-    ifmap_words: int
+    batch: int
+    rows: int
+    cols: int
+    down: int
+    across: int
     filters: int
     channels: int
+
+    @property
+    def pixels(self) -> int:
+        """Ofmap pixels."""
+        return self.batch * self.rows * self.cols
+
+    @property
+    def ifmap_words(self) -> int:
+        """Words of one ifmap channel."""
+        return self.batch * self.down * self.across
+
+    @property
+    def ifmap(self) -> Planes:
+        """What it reads of the ifmap."""
+        return Planes(self.batch, self.groups * self.channels, self.down, self.across)
+
+    @property
+    def ofmap(self) -> Planes:
+        """What it writes of the ofmap."""
+        return Planes(self.batch, self.groups * self.filters, self.rows, self.cols)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,13 +312,30 @@ class _Output:
     opens: tuple[Room, ...]
     closes: tuple[Room, ...]
     store: Store | None
+    keep: Keep | None
 
 
 def _together(psum: Room, ofmap: Room) -> tuple[Room, ...]:
     """Room for psums and ofmap; in one buffer the ofmap takes the place of its psums."""
     if psum.buffer == ofmap.buffer:
-        return (Room(psum.buffer, max(psum.size, ofmap.size)),)
-    return (psum, ofmap) if psum.size else (ofmap,)
+        rooms = (Room(psum.buffer, max(psum.size, ofmap.size)),)
+        return rooms if rooms[0].size else ()
+    return tuple(room for room in (psum, ofmap) if room.size)
+
+
+def finished(
+    target: Target, room: Room, words: int, runs: Runs
+) -> tuple[Store | None, Keep | None]:
+    """Where an ofmap tile of `words` goes that has `room` in the ofmap's buffer: DRAM, or stays."""
+    residence = target.residence
+    store = Store("ofmap", room, room.size, runs) if residence.stored else None
+    if not residence.kept:
+        return store, None
+    size = words * target.bytes_of("ofmap")
+    rate = target.move_bytes_per_cycle
+    cycles = ceil(size / rate) if rate is not None else 0
+    freed = room if room.size and store is None else None
+    return store, Keep(target.buffer_index("ifmap"), size, cycles, freed)
 
 
 def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
@@ -329,23 +398,34 @@ def vector_tasks(
     blocks = pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling)
     channels = spans(kernel.channels, tiling.channels)
     tiles = [VectorTile(pixels, span) for span in channels for pixels in blocks]
-    words = {id(pixels): ifmap_words(kernel.rows, kernel.cols, pixels) for pixels in blocks}
-    known: dict[tuple[int, int, int], Step] = {}
+    regions = {id(pixels): ifmap_region(kernel.rows, kernel.cols, pixels) for pixels in blocks}
+    known: dict[tuple[int, ...], Step] = {}
     tasks = []
     for tile in tiles:
-        size = (tile.pixels.count, words[id(tile.pixels)], tile.channels.size)
+        pixels = tile.pixels
+        down, across = regions[id(pixels)]
+        shape = (pixels.batch.size, pixels.rows.size, pixels.cols.size)
+        size = (*shape, down.size, across.size, tile.channels.size)
         if size not in known:
-            known[size] = _vector_step(kernel, target, tile, size[1])
+            read = Planes(pixels.batch.size, tile.channels.size, down.size, across.size)
+            known[size] = _vector_step(kernel, target, tile, read)
         tasks.append(Task(tile, known[size]))
     return tuple(tuple(share) for share in share_out(tasks, target.arrays))
 
 
-def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: int) -> Step:
-    """The step of a tile whose window reads `words` of each channel of a full ifmap."""
-    full = sum(kernel.inputs)
-    per_image = len(kernel.inputs) - full
-    read = tile.channels.size * (full * words + per_image * tile.pixels.batch.size)
-    written = tile.channels.size * tile.pixels.count
+def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, window: Planes) -> Step:
+    """The step of a tile that reads `window` of each full ifmap."""
+    pixels, channels = tile.pixels, tile.channels.size
+
+    def words_of(inputs: Sequence[bool]) -> int:
+        per_image = len(inputs) - sum(inputs)
+        return sum(inputs) * window.words + per_image * channels * pixels.batch.size
+
+    read, written = words_of(kernel.inputs), channels * pixels.count
+    source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+    block = Planes(pixels.batch.size, channels, pixels.rows.size, pixels.cols.size)
+    writes = map_runs(result, block, target.bytes_of("ofmap"))
     ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
     ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
     operations = written * kernel.operations
@@ -354,13 +434,20 @@ def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, words: 
     moved = Sram(ifmap_reads=read, ofmap_writes=written)
     bound = lanes + stall if stall else 0
     work = Work(lanes, 0, stall, bound, 0, operations, moved)
-    store = Store("ofmap", ofmap, ofmap.size)
+    fetched = loaded_inputs(kernel, target)
+    reads = map_runs(source, window, target.bytes_of("ifmap"), maps=sum(fetched))
     if target.reserves_blocks:
-        load = Load("ifmap", Room(ifmap.buffer, 0), True, ifmap.size)
-        rooms = _merged(ifmap, ofmap)
-        return Step((load,), (), work, work.cycles, (ifmap,), store, reserves=rooms)
-    load = Load("ifmap", ifmap, True, ifmap.size)
-    return Step((load,), (ofmap,), work, work.cycles, (ifmap,), store)
+        load = Load("ifmap", Room(ifmap.buffer, 0), True, ifmap.size, reads)
+        store = Store("ofmap", ofmap, ofmap.size, writes)
+        blocks = _merged(ifmap, ofmap)
+        return Step((load,), (), work, work.cycles, (ifmap,), store, reserves=blocks)
+    room = Room(ifmap.buffer, words_of(fetched) * target.bytes_of("ifmap"))
+    rooms = (room,) if fetched else ()
+    loads = (Load("ifmap", room, True, room.size, reads),) if fetched else ()
+    way_out = Room(ofmap.buffer, 0) if target.computes_in_place else ofmap
+    opens = (way_out,) if way_out.size else ()
+    output = finished(target, way_out, written, writes)
+    return Step(loads, opens, work, work.cycles, rooms, *output)
 
 
 def _merged(one: Room, other: Room) -> tuple[Room, ...]:

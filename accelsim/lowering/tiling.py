@@ -2,32 +2,37 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import DoesNotFitError
-from accelsim.hardware import Operand
+from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.cost import (
-    Cost,
+    Flow,
     Loop,
     LoopOrder,
+    Residence,
     Sizes,
     Target,
     Tilings,
+    Workload,
     all_tilings,
     buffer_demand,
+    cost_of,
     demands,
-    gemm_cost,
+    gemm_flow,
     ifmap_reads,
     legal,
-    rounded_to_bursts,
+    occupied_bytes,
     significant,
+    tile_demand,
     workload,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.units import ceil_div
 
 EXHAUSTIVE = 4096
@@ -106,34 +111,105 @@ def candidates(kernel: GemmKernel, target: Target) -> Tilings:
 
 @lru_cache(maxsize=4096)
 def best_tiling(kernel: GemmKernel, target: Target) -> GemmTiling:
-    """The legal tiling of least cost; ties go to less DRAM traffic, then to fewer tiles.
+    """The legal tiling of least cost.
 
-    Raises DoesNotFitError if not even the smallest tile fits.
+    Ties go to less DRAM traffic, then to fewer array cycles (which take energy behind a slow DRAM,
+    too), then to fewer tiles. Raises DoesNotFitError if not even the smallest tile fits.
     """
+    best = ranking(kernel, target).best()
+    if best is None:
+        raise DoesNotFitError(_misfit(kernel, target, candidates(kernel, target)))
+    assert isinstance(best.tiling, GemmTiling)
+    return best.tiling
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A tiling with its closed-form cycles, its DRAM bytes and what a tile takes of each buffer."""
+
+    tiling: GemmTiling | VectorTiling
+    cycles: float
+    dram_bytes: int
+    tile_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What every tiling costs in every loop order; the axes are orders, then tilings."""
+
+    work: Workload
+    ways: tuple[tuple[LoopOrder, Loop], ...]
+    cycles: NDArray[np.float64]
+    dram_bytes: Sizes
+    array: NDArray[np.float64]
+    tiles: Sizes
+    tile_bytes: Sizes
+    fits: NDArray[np.bool_]
+
+    def best(self, buffer: int = 0, space: int | None = None) -> Ranked | None:
+        """The best tiling; with `space`, of those whose tile fits half of so much of `buffer`."""
+        fits = self.fits if space is None else self.fits & (self.tile_bytes[buffer] <= space // 2)
+        if not fits.any():
+            return None
+        cycles = np.where(fits, self.cycles, np.inf).ravel()
+        quickest = np.flatnonzero(cycles == cycles.min())
+        column = quickest % len(self.tiles)
+        dram, array = self.dram_bytes.ravel()[quickest], self.array.ravel()[quickest]
+        order = np.lexsort((self.tiles[column], significant(array), dram))
+        way, index = divmod(int(quickest[order[0]]), len(self.tiles))
+        return Ranked(
+            _tiling(self.work.tilings, index, *self.ways[way]),
+            float(self.cycles[way, index]),
+            int(self.dram_bytes[way, index]),
+            tuple(int(each[index]) for each in self.tile_bytes),
+        )
+
+
+@lru_cache(maxsize=256)
+def ranking(kernel: GemmKernel, target: Target) -> Ranking:
+    """The cost of every tiling; it does not depend on how much room there is."""
+    bare = _bare(target)
+    ways, common, flow = _flow(kernel, bare)
+    demand = tile_demand(target, common.demand)
+    occupied = tile_demand(target, common.occupied)
+    work = replace(common, target=target, demand=demand, occupied=occupied)
+    cost = cost_of(work, flow)
+    needed = np.array([buffer_demand(space, demand) for space in target.buffers])
+    return Ranking(
+        work,
+        ways,
+        cost.cycles,
+        cost.dram_bytes,
+        flow.array,
+        work.group_tiles * math.prod(work.turns.values()),
+        needed,
+        np.all(needed <= np.array([[space.half] for space in target.buffers]), axis=0),
+    )
+
+
+def _bare(target: Target) -> Target:
+    """`target` with nothing resident."""
+    nothing = Residence()
+    return target if target.residence == nothing else replace(target, residence=nothing)
+
+
+@lru_cache(maxsize=256)
+def _flow(
+    kernel: GemmKernel, target: Target
+) -> tuple[tuple[tuple[LoopOrder, Loop], ...], Workload, Flow]:
+    """What all residences share: tilings that may fit, and what they move in every loop order."""
     tilings = candidates(kernel, target)
-    fitting = np.flatnonzero(legal(kernel, target, tilings))
-    if not len(fitting):
-        raise DoesNotFitError(_misfit(kernel, target, tilings))
+    roomiest = replace(target, residence=Residence((True,), kept=True, stored=False))
+    fitting = np.flatnonzero(legal(kernel, roomiest, tilings))
     work = workload(kernel, target, tilings.select(fitting))
-    tiles = work.group_tiles * math.prod(work.turns.values())
-    winners = [
-        (*_least(gemm_cost(work, order, split), tiles), order, split)
-        for order in LoopOrder
-        for split in _splits(target)
-    ]
-    _, _, _, index, order, split = min(winners, key=lambda winner: winner[:3])
-    return _tiling(work.tilings, index, order, split)
+    ways = tuple((order, split) for order in LoopOrder for split in _splits(target))
+    flows = [gemm_flow(work, *way) for way in ways]
+    moved = {item: np.array([flow.traffic[item] for flow in flows]) for item in OPERANDS}
+    return ways, work, Flow(np.array([flow.array for flow in flows]), moved)
 
 
 def _splits(target: Target) -> tuple[Loop, ...]:
     return ("pixels", "filters") if target.arrays > 1 else ("pixels",)
-
-
-def _least(cost: Cost, tiles: Sizes) -> tuple[float, int, int, int]:
-    """(cycles, DRAM bytes, tiles, index) of the cheapest tiling."""
-    quickest = np.flatnonzero(cost.cycles == cost.cycles.min())
-    index = quickest[np.lexsort((tiles[quickest], cost.dram_bytes[quickest]))[0]]
-    return float(cost.cycles[index]), int(cost.dram_bytes[index]), int(tiles[index]), int(index)
 
 
 def _tiling(tilings: Tilings, index: int, order: LoopOrder, split: Loop) -> GemmTiling:
@@ -175,7 +251,11 @@ def _too_small(target: Target, needed: Sequence[int] | Sizes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VectorTilings:
-    """Tile sizes of a vector kernel under comparison, and the bytes one tile takes and moves."""
+    """Tile sizes of a vector kernel under comparison, and the bytes one tile takes and moves.
+
+    `ifmap_bytes` are those of the inputs that are loaded, `ofmap_bytes` those that need a tile and
+    `dram_bytes` what all tiles move together.
+    """
 
     batch: Sizes
     channels: Sizes
@@ -183,7 +263,16 @@ class VectorTilings:
     cols: Sizes
     ifmap_bytes: Sizes
     ofmap_bytes: Sizes
+    dram_bytes: Sizes
     tiles: Sizes
+    row_span: Sizes
+    col_span: Sizes
+
+
+def loaded_inputs(kernel: VectorKernel, target: Target) -> list[bool]:
+    """`kernel.inputs` without those that are resident."""
+    resident = target.residence.ifmaps or (False,) * len(kernel.inputs)
+    return [full for full, here in zip(kernel.inputs, resident, strict=True) if not here]
 
 
 def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
@@ -196,35 +285,61 @@ def vector_candidates(kernel: VectorKernel, target: Target) -> VectorTilings:
     ]
     sizes = [np.array(sorted(axis, reverse=True)) for axis in axes]
     cols, rows, channels, batch = (axis.ravel() for axis in np.meshgrid(*sizes, indexing="ij"))
-    col_span, row_span = (
-        ifmap_reads(window, size)[0]
+    totals = (kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+    turns = [
+        -(-total // size) for total, size in zip(totals, (batch, channels, rows, cols), strict=True)
+    ]
+    inner = len(sizes[2]) * len(sizes[3])
+    (col_span, col_reads), (row_span, row_reads) = (
+        ifmap_reads(window, size)
         for window, size in ((kernel.cols, sizes[0]), (kernel.rows, sizes[1]))
     )
-    spans = np.repeat(np.outer(col_span, row_span).ravel(), len(sizes[2]) * len(sizes[3]))
-    full = sum(kernel.inputs)
-    ifmap = batch * channels * (full * spans + len(kernel.inputs) - full)
-    totals = (kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
-    tiles = np.ones_like(batch)
-    for total, size in zip(totals, (batch, channels, rows, cols), strict=True):
-        tiles = tiles * -(-total // size)
+    col_spans = np.repeat(col_span, len(row_span) * inner)
+    row_spans = np.tile(np.repeat(row_span, inner), len(col_span))
+    reads = np.repeat(np.outer(col_reads, row_reads).ravel(), inner)
+    inputs = loaded_inputs(kernel, target)
+    full, per_image = sum(inputs), len(inputs) - sum(inputs)
+    ofmap = target.bytes_of("ofmap") * batch * channels * rows * cols
+    fetched = full * reads + per_image * turns[2] * turns[3]
+    stored = math.prod(totals) * target.residence.stored
     return VectorTilings(
         *(batch, channels, rows, cols),
-        ifmap * target.bytes_of("ifmap"),
-        batch * channels * rows * cols * target.bytes_of("ofmap"),
-        tiles,
+        target.bytes_of("ifmap") * batch * channels * (full * row_spans * col_spans + per_image),
+        ofmap * (not target.computes_in_place),
+        target.bytes_of("ifmap") * kernel.batch * kernel.channels * fetched
+        + target.bytes_of("ofmap") * stored,
+        math.prod(turns),
+        row_spans,
+        col_spans,
     )
 
 
 def vector_cost(
     kernel: VectorKernel, target: Target, tilings: VectorTilings
 ) -> NDArray[np.float64]:
-    """max(lanes, DRAM) plus the first tile's load and the last tile's store, in cycles."""
+    """max(lanes, DRAM) plus the first tile's load and the last tile's store or move, in cycles."""
     rate = float(target.dram_bytes_per_cycle)
-    first = rounded_to_bursts(tilings.ifmap_bytes, target) / rate
-    last = rounded_to_bursts(tilings.ofmap_bytes, target) / rate
+    whole = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+    taken = (tilings.batch, tilings.channels, tilings.row_span, tilings.col_span)
+    made = (tilings.batch, tilings.channels, tilings.rows, tilings.cols)
+    reads = many_map_runs(whole, taken, target.bytes_of("ifmap"))
+    writes = many_map_runs(result, made, target.bytes_of("ofmap"))
+    first = occupied_bytes(tilings.ifmap_bytes, reads, target) / rate
+    last = (
+        occupied_bytes(tilings.ofmap_bytes, writes, target, write=True)
+        / rate
+        * target.residence.stored
+    )
     share = -(-tilings.tiles // target.arrays) / tilings.tiles
+    moving = target.move_cycles(tilings.ofmap_bytes)
     lanes = kernel.operations_total / target.lanes * share
-    return significant(np.maximum(lanes + first + last, (first + last) * tilings.tiles))
+    if target.residence.kept:  # no store makes small tiles dear, but each takes whole cycles
+        tile = tilings.batch * tilings.channels * tilings.rows * tilings.cols * kernel.operations
+        lanes = lanes * (-(-tile // target.lanes) * target.lanes / tile)
+    lanes = np.maximum(lanes, moving * tilings.tiles)
+    alone = lanes + first + last + moving
+    return significant(np.maximum(alone, (first + last) * tilings.tiles))
 
 
 @lru_cache(maxsize=4096)
@@ -233,17 +348,39 @@ def best_vector_tiling(kernel: VectorKernel, target: Target) -> VectorTiling:
 
     Raises DoesNotFitError if not even the smallest tile fits.
     """
-    tilings = vector_candidates(kernel, target)
-    fits = np.ones(len(tilings.tiles), dtype=bool)
-    for space in target.buffers:
-        fits &= _vector_demand(space.holds, tilings) <= space.half
-    if not fits.any():
+    best = ranked_vector_tiling(kernel, target)
+    if best is None:
+        tilings = vector_candidates(kernel, target)
         smallest = [int(_vector_demand(space.holds, tilings)[-1]) for space in target.buffers]
         raise DoesNotFitError(_too_small(target, smallest))
+    assert isinstance(best.tiling, VectorTiling)
+    return best.tiling
+
+
+@lru_cache(maxsize=4096)
+def ranked_vector_tiling(
+    kernel: VectorKernel, target: Target, buffer: int = 0, space: int | None = None
+) -> Ranked | None:
+    """The best tiling; with `space`, of those whose tile fits half of so much of `buffer`."""
+    tilings = vector_candidates(kernel, target)
+    halves = [each.half for each in target.buffers]
+    if space is not None:
+        halves[buffer] = space // 2
+    needed = [_vector_demand(each.holds, tilings) for each in target.buffers]
+    fits = np.ones(len(tilings.tiles), dtype=bool)
+    for demand, half in zip(needed, halves, strict=True):
+        fits &= demand <= half
+    if not fits.any():
+        return None
     cost = np.where(fits, vector_cost(kernel, target, tilings), np.inf)
     index = int(np.lexsort((tilings.tiles, cost))[0])
     axes = (tilings.batch, tilings.channels, tilings.rows, tilings.cols)
-    return VectorTiling(*(int(axis[index]) for axis in axes))
+    return Ranked(
+        VectorTiling(*(int(axis[index]) for axis in axes)),
+        float(cost[index]),
+        int(tilings.dram_bytes[index]),
+        tuple(int(demand[index]) for demand in needed),
+    )
 
 
 def _vector_demand(holds: tuple[Operand, ...], tilings: VectorTilings) -> Sizes:

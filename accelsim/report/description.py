@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 from pydantic import BaseModel
 
+from accelsim.dram.sheet import DramTiming
+from accelsim.dram.transfer import sequential_clocks
 from accelsim.energy import energy_rates
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import target_of
@@ -190,6 +193,8 @@ def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
         parts = value if isinstance(value, dict) else {None: value}
         for key, part in parts.items():
             here = (*path, name) if key is None else (*path, name, _key(model, key))
+            if part is None and path[:1] == ("dram",):
+                continue  # the other form of saying it, or as another timing
             if isinstance(part, BaseModel):
                 yield from settings(part, here)
             else:
@@ -237,6 +242,7 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
     per_cycle = hardware.dram_bytes_per_cycle
     balance = float(hardware.pes / per_cycle)
     return (
+        *_dram_standard(hardware.dram.timing),
         ("PEs", f"{hardware.pes:,}"),
         ("full fold", _fold(target_of(hardware).processor)),
         ("peak", f"{si(macs_per_second)}MAC/s ({2 * macs_per_second / 1e12:,.2f} TOPS)"),
@@ -275,6 +281,21 @@ def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:
     for name, per_byte in rates.buffers.items():
         yield f"of a byte of {name}", f"{per_byte:,.3f} pJ"
     yield "of a byte of DRAM", f"{rates.dram_byte:,.3f} pJ"
+
+
+def _dram_standard(sheet: DramTiming | None) -> Iterator[tuple[str, str]]:
+    """What follows from a DRAM standard's data sheet, if one is named."""
+    if sheet is None:
+        return
+    closed, hit = (sheet.nanoseconds(clocks) for clocks in (sheet.closed_clocks, sheet.hit_clocks))
+    peak = gigabytes_per_second(float(sheet.bytes_per_second))
+    channels = f"{sheet.channels} channels, " if sheet.channels > 1 else ""
+    refresh = float(1 - sheet.refresh_factor)
+    yield "DRAM standard", f"{sheet.standard}, {channels}{peak}, refresh takes {refresh:.1%} of it"
+    yield "idle read", f"{closed:.1f} ns to the last byte of a burst, {hit:.1f} ns in an open row"
+    per_burst = Fraction(sheet.nBL, sheet.data_buses * sheet.channels)
+    long_run = per_burst / sequential_clocks(sheet, False)
+    yield "long reads", f"{float(long_run):.1%} of the peak"
 
 
 def _buffers(hardware: Hardware) -> Sheet:

@@ -119,6 +119,8 @@ def _flat(run: RunResult, layer: LayerResult) -> dict[str, object]:
         **{f"dram_{name}": count for name, count in asdict(layer.dram).items()},
         "dram_read_bytes": layer.dram.read_bytes,
         "dram_write_bytes": layer.dram.write_bytes,
+        "dram_saved_bytes": layer.dram_saved_bytes,
+        **{f"resident_{name}": count for name, count in asdict(layer.resident).items()},
         **{f"sram_{_words(name)}": count for name, count in asdict(layer.sram).items()},
         **{f"inside_{name}": count for name, count in asdict(layer.inside).items()},
         **{f"bucket_{name}_cycles": count for name, count in asdict(layer.buckets).items()},

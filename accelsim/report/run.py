@@ -96,7 +96,26 @@ def _totals(result: RunResult, hardware: Hardware) -> Sheet:
                 f"{gigabytes_per_second(used)} on average, {percent(used / peak)} % of the peak "
                 f"{gigabytes_per_second(peak)}",
             ),
+            ("residency", residency(result, hardware)),
         ),
+    )
+
+
+def residency(result: RunResult, hardware: Hardware) -> str:
+    """How many ofmaps stayed on chip, and what that saved."""
+    if hardware.residency == "off":
+        return "off: every layer reads from and writes to DRAM"
+    if hardware.array.count > 1:
+        return "none: each array has buffers of its own"
+    if hardware.array.dataflow == "rs":
+        return "none: a row-stationary array fills its buffer with blocks of one layer"
+    written = [layer for layer in result.layers if not is_free(layer)]
+    kept = sum(1 for layer in written if layer.resident.ofmap_bytes)
+    saved = result.dram_saved_bytes
+    share = percent(saved / (saved + result.dram.total_bytes)) if saved else "0.0"
+    return (
+        f"kept {kept} of {len(written)} ofmaps on chip, saving {format_bytes(saved)} of DRAM "
+        f"traffic ({share} %)"
     )
 
 

@@ -8,7 +8,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.validation.outcome import Outcome, Validation, compared
 from accelsim.validation.reference import Comparison, Reference
 
-MODULES = ("rtl", "scalesim", "gemmini", "eyeriss", "tpu")
+MODULES = ("rtl", "scalesim", "gemmini", "eyeriss", "tpu", "dram")
 """The modules of this package with a `REFERENCE`, or several `REFERENCES`, in report order."""
 
 

@@ -16,6 +16,7 @@ from accelsim.errors import DoesNotFitError, SimulationError
 from accelsim.facade import simulate, timed
 from accelsim.hardware import Hardware
 from accelsim.lowering.program import Program, lower
+from accelsim.lowering.task import Transfer
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.results import RunResult
 
@@ -53,15 +54,16 @@ def critical_chain(program: Program, result: RunResult) -> int:
 
 
 def one_after_another(program: Program) -> int:
-    """Every tile, its tail and every transfer with its latency, none beside another."""
+    """Every tile, its tail, its move and every transfer with its latency, none beside another."""
     target = program.target
     return sum(
         task.step.cycles
         + task.step.work.tail
         + sum(
-            target.transfer_cycles(transfer.size) + target.dram_latency
+            target.occupied_cycles(transfer) + target.dram_latency
             for transfer in task.step.transfers
         )
+        + (task.step.keep.cycles if task.step.keep is not None else 0)
         for layer in program.layers
         for task in layer.all_tasks
     )
@@ -115,6 +117,7 @@ def test_the_same_inputs_give_the_same_bytes(
 @given(networks(), MACHINES)
 @settings(max_examples=60)
 def test_traffic_is_at_least_each_operand_once(network: Network, hardware: Hardware) -> None:
+    """What does not lie on chip, that is."""
     program = lowered(network, hardware)
     for layer in program.layers:
         if layer.unit == "array":
@@ -123,7 +126,8 @@ def test_traffic_is_at_least_each_operand_once(network: Network, hardware: Hardw
             for extent in weights:
                 size *= extent
             assert layer.dram.filter_read_bytes >= size
-            assert layer.dram.ofmap_write_bytes == layer.layer.output_elements
+            stored = layer.placement.residence.stored
+            assert layer.dram.ofmap_write_bytes == layer.layer.output_elements * stored
             assert layer.dram.psum_read_bytes == layer.dram.psum_write_bytes
 
 
@@ -200,9 +204,9 @@ def test_transfers_of_all_arrays_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[tuple[int, int]] = []
 
     class Logged(DramChannel):
-        def transfer(self, size: int):  # type: ignore[no-untyped-def]
+        def transfer(self, transfer: Transfer):  # type: ignore[no-untyped-def]
             begin = max(self.env.now, self.free_at)
-            event = super().transfer(size)
+            event = super().transfer(transfer)
             log.append((begin, self.free_at))
             return event
 

@@ -6,10 +6,11 @@ from itertools import product
 import numpy as np
 from hypothesis import strategies as st
 
-from accelsim.hardware import Operand
+from accelsim.hardware import MappingObjective, Operand
 from accelsim.lowering.cost import BufferSpace, Loop, LoopOrder, Target, Tilings, all_tilings
-from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel
+from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Lanes
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.ops import Window
 
@@ -65,6 +66,38 @@ def target(
     )
     model = ArrayModel(*array, DATAFLOW_OF[dataflow], pipelined, False)
     return Target(model, arrays, 4, words, spaces, rate, latency, burst)
+
+
+FAST = Fraction(1 << 20)
+
+
+def row_array(
+    array: tuple[int, int] = (4, 3),
+    spads: tuple[int, int, int] = (4, 16, 3),
+    rates: tuple[Fraction, Fraction, Fraction, Fraction] = (FAST,) * 4,
+    stages: int = 1,
+    objective: MappingObjective = "time",
+    buffers: tuple[Lanes, ...] = (),
+) -> RowStationary:
+    """`spads` hold ifmap, filter, psums; `rates` are of ifmap, filter, psums in, psums out."""
+    return RowStationary(*array, *spads, *rates, stages, objective, buffers)
+
+
+def row_target(
+    model: RowStationary,
+    layout: tuple[tuple[Operand, ...], ...] = LAYOUTS[1],
+    sizes: tuple[int, ...] = (1 << 20,) * 4,
+    banks: tuple[int, ...] = (1,) * 4,
+    words: tuple[int, int, int, int] = (1, 1, 4, 1),
+    rate: Fraction = Fraction(4),
+    arrays: int = 1,
+) -> Target:
+    spaces = tuple(
+        BufferSpace("+".join(holds), size, holds, None, bank)
+        for holds, size, bank in zip(layout, sizes, banks, strict=False)
+    )
+    in_flight = BufferSpace("tiles in flight", 2, ())
+    return Target(model, arrays, 4, words, (*spaces, in_flight), rate, 10, 1)
 
 
 TARGETS = st.builds(

@@ -10,7 +10,9 @@ from machines import spads_setting
 import accelsim.numerics.tiled as tiled_module
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.lowering.row_stationary import row_shape
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
@@ -86,6 +88,9 @@ LAYERS = {
     "conv, same": single(Conv(out_channels=7, kernel=(4, 4), stride=(2, 2), padding="same"), FMAP),
     "conv, grouped": single(Conv(out_channels=8, kernel=(3, 3), groups=2, bias=False), FMAP),
     "conv, depthwise": single(Conv(out_channels=6, kernel=(3, 3), groups=6), FMAP),
+    "conv, larger than array and spads": single(
+        Conv(out_channels=4, kernel=(6, 5), padding=(1, 0, 2, 2)), FMAP
+    ),
     "conv, tanh": single(Conv(out_channels=3, kernel=(2, 2), activation="tanh"), FMAP),
     "dense of a map": single(Dense(out_features=11, activation="sigmoid"), FMAP),
     "dense of a vector": single(Dense(out_features=40), (70,)),
@@ -152,6 +157,16 @@ def test_overflowing_accumulators_agree_in_values_and_counts(overflow: str) -> N
     assert all(result.passed for result in results)
     assert len({result.overflows for result in results}) == 1
     assert results[0].overflows > 0
+
+
+def test_filters_larger_than_array_and_spads_are_cut() -> None:
+    """6x5 filters on 4 rows with spads of 4 words: 2 x 2 pieces of 3 x 3."""
+    program = lower(LAYERS["conv, larger than array and spads"], hardware("rs"), 2)
+    (layer,) = program.layers
+    assert isinstance(layer.kernel, GemmKernel)
+    shape = row_shape(program.target.row_stationary, layer.kernel)
+    assert (shape.pieces, shape.set_rows, shape.taps) == (4, 3, 3)
+    assert len(layer.all_tasks) > 4
 
 
 # --- Broken schedules -----------------------------------------------------------------------------

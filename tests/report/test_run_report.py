@@ -1,9 +1,12 @@
 """The sheets of one run."""
 
+from dataclasses import replace
+
 from results_by_hand import LAYER, VIEW, layer, run
 
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.report.run import run_sheets
+from accelsim.results import Resident
 
 CHIP = load_hardware("edge_ws")  # 16 GB/s at 1 GHz
 
@@ -46,3 +49,18 @@ def test_a_network_of_views_alone() -> None:
     sheets = run_sheets(run("os", VIEW), CHIP)
     assert [row.cells[2] for row in sheets[2].rows] == ["0.0"] * 7
     assert sheets[3].rows == ()
+
+
+def test_what_residency_saved() -> None:
+    """1,200 bytes are moved where 1,400 would be, for the first layer's ofmap stays."""
+    kept = replace(LAYER, resident=Resident(0, 200), dram_saved_bytes=200)
+
+    def said(*settings: str) -> str:
+        hardware = load_hardware("edge_ws", settings)
+        return dict(
+            row.cells for row in run_sheets(run("os", kept, LAYER, VIEW), hardware)[1].rows
+        )["residency"]
+
+    assert said() == "kept 1 of 2 ofmaps on chip, saving 200 B of DRAM traffic (14.3 %)"
+    assert said("residency=off") == "off: every layer reads from and writes to DRAM"
+    assert said("array.count=2") == "none: each array has buffers of its own"

@@ -10,7 +10,6 @@ from references_by_hand import comparison, reference
 
 import accelsim
 from accelsim.errors import InputError
-from accelsim.hardware import Hardware
 from accelsim.validation import catalog
 from accelsim.validation.catalog import MODULES, references, validate
 from accelsim.validation.data import FOLDER, table
@@ -18,6 +17,7 @@ from accelsim.validation.reference import Reference
 
 ALL = references()
 NAMES = [each.name for each in ALL]
+SLOW = pytest.mark.slow  # replays 400,000 bursts
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Reference) -> None:
@@ -29,16 +29,9 @@ def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Re
     monkeypatch.setattr(catalog, "MODULES", tuple(modules))
 
 
-NEEDS_RESIDENCY = pytest.mark.xfail(
-    "residency" not in Hardware.model_fields,
-    strict=True,
-    reason="activations of the TPU cross its weight memory until they can stay on chip",
-)
-
-
 @pytest.mark.parametrize(
     "each",
-    [pytest.param(each, marks=NEEDS_RESIDENCY if each.name == "tpu" else ()) for each in ALL],
+    [pytest.param(each, marks=SLOW if each.name == "dram" else ()) for each in ALL],
     ids=NAMES,
 )
 def test_every_reference_is_within_its_bands(each: Reference) -> None:

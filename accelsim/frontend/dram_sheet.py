@@ -1,0 +1,56 @@
+"""The data sheets of DRAM standards (`configs/dram/*.yaml`), put into what a hardware file says."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from accelsim.dram.sheet import DramTiming
+from accelsim.errors import InputError
+from accelsim.frontend.builtin import builtin_folder
+from accelsim.frontend.findings import Finding, validation_problems
+from accelsim.frontend.source import Data, KeyPath, read_yaml
+
+TIMING: KeyPath = ("dram", "timing")
+
+
+def dram_standards() -> list[str]:
+    """Names of all data sheets, sorted."""
+    return sorted(path.stem for path in (builtin_folder("configs") / "dram").glob("*.yaml"))
+
+
+def dram_sheet(standard: str) -> DramTiming:
+    """The data sheet of a standard; InputError if its file is wrong or not there."""
+    document = read_yaml(builtin_folder("configs") / "dram" / f"{standard}.yaml")
+    try:
+        return DramTiming.model_validate(document.data)
+    except ValidationError as error:
+        schema = DramTiming.model_json_schema()
+        raise InputError(validation_problems(error, document, schema)) from None
+
+
+def with_sheet(data: dict[str, Data]) -> tuple[dict[str, Data], list[Finding]]:
+    """`data` of a hardware file with the data sheet that it names filled in, and what is wrong.
+
+    What the file gives beside the name of the standard replaces the data sheet's.
+    """
+    dram = data.get("dram")
+    timing = dram.get("timing") if isinstance(dram, dict) else None
+    if not isinstance(dram, dict) or timing is None:
+        return data, []
+    path, given = TIMING, timing if isinstance(timing, dict) else {"standard": timing}
+    if isinstance(timing, dict) and "standard" in timing:
+        path = (*TIMING, "standard")
+    name, known = given.get("standard"), dram_standards()
+    if name not in known:
+        return {**data, "dram": {**dram, "timing": None}}, [Finding(path, _unknown(name, known))]
+    filled: dict[str, Any] = {**dram_sheet(str(name)).model_dump(exclude_none=True), **given}
+    return {**data, "dram": {**dram, "timing": filled}}, []
+
+
+def _unknown(name: Data, known: list[str]) -> str:
+    if not isinstance(name, str):
+        return f"expected the name of a DRAM standard, such as {known[0]}"
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown DRAM standard {name!r}; {hint}there are {', '.join(known)}"

@@ -1,0 +1,98 @@
+"""What a sweep can optimise and bound: quantities of a point's hardware and of its result."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from accelsim.frontend.sweep_file import Direction
+from accelsim.hardware import Hardware
+from accelsim.sweep.records import Value
+
+Totals = Mapping[str, Any]
+Record = dict[str, Value]
+
+HARDWARE_QUANTITIES: Mapping[str, Callable[[Hardware], int]] = {
+    "pes": lambda hardware: hardware.pes,
+    "buffer_bytes": lambda hardware: (
+        hardware.array.count * sum(buffer.size for buffer in hardware.buffers.values())
+    ),
+    "peak_macs_per_second": lambda hardware: hardware.pes * hardware.clock,
+}
+"""Known before a point runs: PEs, buffers of all arrays, MACs of all PEs."""
+
+RESULT_QUANTITIES = (
+    *("cycles", "seconds", "cycles_per_image", "seconds_per_image", "images_per_second"),
+    *("macs", "utilization", "array_cycles", "vector_cycles", "dram_cycles"),
+    *("dram_bytes", "dram_read_bytes", "dram_write_bytes"),
+)
+ENERGY_QUANTITIES = (
+    *("energy_pj", "energy_pj_per_mac", "energy_pj_per_image", "energy_delay_pj_s"),
+)
+"""Known where the hardware names an energy table."""
+
+
+def quantity_names() -> tuple[str, ...]:
+    """Every quantity that objectives and constraints may name."""
+    return (*HARDWARE_QUANTITIES, *RESULT_QUANTITIES, *ENERGY_QUANTITIES)
+
+
+def hardware_quantities(hardware: Hardware) -> dict[str, int]:
+    """What is known of a point before it runs."""
+    return {name: of(hardware) for name, of in HARDWARE_QUANTITIES.items()}
+
+
+def result_quantities(totals: Totals, batch: int) -> Record:
+    """A run's totals, flat: `dram_ifmap_read_bytes`, `bucket_useful_cycles`, and per image.
+
+    Empty for no totals, those of a point that failed.
+    """
+    if not totals:
+        return {}
+    flat = dict(_flat(totals))
+    flat["dram_bytes"] = totals["dram_read_bytes"] + totals["dram_write_bytes"]
+    flat["cycles_per_image"] = totals["cycles"] / batch
+    flat["seconds_per_image"] = totals["seconds"] / batch
+    flat["images_per_second"] = batch / totals["seconds"] if totals["seconds"] else None
+    if "energy_pj" in totals:
+        flat["energy_pj_per_image"] = totals["energy_pj"] / batch
+        flat["energy_delay_pj_s"] = totals["energy_pj"] * totals["seconds"]
+    return flat
+
+
+def _flat(totals: Totals, prefix: str = "") -> Iterator[tuple[str, Value]]:
+    for name, value in totals.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}_")
+        else:
+            yield f"{prefix}{name}", value
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a quantity may be, both ends included; None is no end."""
+
+    quantity: str
+    least: float | None = None
+    most: float | None = None
+
+    def __str__(self) -> str:
+        ends = ((">=", self.least), ("<=", self.most))
+        return f"{self.quantity} " + " and ".join(
+            f"{sign} {end:,.10g}" for sign, end in ends if end is not None
+        )
+
+    def holds(self, record: Mapping[str, object]) -> bool:
+        """Whether a record's quantity is within; not if the record has none."""
+        value = record.get(self.quantity)
+        if not isinstance(value, (int, float)):
+            return False
+        above = self.least is None or value >= self.least
+        return above and (self.most is None or value <= self.most)
+
+
+def feasible(record: Mapping[str, object], constraints: Iterable[Constraint]) -> bool:
+    """Whether a record meets every constraint."""
+    return all(constraint.holds(record) for constraint in constraints)
+
+
+Objectives = Mapping[str, Direction]

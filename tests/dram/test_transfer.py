@@ -1,0 +1,120 @@
+"""What transfers cost: by hand where one resource decides, and against the replay and the law."""
+
+from fractions import Fraction
+from itertools import islice
+from math import ceil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles.dram_sheets import SHEETS, STANDARDS, changed
+
+from accelsim.dram.law import demand, occupancy
+from accelsim.dram.pattern import strided
+from accelsim.dram.replay import Channel
+from accelsim.dram.transfer import Runs, run_clocks, sequential_clocks, transfer_clocks
+
+ROW = 65_536  # bytes after which DDR3's row changes in the same bank
+
+
+def law(name: str, runs: Runs) -> float:
+    values = (np.array([each]) for each in (runs.count, runs.size, runs.pitch))
+    return float(occupancy(SHEETS[name], *values)[0])
+
+
+@given(st.sampled_from(STANDARDS), st.integers(1, 3000), st.integers(0, 9000), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_no_transfer_is_faster_than_the_bus(name: str, size: int, gap: int, write: bool) -> None:
+    sheet = SHEETS[name]
+    runs = Runs(10, size, size + gap)
+    least = Fraction(runs.count * size, sheet.burst_bytes) * sheet.nBL / sheet.data_buses
+    assert transfer_clocks(sheet, runs, write) >= least / sheet.refresh_factor
+    assert law(name, runs) >= float(least / sheet.refresh_factor) * (1 - 1e-9)
+
+
+def test_nothing_takes_nothing() -> None:
+    assert transfer_clocks(SHEETS["DDR4-2400"], Runs(0, 0, 64), write=False) == 0
+
+
+@pytest.mark.parametrize("name", ["DDR3-1600", "DDR3-2133"])
+def test_one_bank_takes_its_cycle(name: str) -> None:
+    """A burst in each row of one bank: nRC apart, but for the first and last of 256."""
+    sheet = SHEETS[name]
+    expected = sheet.nRC / sheet.refresh_factor
+    assert run_clocks(sheet, 64, ROW, write=False) == pytest.approx(expected, rel=0.01)
+    assert law(name, Runs(1000, 64, ROW)) == pytest.approx(expected * 1000)
+
+
+def test_a_written_row_takes_longer() -> None:
+    """DDR3-2133: nRCD 12 + nCWL 10 + nBL 4 + nWR 16 + nRP 12 = 54 are more than nRC 48."""
+    sheet = SHEETS["DDR3-2133"]
+    expected = 54 / sheet.refresh_factor
+    assert run_clocks(sheet, 64, ROW, write=True) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("name", STANDARDS)
+def test_long_runs_are_near_the_peak(name: str) -> None:
+    sheet = SHEETS[name]
+    peak = Fraction(sheet.nBL, sheet.data_buses)
+    assert 0.85 < peak / sequential_clocks(sheet, write=False) <= sheet.refresh_factor
+    one = transfer_clocks(sheet, Runs(1, 2**20, 2**20), write=False)
+    assert one == 2**20 // sheet.burst_bytes * sequential_clocks(sheet, write=False)
+
+
+@pytest.mark.parametrize("name", STANDARDS)
+@pytest.mark.parametrize(("size", "pitch"), [(256, 8192), (64, 448), (1024, 50_176)])
+def test_a_sample_stands_for_a_long_transfer(name: str, size: int, pitch: int) -> None:
+    """Clocks per run from 256 bursts are within 8 % of those of ten times as many."""
+    sheet = SHEETS[name]
+    bursts = ceil(size / sheet.burst_bytes)
+    reads = list(islice(strided(sheet, size, pitch), 2560 // bursts * bursts))
+    long = Channel(sheet, refresh=False).play(reads) * bursts / len(reads)
+    sampled = float(run_clocks(sheet, size, pitch, write=False) * sheet.refresh_factor)
+    assert sampled == pytest.approx(long, rel=0.08)
+
+
+def test_runs_in_one_burst_share_it() -> None:
+    """28 of every 56 bytes touch each burst of 64: they cost what all bytes cost."""
+    sheet = SHEETS["DDR4-2400"]
+    part, whole = (run_clocks(sheet, size, 56, write=False) for size in (28, 56))
+    assert part == pytest.approx(whole, rel=0.02)
+
+
+def test_channels_share_long_runs_but_not_a_burst_each() -> None:
+    one, two = SHEETS["DDR4-2400"], changed("DDR4-2400", channels=2)
+    assert sequential_clocks(two, False) * 2 == sequential_clocks(one, False)
+    # a burst every 128 B lies in the first of two channels: the other has nothing to do
+    alone = run_clocks(one, 64, 64, write=False)
+    assert run_clocks(two, 64, 128, write=False) == pytest.approx(alone, rel=0.01)
+
+
+# --- The closed form ------------------------------------------------------------------------------
+
+CHUNKS = (64, 128, 256, 512, 1024, 2048, 4096)
+
+
+@pytest.mark.parametrize("name", STANDARDS)
+def test_the_law_orders_chunks_as_the_replay(name: str) -> None:
+    """Far runs: longer ones never cost more per byte, and half of the peak is where it is."""
+    sheet, pitch = SHEETS[name], 12_544 * 8
+    exact = [float(run_clocks(sheet, chunk, pitch, write=False)) / chunk for chunk in CHUNKS]
+    closed = [law(name, Runs(4096, chunk, pitch)) / 4096 / chunk for chunk in CHUNKS]
+    assert closed == sorted(closed, reverse=True)
+    for chunk, found, expected in zip(CHUNKS, closed, exact, strict=True):
+        assert found == pytest.approx(expected, rel=0.5), chunk
+
+
+@pytest.mark.parametrize(
+    ("chunk", "pitch"), [(64, 65_536), (128, 65_536), (256, 65_536), (2048, 65_536), (4096, 8192)]
+)
+def test_ddr3_where_one_resource_decides(chunk: int, pitch: int) -> None:
+    """All rows in the same banks, or the bus: the law is within 5 % of the replay."""
+    exact = float(run_clocks(SHEETS["DDR3-2133"], chunk, pitch, write=False))
+    assert law("DDR3-2133", Runs(4096, chunk, pitch)) / 4096 == pytest.approx(exact, rel=0.05)
+
+
+def test_demand_by_hand() -> None:
+    """DDR3: 100 runs of 256 B, a row apart: 4 bursts in 4 banks each, always the same four."""
+    need = demand(SHEETS["DDR3-2133"], *(np.array([n]) for n in (100, 256, ROW)))
+    assert (need.bursts[0], need.visits[0], need.banks[0]) == (400, pytest.approx(400), 4)
