@@ -8,51 +8,70 @@ pool; and no pool but pebble's can end a point that takes too long.
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import active_children, get_context
 
 from accelsim.errors import AccelsimError
 from accelsim.sweep.records import Outcome, Point
-from accelsim.sweep.work import died_twice, evaluate_packed, out_of_time, prepare_worker, unpack
+from accelsim.sweep.work import (
+    died_twice,
+    evaluate,
+    out_of_time,
+    packed,
+    prepare_worker,
+    unpacked,
+)
 
+Work = Callable[[Point], Outcome]
 Finished = tuple[Point, Outcome]
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is done with a point, and the seconds that it may take."""
+
+    work: Work
+    timeout_s: float | None
+
+
 def local_outcomes(
-    points: Iterable[Point], jobs: int, timeout_s: float | None = None
+    points: Iterable[Point],
+    jobs: int,
+    timeout_s: float | None = None,
+    work: Work = evaluate,
 ) -> Iterator[Finished]:
-    """Simulate `points` in `jobs` processes and yield each with its outcome as it is done.
+    """Do `work` on `points` in `jobs` processes and yield each with its outcome as it is done.
 
     `points` are taken when a process is free, never before. Those whose worker died are tried
-    again at the end, one at a time, in a fresh process each.
+    again at the end, one at a time, in a fresh process each. `work` must be a module's function.
     """
+    task = _Task(work, timeout_s)
     suspects = []
-    for point, outcome in _tried(points, jobs, timeout_s):
+    for point, outcome in _tried(points, jobs, task):
         if outcome is None:
             suspects.append(point)
         else:
             yield point, outcome
     for suspect in suspects:
-        ((point, outcome),) = _tried([suspect], 1, timeout_s)
+        ((point, outcome),) = _tried([suspect], 1, task)
         yield point, replace(outcome, attempts=2) if outcome else died_twice(point)
 
 
 def _tried(
-    points: Iterable[Point], jobs: int, timeout_s: float | None
+    points: Iterable[Point], jobs: int, task: "_Task"
 ) -> Iterator[tuple[Point, Outcome | None]]:
     """Every point with its outcome; None where its worker died."""
-    waiting = iter(points)
-    with ExitStack() as stack:
-        idle: list[_Worker] = []
+    with _workers(jobs, task) as workers:
+        idle = list(workers)
         busy: dict[Future[bytes], _Worker] = {}
-        for point in waiting:
-            worker = idle.pop() if idle else stack.enter_context(_worker())
-            busy[worker.start(point, timeout_s)] = worker
-            while len(busy) == jobs:
+        for point in points:
+            worker = idle.pop()
+            busy[worker.start(point)] = worker
+            while not idle:
                 yield from _finished(busy, idle)
         while busy:
             yield from _finished(busy, idle)
@@ -75,33 +94,37 @@ def _finished(
 
 
 _NEVER = float("inf")
+_STARTS = 5
+"""Processes that may die, one after another, with nothing to do; it is no accident beyond."""
 
 
 class _Worker:
     """One process, and the point in it. A new process takes the place of one that ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: _Task) -> None:
+        self.task = task
         self.begin()
 
     def begin(self) -> None:
-        """Start the process; Ctrl-C is not for it."""
+        """Start the process, without waiting for it; Ctrl-C is not for it."""
         self.executor = ProcessPoolExecutor(1, get_context("spawn"), prepare_worker)
         with _interrupts_held():
-            probe = self.executor.submit(os.getpid)
-        try:
-            self.pid = probe.result()
-        except BrokenProcessPool:
-            raise AccelsimError(_NO_WORKER) from None
+            self.started = self.executor.submit(os.getpid)
 
-    def start(self, point: Point, timeout_s: float | None) -> "Future[bytes]":
-        """Simulate `point`."""
-        self.point, self.timeout_s = point, timeout_s
-        self.deadline = _NEVER if timeout_s is None else time.monotonic() + timeout_s
-        try:
-            return self.executor.submit(evaluate_packed, point)
-        except BrokenProcessPool:  # it died while it had nothing to do
-            self.renew()
-            return self.executor.submit(evaluate_packed, point)
+    def start(self, point: Point) -> "Future[bytes]":
+        """Begin with `point`; its time counts from here."""
+        self.point = point
+        for _ in range(_STARTS):
+            try:
+                self.pid = self.started.result()
+                answer = self.executor.submit(packed, self.task.work, point)
+            except BrokenProcessPool:  # it died before it had anything to do
+                self.renew()
+                continue
+            timeout_s = self.task.timeout_s
+            self.deadline = _NEVER if timeout_s is None else time.monotonic() + timeout_s
+            return answer
+        raise AccelsimError(_NO_WORKER)
 
     @property
     def is_late(self) -> bool:
@@ -111,32 +134,36 @@ class _Worker:
     def outcome(self, future: "Future[bytes]", late: bool) -> Outcome | None:
         """What became of the point; None if the process died, or had no memory for it."""
         try:
-            return unpack(future.result())
+            return unpacked(future.result())
         except (BrokenProcessPool, MemoryError):
             self.renew()
-        return out_of_time(self.point, self.timeout_s or 0) if late else None
+        return out_of_time(self.point, self.task.timeout_s or 0) if late else None
 
     def renew(self) -> None:
         """Another process in place of this one."""
         self.end()
-        self.executor.shutdown()
         self.begin()
 
     def end(self) -> None:
         """End the process, whatever it does."""
-        for process in active_children():
-            if process.pid == self.pid:
-                process.kill()
+        if self.started.done() and not self.started.exception():
+            for process in active_children():
+                if process.pid == self.pid:
+                    process.kill()
+        self.executor.shutdown()
 
 
 @contextmanager
-def _worker() -> Iterator[_Worker]:
-    worker = _Worker()
+def _workers(count: int, task: _Task) -> Iterator[list[_Worker]]:
+    """Processes that have ended when this ends, however it does."""
+    workers: list[_Worker] = []
     try:
-        yield worker
+        for _ in range(count):
+            workers.append(_Worker(task))
+        yield workers
     finally:
-        worker.end()
-        worker.executor.shutdown()
+        for worker in workers:
+            worker.end()
 
 
 @contextmanager

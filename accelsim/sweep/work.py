@@ -6,6 +6,7 @@ import pickle
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 
 from threadpoolctl import threadpool_limits
@@ -77,22 +78,17 @@ def _leave_with(parent: "multiprocessing.process.BaseProcess") -> None:
     os._exit(1)
 
 
-def evaluate_packed(point: Point) -> bytes:
-    """`evaluate`, packed by `pack` for the way back."""
-    return pack(evaluate(point))
-
-
-def pack(outcome: Outcome) -> bytes:
-    """The outcome in few bytes.
+def packed(work: Callable[[Point], Outcome], point: Point) -> bytes:
+    """What `work` makes of a point, in few bytes.
 
     A worker's answer of less than 16 KiB goes into its pipe in one write, which no kill can cut
     in half; half an answer would leave the reader waiting for the rest.
     """
-    return zlib.compress(pickle.dumps(outcome))
+    return zlib.compress(pickle.dumps(work(point)))
 
 
-def unpack(packed: bytes) -> Outcome:
-    """The outcome that `pack` packed."""
-    outcome = pickle.loads(zlib.decompress(packed))
+def unpacked(answer: bytes) -> Outcome:
+    """The outcome that `packed` has packed."""
+    outcome = pickle.loads(zlib.decompress(answer))
     assert isinstance(outcome, Outcome)
     return outcome
