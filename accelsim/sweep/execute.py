@@ -1,7 +1,7 @@
 """The run of a sweep: what is not yet stored is simulated, and stored point by point."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,28 +20,33 @@ class Results(Protocol):
     """What keeps the outcomes; `put` has committed when it returns."""
 
     def done_keys(self) -> set[str]:
-        """Keys of the points that are stored, failed ones too."""
+        """Keys of the points that are stored, those that failed too."""
 
     def put(self, point: Point, outcome: Outcome) -> None:
         """Store what became of a point."""
 
-    def outcome(self, key: str) -> Outcome | None:
-        """What became of a point before; None if it is not stored."""
+    def records(self) -> Iterable[Mapping[str, object]]:
+        """What is stored, flat: `key`, `status` and the quantities of each point."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """How far a sweep is. `total` is None where a search has yet to say."""
+    """How far a sweep is, in points (with a search, in trials).
+
+    `stored` were there before, `done` and `failed` have been simulated since, `repeated` are
+    trials of a point that an earlier one had already.
+    """
 
     total: int
     stored: int = 0
     done: int = 0
     failed: int = 0
+    repeated: int = 0
 
     @property
     def finished(self) -> int:
-        """Points that need no more work."""
-        return self.stored + self.done + self.failed
+        """Those that need no more work."""
+        return self.stored + self.done + self.failed + self.repeated
 
 
 Watcher = Callable[[Tally, Point | None, Outcome | None], None]
@@ -52,27 +57,28 @@ def execute(
 ) -> Tally:
     """Simulate what `results` lacks and store each outcome as it comes.
 
-    `watch` is called at the start and after each point. What interrupts this loses no stored
+    `watch` is called at the start and after each point. Whatever interrupts this loses no stored
     point: called again, it goes on from there.
     """
     known = results.done_keys()
-    total = len(sweep.points) + (sweep.search.trials if sweep.search else 0)
-    tally = Tally(total, stored=sum(point.key in known for point in sweep.points))
-    if watch:
-        watch(tally, None, None)
+    trials = sweep.search.trials if sweep.search else 0
+    tally = Tally(len(sweep.points) + trials)
+    tally.stored = sum(point.key in known for point in sweep.points)
 
-    def stored(source: Iterable[Point]) -> Iterator[Finished]:
-        for point, outcome in runner(source):
+    def watched(point: Point | None = None, outcome: Outcome | None = None) -> None:
+        if watch:
+            watch(tally, point, outcome)
+
+    def stored(points: Iterable[Point]) -> Iterator[Finished]:
+        for point, outcome in runner(points):
             results.put(point, outcome)
-            if outcome.status == "done":
-                tally.done += 1
-            else:
-                tally.failed += 1
-            if watch:
-                watch(tally, point, outcome)
+            tally.done += outcome.status == "done"
+            tally.failed += outcome.status == "failed"
+            watched(point, outcome)
             yield point, outcome
 
-    for _ in stored(_by_hardware(point for point in sweep.points if point.key not in known)):
+    watched()
+    for _ in stored(point for point in sweep.points if point.key not in known):
         pass
     if sweep.search:
         from accelsim.sweep.search import searched  # Optuna is optional
@@ -81,15 +87,10 @@ def execute(
     return tally
 
 
-def _by_hardware(points: Iterable[Point]) -> list[Point]:
-    """Points whose layers are alike one after another, DRAM changing fastest: they share work."""
-    return list(points)
-
-
 def runner_for(
     jobs: int | None = None, scheduler: str | None = None, timeout_s: float | None = None
 ) -> Runner:
-    """The runner of `jobs` processes here (all cores if None), or of a Dask scheduler.
+    """The runner of `jobs` processes here (None: all cores), or of a Dask scheduler's workers.
 
     Raises InputError if both are asked for, or the scheduler cannot be reached.
     """
@@ -97,8 +98,8 @@ def runner_for(
         workers = jobs or available_cores()
         return lambda points: local_outcomes(points, workers, timeout_s)
     if jobs is not None:
-        message = "give --jobs for this machine or --scheduler for a cluster, not both"
-        raise InputError(Problem(message, key="--jobs"))
+        message = "is for this machine, --scheduler for a cluster; give one of them"
+        raise InputError(Problem(message, "--jobs"))
     from accelsim.sweep.cluster import cluster_runner  # Dask is optional
 
     return cluster_runner(scheduler, timeout_s)
