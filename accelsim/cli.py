@@ -317,6 +317,65 @@ def validate(
 
 
 @app.command()
+def results(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `accelsim sweep` has written.")],
+    json: JsonOption = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="F", help="Write CSV, one row per point; - for stdout."),
+    ] = None,
+) -> None:
+    """Show what a sweep found: Pareto front, best per objective, failures. It may still run.
+
+    Example: `accelsim results array_shape.sqlite --csv points.csv`
+    """
+    from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.report.sweep import results_sheets
+    from accelsim.sweep.store import Store
+    from accelsim.sweep.summary import summary_of
+
+    destinations = Destinations(json, csv)
+    _raise_if_any(destinations.problems)
+    with Store.read(file) as store:
+        summary = summary_of(store)
+    _deliver(
+        destinations,
+        results_sheets(summary),
+        lambda: json_text(summary.as_dict()),
+        lambda: rows_text(summary.records),
+    )
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A sweep's results, or run --json.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another one of the same kind.")],
+    json: JsonOption = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="F", help="Write CSV, one row per change; - for stdout."),
+    ] = None,
+) -> None:
+    """Say what changed between two sweeps, point by point, or two runs, layer by layer.
+
+    Example: `accelsim diff before.json after.json`
+    """
+    from accelsim.report.difference import difference_sheets
+    from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.sweep.difference import difference
+
+    destinations = Destinations(json, csv)
+    _raise_if_any(destinations.problems)
+    found = difference(before, after)
+    _deliver(
+        destinations,
+        difference_sheets(found),
+        lambda: json_text(found.as_dict()),
+        lambda: rows_text(found.rows()),
+    )
+
+
+@app.command()
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NETWORK|HARDWARE", help="A built-in name, or a file.")
@@ -346,34 +405,41 @@ def show(
 
 @app.command(name="list")
 def list_builtin() -> None:
-    """List the built-in networks, accelerators and energy tables."""
+    """List the built-in networks, accelerators, energy tables and sweeps."""
     from accelsim.frontend import load_network
     from accelsim.frontend.builtin import builtin_names
     from accelsim.frontend.energy_file import load_energy_table
     from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.frontend.sweep_file import load_sweep
     from accelsim.report.listing import list_sheets
 
     networks = {name: load_network(name) for name in builtin_names("workloads")}
     hardware = {name: load_hardware(name) for name in builtin_names("configs")}
     tables = {name: load_energy_table(name) for name in builtin_names("configs/energy")}
-    _print_sheets(list_sheets(networks, hardware, tables))
+    sweeps = {name: load_sweep(name) for name in builtin_names("configs/sweeps")}
+    _print_sheets(list_sheets(networks, hardware, tables, sweeps))
 
 
 @app.command()
 def schema(
     kind: Annotated[
-        Literal["network", "hardware"],
-        typer.Argument(metavar="network|hardware", help="The kind of file."),
+        Literal["network", "hardware", "sweep"],
+        typer.Argument(metavar="network|hardware|sweep", help="The kind of file."),
     ],
 ) -> None:
-    """Print the JSON schema of network or hardware files, for editors that check YAML."""
+    """Print the JSON schema of a kind of files, for editors that check YAML."""
     from accelsim.frontend.network_file import network_schema
+    from accelsim.frontend.sweep_file import SweepFile
     from accelsim.hardware import Hardware
     from accelsim.report.export import json_text
 
-    described = network_schema() if kind == "network" else Hardware.model_json_schema()
+    schemas: dict[str, Callable[[], dict[str, Any]]] = {
+        "network": network_schema,
+        "hardware": Hardware.model_json_schema,
+        "sweep": SweepFile.model_json_schema,
+    }
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    _emit(json_text(dialect | described))
+    _emit(json_text(dialect | schemas[kind]()))
 
 
 # --- From names to results ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from accelsim.frontend.sweep_file import SweepFile
 from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.report.quantities import si
@@ -13,6 +14,7 @@ def list_sheets(
     networks: Mapping[str, Network],
     hardware: Mapping[str, Hardware],
     tables: Mapping[str, EnergyTable],
+    sweeps: Mapping[str, SweepFile],
 ) -> list[Sheet]:
     """Everything `list` prints, by the names that commands take."""
     network_columns = (
@@ -37,8 +39,11 @@ def list_sheets(
     )
     table_columns = (Column("energy table", text=True), Column("description", prose=True))
     table_rows = (Row((name, each.description)) for name, each in tables.items())
+    sweep_columns = (Column("sweep", text=True), Column("description", prose=True))
+    sweep_rows = (Row((name, each.description)) for name, each in sweeps.items())
     return [
         Sheet("Networks", network_columns, tuple(network_rows)),
         Sheet("Hardware", hardware_columns, tuple(hardware_rows)),
         Sheet("Energy tables, for the key `energy` of hardware", table_columns, tuple(table_rows)),
+        Sheet("Sweeps", sweep_columns, tuple(sweep_rows)),
     ]

@@ -17,8 +17,9 @@ HARDWARE_QUANTITIES: Mapping[str, Callable[[Hardware], int]] = {
         hardware.array.count * sum(buffer.size for buffer in hardware.buffers.values())
     ),
     "peak_macs_per_second": lambda hardware: hardware.pes * hardware.clock,
+    "dram_bytes_per_second": lambda hardware: round(hardware.dram_bytes_per_cycle * hardware.clock),
 }
-"""Known before a point runs: PEs, buffers of all arrays, MACs of all PEs."""
+"""Known before a point runs: PEs and buffers of all arrays, peak rates."""
 
 RESULT_QUANTITIES = (
     *("cycles", "seconds", "cycles_per_image", "seconds_per_image", "images_per_second"),

@@ -1,0 +1,219 @@
+"""What `accelsim sweep --dry-run` and `accelsim results` print."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from accelsim.report.quantities import NONE
+from accelsim.report.sheet import Column, Row, Sheet, facts
+from accelsim.sweep.axes import Axis
+from accelsim.sweep.quantities import HARDWARE_QUANTITIES, Record
+from accelsim.sweep.records import Point
+from accelsim.sweep.space import Sweep
+from accelsim.sweep.summary import Summary
+
+ROWS_SHOWN = 40
+_FAILURES_SHOWN = 20
+_SIGNIFICANT = 5
+_VALUES_SHOWN = 12
+
+
+def value_text(value: object) -> str:
+    """A value of a record for people: `1,234`, `0.81234`, `12,345,678`."""
+    if value is None:
+        return NONE
+    if isinstance(value, float):
+        digits = f"{value:,.{_SIGNIFICANT}g}"
+        return f"{value:,.0f}" if "e+" in digits else digits
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+# --- Before a sweep -------------------------------------------------------------------------------
+
+
+def dry_run_sheets(sweep: Sweep) -> list[Sheet]:
+    """The axes, what became of their combinations, what the points share, and the points."""
+    axes = tuple(row for axis in sweep.axes for row in _axis(axis))
+    columns = (Column("key", text=True), Column("values"), Column("", text=True))
+    goals = ", ".join(f"{name} ({goal})" for name, goal in sweep.objectives.items())
+    notes = [f"Objectives: {goals}."]
+    if sweep.constraints:
+        notes.append(f"Constraints: {'; '.join(map(str, sweep.constraints))}.")
+    if sweep.search:
+        trials = f"{sweep.search.trials:,} trials by {sweep.search.method}"
+        notes.append(f"Search: {trials}, seed {sweep.search.seed}.")
+    title = f"{sweep.name}: {len(sweep.points):,} points"
+    return [
+        Sheet(title, columns, axes, notes=tuple(notes)),
+        facts("Points", _census(sweep)),
+        facts("What the points share", _shared(sweep)),
+        _points(sweep),
+    ]
+
+
+def _axis(axis: Axis) -> Iterator[Row]:
+    """Values in a line; one line each for keys that move together."""
+    values = [str(value) for value in axis.values[:_VALUES_SHOWN]]
+    values += ["..."] if len(axis.values) > len(values) else []
+    together = any(len(choice) != 1 for choice in axis.choices)
+    first, *others = values if together else [", ".join(values)]
+    yield Row((axis.key, f"{len(axis.choices):,}", first))
+    yield from (Row(("", "", each)) for each in others)
+
+
+def _census(sweep: Sweep) -> Iterator[tuple[str, str]]:
+    census = sweep.census
+    sampled = " (sampled)" if sweep.search else ""
+    yield "combinations of the matrix", f"{census.grid:,}{sampled}"
+    for index, count in enumerate(census.excluded):
+        yield f"left out by exclude[{index}]", f"{count:,}"
+    if census.included:
+        yield "included", f"{census.included:,}"
+    yield "left out by constraints on hardware", f"{census.infeasible:,}"
+    yield "repeats of an earlier point", f"{census.repeated:,}"
+    yield "to simulate", f"{len(sweep.points):,}"
+
+
+def _shared(sweep: Sweep) -> Iterator[tuple[str, str]]:
+    """Different contents among the points; what is not listed is the same for all."""
+    points = sweep.points
+    yield "different networks", f"{len({point.network for point in points}):,}"
+    yield "different batches", f"{len({point.batch for point in points}):,}"
+    yield "different hardware", f"{len({id(point.hardware) for point in points}):,}"
+    for part, count in sweep.census.versions.items():
+        yield f"  of which different in `{part}`", f"{count:,}"
+    layers = sum(len(sweep.networks[point.network].layers) for point in points)
+    yield "layers of all points", f"{layers:,}"
+    yield "  of different shape, batch or hardware", f"{_different_layers(sweep):,}"
+
+
+def _different_layers(sweep: Sweep) -> int:
+    """Layers that differ in operation, shapes, batch or hardware."""
+    shapes = {
+        name: {repr((layer.op, layer.input_shapes)) for layer in network.layers}
+        for name, network in sweep.networks.items()
+    }
+    places: dict[tuple[int, int], set[str]] = {}
+    for point in sweep.points:
+        places.setdefault((id(point.hardware), point.batch), set()).add(point.network)
+    sizes = {
+        networks: len(set().union(*(shapes[name] for name in networks)))
+        for networks in {frozenset(names) for names in places.values()}
+    }
+    return sum(sizes[frozenset(names)] for names in places.values())
+
+
+def _points(sweep: Sweep) -> Sheet:
+    names = list(sweep.points[0].parameters) if sweep.points else []
+    shown = sweep.points[:ROWS_SHOWN]
+    rows = (
+        Row((str(index), *(value_text(point.parameters[name]) for name in names)))
+        for index, point in enumerate(shown, 1)
+    )
+    columns = (Column("point"), *(Column(name, text=True) for name in names))
+    notes = _more(sweep.points, "points")
+    return Sheet("The points, in order", columns if names else (), tuple(rows), notes=notes)
+
+
+def _more(everything: Sequence[object], noun: str, shown: int = ROWS_SHOWN) -> tuple[str, ...]:
+    rest = len(everything) - shown
+    return (f"... and {rest:,} more {noun}.",) if rest > 0 else ()
+
+
+# --- After a sweep --------------------------------------------------------------------------------
+
+
+def results_sheets(summary: Summary) -> list[Sheet]:
+    """How far the sweep is, and for each network the Pareto front and the best per objective."""
+    sheets = [facts(f"{summary.about.name}: {summary.points:,} points", _progress(summary))]
+    for network, front in summary.fronts.items():
+        sheets.append(_front(summary, network, front))
+        sheets += [_best(summary, network)] if front else []
+    if summary.failed:
+        sheets.append(_failures(summary))
+    return sheets
+
+
+def _progress(summary: Summary) -> Iterator[tuple[str, str]]:
+    yield "done", f"{len(summary.done):,}"
+    yield "failed", f"{len(summary.failed):,}"
+    yield "not run yet", f"{summary.waiting:,}"
+    for constraint in summary.about.constraints:
+        if constraint.quantity in HARDWARE_QUANTITIES:
+            continue  # met by every point, or it would be none
+        met = sum(1 for record in summary.done if constraint.holds(record))
+        yield f"done and {constraint}", f"{met:,}"
+    yield "accelsim", summary.about.version
+
+
+def varied(summary: Summary, records: Iterable[Mapping[str, object]]) -> list[str]:
+    """The parameters that are not the same in all of the records, without the network."""
+    records = list(records)
+    return [
+        name
+        for name in summary.parameters
+        if name != "network" and len({str(record[name]) for record in records}) > 1
+    ]
+
+
+def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
+    """The front, or all points where they are few, those of the front with a star."""
+    about = summary.about
+    goals = ", ".join(f"{name} ({goal})" for name, goal in about.objectives.items())
+    everything = summary.by_network[network]
+    few = len(everything) <= ROWS_SHOWN
+    records = everything if few else front[:ROWS_SHOWN]
+    names = varied(summary, everything)
+    beside = (*(each.quantity for each in about.constraints), "cycles", "utilization")
+    quantities = list(dict.fromkeys((*about.objectives, *beside)))
+    columns = (
+        *(Column(name, text=True) for name in names),
+        *(Column(name, drop=0 if name in about.objectives else 1) for name in quantities),
+        Column("front", text=True),
+    )
+    best = {record["key"] for record in front}
+    rows = []
+    for record in records:
+        cells = [value_text(record.get(name)) for name in (*names, *quantities)]
+        on_front = record["key"] in best
+        rows.append(Row((*cells, "*" if on_front else ""), "bold" if few and on_front else ""))
+    what = "points; * Pareto front of" if few else "Pareto front of"
+    notes = () if few else _more(front, "points of the front")
+    notes += () if front else ("No point meets every constraint.",)
+    return Sheet(f"{network}: {what} {goals}", columns, tuple(rows), notes=notes)
+
+
+def _best(summary: Summary, network: str) -> Sheet:
+    columns = (Column("objective", text=True), Column(""), Column("point", prose=True))
+    names = varied(summary, summary.by_network[network])
+    rows = []
+    for name, record in summary.best[network].items():
+        goal = f"{summary.about.objectives[name]} {name}"
+        rows.append(Row((goal, value_text(record[name]), _said(record, names))))
+    return Sheet(f"{network}: best per objective", columns, tuple(rows))
+
+
+def _said(record: Mapping[str, object], names: Iterable[str]) -> str:
+    return ", ".join(f"{name}={record[name]}" for name in names) or "the base"
+
+
+def _failures(summary: Summary) -> Sheet:
+    """The errors, each once with how many points it ended and the first of them."""
+    names = ["network", *varied(summary, summary.records)]
+    by_error: dict[str, list[Record]] = {}
+    for record in summary.failed:
+        by_error.setdefault(str(record["error"]), []).append(record)
+    rows = (
+        Row((f"{len(failed):,}", _said(failed[0], names), error))
+        for error, failed in list(by_error.items())[:_FAILURES_SHOWN]
+    )
+    columns = (Column("points"), Column("the first", prose=True), Column("error", prose=True))
+    title = f"Failed: {len(summary.failed):,} points"
+    notes = _more(list(by_error), "different errors", _FAILURES_SHOWN)
+    return Sheet(title, columns, tuple(rows), notes=notes)
+
+
+def point_text(point: Point) -> str:
+    """A point in a line: its network and what the sweep varies."""
+    others = ", ".join(f"{k}={v}" for k, v in point.parameters.items() if k != "network")
+    return (
+        f"{point.parameters.get('network', point.network)}: {others}" if others else point.network
+    )

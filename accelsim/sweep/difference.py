@@ -1,0 +1,226 @@
+"""What changed between two results: two sweeps point by point, or two runs layer by layer."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.source import read_text
+from accelsim.results import SCHEMA
+from accelsim.sweep.quantities import RESULT_QUANTITIES, result_quantities
+from accelsim.sweep.store import Store, is_results_file
+
+Number = int | float
+COMPARED = (
+    *(name for name in RESULT_QUANTITIES if "image" not in name),
+    *("energy_pj", "energy_pj_per_mac"),
+)
+"""Quantities that are compared where both sides have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A quantity that is different in `before` and `after`."""
+
+    quantity: str
+    before: Number
+    after: Number
+
+    @property
+    def relative(self) -> float:
+        """Growth relative to before; infinite from zero."""
+        growth = self.after - self.before
+        return growth / abs(self.before) if self.before else float("inf") * growth
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A point, a layer or a whole run that both sides have, and what is different in it.
+
+    `status` tells where one side failed, empty where neither or both did.
+    """
+
+    name: str
+    changes: tuple[Change, ...]
+    status: str = ""
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything is different."""
+        return bool(self.changes or self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two results compared: `items` are what both have, the rest what only one has."""
+
+    kind: str
+    before: str
+    after: str
+    items: tuple[Item, ...]
+    only_before: tuple[str, ...] = ()
+    only_after: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def changed(self) -> tuple[Item, ...]:
+        """What is different."""
+        return tuple(item for item in self.items if item.differs)
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing is."""
+        return not (self.changed or self.only_before or self.only_after)
+
+    def rows(self) -> list[dict[str, object]]:
+        """A flat record for each change."""
+        return [
+            {
+                "name": item.name,
+                "quantity": change.quantity,
+                "before": change.before,
+                "after": change.after,
+                "relative": change.relative,
+            }
+            for item in self.changed
+            for change in item.changes
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "schema": SCHEMA,
+            "kind": self.kind,
+            "before": self.before,
+            "after": self.after,
+            "same": self.same,
+            "compared": len(self.items),
+            "changes": self.rows(),
+            "status": {item.name: item.status for item in self.items if item.status},
+            "only_before": list(self.only_before),
+            "only_after": list(self.only_after),
+        }
+
+
+def difference(before: str, after: str) -> Difference:
+    """Compare two results files of sweeps, or two of `accelsim run --json`.
+
+    Raises InputError for a file that is neither, or two that do not compare.
+    """
+    paths = Path(before), Path(after)
+    sweeps = [_is_sweep(path) for path in paths]
+    if sweeps == [True, True]:
+        return _of_sweeps(*paths)
+    if any(sweeps):
+        message = "one is a sweep's results file and the other is not; give two of a kind"
+        raise InputError(Problem(message, f"{before} and {after}"))
+    return _of_runs(*paths)
+
+
+def _is_sweep(path: Path) -> bool:
+    if not path.is_file():
+        raise InputError(Problem("no such file", str(path)))
+    return is_results_file(path)
+
+
+# --- Sweeps ---------------------------------------------------------------------------------------
+
+
+def _of_sweeps(before: Path, after: Path) -> Difference:
+    with Store.read(before) as one, Store.read(after) as other:
+        both = set(one.parameters()) & set(other.parameters())
+        names = [name for name in one.parameters() if name in both]
+        tables = [_by_parameters(store, names) for store in (one, other)]
+        facts = (
+            ("sweep", one.about.name, other.about.name),
+            ("accelsim", one.about.version, other.about.version),
+            ("points", f"{one.count():,}", f"{other.count():,}"),
+        )
+    items, only_before, only_after = _matched(*tables)
+    return Difference("sweep", str(before), str(after), items, only_before, only_after, facts)
+
+
+def _by_parameters(store: Store, names: Sequence[str]) -> dict[str, Mapping[str, object]]:
+    """Records by what people call them; raises InputError if two have one name."""
+    table: dict[str, Mapping[str, object]] = {}
+    for record in store.records():
+        name = ", ".join(f"{key}={record[key]}" for key in names)
+        if name in table:
+            message = (
+                f"two of its points are {name}, for the other file varies other keys; give two "
+                "sweeps of the same keys"
+            )
+            raise InputError(Problem(message, str(store.path)))
+        table[name] = record
+    return table
+
+
+# --- Runs -----------------------------------------------------------------------------------------
+
+
+def _of_runs(before: Path, after: Path) -> Difference:
+    one, other = _run(before), _run(after)
+    facts = tuple(
+        (name, str(one.get(name)), str(other.get(name)))
+        for name in ("network", "hardware", "dataflow", "batch", "clock_hz")
+    )
+    items, only_before, only_after = _matched(_layers(one), _layers(other))
+    return Difference("run", str(before), str(after), items, only_before, only_after, facts)
+
+
+def _run(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(read_text(path))
+    except ValueError as error:
+        raise InputError(
+            Problem(f"is neither a results file nor JSON: {error}", str(path))
+        ) from None
+    wanted = {"schema", "totals", "layers", "network", "batch"}
+    if not isinstance(data, dict) or not wanted <= data.keys():
+        message = "is not what `accelsim run --json` writes; it has no `totals` and `layers`"
+        raise InputError(Problem(message, str(path)))
+    if data["schema"] != SCHEMA:
+        message = f"has schema {data['schema']}; this version of accelsim reads {SCHEMA}"
+        raise InputError(Problem(message, str(path)))
+    return data
+
+
+def _layers(run: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:
+    """The whole run and its layers by name, as flat records."""
+    records: dict[str, Mapping[str, object]] = {
+        "whole run": result_quantities(run["totals"], run["batch"])
+    }
+    for layer in run["layers"]:
+        dram = layer["dram"]
+        read = sum(dram[name] for name in dram if name.endswith("_read_bytes"))
+        write = sum(dram[name] for name in dram if name.endswith("_write_bytes"))
+        moved = {"dram_read_bytes": read, "dram_write_bytes": write, "dram_bytes": read + write}
+        records[layer["name"]] = {**layer, **moved}
+    return records
+
+
+# --- Both -----------------------------------------------------------------------------------------
+
+
+def _matched(
+    before: Mapping[str, Mapping[str, object]], after: Mapping[str, Mapping[str, object]]
+) -> tuple[tuple[Item, ...], tuple[str, ...], tuple[str, ...]]:
+    """What both have, and what only one has."""
+    items = tuple(_item(name, before[name], after[name]) for name in before if name in after)
+    only_before = tuple(name for name in before if name not in after)
+    return items, only_before, tuple(name for name in after if name not in before)
+
+
+def _item(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> Item:
+    was, now = before.get("status"), after.get("status")
+    status = f"{was} before, {now} after" if was != now else ""
+    return Item(name, tuple(_changes(before, after)), status)
+
+
+def _changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterable[Change]:
+    for name in COMPARED:
+        was, now = before.get(name), after.get(name)
+        if isinstance(was, (int, float)) and isinstance(now, (int, float)) and was != now:
+            yield Change(name, was, now)

@@ -1,0 +1,96 @@
+"""What a results file says in short: fronts, bests and failures, network by network."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from accelsim.results import SCHEMA
+from accelsim.sweep.pareto import best_per_objective, by_network, candidates, pareto_front
+from accelsim.sweep.quantities import Record
+from accelsim.sweep.store import About, Store
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Records of a sweep of `points` points, and what is best of them.
+
+    `parameters` are the keys that the sweep varies. Networks are judged apart, for the cycles of
+    one say nothing of another's.
+    """
+
+    about: About
+    points: int
+    parameters: list[str]
+    records: list[Record]
+
+    @cached_property
+    def done(self) -> list[Record]:
+        """Points that were simulated."""
+        return [record for record in self.records if record["status"] == "done"]
+
+    @property
+    def failed(self) -> list[Record]:
+        """Points that were not."""
+        return [record for record in self.records if record["status"] == "failed"]
+
+    @property
+    def waiting(self) -> int:
+        """Points that have no outcome yet."""
+        return self.points - len(self.records)
+
+    @property
+    def feasible(self) -> int:
+        """Simulated points that meet every constraint."""
+        return len(candidates(self.done, self.about.objectives, self.about.constraints))
+
+    @cached_property
+    def by_network(self) -> dict[str, list[Record]]:
+        """Points that were simulated, network by network."""
+        return {str(name): records for name, records in by_network(self.done).items()}
+
+    @cached_property
+    def fronts(self) -> dict[str, list[Record]]:
+        """The Pareto front of each network."""
+        objectives, constraints = self.about.objectives, self.about.constraints
+        return {
+            network: pareto_front(records, objectives, constraints)
+            for network, records in self.by_network.items()
+        }
+
+    @cached_property
+    def best(self) -> dict[str, dict[str, Record]]:
+        """The best point of each network for each objective."""
+        objectives, constraints = self.about.objectives, self.about.constraints
+        return {
+            network: best_per_objective(records, objectives, constraints)
+            for network, records in self.by_network.items()
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form; fronts and bests name points by their keys."""
+        bounds = {
+            each.quantity: {"min": each.least, "max": each.most} for each in self.about.constraints
+        }
+        return {
+            "schema": SCHEMA,
+            "sweep": self.about.name,
+            "version": self.about.version,
+            "objectives": dict(self.about.objectives),
+            "constraints": bounds,
+            "points": self.points,
+            "done": len(self.done),
+            "failed": len(self.failed),
+            "waiting": self.waiting,
+            "parameters": self.parameters,
+            "front": {name: [each["key"] for each in front] for name, front in self.fronts.items()},
+            "best": {
+                name: {objective: record["key"] for objective, record in best.items()}
+                for name, best in self.best.items()
+            },
+            "records": self.records,
+        }
+
+
+def summary_of(store: Store) -> Summary:
+    """What a results file says."""
+    return Summary(store.about, store.count(), store.parameters(), store.records())

@@ -1,0 +1,161 @@
+"""The base of a sweep with other values: valid hardware, quickly, for thousands of points."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.energy_file import energy_table
+from accelsim.frontend.findings import Finding
+from accelsim.frontend.hardware_file import checked_hardware
+from accelsim.frontend.source import Data, dotted
+from accelsim.frontend.sweep_file import SweepFile
+from accelsim.hardware import Hardware
+from accelsim.sweep.axes import BATCH, ENERGY, NETWORK, Setting, Settings
+from accelsim.sweep.content import part_text
+from accelsim.sweep.quantities import hardware_quantities
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A hardware, its content as text, and its quantities."""
+
+    hardware: Hardware
+    text: str
+    quantities: Mapping[str, int]
+
+
+class Variants:
+    """Variants of a base, each made once.
+
+    Points differ in few parts of their hardware (array, buffers, dram, ...), so each different
+    part is validated and put into text once; what holds between parts is checked for every one.
+    """
+
+    def __init__(self, file: SweepFile, base: dict[str, Data]) -> None:
+        self._file = file
+        self._base = base
+        self._made: dict[tuple[str, ...], Variant] = {}
+        self._parts: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}
+
+    def of(self, settings: Settings) -> Variant:
+        """The base with the settings; raises InputError at the lines that set what is wrong."""
+        by_part: dict[str, list[Setting]] = {}
+        for setting in settings:
+            if setting.path not in (NETWORK, BATCH):
+                by_part.setdefault(str(setting.path[0]), []).append(setting)
+        names = {
+            part: _name(part, by_part.get(part, ())) for part in sorted({*self._base, *by_part})
+        }
+        whole = tuple(names.values())
+        if whole not in self._made:
+            hardware = self._checked(by_part, names)
+            text = self._text(hardware, names)
+            self._made[whole] = Variant(hardware, text, hardware_quantities(hardware))
+        return self._made[whole]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """How many different contents each part has, where there is more than one."""
+        contents: dict[str, set[str]] = {}
+        for name, text in self._texts.items():
+            contents.setdefault(name.partition(" ")[0], set()).add(text)
+        return {part: len(texts) for part, texts in contents.items() if len(texts) > 1}
+
+    def _checked(self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]) -> Hardware:
+        data = {
+            part: self._parts[name] if name in self._parts else self._varied(part, by_part)
+            for part, name in names.items()
+        }
+        hardware, _ = checked_hardware(data)
+        if hardware is None:
+            raw = {part: self._varied(part, by_part) for part in names}
+            _, found = checked_hardware(raw)
+            settings = [setting for chosen in by_part.values() for setting in chosen]
+            raise InputError([self._located(finding, settings) for finding in found])
+        for part, name in names.items():
+            if name not in self._parts and _is_record(content := getattr(hardware, part)):
+                self._parts[name] = content
+        return hardware
+
+    def _varied(self, part: str, by_part: Mapping[str, list[Setting]]) -> Data:
+        """The base's content of a part with the settings of it."""
+        data = self._base.get(part)
+        for setting in by_part.get(part, ()):
+            data = self._replaced(data, setting, 1)
+        return data
+
+    def _replaced(self, data: Data, setting: Setting, depth: int) -> Data:
+        """`data`, which stands at the first `depth` keys of the path, with the setting's value."""
+        if depth == len(setting.path):
+            return self._content(setting)
+        if data is not None and not isinstance(data, dict):
+            message = f"{dotted(setting.path[:depth])} is no mapping, so it has no keys"
+            raise InputError(self._file.problem(setting.origin, message, at_key=True))
+        key = str(setting.path[depth])
+        inner = data or {}
+        return {**inner, key: self._replaced(inner.get(key), setting, depth + 1)}
+
+    def _content(self, setting: Setting) -> Data:
+        """The value itself, or the energy table that it names."""
+        if setting.path != ENERGY or not isinstance(setting.value, str):
+            return setting.value
+        try:
+            return energy_table(setting.value, self._file.folder)
+        except InputError as error:
+            place = self._file.problem(setting.origin, "")
+            raise InputError([_or_at(problem, place) for problem in error.problems]) from None
+
+    def _text(self, hardware: Hardware, names: Mapping[str, str]) -> str:
+        lines = []
+        for part, name in sorted(names.items()):
+            if name not in self._texts:
+                self._texts[name] = part_text(hardware, part)
+            lines.append(self._texts[name])
+        return "\n".join(line for line in lines if line)
+
+    def _located(self, finding: Finding, settings: Settings) -> Problem:
+        """A problem of the hardware, where the sweep file sets what it comes from."""
+        blamed = max(settings, key=lambda setting: _in_common(finding, setting))
+        inner = finding.path[len(blamed.path) :]
+        told = finding.message
+        if _in_common(finding, blamed) < len(blamed.path):
+            inner, told = (), f"{dotted(finding.path)}: {told}"
+        others = ", ".join(f"{each.key}={each.value}" for each in settings)
+        point = f" (in the point {others})" if len(settings) > 1 else ""
+        return self._file.problem((*blamed.origin, *inner), told + point, finding.at_key)
+
+
+def _name(part: str, settings: Iterable[Setting]) -> str:
+    """A name for a part with some settings."""
+    return f"{part} {', '.join([setting.name for setting in settings])}"
+
+
+def _is_record(value: object) -> bool:
+    """Whether pydantic takes it as it is: a record, or a mapping of records."""
+    inner = value.values() if isinstance(value, dict) else [value]
+    return all(isinstance(each, BaseModel) for each in inner)
+
+
+def _in_common(finding: Finding, setting: Setting) -> int:
+    """How many keys of their paths agree from the top."""
+    pairs = zip(finding.path, setting.path, strict=False)
+    shorter = min(len(finding.path), len(setting.path))
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), shorter)
+
+
+def _or_at(problem: Problem, place: Problem) -> Problem:
+    """A problem of another file where it is known, else at a place of the sweep file."""
+    if problem.line:
+        return problem
+    told = f"{problem.source}: {problem.message}" if problem.source else problem.message
+    return Problem(told, place.source, place.line, place.column, place.key)
+
+
+def named_path(folder: Path, name: str) -> str:
+    """A built-in name as it is, a path from `folder`."""
+    return str(folder / name) if Path(name).suffix else name
