@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_limits
 
 from accelsim import __version__
-from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.errors import InputError, Problem, TryAgainError
 from accelsim.sweep.local import Finished, Work
 from accelsim.sweep.records import Outcome, Point
 from accelsim.sweep.work import died_twice, evaluate, out_of_time
@@ -29,7 +29,7 @@ LEAST_UNDER_WAY = 16
 _PATIENCE_S = 10
 
 
-class ClusterLostError(AccelsimError):
+class ClusterLostError(TryAgainError):
     """The scheduler has gone; what is stored is safe."""
 
 
@@ -63,7 +63,8 @@ def _client_type() -> "type[Client]":
     except ModuleNotFoundError:
         message = 'needs Dask; install it with pip install "accelsim[dask]"'
         raise InputError(Problem(message, "--scheduler")) from None
-    return Client
+    client: type[Client] = Client
+    return client
 
 
 def cluster_outcomes(
@@ -120,16 +121,17 @@ def _threads(client: "Client") -> int:
 
 def _finished(under_way: "dict[Future, Point]", client: "Client") -> "list[Future]":
     """Wait for some points to be done; raises ClusterLostError if the scheduler goes."""
-    from distributed import wait
+    from distributed import CancelledError, wait
 
     while True:
         if client.status != "running":
             raise ClusterLostError(_LOST)
         try:
-            wait(list(under_way), timeout=1, return_when="FIRST_COMPLETED")
+            with client.as_current():
+                wait(list(under_way), timeout=1, return_when="FIRST_COMPLETED")
         except TimeoutError:
             pass
-        except Exception as error:  # a future that is cancelled, a connection that is closed
+        except (CancelledError, OSError) as error:
             raise ClusterLostError(_LOST) from error
         if any(future.status in ("cancelled", "lost") for future in under_way):
             raise ClusterLostError(_LOST)

@@ -3,30 +3,19 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Any
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.sweep.local import Finished, local_outcomes
 from accelsim.sweep.records import Outcome, Point
-
-if TYPE_CHECKING:
-    from accelsim.sweep.space import Sweep
+from accelsim.sweep.space import Sweep, resolve
+from accelsim.sweep.store import Store
+from accelsim.sweep.summary import Summary, summary_of
 
 Runner = Callable[[Iterable[Point]], Iterator[Finished]]
 """Simulates points, taken as there is room for them, and yields each with its outcome."""
-
-
-class Results(Protocol):
-    """What keeps the outcomes; `put` has committed when it returns."""
-
-    def done_keys(self) -> set[str]:
-        """Keys of the points that are stored, those that failed too."""
-
-    def put(self, point: Point, outcome: Outcome) -> None:
-        """Store what became of a point."""
-
-    def records(self) -> Iterable[Mapping[str, object]]:
-        """What is stored, flat: `key`, `status` and the quantities of each point."""
 
 
 @dataclass(slots=True)
@@ -53,14 +42,19 @@ Watcher = Callable[[Tally, Point | None, Outcome | None], None]
 
 
 def execute(
-    sweep: "Sweep", results: Results, runner: Runner, watch: Watcher | None = None
+    sweep: Sweep,
+    store: Store,
+    runner: Runner,
+    watch: Watcher | None = None,
+    retry_failed: bool = False,
 ) -> Tally:
-    """Simulate what `results` lacks and store each outcome as it comes.
+    """Simulate what `store` lacks and put each outcome into it as it comes.
 
-    `watch` is called at the start and after each point. Whatever interrupts this loses no stored
-    point: called again, it goes on from there.
+    Points that failed before are not tried again but with `retry_failed`. `watch` is called at
+    the start and after each point. Whatever interrupts this loses no stored point: called again,
+    it goes on from there.
     """
-    known = results.done_keys()
+    known = store.done_keys() | (set() if retry_failed else store.failed_keys())
     trials = sweep.search.trials if sweep.search else 0
     tally = Tally(len(sweep.points) + trials)
     tally.stored = sum(point.key in known for point in sweep.points)
@@ -71,7 +65,7 @@ def execute(
 
     def stored(points: Iterable[Point]) -> Iterator[Finished]:
         for point, outcome in runner(points):
-            results.put(point, outcome)
+            store.put(point, outcome)
             tally.done += outcome.status == "done"
             tally.failed += outcome.status == "failed"
             watched(point, outcome)
@@ -83,7 +77,7 @@ def execute(
     if sweep.search:
         from accelsim.sweep.search import searched  # Optuna is optional
 
-        searched(sweep, results, stored, tally)
+        searched(sweep, store, known, stored, tally)
     return tally
 
 
@@ -110,3 +104,31 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def sweep(
+    source: str | Path | Mapping[str, Any],
+    results: str | Path | None = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+) -> Summary:
+    """Run a sweep, or go on with it, and return what was found; `records` suits pandas.DataFrame.
+
+    `source` is a built-in name, a path, or what a sweep file would hold. `results` is a SQLite
+    file, `<name>.sqlite` if None. Scripts call this under `if __name__ == "__main__":`. Raises
+    InputError for bad input and ClusterLostError when a `scheduler` goes; a point that fails is a
+    record with its error.
+    """
+    file = sweep_from(source) if isinstance(source, Mapping) else load_sweep(source)
+    resolved = resolve(file)
+    runner = runner_for(jobs, scheduler, resolved.timeout_s)
+    with Store.open(results or default_path(resolved), resolved) as store:
+        execute(resolved, store, runner, retry_failed=retry_failed)
+        return summary_of(store)
+
+
+def default_path(sweep: Sweep) -> Path:
+    """Where the results go if nobody says: a file of the sweep's name, here."""
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in sweep.name)
+    return Path(f"{name}.sqlite")

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from multiprocessing import active_children, get_context
 
 from accelsim.errors import AccelsimError
@@ -65,10 +66,14 @@ def _tried(
     points: Iterable[Point], jobs: int, task: "_Task"
 ) -> Iterator[tuple[Point, Outcome | None]]:
     """Every point with its outcome; None where its worker died."""
+    waiting = iter(points)
+    first = list(islice(waiting, 1))
+    if not first:
+        return
     with _workers(jobs, task) as workers:
         idle = list(workers)
         busy: dict[Future[bytes], _Worker] = {}
-        for point in points:
+        for point in chain(first, waiting):
             worker = idle.pop()
             busy[worker.start(point)] = worker
             while not idle:

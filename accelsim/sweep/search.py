@@ -5,33 +5,40 @@ proposes by its seed and what it has been told, so with one job the same trials 
 those that are stored cost nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.sweep_file import Search
+from accelsim.sweep.axes import Axis
+from accelsim.sweep.local import Finished
 from accelsim.sweep.pareto import cost_of
 from accelsim.sweep.quantities import Constraint, hardware_quantities, result_quantities
 from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.space import Sweep
+from accelsim.sweep.store import Store
 
 if TYPE_CHECKING:
     import optuna
 
-    from accelsim.sweep.execute import Finished, Results, Tally
-    from accelsim.sweep.space import Axis, Sweep
+    from accelsim.sweep.execute import Tally
 
 Record = Mapping[str, object]
 _VIOLATIONS = "violations"
 
 
 def searched(
-    sweep: "Sweep",
-    results: "Results",
+    sweep: Sweep,
+    store: Store,
+    known: Set[str],
     played: "Callable[[Iterable[Point]], Iterator[Finished]]",
     tally: "Tally",
 ) -> None:
-    """Run the trials of `sweep.search`; `played` simulates and stores what is not stored yet."""
-    hunt = _Hunt(sweep, {str(record["key"]): record for record in results.records()}, tally)
+    """Run the trials of `sweep.search`; `played` simulates and stores.
+
+    Trials of points whose keys are `known` are answered by the `store`.
+    """
+    hunt = _Hunt(sweep, store, known, tally)
     for point, outcome in played(hunt.proposals()):
         hunt.answer(point.key, _record(point, outcome))
 
@@ -46,11 +53,12 @@ def _record(point: Point, outcome: Outcome) -> Record:
 class _Hunt:
     """A study, what is known by key, and the trials that wait for a point in the making."""
 
-    def __init__(self, sweep: "Sweep", known: dict[str, Record], tally: "Tally") -> None:
+    def __init__(self, sweep: Sweep, store: Store, known: Set[str], tally: "Tally") -> None:
         assert sweep.search
-        self.sweep, self.known, self.tally = sweep, known, tally
-        self.before = known.keys() - {point.key for point in sweep.points}
+        self.sweep, self.store, self.tally = sweep, store, tally
         self.study = _study(sweep.search, len(sweep.objectives))
+        self.kept = set(known)
+        self.answers: dict[str, Record] = {}
         self.waiting: dict[str, list[optuna.Trial]] = {}
 
     def proposals(self) -> Iterator[Point]:
@@ -59,30 +67,32 @@ class _Hunt:
         for _ in range(self.sweep.search.trials):
             trial = self.study.ask()
             point = self.sweep.point([_choice(trial, axis) for axis in self.sweep.axes])
-            if point is None:  # the sweep leaves it out
-                self.tell(trial, {})
-                self.tally.repeated += 1
-            elif point.key in self.known:
-                self.tell(trial, self.known[point.key])
-                self.count(point.key)
-            elif point.key in self.waiting:
-                self.waiting[point.key].append(trial)
-                self.tally.repeated += 1
-            else:
+            if point is not None and point.key in self.kept - self.answers.keys():
+                self.recall(point)
+                self.tally.stored += 1
+            elif point is not None and point.key not in {*self.answers, *self.waiting}:
                 self.waiting[point.key] = [trial]
                 yield point
+                continue
+            else:
+                self.tally.repeated += 1
+            if point is None:  # the sweep leaves it out
+                self.tell(trial, {})
+            elif point.key in self.answers:
+                self.tell(trial, self.answers[point.key])
+            else:
+                self.waiting[point.key].append(trial)
 
-    def count(self, key: str) -> None:
-        """Count a trial that costs nothing: stored by an earlier run, or a repeat."""
-        if key in self.before:
-            self.before.remove(key)
-            self.tally.stored += 1
-        else:
-            self.tally.repeated += 1
+    def recall(self, point: Point) -> None:
+        """Take what the store has of a point, which is a point of this search from now on."""
+        self.store.adopt(point)
+        outcome = self.store.outcome(point.key)
+        assert outcome is not None
+        self.answers[point.key] = _record(point, outcome)
 
     def answer(self, key: str, record: Record) -> None:
         """Tell the trials of a point what became of it."""
-        self.known[key] = record
+        self.answers[key] = record
         for trial in self.waiting.pop(key):
             self.tell(trial, record)
 
@@ -102,16 +112,17 @@ class _Hunt:
         self.study.tell(trial, cost_of(record, objectives))
 
 
-def _choice(trial: "optuna.Trial", axis: "Axis") -> int:
+def _choice(trial: "optuna.Trial", axis: Axis) -> int:
     """Index of a choice; numbers have an order, which the sampler may use, names have none."""
     last = len(axis.choices) - 1
     if _is_ordered(axis):
-        return trial.suggest_int(axis.key, 0, last)
+        ordered: int = trial.suggest_int(axis.key, 0, last)
+        return ordered
     chosen: int = trial.suggest_categorical(axis.key, range(last + 1))
     return chosen
 
 
-def _is_ordered(axis: "Axis") -> bool:
+def _is_ordered(axis: Axis) -> bool:
     """Whether all values are numbers, or start with one: 64, 64 KiB."""
     return all(str(value)[:1].isdigit() for value in axis.values)
 

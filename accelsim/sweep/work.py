@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -15,7 +16,7 @@ from accelsim.errors import AccelsimError
 from accelsim.facade import simulate
 from accelsim.frontend import load_network
 from accelsim.network.graph import Network
-from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.records import Outcome, Point, Status
 
 
 @lru_cache(maxsize=32)
@@ -31,7 +32,9 @@ def evaluate(point: Point) -> Outcome:
     is the machine's failure as likely as the point's.
     """
     start = time.perf_counter()
-    totals, layers, error = {}, [], ""
+    totals: dict[str, Any] = {}
+    layers: list[dict[str, Any]] = []
+    error = ""
     try:
         result = simulate(_network(point.network), point.hardware, batch=point.batch)
         totals, layers = result.totals, [layer.as_dict() for layer in result.layers]
@@ -41,7 +44,7 @@ def evaluate(point: Point) -> Outcome:
         error = str(failure)
     except Exception as failure:
         error = f"internal error: {type(failure).__name__}: {failure}"
-    status = "failed" if error else "done"
+    status: Status = "failed" if error else "done"
     return Outcome(point.key, status, totals, layers, time.perf_counter() - start, error)
 
 

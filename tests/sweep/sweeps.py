@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,23 +48,3 @@ def evaluate_or_harm(point: Point) -> Outcome:
             os.kill(os.getpid(), signal.SIGKILL)
         point = replace(point, network="lenet5")
     return evaluate(point)
-
-
-class Kept:
-    """Results in memory, each put once."""
-
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
-        self.outcomes = {outcome.key: outcome for outcome in outcomes}
-        self.order: list[str] = list(self.outcomes)
-
-    def done_keys(self) -> set[str]:
-        return set(self.outcomes)
-
-    def put(self, point: Point, outcome: Outcome) -> None:
-        assert point.key == outcome.key
-        assert point.key not in self.outcomes, "stored twice"
-        self.outcomes[point.key] = outcome
-        self.order.append(point.key)
-
-    def outcome(self, key: str) -> Outcome | None:
-        return self.outcomes.get(key)

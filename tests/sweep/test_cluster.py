@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sweeps import Kept, evaluate_or_harm, harmful, small_sweep
+from sweeps import evaluate_or_harm, harmful, small_sweep
 
 from accelsim.errors import InputError
 from accelsim.facade import simulate
-from accelsim.sweep.execute import execute
+from accelsim.sweep.execute import Runner, Tally, Watcher, execute
 from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.store import Store
 
 pytest.importorskip("distributed")
-from accelsim.sweep import cluster  # noqa: E402 - only with Dask
+from accelsim.sweep import cluster
 
 ROOT = Path(__file__).parents[2]
 SWEEP = small_sweep(matrix={"array.rows": {"range": [8, 64, 1]}})
@@ -59,6 +60,12 @@ def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def worker(address: str, *options: str) -> "contextmanager[subprocess.Popen[bytes]]":
     fixed = ("--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", *options)
     return process("dask_worker", address, *fixed)  # type: ignore[return-value]
+
+
+def swept(folder: Path, runner: Runner, watch: Watcher | None = None) -> Tally:
+    """SWEEP, run into a file in `folder`, or what is left of it."""
+    with Store.open(folder / "results.sqlite", SWEEP) as store:
+        return execute(SWEEP, store, runner, watch)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -108,14 +115,15 @@ def test_no_scheduler_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.slow
 def test_workers_come_and_go(tmp_path: Path) -> None:
     """One of two is killed after some points, then another joins: each point is stored once."""
-    kept, met = Kept(), []
+    order: list[str] = []
     with scheduler(tmp_path) as (address, _), worker(address, "--no-nanny") as first:
         run = cluster.cluster_runner(address)
         joined = threading.Event()
 
         def watch(tally: object, point: Point | None, outcome: Outcome | None) -> None:
-            met.append(point)
-            if len(kept.order) == 5:
+            if point:
+                order.append(point.key)
+            if len(order) == 5:
                 os.killpg(first.pid, signal.SIGKILL)
                 joined.set()
 
@@ -128,11 +136,11 @@ def test_workers_come_and_go(tmp_path: Path) -> None:
         stack: list = []
         late = threading.Thread(target=join)
         late.start()
-        tally = execute(SWEEP, kept, run, watch)
+        tally = swept(tmp_path, run, watch)
         late.join()
         stack[0].__exit__(None, None, None)
     assert (tally.done, tally.failed) == (len(SWEEP.points), 0)
-    assert sorted(kept.order) == sorted(point.key for point in SWEEP.points)
+    assert sorted(order) == sorted(point.key for point in SWEEP.points)
 
 
 @pytest.mark.slow
@@ -148,18 +156,18 @@ def test_a_point_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_lost_scheduler_loses_no_stored_point(tmp_path: Path) -> None:
     """It is killed after five points; another one finishes the sweep, and repeats none of them."""
-    kept = Kept()
+    before: list[str] = []
     with scheduler(tmp_path) as (address, started), worker(address, "--no-nanny"):
 
         def watch(tally: object, point: Point | None, outcome: Outcome | None) -> None:
-            if len(kept.order) == 5:
+            if point:
+                before.append(point.key)
+            if len(before) == 5:
                 os.killpg(started.pid, signal.SIGKILL)
 
         with pytest.raises(cluster.ClusterLostError):
-            execute(SWEEP, kept, cluster.cluster_runner(address), watch)
-    before = [*kept.order]
+            swept(tmp_path, cluster.cluster_runner(address), watch)
     assert 5 <= len(before) < len(SWEEP.points)
     with scheduler(tmp_path) as (address, _), worker(address, "--no-nanny"):
-        tally = execute(SWEEP, kept, cluster.cluster_runner(address))
+        tally = swept(tmp_path, cluster.cluster_runner(address))
     assert (tally.stored, tally.done) == (len(before), len(SWEEP.points) - len(before))
-    assert kept.order[: len(before)] == before

@@ -1,13 +1,17 @@
 """Sampled sweeps, the points evaluated here by a stand-in for the workers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
-from sweeps import Kept, small_sweep
+from sweeps import small_sweep
 
-from accelsim.sweep.execute import execute
-from accelsim.sweep.quantities import hardware_quantities, result_quantities
+from accelsim.sweep.execute import Runner, Tally, execute
+from accelsim.sweep.quantities import Constraint, Record, feasible
 from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.search import _violation
+from accelsim.sweep.space import Sweep
+from accelsim.sweep.store import Store
 from accelsim.sweep.work import evaluate
 
 pytest.importorskip("optuna")
@@ -21,31 +25,40 @@ MATRIX = {
 WANTED = {"cycles": "min", "pes": "min"}
 
 
-def sweep(method: str, trials: int = 30, seed: int = 3, **more: object):  # type: ignore[no-untyped-def]
+def sweep(method: str, trials: int = 30, seed: int = 3, **more: object) -> Sweep:
     search = {"method": method, "trials": trials, "seed": seed}
     return small_sweep(matrix=MATRIX, objectives=WANTED, search=search, **more)
 
 
-class Recorded(Kept):
-    """Results with the records that a search asks for."""
+class Ran:
+    """A sweep that ran, its store beside the test."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "results.sqlite"
+        self.order: list[str] = []
         self.points: dict[str, Point] = {}
+        self.records: list[Record] = []
 
-    def put(self, point: Point, outcome: Outcome) -> None:
-        super().put(point, outcome)
-        self.points[point.key] = point
+    def run(self, sweep: Sweep, runner: Runner | None = None) -> Tally:
+        def watch(tally: Tally, point: Point | None, outcome: Outcome | None) -> None:
+            if point is not None:
+                self.order.append(point.key)
+                self.points[point.key] = point
 
-    def records(self) -> Iterable[dict[str, object]]:
-        for key, outcome in self.outcomes.items():
-            point = self.points[key]
-            yield {
-                "key": key,
-                "status": outcome.status,
-                **hardware_quantities(point.hardware),
-                **result_quantities(outcome.totals, point.batch),
-            }
+        with Store.open(self.path, sweep) as store:
+            try:
+                return execute(sweep, store, runner or here, watch)
+            finally:
+                self.records = store.records()
+
+
+@pytest.fixture
+def new(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Ran]:
+    """A run with a results file of its own."""
+    return lambda: Ran(tmp_path_factory.mktemp("run"))
+
+
+New = Callable[[], Ran]
 
 
 def here(points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
@@ -68,7 +81,7 @@ class StopError(Exception):
     """The sweep is interrupted."""
 
 
-def after(count: int):  # type: ignore[no-untyped-def]
+def after(count: int) -> Runner:
     def run(points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
         for number, point in enumerate(points):
             if number == count:
@@ -79,63 +92,75 @@ def after(count: int):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("method", ["random", "nsga2", "tpe"])
-def test_the_same_seed_gives_the_same_trials(method: str) -> None:
-    first, second, other = Recorded(), Recorded(), Recorded()
-    execute(sweep(method), first, here)
-    execute(sweep(method), second, here)
-    execute(sweep(method, seed=4), other, here)
+def test_the_same_seed_gives_the_same_trials(method: str, new: New) -> None:
+    first, second, other = new(), new(), new()
+    first.run(sweep(method))
+    second.run(sweep(method))
+    other.run(sweep(method, seed=4))
     assert first.order == second.order
     assert first.order != other.order
 
 
 @pytest.mark.parametrize("method", ["random", "nsga2", "tpe"])
-def test_interrupted_and_resumed_is_as_if_never_stopped(method: str) -> None:
-    whole, parts = Recorded(), Recorded()
-    execute(sweep(method), whole, here)
+def test_interrupted_and_resumed_is_as_if_never_stopped(method: str, new: New) -> None:
+    whole, parts = new(), new()
+    whole.run(sweep(method))
     with pytest.raises(StopError):
-        execute(sweep(method), parts, after(7))
+        parts.run(sweep(method), after(7))
     assert len(parts.order) == 7
-    tally = execute(sweep(method), parts, here)
+    tally = parts.run(sweep(method))
     assert parts.order == whole.order
     assert tally.stored == 7
     assert tally.finished == tally.total == 30
+    again = parts.run(sweep(method))
+    assert (again.done, again.stored) == (0, len(whole.order))
+    assert {record["key"] for record in parts.records} == set(whole.order)
 
 
-def test_a_repeated_choice_costs_nothing() -> None:
+def test_a_repeated_choice_costs_nothing(new: New) -> None:
     """Five choices, fifty trials."""
     small = small_sweep(
         matrix={"array.rows": [4, 8, 16, 32, 64]},
         search={"method": "random", "trials": 50, "seed": 0},
     )
-    kept = Recorded()
-    tally = execute(small, kept, two_at_a_time)
+    tally = new().run(small, two_at_a_time)
     assert (tally.done, tally.repeated) == (5, 45)
 
 
-def test_proposals_ahead_of_answers_are_told_later() -> None:
-    kept = Recorded()
-    tally = execute(sweep("nsga2"), kept, two_at_a_time)
+def test_proposals_ahead_of_answers_are_told_later(new: New) -> None:
+    ran = new()
+    tally = ran.run(sweep("nsga2"), two_at_a_time)
     assert tally.finished == 30
-    assert len(set(kept.order)) == len(kept.order) == tally.done
+    assert len(set(ran.order)) == len(ran.order) == tally.done
 
 
-def test_what_the_sweep_leaves_out_is_never_run() -> None:
-    kept = Recorded()
-    execute(sweep("random", exclude=[{"dataflow": "is"}], constraints={"pes": {"max": 512}}), kept, here)
-    assert kept.points
-    for point in kept.points.values():
+def test_what_the_sweep_leaves_out_is_never_run(new: New) -> None:
+    ran = new()
+    bound = {"pes": {"max": 512}}
+    ran.run(sweep("random", exclude=[{"dataflow": "is"}], constraints=bound))
+    assert ran.points
+    for point in ran.points.values():
         assert point.hardware.array.dataflow != "is"
         assert point.hardware.pes <= 512
 
 
-def test_constraints_lead_the_search() -> None:
-    """NSGA-II proposes feasible points more often than chance does, once it has learnt."""
+def test_a_violation_is_the_share_of_the_bound_by_which_it_is_missed() -> None:
+    bound = Constraint("utilization", 0.5, 0.8)
+    found = [_violation(bound, {"utilization": value}) for value in (0.25, 0.5, 0.6, 1.0, None)]
+    assert found == pytest.approx([0.5, 0.0, -0.2, 0.25, 1.0])
+
+
+@pytest.mark.parametrize("method", ["nsga2", "tpe"])
+def test_constraints_lead_the_search(method: str, new: New) -> None:
+    """Few PEs are wanted but many cycles forbidden: later trials meet the bound more often."""
 
     def share(method: str) -> float:
-        kept = Recorded()
-        bound = {"utilization": {"min": 0.3}}
-        execute(sweep(method, trials=150, constraints=bound), kept, here)
-        late = [kept.outcomes[key].totals["utilization"] >= 0.3 for key in kept.order[50:]]
+        ran = new()
+        bound = {"cycles": {"max": 20_000}}
+        ran.run(sweep(method, trials=120, constraints=bound))
+        met = {str(record["key"]): feasible(record, ran_bounds) for record in ran.records}
+        late = [met[key] for key in ran.order[len(ran.order) // 2 :]]
         return sum(late) / len(late)
 
-    assert share("tpe") > share("random")
+    ran_bounds = [Constraint("cycles", None, 20_000)]
+    assert share(method) > share("random")
