@@ -32,7 +32,7 @@ SWEEP = {
         "dataflow": ["os", "ws", "is"],
         "buffers.ifmap_sram.size": {"pow2": ["64 KiB", "1024 KiB"]},
         "buffers.filter_sram.size": {"pow2": ["64 KiB", "512 KiB"]},
-        "dram.bandwidth": ["4 GB/s", "8 GB/s", "16 GB/s", "32 GB/s", "64 GB/s"],
+        "dram.bandwidth": {"pow2": ["2 GB/s", "128 GB/s"]},
     },
     "max_points": 20_000,
 }

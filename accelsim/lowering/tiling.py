@@ -165,7 +165,7 @@ class Ranking:
         )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def ranking(kernel: GemmKernel, target: Target) -> Ranking:
     """The cost of every tiling; it does not depend on how much room there is."""
     bare = _bare(target)
@@ -193,7 +193,7 @@ def _bare(target: Target) -> Target:
     return target if target.residence == nothing else replace(target, residence=nothing)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _flow(
     kernel: GemmKernel, target: Target
 ) -> tuple[tuple[tuple[LoopOrder, Loop], ...], Workload, Flow]:

@@ -67,15 +67,15 @@ class _Hunt:
         for _ in range(self.sweep.search.trials):
             trial = self.study.ask()
             point = self.sweep.point([_choice(trial, axis) for axis in self.sweep.axes])
-            if point is not None and point.key in self.kept - self.answers.keys():
+            if point is None or point.key in self.answers or point.key in self.waiting:
+                self.tally.repeated += 1
+            elif point.key in self.kept:
                 self.recall(point)
                 self.tally.stored += 1
-            elif point is not None and point.key not in {*self.answers, *self.waiting}:
+            else:
                 self.waiting[point.key] = [trial]
                 yield point
                 continue
-            else:
-                self.tally.repeated += 1
             if point is None:  # the sweep leaves it out
                 self.tell(trial, {})
             elif point.key in self.answers:
