@@ -165,7 +165,7 @@ def test_which_keys_the_pes_need(key: str) -> None:
         ("ifmap_spad", 0, "greater than 0"),
         ("pipeline_stages", 65, "less than or equal to 64"),
         ("psum_out_network", "8", "number with a unit"),
-        ("objective", "area", "'time' or 'energy'"),
+        ("objective", "area", "'time', 'energy' or 'traffic'"),
         ("spads", 3, "Extra inputs"),
     ],
 )

@@ -24,6 +24,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("accelsim ") and not line.startswith("accelsim/")
 ]
+TOUR = [command for command in COMMANDS if command != "accelsim validate"]  # see the last test
 
 
 def block(start: str) -> str:
@@ -34,7 +35,7 @@ def test_there_are_commands_to_try() -> None:
     assert len(COMMANDS) >= 9
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", TOUR)
 def test_commands_of_the_tour_run(command: str) -> None:
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
@@ -85,3 +86,22 @@ def test_every_hardware_file_cites_its_source() -> None:
         comment = path.read_text().partition("name:")[0]
         assert comment.count("\n") >= 3, path
         assert yaml.safe_load(path.read_text())["description"]
+
+
+ACCURACY = README.partition("\n## Accuracy\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.slow
+def test_the_accuracy_table_is_what_validate_prints() -> None:
+    """Every indented block of the section stands in the output as it is; the summary is one."""
+    shown = [text.strip() for text in BLOCKS if text in _dedented(ACCURACY)]
+    result = CliRunner().invoke(app, ["validate"])
+    assert result.exit_code == 0, result.output
+    printed = "\n".join(line.rstrip() for line in result.stdout.splitlines())
+    assert any(text.startswith("Summary\n") for text in shown)
+    for text in shown:
+        assert text in printed, f"README.md, Accuracy: renew this from `accelsim validate`:\n{text}"
+
+
+def _dedented(section: str) -> str:
+    return "\n".join(line[4:] if line.startswith("    ") else line for line in section.splitlines())

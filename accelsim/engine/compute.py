@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import simpy
 
@@ -21,14 +21,15 @@ class Core:
     index: int
     buffers: tuple[Buffer, ...]
     dram: DramChannel
+    units: "list[Unit]" = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A task whose room is reserved and whose transfers are under way.
 
-    `room_at` is when all room was there; `crowded`: until then the unit's own stores held none
-    of it, so another unit's tiles did. `arrival` is the last of the transfers (None: no loads).
+    `room_at` is when all room was there; `crowded`: until then another unit's tiles held some of
+    it, and the unit's own stores none. `arrival` is the last of the transfers (None: no loads).
     """
 
     run: LayerRun
@@ -49,7 +50,9 @@ class Unit:
         self.idle: simpy.Event | None = None
         self.spilled: dict[tuple[int, int], simpy.Event] = {}
         self.storing = 0
+        self.tiles = 0  # on chip: with all their room, and not yet put away
         self.free_at = 0
+        core.units.append(self)
         self.env.process(self.load())
         self.env.process(self.compute())
 
@@ -74,7 +77,7 @@ class Unit:
                 yield self.spilled[id(run), id(task.resumes)]
             room = self.reserve(run, load.room)
             if room is not None:
-                crowded = not self.storing
+                crowded = self.is_crowded
                 yield room
             self.timeline(run)
             arrival = self.core.dram.transfer(load)
@@ -90,7 +93,7 @@ class Unit:
         for each in rooms:
             room = self.reserve(run, each)
             if room is not None:
-                crowded = not self.storing
+                crowded = self.is_crowded
                 yield room
         return crowded
 
@@ -104,8 +107,14 @@ class Unit:
         space = run.program.spaces[room.buffer]
         self.core.buffers[room.buffer].release(room.size, space)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether room is missing because of another unit's tiles."""
+        return not self.storing and any(unit.tiles for unit in self.core.units if unit is not self)
+
     def hand_over(self, item: Loaded) -> None:
         """Queue a task for the computation, and wake it if it is idle."""
+        self.tiles += 1
         store = item.task.step.store
         if store is not None and store.operand == "psum":
             self.spilled[id(item.run), id(item.task)] = self.env.event()
@@ -133,6 +142,8 @@ class Unit:
             if step.store is not None or step.keep is not None:
                 self.storing += 1
                 self.env.process(self.put_away(item.run, item.task))
+            else:
+                self.tiles -= 1
 
     def put_away(self, run: LayerRun, task: Task) -> Process:
         """Move a tile to its place on chip and to DRAM, once its last result has left the array.
@@ -150,6 +161,7 @@ class Unit:
             yield self.core.dram.transfer(store)
             self.release(run, store.room)
         self.storing -= 1
+        self.tiles -= 1
         timeline = self.timeline(run)
         timeline.stored, timeline.tail = self.env.now, tail
         if task.step.finishes:

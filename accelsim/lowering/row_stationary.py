@@ -72,13 +72,15 @@ class RowShape:
 
     A filter of more rows than the array, or of longer rows than the ifmap spad, is cut into
     `pieces`, each a pass of its own whose psums add up like those of further channels; R and S
-    (`set_rows`, `taps`) are then a piece's. `span` is the ifmap rows behind one ofmap row, `width`
-    the columns of an ifmap row with its padding, `kernel_taps` the whole filter's R*S.
+    (`set_rows`, `taps`) are then a piece's. `span` counts the ifmap rows behind one ofmap row of a
+    piece, `reach` those of the whole filter, `width` the columns of an ifmap row with its
+    padding, `kernel_taps` the whole filter's R*S.
     """
 
     set_rows: int
     taps: int
     span: int
+    reach: int
     pieces: int
     stride: int
     ofmap_cols: int
@@ -96,6 +98,7 @@ def row_shape(model: RowStationary, kernel: GemmKernel) -> RowShape:
         set_rows,
         ceil_div(cols.kernel, col_pieces),
         (set_rows - 1) * rows.dilation + 1,
+        rows.extent,
         row_pieces * col_pieces,
         rows.stride,
         cols.outputs,
@@ -220,7 +223,8 @@ def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
     First the filters go to their spads, then the first window of every ifmap row. Then each PE
     takes one MAC per cycle, while the networks bring the rest of the ifmap and the psums of
     earlier passes, and take the new psums away; the slowest of these sets the pace. The last
-    psums pass the `stages` of every PE of their chain.
+    psums pass the `stages` of every PE of their chain, and reach their buffer while the next
+    pass loads its filters. A buffer with a bandwidth moves all words of a pass in its time.
     """
     q, p = -(-work.channels // work.r), -(-work.filters // work.t)
     macs = work.images * shape.ofmap_cols * p * q * shape.taps
@@ -232,10 +236,11 @@ def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
         _cycles(np.maximum(words.ifmap - first, 0), model.ifmap_rate),
         _cycles(words.psum, min(model.psum_in_rate, model.psum_out_rate)),
     )
+    waiting = np.maximum(slowest - macs, 0)
     for lanes in model.buffers:
         moved = sum(word * words.of(operand) for operand, word in lanes.word_bytes)
-        slowest = np.maximum(slowest, _cycles(moved, lanes.bytes_per_cycle))
-    return PassTime(macs, fill, np.maximum(slowest - macs, 0))
+        waiting = np.maximum(waiting, _cycles(moved, lanes.bytes_per_cycle) - macs - fill)
+    return PassTime(macs, fill, waiting)
 
 
 def _cycles(words: Count, rate: Fraction) -> Count:

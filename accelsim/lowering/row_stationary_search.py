@@ -17,7 +17,6 @@ from accelsim.lowering.row_stationary import (
     Pass,
     RowShape,
     RowStationary,
-    ifmap_rows,
     pass_time,
     replications,
     row_shape,
@@ -28,6 +27,9 @@ from accelsim.units import ceil_div
 FILLED: dict[MappingObjective, float] = {"time": 0.5, "energy": 0.9, "traffic": 0.9}
 """Least share of the PEs that a layer can fill at best; Eyeriss' own mappings fill over 92 %."""
 
+SMALL = 2**16
+"""MACs of a layer for which least time is searched among all sets."""
+
 DRAM_ENERGY, BUFFER_ENERGY = 200, 6
 """Energy of a word relative to a MAC: Chen et al., ISCA 2016, table IV."""
 
@@ -36,17 +38,20 @@ def cuts(total: int, most: int) -> set[int]:
     """Sizes up to `most` that cut `total` without a rest, or evenly where those are small."""
     most = min(most, total)
     whole = {size for size in range(1, most + 1) if total % size == 0}
-    if 2 * max(whole) >= most:
+    if 2 * max(whole) > most:
         return whole
     return whole | {ceil_div(total, parts) for parts in range(ceil_div(total, most), total + 1)}
 
 
-def candidates(kernel: GemmKernel, target: Target) -> Mapping:
-    """Mappings to compare, legal for the spads and the array; m as large as its buffer allows."""
+def candidates(kernel: GemmKernel, target: Target, filled: float) -> Mapping:
+    """Mappings to compare, legal for the spads and the array; m as large as its buffer allows.
+
+    Their sets fill the share `filled` of the PEs that those which fill most do.
+    """
     model = target.row_stationary
     shape = row_shape(model, kernel)
     chosen = []
-    for e, r, t in _filled_sets(kernel, model, shape):
+    for e, r, t in _filled_sets(kernel, model, shape, filled):
         filters = cuts(ceil_div(kernel.filters, t), model.psum_spad)
         for q in cuts(kernel.channels, model.ifmap_spad // shape.taps):
             if q * r < kernel.channels + q:
@@ -60,12 +65,12 @@ def candidates(kernel: GemmKernel, target: Target) -> Mapping:
 
 
 def _filled_sets(
-    kernel: GemmKernel, model: RowStationary, shape: RowShape
+    kernel: GemmKernel, model: RowStationary, shape: RowShape, filled: float
 ) -> list[tuple[int, int, int]]:
     """(e, r, t) that fill enough of the PEs that the layer can fill at best."""
     sets = sorted(_sets(kernel, model, shape))
     most = max(e * r * t for e, r, t in sets)
-    return [each for each in sets if each[0] * each[1] * each[2] >= FILLED[model.objective] * most]
+    return [each for each in sets if each[0] * each[1] * each[2] >= filled * most]
 
 
 def _sets(
@@ -108,7 +113,8 @@ def block_words(kernel: GemmKernel, shape: RowShape, mapping: Mapping) -> dict[O
     kept: Count = np.minimum(mapping.m, kernel.filters)
     filters: Count = np.minimum(mapping.filters, kernel.filters)
     outputs = mapping.n * kept * mapping.e * shape.ofmap_cols
-    ifmap = mapping.n * channels * ifmap_rows(shape, mapping.e) * shape.width
+    rows = (mapping.e - 1) * shape.stride + shape.reach
+    ifmap = mapping.n * channels * rows * shape.width
     weights = filters * channels * shape.set_rows * shape.taps
     return {"ifmap": ifmap, "filter": weights, "psum": outputs, "ofmap": outputs}
 
@@ -164,10 +170,13 @@ def mapping_cost(
     passes = kernel.groups * blocks * steps * filter_passes
     images = kernel.groups * kernel.batch * kernel.channels
     strips = -(-kernel.rows.outputs // mapping.e)
-    rows = kernel.rows.outputs * shape.stride + strips * (shape.span - shape.stride)
+    brought, read = (
+        kernel.rows.outputs * shape.stride + strips * (rows - shape.stride)
+        for rows in (shape.reach, shape.span)
+    )
     outputs = kernel.groups * kernel.gemm.m * kernel.filters
     weights = kernel.groups * kernel.filters * kernel.channels * kernel.taps * blocks
-    ifmap = images * rows * shape.width * filter_blocks
+    ifmap = images * brought * shape.width * filter_blocks
     moved = (
         ifmap * target.bytes_of("ifmap")
         + weights * target.bytes_of("filter")
@@ -180,7 +189,7 @@ def mapping_cost(
         passes * pass_time(target.row_stationary, shape, full).total,
         np.asarray(moved / float(target.dram_bytes_per_cycle)),
         ifmap + weights + outputs,
-        2 * outputs * steps + images * rows * shape.width * filter_passes,
+        2 * outputs * steps + images * shape.pieces * read * shape.width * filter_passes,
         passes,
     )
 
@@ -193,9 +202,14 @@ def best_mapping(kernel: GemmKernel, target: Target) -> Mapping:
     mappings that fill the array, and ties go to less time. Raises DoesNotFitError if none is legal.
     """
     shape = row_shape(target.row_stationary, kernel)
-    mapping = candidates(kernel, target)
-    fitting = np.flatnonzero(legal(kernel, shape, target, mapping))
-    if not len(fitting):
+    objective = target.row_stationary.objective
+    few = objective == "time" and kernel.macs <= SMALL
+    for filled in (0.0 if few else FILLED[objective], 0.0):
+        mapping = candidates(kernel, target, filled)
+        fitting = np.flatnonzero(legal(kernel, shape, target, mapping))
+        if len(fitting):
+            break
+    else:
         raise DoesNotFitError(_misfit(kernel, shape, target, mapping))
     mapping = mapping.select(fitting)
     cost = mapping_cost(kernel, shape, target, mapping)
@@ -206,7 +220,7 @@ def best_mapping(kernel: GemmKernel, target: Target) -> Mapping:
         "energy": [energy, cycles, cost.passes],
         "traffic": [cost.dram_words, cost.buffer_words, cycles, cost.passes],
     }
-    order = np.lexsort(np.array(criteria[target.row_stationary.objective][::-1]))
+    order = np.lexsort(np.array(criteria[objective][::-1]))
     return mapping.only(int(order[0]))
 
 

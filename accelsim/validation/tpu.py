@@ -254,8 +254,8 @@ REFERENCE = Reference(
     source="N. Jouppi et al., In-Datacenter Performance Analysis of a Tensor Processing Unit, "
     "ISCA 2017, tables 1, 3 and 7, and section 7",
     assumption="matrix chains with the published weights and batch on `tpu_v1`, whose weight "
-    "memory is two channels of DDR3-2133. The band is the error of the authors' own model. Weights move "
-    "as whole tiles (a 600x600 matrix in nine, says section 7). array waits = weight stall + "
+    "memory is two channels of DDR3-2133. The band is the error of the authors' own model. Weights "
+    "move as whole tiles (a 600x600 matrix in nine, says section 7). array waits = weight stall + "
     "non-matrix, for where memory is the limit all else hides behind it. What is left of MLP0 "
     "and MLP1 is time in which the chip did not draw on its memory, presumably between "
     "layers. The LSTMs' array active share is of two cycles per row, the chip's half speed "

@@ -53,13 +53,13 @@ def checked_buffers() -> Iterator[list[Buffer]]:
             self.size = size
             made.append(self)
 
-        def reserve(self, size: int) -> simpy.Event | None:
-            event = super().reserve(size)
+        def reserve(self, size: int, space: int) -> simpy.Event | None:
+            event = super().reserve(size, space)
             assert 0 <= self.free <= self.size
             return event
 
-        def release(self, size: int) -> None:
-            super().release(size)
+        def release(self, size: int, space: int) -> None:
+            super().release(size, space)
             assert 0 <= self.free <= self.size
 
     with pytest.MonkeyPatch.context() as patch:
@@ -112,12 +112,6 @@ def test_least_time_is_no_later_than_one_after_another(
     assert max(times.end for times in play(program)) <= alone
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="whether a wait for room is another layer's is decided when it begins, while the "
-    "unit's own tile is computed and not yet being stored",
-)
 @pytest.mark.parametrize("dataflow", ["os", "rs"])
 def test_a_layer_alone_waits_for_no_other(dataflow: str) -> None:
     buffers = split("40 B", "40 B", "40 B") if dataflow == "os" else unified("40 B")

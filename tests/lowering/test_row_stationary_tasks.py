@@ -147,9 +147,6 @@ def test_the_closed_form_is_the_sum_of_the_tasks(
         assert cost.array_cycles == cycles
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the closed form counts the ifmap of one piece"
-)
 @pytest.mark.parametrize(
     "limits", [((3, 4), (8, 64, 8)), ((8, 4), (3, 64, 8))], ids=["tall", "wide"]
 )
