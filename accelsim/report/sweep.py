@@ -38,9 +38,9 @@ def dry_run_sheets(sweep: Sweep) -> list[Sheet]:
     if sweep.constraints:
         notes.append(f"Constraints: {'; '.join(map(str, sweep.constraints))}.")
     if sweep.search:
-        trials = f"{sweep.search.trials:,} trials by {sweep.search.method}"
-        notes.append(f"Search: {trials}, seed {sweep.search.seed}.")
-    title = f"{sweep.name}: {len(sweep.points):,} points"
+        notes.append(f"Trials by {sweep.search.method}, seed {sweep.search.seed}.")
+    trials = f"{sweep.search.trials:,} trials and " if sweep.search else ""
+    title = f"{sweep.name}: {trials}{len(sweep.points):,} points"
     return [
         Sheet(title, columns, axes, notes=tuple(notes)),
         facts("Points", _census(sweep)),
@@ -69,7 +69,7 @@ def _census(sweep: Sweep) -> Iterator[tuple[str, str]]:
         yield "included", f"{census.included:,}"
     yield "left out by constraints on hardware", f"{census.infeasible:,}"
     yield "repeats of an earlier point", f"{census.repeated:,}"
-    yield "to simulate", f"{len(sweep.points):,}"
+    yield "to simulate" + (" beside the trials" if sweep.search else ""), f"{len(sweep.points):,}"
 
 
 def _shared(sweep: Sweep) -> Iterator[tuple[str, str]]:

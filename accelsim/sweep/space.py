@@ -14,6 +14,7 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, dotted
 from accelsim.frontend.sweep_file import Search, SweepFile
+from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
     BATCH,
@@ -34,6 +35,7 @@ from accelsim.sweep.quantities import (
     Constraint,
     Objectives,
     feasible,
+    hardware_quantities,
     quantity_names,
 )
 from accelsim.sweep.records import Point, Value
@@ -227,7 +229,7 @@ class Space:
         batch = values.get(BATCH, 1)
         assert isinstance(batch, int)
         variant = self.variants.of(settings)
-        if not feasible(variant.quantities, self._of_hardware):
+        if not self._allowed(variant.hardware):
             self.infeasible += 1
             return None
         network = self._paths[str(values[NETWORK])]
@@ -239,6 +241,10 @@ class Space:
             batch=batch,
             parameters={**self._parameters, **said},
         )
+
+    def _allowed(self, hardware: Hardware) -> bool:
+        of_hardware = self._of_hardware
+        return not of_hardware or feasible(hardware_quantities(hardware), of_hardware)
 
     # --- What the file names
 

@@ -43,16 +43,14 @@ CREATE TABLE members (
 CREATE TABLE outcomes (
     key TEXT PRIMARY KEY, status TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL,
     wall_seconds REAL NOT NULL, finished TEXT NOT NULL, version TEXT NOT NULL,
-    quantities TEXT NOT NULL, hardware TEXT NOT NULL, totals TEXT NOT NULL, layers BLOB NOT NULL
+    quantities TEXT NOT NULL, hardware TEXT NOT NULL, result BLOB NOT NULL
 );
 """
 _MEMBERS = "SELECT position, key, network, batch, parameters FROM members ORDER BY position"
-_OUTCOME = (
-    "SELECT status, totals, layers, wall_seconds, error, attempts FROM outcomes WHERE key = ?"
-)
+_OUTCOME = "SELECT status, result, wall_seconds, error, attempts FROM outcomes WHERE key = ?"
 _ROWS = """
 SELECT m.key, m.network, m.batch, m.parameters, o.status, o.error, o.attempts, o.wall_seconds,
-       o.quantities, o.totals
+       o.quantities
 FROM members m JOIN outcomes o ON o.key = m.key ORDER BY m.position
 """
 
@@ -114,7 +112,9 @@ class Store:
     work over a network.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None):
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None = None
+    ) -> None:
         self.path = path
         self._connection = connection
         self._lock = lock
@@ -129,17 +129,17 @@ class Store:
         path = Path(path)
         lock = _lock(path)
         try:
-            connection = _connect(path, "rwc")
-            store = cls(path, connection, lock)
-            if _is_new(connection):
-                _create(connection, About.of(sweep))
-            _check_format(connection, path)
-            _check_sweep(store.about, sweep, path)
-            store._enrol(sweep)
+            with _closed_on_error(_writing(path)) as connection:
+                if _is_new(connection):
+                    _create(connection, About.of(sweep))
+                _check_format(connection, path)
+                store = cls(path, connection, lock)
+                _check_sweep(store.about, sweep, path)
+                store._enrol(sweep)
+                return store
         except BaseException:
             _unlock(path, lock)
             raise
-        return store
 
     @classmethod
     def read(cls, path: str | Path) -> "Store":
@@ -147,9 +147,9 @@ class Store:
         path = Path(path)
         if not path.is_file():
             raise InputError(Problem("no such file; `accelsim sweep` writes one", str(path)))
-        connection = _connect(path, "ro")
-        _check_format(connection, path)
-        return cls(path, connection, None)
+        with _closed_on_error(_reading(path)) as connection:
+            _check_format(connection, path)
+            return cls(path, connection)
 
     def __enter__(self) -> Self:
         return self
@@ -177,6 +177,8 @@ class Store:
         A later outcome of the same point replaces the first. A point that the search has sampled
         becomes a member of the sweep.
         """
+        quantities = hardware_quantities(point.hardware)
+        reached = result_quantities(outcome.totals, point.batch)
         row = {
             "key": point.key,
             "status": outcome.status,
@@ -185,10 +187,9 @@ class Store:
             "wall_seconds": outcome.wall_seconds,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "version": __version__,
-            "quantities": json.dumps(hardware_quantities(point.hardware)),
+            "quantities": json.dumps(quantities | reached),
             "hardware": hardware_text(point.hardware),
-            "totals": json.dumps(outcome.totals),
-            "layers": packed(outcome.layers),
+            "result": packed(outcome.totals, outcome.layers),
         }
         columns, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self._transaction() as connection:
@@ -268,12 +269,13 @@ class Store:
         row = self._connection.execute(_OUTCOME, (key,)).fetchone()
         if row is None:
             return None
-        status, totals, layers, wall_seconds, error, attempts = row
+        status, result, wall_seconds, error, attempts = row
+        totals, layers = unpacked(result)
         return Outcome(
             key=key,
             status=status,
-            totals=json.loads(totals),
-            layers=unpacked(layers),
+            totals=totals,
+            layers=layers,
             wall_seconds=wall_seconds,
             error=error,
             attempts=attempts,
@@ -291,7 +293,11 @@ class Store:
         the result's. A failed point has None for the latter.
         """
         records = [_record(row) for row in self._connection.execute(_ROWS)]
-        names = dict.fromkeys(name for record in records for name in record)
+        names: Record = {}
+        for record in records:
+            names |= record
+        if all(len(record) == len(names) for record in records):
+            return records
         return [{name: record.get(name) for name in names} for record in records]
 
     def layers(self) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
@@ -303,14 +309,13 @@ class Store:
 
 
 def _record(row: Sequence[Any]) -> Record:
-    key, network, batch, parameters, status, error, attempts, seconds, quantities, totals = row
+    key, network, batch, parameters, status, error, attempts, seconds, quantities = row
     return {
         "network": network,
         "batch": batch,
         **json.loads(parameters),
         "status": status,
         **json.loads(quantities),
-        **result_quantities(json.loads(totals), batch),
         "error": error,
         "attempts": attempts,
         "wall_seconds": seconds,
@@ -322,24 +327,26 @@ def _member(point: Point) -> tuple[str, str, int, str]:
     return point.key, point.network, point.batch, json.dumps(point.parameters)
 
 
-# --- Layers ---------------------------------------------------------------------------------------
+# --- Totals and layers ----------------------------------------------------------------------------
+
+Table = list[dict[str, Any]]
 
 
-def packed(layers: Sequence[Mapping[str, Any]]) -> bytes:
-    """Layers as compressed columns, which take an eighth of their JSON."""
+def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:
+    """A run's totals and layers, compressed; layers as columns, which takes less."""
     names = list(dict.fromkeys(name for layer in layers for name in layer))
-    same = all(list(layer) == names for layer in layers)
+    same = bool(names) and all(list(layer) == names for layer in layers)
     rows = [[layer[name] for layer in layers] for name in names] if same else list(layers)
-    text = json.dumps([names if same else None, rows], separators=(",", ":"))
+    text = json.dumps([totals, names if same else None, rows], separators=(",", ":"))
     return zlib.compress(text.encode())
 
 
-def unpacked(blob: bytes) -> list[dict[str, Any]]:
+def unpacked(blob: bytes) -> tuple[dict[str, Any], Table]:
     """The inverse of `packed`."""
-    names, rows = json.loads(zlib.decompress(blob))
+    totals, names, rows = json.loads(zlib.decompress(blob))
     if names is None:
-        return list(rows)
-    return [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]
+        return totals, rows
+    return totals, [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]
 
 
 # --- The file -------------------------------------------------------------------------------------
@@ -352,15 +359,47 @@ def is_results_file(path: Path) -> bool:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that survives kill -9 with all that was committed; raises InputError."""
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    """A connection that survives kill -9 with all that was committed; sqlite3.Error."""
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _writing(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path, "mode=rwc")
     except sqlite3.Error as error:
         raise InputError(Problem(_unreadable(error), str(path))) from None
-    return connection
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    """As a writer that never writes, so that WAL's files go when the last one closes.
+
+    Where WAL's files cannot be, such as in a folder that is read-only, nobody writes.
+    """
+    try:
+        connection = _connect(path, "mode=rw")
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+    except sqlite3.OperationalError:
+        return _connect(path, "immutable=1")
+    except sqlite3.Error as error:
+        raise InputError(Problem(_unreadable(error), str(path))) from None
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _unreadable(error: sqlite3.Error) -> str:

@@ -16,16 +16,14 @@ from accelsim.frontend.sweep_file import SweepFile
 from accelsim.hardware import Hardware
 from accelsim.sweep.axes import BATCH, ENERGY, NETWORK, Setting, Settings
 from accelsim.sweep.content import part_text
-from accelsim.sweep.quantities import hardware_quantities
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A hardware, its content as text, and its quantities."""
+    """A hardware, and its content as text."""
 
     hardware: Hardware
     text: str
-    quantities: Mapping[str, int]
 
 
 class Variants:
@@ -39,6 +37,9 @@ class Variants:
         self._file = file
         self._base = base
         self._made: dict[tuple[str, ...], Variant] = {}
+        self._base_parts: dict[str, Any] = dict(base)
+        self._unchecked = set(base)
+        self._base_names = {part: _name(part, ()) for part in base}
         self._parts: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
 
@@ -48,14 +49,11 @@ class Variants:
         for setting in settings:
             if setting.path not in (NETWORK, BATCH):
                 by_part.setdefault(str(setting.path[0]), []).append(setting)
-        names = {
-            part: _name(part, by_part.get(part, ())) for part in sorted({*self._base, *by_part})
-        }
-        whole = tuple(names.values())
+        names = {part: _name(part, chosen) for part, chosen in by_part.items()}
+        whole = tuple(sorted(names.values()))
         if whole not in self._made:
             hardware = self._checked(by_part, names)
-            text = self._text(hardware, names)
-            self._made[whole] = Variant(hardware, text, hardware_quantities(hardware))
+            self._made[whole] = Variant(hardware, self._text(hardware, names))
         return self._made[whole]
 
     @property
@@ -67,19 +65,21 @@ class Variants:
         return {part: len(texts) for part, texts in contents.items() if len(texts) > 1}
 
     def _checked(self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]) -> Hardware:
-        data = {
-            part: self._parts[name] if name in self._parts else self._varied(part, by_part)
-            for part, name in names.items()
-        }
-        hardware, _ = checked_hardware(data)
+        known = {part: self._parts[name] for part, name in names.items() if name in self._parts}
+        new = {part: self._varied(part, by_part) for part in names if part not in known}
+        hardware, _ = checked_hardware({**self._base_parts, **known, **new})
         if hardware is None:
             raw = {part: self._varied(part, by_part) for part in names}
-            _, found = checked_hardware(raw)
+            _, found = checked_hardware({**self._base, **raw})
             settings = [setting for chosen in by_part.values() for setting in chosen]
             raise InputError([self._located(finding, settings) for finding in found])
-        for part, name in names.items():
-            if name not in self._parts and _is_record(content := getattr(hardware, part)):
-                self._parts[name] = content
+        for part in new:
+            if _is_record(content := getattr(hardware, part)):
+                self._parts[names[part]] = content
+        for part in self._unchecked - names.keys():
+            self._unchecked.discard(part)
+            if _is_record(content := getattr(hardware, part)):
+                self._base_parts[part] = content
         return hardware
 
     def _varied(self, part: str, by_part: Mapping[str, list[Setting]]) -> Data:
@@ -112,15 +112,15 @@ class Variants:
 
     def _text(self, hardware: Hardware, names: Mapping[str, str]) -> str:
         lines = []
-        for part, name in sorted(names.items()):
+        for part, name in sorted({**self._base_names, **names}.items()):
             if name not in self._texts:
                 self._texts[name] = part_text(hardware, part)
             lines.append(self._texts[name])
-        return "\n".join(line for line in lines if line)
+        return "\n".join(filter(None, lines))
 
     def _located(self, finding: Finding, settings: Settings) -> Problem:
         """A problem of the hardware, where the sweep file sets what it comes from."""
-        blamed = max(settings, key=lambda setting: _in_common(finding, setting))
+        blamed = max(reversed(settings), key=lambda setting: _in_common(finding, setting))
         inner = finding.path[len(blamed.path) :]
         told = finding.message
         if _in_common(finding, blamed) < len(blamed.path):

@@ -1,0 +1,294 @@
+"""Points of a sweep: which there are, that each is what `--set` gives, and what identifies it."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from accelsim.errors import InputError
+from accelsim.frontend.builtin import builtin_names
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.frontend.sweep_file import load_sweep, sweep_from
+from accelsim.hardware import Hardware
+from accelsim.sweep.space import Sweep, resolve
+
+
+def sweep_of(**said: object) -> Sweep:
+    return resolve(sweep_from({"name": "s", "networks": ["lenet5"], "base": "edge_ws", **said}))
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        resolve(load_sweep(path))
+    return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
+
+
+# --- Which points there are -----------------------------------------------------------------------
+
+
+def test_every_combination_the_last_key_fastest() -> None:
+    sweep = sweep_of(
+        networks=["lenet5", "alexnet"],
+        matrix={"array.rows": [8, 16], "dataflow": ["os", "ws", "is"], "batch": [1, 4]},
+    )
+    found = [
+        (p.network, p.hardware.array.rows, p.hardware.array.dataflow, p.batch) for p in sweep.points
+    ]
+    assert found == list(product(["lenet5", "alexnet"], [8, 16], ["os", "ws", "is"], [1, 4]))
+    assert sweep.points[1].parameters == {
+        "network": "lenet5",
+        "array.rows": 8,
+        "array.dataflow": "os",
+        "batch": 4,
+    }
+
+
+def test_points_are_what_set_gives() -> None:
+    """Each part is validated once and shared; the hardware must be that of a fresh load."""
+    sweep = sweep_of(
+        matrix={
+            "array": [{"rows": 8, "cols": 128}, {"rows": 64, "fold_overlap": "pipelined"}],
+            "buffers.ifmap_sram.size": {"pow2": ["32 KiB", "128 KiB"]},
+            "dram": [
+                {"bandwidth": "8 GB/s"},
+                {"timing": "DDR4-2400", "bandwidth": None, "latency": None, "burst": None},
+            ],
+            "energy": [None, "horowitz_45nm", "eyeriss_65nm"],
+            "hardware": [{}, {"clock": "500 MHz", "vector_unit": {"lanes": 8}}],
+        }
+    )
+    assert len(sweep.points) == 2 * 3 * 2 * 3 * 2
+    choices = [axis.choices for axis in sweep.axes]
+    for point, choice in zip(sweep.points, product(*choices), strict=True):
+        settings = [
+            f"{each.key}={'null' if each.value is None else each.value}"
+            for chosen in choice
+            for each in chosen
+            if each.key != "network"
+        ]
+        assert point.hardware == load_hardware("edge_ws", settings)
+
+
+def test_exclude_takes_values_in_any_form_and_any_of_a_list() -> None:
+    matrix = {"array.rows": [8, 16, 32], "buffers.ifmap_sram.size": ["64 KiB", "128 KiB"]}
+    exclude = [
+        {"array.rows": [8, 16], "buffers.ifmap_sram.size": "65536 B"},
+        {"array.rows": 32, "array.cols": 32, "network": "lenet5"},
+        {"array.rows": 16, "array.cols": 64},  # the base has 32 columns
+    ]
+    sweep = sweep_of(matrix=matrix, exclude=exclude)
+    left = [(p.hardware.array.rows, p.hardware.buffers["ifmap_sram"].size) for p in sweep.points]
+    assert left == [(8, 2**17), (16, 2**17)]
+    assert sweep.census.excluded == (2, 2, 0)
+
+
+def test_include_adds_the_base_with_other_values_for_every_network() -> None:
+    sweep = sweep_of(
+        networks=["lenet5", "alexnet"],
+        matrix={"array.rows": [8]},
+        include=[{"array.cols": 64}, {"array": {"rows": 8}, "network": "vgg16", "batch": 2}],
+    )
+    found = [
+        (p.network, p.hardware.array.rows, p.hardware.array.cols, p.batch) for p in sweep.points
+    ]
+    assert found == [
+        *[("lenet5", 8, 32, 1), ("alexnet", 8, 32, 1)],
+        *[("lenet5", 32, 64, 1), ("alexnet", 32, 64, 1), ("vgg16", 8, 32, 2)],
+    ]
+    keys = ["network", "array.rows", "array.cols", "batch"]
+    assert [list(point.parameters) for point in sweep.points] == [keys] * 5
+
+
+def test_repeats_are_left_out() -> None:
+    sweep = sweep_of(matrix={"array.rows": [8, 16, 8]}, include=[{"array.rows": 16}])
+    assert [point.hardware.array.rows for point in sweep.points] == [8, 16]
+    assert sweep.census.repeated == 2
+
+
+def test_constraints_on_hardware_leave_points_out_before_they_run() -> None:
+    sizes = {"pow2": ["64 KiB", "256 KiB"]}
+    sweep = sweep_of(
+        matrix={"array.count": [1, 2], "buffers.ifmap_sram.size": sizes},
+        constraints={"buffer_bytes": {"max": "512 KiB"}, "utilization": {"min": 0.9}},
+    )
+    totals = [
+        point.hardware.array.count * sum(each.size for each in point.hardware.buffers.values())
+        for point in sweep.points
+    ]
+    assert totals == [192 * 1024, 256 * 1024, 384 * 1024, 384 * 1024, 512 * 1024]
+    assert sweep.census.infeasible == 1
+
+
+def test_a_sampled_sweep_gives_the_point_of_a_choice() -> None:
+    said = {
+        "matrix": {"array.rows": {"range": [1, 200, 1]}, "array.cols": {"range": [1, 200, 1]}},
+        "exclude": [{"array.rows": 3}],
+        "include": [{"array.rows": 7}],
+        "constraints": {"pes": {"max": 10_000}},
+        "search": {"method": "random", "trials": 5},
+        "max_points": 100,
+    }
+    sweep = sweep_of(**said)
+    assert [axis.key for axis in sweep.axes] == ["network", "array.rows", "array.cols"]
+    assert [point.hardware.array.rows for point in sweep.points] == [7]
+    point = sweep.point((0, 6, 9))
+    assert point
+    assert (point.hardware.array.rows, point.hardware.array.cols) == (7, 10)
+    assert sweep.point((0, 2, 9)) is None  # excluded
+    assert sweep.point((0, 199, 199)) is None  # more PEs than allowed
+    with pytest.raises(InputError, match="40,000 combinations are more than max_points, 100;"):
+        sweep_of(**{key: value for key, value in said.items() if key != "search"})
+
+
+# --- What identifies a point ----------------------------------------------------------------------
+
+
+def key_of(**said: object) -> str:
+    (point,) = sweep_of(**said).points
+    return point.key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"buffers.ifmap_sram.size": ["64 KiB"]}, {"buffers.ifmap_sram.size": ["65536 B"]}),
+        ({"array.rows": [32]}, {}),
+        ({"array.fold_overlap": ["serial"]}, {}),
+        ({"clock": ["1000 MHz"]}, {"batch": [1]}),
+        ({"array": [{"rows": 8, "cols": 4}]}, {"array.cols": [4], "array.rows": [8]}),
+        ({"energy": [None]}, {}),
+    ],
+)
+def test_equal_content_has_an_equal_key(one: dict, other: dict) -> None:
+    assert key_of(matrix=one) == key_of(matrix=other)
+
+
+def test_different_content_has_a_different_key() -> None:
+    matrices = [
+        *[{}, {"batch": [2]}, {"array.rows": [16]}, {"dataflow": ["os"]}, {"clock": ["2 GHz"]}],
+        *[{"residency": ["off"]}, {"energy": ["horowitz_45nm"]}, {"energy": ["eyeriss_65nm"]}],
+        *[{"dram.latency": ["0 cycles"]}, {"array.rows": [1], "array.cols": [1]}],
+    ]
+    keys = [key_of(matrix=matrix) for matrix in matrices] + [key_of(networks=["alexnet"])]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_copy_under_another_name_has_the_same_key(tmp_path: Path) -> None:
+    """The content counts, not file names, names or comments."""
+    hardware = Path("configs/edge_ws.yaml")
+    root = Path(__file__).parents[2]
+    text = (root / hardware).read_text().replace("name: edge_ws", "name: mine")
+    (tmp_path / "mine.yaml").write_text(text)
+    network = (root / "workloads/lenet5.yaml").read_text()
+    (tmp_path / "net.yaml").write_text(network.replace("name: lenet5", "name: other"))
+    (tmp_path / "s.yaml").write_text("name: s\nnetworks: [net.yaml]\nbase: mine.yaml\n")
+    sweep = resolve(load_sweep(tmp_path / "s.yaml"))
+    assert [point.key for point in sweep.points] == [key_of()]
+    assert list(sweep.networks) == [sweep.points[0].network] == [str(tmp_path / "net.yaml")]
+    assert sweep.points[0].parameters["network"] == "net.yaml"
+
+
+def test_every_key_of_the_schema_is_in_the_key() -> None:
+    """Nothing but names and descriptions may be left out of a hardware's content."""
+    from accelsim.sweep.content import LABELS, hardware_text
+
+    full = load_hardware(
+        "tpu_v1", ["energy=horowitz_45nm", "precision.psum=int24", "residency=off"]
+    )
+    parts = {line.partition(" ")[0] for line in hardware_text(full).split("\n")}
+    assert parts == set(Hardware.model_fields) - set(LABELS)
+
+
+# --- Mistakes -------------------------------------------------------------------------------------
+
+
+def test_mistakes_of_points_where_they_are_written(tmp_path: Path) -> None:
+    text = """\
+name: bad
+networks: [lenet5]
+base: edge_ws
+matrix:
+  array.rows: [4, x]
+  dataflow: [os, rs]
+  batch: [1, 2]
+  dram.bursts: [3]
+  vector_unit: [{lanes: 3, lane: 4}]
+"""
+    found = faults(tmp_path, text)
+    assert [line.partition(" (in")[0] for line in found] == [
+        "5:19: matrix.array.rows[1]: expected a whole number, found 'x'",
+        "6:18: matrix.dataflow[1]: array: dataflow rs needs the spads and networks of the PEs: add "
+        "array.row_stationary (as configs/eyeriss.yaml does), or choose os, ws or is",
+        "8:16: matrix.dram.bursts[0]: unknown key 'bursts'; did you mean 'burst'?",
+        "9:28: matrix.vector_unit[0].lane: unknown key 'lane'; did you mean 'lanes'?",
+    ]
+
+
+def test_mistakes_of_the_file_all_at_once(tmp_path: Path) -> None:
+    text = """\
+name: bad
+networks: [lenet6, none.yaml]
+base: edge_wz
+matrix:
+  array: [{rows: 8}]
+  array.rows: [4]
+  name: [a]
+  hardware: [3]
+  batch: [0, a]
+  energy: [joules]
+objectives: {cyclez: min}
+"""
+    found = faults(tmp_path, text)
+    expected = [
+        "2:12: networks[0]: unknown network 'lenet6'; did you mean 'lenet5'?",
+        f"2:20: networks[1]: {tmp_path / 'none.yaml'}: no such file",
+        "3:7: base: unknown hardware 'edge_wz'; did you mean 'edge_ws'?",
+        "6:3: matrix.array.rows: array.rows is set by array, too; keep one of them",
+        "7:",
+        "8:14: matrix.hardware[0]: expected a mapping of hardware keys",
+        "9:11: matrix.batch[0]: expected a whole number of images, 1 to 65,536, found 0",
+        "9:14: matrix.batch[1]: expected a whole number of images, 1 to 65,536, found 'a'",
+        "11:14: objectives.cyclez: unknown quantity 'cyclez'; did you mean 'cycles'?",
+    ]
+    assert len(found) == len(expected)
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"objectives": {"energy_pj": "min"}}, "objectives.energy_pj: needs an energy table"),
+        ({"exclude": [{"array.rowz": 3}]}, "unknown key 'array.rowz'; did you mean 'array.rows'?"),
+        ({"constraints": {"pes": {"max": 3}}}, "no point is left; loosen `exclude`"),
+        ({"matrix": {"energy": ["joules"]}}, "unknown energy table 'joules'"),
+        ({"matrix": {"dram.burst.x": [3]}}, "dram.burst is no mapping, so it has no keys"),
+        ({"matrix": {"dram.timing": ["DDR9"]}}, "unknown DRAM standard 'DDR9'"),
+    ],
+)
+def test_a_mistake(said: dict, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        sweep_of(**said)
+    assert message in str(caught.value)
+
+
+def test_a_wrong_value_is_told_once_however_many_points_have_it() -> None:
+    with pytest.raises(InputError) as caught:
+        sweep_of(matrix={"array.rows": ["x", "y"], "array.cols": {"range": [1, 100, 1]}})
+    assert [each.key for each in caught.value.problems] == [
+        "matrix.array.rows[0]",
+        "matrix.array.rows[1]",
+    ]
+
+
+# --- The shipped sweeps ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", builtin_names("configs/sweeps"))
+def test_shipped_sweeps_resolve(name: str) -> None:
+    sweep = resolve(load_sweep(name))
+    assert sweep.name == name
+    assert len(sweep.points) >= 12
+    assert load_sweep(name).description

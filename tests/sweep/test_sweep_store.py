@@ -1,0 +1,254 @@
+"""The results file: what is put comes back, survives a kill, and never mixes two sweeps."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accelsim.errors import InputError
+from accelsim.facade import simulate
+from accelsim.frontend.sweep_file import sweep_from
+from accelsim.sweep import store as store_module
+from accelsim.sweep.quantities import quantity_names
+from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.space import Sweep, resolve
+from accelsim.sweep.store import Store, packed, unpacked
+from accelsim.sweep.summary import summary_of
+
+SAID = {
+    "name": "small",
+    "networks": ["lenet5"],
+    "base": "edge_ws",
+    "matrix": {"array.rows": [8, 16, 32]},
+    "objectives": {"cycles": "min", "pes": "min"},
+}
+
+
+def sweep_of(**said: object) -> Sweep:
+    return resolve(sweep_from({**SAID, **said}))
+
+
+def outcome_of(point: Point, cycles: int = 0) -> Outcome:
+    """A real run's outcome, or one with a made-up number of cycles."""
+    run = simulate(point.network, point.hardware, batch=point.batch).as_dict()
+    totals = run["totals"] | ({"cycles": cycles} if cycles else {})
+    return Outcome(point.key, "done", totals, run["layers"], wall_seconds=0.25)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "small.sqlite"
+
+
+def test_what_is_put_comes_back(path: Path) -> None:
+    sweep = sweep_of()
+    first, second, _ = sweep.points
+    failed = Outcome(second.key, "failed", {}, [], 1.5, "does not fit", attempts=2)
+    with Store.open(path, sweep) as store:
+        assert (store.done_keys(), store.count()) == (set(), 3)
+        store.put(first, outcome_of(first))
+        store.put(second, failed)
+    with Store.read(path) as store:
+        assert store.outcome(first.key) == outcome_of(first)
+        assert store.outcome(second.key) == failed
+        assert store.outcome("none") is None
+        assert (store.done_keys(), store.failed_keys()) == ({first.key}, {second.key})
+        assert (store.about.name, store.about.objectives) == ("small", SAID["objectives"])
+        assert json.loads(store.hardware(first.key).split("\n")[0].partition(" ")[2])["rows"] == 8
+
+
+def test_records_are_flat_and_have_the_same_keys(path: Path) -> None:
+    sweep = sweep_of(matrix={"array.rows": [8, 16], "energy": ["horowitz_45nm"], "batch": [2]})
+    first, second = sweep.points
+    with Store.open(path, sweep) as store:
+        store.put(second, Outcome(second.key, "failed", {}, [], 0.0, "no"))
+        store.put(first, outcome_of(first))
+        one, other = store.records()
+    assert list(one) == list(other)
+    assert (one["array.rows"], one["status"], other["status"]) == (8, "done", "failed")
+    run = simulate("lenet5", first.hardware, batch=2)
+    assert one["cycles"] == run.cycles
+    assert one["cycles_per_image"] == run.cycles / 2
+    assert one["dram_bytes"] == run.dram.read_bytes + run.dram.write_bytes
+    assert one["energy_delay_pj_s"] == run.energy.total * run.seconds
+    assert one["buckets_fill_drain"] == run.buckets.fill_drain
+    assert one["pes"] == other["pes"] / 2 == 256
+    assert other["cycles"] is None
+    assert set(quantity_names()) <= set(one)
+    assert not [value for value in one.values() if isinstance(value, (dict, list))]
+
+
+scalars = st.one_of(st.none(), st.integers(), st.text(max_size=3), st.booleans())
+layer_tables = st.lists(st.dictionaries(st.sampled_from("abcd"), scalars), max_size=4)
+
+
+@given(layer_tables)
+def test_layers_come_back_from_columns(layers: list[dict]) -> None:
+    totals, found = unpacked(packed({"cycles": 3}, layers))
+    assert totals == {"cycles": 3}
+    assert found == layers
+    assert [list(each) for each in found] == [list(each) for each in layers]
+
+
+# --- Continuing, and never mixing -----------------------------------------------------------------
+
+
+def test_an_edited_sweep_keeps_what_is_done(path: Path) -> None:
+    sweep = sweep_of()
+    with Store.open(path, sweep) as store:
+        for point in sweep.points:
+            store.put(point, outcome_of(point))
+    edited = sweep_of(matrix={"array.rows": [16, 64]}, objectives={"seconds": "min"})
+    with Store.open(path, edited) as store:
+        waiting = [point for point in edited.points if point.key not in store.done_keys()]
+        assert [point.hardware.array.rows for point in waiting] == [64]
+        assert [record["array.rows"] for record in store.records()] == [16]
+        assert store.about.objectives == {"seconds": "min"}
+        assert summary_of(store).waiting == 1
+    with Store.open(path, sweep) as store:  # the edit undone
+        assert [record["array.rows"] for record in store.records()] == [8, 16, 32]
+
+
+def test_another_sweep_is_refused(path: Path) -> None:
+    Store.open(path, sweep_of()).close()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="holds the sweep 'small', not 'large'; results of two"):
+        Store.open(path, sweep_of(name="large"))
+    assert path.read_bytes() == before
+
+
+def test_another_version_is_refused_but_can_be_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store.open(path, sweep_of()).close()
+    monkeypatch.setattr(store_module, "__version__", "99.0")
+    with pytest.raises(
+        InputError, match=r"was written by accelsim .*may differ from those of 99.0"
+    ):
+        Store.open(path, sweep_of())
+    with Store.read(path) as store:
+        assert store.about.version != "99.0"
+
+
+def test_sampled_points_become_members_until_the_search_is_another(path: Path) -> None:
+    search = {"method": "random", "trials": 9}
+    sweep = sweep_of(search=search)
+    point = sweep.point((0, 1))
+    assert point
+    with Store.open(path, sweep) as store:
+        assert store.count() == 0
+        store.put(point, outcome_of(point))
+    with Store.open(path, sweep) as store:
+        assert [record["key"] for record in store.records()] == [point.key]
+    with Store.open(path, sweep_of(search=search | {"seed": 1})) as store:
+        assert (store.records(), store.done_keys()) == ([], {point.key})
+        store.adopt(point)
+        store.adopt(point)
+        assert [record["key"] for record in store.records()] == [point.key]
+
+
+def test_a_later_outcome_replaces_the_first(path: Path) -> None:
+    sweep = sweep_of()
+    point = sweep.points[0]
+    with Store.open(path, sweep) as store:
+        store.put(point, Outcome(point.key, "failed", {}, [], 0.0, "killed"))
+        store.put(point, outcome_of(point))
+        assert [record["status"] for record in store.records()] == ["done"]
+        assert store.failed_keys() == set()
+
+
+# --- The file -------------------------------------------------------------------------------------
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE about (key, value)")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    Store.open(path, sweep_of()).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    connection.close()
+
+
+def text(path: Path) -> None:
+    path.write_text("name: small\n" * 200)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (foreign, "is not a results file of `accelsim sweep`; give another path"),
+        (text, "is not a results file of `accelsim sweep`; give another path"),
+        (newer, "has schema 7, and accelsim .* reads schema 1"),
+        (Path.mkdir, "cannot be opened|no such file"),
+    ],
+)
+def test_what_is_no_results_file_is_left_alone(path: Path, make, message: str) -> None:
+    make(path)
+    before = path.read_bytes() if path.is_file() else b""
+    for opened in (lambda: Store.open(path, sweep_of()), lambda: Store.read(path)):
+        with pytest.raises(InputError, match=message):
+            opened()
+    assert (path.read_bytes() if path.is_file() else b"") == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_no_file_and_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file; `accelsim sweep` writes one"):
+        Store.read(tmp_path / "none.sqlite")
+    with pytest.raises(InputError, match="cannot be written: unable to open database file"):
+        Store.open(tmp_path / "none" / "x.sqlite", sweep_of())
+
+
+def test_one_writes_and_others_read(path: Path) -> None:
+    sweep = sweep_of()
+    with Store.open(path, sweep) as store:
+        with pytest.raises(InputError, match="another process is writing to it"):
+            Store.open(path, sweep)
+        with Store.read(path) as reader:
+            for count, point in enumerate(sweep.points, 1):
+                store.put(point, outcome_of(point))
+                assert len(reader.records()) == count
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                reader.put(sweep.points[0], outcome_of(sweep.points[0]))
+    Store.open(path, sweep).close()
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+_WRITER = """
+import sys
+from accelsim.frontend.sweep_file import sweep_from
+from accelsim.sweep.records import Outcome
+from accelsim.sweep.space import resolve
+from accelsim.sweep.store import Store
+import json
+sweep = resolve(sweep_from(json.loads(sys.argv[2])))
+store = Store.open(sys.argv[1], sweep)
+for point in sweep.points[:2]:
+    store.put(point, Outcome(point.key, "done", {}, [], 0.0))
+    print(point.key, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is POSIX's")
+def test_a_killed_writer_loses_nothing_and_leaves_no_lock(path: Path) -> None:
+    command = [sys.executable, "-c", _WRITER, str(path), json.dumps(SAID)]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout
+    keys = {writer.stdout.readline().strip() for _ in range(2)}
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.communicate()
+    with Store.open(path, sweep_of()) as store:
+        assert store.done_keys() == keys
+        assert len(store.records()) == 2
