@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from accelsim import sweep
     from accelsim.errors import AccelsimError
     from accelsim.facade import simulate, verify
     from accelsim.frontend import load_network
@@ -29,6 +30,7 @@ __all__ = [
     "load_hardware",
     "load_network",
     "simulate",
+    "sweep",
     "validate",
     "verify",
     "what_would_help",
@@ -51,6 +53,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import the public names when they are first used, so that `accelsim --help` is quick."""
+    if name == "sweep":
+        return import_module("accelsim.sweep")
     if name not in _HOMES:
         raise AttributeError(f"module 'accelsim' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,6 +1,7 @@
 """The command line: it reads what the user wants, calls the facade and prints the reports.
 
 Exit status: 0 fine; 1 a check failed; 2 the input is wrong; 70 accelsim itself is wrong (a bug);
+75 what it ran on has gone (a cluster's scheduler), the same command goes on;
 130 stopped by Ctrl-C; 141 the reader of the output has gone.
 
 Everything heavy is imported inside the commands, so that `accelsim --help` is quick.
@@ -16,7 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from accelsim.errors import AccelsimError, DoesNotFitError, InputError, Problem, SimulationError
+from accelsim.errors import (
+    AccelsimError,
+    DoesNotFitError,
+    InputError,
+    Problem,
+    SimulationError,
+    TryAgainError,
+)
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -25,10 +33,12 @@ if TYPE_CHECKING:
     from accelsim.report.export import Destinations
     from accelsim.report.sheet import Sheet
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.sweep.space import Sweep
+    from accelsim.sweep.summary import Summary
     from accelsim.validation.outcome import Validation
     from accelsim.why import Why
 
-CHECK_FAILED, BAD_INPUT, BUG, INTERRUPTED, READER_GONE = 1, 2, 70, 130, 141
+CHECK_FAILED, BAD_INPUT, BUG, TRY_AGAIN, INTERRUPTED, READER_GONE = 1, 2, 70, 75, 130, 141
 
 # --- What goes wrong ------------------------------------------------------------------------------
 
@@ -48,6 +58,9 @@ class Commands(TyperGroup):
                 file=sys.stderr,
             )
             raise typer.Exit(BUG) from None
+        except TryAgainError as error:
+            _complain("error", error)
+            raise typer.Exit(TRY_AGAIN) from None
         except AccelsimError as error:
             _complain("error", error)
             raise typer.Exit(BAD_INPUT) from None
@@ -315,6 +328,57 @@ def validate(
         lambda: rows_text(result.rows()),
     )
     if not result.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="SWEEP", help="A built-in sweep, or a .yaml file.")
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Processes; all cores if left out."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT."),
+    ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option("--results", metavar="F", help="SQLite file; NAME.sqlite if left out."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try points that failed before once more.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check and list the points.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Run many points of hardware, networks and batches; go on where it was if run again.
+
+    Exit 1 if a point failed, 75 if the cluster was lost: the same command goes on.
+
+    Example: `accelsim sweep array_shape --jobs 2`
+    """
+    from accelsim.frontend.sweep_file import load_sweep
+    from accelsim.report.sweep import dry_run_sheets
+    from accelsim.sweep.execute import default_path
+    from accelsim.sweep.space import resolve
+
+    resolved = resolve(load_sweep(file))
+    if dry_run:
+        _print_sheets(dry_run_sheets(resolved))
+        return
+    destination = path or str(default_path(resolved))
+    summary = _swept(resolved, destination, jobs, scheduler, retry_failed, quiet)
+    if not quiet:
+        from accelsim.report.sweep import results_sheets
+
+        _print_sheets(results_sheets(summary))
+        print(f"results: {destination}; accelsim results {destination}", file=sys.stderr)
+    if summary.failed:
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -617,6 +681,36 @@ def _validated(only: list[str], destinations: "Destinations") -> "Validation":
     _raise_if_any(problems)
     with progress(chosen) as step:
         return validate(only, progress=lambda outcome: step(outcome.reference.name))
+
+
+def _swept(
+    resolved: "Sweep",
+    path: str,
+    jobs: int | None,
+    scheduler: str | None,
+    retry_failed: bool,
+    quiet: bool,
+) -> "Summary":
+    """What the sweep found; whatever stops it, this says how to go on."""
+    from accelsim.report.sweep_progress import sweep_progress
+    from accelsim.sweep.execute import execute, runner_for
+    from accelsim.sweep.store import Store
+    from accelsim.sweep.summary import summary_of
+
+    runner = runner_for(jobs, scheduler, resolved.timeout_s)
+    with Store.open(path, resolved) as store:
+        try:
+            with sweep_progress(resolved, quiet) as watch:
+                execute(resolved, store, runner, watch, retry_failed)
+        except (KeyboardInterrupt, TryAgainError):
+            stored = len(store.done_keys())
+            print(
+                f"{stored:,} finished points are safe in {path}; the same command goes on from "
+                "there",
+                file=sys.stderr,
+            )
+            raise
+        return summary_of(store)
 
 
 # --- Output ---------------------------------------------------------------------------------------

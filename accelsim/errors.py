@@ -49,3 +49,7 @@ class DoesNotFitError(AccelsimError):
 
 class SimulationError(AccelsimError):
     """The engine could not go on; the message lists who waits for what."""
+
+
+class TryAgainError(AccelsimError):
+    """What the work ran on has gone; what is done is kept, and the same command goes on."""

@@ -7,7 +7,7 @@ change it, so what the innermost loop does not index is fetched once for all its
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from fractions import Fraction
 from math import ceil
@@ -104,6 +104,29 @@ class Target:
     cycles_per_clock: Fraction = Fraction(0)
     turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
+
+    @property
+    def without_dram(self) -> "Target":
+        """The same with a DRAM of no account: what tiles there are, and their work, is the same."""
+        return replace(
+            self,
+            dram_bytes_per_cycle=Fraction(1),
+            dram_latency=0,
+            dram_burst=1,
+            timing=None,
+            cycles_per_clock=Fraction(0),
+            turnaround_cycles=(0, 0),
+        )
+
+    @property
+    def at_any_rate(self) -> "Target":
+        """The same for all rates and latencies of DRAM, as far as its bursts are all that counts.
+
+        With a data sheet even what a transfer occupies depends on the rate, so nothing changes.
+        """
+        if self.timing is not None:
+            return self
+        return replace(self, dram_bytes_per_cycle=Fraction(1), dram_latency=0)
 
     @property
     def computes_in_place(self) -> bool:

@@ -213,18 +213,18 @@ def _lower_layer(
     rooms = (tuple(spaces), placement)
     match kernel, placement.tiling:
         case GemmKernel(), Mapping() as mapping:
-            tasks = row_stationary_tasks(kernel, target, mapping)
+            tasks = row_stationary_tasks(kernel, target.without_dram, mapping)
             program = LayerProgram(layer, kernel, "array", needs, tasks, mapping, *rooms)
             busy = sum(step.cycles * count for steps in program.steps for step, count in steps)
             mapped = pes_holding_work(kernel, target, mapping)
             return replace(program, untiled_array_cycles=busy, mapping_efficiency=mapped)
         case GemmKernel(), GemmTiling() as tiling:
-            tasks = gemm_tasks(kernel, target, tiling)
+            tasks = gemm_tasks(kernel, target.without_dram, tiling)
             untiled = kernel.groups * untiled_cycles(target.array, kernel.gemm)
             mapped = mapping_efficiency(target.array, kernel.gemm)
             counts = (untiled, mapped)
             return LayerProgram(layer, kernel, "array", needs, tasks, tiling, *rooms, *counts)
         case VectorKernel(), VectorTiling() as vector_tiling:
-            tasks = vector_tasks(kernel, target, vector_tiling)
+            tasks = vector_tasks(kernel, target.without_dram, vector_tiling)
             return LayerProgram(layer, kernel, "vector", needs, tasks, vector_tiling, *rooms)
     return LayerProgram(layer, kernel, None, needs, (), None, *rooms)

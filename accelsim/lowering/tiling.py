@@ -165,11 +165,11 @@ class Ranking:
         )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def ranking(kernel: GemmKernel, target: Target) -> Ranking:
     """The cost of every tiling; it does not depend on how much room there is."""
     bare = _bare(target)
-    ways, common, flow = _flow(kernel, bare)
+    ways, common, flow = _flow(kernel, bare.at_any_rate)
     demand = tile_demand(target, common.demand)
     occupied = tile_demand(target, common.occupied)
     work = replace(common, target=target, demand=demand, occupied=occupied)
@@ -193,11 +193,11 @@ def _bare(target: Target) -> Target:
     return target if target.residence == nothing else replace(target, residence=nothing)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _flow(
     kernel: GemmKernel, target: Target
 ) -> tuple[tuple[tuple[LoopOrder, Loop], ...], Workload, Flow]:
-    """What all residences share: tilings that may fit, and what they move in every loop order."""
+    """What all residences and DRAM rates share: tilings that may fit, and what each order moves."""
     tilings = candidates(kernel, target)
     roomiest = replace(target, residence=Residence((True,), kept=True, stored=False))
     fitting = np.flatnonzero(legal(kernel, roomiest, tilings))

@@ -1,0 +1,134 @@
+"""The run of a sweep: what is not yet stored is simulated, and stored point by point."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.sweep_file import load_sweep, sweep_from
+from accelsim.sweep.local import Finished, local_outcomes
+from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.space import Sweep, resolve
+from accelsim.sweep.store import Store
+from accelsim.sweep.summary import Summary, summary_of
+
+Runner = Callable[[Iterable[Point]], Iterator[Finished]]
+"""Simulates points, taken as there is room for them, and yields each with its outcome."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a sweep is, in points (with a search, in trials).
+
+    `stored` were there before, `done` and `failed` have been simulated since, `repeated` are
+    trials of a point that an earlier one had already.
+    """
+
+    total: int
+    stored: int = 0
+    done: int = 0
+    failed: int = 0
+    repeated: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Those that need no more work."""
+        return self.stored + self.done + self.failed + self.repeated
+
+
+Watcher = Callable[[Tally, Point | None, Outcome | None], None]
+
+
+def execute(
+    sweep: Sweep,
+    store: Store,
+    runner: Runner,
+    watch: Watcher | None = None,
+    retry_failed: bool = False,
+) -> Tally:
+    """Simulate what `store` lacks and put each outcome into it as it comes.
+
+    Points that failed before are not tried again but with `retry_failed`. `watch` is called at
+    the start and after each point. Whatever interrupts this loses no stored point: called again,
+    it goes on from there.
+    """
+    known = store.done_keys() | (set() if retry_failed else store.failed_keys())
+    trials = sweep.search.trials if sweep.search else 0
+    tally = Tally(len(sweep.points) + trials)
+    tally.stored = sum(point.key in known for point in sweep.points)
+
+    def watched(point: Point | None = None, outcome: Outcome | None = None) -> None:
+        if watch:
+            watch(tally, point, outcome)
+
+    def stored(points: Iterable[Point]) -> Iterator[Finished]:
+        for point, outcome in runner(points):
+            store.put(point, outcome)
+            tally.done += outcome.status == "done"
+            tally.failed += outcome.status == "failed"
+            watched(point, outcome)
+            yield point, outcome
+
+    watched()
+    for _ in stored(point for point in sweep.points if point.key not in known):
+        pass
+    if sweep.search:
+        from accelsim.sweep.search import searched  # Optuna is optional
+
+        searched(sweep, store, known, stored, tally)
+    return tally
+
+
+def runner_for(
+    jobs: int | None = None, scheduler: str | None = None, timeout_s: float | None = None
+) -> Runner:
+    """The runner of `jobs` processes here (None: all cores), or of a Dask scheduler's workers.
+
+    Raises InputError if both are asked for, or the scheduler cannot be reached.
+    """
+    if scheduler is None:
+        workers = jobs or available_cores()
+        return lambda points: local_outcomes(points, workers, timeout_s)
+    if jobs is not None:
+        message = "is for this machine, --scheduler for a cluster; give one of them"
+        raise InputError(Problem(message, "--jobs"))
+    from accelsim.sweep.cluster import cluster_runner  # Dask is optional
+
+    return cluster_runner(scheduler, timeout_s)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def sweep(
+    source: str | Path | Mapping[str, Any],
+    results: str | Path | None = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+) -> Summary:
+    """Run a sweep, or go on with it, and return what was found; `records` suits pandas.DataFrame.
+
+    `source` is a built-in name, a path, or what a sweep file would hold. `results` is a SQLite
+    file, `<name>.sqlite` if None. Scripts call this under `if __name__ == "__main__":`. Raises
+    InputError for bad input and ClusterLostError when a `scheduler` goes; a point that fails is a
+    record with its error.
+    """
+    file = sweep_from(source) if isinstance(source, Mapping) else load_sweep(source)
+    resolved = resolve(file)
+    runner = runner_for(jobs, scheduler, resolved.timeout_s)
+    with Store.open(results or default_path(resolved), resolved) as store:
+        execute(resolved, store, runner, retry_failed=retry_failed)
+        return summary_of(store)
+
+
+def default_path(sweep: Sweep) -> Path:
+    """Where the results go if nobody says: a file of the sweep's name, here."""
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in sweep.name)
+    return Path(f"{name}.sqlite")

@@ -1,0 +1,97 @@
+"""One point, simulated: what a worker does, and what is said where a worker could not."""
+
+import multiprocessing
+import os
+import pickle
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from accelsim.errors import AccelsimError
+from accelsim.facade import simulate
+from accelsim.frontend import load_network
+from accelsim.network.graph import Network
+from accelsim.sweep.records import Outcome, Point, Status
+
+
+@lru_cache(maxsize=32)
+def _network(name: str) -> Network:
+    """The network, read once per process."""
+    return load_network(name)
+
+
+def evaluate(point: Point) -> Outcome:
+    """Simulate `point`, exactly as `accelsim run` does.
+
+    A point's own failure is a failed Outcome with its message. Only a MemoryError is raised: it
+    is the machine's failure as likely as the point's.
+    """
+    start = time.perf_counter()
+    totals: dict[str, Any] = {}
+    layers: list[dict[str, Any]] = []
+    error = ""
+    try:
+        result = simulate(_network(point.network), point.hardware, batch=point.batch)
+        totals, layers = result.totals, [layer.as_dict() for layer in result.layers]
+    except MemoryError:
+        raise
+    except AccelsimError as failure:
+        error = str(failure)
+    except Exception as failure:
+        error = f"internal error: {type(failure).__name__}: {failure}"
+    status: Status = "failed" if error else "done"
+    return Outcome(point.key, status, totals, layers, time.perf_counter() - start, error)
+
+
+def failed(point: Point, error: str, attempts: int = 1, wall_seconds: float = 0.0) -> Outcome:
+    """The row of a point that no worker finished."""
+    return Outcome(point.key, "failed", {}, [], wall_seconds, error, attempts)
+
+
+def out_of_time(point: Point, timeout_s: float) -> Outcome:
+    """The row of a point that took longer than the sweep file allows."""
+    error = f"took longer than timeout_s: {timeout_s:g}; raise it, or leave the point out"
+    return failed(point, error, wall_seconds=timeout_s)
+
+
+def died_twice(point: Point) -> Outcome:
+    """The row of a point whose worker ended twice, the second time with no other beside it."""
+    error = (
+        "its worker ended twice before it was done, the second time with no other point beside "
+        "it: killed (by the system, for want of memory?), or crashed"
+    )
+    return failed(point, error, attempts=2)
+
+
+def prepare_worker() -> None:
+    """One BLAS thread for each worker; a worker whose parent has gone goes, too."""
+    threadpool_limits(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: "multiprocessing.process.BaseProcess") -> None:
+    parent.join()
+    os._exit(1)
+
+
+def packed(work: Callable[[Point], Outcome], point: Point) -> bytes:
+    """What `work` makes of a point, in few bytes.
+
+    A worker's answer of less than 16 KiB goes into its pipe in one write, which no kill can cut
+    in half; half an answer would leave the reader waiting for the rest.
+    """
+    return zlib.compress(pickle.dumps(work(point)))
+
+
+def unpacked(answer: bytes) -> Outcome:
+    """The outcome that `packed` has packed."""
+    outcome = pickle.loads(zlib.decompress(answer))
+    assert isinstance(outcome, Outcome)
+    return outcome

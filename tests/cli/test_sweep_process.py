@@ -1,0 +1,110 @@
+"""`accelsim sweep` as a process: kill -9, Ctrl-C, resuming, exit statuses."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SWEEP = """
+name: trial
+networks: [lenet5]
+base: edge_ws
+matrix:
+  array.rows: {range: [8, 72, 1]}
+"""
+POINTS = 65
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+def started(folder: Path, *options: str, text: str = SWEEP) -> subprocess.Popen[str]:
+    (folder / "sweep.yaml").write_text(text, encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def stored(folder: Path) -> int:
+    """Outcomes in the results file."""
+    path = folder / "trial.sqlite"
+    if not path.exists():
+        return 0
+    try:
+        with sqlite3.connect(path) as connection:
+            return int(connection.execute("SELECT count(*) FROM outcomes").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def when_some_are_stored(folder: Path, command: subprocess.Popen[str], number: int) -> int:
+    """Send a signal to the process (Ctrl-C: to all of its terminal's) after three points."""
+    while stored(folder) < 3:
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.02)
+    group = number == signal.SIGINT
+    (os.killpg if group else os.kill)(command.pid, number)
+    return stored(folder)
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = started(tmp_path, "--jobs", "2")
+    before = when_some_are_stored(tmp_path, command, signal.SIGINT)
+    output, errors = command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert output == ""
+    assert "finished points are safe in trial.sqlite; the same command goes on" in errors
+    assert "Traceback" not in errors
+    assert before <= stored(tmp_path) < POINTS
+    again = started(tmp_path, "--jobs", "2")
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert "points are stored already" in errors
+    assert stored(tmp_path) == POINTS
+
+
+def test_a_sweep_that_is_killed_loses_no_stored_point_and_leaves_no_process(tmp_path: Path) -> None:
+    command = started(tmp_path, "--jobs", "2")
+    before = when_some_are_stored(tmp_path, command, signal.SIGKILL)
+    command.wait()
+    end = time.monotonic() + 20
+    while _alive(command.pid):
+        assert time.monotonic() < end, "its workers live on"
+        time.sleep(0.05)
+    assert stored(tmp_path) >= before
+    again = started(tmp_path, "-q")
+    assert again.communicate(timeout=120) == ("", "")
+    assert again.returncode == 0
+    assert stored(tmp_path) == POINTS
+
+
+def _alive(group: int) -> bool:
+    """Whether a process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_point_that_fails_is_a_row_and_exit_1(tmp_path: Path) -> None:
+    text = SWEEP.replace(
+        "array.rows: {range: [8, 72, 1]}", "buffers.ifmap_sram.size: [8 B, 64 KiB]"
+    )
+    for _ in range(2):  # failed points are not tried again
+        command = started(tmp_path, "--jobs", "1", text=text)
+        output, _ = command.communicate(timeout=60)
+        assert command.returncode == 1
+        assert "make buffers.ifmap_sram.size at least" in output
+        assert stored(tmp_path) == 2

@@ -1,0 +1,87 @@
+"""A sweep from Python and on the command line, in process but for its workers."""
+
+import os
+from pathlib import Path
+
+import pytest
+from sweeps import evaluate_or_harm, harmful, small_sweep
+
+import accelsim
+from accelsim.cli import app
+from accelsim.errors import InputError
+from accelsim.report.sweep_progress import _Best, _lines, sweep_progress
+from accelsim.sweep.execute import Tally, default_path, execute, runner_for
+from accelsim.sweep.local import local_outcomes
+from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.store import Store
+from accelsim.sweep.work import evaluate
+
+SWEEP = {"name": "a/b", "networks": ["lenet5"], "base": "edge_ws", "matrix": {"array.rows": [8, 9]}}
+
+
+def test_from_python(tmp_path: Path) -> None:
+    path = tmp_path / "found.sqlite"
+    summary = accelsim.sweep(SWEEP, path, jobs=1)
+    assert [record["array.rows"] for record in summary.records] == [8, 9]
+    again = accelsim.sweep(SWEEP, path, jobs=1)
+    assert again.records == summary.records
+
+
+def test_a_name_becomes_a_file_name() -> None:
+    assert default_path(small_sweep(name="a/b c")) == Path("a_b_c.sqlite")
+
+
+def test_jobs_and_scheduler_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="--jobs: is for this machine"):
+        runner_for(jobs=2, scheduler="tcp://127.0.0.1:8786")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
+def test_failed_points_wait_until_they_are_asked_for(tmp_path: Path) -> None:
+    sweep = small_sweep(matrix={"array.rows": [8, 9]})
+    harms = {sweep.points[0].key: harmful(sweep.points[0], "memory")}
+
+    def harmed(points: object) -> object:
+        for point in points:  # type: ignore[attr-defined]
+            ((_, outcome),) = local_outcomes(
+                [harms.get(point.key, point)], 1, None, evaluate_or_harm
+            )
+            yield point, Outcome(point.key, outcome.status, {}, [], 0.0, outcome.error)
+
+    def well(points: object) -> object:
+        return ((point, evaluate(point)) for point in points)  # type: ignore[attr-defined]
+
+    with Store.open(tmp_path / "a.sqlite", sweep) as store:
+        first = execute(sweep, store, harmed)  # type: ignore[arg-type]
+        second = execute(sweep, store, well)  # type: ignore[arg-type]
+        third = execute(sweep, store, well, retry_failed=True)  # type: ignore[arg-type]
+    assert (first.done, first.failed) == (1, 1)
+    assert (second.done, second.failed, second.stored) == (0, 0, 2)
+    assert (third.done, third.failed, third.stored) == (1, 0, 1)
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sweep = small_sweep(matrix={"array.rows": [8, 9]})
+    point: Point = sweep.points[0]
+    with sweep_progress(sweep, quiet=True) as none:
+        assert none is None
+    watch = _lines(_Best(sweep), every_s=0)
+    outcome = evaluate(point)
+    watch(Tally(total=3, stored=1, done=1), point, outcome)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "2 of 3 points, 0 failed" in printed.err
+    assert f"best cycles {outcome.totals['cycles']:,} (lenet5)" in printed.err
+
+
+def test_dry_run_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        app(["sweep", "array_shape", "--dry-run"], prog_name="accelsim")
+    assert not left.value.code
+    assert "points" in capsys.readouterr().out
+    assert not [*tmp_path.iterdir()]

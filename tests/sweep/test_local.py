@@ -1,0 +1,123 @@
+"""Processes on this machine: every point is done once, whatever happens to its worker."""
+
+import os
+import signal
+import time
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+from sweeps import evaluate_or_harm, harmful, small_sweep
+
+from accelsim.facade import simulate
+from accelsim.sweep.local import local_outcomes
+from accelsim.sweep.records import Outcome, Point
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
+POINTS = small_sweep().points
+
+
+def played(points: list[Point], jobs: int, timeout_s: float | None = None) -> dict[str, Outcome]:
+    """Outcomes by key; each point comes once."""
+    found = [*local_outcomes(points, jobs, timeout_s, evaluate_or_harm)]
+    assert all(point.key == outcome.key for point, outcome in found)
+    assert len({point.key for point, _ in found}) == len(found) == len(points)
+    return {outcome.key: outcome for _, outcome in found}
+
+
+def test_outcomes_are_those_of_a_run() -> None:
+    outcomes = played([*POINTS], jobs=2)
+    for point in POINTS:
+        run = simulate(point.network, point.hardware, batch=point.batch).as_dict()
+        outcome = outcomes[point.key]
+        assert (outcome.status, outcome.error, outcome.attempts) == ("done", "", 1)
+        assert (outcome.totals, outcome.layers) == (run["totals"], run["layers"])
+
+
+@pytest.mark.parametrize("harm", ["killed", "memory"])
+def test_a_point_that_ends_its_worker_fails_alone(harm: str) -> None:
+    points = [harmful(POINTS[0], harm), *POINTS[:4]]
+    outcomes = played(points, jobs=2)
+    assert outcomes[harm].status == "failed"
+    assert outcomes[harm].attempts == 2
+    assert "its worker ended twice" in outcomes[harm].error
+    others = [outcomes[point.key] for point in POINTS[:4]]
+    assert [(each.status, each.attempts) for each in others] == [("done", 1)] * 4
+
+
+def test_a_worker_killed_once_costs_its_point_a_retry(tmp_path: Path) -> None:
+    victim = harmful(POINTS[0], f"once:{tmp_path / 'killed'}")
+    outcomes = played([victim, *POINTS[:2]], jobs=1)
+    assert (outcomes[victim.key].status, outcomes[victim.key].attempts) == ("done", 2)
+    assert outcomes[victim.key].totals == outcomes[POINTS[0].key].totals
+
+
+def test_a_point_that_takes_too_long_fails_alone_and_its_worker_ends() -> None:
+    begun = time.monotonic()
+    outcomes = played([harmful(POINTS[0], "endless"), *POINTS[:4]], jobs=2, timeout_s=3)
+    assert time.monotonic() - begun < 60
+    assert outcomes["endless"].status == "failed"
+    assert "timeout_s: 3" in outcomes["endless"].error
+    assert outcomes["endless"].attempts == 1
+    assert {outcomes[point.key].status for point in POINTS[:4]} == {"done"}
+    assert not active_children()
+
+
+def test_a_worker_killed_while_idle_costs_nothing() -> None:
+    """The points come from a source that kills the only worker between two of them."""
+
+    def source() -> object:
+        yield POINTS[0]
+        (worker,) = active_children()
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        worker.join()
+        time.sleep(0.2)
+        yield POINTS[1]
+
+    outcomes = [outcome for _, outcome in local_outcomes(source(), 1)]  # type: ignore[arg-type]
+    assert [(each.status, each.attempts) for each in outcomes] == [("done", 1)] * 2
+
+
+def test_points_are_taken_only_when_a_process_is_free() -> None:
+    taken = []
+
+    def source() -> object:
+        for point in POINTS[:5]:
+            taken.append(point)
+            yield point
+
+    for finished, _ in enumerate(local_outcomes(source(), 2), start=1):  # type: ignore[arg-type]
+        assert len(taken) <= finished + 1
+
+
+def test_leaving_early_ends_the_processes() -> None:
+    outcomes = local_outcomes([harmful(POINTS[0], "endless"), POINTS[1]], 2, None, evaluate_or_harm)
+    assert next(outcomes)[0] is POINTS[1]
+    assert len(active_children()) == 2
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not active_children()
+
+
+@pytest.mark.slow
+def test_a_storm_of_kills_loses_no_point() -> None:
+    """Points are never marked failed unless killed twice, and all come back."""
+    import random
+    import threading
+
+    over = threading.Event()
+
+    def storm() -> None:
+        while not over.wait(0.5 + random.random()):
+            for worker in random.sample(active_children(), k=min(1, len(active_children()))):
+                worker.kill()
+
+    killer = threading.Thread(target=storm)
+    killer.start()
+    try:
+        outcomes = played([*POINTS], jobs=2)
+    finally:
+        over.set()
+        killer.join()
+    assert {(each.status, each.attempts) for each in outcomes.values()} <= {
+        *(("done", 1), ("done", 2), ("failed", 2))
+    }

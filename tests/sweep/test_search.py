@@ -1,0 +1,166 @@
+"""Sampled sweeps, the points evaluated here by a stand-in for the workers."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from sweeps import small_sweep
+
+from accelsim.sweep.execute import Runner, Tally, execute
+from accelsim.sweep.quantities import Constraint, Record, feasible
+from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.search import _violation
+from accelsim.sweep.space import Sweep
+from accelsim.sweep.store import Store
+from accelsim.sweep.work import evaluate
+
+pytest.importorskip("optuna")
+
+MATRIX = {
+    "dataflow": ["os", "ws", "is"],
+    "array.rows": {"pow2": [8, 64]},
+    "array.cols": {"pow2": [8, 64]},
+    "dram.bandwidth": {"pow2": ["2 GB/s", "16 GB/s"]},
+}
+WANTED = {"cycles": "min", "pes": "min"}
+
+
+def sweep(method: str, trials: int = 30, seed: int = 3, **more: object) -> Sweep:
+    search = {"method": method, "trials": trials, "seed": seed}
+    return small_sweep(matrix=MATRIX, objectives=WANTED, search=search, **more)
+
+
+class Ran:
+    """A sweep that ran, its store beside the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "results.sqlite"
+        self.order: list[str] = []
+        self.points: dict[str, Point] = {}
+        self.records: list[Record] = []
+
+    def run(self, sweep: Sweep, runner: Runner | None = None) -> Tally:
+        def watch(tally: Tally, point: Point | None, outcome: Outcome | None) -> None:
+            if point is not None:
+                self.order.append(point.key)
+                self.points[point.key] = point
+
+        with Store.open(self.path, sweep) as store:
+            try:
+                return execute(sweep, store, runner or here, watch)
+            finally:
+                self.records = store.records()
+
+
+@pytest.fixture
+def new(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Ran]:
+    """A run with a results file of its own."""
+    return lambda: Ran(tmp_path_factory.mktemp("run"))
+
+
+New = Callable[[], Ran]
+
+
+def here(points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+    for point in points:
+        yield point, evaluate(point)
+
+
+def two_at_a_time(points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+    """As two workers would: the second point is proposed before the first is answered."""
+    held: list[Point] = []
+    for point in points:
+        held.append(point)
+        if len(held) == 2:
+            yield held[0], evaluate(held.pop(0))
+    for point in held:
+        yield point, evaluate(point)
+
+
+class StopError(Exception):
+    """The sweep is interrupted."""
+
+
+def after(count: int) -> Runner:
+    def run(points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+        for number, point in enumerate(points):
+            if number == count:
+                raise StopError
+            yield point, evaluate(point)
+
+    return run
+
+
+@pytest.mark.parametrize("method", ["random", "nsga2", "tpe"])
+def test_the_same_seed_gives_the_same_trials(method: str, new: New) -> None:
+    first, second, other = new(), new(), new()
+    first.run(sweep(method))
+    second.run(sweep(method))
+    other.run(sweep(method, seed=4))
+    assert first.order == second.order
+    assert first.order != other.order
+
+
+@pytest.mark.parametrize("method", ["random", "nsga2", "tpe"])
+def test_interrupted_and_resumed_is_as_if_never_stopped(method: str, new: New) -> None:
+    whole, parts = new(), new()
+    whole.run(sweep(method))
+    with pytest.raises(StopError):
+        parts.run(sweep(method), after(7))
+    assert len(parts.order) == 7
+    tally = parts.run(sweep(method))
+    assert parts.order == whole.order
+    assert tally.stored == 7
+    assert tally.finished == tally.total == 30
+    again = parts.run(sweep(method))
+    assert (again.done, again.stored) == (0, len(whole.order))
+    assert {record["key"] for record in parts.records} == set(whole.order)
+
+
+def test_a_repeated_choice_costs_nothing(new: New) -> None:
+    """Five choices, fifty trials."""
+    small = small_sweep(
+        matrix={"array.rows": [4, 8, 16, 32, 64]},
+        search={"method": "random", "trials": 50, "seed": 0},
+    )
+    tally = new().run(small, two_at_a_time)
+    assert (tally.done, tally.repeated) == (5, 45)
+
+
+def test_proposals_ahead_of_answers_are_told_later(new: New) -> None:
+    ran = new()
+    tally = ran.run(sweep("nsga2"), two_at_a_time)
+    assert tally.finished == 30
+    assert len(set(ran.order)) == len(ran.order) == tally.done
+
+
+def test_what_the_sweep_leaves_out_is_never_run(new: New) -> None:
+    ran = new()
+    bound = {"pes": {"max": 512}}
+    ran.run(sweep("random", exclude=[{"dataflow": "is"}], constraints=bound))
+    assert ran.points
+    for point in ran.points.values():
+        assert point.hardware.array.dataflow != "is"
+        assert point.hardware.pes <= 512
+
+
+def test_a_violation_is_the_share_of_the_bound_by_which_it_is_missed() -> None:
+    bound = Constraint("utilization", 0.5, 0.8)
+    found = [_violation(bound, {"utilization": value}) for value in (0.25, 0.5, 0.6, 1.0, None)]
+    assert found == pytest.approx([0.5, 0.0, -0.2, 0.25, 1.0])
+
+
+@pytest.mark.parametrize("method", ["nsga2", "tpe"])
+def test_constraints_lead_the_search(method: str, new: New) -> None:
+    """Few PEs are wanted but many cycles forbidden: later trials meet the bound more often."""
+
+    def share(method: str) -> float:
+        ran = new()
+        bound = {"cycles": {"max": 20_000}}
+        ran.run(sweep(method, trials=120, constraints=bound))
+        met = {str(record["key"]): feasible(record, ran_bounds) for record in ran.records}
+        late = [met[key] for key in ran.order[len(ran.order) // 2 :]]
+        return sum(late) / len(late)
+
+    ran_bounds = [Constraint("cycles", None, 20_000)]
+    assert share(method) > share("random")
