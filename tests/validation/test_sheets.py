@@ -54,7 +54,7 @@ def test_a_short_reference_row_by_row() -> None:
     assert lines(text, "two") == [["two", "time", "ns", "100.0", "100.0", "exact", "exact"]]
     assert "Source: source of x" in text
     assert "Model: why x" in text
-    assert lines(text, "x ") == [["x", "2", "1", "2.5", "+5.0", "exact-10.0", "0", "ok"]]
+    assert lines(text, "x ") == [["x", "2", "1", "2.5", "+5.0", "exact-10.0", "0", "-", "ok"]]
     assert "Every error is within its stated band." in text
     assert "OUTSIDE" not in text
 
