@@ -74,6 +74,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> No
     assert stored(tmp_path) == POINTS
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_loses_no_stored_point_and_leaves_no_process(tmp_path: Path) -> None:
     command = started(tmp_path, "--jobs", "2")
     before = when_some_are_stored(tmp_path, command, signal.SIGKILL)

@@ -169,6 +169,7 @@ def reads(program: Program, layer: int) -> Iterator[int]:
             yield before
 
 
+@pytest.mark.slow
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
 @settings(max_examples=300)
 def test_no_byte_has_two_owners(network: Network, hardware: Hardware, batch: int) -> None:

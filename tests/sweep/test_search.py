@@ -150,6 +150,7 @@ def test_a_violation_is_the_share_of_the_bound_by_which_it_is_missed() -> None:
     assert found == pytest.approx([0.5, 0.0, -0.2, 0.25, 1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["nsga2", "tpe"])
 def test_constraints_lead_the_search(method: str, new: New) -> None:
     """Few PEs are wanted but many cycles forbidden: later trials meet the bound more often."""
