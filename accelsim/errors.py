@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 class AccelsimError(Exception):
@@ -53,3 +54,9 @@ class SimulationError(AccelsimError):
 
 class TryAgainError(AccelsimError):
     """What the work ran on has gone; what is done is kept, and the same command goes on."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'near'? `, to go on from, or nothing where no known name is near."""
+    near = get_close_matches(name, [*known], 1)
+    return f"did you mean {near[0]!r}? " if near else ""

@@ -1,11 +1,10 @@
 """Where the built-in accelerators, energy tables, sweeps (`configs/`) and networks are."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, did_you_mean
 
 Kind = Literal["configs", "configs/energy", "configs/sweeps", "workloads"]
 
@@ -50,7 +49,6 @@ def find_file(kind: Kind, name_or_path: str | Path, suffixes: Sequence[str]) -> 
     if path.suffix or path.name != str(name_or_path) or path.exists():
         message = f"cannot tell the format; {_NOUN[kind]} files end in {endings}"
         raise InputError(Problem(message, str(path)))
-    near = get_close_matches(str(name_or_path), names, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(str(name_or_path), names)
     known = f"built in are {', '.join(names)}; or give a file ending in {endings}"
     raise InputError(Problem(f"unknown {_NOUN[kind]} {str(name_or_path)!r}; {hint}{known}"))

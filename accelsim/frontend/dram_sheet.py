@@ -1,12 +1,11 @@
 """The data sheets of DRAM standards (`configs/dram/*.yaml`), put into what a hardware file says."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
 from accelsim.dram.sheet import DramTiming
-from accelsim.errors import InputError
+from accelsim.errors import InputError, did_you_mean
 from accelsim.frontend.builtin import builtin_folder
 from accelsim.frontend.findings import Finding, validation_problems
 from accelsim.frontend.source import Data, KeyPath, read_yaml
@@ -51,6 +50,5 @@ def with_sheet(data: dict[str, Data]) -> tuple[dict[str, Data], list[Finding]]:
 def _unknown(name: Data, known: list[str]) -> str:
     if not isinstance(name, str):
         return f"expected the name of a DRAM standard, such as {known[0]}"
-    near = get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, known)
     return f"unknown DRAM standard {name!r}; {hint}there are {', '.join(known)}"

@@ -1,10 +1,9 @@
 """Whether a name or path means a network or hardware."""
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.source import read_yaml
 
@@ -46,8 +45,7 @@ def _unclear(name: str) -> Problem:
         if {"layers", "array"} <= read_yaml(Path(name)).data.keys():
             message = "has `layers` like a network and `array` like hardware; make it two files"
         return Problem(message, name)
-    near = get_close_matches(name, networks + hardware, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, networks + hardware)
     return Problem(
         f"no network or hardware is called {name!r}; {hint}networks: {', '.join(networks)}; "
         f"hardware: {', '.join(hardware)}; or give a file ending in .yaml, .yml, .csv"

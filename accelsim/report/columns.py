@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.frontend.builtin import builtin_names
 from accelsim.hardware import Hardware
 from accelsim.report.quantities import NONE, joules, percent, percentages, shape, si
@@ -171,8 +170,7 @@ def shown_columns(
 
 
 def _unknown(name: str) -> Problem:
-    near = get_close_matches(name, [*QUANTITIES, *GROUPS, ONLY], 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, [*QUANTITIES, *GROUPS, ONLY])
     known = ", ".join((*QUANTITIES, *GROUPS, ONLY))
     message = f"unknown column {name!r}; {hint}there are {known}"
     return Problem(message, "--columns")

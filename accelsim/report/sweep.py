@@ -6,7 +6,6 @@ from accelsim.report.quantities import NONE
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.sweep.axes import Axis
 from accelsim.sweep.quantities import HARDWARE_QUANTITIES, Record
-from accelsim.sweep.records import Point
 from accelsim.sweep.space import Sweep
 from accelsim.sweep.summary import Summary
 
@@ -209,11 +208,3 @@ def _failures(summary: Summary) -> Sheet:
     title = f"Failed: {len(summary.failed):,} points"
     notes = _more(list(by_error), "different errors", _FAILURES_SHOWN)
     return Sheet(title, columns, tuple(rows), notes=notes)
-
-
-def point_text(point: Point) -> str:
-    """A point in a line: its network and what the sweep varies."""
-    others = ", ".join(f"{k}={v}" for k, v in point.parameters.items() if k != "network")
-    return (
-        f"{point.parameters.get('network', point.network)}: {others}" if others else point.network
-    )

@@ -1,10 +1,9 @@
 """Which references there are, and the comparison of all of them or some."""
 
 from collections.abc import Callable, Collection, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.validation.outcome import Outcome, Validation, compared
 from accelsim.validation.reference import Comparison, Reference
 
@@ -39,8 +38,7 @@ def validate(
 
 
 def _unknown(name: str, names: Sequence[str]) -> Problem:
-    near = get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, names)
     return Problem(f"unknown reference {name!r}; {hint}there are {', '.join(names)}", "--only")
 
 
