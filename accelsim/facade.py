@@ -158,7 +158,7 @@ def _layer_result(
     gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
     macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
     cycles = times.end - times.start
-    busy = max((program.busy_cycles(array) for array in range(len(program.tasks))), default=0)
+    busy = max((program.busy_cycles(array) for array in range(len(program.schedules))), default=0)
     return LayerResult(
         name=layer.name,
         op=layer.op.name,
@@ -175,7 +175,7 @@ def _layer_result(
         utilization=macs / (whole.hardware.pes * cycles) if cycles else 0.0,
         mapping_efficiency=program.mapping_efficiency,
         bound=_bound(program, times, whole.target),
-        tiles=len(program.all_tasks),
+        tiles=program.tiles,
         sram=program.sram,
         dram=program.dram,
         buckets=_buckets(program, times, whole.target),
@@ -212,7 +212,7 @@ def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
 
 def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Buckets:
     """Every cycle of the layer, as the array that finished last spent it."""
-    steps = program.steps[times.core] if program.steps else ()
+    steps = program.schedules[times.core].counts if program.schedules else ()
     lanes = (
         target.lanes if program.unit == "vector" else target.processor.rows * target.processor.cols
     )
@@ -233,9 +233,9 @@ def _bound(program: LayerProgram, times: LayerTimes, target: Target) -> Bound:
     """What the layer takes longest of: DRAM, a buffer's bandwidth, the array or the lanes."""
     if program.unit is None:
         return "dram"
-    steps = program.steps[times.core]
-    work = sum(step.cycles * count for step, count in steps)
+    schedule = program.schedules[times.core]
+    work = schedule.cycles
     if max(program.dram_cycles(target), times.read_wait + times.write_wait) > work:
         return "dram"
-    limited = sum(step.work.buffer_bound * count for step, count in steps)
+    limited = sum(step.work.buffer_bound * count for step, count in schedule.counts)
     return "buffer" if 2 * limited > work else program.unit

@@ -148,10 +148,15 @@ class LayerResult:
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none."""
         gemm = dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None
-        data = asdict(self)
-        del data["energy"]
+        flat = {name: getattr(self, name) for name in self.__slots__ if name != "energy"}
         return {
-            **data,
+            **flat,
+            "sram": self.sram.as_dict(),
+            "dram": self.dram.as_dict(),
+            "buckets": self.buckets.as_dict(),
+            "inside": self.inside.as_dict(),
+            "mapping": asdict(self.mapping) if self.mapping else None,
+            "resident": self.resident.as_dict(),
             "gemm": gemm,
             "output_shape": list(self.output_shape),
             "cycles": self.cycles,
@@ -258,10 +263,10 @@ class RunResult:
             "dram_read_bytes": dram.read_bytes,
             "dram_write_bytes": dram.write_bytes,
             "dram_saved_bytes": self.dram_saved_bytes,
-            "dram": asdict(dram),
-            "sram": asdict(self.sram),
-            "inside": asdict(self.inside),
-            "buckets": asdict(self.buckets),
+            "dram": dram.as_dict(),
+            "sram": self.sram.as_dict(),
+            "inside": self.inside.as_dict(),
+            "buckets": self.buckets.as_dict(),
             **_energy_dict(self.energy, self.macs),
         }
 

@@ -1,54 +1,66 @@
 """A unit (array or vector unit) of a core: its loader, its computation and its stores."""
 
 from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import simpy
 
 from accelsim.engine.memory import Buffer, Clock, DramChannel
 from accelsim.engine.scheduler import LayerRun, Timeline, next_run
-from accelsim.lowering.task import Room, Task
+from accelsim.engine.steady import SteadyState
+from accelsim.lowering.schedule import Nest, Repeat
+from accelsim.lowering.task import Room, Step
 
 Process = Generator[simpy.Event, None, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """One array with its vector unit: they share the buffers, and the DRAM with other cores."""
+    """One array with its vector unit: they share the buffers, and the DRAM with other cores.
+
+    `units` are those of all cores.
+    """
 
     env: Clock
     index: int
     buffers: tuple[Buffer, ...]
     dram: DramChannel
-    units: "list[Unit]" = field(default_factory=list)
+    units: "list[Unit]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Loaded:
     """A task whose room is reserved and whose transfers are under way.
 
-    `room_at` is when all room was there; `crowded`: until then another unit's tiles held some of
-    it, and the unit's own stores none. `arrival` is the last of the transfers (None: no loads).
+    `index` counts the unit's tasks. `room_at` is when all room was there; `crowded`: until then
+    another unit's tiles held some of it, and the unit's own stores none. `arrival` is the cycle of
+    the last of the transfers (0: no loads).
     """
 
     run: LayerRun
-    task: Task
+    step: Step
+    index: int
     room_at: int
     crowded: bool
-    arrival: simpy.Event | None
+    arrival: int
 
 
 class Unit:
     """Plays the tasks of its layers on one core, loading ahead as far as there is room."""
 
-    def __init__(self, core: Core, waiting: list[LayerRun]) -> None:
+    def __init__(self, core: Core, waiting: list[LayerRun], leaps: bool) -> None:
         self.core = core
         self.env = core.env
         self.waiting = waiting
+        self.leaps = leaps
         self.loaded: deque[Loaded] = deque()
+        self.current: Loaded | None = None
+        self.computing = False
         self.idle: simpy.Event | None = None
-        self.spilled: dict[tuple[int, int], simpy.Event] = {}
+        self.spilled: dict[int, simpy.Event] = {}
+        self.asked = 0  # tasks of which the loader has begun, and all that it has asked for
+        self.moves = 0
         self.storing = 0
         self.tiles = 0  # on chip: with all their room, and not yet put away
         self.free_at = 0
@@ -60,21 +72,42 @@ class Unit:
         """Load ahead, layer after layer, task by task."""
         while self.waiting:
             run = next_run(self.waiting)
-            for task in run.program.tasks[self.core.index]:
-                yield from self.load_task(run, task)
+            for step in self.steps(run, run.program.schedules[self.core.index].nest):
+                yield from self.load_task(run, step)
 
-    def load_task(self, run: LayerRun, task: Task) -> Process:
+    def steps(self, run: LayerRun, nest: Nest) -> Iterator[Step]:
+        """The steps of `nest`, but for turns of its repeats that are as those before."""
+        for entry in nest:
+            if not isinstance(entry, Repeat):
+                yield entry
+                continue
+            steady = SteadyState(self, run)
+            left = entry.times
+            while left:
+                yield from self.steps(run, entry.body)
+                left -= 1
+                if left and self.leaps:
+                    left -= steady.skipped(left)
+
+    def load_task(self, run: LayerRun, step: Step) -> Process:
         """Reserve room and request transfers, then hand the task over to the computation."""
-        arrival = None
-        if task.step.reserves and not run.inputs.processed:
+        arrival, crowded = 0, False
+        self.asked += 1
+        if step.reserves and not run.inputs.processed:
             yield run.inputs
-        crowded = yield from self.reserve_all(run, task.step.reserves, False)
-        for load in task.step.loads:
+        for each in step.reserves:
+            room = self.reserve(run, each)
+            if room is not None:
+                crowded = self.is_crowded
+                yield room
+        for load in step.loads:
             gate = run.inputs if load.needs_inputs else run.filters
             if not gate.processed:
                 yield gate
             if load.operand == "psum":
-                yield self.spilled[id(run), id(task.resumes)]
+                stored = self.spilled.get(self.asked - run.program.schedules[self.core.index].lag)
+                if stored is not None:
+                    yield stored
             room = self.reserve(run, load.room)
             if room is not None:
                 crowded = self.is_crowded
@@ -83,22 +116,16 @@ class Unit:
             arrival = self.core.dram.transfer(load)
         if not run.inputs.processed:  # no load has waited for an ifmap that lies on chip
             yield run.inputs
-        crowded = yield from self.reserve_all(run, task.step.opens, crowded)
-        self.hand_over(Loaded(run, task, self.env.now, crowded, arrival))
-
-    def reserve_all(
-        self, run: LayerRun, rooms: tuple[Room, ...], crowded: bool
-    ) -> Generator[simpy.Event, None, bool]:
-        """Wait for room after room; whether other units' tiles held the last that was missing."""
-        for each in rooms:
+        for each in step.opens:
             room = self.reserve(run, each)
             if room is not None:
                 crowded = self.is_crowded
                 yield room
-        return crowded
+        self.hand_over(Loaded(run, step, self.asked, self.env.now, crowded, arrival))
 
     def reserve(self, run: LayerRun, room: Room) -> simpy.Event | None:
         """Ask for room in a buffer; an event if it is not there yet."""
+        self.moves += 1
         space = run.program.spaces[room.buffer]
         return self.core.buffers[room.buffer].reserve(room.size, space)
 
@@ -110,64 +137,74 @@ class Unit:
     @property
     def is_crowded(self) -> bool:
         """Whether room is missing because of another unit's tiles."""
-        return not self.storing and any(unit.tiles for unit in self.core.units if unit is not self)
+        others = (unit for unit in self.core.units if unit is not self and unit.core is self.core)
+        return not self.storing and any(unit.tiles for unit in others)
 
     def hand_over(self, item: Loaded) -> None:
         """Queue a task for the computation, and wake it if it is idle."""
+        self.moves += 1
         self.tiles += 1
-        store = item.task.step.store
+        store = item.step.store
         if store is not None and store.operand == "psum":
-            self.spilled[id(item.run), id(item.task)] = self.env.event()
+            self.spilled[item.index] = self.env.event()
         self.loaded.append(item)
         if self.idle is not None:
             self.idle.succeed()
             self.idle = None
 
     def compute(self) -> Process:
-        """Compute loaded tasks in order, free what they no longer need, start their stores."""
+        """Compute loaded tasks in order, free what they no longer need, put their tiles away."""
         while True:
             if not self.loaded:
+                self.current = None
                 self.idle = self.env.event()
                 yield self.idle
-            item = self.loaded.popleft()
-            if item.arrival is not None and not item.arrival.processed:
-                yield item.arrival
-            step = item.task.step
+            item = self.current = self.loaded.popleft()
+            if item.arrival > self.env.now:
+                yield self.env.timeout(item.arrival - self.env.now, (self.compute, item))
             self.note_wait(item)
-            yield self.env.timeout(step.cycles)
+            self.computing = True
+            yield self.env.timeout(item.step.cycles, (self.compute, item))
+            self.computing = False
             self.free_at = self.env.now
             self.timeline(item.run).computed = self.env.now
-            for room in step.closes:
+            for room in item.step.closes:
                 self.release(item.run, room)
-            if step.store is not None or step.keep is not None:
+            if item.step.store is not None or item.step.keep is not None:
                 self.storing += 1
-                self.env.process(self.put_away(item.run, item.task))
+                self.env.after(item.step.work.tail, self.move, item)
             else:
                 self.tiles -= 1
 
-    def put_away(self, run: LayerRun, task: Task) -> Process:
-        """Move a tile to its place on chip and to DRAM, once its last result has left the array.
-
-        Then free its room.
-        """
-        store, keep, tail = task.step.store, task.step.keep, task.step.work.tail
-        if tail:
-            yield self.env.timeout(tail)
+    def move(self, item: Loaded) -> None:
+        """Bring a tile to its place on chip, if it has one; its last result has left the array."""
+        keep = item.step.keep
+        cycles = 0
         if keep is not None and keep.cycles:
-            yield self.core.buffers[keep.buffer].move(keep.cycles)
+            cycles = self.core.buffers[keep.buffer].move(keep.cycles)
+        self.env.after(cycles, self.store, item)
+
+    def store(self, item: Loaded) -> None:
+        """Free the room of a tile that lies in its place, and store it, if DRAM needs it."""
+        keep, store = item.step.keep, item.step.store
         if keep is not None and keep.room is not None:
-            self.release(run, keep.room)
-        if store is not None:
-            yield self.core.dram.transfer(store)
-            self.release(run, store.room)
+            self.release(item.run, keep.room)
+        arrival = self.env.now if store is None else self.core.dram.transfer(store)
+        self.env.after(arrival - self.env.now, self.end, item)
+
+    def end(self, item: Loaded) -> None:
+        """Note that a tile has been put away, and free its room if it had it till now."""
+        run, step = item.run, item.step
+        if step.store is not None:
+            self.release(run, step.store.room)
         self.storing -= 1
         self.tiles -= 1
         timeline = self.timeline(run)
-        timeline.stored, timeline.tail = self.env.now, tail
-        if task.step.finishes:
+        timeline.stored, timeline.tail = self.env.now, step.work.tail
+        if step.finishes:
             run.store_finished()
         else:
-            self.spilled[id(run), id(task)].succeed()
+            self.spilled.pop(item.index).succeed()
 
     def timeline(self, run: LayerRun) -> Timeline:
         """This core's record of a layer, opened at its first activity."""

@@ -25,15 +25,23 @@ class LayerTimes:
     tail: int
 
 
-def play(program: Program) -> list[LayerTimes]:
+def play(program: Program, leaps: bool = True) -> list[LayerTimes]:
     """Simulate `program` and return the times of its layers, in its order.
 
+    Without `leaps` every tile is played, also where all goes on as before; the times are the same.
     Raises SimulationError if a layer cannot finish; the message says what each waits for.
     """
     env = Clock()
     runs = layer_runs(env, program.layers)
     dram = DramChannel(env, program.target)
-    cores = [_core(env, index, dram, program, runs) for index in range(program.target.arrays)]
+    units: list[Unit] = []
+    cores = [
+        Core(env, index, _buffers(env, program), dram, units)
+        for index in range(program.target.arrays)
+    ]
+    for core in cores:
+        for unit in ("array", "vector"):
+            Unit(core, [run for run in runs if _has_part(run, unit, core.index)], leaps)
     env.run()
     stuck = [run for run in runs if not run.done.processed]
     if stuck:
@@ -41,16 +49,13 @@ def play(program: Program) -> list[LayerTimes]:
     return [_times(run) for run in runs]
 
 
-def _core(
-    env: Clock, index: int, dram: DramChannel, program: Program, runs: list[LayerRun]
-) -> Core:
-    """A core with its buffers, playing its share of every layer on its two units."""
-    buffers = tuple(Buffer(env, space.name, space.size) for space in program.target.buffers)
-    core = Core(env, index, buffers, dram)
-    for unit in ("array", "vector"):
-        share = [run for run in runs if run.program.unit == unit and run.program.tasks[index]]
-        Unit(core, share)
-    return core
+def _buffers(env: Clock, program: Program) -> tuple[Buffer, ...]:
+    return tuple(Buffer(env, space.name, space.size) for space in program.target.buffers)
+
+
+def _has_part(run: LayerRun, unit: str, array: int) -> bool:
+    """Whether there are tiles of a layer for the unit of an array."""
+    return run.program.unit == unit and bool(run.program.schedules[array].nest)
 
 
 def _times(run: LayerRun) -> LayerTimes:

@@ -1,6 +1,8 @@
 """Buffers with room to reserve, and the DRAM channel that everything shares."""
 
 from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
 import simpy
 
@@ -15,6 +17,32 @@ class Clock(simpy.Environment):
     def now(self) -> int:
         """The current cycle."""
         return self._now  # type: ignore[return-value]
+
+    def after(self, cycles: int, then: Callable[[Any], None], what: object) -> None:
+        """Call `then(what)` in so many cycles; at once if there are none."""
+        if cycles:
+            event = self.timeout(cycles, (then, what))
+            assert event.callbacks is not None
+            event.callbacks.append(_call)
+        else:
+            then(what)
+
+    @property
+    def agenda(self) -> list[tuple[int, int, simpy.Event]]:
+        """All that is to come, in its order: in how many cycles, how urgent, what."""
+        return [(at - self._now, urgency, event) for at, urgency, _, event in sorted(self._queue)]  # type: ignore[misc]
+
+    def leap(self, cycles: int) -> None:
+        """Let so much time pass at once: all that is to come comes as much later."""
+        self._now += cycles
+        self._queue[:] = [
+            (at + cycles, urgency, order, event) for at, urgency, order, event in self._queue
+        ]
+
+
+def _call(event: simpy.Event) -> None:
+    then, what = event.value  # type: ignore[misc]
+    then(what)
 
 
 class Buffer:
@@ -32,15 +60,21 @@ class Buffer:
         self.waiting: deque[tuple[int, int, simpy.Event]] = deque()
         self.moves_until = 0
 
-    def move(self, cycles: int) -> simpy.Event:
-        """Bring something in after all that was asked for before; the event is its end."""
+    def move(self, cycles: int) -> int:
+        """Bring something in after all that was asked for before; in how many cycles it is in."""
         self.moves_until = max(self.env.now, self.moves_until) + cycles
-        return self.env.timeout(self.moves_until - self.env.now)
+        return self.moves_until - self.env.now
 
     @property
     def free(self) -> int:
         """Bytes without tiles; feature maps may lie in them."""
         return self.size - sum(self.taken.values())
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What is taken, who waits for room, and how long moves will go on."""
+        moving = max(self.moves_until - self.env.now, 0)
+        return frozenset(self.taken.items()), tuple(self.waiting), moving
 
     def reserve(self, size: int, space: int) -> simpy.Event | None:
         """Take `size` of `space` bytes: None if there is room now, else the event of getting it."""
@@ -63,6 +97,8 @@ class Buffer:
 
     def has_room(self, size: int, space: int) -> bool:
         """Whether `size` more bytes within `space` leave all their place."""
+        if len(self.taken) <= 1 and self.taken.keys() <= {space}:
+            return self.taken.get(space, 0) + size <= min(space, self.size)
         within = size
         for each in sorted({*self.taken, space}):
             within += self.taken[each]
@@ -79,8 +115,8 @@ class DramChannel:
     """One channel, first come first served, shared by all arrays.
 
     A transfer holds the channel for its bursts; its data arrive the latency later, while the
-    channel serves others. The order of requests fixes every start, so a transfer is a single
-    event and no queue is needed. Turning from reads to writes or back takes the channel, too.
+    channel serves others. The order of requests fixes every start, so a transfer is only a time
+    and no queue is needed. Turning from reads to writes or back takes the channel, too.
     """
 
     def __init__(self, env: Clock, target: Target) -> None:
@@ -98,11 +134,11 @@ class DramChannel:
             known = self.known[id(transfer)] = transfer, self.target.occupied_cycles(transfer)
         return known[1]
 
-    def transfer(self, transfer: Transfer) -> simpy.Event:
-        """Move a tile after all requested before; the event is its arrival."""
+    def transfer(self, transfer: Transfer) -> int:
+        """Move a tile after all requested before; the cycle of its arrival."""
         start = max(self.env.now, self.free_at)
         if self.writing not in (None, transfer.is_write):
             start += self.target.turnaround_cycles[transfer.is_write]
         self.writing = transfer.is_write
         self.free_at = start + self.cycles(transfer)
-        return self.env.timeout(self.free_at + self.latency - self.env.now)
+        return self.free_at + self.latency

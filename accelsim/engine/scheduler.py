@@ -26,7 +26,7 @@ class Timeline:
     other_layer: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class LayerRun:
     """A layer being played: `inputs` fires when its ifmaps exist, `done` when its ofmap does.
 
@@ -60,9 +60,9 @@ def layer_runs(env: Clock, programs: tuple[LayerProgram, ...]) -> list[LayerRun]
         placement = program.placement
         inputs = env.all_of([runs[i].done for i in (*program.needs, *placement.follows)])
         filters = env.all_of([runs[i].done for i in placement.filters_follow])
-        tiles = sum(task.step.finishes for task in program.all_tasks)
+        counts = (count for steps in program.steps for step, count in steps if step.finishes)
         done = env.event() if program.unit else inputs
-        run = LayerRun(program, inputs, filters, done, tiles)
+        run = LayerRun(program, inputs, filters, done, sum(counts))
         if inputs.callbacks is not None:
             inputs.callbacks.append(run.note_ready)
         runs.append(run)

@@ -1,9 +1,8 @@
 """The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Literal
 
 from accelsim.errors import DoesNotFitError
@@ -14,9 +13,10 @@ from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, c
 from accelsim.lowering.residency import Placement, Tiling, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping, RowStationary
 from accelsim.lowering.row_stationary_search import best_mapping, pes_holding_work
-from accelsim.lowering.row_stationary_tasks import row_stationary_tasks
+from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
+from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import Step, Task
-from accelsim.lowering.tasks import gemm_tasks, vector_tasks
+from accelsim.lowering.tasks import gemm_schedules, vector_schedules
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
 from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.network.graph import Layer, Network
@@ -27,7 +27,7 @@ Unit = Literal["array", "vector"]
 
 @dataclass(frozen=True)
 class LayerProgram:
-    """A layer's tasks, for each array. `needs` are the layers whose ofmaps it reads.
+    """A layer's schedule, for each array. `needs` are the layers whose ofmaps it reads.
 
     `spaces` is the room of its tiles in each buffer. Its `placement` says which other layers must
     be done before it may use that.
@@ -37,51 +37,53 @@ class LayerProgram:
     kernel: Kernel
     unit: Unit | None
     needs: tuple[int, ...]
-    tasks: tuple[tuple[Task, ...], ...]
+    schedules: tuple[Schedule, ...]
     tiling: Tiling | None
     spaces: tuple[int, ...]
     placement: Placement
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
 
-    @cached_property
+    @property
     def all_tasks(self) -> tuple[Task, ...]:
         """Tasks of all arrays."""
-        return tuple(task for tasks in self.tasks for task in tasks)
+        return tuple(task for schedule in self.schedules for task in schedule.tasks)
 
-    @cached_property
+    @property
     def steps(self) -> tuple[tuple[tuple[Step, int], ...], ...]:
         """For each array the different steps of its tasks, and how often each occurs."""
-        return tuple(_counted([task.step for task in tasks]) for tasks in self.tasks)
+        return tuple(schedule.counts for schedule in self.schedules)
+
+    @property
+    def tiles(self) -> int:
+        """Tasks of all arrays, counted."""
+        return sum(schedule.length for schedule in self.schedules)
 
     def busy_cycles(self, array: int) -> int:
         """Cycles of all tiles of one array (or its vector unit), to the last result."""
-        tasks = self.tasks[array] if self.tasks else ()
-        tail = tasks[-1].step.work.tail if tasks else 0
-        return sum(step.cycles * count for step, count in self.steps[array]) + tail
+        schedule = self.schedules[array]
+        tail = schedule.last.work.tail if schedule.nest else 0
+        return schedule.cycles + tail
 
     @property
     def sram(self) -> Sram:
         """Words at the edge of all arrays (or vector units)."""
-        words = (step.work.sram.times(count) for steps in self.steps for step, count in steps)
-        return sum(words, start=Sram())
+        return sum((schedule.sram for schedule in self.schedules), start=Sram())
 
     @property
     def inside(self) -> Inside:
         """What moves inside all arrays."""
-        moved = (step.work.inside.times(count) for steps in self.steps for step, count in steps)
-        return sum(moved, start=Inside())
+        return sum((schedule.inside for schedule in self.schedules), start=Inside())
 
     @property
     def operations(self) -> int:
         """MACs of all arrays, or lane operations of all vector units."""
-        return sum(step.work.operations * count for steps in self.steps for step, count in steps)
+        return sum(schedule.operations for schedule in self.schedules)
 
     @property
     def dram(self) -> Dram:
         """Bytes between DRAM and the buffers."""
-        moved = (step.dram.times(count) for steps in self.steps for step, count in steps)
-        return sum(moved, start=Dram())
+        return sum((schedule.dram for schedule in self.schedules), start=Dram())
 
     @property
     def resident_inputs(self) -> tuple[Shape, ...]:
@@ -99,13 +101,6 @@ class LayerProgram:
             for step, count in steps
             for transfer in step.transfers
         )
-
-
-def _counted(steps: Sequence[Step]) -> tuple[tuple[Step, int], ...]:
-    """The different steps and their counts; equal steps are one object."""
-    counts = Counter(map(id, steps))
-    different = {id(step): step for step in steps}
-    return tuple((different[key], count) for key, count in counts.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,18 +208,16 @@ def _lower_layer(
     rooms = (tuple(spaces), placement)
     match kernel, placement.tiling:
         case GemmKernel(), Mapping() as mapping:
-            tasks = row_stationary_tasks(kernel, target.without_dram, mapping)
-            program = LayerProgram(layer, kernel, "array", needs, tasks, mapping, *rooms)
-            busy = sum(step.cycles * count for steps in program.steps for step, count in steps)
-            mapped = pes_holding_work(kernel, target, mapping)
-            return replace(program, untiled_array_cycles=busy, mapping_efficiency=mapped)
+            schedules = row_stationary_schedules(kernel, target.without_dram, mapping)
+            busy = sum(schedule.cycles for schedule in schedules)
+            counts = (busy, pes_holding_work(kernel, target, mapping))
+            return LayerProgram(layer, kernel, "array", needs, schedules, mapping, *rooms, *counts)
         case GemmKernel(), GemmTiling() as tiling:
-            tasks = gemm_tasks(kernel, target.without_dram, tiling)
+            schedules = gemm_schedules(kernel, target.without_dram, tiling)
             untiled = kernel.groups * untiled_cycles(target.array, kernel.gemm)
-            mapped = mapping_efficiency(target.array, kernel.gemm)
-            counts = (untiled, mapped)
-            return LayerProgram(layer, kernel, "array", needs, tasks, tiling, *rooms, *counts)
+            counts = (untiled, mapping_efficiency(target.array, kernel.gemm))
+            return LayerProgram(layer, kernel, "array", needs, schedules, tiling, *rooms, *counts)
         case VectorKernel(), VectorTiling() as vector_tiling:
-            tasks = vector_tasks(kernel, target.without_dram, vector_tiling)
-            return LayerProgram(layer, kernel, "vector", needs, tasks, vector_tiling, *rooms)
+            schedules = vector_schedules(kernel, target.without_dram, vector_tiling)
+            return LayerProgram(layer, kernel, "vector", needs, schedules, vector_tiling, *rooms)
     return LayerProgram(layer, kernel, None, needs, (), None, *rooms)

@@ -1,4 +1,4 @@
-"""From a row-stationary mapping to the list of its tasks, for each array.
+"""From a row-stationary mapping to the schedule of its tasks, for each array.
 
 A block is the ofmap part whose psums stay in the buffer: n images, e rows, m filters. It takes
 its room when it starts and keeps it until its ofmap is stored. Each of its tasks brings the
@@ -6,10 +6,10 @@ ifmap and the filters of as many channels as one pass takes, and runs the passes
 m filters.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import product
+from functools import lru_cache, partial
+from itertools import chain, product
 
 from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
@@ -24,6 +24,7 @@ from accelsim.lowering.row_stationary import (
     row_shape,
 )
 from accelsim.lowering.row_stationary_search import block_bytes, block_words
+from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
 from accelsim.lowering.task import (
     GemmTile,
     Load,
@@ -32,23 +33,47 @@ from accelsim.lowering.task import (
     Span,
     Step,
     Store,
-    Task,
     Work,
     spans,
 )
-from accelsim.lowering.tasks import ifmap_region, share_out
+from accelsim.lowering.tasks import Turns, pieces, regions, share_out
 from accelsim.lowering.traffic import Inside, Sram
 
-Block = tuple[Span, Pixels, Span]  # groups (one), pixels, filters
 
-
-@lru_cache(maxsize=64)
-def row_stationary_tasks(
+@lru_cache(maxsize=256)
+def row_stationary_schedules(
     kernel: GemmKernel, target: Target, mapping: Mapping
-) -> tuple[tuple[Task, ...], ...]:
-    """The tasks of each array, in order: groups, then images and rows, then filters."""
+) -> tuple[Schedule, ...]:
+    """The schedule of each array: groups, then images and rows, then filters, then channels."""
+    steps = _Steps(kernel, target, mapping)
+    blocks: list[Turns] = [
+        *(pieces(kernel.groups, 1), pieces(kernel.batch, int(mapping.n))),
+        *(regions(kernel.rows, int(mapping.e)), pieces(kernel.filters, int(mapping.m))),
+    ]
+    if target.arrays == 1:
+        shares = [blocks]
+    else:
+        whole = [tuple(chain(*each)) for each in product(*blocks)]
+        shares = [[tuple(share)] for share in share_out(whole, target.arrays)]
+    sizes = pieces(kernel.channels, int(mapping.channels))
+    last = len(sizes) - 1
+    channels = tuple((*size, i == 0, i == last) for i, size in enumerate(sizes))
+    return tuple(
+        Schedule(
+            nested([TileLoop(each, None) for each in (*share, channels)], steps.step, None, None),
+            partial(row_stationary_tiles, kernel, target.arrays, mapping, array),
+        )
+        for array, share in enumerate(shares)
+    )
+
+
+def row_stationary_tiles(
+    kernel: GemmKernel, arrays: int, mapping: Mapping, array: int
+) -> Iterator[GemmTile]:
+    """The tiles of an array."""
+    columns = Span(0, kernel.cols.outputs)
     pixels = [
-        Pixels(images, rows, Span(0, kernel.cols.outputs))
+        Pixels(images, rows, columns)
         for images, rows in product(
             spans(kernel.batch, int(mapping.n)), spans(kernel.rows.outputs, int(mapping.e))
         )
@@ -56,18 +81,31 @@ def row_stationary_tasks(
     filters = spans(kernel.filters, int(mapping.m))
     blocks = list(product(spans(kernel.groups, 1), pixels, filters))
     channels = spans(kernel.channels, int(mapping.channels))
-    steps = _Steps(kernel, target, mapping)
-    return tuple(
-        tuple(_tasks(share, channels, steps)) for share in share_out(blocks, target.arrays)
-    )
+    for block, span in product(share_out(blocks, arrays)[array], channels):
+        yield GemmTile(*block, span, span is channels[0], span is channels[-1])
 
 
-def _tasks(blocks: Sequence[Block], channels: tuple[Span, ...], steps: "_Steps") -> Iterator[Task]:
-    for groups, pixels, filters in blocks:
-        for span in channels:
-            starts, ends = span is channels[0], span is channels[-1]
-            tile = GemmTile(groups, pixels, filters, span, starts, ends)
-            yield Task(tile, steps.step(tile))
+@dataclass(frozen=True, slots=True)
+class TileSize:
+    """Extents of a tile of `cols` columns; `down` counts the ifmap's rows.
+
+    `first`: its psums start here. `last`: they are complete after it.
+    """
+
+    cols: int
+    groups: int
+    images: int
+    rows: int
+    down: int
+    filters: int
+    channels: int
+    first: bool
+    last: bool
+
+    @property
+    def pixels(self) -> int:
+        """Ofmap pixels."""
+        return self.images * self.rows * self.cols
 
 
 @dataclass
@@ -77,20 +115,17 @@ class _Steps:
     kernel: GemmKernel
     target: Target
     mapping: Mapping
-    known: dict[tuple[object, ...], Step] = field(default_factory=dict)
+    known: dict[Turn, Step] = field(default_factory=dict)
 
-    def step(self, tile: GemmTile) -> Step:
-        """The step of a tile."""
-        pixels = tile.pixels
-        down, _ = ifmap_region(self.kernel.rows, self.kernel.cols, pixels)
-        size = (pixels.batch.size, pixels.rows.size, down.size)
-        key = (*size, tile.filters.size, tile.channels.size, tile.first, tile.last)
-        step = self.known.get(key)
+    def step(self, size: Turn, *_: None) -> Step:
+        """The step of a turn of all loops."""
+        step = self.known.get(size)
         if step is None:
-            step = self.known[key] = self._build(tile)
+            tile = TileSize(self.kernel.cols.outputs, *size)  # type: ignore[arg-type]
+            step = self.known[size] = self._build(tile)
         return step
 
-    def _build(self, tile: GemmTile) -> Step:
+    def _build(self, tile: TileSize) -> Step:
         target, kernel = self.target, self.kernel
         shape = row_shape(target.row_stationary, kernel)
         flight = Room(target.in_flight, 1)
@@ -109,53 +144,52 @@ class _Steps:
             reserves=block if tile.first else (),
         )
 
-    def _loads(self, tile: GemmTile, flight: Room) -> Iterator[Load]:
+    def _loads(self, tile: TileSize, flight: Room) -> Iterator[Load]:
         """The ifmap and the filters of a tile, which stream through the room of their block."""
         kernel, word = self.kernel, self.target.bytes_of("ifmap")
-        down, across = ifmap_region(kernel.rows, kernel.cols, tile.pixels)
-        read = Planes(tile.pixels.batch.size, tile.channels.size, down.size, across.size)
+        start, stop = kernel.cols.span(0, kernel.cols.outputs)
+        read = Planes(tile.images, tile.channels, tile.down, stop - start)
         channels = kernel.groups * kernel.channels
         source = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
         yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
-        weights = tile.filters.size * tile.channels.size * kernel.taps
+        weights = tile.filters * tile.channels * kernel.taps
         size = weights * self.target.bytes_of("filter")
         none = Room(flight.buffer, 0)
         yield Load("filter", none, kernel.filter_is_input, size, packed(size))
 
-    def _store(self, tile: GemmTile, room: Room) -> Store:
+    def _store(self, tile: TileSize, room: Room) -> Store:
         """The block's ofmap, whose store frees its `room`."""
-        kernel, pixels, word = self.kernel, tile.pixels, self.target.bytes_of("ofmap")
+        kernel, word = self.kernel, self.target.bytes_of("ofmap")
         filters = kernel.groups * kernel.filters
         whole = Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
-        block = Planes(pixels.batch.size, tile.filters.size, pixels.rows.size, pixels.cols.size)
+        block = Planes(tile.images, tile.filters, tile.rows, tile.cols)
         return Store("ofmap", room, block.words * word, map_runs(whole, block, word))
 
 
 def block_rooms(
-    kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping, tile: GemmTile
+    kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping, tile: TileSize
 ) -> tuple[Room, ...]:
     """What the block of a tile takes of each buffer."""
-    pixels = tile.pixels
     block = Mapping(
-        *(tile.filters.size, pixels.batch.size, pixels.rows.size),
+        *(tile.filters, tile.images, tile.rows),
         *(mapping.p, mapping.q, mapping.r, mapping.t),
     )
     taken = block_bytes(target, block_words(kernel, shape, block))
     return tuple(Room(index, int(size)) for index, size in enumerate(taken) if size)
 
 
-def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: GemmTile) -> Work:
+def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: TileSize) -> Work:
     """Cycles and words of the passes of one tile: all its filters, a pass's at a time."""
     model, filters = target.row_stationary, int(mapping.filters)
     stream = fill = waiting = bound = 0
     words, inside = Sram(), Inside()
-    macs = tile.pixels.count * tile.channels.size * shape.kernel_taps
-    for each, count in ((filters, tile.filters.size // filters), (tile.filters.size % filters, 1)):
+    macs = tile.pixels * tile.channels * shape.kernel_taps
+    for each, count in ((filters, tile.filters // filters), (tile.filters % filters, 1)):
         if not each or not count:
             continue
         count *= shape.pieces
         work = Pass(
-            *(tile.pixels.batch.size, tile.pixels.rows.size, tile.channels.size, each),
+            *(tile.images, tile.rows, tile.channels, each),
             *(mapping.r, mapping.t),
         )
         time = pass_time(model, shape, work)
@@ -171,7 +205,7 @@ def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: GemmTile)
         waiting,
         bound,
         0,
-        tile.filters.size * macs,
+        tile.filters * macs,
         words,
         inside,
     )

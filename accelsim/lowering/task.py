@@ -153,7 +153,7 @@ class Work:
         return self.streaming + self.fill_drain + self.buffer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """What a task takes: room and transfers before, work, room given back, a transfer after.
 
@@ -194,8 +194,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One tile. `resumes` is the task whose stored psums it loads again."""
+    """One tile."""
 
     tile: Tile
     step: Step
-    resumes: "Task | None" = field(default=None, repr=False)

@@ -1,16 +1,17 @@
-"""From a tiling to the list of its tasks, for each array."""
+"""From a tiling to the schedule of its tasks, for each array."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from itertools import product
-from math import ceil
+from functools import lru_cache, partial
+from itertools import chain, product
+from math import ceil, prod
 from typing import TypeVar
 
 from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
-from accelsim.lowering.cost import Loop, LoopOrder, Target
+from accelsim.lowering.cost import Target
 from accelsim.lowering.dataflow import (
+    ArrayModel,
     Extents,
     FoldClass,
     fold_classes,
@@ -21,6 +22,7 @@ from accelsim.lowering.dataflow import (
 from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
+from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
 from accelsim.lowering.task import (
     GemmTile,
     Keep,
@@ -30,7 +32,6 @@ from accelsim.lowering.task import (
     Span,
     Step,
     Store,
-    Task,
     VectorTile,
     Work,
     spans,
@@ -41,6 +42,7 @@ from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
 Item = TypeVar("Item")
+Turns = tuple[Turn, ...]
 
 
 def pixel_blocks(
@@ -71,7 +73,17 @@ def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:
 
 # --- GEMM kernels ---------------------------------------------------------------------------------
 
-Turn = tuple[Span, Pixels, Span, Span]  # groups, pixels, filters, channels
+FIELDS: dict[str, tuple[str, ...]] = {
+    "groups": ("groups",),
+    "batch": ("batch",),
+    "rows": ("rows", "down"),
+    "cols": ("cols", "across"),
+    "filters": ("filters",),
+    "channels": ("channels", "starts", "ends"),
+}
+"""What a turn of each tile loop says of the size of a tile."""
+
+PIXELS = ("batch", "rows", "cols")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,72 +95,59 @@ class Changes:
     ofmap: bool = True
 
 
-_CHANGES = {flags: Changes(*flags) for flags in product((False, True), repeat=3)}
 ALL_NEW = Changes()
 
 
-@lru_cache(maxsize=64)
-def gemm_tasks(
-    kernel: GemmKernel, target: Target, tiling: GemmTiling
-) -> tuple[tuple[Task, ...], ...]:
-    """The tasks of each array, in order."""
-    groups = spans(kernel.groups, tiling.groups)
-    axes: dict[Loop, Sequence[Pixels | Span]] = {
+@lru_cache(maxsize=256)
+def gemm_schedules(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> tuple[Schedule, ...]:
+    """The schedule of each array."""
+    steps = _Steps(kernel, target, tiling)
+    return tuple(steps.schedule(array) for array in range(target.arrays))
+
+
+def gemm_tiles(
+    kernel: GemmKernel, arrays: int, tiling: GemmTiling, array: int
+) -> Iterator[GemmTile]:
+    """The tiles of an array: groups outermost, then the loops in their order."""
+    groups: Sequence[Span] = spans(kernel.groups, tiling.groups)
+    axes: dict[str, Sequence[Pixels | Span]] = {
         "pixels": pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling),
         "filters": spans(kernel.filters, tiling.filters),
         "channels": spans(kernel.channels, tiling.channels),
     }
-    steps = _Steps(kernel, target, tiling)
     if len(groups) > 1:
-        shares = [(share, axes) for share in share_out(groups, target.arrays)]
+        groups = share_out(groups, arrays)[array]
     else:
-        parts = share_out(axes[tiling.split], target.arrays)
-        shares = [(groups, {**axes, tiling.split: part}) for part in parts]
-    return tuple(tuple(_gemm_tasks(*share, tiling, steps)) for share in shares)
-
-
-def _gemm_tasks(
-    groups: Sequence[Span],
-    axes: dict[Loop, Sequence[Pixels | Span]],
-    tiling: GemmTiling,
-    steps: "_Steps",
-) -> Iterator[Task]:
-    turns = list(_turns(groups, axes, tiling.order.value))
-    changes = [ALL_NEW, *map(_changes, turns, turns[1:]), ALL_NEW]
+        axes[tiling.split] = share_out(axes[tiling.split], arrays)[array]
     first, last = axes["channels"][0], axes["channels"][-1]
-    spilled: dict[tuple[int, int, int], Task] = {}
-    for index, turn in enumerate(turns):
-        groups_span, pixels, filters, channels = turn
-        starts, ends = channels is first, channels is last
-        step = steps.step(turn, starts, ends, changes[index], changes[index + 1])
-        tile = GemmTile(groups_span, pixels, filters, channels, starts, ends)
-        if not steps.spills:
-            yield Task(tile, step)
-            continue
-        output = (id(groups_span), id(pixels), id(filters))
-        task = Task(tile, step, spilled.get(output) if changes[index].ofmap else None)
-        spilled[output] = task
-        yield task
-
-
-def _turns(
-    groups: Sequence[Span], axes: dict[Loop, Sequence[Pixels | Span]], order: tuple[Loop, ...]
-) -> Iterator[Turn]:
-    """Every combination, groups outermost, then the loops in `order`."""
-    pixels, filters, channels = (
-        order.index(loop) + 1 for loop in ("pixels", "filters", "channels")
-    )
+    order = tiling.order.value
+    pixels, filters, channels = (order.index(loop) + 1 for loop in axes)
     for turn in product(groups, *(axes[loop] for loop in order)):
-        yield turn[0], turn[pixels], turn[filters], turn[channels]  # type: ignore[misc]
+        tile = (turn[0], turn[pixels], turn[filters], turn[channels])
+        yield GemmTile(*tile, turn[channels] is first, turn[channels] is last)  # type: ignore[arg-type]
 
 
-def _changes(before: Turn, now: Turn) -> Changes:
-    """What differs between two turns; spans are shared, so identity tells."""
-    groups = before[0] is not now[0]
-    pixels = groups or before[1] is not now[1]
-    filters = groups or before[2] is not now[2]
-    channels = before[3] is not now[3]
-    return _CHANGES[pixels or channels, filters or channels, pixels or filters]
+def pieces(total: int, size: int) -> Turns:
+    """The sizes of `total` indices cut as `spans` does."""
+    rest = total % size
+    return ((size,),) * (total // size) + (((rest,),) if rest else ())
+
+
+def regions(window: Window, size: int) -> Turns:
+    """The outputs along an axis cut into pieces: of each its size and what it reads."""
+    cuts = ((start, min(start + size, window.outputs)) for start in range(0, window.outputs, size))
+    reads = ((stop - start, window.span(start, stop)) for start, stop in cuts)
+    return tuple((outputs, stop - start) for outputs, (start, stop) in reads)
+
+
+def _changes(loops: Sequence[tuple[tuple[str, ...], Turns]]) -> Changes:
+    """What changes when the first of `loops` advances and those inside of it start again."""
+    names = {name for at, (each, turns) in enumerate(loops) if not at or turns[1:] for name in each}
+    groups = "groups" in names
+    pixels = groups or not names.isdisjoint(PIXELS)
+    filters = groups or "filters" in names
+    channels = "channels" in names
+    return Changes(pixels or channels, filters or channels, pixels or filters)
 
 
 @dataclass
@@ -159,39 +158,59 @@ class _Steps:
     target: Target
     tiling: GemmTiling
     known: dict[tuple[object, ...], Step] = field(default_factory=dict)
-    regions: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
-    def step(self, turn: Turn, starts: bool, ends: bool, before: Changes, after: Changes) -> Step:
-        """The step of a turn, given how it differs from the turns before and after it."""
-        groups, pixels, filters, channels = turn
-        region = self.regions.get(id(pixels))
-        if region is None:
-            down, across = ifmap_region(self.kernel.rows, self.kernel.cols, pixels)
-            shape = (pixels.batch.size, pixels.rows.size, pixels.cols.size)
-            self.regions[id(pixels)] = region = (*shape, down.size, across.size)
-        size = (groups.size, *region, filters.size, channels.size)
-        key = (size, starts, ends, id(before), id(after))
-        step = self.known.get(key)
-        if step is None:
-            step = self._build(_Size(*size), starts, ends, before, after)
-            self.known[key] = step
-        return step
+    def schedule(self, array: int) -> Schedule:
+        """The steps of an array."""
+        loops = self._loops(array)
+        names = [field for each, _ in loops for name in each for field in FIELDS[name]]
 
-    @cached_property
-    def spills(self) -> bool:
-        """Whether psums go to DRAM and back: channels are tiled and not the innermost loop."""
-        return self.tiling.channels < self.kernel.channels and (
-            self.tiling.order is not LoopOrder.OFMAP_STAYS
-        )
+        def step(values: Turn, before: Changes, after: Changes) -> Step:
+            key = (values, before, after)
+            if key not in self.known:
+                size = _Size(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
+                self.known[key] = self._build(size, before, after)
+            return self.known[key]
 
-    def _build(
-        self, size: "_Size", starts: bool, ends: bool, before: Changes, after: Changes
-    ) -> Step:
+        levels = [TileLoop(turns, _changes(loops[at:])) for at, (_, turns) in enumerate(loops)]
+        tiles = partial(gemm_tiles, self.kernel, self.target.arrays, self.tiling, array)
+        channels = loops.index(next(each for each in loops if each[0] == ("channels",)))
+        lag = prod(len(turns) for _, turns in loops[channels + 1 :])
+        return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles, lag)
+
+    def _loops(self, array: int) -> list[tuple[tuple[str, ...], Turns]]:
+        """The tile loops, outermost first; those that arrays share out are one, of its turns."""
+        kernel, tiling = self.kernel, self.tiling
+        channels = pieces(kernel.channels, tiling.channels)
+        last = len(channels) - 1
+        turns: dict[str, Turns] = {
+            "groups": pieces(kernel.groups, tiling.groups),
+            "batch": pieces(kernel.batch, tiling.batch),
+            "rows": regions(kernel.rows, tiling.rows),
+            "cols": regions(kernel.cols, tiling.cols),
+            "filters": pieces(kernel.filters, tiling.filters),
+            "channels": tuple((*size, i == 0, i == last) for i, size in enumerate(channels)),
+        }
+        order = [("groups",)]
+        for loop in tiling.order.value:
+            order += [(name,) for name in PIXELS] if loop == "pixels" else [(loop,)]
+        if self.target.arrays == 1:
+            return [(name, turns[name[0]]) for name in order]
+        split = PIXELS if tiling.split == "pixels" else (tiling.split,)
+        shared = ("groups",) if len(turns["groups"]) > 1 else split
+        whole = [tuple(chain(*each)) for each in product(*(turns[name] for name in shared))]
+        share = tuple(share_out(whole, self.target.arrays)[array])
+        return [
+            (shared, share) if name[0] == shared[0] else (name, turns[name[0]])
+            for name in order
+            if name[0] not in shared[1:]
+        ]
+
+    def _build(self, size: "_Size", before: Changes, after: Changes) -> Step:
         resident = self.target.residence.ifmap
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
         taps = size.channels * self.kernel.taps
         filters = self._room("filter", size.groups * size.filters * taps)
-        output = self._output(size, starts, ends, before, after)
+        output = self._output(size, before, after)
         loads = [*output.loads]
         if before.ifmap and not resident:
             runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
@@ -205,7 +224,7 @@ class _Steps:
             closes.append(ifmap)
         if after.filter:
             closes.append(filters)
-        work = gemm_work(self.kernel, self.target, size.groups, self._extents(size, starts, ends))
+        work = gemm_work(self.target.array, size.groups, self._extents(size))
         rooms = (tuple(loads), output.opens, work, work.cycles, tuple(closes))
         return Step(*rooms, output.store, output.keep)
 
@@ -228,15 +247,14 @@ class _Steps:
         row, part = (count * self.kernel.taps for count in (self.kernel.channels, size.channels))
         return filter_runs(filters, row, part, word)
 
-    def _extents(self, size: "_Size", starts: bool, ends: bool) -> Extents:
-        return Extents(size.pixels, size.filters, size.channels * self.kernel.taps, starts, ends)
+    def _extents(self, size: "_Size") -> Extents:
+        depth = size.channels * self.kernel.taps
+        return Extents(size.pixels, size.filters, depth, size.starts, size.ends)
 
     def _room(self, operand: Operand, words: int) -> Room:
         return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))
 
-    def _output(
-        self, size: "_Size", starts: bool, ends: bool, before: Changes, after: Changes
-    ) -> "_Output":
+    def _output(self, size: "_Size", before: Changes, after: Changes) -> "_Output":
         """Room and transfers of psums and ofmap.
 
         A visit of an output tile opens room for its psums, if any leave the array, and for
@@ -245,17 +263,17 @@ class _Steps:
         words = size.groups * size.pixels * size.filters
         psum = self._room("psum", words * self._stores_psums)
         ofmap = self._room("ofmap", words * (not self.target.computes_in_place))
-        completes = ends if before.ofmap and after.ofmap else True
+        completes = size.ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
         psums = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("psum"))
-        continues = before.ofmap and not starts
+        continues = before.ofmap and not size.starts
         loads = (Load("psum", psum, False, psum.size, psums),) if continues else ()
         opens = _without(rooms, psum) if loads else rooms
         if not before.ofmap:
             opens = ()
         if not after.ofmap:
             return _Output(loads, opens, (), None, None)
-        if not ends:
+        if not size.ends:
             store = Store("psum", psum, psum.size, psums)
             return _Output(loads, opens, _without(rooms, psum), store, None)
         runs = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("ofmap"))
@@ -272,7 +290,10 @@ class _Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """Extents of a GEMM tile; `down` and `across` count the ifmap's rows and columns."""
+    """Extents of a GEMM tile; `down` and `across` count the ifmap's rows and columns.
+
+    `starts`: its psums start here. `ends`: they are complete after it.
+    """
 
     groups: int
     batch: int
@@ -282,6 +303,8 @@ class _Size:
     across: int
     filters: int
     channels: int
+    starts: bool
+    ends: bool
 
     @property
     def pixels(self) -> int:
@@ -347,11 +370,11 @@ def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
     return tuple(room for room in left if room.size)
 
 
-def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) -> Work:
+@lru_cache(maxsize=4096)
+def gemm_work(model: ArrayModel, groups: int, tile: Extents) -> Work:
     """Cycles and words of one tile of `groups` groups, summed over its folds."""
-    model = target.array
     streaming = fill_drain = buffer = bound = 0
-    words, inside = Sram(), Inside()
+    words, inside = [], []
     for fold in fold_classes(model, tile):
         count = groups * int(fold.count)
         if not count:
@@ -361,8 +384,8 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
         fill_drain += count * int(time.fill_drain)
         buffer += count * int(time.buffer)
         bound += count * int(time.total) if time.buffer else 0
-        words += _fold_words(fold).times(count)
-        inside += fold_inside(model, fold).times(count)
+        words.append((_fold_words(fold), count))
+        inside.append((fold_inside(model, fold), count))
     return Work(
         streaming,
         fill_drain,
@@ -370,8 +393,8 @@ def gemm_work(kernel: GemmKernel, target: Target, groups: int, tile: Extents) ->
         bound,
         tail_cycles(model, tile),
         groups * int(tile.m * tile.n * tile.k),
-        words,
-        inside,
+        Sram.summed(words),
+        Inside.summed(inside),
     )
 
 
@@ -390,41 +413,79 @@ def _fold_words(fold: FoldClass) -> Sram:
 # --- Vector kernels -------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def vector_tasks(
+@lru_cache(maxsize=256)
+def vector_schedules(
     kernel: VectorKernel, target: Target, tiling: VectorTiling
-) -> tuple[tuple[Task, ...], ...]:
-    """The tasks of each array's vector unit, in order."""
+) -> tuple[Schedule, ...]:
+    """The schedule of each array's vector unit."""
+    turns = [
+        *(pieces(kernel.channels, tiling.channels), pieces(kernel.batch, tiling.batch)),
+        *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
+    ]
+    if target.arrays == 1:
+        shares = [turns]
+    else:
+        whole = [tuple(chain(*each)) for each in product(*turns)]
+        shares = [[tuple(share)] for share in share_out(whole, target.arrays)]
+    known: dict[tuple[int, ...], Step] = {}
+
+    def step(size: Turn, *_: None) -> Step:
+        if size not in known:
+            known[size] = _vector_step(kernel, target, _Block(*size))
+        return known[size]
+
+    return tuple(
+        Schedule(
+            nested([TileLoop(each, None) for each in share], step, None, None),
+            partial(vector_tiles, kernel, target.arrays, tiling, array),
+        )
+        for array, share in enumerate(shares)
+    )
+
+
+def vector_tiles(
+    kernel: VectorKernel, arrays: int, tiling: VectorTiling, array: int
+) -> Sequence[VectorTile]:
+    """The tiles of an array's vector unit, pixels fastest."""
     blocks = pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling)
     channels = spans(kernel.channels, tiling.channels)
     tiles = [VectorTile(pixels, span) for span in channels for pixels in blocks]
-    regions = {id(pixels): ifmap_region(kernel.rows, kernel.cols, pixels) for pixels in blocks}
-    known: dict[tuple[int, ...], Step] = {}
-    tasks = []
-    for tile in tiles:
-        pixels = tile.pixels
-        down, across = regions[id(pixels)]
-        shape = (pixels.batch.size, pixels.rows.size, pixels.cols.size)
-        size = (*shape, down.size, across.size, tile.channels.size)
-        if size not in known:
-            read = Planes(pixels.batch.size, tile.channels.size, down.size, across.size)
-            known[size] = _vector_step(kernel, target, tile, read)
-        tasks.append(Task(tile, known[size]))
-    return tuple(tuple(share) for share in share_out(tasks, target.arrays))
+    return share_out(tiles, arrays)[array]
 
 
-def _vector_step(kernel: VectorKernel, target: Target, tile: VectorTile, window: Planes) -> Step:
-    """The step of a tile that reads `window` of each full ifmap."""
-    pixels, channels = tile.pixels, tile.channels.size
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Extents of a vector tile; `down` and `across` count the ifmap's rows and columns."""
+
+    channels: int
+    batch: int
+    rows: int
+    down: int
+    cols: int
+    across: int
+
+    @property
+    def read(self) -> Planes:
+        """What it reads of each full ifmap."""
+        return Planes(self.batch, self.channels, self.down, self.across)
+
+    @property
+    def written(self) -> Planes:
+        """What it writes of the ofmap."""
+        return Planes(self.batch, self.channels, self.rows, self.cols)
+
+
+def _vector_step(kernel: VectorKernel, target: Target, tile: _Block) -> Step:
+    """The step of a tile."""
+    window, block = tile.read, tile.written
 
     def words_of(inputs: Sequence[bool]) -> int:
         per_image = len(inputs) - sum(inputs)
-        return sum(inputs) * window.words + per_image * channels * pixels.batch.size
+        return sum(inputs) * window.words + per_image * tile.channels * tile.batch
 
-    read, written = words_of(kernel.inputs), channels * pixels.count
+    read, written = words_of(kernel.inputs), block.words
     source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
     result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
-    block = Planes(pixels.batch.size, channels, pixels.rows.size, pixels.cols.size)
     writes = map_runs(result, block, target.bytes_of("ofmap"))
     ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
     ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))

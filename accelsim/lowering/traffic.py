@@ -3,8 +3,10 @@
 And inside the array, between registers and from PE to PE.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import add
+from functools import cache
+from operator import add, attrgetter
 from typing import Self
 
 
@@ -15,14 +17,29 @@ class Counts:
 
     def values(self) -> tuple[int, ...]:
         """The counts in the order of the fields."""
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return _values_of(type(self))(self)  # type: ignore[arg-type]
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return dict(zip(self.__slots__, self.values(), strict=True))
 
     def __add__(self, other: Self) -> Self:
         return type(self)(*map(add, self.values(), other.values()))
 
     def times(self, count: int) -> Self:
         """`count` of these added up."""
-        return type(self)(*(count * value for value in self.values()))
+        return type(self)(*[count * value for value in self.values()])
+
+    @classmethod
+    def summed(cls, parts: Iterable[tuple[Self, int]]) -> Self:
+        """All parts added up, each as often as is said with it."""
+        counted = [[count * value for value in part.values()] for part, count in parts]
+        return cls(*map(sum, zip(*counted, strict=True)))
+
+
+@cache
+def _values_of(kind: type[Counts]) -> Callable[[Counts], tuple[int, ...]]:
+    return attrgetter(*kind.__slots__)
 
 
 @dataclass(frozen=True, slots=True)

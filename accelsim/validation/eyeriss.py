@@ -14,8 +14,7 @@ from accelsim.lowering.cost import Target, target_of
 from accelsim.lowering.kernels import GemmKernel, kernel_of
 from accelsim.lowering.row_stationary import Mapping, active_pes, row_shape
 from accelsim.lowering.row_stationary_search import best_mapping
-from accelsim.lowering.row_stationary_tasks import row_stationary_tasks
-from accelsim.lowering.task import Task
+from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
@@ -80,20 +79,18 @@ def kernels() -> dict[str, GemmKernel]:
 
 def modelled(kernel: GemmKernel, target: Target, mapping: Mapping, clock_hz: int) -> Modelled:
     """The layer's passes one after another, and what they move."""
-    (tasks,) = row_stationary_tasks(kernel, target, mapping)
-    cycles = sum(task.step.cycles for task in tasks)
+    (schedule,) = row_stationary_schedules(kernel, target, mapping)
     return Modelled(
         mapping,
-        1e3 * cycles / clock_hz,
+        1e3 * schedule.cycles / clock_hz,
         int(active_pes(row_shape(target.row_stationary, kernel), mapping)),
-        _buffer_words(tasks) * target.bytes_of("psum") / MEGABYTE,
-        sum((task.step.dram for task in tasks), start=Dram()),
+        _buffer_words(schedule.sram) * target.bytes_of("psum") / MEGABYTE,
+        schedule.dram,
     )
 
 
-def _buffer_words(tasks: Iterable[Task]) -> int:
+def _buffer_words(words: Sram) -> int:
     """Words between the PEs and the global buffer, which holds no filters."""
-    words = sum((task.step.work.sram for task in tasks), start=Sram())
     return words.ifmap_reads + words.psum_reads + words.psum_writes + words.ofmap_writes
 
 

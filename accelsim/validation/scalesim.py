@@ -12,10 +12,8 @@ from accelsim.lowering.dataflow import (
     mapping_efficiency,
     untiled_cycles,
 )
-from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.tasks import gemm_work
 from accelsim.lowering.traffic import Sram
-from accelsim.network.ops import Window
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
 
@@ -74,8 +72,7 @@ def _of_row(row: dict[str, str]) -> Iterator[Comparison]:
 
 def _words(target: Target, gemm: Gemm) -> Sram:
     """Words at the array's edge in all folds of a GEMM."""
-    kernel = GemmKernel(1, 1, gemm.n, gemm.k, Window(gemm.m, 1), Window(1, 1))
-    return gemm_work(kernel, target, 1, Extents(gemm.m, gemm.n, gemm.k)).sram
+    return gemm_work(target.array, 1, Extents(gemm.m, gemm.n, gemm.k)).sram
 
 
 @cache

@@ -191,4 +191,4 @@ def test_every_array_layer_alone_is_played_as_stepped(network: Network, hardware
     assume(layer.unit == "array")
     alone = Program(program.network, program.hardware, program.batch, program.target, (layer,))
     (times,) = play(alone)
-    assert times.end == Pipeline(layer.tasks[0], program.target).play()
+    assert times.end == Pipeline(layer.schedules[0], program.target).play()

@@ -213,7 +213,7 @@ def test_transfers_of_all_arrays_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("accelsim.engine.machine.DramChannel", Logged)
     program = lower(chain((8, 8, 8), conv(8, 3)), machine(array={"count": 2}))
     play(program)
-    assert all(program.layers[0].tasks)
+    assert all(schedule.nest for schedule in program.layers[0].schedules)
     assert all(end <= begin for (_, end), (begin, _) in pairwise(log))
     sizes = [t.size for task in program.layers[0].all_tasks for t in task.step.transfers]
     assert sum(end - begin for begin, end in log) == sum(ceil(size / 4) for size in sizes)

@@ -155,7 +155,7 @@ def paint(program: Program) -> None:
         patch.setattr(accelsim.engine.machine, "Buffer", PaintedBuffer)
         patch.setattr(Unit, "hand_over", painted_hand_over)
         patch.setattr(LayerRun, "store_finished", painted_finish)
-        play(program)
+        play(program, leaps=False)
     assert not any(painting.reading.values())
     assert not any(painting.spaces.values())
 
@@ -317,9 +317,7 @@ def test_moves_into_a_buffer_take_turns() -> None:
     ends = []
     for pause, cycles in ((0, 5), (0, 5), (12, 3)):
         clock.run(until=clock.now + pause) if pause else None
-        event = buffer.move(cycles)
-        event.callbacks.append(lambda _: ends.append(clock.now))
-    clock.run()
+        ends.append(clock.now + buffer.move(cycles))
     assert ends == [5, 10, 15]
 
 

@@ -13,7 +13,7 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.cost import LoopOrder
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import Program, lower
-from accelsim.lowering.tasks import gemm_tasks
+from accelsim.lowering.tasks import gemm_schedules
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.graph import Network
 
@@ -41,8 +41,8 @@ def tiled(program: Program, tiling: GemmTiling) -> Program:
     """The program with its only layer tiled otherwise."""
     layer = program.layers[0]
     assert isinstance(layer.kernel, GemmKernel)
-    tasks = gemm_tasks(layer.kernel, program.target, tiling)
-    return replace(program, layers=(replace(layer, tasks=tasks, tiling=tiling),))
+    schedules = gemm_schedules(layer.kernel, program.target, tiling)
+    return replace(program, layers=(replace(layer, schedules=schedules, tiling=tiling),))
 
 
 @given(CONVS, MACHINES)
@@ -50,7 +50,7 @@ def tiled(program: Program, tiling: GemmTiling) -> Program:
 def test_the_chosen_schedule_is_played_as_stepped(network: Network, drawn: Hardware) -> None:
     array = drawn.array.model_copy(update={"count": 1})
     program = lowered(network, drawn.model_copy(update={"array": array}))
-    stepped = Pipeline(program.layers[0].tasks[0], program.target).play()
+    stepped = Pipeline(program.layers[0].schedules[0], program.target).play()
     assert play(program)[0].end == stepped
 
 
@@ -71,7 +71,7 @@ def test_any_schedule_is_played_as_stepped(
     turns = -(-kernel.rows.outputs // rows), kernel.filters
     again = turns[1] if order is LoopOrder.IFMAP_STAYS else turns[0]
     assert bool(program.layers[0].dram.psum_read_bytes) == (spills and again > 1)
-    stepped = Pipeline(program.layers[0].tasks[0], program.target).play()
+    stepped = Pipeline(program.layers[0].schedules[0], program.target).play()
     assert play(program)[0].end == stepped
 
 

@@ -11,6 +11,8 @@ from accelsim.lowering.cost import BufferSpace, Loop, LoopOrder, Target, Tilings
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Lanes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import RowStationary
+from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.task import Task
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.ops import Window
 
@@ -106,6 +108,11 @@ TARGETS = st.builds(
     dataflow=st.sampled_from(["os", "ws", "is"]),
     words=st.sampled_from([(1, 1, 4, 1), (2, 1, 3, 2), (4, 4, 4, 4)]),
 )
+
+
+def listed(schedules: tuple[Schedule, ...]) -> tuple[tuple[Task, ...], ...]:
+    """The tasks of each array."""
+    return tuple(schedule.tasks for schedule in schedules)
 
 
 def totals(kernel: GemmKernel) -> tuple[int, ...]:

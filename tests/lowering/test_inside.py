@@ -1,29 +1,22 @@
 """Moves inside the array: against the watched registers of a clocked array, and by hand."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles.moves import watched
 
-from accelsim.lowering.cost import Target
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Extents, FoldClass, Gemm
 from accelsim.lowering.inside import fold_inside
-from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.tasks import gemm_work
 from accelsim.lowering.traffic import Inside
-from accelsim.network.ops import Window
 
 LANES = st.integers(1, 5)
 SIZES = st.builds(Gemm, st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 
 
 def of_gemm(model: ArrayModel, gemm: Gemm) -> Inside:
-    kernel = GemmKernel(1, 1, gemm.n, gemm.k, Window(gemm.m, 1), Window(1, 1))
-    target = Target(model, 1, 1, (1, 1, 1, 1), (), Fraction(1), 0, 1)
-    return gemm_work(kernel, target, 1, Extents(gemm.m, gemm.n, gemm.k)).inside
+    return gemm_work(model, 1, Extents(gemm.m, gemm.n, gemm.k)).inside
 
 
 @given(st.sampled_from(["os", "ws", "is"]), LANES, LANES, SIZES, st.booleans())

@@ -34,7 +34,7 @@ from accelsim.lowering.residency import (
     placed,
     plan_residency,
 )
-from accelsim.lowering.tasks import gemm_tasks, vector_tasks
+from accelsim.lowering.tasks import gemm_schedules, vector_schedules
 from accelsim.lowering.tiling import best_tiling, best_vector_tiling
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Concat, Flatten, MatMul, Relu
@@ -148,12 +148,12 @@ def traffic(kernel: Kernel, target: Target) -> int | None:
         return 0
     try:
         if isinstance(kernel, GemmKernel):
-            (tasks,) = gemm_tasks(kernel, target, best_tiling(kernel, target))
+            (schedule,) = gemm_schedules(kernel, target, best_tiling(kernel, target))
         else:
-            (tasks,) = vector_tasks(kernel, target, best_vector_tiling(kernel, target))
+            (schedule,) = vector_schedules(kernel, target, best_vector_tiling(kernel, target))
     except DoesNotFitError:
         return None
-    return sum(task.step.dram.total_bytes for task in tasks)
+    return schedule.dram.total_bytes
 
 
 def residence_of(network: Network, kernels: Sequence[Kernel], layer: int, stays: Sequence[Stay]):  # type: ignore[no-untyped-def]

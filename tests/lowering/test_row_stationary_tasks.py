@@ -5,7 +5,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from cases import FAST, LAYOUTS, row_array, row_target, windows
+from cases import FAST, LAYOUTS, listed, row_array, row_target, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.walked_nest import touched
@@ -15,7 +15,7 @@ from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import Mapping, row_shape
 from accelsim.lowering.row_stationary_search import MappingCost, mapping_cost
-from accelsim.lowering.row_stationary_tasks import row_stationary_tasks
+from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.task import GemmTile, Task
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.network.ops import Window
@@ -79,7 +79,7 @@ def test_every_mac_once_and_every_output_once(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
     mapping = data.draw(mappings(kernel))
-    tasks = row_stationary_tasks(kernel, to, mapping)
+    tasks = listed(row_stationary_schedules(kernel, to, mapping))
     assert len(tasks) == to.arrays
     outputs = (kernel.groups, kernel.batch, kernel.rows.outputs, kernel.filters)
     macs = np.zeros((*outputs, kernel.channels), int)
@@ -104,7 +104,7 @@ def test_loads_and_stores_by_the_block(data: st.DataObject, kernel: GemmKernel, 
     """Each task brings the ifmap and filters of its channels; psums never leave the chip."""
     mapping = data.draw(mappings(kernel))
     moved: Counter[Operand] = Counter()
-    tasks = list(chain(*row_stationary_tasks(kernel, to, mapping)))
+    tasks = list(chain(*listed(row_stationary_schedules(kernel, to, mapping))))
     for task in tasks:
         tile = tile_of(task)
         rows = range(tile.pixels.rows.start, tile.pixels.rows.stop)
@@ -127,7 +127,7 @@ def test_the_closed_form_is_the_sum_of_the_tasks(
     """Traffic exactly, for filters in one piece; cycles where all divides, and else no fewer."""
     mapping = data.draw(mappings(kernel))
     shape, cost = row_shape(to.row_stationary, kernel), cost_of(kernel, to, mapping)
-    tasks = list(chain(*row_stationary_tasks(kernel, to, mapping)))
+    tasks = list(chain(*listed(row_stationary_schedules(kernel, to, mapping))))
     moved = sum((task.step.dram for task in tasks), start=Dram())
     words = sum((task.step.work.sram for task in tasks), start=Sram())
     if shape.pieces == 1:
@@ -157,7 +157,7 @@ def test_filters_in_pieces_move_what_the_closed_form_says(
     kernel = GemmKernel(1, 1, 4, 2, Window(12, 5), Window(12, 5))
     to, mapping = row_target(row_array(*limits)), Mapping(4, 1, 4, 2, 2, 1, 1)
     cost = cost_of(kernel, to, mapping)
-    tasks = list(chain(*row_stationary_tasks(kernel, to, mapping)))
+    tasks = list(chain(*listed(row_stationary_schedules(kernel, to, mapping))))
     words = sum((task.step.work.sram for task in tasks), start=Sram())
     psums = words.psum_reads + words.psum_writes + words.ofmap_writes
     moved = sum((task.step.dram.total_bytes for task in tasks), start=0)  # words of one byte
@@ -185,7 +185,7 @@ def test_buffer_words_are_those_of_the_paper(
 ) -> None:
     """2*N*M*E*F*C/(q*r) psum words (JSSC 2017), and the ifmap once for every pass over filters."""
     mapping = data.draw(mappings(kernel))
-    tasks = chain(*row_stationary_tasks(kernel, to, mapping))
+    tasks = chain(*listed(row_stationary_schedules(kernel, to, mapping)))
     words = sum((task.step.work.sram for task in tasks), start=Sram())
     pieces = row_shape(to.row_stationary, kernel).pieces
     steps = -(-kernel.channels // mapping.channels) * pieces
@@ -212,7 +212,7 @@ def test_blocks_take_their_room_once_and_give_it_back(
 ) -> None:
     """Room for a block's psums lasts until its ofmap is stored; for a pass's ifmap, too."""
     mapping = data.draw(mappings(kernel))
-    for tasks in row_stationary_tasks(kernel, to, mapping):
+    for tasks in listed(row_stationary_schedules(kernel, to, mapping)):
         held: Counter[int] = Counter()
         for task in tasks:
             tile, step = tile_of(task), task.step

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import chain
 
 import numpy as np
-from cases import KERNELS, TARGETS, as_arrays, sizes_of, target, tilings, windows
+from cases import KERNELS, TARGETS, as_arrays, listed, sizes_of, target, tilings, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from accelsim.lowering.cost import (
     workload,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Task, VectorTile
-from accelsim.lowering.tasks import gemm_tasks, share_out, vector_tasks
+from accelsim.lowering.tasks import gemm_schedules, ifmap_region, share_out, vector_schedules
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.lowering.traffic import Dram
 from accelsim.network.ops import Window
@@ -58,7 +59,7 @@ def test_transfers_are_those_of_the_walked_nest(
 ) -> None:
     tiling = data.draw(tilings(kernel))
     walked = walk(Nest(kernel, sizes_of(tiling)), tiling.order.value)
-    assert moved_by(gemm_tasks(kernel, to, tiling)) == Dram(
+    assert moved_by(listed(gemm_schedules(kernel, to, tiling))) == Dram(
         walked["ifmap"] * to.bytes_of("ifmap"),
         walked["filter"] * to.bytes_of("filter"),
         walked["psum_in"] * to.bytes_of("psum"),
@@ -82,7 +83,7 @@ def test_several_arrays_move_what_the_cost_says(
     tiling, to = data.draw(tilings(kernel, split)), with_arrays(to, arrays)
     work = workload(kernel, to, as_arrays(kernel, tiling))
     cost = int(gemm_cost(work, tiling.order, split).dram_bytes[0])
-    moved = moved_by(gemm_tasks(kernel, to, tiling)).total_bytes
+    moved = moved_by(listed(gemm_schedules(kernel, to, tiling))).total_bytes
     turns, own = int(work.turns[split][0]), -(-int(work.turns[split][0]) // arrays)
     alone = turns % own == 1  # the last array's only tile may stay where the others' change
     assert cost >= moved if alone and work.group_tiles[0] == 1 else cost == moved
@@ -94,7 +95,7 @@ def test_every_mac_once_and_every_output_once(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
     tiling = data.draw(tilings(kernel, split))
-    tasks = gemm_tasks(kernel, with_arrays(to, arrays), tiling)
+    tasks = listed(gemm_schedules(kernel, with_arrays(to, arrays), tiling))
     assert len(tasks) == arrays
     macs = np.zeros((*output_shape(kernel), kernel.channels), int)
     stored = np.zeros(output_shape(kernel), int)
@@ -109,19 +110,44 @@ def test_every_mac_once_and_every_output_once(
 
 @given(st.data(), KERNELS, TARGETS, ARRAYS, BY)
 @settings(max_examples=200)
+def test_each_step_is_that_of_its_tile(
+    data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
+) -> None:
+    """Steps are written down as the loops are, tiles one by one: both in the same order."""
+    tiling = data.draw(tilings(kernel, split))
+    for task in chain(*listed(gemm_schedules(kernel, with_arrays(to, arrays), tiling))):
+        tile = tile_of(task)
+        down, across = ifmap_region(kernel.rows, kernel.cols, tile.pixels)
+        depth = tile.groups.size * tile.channels.size
+        outputs = tile.groups.size * tile.filters.size * tile.pixels.count
+        words = {
+            "ifmap": depth * tile.pixels.batch.size * down.size * across.size,
+            "filter": depth * tile.filters.size * kernel.taps,
+            "psum": outputs,
+            "ofmap": outputs,
+        }
+        for transfer in task.step.transfers:
+            assert transfer.size == words[transfer.operand] * to.bytes_of(transfer.operand)
+        macs = depth * tile.filters.size * tile.pixels.count * kernel.taps
+        assert task.step.work.operations == macs
+
+
+@given(st.data(), KERNELS, TARGETS, ARRAYS, BY)
+@settings(max_examples=200)
 def test_psums_start_continue_and_end(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
     """Every array on its own: channels in order, spilled psums come back as they were left."""
     tiling = data.draw(tilings(kernel, split))
-    for tasks in gemm_tasks(kernel, with_arrays(to, arrays), tiling):
-        follow_psums(kernel, tasks)
+    for schedule in gemm_schedules(kernel, with_arrays(to, arrays), tiling):
+        follow_psums(kernel, schedule)
 
 
-def follow_psums(kernel: GemmKernel, tasks: tuple[Task, ...]) -> None:
+def follow_psums(kernel: GemmKernel, schedule: Schedule) -> None:
+    tasks = schedule.tasks
     summed: NDArray[np.int64] = np.zeros(output_shape(kernel), np.int64)  # channels so far
-    spilled: dict[str, Task] = {}
-    for before, task in zip((None, *tasks), tasks, strict=False):
+    spilled: dict[str, int] = {}
+    for index, (before, task) in enumerate(zip((None, *tasks), tasks, strict=False)):
         tile, key = tile_of(task), str(output_of(task))
         assert (summed[output_of(task)] == tile.channels.start).all()
         summed[output_of(task)] = tile.channels.stop
@@ -130,10 +156,11 @@ def follow_psums(kernel: GemmKernel, tasks: tuple[Task, ...]) -> None:
         loads = [load.operand for load in task.step.loads]
         kept = before is not None and str(output_of(before)) == key
         assert ("psum" in loads) == (not tile.first and not kept)
-        assert (task.resumes is spilled.pop(key)) if "psum" in loads else task.resumes is None
+        if "psum" in loads:
+            assert spilled.pop(key) == index - schedule.lag
         if task.step.store is not None and task.step.store.operand == "psum":
             assert not tile.last
-            spilled[key] = task
+            spilled[key] = index
         elif task.step.store is not None:
             assert tile.last
     assert not spilled
@@ -149,7 +176,7 @@ def test_rooms_are_opened_and_given_back(
     demand = demands(kernel, to, as_arrays(kernel, tiling))
     bound = [int(buffer_demand(space, demand)[0]) for space in to.buffers]
     fullest = [0] * len(bound)
-    for tasks in gemm_tasks(kernel, with_arrays(to, arrays), tiling):
+    for tasks in listed(gemm_schedules(kernel, with_arrays(to, arrays), tiling)):
         held: Counter[int] = Counter()
         for task in tasks:
             for room in (*(load.room for load in task.step.loads), *task.step.opens):
@@ -170,7 +197,8 @@ def test_tasks_by_hand() -> None:
     """
     kernel = GemmKernel(1, 1, 2, 2, Window(4, 1), Window(1, 1))
     tiling = GemmTiling(1, 1, 2, 1, 2, 1, LoopOrder.FILTER_STAYS, "pixels")
-    (tasks,) = gemm_tasks(kernel, target(), tiling)
+    (schedule,) = gemm_schedules(kernel, target(), tiling)
+    tasks = schedule.tasks
 
     def seen(task: Task) -> tuple[list[tuple[str, int]], tuple[str, int] | None]:
         store = task.step.store
@@ -184,7 +212,7 @@ def test_tasks_by_hand() -> None:
         ([("filter", 2), ("ifmap", 2), ("psum", 16)], ("ofmap", 4)),
         ([("ifmap", 2), ("psum", 16)], ("ofmap", 4)),
     ]
-    assert [task.resumes for task in tasks] == [None, None, tasks[0], tasks[1]]
+    assert schedule.lag == 2
     # serial fold: 2 steps + 2*4 + 3 - 2
     assert {task.step.cycles for task in tasks} == {11}
 
@@ -214,7 +242,7 @@ def test_vector_tasks(data: st.DataObject, kernel: VectorKernel, to: Target, arr
     """Every output element once; a load for every element its windows reach."""
     axes = (kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
     tiling = VectorTiling(*(data.draw(st.integers(1, axis)) for axis in axes))
-    tasks = vector_tasks(kernel, with_arrays(to, arrays), tiling)
+    tasks = listed(vector_schedules(kernel, with_arrays(to, arrays), tiling))
     done = np.zeros(axes, int)
     for task in chain(*tasks):
         tile, step = task.tile, task.step

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.cost import LoopOrder, Target, all_tilings, gemm_cost, legal, workload
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
-from accelsim.lowering.tasks import vector_tasks
+from accelsim.lowering.tasks import vector_schedules
 from accelsim.lowering.tiling import (
     GemmTiling,
     best_tiling,
@@ -188,8 +188,8 @@ def test_vector_tiles_fit(
         tiling = best_vector_tiling(kernel, to)
     except DoesNotFitError:
         return
-    for tasks in vector_tasks(kernel, to, tiling):
-        for task in tasks:
+    for schedule in vector_schedules(kernel, to, tiling):
+        for task in schedule.tasks:
             rooms = (*task.step.opens, *(load.room for load in task.step.loads))
             for index, space in enumerate(to.buffers):
                 assert sum(room.size for room in rooms if room.buffer == index) <= space.half

@@ -13,6 +13,7 @@ from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.lowering.row_stationary import row_shape
+from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
@@ -177,8 +178,9 @@ CONV = single(Conv(out_channels=64, kernel=(3, 3), padding=(1, 1, 1, 1)), (12, 9
 def broken(program: Program, change: Callable[[list[Task]], list[Task]]) -> Program:
     """`program` with its only layer's tasks changed."""
     layer: LayerProgram = program.layers[0]
-    tasks = tuple(change(list(layer.tasks[0])))
-    return replace(program, layers=(replace(layer, tasks=(tasks,)),))
+    tasks = change(list(layer.all_tasks))
+    schedule = Schedule(tuple(task.step for task in tasks), lambda: [task.tile for task in tasks])
+    return replace(program, layers=(replace(layer, schedules=(schedule,)),))
 
 
 def retiled(task: Task, **changes: object) -> Task:

@@ -5,17 +5,16 @@ then loads as far as there is room, then the next tile. A task takes room for it
 it has any, then for each of its loads, then for what it opens.
 """
 
-from collections.abc import Sequence
-
 from accelsim.lowering.cost import Target
-from accelsim.lowering.task import Load, Room, Task
+from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.task import GemmTile, Load, Room
 
 
 class Pipeline:
     """The state between two cycles."""
 
-    def __init__(self, tasks: Sequence[Task], target: Target) -> None:
-        self.tasks = tasks
+    def __init__(self, schedule: Schedule, target: Target) -> None:
+        self.tasks = schedule.tasks
         self.target = target
         self.free = [space.size for space in target.buffers]
         self.channel_free = 0
@@ -85,10 +84,9 @@ class Pipeline:
             return True
         item = asked[self.step_of_load]
         room = item.room if isinstance(item, Load) else item
-        if isinstance(item, Load) and item.operand == "psum":
-            left = [index for index, other in enumerate(self.tasks) if other is task.resumes]
-            if self.stored.get(left[0], cycle + 1) > cycle:
-                return False
+        resumes = isinstance(item, Load) and item.operand == "psum"
+        if resumes and self.stored.get(self.visited_before(), cycle + 1) > cycle:
+            return False
         if room.size > self.free[room.buffer]:
             return False
         self.free[room.buffer] -= room.size
@@ -96,6 +94,16 @@ class Pipeline:
             self.arrival = self.transfer(cycle, item.size)
         self.step_of_load += 1
         return True
+
+    def visited_before(self) -> int:
+        """The last task before the one being loaded that worked on the same output tile."""
+        outputs = [
+            (task.tile.groups, task.tile.pixels, task.tile.filters)
+            for task in self.tasks[: len(self.arrivals) + 1]
+            if isinstance(task.tile, GemmTile)
+        ]
+        *before, now = outputs
+        return len(before) - 1 - before[::-1].index(now)
 
     def begin(self, cycle: int) -> None:
         ready = self.started < len(self.arrivals) and self.arrivals[self.started] <= cycle

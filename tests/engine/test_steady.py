@@ -1,0 +1,134 @@
+"""The steady state: leaping over turns that go as before changes no time of any layer."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+from machines import MACHINES, chain, conv, dense, machine, max_pool, split
+
+from accelsim.engine.compute import Loaded, Unit
+from accelsim.engine.machine import LayerTimes, play
+from accelsim.engine.memory import Clock
+from accelsim.errors import DoesNotFitError
+from accelsim.facade import compile_program
+from accelsim.hardware import Hardware
+from accelsim.lowering.cost import LoopOrder
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.program import Program, lower
+from accelsim.lowering.tasks import gemm_schedules
+from accelsim.lowering.tiling import GemmTiling
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import Add, Concat
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Program], tuple[list[LayerTimes], int]]:
+    """Plays a program with leaps, and counts the tiles that were played."""
+    hand_over = Unit.hand_over
+    tiles = 0
+
+    def counted(self: Unit, item: Loaded) -> None:
+        nonlocal tiles
+        tiles += 1
+        hand_over(self, item)
+
+    def play_and_count(program: Program) -> tuple[list[LayerTimes], int]:
+        nonlocal tiles
+        tiles = 0
+        return play(program), tiles
+
+    monkeypatch.setattr(Unit, "hand_over", counted)
+    return play_and_count
+
+
+def tiles_of(program: Program) -> int:
+    return sum(layer.tiles for layer in program.layers)
+
+
+@st.composite
+def long_networks(draw: st.DrawFn) -> Network:
+    """A chain with a branch in it, of sizes that tiny buffers cut into very many tiles."""
+    side = draw(st.integers(6, 24))
+    specs = [
+        LayerSpec("a", conv(draw(st.integers(1, 24)), 3, 1, 1), ("x",)),
+        LayerSpec("b", conv(draw(st.integers(1, 24))), ("a",)),
+        LayerSpec("c", max_pool(3, 1, 1), ("a",)),
+        LayerSpec("d", Concat(), ("b", "c")),
+        LayerSpec("e", conv(draw(st.integers(1, 24)), 2, 2), ("d",)),
+        LayerSpec("f", conv(draw(st.integers(1, 8))), ("e",)),
+        LayerSpec("g", Add(), ("f", "f")),
+        LayerSpec("h", dense(draw(st.integers(1, 40))), ("g",)),
+    ]
+    keep = draw(st.sampled_from([1, 2, 4, 5, 7, 8]))
+    return build_network("long", {"x": (draw(st.integers(1, 24)), side, side)}, specs[:keep])
+
+
+@given(long_networks(), MACHINES)
+@settings(max_examples=60, deadline=None)
+def test_leaps_change_nothing(network: Network, hardware: Hardware) -> None:
+    try:
+        program = lower(network, hardware)
+    except DoesNotFitError:
+        assume(False)
+        raise
+    assume(tiles_of(program) < 4_000)
+    event(f"10^{len(str(tiles_of(program))) - 1} tiles")
+    assert play(program) == play(program, leaps=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["alexnet", "vgg16", "googlenet"])
+@pytest.mark.parametrize(
+    ("hardware", "dataflow"),
+    [
+        *(("edge_ws", flow) for flow in ("os", "ws", "is")),
+        ("eyeriss", "rs"),
+        ("tpu_v1", "ws"),
+        ("gemmini_16x16", "ws"),
+    ],
+)
+def test_leaps_change_nothing_of_the_shipped_networks(
+    network: str, hardware: str, dataflow: str
+) -> None:
+    program = compile_program(network, hardware, dataflow)
+    assert play(program) == play(program, leaps=False)
+
+
+def test_most_of_vgg16_is_leapt_over(
+    played: Callable[[Program], tuple[list[LayerTimes], int]],
+) -> None:
+    program = compile_program("vgg16", "edge_ws")
+    times, tiles = played(program)
+    assert tiles < tiles_of(program) / 8
+    assert times == play(program, leaps=False)
+
+
+def test_psums_that_come_back_are_leapt_over(
+    played: Callable[[Program], tuple[list[LayerTimes], int]],
+) -> None:
+    """Channels outside of the pixels: the psums of every output tile go to DRAM and come back."""
+    program = lower(chain((64, 16, 16), conv(48)), machine())
+    layer = program.layers[0]
+    assert isinstance(layer.kernel, GemmKernel)
+    tiling = GemmTiling(1, 1, 2, 8, 12, 16, LoopOrder.FILTER_STAYS, "pixels")
+    schedules = gemm_schedules(layer.kernel, program.target, tiling)
+    assert schedules[0].dram.psum_read_bytes
+    program = replace(program, layers=(replace(layer, schedules=schedules, tiling=tiling),))
+    times, tiles = played(program)
+    assert tiles < tiles_of(program)
+    assert times == play(program, leaps=False)
+
+
+def test_a_leap_of_the_clock_delays_all_that_is_to_come() -> None:
+    clock, seen = Clock(), []
+    for cycles in (3, 5, 3):
+        clock.after(cycles, lambda what: seen.append((clock.now, what)), cycles)
+    clock.after(0, lambda what: seen.append((clock.now, what)), 0)
+    clock.run(until=2)
+    due = [(cycles, event.value[1]) for cycles, _, event in clock.agenda if event.value]
+    assert due == [(1, 3), (1, 3), (3, 5)]
+    clock.leap(100)
+    clock.run()
+    assert seen == [(0, 0), (103, 3), (103, 3), (105, 5)]
