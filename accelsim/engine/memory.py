@@ -19,8 +19,8 @@ class Clock(simpy.Environment):
         return self._now  # type: ignore[return-value]
 
     def after(self, cycles: int, then: Callable[[Any], None], what: object) -> None:
-        """Call `then(what)` in so many cycles; at once if there are none."""
-        if cycles:
+        """Call `then(what)` in so many cycles; at once if there are none, or less."""
+        if cycles > 0:
             event = self.timeout(cycles, (then, what))
             assert event.callbacks is not None
             event.callbacks.append(_call)
@@ -29,8 +29,12 @@ class Clock(simpy.Environment):
 
     @property
     def agenda(self) -> list[tuple[int, int, simpy.Event]]:
-        """All that is to come, in its order: in how many cycles, how urgent, what."""
-        return [(at - self._now, urgency, event) for at, urgency, _, event in sorted(self._queue)]  # type: ignore[misc]
+        """What is to come and calls somebody, in order: in how many cycles, how urgent, what."""
+        return [
+            (at - self._now, urgency, event)  # type: ignore[misc]
+            for at, urgency, _, event in sorted(self._queue)
+            if event.callbacks
+        ]
 
     def leap(self, cycles: int) -> None:
         """Let so much time pass at once: all that is to come comes as much later."""
@@ -74,7 +78,7 @@ class Buffer:
     def state(self) -> tuple[object, ...]:
         """What is taken, who waits for room, and how long moves will go on."""
         moving = max(self.moves_until - self.env.now, 0)
-        return frozenset(self.taken.items()), tuple(self.waiting), moving
+        return tuple(self.taken.items()), tuple(self.waiting), moving
 
     def reserve(self, size: int, space: int) -> simpy.Event | None:
         """Take `size` of `space` bytes: None if there is room now, else the event of getting it."""
@@ -97,8 +101,8 @@ class Buffer:
 
     def has_room(self, size: int, space: int) -> bool:
         """Whether `size` more bytes within `space` leave all their place."""
-        if len(self.taken) <= 1 and self.taken.keys() <= {space}:
-            return self.taken.get(space, 0) + size <= min(space, self.size)
+        if not self.taken or (len(self.taken) == 1 and space in self.taken):
+            return self.taken[space] + size <= min(space, self.size)
         within = size
         for each in sorted({*self.taken, space}):
             within += self.taken[each]

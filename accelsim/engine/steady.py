@@ -8,18 +8,18 @@ repeat goes on. So the clock leaps over as many of these periods as are left, an
 one of them is counted as often. Nothing is estimated: played in full, the result is the same.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from accelsim.engine.scheduler import LayerRun
-
 if TYPE_CHECKING:
-    from accelsim.engine.compute import Unit
+    from accelsim.engine.compute import Loaded, Part, Unit
 
 State = tuple[Any, ...]
+
+SHALLOW = 8
+"""A queue of more tasks is looked at only when it has been as long before, for that takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,19 @@ class Mark:
 class SteadyState:
     """The states that a unit has met at the turns of a repeat."""
 
-    def __init__(self, unit: "Unit", run: LayerRun) -> None:
+    def __init__(self, unit: "Unit", part: "Part") -> None:
         self.unit = unit
-        self.run = run
+        self.part = part
         self.met: dict[State, Mark] = {}
+        self.depths: set[int] = set()
+        self.others = [other for other in unit.core.units if other is not unit]
 
     def skipped(self, left: int) -> int:
         """Turns of the `left` that need not be played, for time has leapt over them."""
+        depth = len(self.unit.loaded)
+        if depth > SHALLOW and depth not in self.depths:
+            self.depths.add(depth)
+            return 0
         state = self.state()
         if state is None:
             return 0
@@ -56,36 +62,45 @@ class SteadyState:
     def state(self) -> State | None:
         """All that the future follows from, in cycles from now; None unless the unit is alone.
 
-        Alone: every other unit stands, and whatever it waits for is not on the way.
+        Alone: it has tiles of this layer only. Every other unit stands, and whatever it waits for
+        is not on the way.
         """
-        unit, core = self.unit, self.unit.core
-        line = self.run.timelines.get(core.index)
-        if line is None or not line.computed:
+        unit, part = self.unit, self.part
+        core, current = unit.core, unit.current
+        if part.line is None or not part.line.computed:
             return None
-        others = [other for other in core.units if other is not unit]
-        if any(other.current is not None or other.storing for other in others):
+        if current is not None and current.part is not part:
             return None
+        for other in self.others:
+            if other.current is not None or other.storing:
+                return None
         now = unit.env.now
         return (
-            *(unit.computing, unit.storing, unit.tiles, unit.free_at - now, unit.idle is None),
+            *(unit.computing, unit.storing, unit.tiles, unit.free_at - now),
             *(core.dram.writing, max(core.dram.free_at - now, 0)),
             *[each.state for each in core.buffers],
-            tuple([unit.asked - index for index in unit.spilled]),
-            *[other.moves for other in others],
-            tuple([self.entry(*each) for each in unit.env.agenda if each[2].callbacks]),
-            *self.tiles(),
+            tuple([unit.tasks - index for index in unit.spilled]),
+            tuple([other.moves for other in self.others]),
+            tuple([self.entry(*each) for each in unit.env.agenda]),
+            None if current is None else (current.step, *self.waits(current)),
+            tuple([item.step for item in unit.loaded]),
+            tuple([(at, *self.waits(item)) for at, item in self.expected()]),
         )
 
-    def tiles(self) -> Iterator[object]:
-        """The tiles that are loaded or under way. Their room counts only if they wait for it."""
-        unit = self.unit
-        now, free_at = unit.env.now, unit.free_at
-        for item in (*unit.loaded, unit.current):
-            if item is None:
-                continue
-            yield from (item.run, item.step, unit.asked - item.index, item.crowded)
-            yield item.arrival - now if item.arrival > now else 0
-            yield item.room_at - now if item.room_at > free_at else None
+    def expected(self) -> list[tuple[int, "Loaded"]]:
+        """The loaded tasks, by their place in the queue, that might have to be waited for."""
+        now, free_at = self.unit.env.now, self.unit.free_at
+        return [
+            (place, item)
+            for place, item in enumerate(self.unit.loaded)
+            if item.arrival > now or item.room_at > free_at
+        ]
+
+    def waits(self, item: "Loaded") -> tuple[int, int, bool]:
+        """In how many cycles a task's operands are there; since when it has its room."""
+        now = self.unit.env.now
+        room_at = max(item.room_at, self.unit.free_at)
+        return max(item.arrival - now, 0), room_at - now, item.crowded
 
     def entry(self, cycles: int, urgency: int, event: simpy.Event) -> State:
         """Something to come: when, what it calls, and for which tile."""
@@ -93,24 +108,25 @@ class SteadyState:
         if not isinstance(event.value, tuple):
             return cycles, urgency, calls
         then, item = event.value
-        return cycles, urgency, calls, then, item.run, item.step, self.unit.asked - item.index
+        return cycles, urgency, calls, then, item.part, item.step, self.unit.tasks - item.index
 
     def counts(self) -> tuple[int, ...]:
         """What a layer's turns add to."""
-        line = self.run.timelines[self.unit.core.index]
-        return line.other_layer, line.read_wait, line.write_wait, self.run.unfinished
+        line = self.part.line
+        assert line is not None
+        return line.other_layer, line.read_wait, line.write_wait, self.part.run.unfinished
 
     def leap(self, periods: int, mark: Mark) -> None:
         """Let so many periods pass, each as from `mark` to now."""
-        unit, run = self.unit, self.run
-        line = run.timelines[unit.core.index]
+        unit, line = self.unit, self.part.line
+        assert line is not None
         cycles = periods * (unit.env.now - mark.now)
         other_layer, read_wait, write_wait, unfinished = (
             count + periods * (count - before)
             for count, before in zip(self.counts(), mark.counts, strict=True)
         )
         line.other_layer, line.read_wait, line.write_wait = other_layer, read_wait, write_wait
-        run.unfinished = unfinished
+        self.part.run.unfinished = unfinished
         unit.env.leap(cycles)
         unit.free_at += cycles
         unit.core.dram.free_at += cycles

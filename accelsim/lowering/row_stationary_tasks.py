@@ -9,7 +9,7 @@ m filters.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import chain, product
+from itertools import product
 
 from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
@@ -36,7 +36,7 @@ from accelsim.lowering.task import (
     Work,
     spans,
 )
-from accelsim.lowering.tasks import Turns, pieces, regions, share_out
+from accelsim.lowering.tasks import Turns, pieces, regions, share_out, shared_out
 from accelsim.lowering.traffic import Inside, Sram
 
 
@@ -50,11 +50,6 @@ def row_stationary_schedules(
         *(pieces(kernel.groups, 1), pieces(kernel.batch, int(mapping.n))),
         *(regions(kernel.rows, int(mapping.e)), pieces(kernel.filters, int(mapping.m))),
     ]
-    if target.arrays == 1:
-        shares = [blocks]
-    else:
-        whole = [tuple(chain(*each)) for each in product(*blocks)]
-        shares = [[tuple(share)] for share in share_out(whole, target.arrays)]
     sizes = pieces(kernel.channels, int(mapping.channels))
     last = len(sizes) - 1
     channels = tuple((*size, i == 0, i == last) for i, size in enumerate(sizes))
@@ -63,7 +58,7 @@ def row_stationary_schedules(
             nested([TileLoop(each, None) for each in (*share, channels)], steps.step, None, None),
             partial(row_stationary_tiles, kernel, target.arrays, mapping, array),
         )
-        for array, share in enumerate(shares)
+        for array, share in enumerate(shared_out(blocks, target.arrays))
     )
 
 

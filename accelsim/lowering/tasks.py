@@ -71,6 +71,14 @@ def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:
     return [items[array * block : (array + 1) * block] for array in range(arrays)]
 
 
+def shared_out(loops: Sequence[Turns], arrays: int) -> list[tuple[Turns, ...]]:
+    """What each array runs of nested loops: all, or of several one loop over its share of turns."""
+    if arrays == 1:
+        return [tuple(loops)]
+    whole = [tuple(chain(*turns)) for turns in product(*loops)]
+    return [(tuple(share),) for share in share_out(whole, arrays)]
+
+
 # --- GEMM kernels ---------------------------------------------------------------------------------
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -173,7 +181,7 @@ class _Steps:
 
         levels = [TileLoop(turns, _changes(loops[at:])) for at, (_, turns) in enumerate(loops)]
         tiles = partial(gemm_tiles, self.kernel, self.target.arrays, self.tiling, array)
-        channels = loops.index(next(each for each in loops if each[0] == ("channels",)))
+        channels = next(at for at, (each, _) in enumerate(loops) if each == ("channels",))
         lag = prod(len(turns) for _, turns in loops[channels + 1 :])
         return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles, lag)
 
@@ -197,8 +205,7 @@ class _Steps:
             return [(name, turns[name[0]]) for name in order]
         split = PIXELS if tiling.split == "pixels" else (tiling.split,)
         shared = ("groups",) if len(turns["groups"]) > 1 else split
-        whole = [tuple(chain(*each)) for each in product(*(turns[name] for name in shared))]
-        share = tuple(share_out(whole, self.target.arrays)[array])
+        (share,) = shared_out([turns[name] for name in shared], self.target.arrays)[array]
         return [
             (shared, share) if name[0] == shared[0] else (name, turns[name[0]])
             for name in order
@@ -422,11 +429,6 @@ def vector_schedules(
         *(pieces(kernel.channels, tiling.channels), pieces(kernel.batch, tiling.batch)),
         *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
     ]
-    if target.arrays == 1:
-        shares = [turns]
-    else:
-        whole = [tuple(chain(*each)) for each in product(*turns)]
-        shares = [[tuple(share)] for share in share_out(whole, target.arrays)]
     known: dict[tuple[int, ...], Step] = {}
 
     def step(size: Turn, *_: None) -> Step:
@@ -439,7 +441,7 @@ def vector_schedules(
             nested([TileLoop(each, None) for each in share], step, None, None),
             partial(vector_tiles, kernel, target.arrays, tiling, array),
         )
-        for array, share in enumerate(shares)
+        for array, share in enumerate(shared_out(turns, target.arrays))
     )
 
 
