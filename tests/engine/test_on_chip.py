@@ -139,7 +139,7 @@ def paint(program: Program) -> None:
             super().release(size, space)
 
     def painted_hand_over(self: Unit, item: Loaded) -> None:
-        layer = index[item.run.program.layer.name]
+        layer = index[item.part.run.program.layer.name]
         assert all(before in finished for before in reads(program, layer))
         painting.computing(layer)
         hand_over(self, item)
