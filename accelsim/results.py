@@ -4,11 +4,11 @@ Times are cycles of the hardware's clock, DRAM bytes come without the rounding t
 SRAM words are counted at the edge of the array (or vector unit). All are of the whole batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from accelsim.lowering import row_stationary
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
@@ -16,6 +16,7 @@ from accelsim.network.ops import Shape
 
 Bound = Literal["array", "dram", "buffer", "vector"]
 SCHEMA = 1
+AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +148,27 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none."""
-        gemm = dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None
-        data = asdict(self)
-        del data["energy"]
+        data = {name: getattr(self, name) for name in self.__slots__ if name != "energy"}
         return {
             **data,
-            "gemm": gemm,
+            "gemm": dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None,
             "output_shape": list(self.output_shape),
+            "mapping": asdict(self.mapping) if self.mapping else None,
+            **{name: _named(value) for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
             **_energy_dict(self.energy, self.macs),
         }
+
+
+def _named(counts: Counts) -> dict[str, int]:
+    """The JSON form of counts."""
+    return dict(zip(counts.__slots__, counts.values(), strict=True))
+
+
+def _sum(none: AnyCounts, parts: Iterable[AnyCounts]) -> AnyCounts:
+    """All parts added up, field by field."""
+    fields = zip(none.values(), *(part.values() for part in parts), strict=True)
+    return type(none)(*map(sum, fields))
 
 
 def _energy_dict(energy: Energy | None, macs: int) -> dict[str, Any]:
@@ -205,12 +217,12 @@ class RunResult:
     @property
     def dram(self) -> Dram:
         """DRAM bytes of all layers."""
-        return reduce(add, (layer.dram for layer in self.layers), Dram())
+        return _sum(Dram(), (layer.dram for layer in self.layers))
 
     @property
     def sram(self) -> Sram:
         """Words at the array's edge of all layers."""
-        return reduce(add, (layer.sram for layer in self.layers), Sram())
+        return _sum(Sram(), (layer.sram for layer in self.layers))
 
     @property
     def dram_saved_bytes(self) -> int:
@@ -220,7 +232,7 @@ class RunResult:
     @property
     def inside(self) -> Inside:
         """What moves inside the arrays in all layers."""
-        return reduce(add, (layer.inside for layer in self.layers), Inside())
+        return _sum(Inside(), (layer.inside for layer in self.layers))
 
     @property
     def energy(self) -> Energy | None:
@@ -231,7 +243,7 @@ class RunResult:
     @property
     def buckets(self) -> Buckets:
         """Layer cycles of all layers, by bucket."""
-        return reduce(add, (layer.buckets for layer in self.layers), Buckets())
+        return _sum(Buckets(), (layer.buckets for layer in self.layers))
 
     def layer(self, name: str) -> LayerResult:
         """The layer called `name`; raises KeyError."""
@@ -258,10 +270,10 @@ class RunResult:
             "dram_read_bytes": dram.read_bytes,
             "dram_write_bytes": dram.write_bytes,
             "dram_saved_bytes": self.dram_saved_bytes,
-            "dram": asdict(dram),
-            "sram": asdict(self.sram),
-            "inside": asdict(self.inside),
-            "buckets": asdict(self.buckets),
+            "dram": _named(dram),
+            "sram": _named(self.sram),
+            "inside": _named(self.inside),
+            "buckets": _named(self.buckets),
             **_energy_dict(self.energy, self.macs),
         }
 

@@ -1,34 +1,30 @@
 """Points on this machine: one process per job, so that what happens to it is its point's alone.
 
-Each job is an executor of one worker process from `concurrent.futures`. In a pool of several
-(that, loky, pebble) a worker that dies takes the points of the others with it, or breaks the
-pool; and no pool but pebble's can end a point that takes too long.
+Each job is a process of its own at the other end of a pipe. In a pool of several
+(`concurrent.futures`, loky, pebble) a worker that dies takes the points of the others with it, or
+breaks the pool; and no pool but pebble's can end a point that takes too long. Nobody but its
+process has the far end of a pipe, so that the end of the process is the end of what is read from
+it, even in the middle of an outcome.
 """
 
-import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from operator import length_hint
 
 from accelsim.errors import AccelsimError
 from accelsim.sweep.records import Outcome, Point
-from accelsim.sweep.work import (
-    died_twice,
-    evaluate,
-    out_of_time,
-    packed,
-    prepare_worker,
-    unpacked,
-)
+from accelsim.sweep.work import died_twice, evaluate, out_of_time, serve
 
 Work = Callable[[Point], Outcome]
 Finished = tuple[Point, Outcome]
+_Tried = tuple[Point, Outcome | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +43,10 @@ def local_outcomes(
 ) -> Iterator[Finished]:
     """Do `work` on `points` in `jobs` processes and yield each with its outcome as it is done.
 
-    `points` are taken when a process is free, never before. Those whose worker died are tried
-    again at the end, one at a time, in a fresh process each. `work` must be a module's function.
+    Points of a list may wait in the pipe of a process that is busy, so that it goes on at once;
+    those of an iterator are taken when a process is free, never before. Those whose worker died
+    are tried again at the end, one at a time, in a fresh process each. `work` must be a module's
+    function.
     """
     task = _Task(work, timeout_s)
     suspects = []
@@ -62,109 +60,120 @@ def local_outcomes(
         yield point, replace(outcome, attempts=2) if outcome else died_twice(point)
 
 
-def _tried(
-    points: Iterable[Point], jobs: int, task: "_Task"
-) -> Iterator[tuple[Point, Outcome | None]]:
+def _tried(points: Iterable[Point], jobs: int, task: _Task) -> Iterator[_Tried]:
     """Every point with its outcome; None where its worker died."""
     waiting = iter(points)
-    first = list(islice(waiting, 1))
-    if not first:
-        return
     with _workers(jobs, task) as workers:
-        idle = list(workers)
-        busy: dict[Future[bytes], _Worker] = {}
-        for point in chain(first, waiting):
-            worker = idle.pop()
-            busy[worker.start(point)] = worker
-            while not idle:
-                yield from _finished(busy, idle)
-        while busy:
-            yield from _finished(busy, idle)
+        while True:
+            _hand_out(waiting, workers)
+            busy = {worker.connection: worker for worker in workers if worker.points}
+            if not busy:
+                return
+            patience = min(worker.deadline for worker in busy.values()) - time.monotonic()
+            heard = wait(busy, None if patience == _NEVER else max(patience, 0))
+            for connection, worker in busy.items():
+                if connection in heard:
+                    yield from worker.heard()
+                elif time.monotonic() >= worker.deadline:
+                    yield from worker.ended(out_of_time(worker.points[0], task.timeout_s or 0))
 
 
-def _finished(
-    busy: "dict[Future[bytes], _Worker]", idle: "list[_Worker]"
-) -> Iterator[tuple[Point, Outcome | None]]:
-    """Wait until some worker is done, or out of time, and say what became of its point."""
-    patience = min(worker.deadline for worker in busy.values()) - time.monotonic()
-    done, _ = wait(busy, None if patience == _NEVER else max(patience, 0), FIRST_COMPLETED)
-    late = [worker for future, worker in busy.items() if future not in done and worker.is_late]
-    for worker in late:
-        worker.end()
-    done |= {future for future, worker in busy.items() if worker in late}
-    for future in done:
-        worker = busy.pop(future)
-        yield worker.point, worker.outcome(future, late=worker in late)
-        idle.append(worker)
+def _hand_out(waiting: Iterator[Point], workers: "list[_Worker]") -> None:
+    """A point for each process that has none, and a next one for each while there are plenty.
+
+    The last ones of a list go to whoever is free first.
+    """
+    for worker in workers:
+        if not worker.points and (point := next(waiting, None)):
+            worker.give(point)
+    for worker in workers:
+        if len(worker.points) == 1 and length_hint(waiting) > len(workers):
+            worker.give(next(waiting))
 
 
 _NEVER = float("inf")
 _STARTS = 5
-"""Processes that may die, one after another, with nothing to do; it is no accident beyond."""
+"""Processes that may end, one after another, with no point begun; it is no accident beyond."""
 
 
 class _Worker:
-    """One process, and the point in it. A new process takes the place of one that ended."""
+    """A process, the point in it and the next one. A new one takes the place of one that ended."""
 
     def __init__(self, task: _Task) -> None:
         self.task = task
-        self.begin()
+        self.points: deque[Point] = deque()
+        self.deadline = _NEVER
+        self.has_begun = False
+        self.idle_ends = 0
+        self.process: SpawnProcess | None = None
+
+    def give(self, point: Point) -> None:
+        """Send `point` to the process, which comes to it when it is done with what it has."""
+        self.points.append(point)
+        if self.process is None:
+            self.begin()
+        else:
+            self.send(point)
 
     def begin(self) -> None:
-        """Start the process, without waiting for it; Ctrl-C is not for it."""
-        self.executor = ProcessPoolExecutor(1, get_context("spawn"), prepare_worker)
+        """Start the process, without waiting for it, with the points; Ctrl-C is not for it."""
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, self.task.work), daemon=True)
         with _interrupts_held():
-            self.started = self.executor.submit(os.getpid)
+            process.start()
+            self.process = process
+        theirs.close()
+        for point in self.points:
+            self.send(point)
 
-    def start(self, point: Point) -> "Future[bytes]":
-        """Begin with `point`; its time counts from here."""
-        self.point = point
-        for _ in range(_STARTS):
-            try:
-                self.pid = self.started.result()
-                answer = self.executor.submit(packed, self.task.work, point)
-            except BrokenProcessPool:  # it died before it had anything to do
-                self.renew()
-                continue
-            timeout_s = self.task.timeout_s
-            self.deadline = _NEVER if timeout_s is None else time.monotonic() + timeout_s
-            return answer
-        raise AccelsimError(_NO_WORKER)
+    def send(self, point: Point) -> None:
+        """Put `point` into the pipe; if nobody is there any more, reading from it will tell."""
+        with suppress(OSError):
+            self.connection.send(point)
 
-    @property
-    def is_late(self) -> bool:
-        """Whether the point has had its time."""
-        return time.monotonic() >= self.deadline
-
-    def outcome(self, future: "Future[bytes]", late: bool) -> Outcome | None:
-        """What became of the point; None if the process died, or had no memory for it."""
+    def heard(self) -> Iterator[_Tried]:
+        """What the process says: that it begins with a point, what became of it, or no more."""
         try:
-            return unpacked(future.result())
-        except (BrokenProcessPool, MemoryError):
-            self.renew()
-        return out_of_time(self.point, self.task.timeout_s or 0) if late else None
+            outcome = self.connection.recv()
+        except (EOFError, OSError):
+            yield from self.ended(None)
+            return
+        self.has_begun = outcome is None
+        if outcome is None:
+            self.idle_ends = 0
+            if self.task.timeout_s is not None:
+                self.deadline = time.monotonic() + self.task.timeout_s
+        else:
+            self.deadline = _NEVER
+            yield self.points.popleft(), outcome
 
-    def renew(self) -> None:
-        """Another process in place of this one."""
+    def ended(self, outcome: Outcome | None) -> Iterator[_Tried]:
+        """The point that the process had begun with, if any; a new process has what is left."""
+        has_begun = self.has_begun
         self.end()
-        self.begin()
+        if has_begun:
+            yield self.points.popleft(), outcome
+        elif self.idle_ends == _STARTS:
+            raise AccelsimError(_NO_WORKER)
+        self.idle_ends += not has_begun
+        if self.points:
+            self.begin()
 
     def end(self) -> None:
         """End the process, whatever it does."""
-        if self.started.done() and not self.started.exception():
-            for process in active_children():
-                if process.pid == self.pid:
-                    process.kill()
-        self.executor.shutdown()
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+            self.connection.close()
+        self.process, self.has_begun, self.deadline = None, False, _NEVER
 
 
 @contextmanager
 def _workers(count: int, task: _Task) -> Iterator[list[_Worker]]:
     """Processes that have ended when this ends, however it does."""
-    workers: list[_Worker] = []
+    workers = [_Worker(task) for _ in range(count)]
     try:
-        for _ in range(count):
-            workers.append(_Worker(task))
         yield workers
     finally:
         for worker in workers:

@@ -7,7 +7,6 @@ in the file but are not reported, and come back with the edit undone.
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from accelsim.sweep.quantities import (
     hardware_quantities,
     result_quantities,
 )
-from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.records import Outcome, Point, Table, unpacked
 from accelsim.sweep.space import Sweep
 
 SCHEMA = 1
@@ -189,7 +188,7 @@ class Store:
             "version": __version__,
             "quantities": json.dumps(quantities | reached),
             "hardware": hardware_text(point.hardware),
-            "result": packed(outcome.totals, outcome.layers),
+            "result": outcome.result,
         }
         columns, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self._transaction() as connection:
@@ -270,12 +269,12 @@ class Store:
         if row is None:
             return None
         status, result, wall_seconds, error, attempts = row
-        totals, layers = unpacked(result)
+        totals, _ = unpacked(result)
         return Outcome(
             key=key,
             status=status,
             totals=totals,
-            layers=layers,
+            result=result,
             wall_seconds=wall_seconds,
             error=error,
             attempts=attempts,
@@ -300,7 +299,7 @@ class Store:
             return records
         return [{name: record.get(name) for name in names} for record in records]
 
-    def layers(self) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
+    def layers(self) -> Iterator[tuple[Record, Table]]:
         """Each point with an outcome, and its layers as in `accelsim run --json`."""
         for record in self.records():
             outcome = self.outcome(str(record["key"]))
@@ -325,28 +324,6 @@ def _record(row: Sequence[Any]) -> Record:
 
 def _member(point: Point) -> tuple[str, str, int, str]:
     return point.key, point.network, point.batch, json.dumps(point.parameters)
-
-
-# --- Totals and layers ----------------------------------------------------------------------------
-
-Table = list[dict[str, Any]]
-
-
-def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:
-    """A run's totals and layers, compressed; layers as columns, which takes less."""
-    names = list(dict.fromkeys(name for layer in layers for name in layer))
-    same = bool(names) and all(list(layer) == names for layer in layers)
-    rows = [[layer[name] for layer in layers] for name in names] if same else list(layers)
-    text = json.dumps([totals, names if same else None, rows], separators=(",", ":"))
-    return zlib.compress(text.encode())
-
-
-def unpacked(blob: bytes) -> tuple[dict[str, Any], Table]:
-    """The inverse of `packed`."""
-    totals, names, rows = json.loads(zlib.decompress(blob))
-    if names is None:
-        return totals, rows
-    return totals, [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]
 
 
 # --- The file -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from accelsim.frontend.sweep_file import sweep_from
@@ -32,6 +33,12 @@ def harmful(point: Point, harm: str) -> Point:
     return replace(point, key=harm, network=f"harm:{harm}")
 
 
+def _half_and_end(connection: Connection, content: bytes) -> None:
+    """Write half of what is to be sent, and be killed."""
+    os.write(connection.fileno(), content[: len(content) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def evaluate_or_harm(point: Point) -> Outcome:
     """`evaluate`, in a process that a point may kill, keep for ever or deprive of memory."""
     harm = point.network.removeprefix("harm:")
@@ -41,6 +48,9 @@ def evaluate_or_harm(point: Point) -> Outcome:
         time.sleep(600)
     elif harm == "memory":
         raise MemoryError
+    elif harm == "half":
+        Connection._send = _half_and_end  # type: ignore[attr-defined]
+        return Outcome(harm, "done", {}, bytes(10**6), 0.0)
     elif harm.startswith("once:"):
         mark = Path(harm.removeprefix("once:"))
         if not mark.exists():

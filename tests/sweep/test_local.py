@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from sweeps import evaluate_or_harm, harmful, small_sweep
 
+from accelsim.errors import AccelsimError
 from accelsim.facade import simulate
-from accelsim.sweep.local import local_outcomes
+from accelsim.sweep import local
+from accelsim.sweep.local import _hand_out, _Task, _Worker, local_outcomes
 from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.work import evaluate
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
 POINTS = small_sweep().points
@@ -34,7 +37,7 @@ def test_outcomes_are_those_of_a_run() -> None:
         assert (outcome.totals, outcome.layers) == (run["totals"], run["layers"])
 
 
-@pytest.mark.parametrize("harm", ["killed", "memory"])
+@pytest.mark.parametrize("harm", ["killed", "memory", "half"])
 def test_a_point_that_ends_its_worker_fails_alone(harm: str) -> None:
     points = [harmful(POINTS[0], harm), *POINTS[:4]]
     outcomes = played(points, jobs=2)
@@ -76,6 +79,42 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
 
     outcomes = [outcome for _, outcome in local_outcomes(source(), 1)]  # type: ignore[arg-type]
     assert [(each.status, each.attempts) for each in outcomes] == [("done", 1)] * 2
+
+
+def test_what_waits_behind_a_harmful_point_is_neither_lost_nor_blamed() -> None:
+    """With one process, each point but the last few is in its pipe while another is at work."""
+    harms = ["killed", "endless", "half", "memory"]
+    points = [each for pair in zip(POINTS, map(_harmful, harms), strict=False) for each in pair]
+    outcomes = played([*points, *POINTS[4:]], jobs=1, timeout_s=2)
+    well = [outcomes[point.key] for point in POINTS]
+    assert [(each.status, each.attempts) for each in well] == [("done", 1)] * len(POINTS)
+    assert [outcomes[harm].attempts for harm in harms] == [2, 1, 2, 2]
+    assert {outcomes[harm].status for harm in harms} == {"failed"}
+
+
+def _harmful(harm: str) -> Point:
+    return harmful(POINTS[0], harm)
+
+
+def test_points_of_a_list_wait_where_they_will_be_done() -> None:
+    """But for the last ones, which anyone may be free for."""
+    waiting = iter(POINTS[:6])
+    workers = [_Worker(_Task(evaluate, None)) for _ in range(2)]
+    try:
+        _hand_out(waiting, workers)
+        assert [[*worker.points] for worker in workers] == [
+            [POINTS[0], POINTS[2]],
+            [POINTS[1], POINTS[3]],
+        ]
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def test_a_process_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "serve", len)
+    with pytest.raises(AccelsimError, match="could not start"):
+        played([*POINTS], jobs=1)
 
 
 def test_points_are_taken_only_when_a_process_is_free() -> None:
