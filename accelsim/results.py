@@ -162,7 +162,7 @@ class LayerResult:
 
 def _named(counts: Counts) -> dict[str, int]:
     """The JSON form of counts."""
-    return dict(zip(counts.__slots__, counts.values(), strict=True))
+    return {name: getattr(counts, name) for name in counts.__slots__}
 
 
 def _sum(none: AnyCounts, parts: Iterable[AnyCounts]) -> AnyCounts:
