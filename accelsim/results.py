@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import add
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from accelsim.lowering import row_stationary
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
+
+if TYPE_CHECKING:
+    from accelsim.lowering import row_stationary
 
 Bound = Literal["array", "dram", "buffer", "vector"]
 SCHEMA = 1
@@ -137,7 +139,7 @@ class LayerResult:
     buckets: Buckets
     inside: Inside = field(default_factory=Inside)
     energy: Energy | None = None
-    mapping: row_stationary.Mapping | None = None
+    mapping: "row_stationary.Mapping | None" = None
     resident: Resident = Resident()
     dram_saved_bytes: int = 0
 

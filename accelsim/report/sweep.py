@@ -143,13 +143,12 @@ def _progress(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "accelsim", summary.about.version
 
 
-def varied(summary: Summary, records: Iterable[Mapping[str, object]]) -> list[str]:
+def varied(summary: Summary, records: Sequence[Mapping[str, object]]) -> list[str]:
     """The parameters that are not the same in all of the records, without the network."""
-    records = list(records)
     return [
         name
         for name in summary.parameters
-        if name != "network" and len({str(record[name]) for record in records}) > 1
+        if name != "network" and any(record[name] != records[0][name] for record in records)
     ]
 
 

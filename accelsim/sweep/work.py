@@ -12,7 +12,6 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from accelsim.errors import AccelsimError
-from accelsim.facade import simulate
 from accelsim.frontend import load_network
 from accelsim.network.graph import Network
 from accelsim.sweep.records import NO_RESULT, Outcome, Point, Status, packed
@@ -30,6 +29,8 @@ def evaluate(point: Point) -> Outcome:
     A point's own failure is a failed Outcome with its message. Only a MemoryError is raised: it
     is the machine's failure as likely as the point's.
     """
+    from accelsim.facade import simulate  # who only reads results need not wait for it
+
     start = time.perf_counter()
     totals: dict[str, Any] = {}
     result, error = NO_RESULT, ""
@@ -68,7 +69,12 @@ def died_twice(point: Point) -> Outcome:
 
 
 def prepare_worker() -> None:
-    """One BLAS thread for each worker; a worker whose parent has gone goes, too."""
+    """One BLAS thread for each worker; a worker whose parent has gone goes, too.
+
+    What simulates is imported here, before the time of a first point counts.
+    """
+    import accelsim.facade  # noqa: F401
+
     threadpool_limits(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
