@@ -7,7 +7,7 @@ from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.sweep.axes import Axis
 from accelsim.sweep.quantities import HARDWARE_QUANTITIES, Record
 from accelsim.sweep.space import Sweep
-from accelsim.sweep.summary import Summary
+from accelsim.sweep.summary import Summary, judged
 
 ROWS_SHOWN = 40
 _FAILURES_SHOWN = 20
@@ -160,8 +160,7 @@ def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
     few = len(everything) <= ROWS_SHOWN
     records = everything if few else front[:ROWS_SHOWN]
     names = varied(summary, everything)
-    beside = (*(each.quantity for each in about.constraints), "cycles", "utilization")
-    quantities = list(dict.fromkeys((*about.objectives, *beside)))
+    quantities = judged(about)
     columns = (
         *(Column(name, text=True) for name in names),
         *(Column(name, drop=0 if name in about.objectives else 1) for name in quantities),
