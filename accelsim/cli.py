@@ -398,12 +398,12 @@ def results(
     from accelsim.report.export import Destinations, json_text, rows_text
     from accelsim.report.sweep import results_sheets
     from accelsim.sweep.store import Store
-    from accelsim.sweep.summary import summary_of
+    from accelsim.sweep.summary import brief_summary_of, summary_of
 
     destinations = Destinations(json, csv)
     _raise_if_any(destinations.problems)
     with Store.read(file) as store:
-        summary = summary_of(store)
+        summary = summary_of(store) if json or csv else brief_summary_of(store)
     _deliver(
         destinations,
         results_sheets(summary),
@@ -695,7 +695,7 @@ def _swept(
     from accelsim.report.sweep_progress import sweep_progress
     from accelsim.sweep.execute import execute, runner_for
     from accelsim.sweep.store import Store
-    from accelsim.sweep.summary import summary_of
+    from accelsim.sweep.summary import brief_summary_of
 
     runner = runner_for(jobs, scheduler, resolved.timeout_s)
     with Store.open(path, resolved) as store:
@@ -710,7 +710,7 @@ def _swept(
                 file=sys.stderr,
             )
             raise
-        return summary_of(store)
+        return brief_summary_of(store)
 
 
 # --- Output ---------------------------------------------------------------------------------------

@@ -296,6 +296,10 @@ Residency = Annotated[
 ]
 
 
+COUPLED_PARTS = ("precision", "energy")
+"""Keys of `Hardware` that are held against each other; every other is right or wrong by itself."""
+
+
 class Hardware(_Schema):
     """An accelerator: array, buffers, vector unit and DRAM."""
 

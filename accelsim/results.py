@@ -4,18 +4,21 @@ Times are cycles of the hardware's clock, DRAM bytes come without the rounding t
 SRAM words are counted at the edge of the array (or vector unit). All are of the whole batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from accelsim.lowering import row_stationary
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
 
+if TYPE_CHECKING:
+    from accelsim.lowering import row_stationary
+
 Bound = Literal["array", "dram", "buffer", "vector"]
 SCHEMA = 1
+AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ class LayerResult:
     buckets: Buckets
     inside: Inside = field(default_factory=Inside)
     energy: Energy | None = None
-    mapping: row_stationary.Mapping | None = None
+    mapping: "row_stationary.Mapping | None" = None
     resident: Resident = Resident()
     dram_saved_bytes: int = 0
 
@@ -147,21 +150,22 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none."""
-        gemm = dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None
-        flat = {name: getattr(self, name) for name in self.__slots__ if name != "energy"}
+        data = {name: getattr(self, name) for name in self.__slots__ if name != "energy"}
         return {
-            **flat,
-            "sram": self.sram.as_dict(),
-            "dram": self.dram.as_dict(),
-            "buckets": self.buckets.as_dict(),
-            "inside": self.inside.as_dict(),
-            "mapping": asdict(self.mapping) if self.mapping else None,
-            "resident": self.resident.as_dict(),
-            "gemm": gemm,
+            **data,
+            "gemm": dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None,
             "output_shape": list(self.output_shape),
+            "mapping": asdict(self.mapping) if self.mapping else None,
+            **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
             **_energy_dict(self.energy, self.macs),
         }
+
+
+def _sum(none: AnyCounts, parts: Iterable[AnyCounts]) -> AnyCounts:
+    """All parts added up, field by field."""
+    fields = zip(none.values(), *(part.values() for part in parts), strict=True)
+    return type(none)(*map(sum, fields))
 
 
 def _energy_dict(energy: Energy | None, macs: int) -> dict[str, Any]:
@@ -210,12 +214,12 @@ class RunResult:
     @property
     def dram(self) -> Dram:
         """DRAM bytes of all layers."""
-        return reduce(add, (layer.dram for layer in self.layers), Dram())
+        return _sum(Dram(), (layer.dram for layer in self.layers))
 
     @property
     def sram(self) -> Sram:
         """Words at the array's edge of all layers."""
-        return reduce(add, (layer.sram for layer in self.layers), Sram())
+        return _sum(Sram(), (layer.sram for layer in self.layers))
 
     @property
     def dram_saved_bytes(self) -> int:
@@ -225,7 +229,7 @@ class RunResult:
     @property
     def inside(self) -> Inside:
         """What moves inside the arrays in all layers."""
-        return reduce(add, (layer.inside for layer in self.layers), Inside())
+        return _sum(Inside(), (layer.inside for layer in self.layers))
 
     @property
     def energy(self) -> Energy | None:
@@ -236,7 +240,7 @@ class RunResult:
     @property
     def buckets(self) -> Buckets:
         """Layer cycles of all layers, by bucket."""
-        return reduce(add, (layer.buckets for layer in self.layers), Buckets())
+        return _sum(Buckets(), (layer.buckets for layer in self.layers))
 
     def layer(self, name: str) -> LayerResult:
         """The layer called `name`; raises KeyError."""

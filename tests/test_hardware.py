@@ -2,12 +2,13 @@
 
 from copy import deepcopy
 from fractions import Fraction
+from inspect import signature
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from accelsim.hardware import Buffer, Hardware, RowStationarySpec, format_bits
+from accelsim.hardware import COUPLED_PARTS, Buffer, Hardware, RowStationarySpec, format_bits
 
 FULL: dict[str, Any] = {
     "name": "edge_ws",
@@ -277,3 +278,16 @@ def test_residency_as_yaml_reads_it(written: object, meant: str) -> None:
 def test_residency_is_on_or_off(written: object) -> None:
     with pytest.raises(ValidationError, match="'on' or 'off'"):
         Hardware.model_validate(changed("residency", written))
+
+
+def test_no_parts_are_held_against_each_other_but_the_coupled_ones() -> None:
+    """Sweeps put valid parts together; a new check between parts has to be named there."""
+    checks = Hardware.__pydantic_decorators__
+    assert not checks.model_validators
+    coupled = {
+        field
+        for check in checks.field_validators.values()
+        for field in check.info.fields
+        if len(signature(check.func).parameters) > 1  # it is given the other parts, too
+    }
+    assert coupled == {"energy"} < set(COUPLED_PARTS)

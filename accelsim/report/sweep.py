@@ -7,7 +7,7 @@ from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.sweep.axes import Axis
 from accelsim.sweep.quantities import HARDWARE_QUANTITIES, Record
 from accelsim.sweep.space import Sweep
-from accelsim.sweep.summary import Summary
+from accelsim.sweep.summary import Summary, judged
 
 ROWS_SHOWN = 40
 _FAILURES_SHOWN = 20
@@ -143,13 +143,12 @@ def _progress(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "accelsim", summary.about.version
 
 
-def varied(summary: Summary, records: Iterable[Mapping[str, object]]) -> list[str]:
+def varied(summary: Summary, records: Sequence[Mapping[str, object]]) -> list[str]:
     """The parameters that are not the same in all of the records, without the network."""
-    records = list(records)
     return [
         name
         for name in summary.parameters
-        if name != "network" and len({str(record[name]) for record in records}) > 1
+        if name != "network" and any(record[name] != records[0][name] for record in records)
     ]
 
 
@@ -161,8 +160,7 @@ def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
     few = len(everything) <= ROWS_SHOWN
     records = everything if few else front[:ROWS_SHOWN]
     names = varied(summary, everything)
-    beside = (*(each.quantity for each in about.constraints), "cycles", "utilization")
-    quantities = list(dict.fromkeys((*about.objectives, *beside)))
+    quantities = judged(about)
     columns = (
         *(Column(name, text=True) for name in names),
         *(Column(name, drop=0 if name in about.objectives else 1) for name in quantities),

@@ -22,6 +22,7 @@ from accelsim.sweep.records import Outcome, Point
 from accelsim.sweep.space import Sweep
 
 LINE_EVERY_S = 10.0
+SHOW_EVERY_S = 0.1
 
 
 class _Best:
@@ -91,9 +92,16 @@ def _bar(best: _Best) -> Iterator[Watcher]:
     with bar:
         task = bar.add_task("", total=None)
 
+        shown_at = -SHOW_EVERY_S
+
         def watch(tally: Tally, point: Point | None, outcome: Outcome | None) -> None:
+            nonlocal shown_at
             if point and outcome:
                 best.see(point, outcome)
+            now = time.monotonic()
+            if now - shown_at < SHOW_EVERY_S and tally.finished < tally.total:
+                return
+            shown_at = now
             parts = [f"{rate.of(tally):.1f}/s", f"{tally.failed} failed", str(best)]
             bar.update(
                 task,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
+import accelsim.facade  # noqa: F401 - before the time of a worker's first point counts
 from accelsim import __version__
 from accelsim.errors import InputError, Problem, TryAgainError
 from accelsim.sweep.local import Finished, Work

@@ -72,7 +72,7 @@ def execute(
             yield point, outcome
 
     watched()
-    for _ in stored(point for point in sweep.points if point.key not in known):
+    for _ in stored([point for point in sweep.points if point.key not in known]):
         pass
     if sweep.search:
         from accelsim.sweep.search import searched  # Optuna is optional

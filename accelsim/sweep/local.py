@@ -13,19 +13,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from multiprocessing import active_children, get_context
+from operator import length_hint
 
 from accelsim.errors import AccelsimError
 from accelsim.sweep.records import Outcome, Point
-from accelsim.sweep.work import (
-    died_twice,
-    evaluate,
-    out_of_time,
-    packed,
-    prepare_worker,
-    unpacked,
-)
+from accelsim.sweep.work import died_twice, evaluate, out_of_time, prepare_worker
 
 Work = Callable[[Point], Outcome]
 Finished = tuple[Point, Outcome]
@@ -47,8 +40,9 @@ def local_outcomes(
 ) -> Iterator[Finished]:
     """Do `work` on `points` in `jobs` processes and yield each with its outcome as it is done.
 
-    `points` are taken when a process is free, never before. Those whose worker died are tried
-    again at the end, one at a time, in a fresh process each. `work` must be a module's function.
+    `points` are taken when a process is free, never before; the next of a list, before what became
+    of another is yielded. Those whose worker died are tried again at the end, one at a time, in a
+    fresh process each. `work` must be a module's function.
     """
     task = _Task(work, timeout_s)
     suspects = []
@@ -66,24 +60,30 @@ def _tried(
     points: Iterable[Point], jobs: int, task: "_Task"
 ) -> Iterator[tuple[Point, Outcome | None]]:
     """Every point with its outcome; None where its worker died."""
-    waiting = iter(points)
-    first = list(islice(waiting, 1))
-    if not first:
-        return
-    with _workers(jobs, task) as workers:
+    waiting, listed = iter(points), length_hint(points)
+    with _workers(min(jobs, listed or jobs), task) as workers:
         idle = list(workers)
-        busy: dict[Future[bytes], _Worker] = {}
-        for point in chain(first, waiting):
-            worker = idle.pop()
-            busy[worker.start(point)] = worker
-            while not idle:
-                yield from _finished(busy, idle)
+        busy: dict[Future[Outcome], _Worker] = {}
+        _hand_out(waiting, idle, busy)
         while busy:
-            yield from _finished(busy, idle)
+            finished = [*_finished(busy, idle)]
+            if listed:
+                _hand_out(waiting, idle, busy)
+            yield from finished
+            _hand_out(waiting, idle, busy)
+
+
+def _hand_out(
+    waiting: Iterator[Point], idle: "list[_Worker]", busy: "dict[Future[Outcome], _Worker]"
+) -> None:
+    """A point for every worker that has none, as long as there are some."""
+    while idle and (point := next(waiting, None)):
+        worker = idle.pop()
+        busy[worker.start(point)] = worker
 
 
 def _finished(
-    busy: "dict[Future[bytes], _Worker]", idle: "list[_Worker]"
+    busy: "dict[Future[Outcome], _Worker]", idle: "list[_Worker]"
 ) -> Iterator[tuple[Point, Outcome | None]]:
     """Wait until some worker is done, or out of time, and say what became of its point."""
     patience = min(worker.deadline for worker in busy.values()) - time.monotonic()
@@ -116,13 +116,13 @@ class _Worker:
         with _interrupts_held():
             self.started = self.executor.submit(os.getpid)
 
-    def start(self, point: Point) -> "Future[bytes]":
+    def start(self, point: Point) -> "Future[Outcome]":
         """Begin with `point`; its time counts from here."""
         self.point = point
         for _ in range(_STARTS):
             try:
-                self.pid = self.started.result()
-                answer = self.executor.submit(packed, self.task.work, point)
+                self.started.result()
+                answer = self.executor.submit(self.task.work, point)
             except BrokenProcessPool:  # it died before it had anything to do
                 self.renew()
                 continue
@@ -136,10 +136,10 @@ class _Worker:
         """Whether the point has had its time."""
         return time.monotonic() >= self.deadline
 
-    def outcome(self, future: "Future[bytes]", late: bool) -> Outcome | None:
+    def outcome(self, future: "Future[Outcome]", late: bool) -> Outcome | None:
         """What became of the point; None if the process died, or had no memory for it."""
         try:
-            return unpacked(future.result())
+            return future.result()
         except (BrokenProcessPool, MemoryError):
             self.renew()
         return out_of_time(self.point, self.task.timeout_s or 0) if late else None
@@ -153,7 +153,7 @@ class _Worker:
         """End the process, whatever it does."""
         if self.started.done() and not self.started.exception():
             for process in active_children():
-                if process.pid == self.pid:
+                if process.pid == self.started.result():
                     process.kill()
         self.executor.shutdown()
 

@@ -28,19 +28,18 @@ def pareto_front(
     """Candidates that no other beats: as good in every objective and better in one.
 
     They come by the first objective, best first, then by the next; equal ones are all kept.
-    Costs times a candidate and a member of the front, not two candidates.
+    Each member of the front is held against all that are left at once.
     """
     chosen = candidates(records, objectives, constraints)
-    costs = sorted((cost_of(record, objectives), index) for index, record in enumerate(chosen))
-    front = np.empty((len(costs), len(objectives)))
+    order = sorted((cost_of(record, objectives), index) for index, record in enumerate(chosen))
+    costs = np.array([cost for cost, _ in order])
+    left = np.array([index for _, index in order])
     members: list[AnyRecord] = []
-    for cost, index in costs:  # whoever beats a record comes before it
-        row = np.array(cost)
-        before = front[: len(members)]
-        beaten = ((before <= row).all(axis=1) & (before < row).any(axis=1)).any()
-        if not beaten:
-            front[len(members)] = row
-            members.append(chosen[index])
+    while len(left):  # whoever beats a record comes before it
+        members.append(chosen[left[0]])
+        beaten = (costs[0] <= costs).all(axis=1) & (costs[0] < costs).any(axis=1)
+        beaten[0] = True
+        costs, left = costs[~beaten], left[~beaten]
     return members
 
 

@@ -1,5 +1,8 @@
 """A point of a sweep, and what became of it. Both travel between processes and machines."""
 
+import json
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,6 +10,7 @@ from accelsim.hardware import Hardware
 
 Status = Literal["done", "failed"]
 Value = str | int | float | bool | None
+Table = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +28,44 @@ class Point:
     parameters: dict[str, Value]
 
 
+def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:
+    """A run's totals and layers, compressed; layers as columns, which takes less."""
+    names = list(dict.fromkeys(name for layer in layers for name in layer))
+    same = bool(names) and all(list(layer) == names for layer in layers)
+    rows = [[layer[name] for layer in layers] for name in names] if same else list(layers)
+    text = json.dumps([totals, names if same else None, rows], separators=(",", ":"))
+    return zlib.compress(text.encode())
+
+
+def unpacked(blob: bytes) -> tuple[dict[str, Any], Table]:
+    """The inverse of `packed`."""
+    totals, names, rows = json.loads(zlib.decompress(blob))
+    if names is None:
+        return totals, rows
+    return totals, [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]
+
+
+NO_RESULT = packed({}, [])
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a point: the JSON totals and layers of its run, or why there are none.
 
-    `totals` and `layers` are those of `RunResult.as_dict` (schema 1), empty if it failed; `error`
-    is empty if it did not. `attempts` counts the workers that tried.
+    `totals` and `layers` are those of `RunResult.as_dict` (schema 1), empty if it failed; `result`
+    is both of them as they are stored, packed where the point ran. `error` is empty if it did not
+    fail. `attempts` counts the workers that tried.
     """
 
     key: str
     status: Status
     totals: dict[str, Any]
-    layers: list[dict[str, Any]]
+    result: bytes
     wall_seconds: float
     error: str = ""
     attempts: int = 1
+
+    @property
+    def layers(self) -> Table:
+        """The layers, unpacked."""
+        return unpacked(self.result)[1]

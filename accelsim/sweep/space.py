@@ -8,7 +8,6 @@ from itertools import chain, product
 from math import prod
 
 from accelsim.errors import InputError, Problem
-from accelsim.facade import LARGEST_BATCH
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
@@ -267,9 +266,12 @@ class Space:
                 self._digests[path] = network_digest(self.networks[path])
 
     def _check_batches(self) -> None:
-        for setting in self._settings:
+        batches = [setting for setting in self._settings if setting.path == BATCH]
+        if batches:
+            from accelsim.facade import LARGEST_BATCH  # takes a while to import
+        for setting in batches:
             batch = setting.value
-            if setting.path == BATCH and not (type(batch) is int and 1 <= batch <= LARGEST_BATCH):
+            if type(batch) is not int or not 1 <= batch <= LARGEST_BATCH:
                 message = f"expected a whole number of images, 1 to {LARGEST_BATCH:,}"
                 self._found.at(setting.origin, f"{message}, found {batch!r}")
 

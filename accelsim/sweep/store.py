@@ -7,11 +7,11 @@ in the file but are not reported, and come back with the edit undone.
 
 import json
 import sqlite3
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +27,7 @@ from accelsim.sweep.quantities import (
     hardware_quantities,
     result_quantities,
 )
-from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.records import Outcome, Point, Table, Value, unpacked
 from accelsim.sweep.space import Sweep
 
 SCHEMA = 1
@@ -50,7 +50,7 @@ _MEMBERS = "SELECT position, key, network, batch, parameters FROM members ORDER 
 _OUTCOME = "SELECT status, result, wall_seconds, error, attempts FROM outcomes WHERE key = ?"
 _ROWS = """
 SELECT m.key, m.network, m.batch, m.parameters, o.status, o.error, o.attempts, o.wall_seconds,
-       o.quantities
+       {quantities}
 FROM members m JOIN outcomes o ON o.key = m.key ORDER BY m.position
 """
 
@@ -189,7 +189,7 @@ class Store:
             "version": __version__,
             "quantities": json.dumps(quantities | reached),
             "hardware": hardware_text(point.hardware),
-            "result": packed(outcome.totals, outcome.layers),
+            "result": outcome.result,
         }
         columns, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self._transaction() as connection:
@@ -270,12 +270,12 @@ class Store:
         if row is None:
             return None
         status, result, wall_seconds, error, attempts = row
-        totals, layers = unpacked(result)
+        totals, _ = unpacked(result)
         return Outcome(
             key=key,
             status=status,
             totals=totals,
-            layers=layers,
+            result=result,
             wall_seconds=wall_seconds,
             error=error,
             attempts=attempts,
@@ -292,15 +292,24 @@ class Store:
         First the parameters by their keys, then status and error, quantities of the hardware, and
         the result's. A failed point has None for the latter.
         """
-        records = [_record(row) for row in self._connection.execute(_ROWS)]
-        names: Record = {}
-        for record in records:
-            names |= record
-        if all(len(record) == len(names) for record in records):
+        rows = self._connection.execute(_ROWS.format(quantities="o.quantities"))
+        records = [_record(row, json.loads(row[-1]).items()) for row in rows]
+        keys = dict.fromkeys(map(tuple, records))
+        names = dict.fromkeys(chain.from_iterable(keys))
+        if len(keys) <= 1:
             return records
         return [{name: record.get(name) for name in names} for record in records]
 
-    def layers(self) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
+    def brief_records(self, quantities: Sequence[str]) -> list[Record]:
+        """As `records`, but with these quantities only, two or more, which is quicker."""
+        paths = ", ".join(f"'$.{name}'" for name in quantities)
+        rows = _ROWS.format(quantities=f"json_extract(o.quantities, {paths})")
+        return [
+            _record(row, zip(quantities, json.loads(row[-1]), strict=True))
+            for row in self._connection.execute(rows)
+        ]
+
+    def layers(self) -> Iterator[tuple[Record, Table]]:
         """Each point with an outcome, and its layers as in `accelsim run --json`."""
         for record in self.records():
             outcome = self.outcome(str(record["key"]))
@@ -308,14 +317,14 @@ class Store:
             yield record, outcome.layers
 
 
-def _record(row: Sequence[Any]) -> Record:
-    key, network, batch, parameters, status, error, attempts, seconds, quantities = row
+def _record(row: Sequence[Any], quantities: Iterable[tuple[str, Value]]) -> Record:
+    key, network, batch, parameters, status, error, attempts, seconds, _ = row
     return {
         "network": network,
         "batch": batch,
         **json.loads(parameters),
         "status": status,
-        **json.loads(quantities),
+        **dict(quantities),
         "error": error,
         "attempts": attempts,
         "wall_seconds": seconds,
@@ -325,28 +334,6 @@ def _record(row: Sequence[Any]) -> Record:
 
 def _member(point: Point) -> tuple[str, str, int, str]:
     return point.key, point.network, point.batch, json.dumps(point.parameters)
-
-
-# --- Totals and layers ----------------------------------------------------------------------------
-
-Table = list[dict[str, Any]]
-
-
-def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:
-    """A run's totals and layers, compressed; layers as columns, which takes less."""
-    names = list(dict.fromkeys(name for layer in layers for name in layer))
-    same = bool(names) and all(list(layer) == names for layer in layers)
-    rows = [[layer[name] for layer in layers] for name in names] if same else list(layers)
-    text = json.dumps([totals, names if same else None, rows], separators=(",", ":"))
-    return zlib.compress(text.encode())
-
-
-def unpacked(blob: bytes) -> tuple[dict[str, Any], Table]:
-    """The inverse of `packed`."""
-    totals, names, rows = json.loads(zlib.decompress(blob))
-    if names is None:
-        return totals, rows
-    return totals, [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]
 
 
 # --- The file -------------------------------------------------------------------------------------

@@ -94,3 +94,16 @@ class Summary:
 def summary_of(store: Store) -> Summary:
     """What a results file says."""
     return Summary(store.about, store.count(), store.parameters(), store.records())
+
+
+def brief_summary_of(store: Store) -> Summary:
+    """What a results file says, with the quantities alone that `judged` names."""
+    about = store.about
+    records = store.brief_records(judged(about))
+    return Summary(about, store.count(), store.parameters(), records)
+
+
+def judged(about: About) -> list[str]:
+    """Quantities by which people judge points: objectives, constraints, cycles, utilization."""
+    bounded = (constraint.quantity for constraint in about.constraints)
+    return list(dict.fromkeys((*about.objectives, *bounded, "cycles", "utilization")))

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding
 from accelsim.frontend.hardware_file import checked_hardware
 from accelsim.frontend.source import Data, dotted
 from accelsim.frontend.sweep_file import SweepFile
-from accelsim.hardware import Hardware
+from accelsim.hardware import COUPLED_PARTS, Hardware
 from accelsim.sweep.axes import BATCH, ENERGY, NETWORK, Setting, Settings
 from accelsim.sweep.content import part_text
 
@@ -30,17 +28,18 @@ class Variants:
     """Variants of a base, each made once.
 
     Points differ in few parts of their hardware (array, buffers, dram, ...), so each different
-    part is validated and put into text once; what holds between parts is checked for every one.
+    part is validated and put into text once, and so is each combination of those that `Hardware`
+    holds against each other.
     """
 
     def __init__(self, file: SweepFile, base: dict[str, Data]) -> None:
         self._file = file
         self._base = base
-        self._made: dict[tuple[str, ...], Variant] = {}
-        self._base_parts: dict[str, Any] = dict(base)
-        self._unchecked = set(base)
+        self._base_hardware, _ = checked_hardware(base)
         self._base_names = {part: _name(part, ()) for part in base}
+        self._made: dict[tuple[str, ...], Variant] = {}
         self._parts: dict[str, Any] = {}
+        self._agreed: set[tuple[str | None, ...]] = set()
         self._texts: dict[str, str] = {}
 
     def of(self, settings: Settings) -> Variant:
@@ -65,21 +64,18 @@ class Variants:
         return {part: len(texts) for part, texts in contents.items() if len(texts) > 1}
 
     def _checked(self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]) -> Hardware:
-        known = {part: self._parts[name] for part, name in names.items() if name in self._parts}
-        new = {part: self._varied(part, by_part) for part in names if part not in known}
-        hardware, _ = checked_hardware({**self._base_parts, **known, **new})
+        coupled = tuple(names.get(part) for part in COUPLED_PARTS)
+        if coupled in self._agreed and all(name in self._parts for name in names.values()):
+            assert self._base_hardware
+            known = {part: self._parts[name] for part, name in names.items()}
+            return self._base_hardware.model_copy(update=known)
+        varied = {part: self._varied(part, by_part) for part in names}
+        hardware, found = checked_hardware({**self._base, **varied})
         if hardware is None:
-            raw = {part: self._varied(part, by_part) for part in names}
-            _, found = checked_hardware({**self._base, **raw})
             settings = [setting for chosen in by_part.values() for setting in chosen]
             raise InputError([self._located(finding, settings) for finding in found])
-        for part in new:
-            if _is_record(content := getattr(hardware, part)):
-                self._parts[names[part]] = content
-        for part in self._unchecked - names.keys():
-            self._unchecked.discard(part)
-            if _is_record(content := getattr(hardware, part)):
-                self._base_parts[part] = content
+        self._agreed.add(coupled)
+        self._parts |= {name: getattr(hardware, part) for part, name in names.items()}
         return hardware
 
     def _varied(self, part: str, by_part: Mapping[str, list[Setting]]) -> Data:
@@ -133,12 +129,6 @@ class Variants:
 def _name(part: str, settings: Iterable[Setting]) -> str:
     """A name for a part with some settings."""
     return f"{part} {', '.join([setting.name for setting in settings])}"
-
-
-def _is_record(value: object) -> bool:
-    """Whether pydantic takes it as it is: a record, or a mapping of records."""
-    inner = value.values() if isinstance(value, dict) else [value]
-    return all(isinstance(each, BaseModel) for each in inner)
 
 
 def _in_common(finding: Finding, setting: Setting) -> int:

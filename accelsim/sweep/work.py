@@ -2,21 +2,17 @@
 
 import multiprocessing
 import os
-import pickle
 import threading
 import time
-import zlib
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from accelsim.errors import AccelsimError
-from accelsim.facade import simulate
 from accelsim.frontend import load_network
 from accelsim.network.graph import Network
-from accelsim.sweep.records import Outcome, Point, Status
+from accelsim.sweep.records import NO_RESULT, Outcome, Point, Status, packed
 
 
 @lru_cache(maxsize=32)
@@ -31,13 +27,15 @@ def evaluate(point: Point) -> Outcome:
     A point's own failure is a failed Outcome with its message. Only a MemoryError is raised: it
     is the machine's failure as likely as the point's.
     """
+    from accelsim.facade import simulate  # who only reads results need not wait for it
+
     start = time.perf_counter()
     totals: dict[str, Any] = {}
-    layers: list[dict[str, Any]] = []
-    error = ""
+    result, error = NO_RESULT, ""
     try:
-        result = simulate(_network(point.network), point.hardware, batch=point.batch)
-        totals, layers = result.totals, [layer.as_dict() for layer in result.layers]
+        run = simulate(_network(point.network), point.hardware, batch=point.batch)
+        totals = run.totals
+        result = packed(totals, [layer.as_dict() for layer in run.layers])
     except MemoryError:
         raise
     except AccelsimError as failure:
@@ -45,12 +43,12 @@ def evaluate(point: Point) -> Outcome:
     except Exception as failure:
         error = f"internal error: {type(failure).__name__}: {failure}"
     status: Status = "failed" if error else "done"
-    return Outcome(point.key, status, totals, layers, time.perf_counter() - start, error)
+    return Outcome(point.key, status, totals, result, time.perf_counter() - start, error)
 
 
 def failed(point: Point, error: str, attempts: int = 1, wall_seconds: float = 0.0) -> Outcome:
     """The row of a point that no worker finished."""
-    return Outcome(point.key, "failed", {}, [], wall_seconds, error, attempts)
+    return Outcome(point.key, "failed", {}, NO_RESULT, wall_seconds, error, attempts)
 
 
 def out_of_time(point: Point, timeout_s: float) -> Outcome:
@@ -69,7 +67,12 @@ def died_twice(point: Point) -> Outcome:
 
 
 def prepare_worker() -> None:
-    """One BLAS thread for each worker; a worker whose parent has gone goes, too."""
+    """One BLAS thread for each worker; a worker whose parent has gone goes, too.
+
+    What simulates is imported here, before the time of a first point counts.
+    """
+    import accelsim.facade  # noqa: F401
+
     threadpool_limits(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -79,19 +82,3 @@ def prepare_worker() -> None:
 def _leave_with(parent: "multiprocessing.process.BaseProcess") -> None:
     parent.join()
     os._exit(1)
-
-
-def packed(work: Callable[[Point], Outcome], point: Point) -> bytes:
-    """What `work` makes of a point, in few bytes.
-
-    A worker's answer of less than 16 KiB goes into its pipe in one write, which no kill can cut
-    in half; half an answer would leave the reader waiting for the rest.
-    """
-    return zlib.compress(pickle.dumps(work(point)))
-
-
-def unpacked(answer: bytes) -> Outcome:
-    """The outcome that `packed` has packed."""
-    outcome = pickle.loads(zlib.decompress(answer))
-    assert isinstance(outcome, Outcome)
-    return outcome

@@ -13,7 +13,7 @@ from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.report.sheet import rendered
 from accelsim.report.sweep import dry_run_sheets
-from accelsim.sweep.records import Outcome
+from accelsim.sweep.records import NO_RESULT, Outcome, packed
 from accelsim.sweep.space import resolve
 from accelsim.sweep.store import Store
 
@@ -33,9 +33,16 @@ def stored(path: Path, **said: object) -> Path:
     with Store.open(path, sweep) as store:
         for point in sweep.points[:-2]:
             run = simulate(point.network, point.hardware, batch=point.batch).as_dict()
-            store.put(point, Outcome(point.key, "done", run["totals"], run["layers"], 0.1))
+            store.put(
+                point,
+                Outcome(
+                    point.key, "done", run["totals"], packed(run["totals"], run["layers"]), 0.1
+                ),
+            )
         last = sweep.points[-1]
-        store.put(last, Outcome(last.key, "failed", {}, [], 0.1, "[bold]no tile fits[/bold]"))
+        store.put(
+            last, Outcome(last.key, "failed", {}, NO_RESULT, 0.1, "[bold]no tile fits[/bold]")
+        )
     return path
 
 

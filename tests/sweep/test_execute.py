@@ -12,7 +12,7 @@ from accelsim.errors import InputError
 from accelsim.report.sweep_progress import _Best, _lines, sweep_progress
 from accelsim.sweep.execute import Tally, default_path, execute, runner_for
 from accelsim.sweep.local import local_outcomes
-from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.records import NO_RESULT, Outcome, Point
 from accelsim.sweep.store import Store
 from accelsim.sweep.work import evaluate
 
@@ -46,7 +46,7 @@ def test_failed_points_wait_until_they_are_asked_for(tmp_path: Path) -> None:
             ((_, outcome),) = local_outcomes(
                 [harms.get(point.key, point)], 1, None, evaluate_or_harm
             )
-            yield point, Outcome(point.key, outcome.status, {}, [], 0.0, outcome.error)
+            yield point, Outcome(point.key, outcome.status, {}, NO_RESULT, 0.0, outcome.error)
 
     def well(points: object) -> object:
         return ((point, evaluate(point)) for point in points)  # type: ignore[attr-defined]

@@ -78,6 +78,26 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
     assert [(each.status, each.attempts) for each in outcomes] == [("done", 1)] * 2
 
 
+def test_no_more_processes_start_than_there_are_points() -> None:
+    outcomes = local_outcomes([*POINTS[:2]], jobs=1000)
+    next(outcomes)
+    assert len(active_children()) <= 2
+    assert len([*outcomes]) == 1
+
+
+def test_the_next_of_a_list_is_begun_before_an_outcome_is_used(tmp_path: Path) -> None:
+    mark = tmp_path / "begun"
+    outcomes = local_outcomes(
+        [POINTS[0], harmful(POINTS[1], f"once:{mark}")], 1, None, evaluate_or_harm
+    )
+    next(outcomes)
+    deadline = time.monotonic() + 30
+    while not mark.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    outcomes.close()  # type: ignore[attr-defined]
+
+
 def test_points_are_taken_only_when_a_process_is_free() -> None:
     taken = []
 

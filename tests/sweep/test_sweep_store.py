@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from accelsim.errors import InputError
 from accelsim.facade import simulate
 from accelsim.frontend.sweep_file import sweep_from
+from accelsim.report.sweep import results_sheets
 from accelsim.sweep import store as store_module
 from accelsim.sweep.quantities import quantity_names
-from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.records import NO_RESULT, Outcome, Point, packed, unpacked
 from accelsim.sweep.space import Sweep, resolve
-from accelsim.sweep.store import Store, packed, unpacked
-from accelsim.sweep.summary import summary_of
+from accelsim.sweep.store import Store
+from accelsim.sweep.summary import brief_summary_of, summary_of
+from accelsim.sweep.work import failed
 
 SAID = {
     "name": "small",
@@ -39,7 +41,7 @@ def outcome_of(point: Point, cycles: int = 0) -> Outcome:
     """A real run's outcome, or one with a made-up number of cycles."""
     run = simulate(point.network, point.hardware, batch=point.batch).as_dict()
     totals = run["totals"] | ({"cycles": cycles} if cycles else {})
-    return Outcome(point.key, "done", totals, run["layers"], wall_seconds=0.25)
+    return Outcome(point.key, "done", totals, packed(totals, run["layers"]), wall_seconds=0.25)
 
 
 @pytest.fixture
@@ -50,14 +52,14 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_put_comes_back(path: Path) -> None:
     sweep = sweep_of()
     first, second, _ = sweep.points
-    failed = Outcome(second.key, "failed", {}, [], 1.5, "does not fit", attempts=2)
+    lost = Outcome(second.key, "failed", {}, NO_RESULT, 1.5, "does not fit", attempts=2)
     with Store.open(path, sweep) as store:
         assert (store.done_keys(), store.count()) == (set(), 3)
         store.put(first, outcome_of(first))
-        store.put(second, failed)
+        store.put(second, lost)
     with Store.read(path) as store:
         assert store.outcome(first.key) == outcome_of(first)
-        assert store.outcome(second.key) == failed
+        assert store.outcome(second.key) == lost
         assert store.outcome("none") is None
         assert (store.done_keys(), store.failed_keys()) == ({first.key}, {second.key})
         assert (store.about.name, store.about.objectives) == ("small", SAID["objectives"])
@@ -68,7 +70,7 @@ def test_records_are_flat_and_have_the_same_keys(path: Path) -> None:
     sweep = sweep_of(matrix={"array.rows": [8, 16], "energy": ["horowitz_45nm"], "batch": [2]})
     first, second = sweep.points
     with Store.open(path, sweep) as store:
-        store.put(second, Outcome(second.key, "failed", {}, [], 0.0, "no"))
+        store.put(second, Outcome(second.key, "failed", {}, NO_RESULT, 0.0, "no"))
         store.put(first, outcome_of(first))
         one, other = store.records()
     assert list(one) == list(other)
@@ -83,6 +85,20 @@ def test_records_are_flat_and_have_the_same_keys(path: Path) -> None:
     assert other["cycles"] is None
     assert set(quantity_names()) <= set(one)
     assert not [value for value in one.values() if isinstance(value, (dict, list))]
+
+
+def test_brief_records_are_records_with_fewer_quantities(path: Path) -> None:
+    sweep = sweep_of()
+    with Store.open(path, sweep) as store:
+        store.put(sweep.points[0], failed(sweep.points[0], "no"))
+        for point in sweep.points[1:]:
+            store.put(point, outcome_of(point))
+        names = ["utilization", "energy_pj", "pes", "seconds"]
+        for brief, whole in zip(store.brief_records(names), store.records(), strict=True):
+            assert brief["pes"] == whole["pes"]
+            assert [brief[name] for name in names] == [whole.get(name) for name in names]
+            assert brief.items() <= (whole | {"energy_pj": None}).items()
+        assert results_sheets(brief_summary_of(store)) == results_sheets(summary_of(store))
 
 
 scalars = st.one_of(st.none(), st.integers(), st.text(max_size=3), st.booleans())
@@ -158,7 +174,7 @@ def test_a_later_outcome_replaces_the_first(path: Path) -> None:
     sweep = sweep_of()
     point = sweep.points[0]
     with Store.open(path, sweep) as store:
-        store.put(point, Outcome(point.key, "failed", {}, [], 0.0, "killed"))
+        store.put(point, Outcome(point.key, "failed", {}, NO_RESULT, 0.0, "killed"))
         store.put(point, outcome_of(point))
         assert [record["status"] for record in store.records()] == ["done"]
         assert store.failed_keys() == set()
@@ -228,14 +244,14 @@ def test_one_writes_and_others_read(path: Path) -> None:
 _WRITER = """
 import sys
 from accelsim.frontend.sweep_file import sweep_from
-from accelsim.sweep.records import Outcome
+from accelsim.sweep.records import NO_RESULT, Outcome
 from accelsim.sweep.space import resolve
 from accelsim.sweep.store import Store
 import json
 sweep = resolve(sweep_from(json.loads(sys.argv[2])))
 store = Store.open(sys.argv[1], sweep)
 for point in sweep.points[:2]:
-    store.put(point, Outcome(point.key, "done", {}, [], 0.0))
+    store.put(point, Outcome(point.key, "done", {}, NO_RESULT, 0.0))
     print(point.key, flush=True)
 sys.stdin.read()
 """
