@@ -8,7 +8,7 @@ import simpy
 
 from accelsim.engine.memory import Buffer, Clock, DramChannel
 from accelsim.engine.scheduler import LayerRun, Timeline, next_run
-from accelsim.engine.steady import SteadyState
+from accelsim.engine.steady import Periods, SteadyState
 from accelsim.lowering.schedule import Nest, Repeat, Schedule
 from accelsim.lowering.task import Room, Step
 
@@ -69,6 +69,7 @@ class Unit:
         self.current: Loaded | None = None  # waits for its operands, or is computed
         self.computing = False
         self.spilled: dict[int, simpy.Event] = {}
+        self.periods: Periods = {}
         self.tasks = 0  # that the loader has begun with
         self.moves = 0  # of the loader: room asked for, and tasks handed over
         self.storing = 0
@@ -94,7 +95,7 @@ class Unit:
             if not isinstance(entry, Repeat):
                 yield entry
                 continue
-            steady = SteadyState(self, part)
+            steady = SteadyState(self, part, entry.body)
             left = entry.times
             while left:
                 yield from self.steps(part, entry.body)

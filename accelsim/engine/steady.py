@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
+from accelsim.lowering.schedule import Nest
+
 if TYPE_CHECKING:
     from accelsim.engine.compute import Loaded, Part, Unit
 
@@ -24,19 +26,33 @@ SHALLOW = 8
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """When a state was met, at which turn from the end, and what was counted until then."""
+    """When a state was met, at how many turns from the end, and what was counted until then."""
 
     left: int
     now: int
     counts: tuple[int, ...]
 
 
-class SteadyState:
-    """The states that a unit has met at the turns of a repeat."""
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Turns after which a state comes again, the cycles they take, and what is counted in them."""
 
-    def __init__(self, unit: "Unit", part: "Part") -> None:
+    turns: int
+    cycles: int
+    counts: tuple[int, ...]
+
+
+Periods = dict[tuple[int, State], Period]
+"""By the identity of what is repeated and the state at a turn of it."""
+
+
+class SteadyState:
+    """The states that a unit has met at the turns of a repeat of `body`."""
+
+    def __init__(self, unit: "Unit", part: "Part", body: Nest) -> None:
         self.unit = unit
         self.part = part
+        self.body = id(body)
         self.met: dict[State, Mark] = {}
         self.depths: set[int] = set()
         self.others = [other for other in unit.core.units if other is not unit]
@@ -50,14 +66,23 @@ class SteadyState:
         state = self.state()
         if state is None:
             return 0
-        mark = self.met.get(state)
-        if mark is None:
-            self.met[state] = Mark(left, self.unit.env.now, self.counts())
-            return 0
-        turns = mark.left - left
-        periods = left // turns
-        self.leap(periods, mark)
-        return periods * turns
+        period = self.unit.periods.get((self.body, state))
+        if period is None:
+            mark = self.met.get(state)
+            if mark is None:
+                self.met[state] = Mark(left, self.unit.env.now, self.counts())
+                return 0
+            period = self.since(mark, left)
+            self.unit.periods[self.body, state] = period
+        times = left // period.turns
+        self.leap(times, period)
+        return times * period.turns
+
+    def since(self, mark: Mark, left: int) -> Period:
+        """The period that began with `mark` and ends now."""
+        pairs = zip(self.counts(), mark.counts, strict=True)
+        counts = tuple(count - before for count, before in pairs)
+        return Period(mark.left - left, self.unit.env.now - mark.now, counts)
 
     def state(self) -> State | None:
         """All that the future follows from, in cycles from now; None unless the unit is alone.
@@ -76,7 +101,7 @@ class SteadyState:
                 return None
         now = unit.env.now
         return (
-            *(unit.computing, unit.storing, unit.tiles, unit.free_at - now),
+            *(part.spaces, unit.computing, unit.storing, unit.tiles, unit.free_at - now),
             *(core.dram.writing, max(core.dram.free_at - now, 0)),
             *[each.state for each in core.buffers],
             tuple([unit.tasks - index for index in unit.spilled]),
@@ -108,7 +133,8 @@ class SteadyState:
         if not isinstance(event.value, tuple):
             return cycles, urgency, calls
         then, item = event.value
-        return cycles, urgency, calls, then, item.part, item.step, self.unit.tasks - item.index
+        own = item.part is self.part
+        return cycles, urgency, calls, then, own, item.step, self.unit.tasks - item.index
 
     def counts(self) -> tuple[int, ...]:
         """What a layer's turns add to."""
@@ -116,17 +142,16 @@ class SteadyState:
         assert line is not None
         return line.other_layer, line.read_wait, line.write_wait, self.part.run.unfinished
 
-    def leap(self, periods: int, mark: Mark) -> None:
-        """Let so many periods pass, each as from `mark` to now."""
+    def leap(self, times: int, period: Period) -> None:
+        """Let `period` pass so many times."""
         unit, line = self.unit, self.part.line
         assert line is not None
-        cycles = periods * (unit.env.now - mark.now)
-        other_layer, read_wait, write_wait, unfinished = (
-            count + periods * (count - before)
-            for count, before in zip(self.counts(), mark.counts, strict=True)
-        )
-        line.other_layer, line.read_wait, line.write_wait = other_layer, read_wait, write_wait
-        self.part.run.unfinished = unfinished
+        cycles = times * period.cycles
+        other_layer, read_wait, write_wait, unfinished = period.counts
+        line.other_layer += times * other_layer
+        line.read_wait += times * read_wait
+        line.write_wait += times * write_wait
+        self.part.run.unfinished += times * unfinished
         unit.env.leap(cycles)
         unit.free_at += cycles
         unit.core.dram.free_at += cycles
