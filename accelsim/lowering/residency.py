@@ -15,7 +15,7 @@ from itertools import permutations
 from accelsim.lowering.cost import Residence, Target
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.row_stationary import Mapping
-from accelsim.lowering.tiling import GemmTiling, Ranked, VectorTiling, ranked_vector_tiling, ranking
+from accelsim.lowering.tiling import GemmTiling, Ranked, VectorTiling, search
 from accelsim.network.graph import Layer, Network
 
 Tiling = GemmTiling | VectorTiling | Mapping
@@ -200,10 +200,10 @@ class Planner:
     kernels: Sequence[Kernel]
     target: Target
     maps: dict[str, FeatureMap]
-    targets: dict[Residence, Target] = field(default_factory=dict)
     known: dict[tuple[int, Residence, int], Ranked | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.search = search(self.target)
         self.buffer = self.target.buffer_index("ifmap")
         self.size = self.target.buffers[self.buffer].size
         self.own = [self.maps.get(layer.name) for layer in self.network.layers]
@@ -312,18 +312,9 @@ class Planner:
         space = min((stay.address for stay in around), default=self.size)
         key = (layer, self.residence(layer, around), space)
         if key not in self.known:
-            self.known[key] = self.search(kernel, *key[1:])
+            ranks = self.search(kernel, key[1])
+            self.known[key] = ranks.best_within(space)
         return self.known[key]
-
-    def search(self, kernel: Kernel, residence: Residence, space: int) -> Ranked | None:
-        """The best tiling of a kernel with so much room for its tiles."""
-        target = self.targets.get(residence)
-        if target is None:
-            target = self.targets[residence] = replace(self.target, residence=residence)
-        if isinstance(kernel, GemmKernel):
-            return ranking(kernel, target).best(self.buffer, space)
-        assert isinstance(kernel, VectorKernel)
-        return ranked_vector_tiling(kernel, target, self.buffer, space)
 
     def residence(self, layer: int, stays: Sequence[Stay]) -> Residence:
         """What of a layer lies on chip with the `stays` of its time."""
@@ -474,7 +465,7 @@ def plan_residency(
         for stays_here, ranked in zip(around, choice.ranked, strict=True)
     ]
     gates = _Gates(needs, stays, spaces, target.buffer_index("filter") == planner.buffer)
-    follows = gates.settle([_tile_bytes(each, planner.buffer) for each in choice.ranked])
+    follows = gates.settle([_tile_bytes(each) for each in choice.ranked])
     return Plan(
         stays,
         tuple(
@@ -490,5 +481,5 @@ def plan_residency(
     )
 
 
-def _tile_bytes(ranked: Ranked | None, buffer: int) -> int:
-    return 0 if ranked is None else ranked.tile_bytes[buffer]
+def _tile_bytes(ranked: Ranked | None) -> int:
+    return 0 if ranked is None else ranked.tile_bytes

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.cost import LoopOrder, Target, all_tilings, gemm_cost, legal, workload
+from accelsim.lowering.cost import (
+    LoopOrder,
+    Target,
+    all_tilings,
+    gemm_cost,
+    legal,
+    significant,
+    workload,
+)
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.tasks import vector_tasks
 from accelsim.lowering.tiling import (
@@ -59,13 +67,13 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
     splits = ("pixels", "filters") if to.arrays > 1 else ("pixels",)
     for sizes in every_tiling(kernel):
         one = all_tilings(kernel, [np.array([size]) for size in sizes])
-        if not legal(kernel, to, one)[0]:
+        if not legal(kernel, to, one).item():
             continue
         work = workload(kernel, to, one)
-        tiles = int(work.group_tiles[0]) * int(np.prod([int(t[0]) for t in work.turns.values()]))
         for order, split in product(LoopOrder, splits):
             cost = gemm_cost(work, order, split)
-            score = (float(cost.cycles[0]), int(cost.dram_bytes[0]), tiles)
+            cycles = cost.cycles(float(to.dram_bytes_per_cycle), to.dram_latency)
+            score = (significant(cycles).item(), cost.dram_bytes.item(), work.tiles.item())
             scores[GemmTiling(*sizes, order, split)] = score
     return scores
 
@@ -105,7 +113,7 @@ def test_thinned_candidates_fit_and_hold_the_extremes(kernel: GemmKernel, datafl
         assert sizes.max() == total
     chosen = best_tiling(kernel, to)
     sizes = (chosen.batch, chosen.groups, chosen.rows, chosen.cols, chosen.filters, chosen.channels)
-    assert legal(kernel, to, all_tilings(kernel, [np.array([size]) for size in sizes]))[0]
+    assert legal(kernel, to, all_tilings(kernel, [np.array([size]) for size in sizes])).item()
 
 
 def test_even_sizes_by_hand() -> None:
