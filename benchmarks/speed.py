@@ -28,7 +28,7 @@ ZIGZAG_SECONDS = {"vgg16": 33.0, "googlenet": 226.0}
 """ZigZag's search for one mapping per layer, as the design document quotes it."""
 
 
-SEARCHES = (tiling.search, tiling._rankings)
+SEARCHES = (tiling.search, tiling._rankings, tiling._moves)
 TASK_LISTS = (tasks.gemm_tasks, tasks.vector_tasks)
 
 

@@ -130,6 +130,11 @@ class Target:
         return replace(self, dram_bytes_per_cycle=Fraction(1), dram_latency=0)
 
     @property
+    def of_any_size(self) -> "Target":
+        """The same for all sizes of its buffers."""
+        return replace(self, buffers=tuple(replace(space, size=0) for space in self.buffers))
+
+    @property
     def computes_in_place(self) -> bool:
         """Whether the ofmap needs no tile: it is only kept, in the buffer that it comes out to."""
         unified = self.buffer_index("ifmap") == self.buffer_index("ofmap")

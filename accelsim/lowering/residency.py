@@ -373,13 +373,13 @@ class _Gates:
         """Let a layer whose tiles leave room for a feature map take less, rather than wait."""
         before = _ancestors(self.needs)
         for stay in self.stays:
-            users, writers = _bits(stay.users), _bits(stay.feature_map.writers)
+            users, writers = _bits(stay.users), stay.feature_map.writers
             for layer, space in enumerate(self.spaces):
+                if stay.spans(layer) or not space > stay.address >= 2 * tile_bytes[layer]:
+                    continue
                 comes_after = not self.filters_share and users & before[layer] == users
-                comes_before = all(before[each] >> layer & 1 for each in _indices(writers))
-                if space > stay.address >= 2 * tile_bytes[layer] and not (
-                    stay.spans(layer) or comes_after or comes_before
-                ):
+                comes_before = all(before[each] >> layer & 1 for each in writers)
+                if not comes_after and not comes_before:
                     self.spaces[layer] = stay.address
 
     def follow(self, layer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

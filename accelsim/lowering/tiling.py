@@ -20,6 +20,7 @@ from accelsim.lowering.cost import (
     Sizes,
     Target,
     Tilings,
+    Workload,
     all_tilings,
     buffer_demand,
     chosen,
@@ -234,7 +235,8 @@ def search(target: Target) -> Search:
 @lru_cache(maxsize=1)
 def _rankings(target: Target) -> Callable[[Kernel, Residence], Ranking]:
     """What all rates of DRAM share: a sweep changes the rate more often than anything else."""
-    flow = lru_cache(maxsize=KERNELS)(partial(_flow, target))
+    moves = _moves(target.of_any_size)
+    flow = lru_cache(maxsize=KERNELS)(lambda kernel: _flow(target, *moves(kernel)))
 
     @lru_cache(maxsize=KERNELS * RESIDENCES)
     def ranking(kernel: Kernel, residence: Residence) -> Ranking:
@@ -248,15 +250,16 @@ def _rankings(target: Target) -> Callable[[Kernel, Residence], Ranking]:
 
 
 def _gemm_ranking(target: Target, flow: Flow, tiling: Callable[[int], GemmTiling]) -> Ranking:
-    """Of the loop orders that move as little, the first is enough."""
+    """What tilings cost, but for loop orders that another one is better than at any rate."""
     cost = cost_of(flow, target)
     demand = tile_demand(target, flow.demand)
     needed = np.array([buffer_demand(space, demand) for space in target.buffers])
     fits = np.all(needed <= np.array([[space.half] for space in target.buffers]), axis=0)
     orders = np.arange(len(LoopOrder)).reshape(-1, 1, 1)
     place = cost.dram_bytes * len(LoopOrder) + orders
-    least = np.expand_dims(cost.moved_bytes.argmin(axis=0), 0)
-    index = np.flatnonzero(fits & (place <= np.take_along_axis(place, least, 0)))
+    moves_least = cost.moved_bytes == cost.moved_bytes.min(axis=0)
+    first = np.where(moves_least, place, place.max(initial=0)).min(axis=0)
+    index = np.flatnonzero(fits & (place <= first))
     select = partial(chosen, shape=place.shape, index=index)
     cost = cost.each(select)
     return Ranking(
@@ -273,17 +276,29 @@ def _bare(target: Target) -> Target:
     return target if target.residence == nothing else replace(target, residence=nothing)
 
 
-def _flow(target: Target, kernel: GemmKernel) -> tuple[Flow, Callable[[int], GemmTiling]]:
+@lru_cache(maxsize=1)
+def _moves(target: Target) -> Callable[[GemmKernel], tuple[Workload, list[list[Flow]]]]:
+    """What all sizes of buffers share: what every tiling moves, in each loop order and split."""
+
+    @lru_cache(maxsize=KERNELS)
+    def moves(kernel: GemmKernel) -> tuple[Workload, list[list[Flow]]]:
+        work = workload(kernel, target, candidates(kernel, target))
+        splits = _splits(target)
+        return work, [[gemm_flow(work, order, split) for split in splits] for order in LoopOrder]
+
+    return moves
+
+
+def _flow(
+    target: Target, work: Workload, flows: list[list[Flow]]
+) -> tuple[Flow, Callable[[int], GemmTiling]]:
     """What all residences share: tilings that may fit, and what each loop order moves.
 
     The axes are orders, ways to split, and tilings. Also the tiling of an index to all of these.
     """
-    tilings = candidates(kernel, target)
+    tilings, splits = work.tilings, _splits(target)
     roomiest = replace(target, residence=Residence((True,), kept=True, stored=False))
-    fitting = np.flatnonzero(legal(kernel, roomiest, tilings))
-    splits = _splits(target)
-    work = workload(kernel, target, tilings)
-    flows = [[gemm_flow(work, order, split) for split in splits] for order in LoopOrder]
+    fitting = np.flatnonzero(legal(work.kernel, roomiest, tilings))
     select = partial(chosen, shape=tilings.shape, index=fitting)
 
     def tiling(index: int) -> GemmTiling:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
+from accelsim.lowering import tiling
 from accelsim.lowering.cost import (
     LoopOrder,
+    Residence,
     Target,
     all_tilings,
     gemm_cost,
@@ -24,10 +27,12 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.tasks import vector_tasks
 from accelsim.lowering.tiling import (
     GemmTiling,
+    Ranked,
     best_tiling,
     best_vector_tiling,
     candidates,
     even_sizes,
+    search,
 )
 from accelsim.network.ops import Window
 
@@ -87,6 +92,46 @@ def test_the_search_finds_the_optimum(kernel: GemmKernel, to: Target) -> None:
             best_tiling(kernel, to)
         return
     assert scores[best_tiling(kernel, to)] == min(scores.values())
+
+
+@given(SMALL, tight_targets(smallest=40), st.integers(0, 80), st.booleans())
+@settings(max_examples=100)
+def test_less_room_is_a_smaller_buffer(
+    kernel: GemmKernel, to: Target, less: int, vector: bool
+) -> None:
+    """What is best within less of a buffer is what is best where it has no more."""
+    asked = kernel
+    if vector:
+        asked = VectorKernel(kernel.batch, kernel.channels, kernel.rows, kernel.cols, 2)  # type: ignore[assignment]
+    place = to.buffers[to.buffer_index("ifmap")]
+    space = place.size - less
+    within = search(to)(asked, Residence()).best_within(space)
+    alone = search(resized(to, {place.name: space}))(asked, Residence()).best
+    assert within == alone
+
+
+@given(SMALL, tight_targets(), st.lists(st.tuples(st.integers(1, 9), st.integers(8, 160))))
+@settings(max_examples=60)
+def test_what_was_searched_before_changes_nothing(
+    kernel: GemmKernel, to: Target, others: list[tuple[int, int]]
+) -> None:
+    """Points of a sweep in turn, rates and buffers changing: each as in a fresh process."""
+
+    def found(point: Target) -> list[Ranked | None]:
+        residences = (Residence(), Residence((True,)), Residence((True,), True, False))
+        return [search(point)(kernel, residence).best for residence in residences]
+
+    points = [to]
+    for rate, size in others:
+        points.append(replace(points[-1], dram_bytes_per_cycle=Fraction(rate, 3)))
+        points.append(resized(points[-1], {to.buffers[0].name: size}))
+    warm = [found(point) for point in points + points[::-1]]
+    for cached in (search, tiling._rankings, tiling._moves):
+        cached.cache_clear()
+    assert found(points[-1]) == warm[len(points) - 1] == warm[len(points)]
+    for cached in (search, tiling._rankings, tiling._moves):
+        cached.cache_clear()
+    assert found(to) == warm[0] == warm[-1]
 
 
 LARGE = [
