@@ -208,7 +208,8 @@ class Planner:
         self.size = self.target.buffers[self.buffer].size
         self.own = [self.maps.get(layer.name) for layer in self.network.layers]
         self.inputs = [
-            [self.maps.get(name) for name in layer.inputs] for layer in self.network.layers
+            [self.maps.get(name) for name in layer.inputs[: _ifmaps(kernel)]]
+            for layer, kernel in zip(self.network.layers, self.kernels, strict=True)
         ]
         self.whole = {item: Stay(item, len(item.readers), 0) for item in self.maps.values()}
         self.nothing = Choice((), tuple(self.rank(layer, ()) for layer in range(len(self.kernels))))
@@ -234,7 +235,8 @@ class Planner:
         there = {stay.feature_map for stay in choice.stays if not stay.far}
         if any(other not in there and overlap(self.whole[other], time) for other in self.whole):
             return False
-        without_room = [replace(stay, address=self.size) for stay in choice.stays]
+        near = [stay for stay in choice.stays if overlap(stay, time)]
+        without_room = [replace(stay, address=self.size) for stay in near]
         return all(
             dram_bytes(choice.ranked[layer]) <= dram_bytes(self.rank(layer, without_room))
             for layer in range(time.first, time.last + 1)
@@ -318,19 +320,15 @@ class Planner:
 
     def residence(self, layer: int, stays: Sequence[Stay]) -> Residence:
         """What of a layer lies on chip with the `stays` of its time."""
-        own, stored = self.own[layer], True
-        here = set()
-        for stay in stays:
-            if layer in stay.readers:
-                here.add(stay.feature_map)
-            if stay.feature_map is own:
-                stored = stay.stored
-        inputs = self.inputs[layer]
-        if isinstance(self.kernels[layer], GemmKernel):
-            inputs = inputs[:1]
-        ifmaps = tuple(item in here for item in inputs) if here else ()
-        kept = any(stay.feature_map is own for stay in stays)
-        return Residence(ifmaps, kept, stored)
+        here = {stay.feature_map for stay in stays if layer in stay.readers}
+        ifmaps = tuple(item in here for item in self.inputs[layer]) if here else ()
+        own = [stay for stay in stays if stay.feature_map is self.own[layer]]
+        return Residence(ifmaps, bool(own), all(stay.stored for stay in own))
+
+
+def _ifmaps(kernel: Kernel) -> int | None:
+    """How many of a layer's inputs are ifmaps; None for all."""
+    return 1 if isinstance(kernel, GemmKernel) else None
 
 
 def placed(stay: Stay, others: Iterable[Stay], size: int) -> Stay | None:
@@ -375,7 +373,7 @@ class _Gates:
         for stay in self.stays:
             users, writers = _bits(stay.users), stay.feature_map.writers
             for layer, space in enumerate(self.spaces):
-                if stay.spans(layer) or not space > stay.address >= 2 * tile_bytes[layer]:
+                if not space > stay.address >= 2 * tile_bytes[layer] or stay.spans(layer):
                     continue
                 comes_after = not self.filters_share and users & before[layer] == users
                 comes_before = all(before[each] >> layer & 1 for each in writers)
