@@ -28,10 +28,7 @@ ZIGZAG_SECONDS = {"vgg16": 33.0, "googlenet": 226.0}
 """ZigZag's search for one mapping per layer, as the design document quotes it."""
 
 
-SEARCHES = (
-    *(tiling.best_tiling, tiling.ranking, tiling._flow),
-    *(tiling.best_vector_tiling, tiling.ranked_vector_tiling),
-)
+SEARCHES = (tiling.search, tiling._rankings, tiling._moves)
 TASK_LISTS = (tasks.gemm_tasks, tasks.vector_tasks)
 
 

@@ -6,12 +6,12 @@ groups lie outermost. An operand's tile stays in its buffer as long as the loops
 change it, so what the innermost loop does not index is fetched once for all its turns.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from math import ceil
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,9 @@ from accelsim.lowering.task import Transfer
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
+Entry = TypeVar("Entry", bound=np.generic)
 Loop = Literal["pixels", "filters", "channels"]
-Sizes = NDArray[np.int64]  # one entry per tiling
+Sizes = NDArray[np.int64]  # one entry per tiling, or axes that broadcast to that
 
 OPERAND_LOOPS: dict[Operand, tuple[Loop, Loop]] = {
     "ifmap": ("pixels", "channels"),
@@ -127,6 +128,11 @@ class Target:
         if self.timing is not None:
             return self
         return replace(self, dram_bytes_per_cycle=Fraction(1), dram_latency=0)
+
+    @property
+    def of_any_size(self) -> "Target":
+        """The same for all sizes of its buffers."""
+        return replace(self, buffers=tuple(replace(space, size=0) for space in self.buffers))
 
     @property
     def computes_in_place(self) -> bool:
@@ -236,10 +242,12 @@ def _turnaround(hardware: Hardware) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Tilings:
-    """Tile sizes under comparison, one entry each, and what they read of the ifmap.
+    """Tile sizes under comparison, and what they read of the ifmap: every combination of them.
 
-    `row_span` counts the ifmap rows that the largest tile reads, `row_reads` those that all
-    tiles along the rows read together, halos included; columns likewise.
+    Each field lies along an axis of its own, in the order of the first six, so that what depends
+    on few of them is worked out for few; NumPy combines them where they meet. `row_span` counts
+    the ifmap rows that the largest tile reads, `row_reads` those that all tiles along the rows
+    read together, halos included; columns likewise.
     """
 
     batch: Sizes
@@ -253,22 +261,33 @@ class Tilings:
     col_span: Sizes
     col_reads: Sizes
 
-    def select(self, index: NDArray[np.intp]) -> "Tilings":
-        """Only the tilings at `index`."""
-        return Tilings(*(getattr(self, item.name)[index] for item in fields(self)))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many sizes there are along each axis."""
+        axes = (self.batch, self.groups, self.rows, self.cols, self.filters, self.channels)
+        return np.broadcast_shapes(*(axis.shape for axis in axes))
+
+    def sizes(self, index: int) -> tuple[int, int, int, int, int, int]:
+        """The tiling at `index`: batch, groups, rows, cols, filters, channels."""
+        batch, groups, rows, cols, filters, channels = np.unravel_index(index, self.shape)
+        return (
+            int(self.batch.flat[batch]),
+            int(self.groups.flat[groups]),
+            int(self.rows.flat[rows]),
+            int(self.cols.flat[cols]),
+            int(self.filters.flat[filters]),
+            int(self.channels.flat[channels]),
+        )
 
 
 def all_tilings(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
     """Every combination of the sizes given for batch, groups, rows, cols, filters, channels."""
-    grid = np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij")
-    index = [each.ravel() for each in grid]
-    sizes = [axis[chosen] for axis, chosen in zip(axes, index, strict=True)]
-    row_span, row_reads = (reads[index[2]] for reads in ifmap_reads(kernel.rows, axes[2]))
-    col_span, col_reads = (reads[index[3]] for reads in ifmap_reads(kernel.cols, axes[3]))
-    batch, groups, rows, cols, filters, channels = sizes
+    batch, groups, rows, cols, filters, channels = np.ix_(*axes)
+    row_reads, col_reads = ifmap_reads(kernel.rows, axes[2]), ifmap_reads(kernel.cols, axes[3])
     return Tilings(
         *(batch, groups, rows, cols, filters, channels),
-        *(row_span, row_reads, col_span, col_reads),
+        *(reads.reshape(rows.shape) for reads in row_reads),
+        *(reads.reshape(cols.shape) for reads in col_reads),
     )
 
 
@@ -329,7 +348,14 @@ def legal(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.bo
     fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
     for space in target.buffers:
         fits = fits & (buffer_demand(space, demand) <= space.half)
-    return fits
+    return np.broadcast_to(fits, tilings.shape)
+
+
+def chosen(
+    sizes: NDArray[Entry], shape: tuple[int, ...], index: NDArray[np.intp]
+) -> NDArray[Entry]:
+    """What `sizes` says of the tilings at `index`, of tilings in axes of `shape`."""
+    return np.broadcast_to(sizes, shape).reshape(-1)[index]
 
 
 def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
@@ -409,24 +435,13 @@ def passes(order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand) 
     does index it and turns more than once.
     """
     result: Sizes = np.ones_like(turns["pixels"])
-    changes_inside = np.zeros(result.shape, dtype=bool)
+    changes_inside: NDArray[np.bool_] = np.zeros_like(result, dtype=bool)
     for loop in reversed(order):
         if loop in OPERAND_LOOPS[operand]:
-            changes_inside |= turns[loop] > 1
+            changes_inside = changes_inside | (turns[loop] > 1)
         else:
             result = np.where(changes_inside, result * turns[loop], result)
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Estimated cycles and DRAM bytes, one entry per tiling.
-
-    The bytes are exact, but for several arrays of which the last has one turn: then a bound.
-    """
-
-    cycles: NDArray[np.float64]
-    dram_bytes: Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +460,12 @@ class Workload:
     def group_tiles(self) -> Sizes:
         """Turns of the outermost loop, over groups."""
         return -(-self.kernel.groups // self.tilings.groups)
+
+    @property
+    def tiles(self) -> Sizes:
+        """Turns of all loops."""
+        turns = self.turns["pixels"] * self.turns["filters"] * self.turns["channels"]
+        return turns * self.group_tiles
 
 
 def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
@@ -465,30 +486,79 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
 class Flow:
     """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
 
-    Loop orders may be stacked in an axis before the tilings'. Whether an operand comes from DRAM or
-    lies on chip is all the same here.
+    `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel. Loop
+    orders may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
+    chip is all the same here, and so is the rate of DRAM, unless that is timed.
     """
 
     array: NDArray[np.float64]
     traffic: dict[Operand, Sizes]
+    demand: dict[Operand, Sizes]
+    occupied: dict[Operand, Sizes]
+    tiles: Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the closed form adds up, one entry per tiling: cycles, and bytes on the DRAM channel.
+
+    The array is busy between the first operands' coming and the last ofmap's leaving (if it is
+    `stored`), together `outer_bytes`. Where DRAM takes longer, the last tile computes
+    `alone_cycles` when all that is `moved_bytes` has been loaded. `dram_bytes` are exact, but for
+    several arrays of which the last has one turn: then a bound.
+    """
+
+    busy_cycles: NDArray[np.float64]
+    outer_bytes: Sizes
+    moved_bytes: NDArray[np.float64]
+    alone_cycles: NDArray[np.float64]
+    dram_bytes: Sizes
+    stored: bool
+
+    def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
+        """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle."""
+        around = self.outer_bytes / rate + latency * (1 + self.stored)
+        loaded = self.moved_bytes / rate + self.alone_cycles + 2 * latency
+        return np.maximum(self.busy_cycles + around, loaded)
+
+    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Cost":
+        """With every array changed in the same way."""
+        return Cost(
+            change(self.busy_cycles),
+            change(self.outer_bytes),
+            change(self.moved_bytes),
+            change(self.alone_cycles),
+            change(self.dram_bytes),
+            self.stored,
+        )
 
 
 def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
-    """The closed form: max(array, DRAM) plus what cannot overlap.
+    """What a loop order costs.
 
     Several arrays take blocks of the turns of loop `split` (of groups, where these are tiled).
     """
-    return cost_of(work, gemm_flow(work, order, split))
+    return cost_of(gemm_flow(work, order, split), work.target)
 
 
-def cost_of(work: Workload, flow: Flow) -> Cost:
-    """The cost of a flow, of which the resident operands need no DRAM."""
-    residence = work.target.residence
-    moving = work.target.move_cycles(flow.traffic["ofmap"])
+def cost_of(flow: Flow, target: Target) -> Cost:
+    """The cost of a flow, of which the operands that are resident on `target` need no DRAM."""
+    residence = target.residence
+    demand = tile_demand(target, flow.demand)
+    occupied = tile_demand(target, flow.occupied)
+    busy = np.maximum(flow.array, target.move_cycles(flow.traffic["ofmap"]))
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    dram_bytes: Sizes = np.sum([*traffic.values()], axis=0)
-    return Cost(_cycles(work, np.maximum(flow.array, moving), traffic), dram_bytes)
+    waste = {item: occupied[item] / np.maximum(demand[item], 1) for item in traffic}
+    outer = occupied["ifmap"] + occupied["filter"] + occupied["ofmap"] * residence.stored
+    return Cost(
+        busy + target.move_cycles(demand["ofmap"]),
+        outer,
+        np.asarray(sum(moved * waste[item] for item, moved in traffic.items())),
+        busy * target.arrays / flow.tiles,
+        np.asarray(sum(traffic.values())),
+        residence.stored,
+    )
 
 
 def gemm_flow(work: Workload, order: LoopOrder, split: Loop) -> Flow:
@@ -499,7 +569,8 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop) -> Flow:
     own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
     share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
     array = work.array_cycles * share * (own[split] / turns[split])
-    return Flow(array, _moved_bytes(work, order, own, split))
+    moved = _moved_bytes(work, order, own, split)
+    return Flow(array, moved, work.demand, work.occupied, work.tiles)
 
 
 def _moved_bytes(
@@ -537,7 +608,9 @@ def _moved_bytes(
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> Sizes:
     """Array cycles of all tiles, one after another."""
     whole = tilings.channels == kernel.channels
-    total = np.zeros_like(tilings.batch)
+    total = np.zeros_like(
+        tilings.batch * tilings.rows * tilings.cols * tilings.filters * tilings.channels
+    )
     for m, m_count in _pixel_sizes(kernel, tilings):
         for n, n_count in _axis_sizes(kernel.filters, tilings.filters):
             for c, c_count in _axis_sizes(kernel.channels, tilings.channels):
@@ -559,28 +632,6 @@ def _pixel_sizes(kernel: GemmKernel, tilings: Tilings) -> Iterator[tuple[Sizes, 
         for rows, row_count in _axis_sizes(kernel.rows.outputs, tilings.rows):
             for cols, col_count in _axis_sizes(kernel.cols.outputs, tilings.cols):
                 yield images * rows * cols, image_count * row_count * col_count
-
-
-def _cycles(
-    work: Workload, array: NDArray[np.float64], traffic: dict[Operand, Sizes]
-) -> NDArray[np.float64]:
-    """Cycles, when the first operands come before, and the last ofmap leaves after computing.
-
-    Where DRAM takes longer, the last tile computes when everything has been loaded.
-    """
-    rate = float(work.target.dram_bytes_per_cycle)
-    transfer = work.occupied
-    dram = np.zeros_like(array)
-    for operand, moved in traffic.items():
-        waste = transfer[operand] / np.maximum(work.demand[operand], 1)
-        dram += moved * waste / rate
-    first = (transfer["ifmap"] + transfer["filter"]) / rate + work.target.dram_latency
-    last = (transfer["ofmap"] / rate + work.target.dram_latency) * work.target.residence.stored
-    last = last + work.target.move_cycles(work.demand["ofmap"])
-    tiles = work.turns["pixels"] * work.turns["filters"] * work.turns["channels"]
-    alone = array * work.target.arrays / (tiles * work.group_tiles)
-    exact = np.maximum(array + first + last, dram + alone + 2 * work.target.dram_latency)
-    return significant(exact)
 
 
 def significant(cycles: NDArray[np.float64]) -> NDArray[np.float64]:

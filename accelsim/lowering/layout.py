@@ -65,14 +65,14 @@ class ManyRuns:
 def many_map_runs(whole: Planes, block: tuple[NDArray[np.int64], ...], word_bytes: int) -> ManyRuns:
     """`map_runs` of blocks given as arrays: images, channels, rows, columns."""
     run = np.ones_like(block[0])
-    apart, found = run.copy(), np.zeros(run.shape, dtype=bool)
-    broken = found.copy()
+    apart, found = run, np.zeros_like(run, dtype=bool)
+    broken = found
     totals = (whole.cols, whole.rows, whole.channels, whole.batch)
     for taken, total in zip(reversed(block), totals, strict=True):
-        found |= broken & (taken > 1)
+        found = found | broken & (taken > 1)
         run = np.where(broken, run, run * taken)
         apart = np.where(found, apart, apart * total)
-        broken |= taken < total
+        broken = broken | (taken < total)
     words = block[0] * block[1] * block[2] * block[3]
     return ManyRuns(words // np.maximum(run, 1), run * word_bytes, apart * word_bytes)
 

@@ -15,7 +15,7 @@ from itertools import permutations
 from accelsim.lowering.cost import Residence, Target
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.row_stationary import Mapping
-from accelsim.lowering.tiling import GemmTiling, Ranked, VectorTiling, ranked_vector_tiling, ranking
+from accelsim.lowering.tiling import GemmTiling, Ranked, VectorTiling, search
 from accelsim.network.graph import Layer, Network
 
 Tiling = GemmTiling | VectorTiling | Mapping
@@ -200,15 +200,16 @@ class Planner:
     kernels: Sequence[Kernel]
     target: Target
     maps: dict[str, FeatureMap]
-    targets: dict[Residence, Target] = field(default_factory=dict)
     known: dict[tuple[int, Residence, int], Ranked | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.search = search(self.target)
         self.buffer = self.target.buffer_index("ifmap")
         self.size = self.target.buffers[self.buffer].size
         self.own = [self.maps.get(layer.name) for layer in self.network.layers]
         self.inputs = [
-            [self.maps.get(name) for name in layer.inputs] for layer in self.network.layers
+            [self.maps.get(name) for name in layer.inputs[: _ifmaps(kernel)]]
+            for layer, kernel in zip(self.network.layers, self.kernels, strict=True)
         ]
         self.whole = {item: Stay(item, len(item.readers), 0) for item in self.maps.values()}
         self.nothing = Choice((), tuple(self.rank(layer, ()) for layer in range(len(self.kernels))))
@@ -234,7 +235,8 @@ class Planner:
         there = {stay.feature_map for stay in choice.stays if not stay.far}
         if any(other not in there and overlap(self.whole[other], time) for other in self.whole):
             return False
-        without_room = [replace(stay, address=self.size) for stay in choice.stays]
+        near = [stay for stay in choice.stays if overlap(stay, time)]
+        without_room = [replace(stay, address=self.size) for stay in near]
         return all(
             dram_bytes(choice.ranked[layer]) <= dram_bytes(self.rank(layer, without_room))
             for layer in range(time.first, time.last + 1)
@@ -312,34 +314,21 @@ class Planner:
         space = min((stay.address for stay in around), default=self.size)
         key = (layer, self.residence(layer, around), space)
         if key not in self.known:
-            self.known[key] = self.search(kernel, *key[1:])
+            ranks = self.search(kernel, key[1])
+            self.known[key] = ranks.best_within(space)
         return self.known[key]
-
-    def search(self, kernel: Kernel, residence: Residence, space: int) -> Ranked | None:
-        """The best tiling of a kernel with so much room for its tiles."""
-        target = self.targets.get(residence)
-        if target is None:
-            target = self.targets[residence] = replace(self.target, residence=residence)
-        if isinstance(kernel, GemmKernel):
-            return ranking(kernel, target).best(self.buffer, space)
-        assert isinstance(kernel, VectorKernel)
-        return ranked_vector_tiling(kernel, target, self.buffer, space)
 
     def residence(self, layer: int, stays: Sequence[Stay]) -> Residence:
         """What of a layer lies on chip with the `stays` of its time."""
-        own, stored = self.own[layer], True
-        here = set()
-        for stay in stays:
-            if layer in stay.readers:
-                here.add(stay.feature_map)
-            if stay.feature_map is own:
-                stored = stay.stored
-        inputs = self.inputs[layer]
-        if isinstance(self.kernels[layer], GemmKernel):
-            inputs = inputs[:1]
-        ifmaps = tuple(item in here for item in inputs) if here else ()
-        kept = any(stay.feature_map is own for stay in stays)
-        return Residence(ifmaps, kept, stored)
+        here = {stay.feature_map for stay in stays if layer in stay.readers}
+        ifmaps = tuple(item in here for item in self.inputs[layer]) if here else ()
+        own = [stay for stay in stays if stay.feature_map is self.own[layer]]
+        return Residence(ifmaps, bool(own), all(stay.stored for stay in own))
+
+
+def _ifmaps(kernel: Kernel) -> int | None:
+    """How many of a layer's inputs are ifmaps; None for all."""
+    return 1 if isinstance(kernel, GemmKernel) else None
 
 
 def placed(stay: Stay, others: Iterable[Stay], size: int) -> Stay | None:
@@ -382,13 +371,13 @@ class _Gates:
         """Let a layer whose tiles leave room for a feature map take less, rather than wait."""
         before = _ancestors(self.needs)
         for stay in self.stays:
-            users, writers = _bits(stay.users), _bits(stay.feature_map.writers)
+            users, writers = _bits(stay.users), stay.feature_map.writers
             for layer, space in enumerate(self.spaces):
+                if not space > stay.address >= 2 * tile_bytes[layer] or stay.spans(layer):
+                    continue
                 comes_after = not self.filters_share and users & before[layer] == users
-                comes_before = all(before[each] >> layer & 1 for each in _indices(writers))
-                if space > stay.address >= 2 * tile_bytes[layer] and not (
-                    stay.spans(layer) or comes_after or comes_before
-                ):
+                comes_before = all(before[each] >> layer & 1 for each in writers)
+                if not comes_after and not comes_before:
                     self.spaces[layer] = stay.address
 
     def follow(self, layer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -474,7 +463,7 @@ def plan_residency(
         for stays_here, ranked in zip(around, choice.ranked, strict=True)
     ]
     gates = _Gates(needs, stays, spaces, target.buffer_index("filter") == planner.buffer)
-    follows = gates.settle([_tile_bytes(each, planner.buffer) for each in choice.ranked])
+    follows = gates.settle([_tile_bytes(each) for each in choice.ranked])
     return Plan(
         stays,
         tuple(
@@ -490,5 +479,5 @@ def plan_residency(
     )
 
 
-def _tile_bytes(ranked: Ranked | None, buffer: int) -> int:
-    return 0 if ranked is None else ranked.tile_bytes[buffer]
+def _tile_bytes(ranked: Ranked | None) -> int:
+    return 0 if ranked is None else ranked.tile_bytes

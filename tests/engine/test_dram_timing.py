@@ -82,7 +82,9 @@ def test_the_search_prefers_whole_rows(name: str) -> None:
         for rows, cols in blocks:
             sizes = [np.array([size]) for size in (1, 1, rows, cols, 4, 4)]
             work = workload(kernel, target, all_tilings(kernel, sizes))
-            costs.append(float(gemm_cost(work, LoopOrder.OFMAP_STAYS, "pixels").cycles[0]))
+            cost = gemm_cost(work, LoopOrder.OFMAP_STAYS, "pixels")
+            rate = float(target.dram_bytes_per_cycle)
+            costs.append(cost.cycles(rate, target.dram_latency).item())
         return costs
 
     by_rows, by_cols = cycles(machine())

@@ -1,5 +1,6 @@
 """Small kernels, targets and tilings to draw from."""
 
+from dataclasses import fields
 from fractions import Fraction
 from itertools import product
 
@@ -138,7 +139,8 @@ def sizes_of(tiling: GemmTiling) -> dict[str, int]:
 
 def as_arrays(kernel: GemmKernel, tiling: GemmTiling) -> Tilings:
     """The one tiling in the form in which many are compared."""
-    return all_tilings(kernel, [np.array([size]) for size in sizes_of(tiling).values()])
+    one = all_tilings(kernel, [np.array([size]) for size in sizes_of(tiling).values()])
+    return Tilings(*(getattr(one, item.name).ravel() for item in fields(one)))
 
 
 def every_tiling(kernel: GemmKernel) -> list[tuple[int, ...]]:

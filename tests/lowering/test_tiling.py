@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -11,15 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.cost import LoopOrder, Target, all_tilings, gemm_cost, legal, workload
+from accelsim.lowering import tiling
+from accelsim.lowering.cost import (
+    LoopOrder,
+    Residence,
+    Target,
+    all_tilings,
+    gemm_cost,
+    legal,
+    significant,
+    workload,
+)
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.tasks import vector_schedules
 from accelsim.lowering.tiling import (
     GemmTiling,
+    Ranked,
     best_tiling,
     best_vector_tiling,
     candidates,
     even_sizes,
+    search,
 )
 from accelsim.network.ops import Window
 
@@ -59,13 +72,13 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
     splits = ("pixels", "filters") if to.arrays > 1 else ("pixels",)
     for sizes in every_tiling(kernel):
         one = all_tilings(kernel, [np.array([size]) for size in sizes])
-        if not legal(kernel, to, one)[0]:
+        if not legal(kernel, to, one).item():
             continue
         work = workload(kernel, to, one)
-        tiles = int(work.group_tiles[0]) * int(np.prod([int(t[0]) for t in work.turns.values()]))
         for order, split in product(LoopOrder, splits):
             cost = gemm_cost(work, order, split)
-            score = (float(cost.cycles[0]), int(cost.dram_bytes[0]), tiles)
+            cycles = cost.cycles(float(to.dram_bytes_per_cycle), to.dram_latency)
+            score = (significant(cycles).item(), cost.dram_bytes.item(), work.tiles.item())
             scores[GemmTiling(*sizes, order, split)] = score
     return scores
 
@@ -79,6 +92,46 @@ def test_the_search_finds_the_optimum(kernel: GemmKernel, to: Target) -> None:
             best_tiling(kernel, to)
         return
     assert scores[best_tiling(kernel, to)] == min(scores.values())
+
+
+@given(SMALL, tight_targets(smallest=40), st.integers(0, 80), st.booleans())
+@settings(max_examples=100)
+def test_less_room_is_a_smaller_buffer(
+    kernel: GemmKernel, to: Target, less: int, vector: bool
+) -> None:
+    """What is best within less of a buffer is what is best where it has no more."""
+    asked = kernel
+    if vector:
+        asked = VectorKernel(kernel.batch, kernel.channels, kernel.rows, kernel.cols, 2)  # type: ignore[assignment]
+    place = to.buffers[to.buffer_index("ifmap")]
+    space = place.size - less
+    within = search(to)(asked, Residence()).best_within(space)
+    alone = search(resized(to, {place.name: space}))(asked, Residence()).best
+    assert within == alone
+
+
+@given(SMALL, tight_targets(), st.lists(st.tuples(st.integers(1, 9), st.integers(8, 160))))
+@settings(max_examples=60)
+def test_what_was_searched_before_changes_nothing(
+    kernel: GemmKernel, to: Target, others: list[tuple[int, int]]
+) -> None:
+    """Points of a sweep in turn, rates and buffers changing: each as in a fresh process."""
+
+    def found(point: Target) -> list[Ranked | None]:
+        residences = (Residence(), Residence((True,)), Residence((True,), True, False))
+        return [search(point)(kernel, residence).best for residence in residences]
+
+    points = [to]
+    for rate, size in others:
+        points.append(replace(points[-1], dram_bytes_per_cycle=Fraction(rate, 3)))
+        points.append(resized(points[-1], {to.buffers[0].name: size}))
+    warm = [found(point) for point in points + points[::-1]]
+    for cached in (search, tiling._rankings, tiling._moves):
+        cached.cache_clear()
+    assert found(points[-1]) == warm[len(points) - 1] == warm[len(points)]
+    for cached in (search, tiling._rankings, tiling._moves):
+        cached.cache_clear()
+    assert found(to) == warm[0] == warm[-1]
 
 
 LARGE = [
@@ -105,7 +158,7 @@ def test_thinned_candidates_fit_and_hold_the_extremes(kernel: GemmKernel, datafl
         assert sizes.max() == total
     chosen = best_tiling(kernel, to)
     sizes = (chosen.batch, chosen.groups, chosen.rows, chosen.cols, chosen.filters, chosen.channels)
-    assert legal(kernel, to, all_tilings(kernel, [np.array([size]) for size in sizes]))[0]
+    assert legal(kernel, to, all_tilings(kernel, [np.array([size]) for size in sizes])).item()
 
 
 def test_even_sizes_by_hand() -> None:

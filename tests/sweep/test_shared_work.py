@@ -62,8 +62,8 @@ def test_a_sweep_of_dram_rates_lists_no_task_again() -> None:
     points = small_sweep(matrix={"dram.bandwidth": ["32 GB/s", "33 GB/s", "34 GB/s"]}).points
     forget()
     evaluate(points[0])
-    listed, flows = tasks.gemm_schedules.cache_info().misses, tiling._flow.cache_info().misses
+    listed, ranked = tasks.gemm_schedules.cache_info().misses, tiling._rankings.cache_info().misses
     for point in points[1:]:
         evaluate(point)
     assert tasks.gemm_schedules.cache_info().misses == listed
-    assert tiling._flow.cache_info().misses == flows
+    assert tiling._rankings.cache_info().misses == ranked
