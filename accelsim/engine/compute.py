@@ -8,7 +8,7 @@ import simpy
 
 from accelsim.engine.memory import Buffer, Clock, DramChannel
 from accelsim.engine.scheduler import LayerRun, Timeline, next_run
-from accelsim.engine.steady import Periods, SteadyState
+from accelsim.engine.steady import Glimpse, Periods, SteadyState
 from accelsim.lowering.schedule import Nest, Repeat, Schedule
 from accelsim.lowering.task import Room, Step
 
@@ -70,6 +70,7 @@ class Unit:
         self.computing = False
         self.spilled: dict[int, simpy.Event] = {}
         self.periods: Periods = {}
+        self.glimpses: set[Glimpse] = set()  # at states that have a period
         self.tasks = 0  # that the loader has begun with
         self.moves = 0  # of the loader: room asked for, and tasks handed over
         self.storing = 0

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 State = tuple[Any, ...]
 
-SHALLOW = 8
-"""A queue of more tasks is looked at only when it has been as long before, for that takes time."""
+Glimpse = tuple[int, ...]
+"""A little of a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class SteadyState:
         self.part = part
         self.body = id(body)
         self.met: dict[State, Mark] = {}
-        self.depths: set[int] = set()
+        self.is_short = len(body) == 1
+        self.glimpse: Glimpse = ()
+        self.glimpses: set[Glimpse] = set()
         self.others = [other for other in unit.core.units if other is not unit]
 
     def skipped(self, left: int) -> int:
         """Turns of the `left` that need not be played, for time has leapt over them."""
-        depth = len(self.unit.loaded)
-        if depth > SHALLOW and depth not in self.depths:
-            self.depths.add(depth)
+        if self.is_short and self.is_new():
             return 0
         state = self.state()
         if state is None:
@@ -74,9 +74,25 @@ class SteadyState:
                 return 0
             period = self.since(mark, left)
             self.unit.periods[self.body, state] = period
+            self.unit.glimpses.add(self.glimpse)
         times = left // period.turns
         self.leap(times, period)
         return times * period.turns
+
+    def is_new(self) -> bool:
+        """Whether even a glimpse tells that the state was never met before.
+
+        The whole state takes as long to see as a task to play; so after a single task it is only
+        looked at when that may be worth it.
+        """
+        unit = self.unit
+        now, dram = unit.env.now, unit.core.dram
+        glimpse = (self.body, len(unit.loaded), unit.free_at - now, max(dram.free_at - now, 0))
+        self.glimpse = glimpse
+        if glimpse in self.glimpses or glimpse in unit.glimpses:
+            return False
+        self.glimpses.add(glimpse)
+        return True
 
     def since(self, mark: Mark, left: int) -> Period:
         """The period that began with `mark` and ends now."""

@@ -131,7 +131,8 @@ def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
     else:
         size = target.buffers[target.buffer_index("ifmap")].size
         placements = tuple(Placement(tiling, Residence(), size) for tiling in tilings)
-    programs = map(partial(_lower_layer, target), network.layers, kernels, needs, placements)
+    lower_layer = partial(_lower_layer, target, target.without_dram.of_any_size)
+    programs = map(lower_layer, network.layers, kernels, needs, placements)
     return Program(network, hardware, batch, target, tuple(programs))
 
 
@@ -199,12 +200,20 @@ def _tiling(kernel: Kernel, target: Target) -> Tiling | None:
 
 
 def _lower_layer(
-    target: Target, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement
+    target: Target,
+    alike: Target,
+    layer: Layer,
+    kernel: Kernel,
+    needs: tuple[int, ...],
+    placement: Placement,
 ) -> LayerProgram:
-    """The program of a layer: its tasks move what does not lie on chip."""
+    """The program of a layer: its tasks move what does not lie on chip.
+
+    `alike` stands for all targets on which the tasks of a tiling are the same.
+    """
     spaces = [space.size for space in target.buffers]
     spaces[target.buffer_index("ifmap")] = placement.space
-    target = replace(target, residence=placement.residence)
+    alike = replace(alike, residence=placement.residence)
     rooms = (tuple(spaces), placement)
     match kernel, placement.tiling:
         case GemmKernel(), Mapping() as mapping:
@@ -213,11 +222,11 @@ def _lower_layer(
             counts = (busy, pes_holding_work(kernel, target, mapping))
             return LayerProgram(layer, kernel, "array", needs, schedules, mapping, *rooms, *counts)
         case GemmKernel(), GemmTiling() as tiling:
-            schedules = gemm_schedules(kernel, target.without_dram, tiling)
+            schedules = gemm_schedules(kernel, alike, tiling)
             untiled = kernel.groups * untiled_cycles(target.array, kernel.gemm)
             counts = (untiled, mapping_efficiency(target.array, kernel.gemm))
             return LayerProgram(layer, kernel, "array", needs, schedules, tiling, *rooms, *counts)
         case VectorKernel(), VectorTiling() as vector_tiling:
-            schedules = vector_schedules(kernel, target.without_dram, vector_tiling)
+            schedules = vector_schedules(kernel, alike, vector_tiling)
             return LayerProgram(layer, kernel, "vector", needs, schedules, vector_tiling, *rooms)
     return LayerProgram(layer, kernel, None, needs, (), None, *rooms)
