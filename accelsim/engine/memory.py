@@ -1,6 +1,6 @@
 """Buffers with room to reserve, and the DRAM channel that everything shares."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +60,7 @@ class Buffer:
         self.env = env
         self.name = name
         self.size = size
-        self.taken: Counter[int] = Counter()
+        self.taken: dict[int, int] = {}
         self.waiting: deque[tuple[int, int, simpy.Event]] = deque()
         self.moves_until = 0
 
@@ -91,9 +91,7 @@ class Buffer:
 
     def release(self, size: int, space: int) -> None:
         """Give `size` of `space` bytes back and serve those who wait."""
-        self.taken[space] -= size
-        if not self.taken[space]:
-            del self.taken[space]  # an empty Counter entry would be looked at ever after
+        self.take(-size, space)
         while self.waiting and self.has_room(*self.waiting[0][:2]):
             size, space, event = self.waiting.popleft()
             self.take(size, space)
@@ -101,18 +99,23 @@ class Buffer:
 
     def has_room(self, size: int, space: int) -> bool:
         """Whether `size` more bytes within `space` leave all their place."""
-        if not self.taken or (len(self.taken) == 1 and space in self.taken):
-            return self.taken[space] + size <= min(space, self.size)
+        taken = self.taken
+        if not taken or (len(taken) == 1 and space in taken):
+            return taken.get(space, 0) + size <= min(space, self.size)
         within = size
-        for each in sorted({*self.taken, space}):
-            within += self.taken[each]
+        for each in sorted({*taken, space}):
+            within += taken.get(each, 0)
             if each >= space and within > min(each, self.size):
                 return False
         return True
 
     def take(self, size: int, space: int) -> None:
-        """Count `size` bytes as taken."""
-        self.taken[space] += size
+        """Count `size` bytes more (or less) as taken."""
+        taken = self.taken.get(space, 0) + size
+        if taken:
+            self.taken[space] = taken
+        else:
+            self.taken.pop(space, None)  # an empty entry would be looked at ever after
 
 
 class DramChannel:

@@ -133,11 +133,6 @@ def paint(program: Program) -> None:
             if self.name == name:
                 painting.tile(size, space)
 
-        def release(self, size: int, space: int) -> None:
-            if self.name == name:
-                painting.tile(-size, space)
-            super().release(size, space)
-
     def painted_hand_over(self: Unit, item: Loaded) -> None:
         layer = index[item.part.run.program.layer.name]
         assert all(before in finished for before in reads(program, layer))
