@@ -29,10 +29,10 @@ ZIGZAG_SECONDS = {"vgg16": 33.0, "googlenet": 226.0}
 
 
 SEARCHES = (tiling.search, tiling._rankings, tiling._moves)
-TASK_LISTS = (tasks.gemm_tasks, tasks.vector_tasks)
+SCHEDULES = (tasks.gemm_schedules, tasks.vector_schedules, tasks.gemm_work)
 
 
-def forget(results: tuple[Callable[..., object], ...] = SEARCHES + TASK_LISTS) -> None:
+def forget(results: tuple[Callable[..., object], ...] = SEARCHES + SCHEDULES) -> None:
     """Empty these caches, so that the next run finds none of their results."""
     for cached in results:
         cached.cache_clear()
@@ -70,11 +70,11 @@ def show_shares(network: str) -> None:
     model, machine = load_network(network), load_hardware(HARDWARE)
     program = compile_program(model, machine)
     lowered = best(lambda: (forget(), compile_program(model, machine)))
-    listed = best(lambda: (forget(TASK_LISTS), compile_program(model, machine)))
+    listed = best(lambda: (forget(SCHEDULES), compile_program(model, machine)))
     played = best(lambda: play(program))
     reported = max(best(lambda: timed(program)) - played, 0)
     print(
-        f"  {network:10} files {files:.3f}, search {lowered - listed:.3f}, task lists "
+        f"  {network:10} files {files:.3f}, search {lowered - listed:.3f}, schedules "
         f"{listed:.3f}, engine (SimPy) {played:.3f}, report {reported:.3f}"
     )
 
