@@ -16,7 +16,7 @@ from accelsim.engine.machine import play
 from accelsim.facade import compile_program, timed, verify
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering import tasks, tiling
+from accelsim.lowering import gemm_tasks, tiling, vector_tasks
 from accelsim.network.ops import Conv, Dense
 from accelsim.numerics.compare import precision_arithmetic
 from accelsim.numerics.computation import Computation
@@ -29,7 +29,7 @@ ZIGZAG_SECONDS = {"vgg16": 33.0, "googlenet": 226.0}
 
 
 SEARCHES = (tiling.search, tiling._rankings, tiling._moves)
-SCHEDULES = (tasks.gemm_schedules, tasks.vector_schedules, tasks.gemm_work)
+SCHEDULES = (gemm_tasks.gemm_schedules, gemm_tasks.gemm_work, vector_tasks.vector_schedules)
 
 
 def forget(results: tuple[Callable[..., object], ...] = SEARCHES + SCHEDULES) -> None:

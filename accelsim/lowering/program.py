@@ -9,6 +9,7 @@ from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import Residence, Target, target_of
 from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
 from accelsim.lowering.residency import Placement, Tiling, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping, RowStationary
@@ -16,9 +17,9 @@ from accelsim.lowering.row_stationary_search import best_mapping, pes_holding_wo
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import Step, Task
-from accelsim.lowering.tasks import gemm_schedules, vector_schedules
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
 from accelsim.lowering.traffic import Dram, Inside, Sram
+from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Concat, Shape
 

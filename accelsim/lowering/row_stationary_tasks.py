@@ -36,7 +36,7 @@ from accelsim.lowering.task import (
     Work,
     spans,
 )
-from accelsim.lowering.tasks import Turns, pieces, regions, share_out, shared_out
+from accelsim.lowering.tiles import Turns, pieces, regions, share_out, shared_out
 from accelsim.lowering.traffic import Inside, Sram
 
 

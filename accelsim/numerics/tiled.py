@@ -14,7 +14,7 @@ import numpy as np
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram
 from accelsim.lowering.task import GemmTile, Pixels, Span, Task, VectorTile
-from accelsim.lowering.tasks import ifmap_region
+from accelsim.lowering.tiles import ifmap_region
 from accelsim.network.ops import (
     Add,
     AvgPool,

@@ -12,7 +12,7 @@ from accelsim.lowering.dataflow import (
     mapping_efficiency,
     untiled_cycles,
 )
-from accelsim.lowering.tasks import gemm_work
+from accelsim.lowering.gemm_tasks import gemm_work
 from accelsim.lowering.traffic import Sram
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference

@@ -15,9 +15,9 @@ from accelsim.errors import DoesNotFitError
 from accelsim.facade import compile_program
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import LoopOrder
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import Program, lower
-from accelsim.lowering.tasks import gemm_schedules
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Add, Concat

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from oracles.moves import watched
 
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Extents, FoldClass, Gemm
+from accelsim.lowering.gemm_tasks import gemm_work
 from accelsim.lowering.inside import fold_inside
-from accelsim.lowering.tasks import gemm_work
 from accelsim.lowering.traffic import Inside
 
 LANES = st.integers(1, 5)

@@ -19,12 +19,14 @@ from accelsim.lowering.cost import (
     gemm_cost,
     workload,
 )
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Task, VectorTile
-from accelsim.lowering.tasks import gemm_schedules, ifmap_region, share_out, vector_schedules
+from accelsim.lowering.tiles import ifmap_region, share_out
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.lowering.traffic import Dram
+from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.ops import Window
 
 ARRAYS = st.integers(1, 4)

@@ -24,7 +24,6 @@ from accelsim.lowering.cost import (
     workload,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
-from accelsim.lowering.tasks import vector_schedules
 from accelsim.lowering.tiling import (
     GemmTiling,
     Ranked,
@@ -34,6 +33,7 @@ from accelsim.lowering.tiling import (
     even_sizes,
     search,
 )
+from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.ops import Window
 
 SMALL = st.builds(

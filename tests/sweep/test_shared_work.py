@@ -6,13 +6,19 @@ import random
 import pytest
 from sweeps import small_sweep
 
-from accelsim.lowering import row_stationary_search, row_stationary_tasks, tasks, tiling
+from accelsim.lowering import (
+    gemm_tasks,
+    row_stationary_search,
+    row_stationary_tasks,
+    tiling,
+    vector_tasks,
+)
 from accelsim.sweep.records import Outcome, Point
 from accelsim.sweep.work import evaluate
 
 CACHES = [
     function
-    for module in (tiling, tasks, row_stationary_search, row_stationary_tasks)
+    for module in (tiling, gemm_tasks, vector_tasks, row_stationary_search, row_stationary_tasks)
     for function in vars(module).values()
     if hasattr(function, "cache_clear")
 ]
@@ -37,6 +43,7 @@ VARIED = {
         "dram.bandwidth": ["1 GB/s", "7 GB/s", "64 GB/s"],
         "dram.latency": ["0 ns", "500 ns"],
         "dram.burst": ["1 B", "64 B"],
+        "buffers.filter_sram.size": ["2 KiB", "64 KiB", "128 KiB"],
         "array.rows": [16, 12],
     },
     "eyeriss": {"dram.bandwidth": ["100 MB/s", "1 GB/s"], "dram.latency": ["0 ns", "500 ns"]},
@@ -46,7 +53,7 @@ VARIED = {
 
 @pytest.mark.parametrize("base", VARIED)
 def test_cached_equals_fresh_whatever_came_before(base: str) -> None:
-    """DRAM varies, in an order drawn at random, with what other points have left behind."""
+    """Machines vary, in an order drawn at random, with what other points have left behind."""
     points = [*small_sweep(base=base, matrix=VARIED[base]).points]
     expected = {point.key: fresh(point) for point in points}
     forget()
@@ -62,8 +69,11 @@ def test_a_sweep_of_dram_rates_lists_no_task_again() -> None:
     points = small_sweep(matrix={"dram.bandwidth": ["32 GB/s", "33 GB/s", "34 GB/s"]}).points
     forget()
     evaluate(points[0])
-    listed, ranked = tasks.gemm_schedules.cache_info().misses, tiling._rankings.cache_info().misses
+    listed, ranked = (
+        gemm_tasks.gemm_schedules.cache_info().misses,
+        tiling._rankings.cache_info().misses,
+    )
     for point in points[1:]:
         evaluate(point)
-    assert tasks.gemm_schedules.cache_info().misses == listed
+    assert gemm_tasks.gemm_schedules.cache_info().misses == listed
     assert tiling._rankings.cache_info().misses == ranked

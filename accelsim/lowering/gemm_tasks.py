@@ -1,11 +1,10 @@
-"""From a tiling to the schedule of its tasks, for each array."""
+"""From a tiling of a GEMM kernel to the schedule of its tasks, for each systolic array."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import chain, product
-from math import ceil, prod
-from typing import TypeVar
+from itertools import product
+from math import prod
 
 from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
@@ -20,7 +19,7 @@ from accelsim.lowering.dataflow import (
     tail_cycles,
 )
 from accelsim.lowering.inside import fold_inside
-from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
 from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
 from accelsim.lowering.task import (
@@ -32,54 +31,20 @@ from accelsim.lowering.task import (
     Span,
     Step,
     Store,
-    VectorTile,
     Work,
     spans,
 )
-from accelsim.lowering.tiling import GemmTiling, VectorTiling, loaded_inputs
+from accelsim.lowering.tiles import (
+    Turns,
+    finished,
+    pieces,
+    pixel_blocks,
+    regions,
+    share_out,
+    shared_out,
+)
+from accelsim.lowering.tiling import GemmTiling
 from accelsim.lowering.traffic import Inside, Sram
-from accelsim.network.ops import Window
-from accelsim.units import ceil_div
-
-Item = TypeVar("Item")
-Turns = tuple[Turn, ...]
-
-
-def pixel_blocks(
-    batch: int, rows: Window, cols: Window, tiling: GemmTiling | VectorTiling
-) -> tuple[Pixels, ...]:
-    """The ofmap cut into blocks, columns fastest."""
-    axes = (
-        spans(batch, tiling.batch),
-        spans(rows.outputs, tiling.rows),
-        spans(cols.outputs, tiling.cols),
-    )
-    return tuple(Pixels(*chosen) for chosen in product(*axes))
-
-
-def ifmap_region(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span]:
-    """The ifmap rows and columns that a block of the ofmap reads: halos included, padding not."""
-    return (
-        Span(*rows.span(pixels.rows.start, pixels.rows.stop)),
-        Span(*cols.span(pixels.cols.start, pixels.cols.stop)),
-    )
-
-
-def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:
-    """Contiguous blocks of `items`, one for each array; the last ones may be empty."""
-    block = ceil_div(len(items), arrays)
-    return [items[array * block : (array + 1) * block] for array in range(arrays)]
-
-
-def shared_out(loops: Sequence[Turns], arrays: int) -> list[tuple[Turns, ...]]:
-    """What each array runs of nested loops: all, or of several one loop over its share of turns."""
-    if arrays == 1:
-        return [tuple(loops)]
-    whole = [tuple(chain(*turns)) for turns in product(*loops)]
-    return [(tuple(share),) for share in share_out(whole, arrays)]
-
-
-# --- GEMM kernels ---------------------------------------------------------------------------------
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "groups": ("groups",),
@@ -133,19 +98,6 @@ def gemm_tiles(
     for turn in product(groups, *(axes[loop] for loop in order)):
         tile = (turn[0], turn[pixels], turn[filters], turn[channels])
         yield GemmTile(*tile, turn[channels] is first, turn[channels] is last)  # type: ignore[arg-type]
-
-
-def pieces(total: int, size: int) -> Turns:
-    """The sizes of `total` indices cut as `spans` does."""
-    rest = total % size
-    return ((size,),) * (total // size) + (((rest,),) if rest else ())
-
-
-def regions(window: Window, size: int) -> Turns:
-    """The outputs along an axis cut into pieces: of each its size and what it reads."""
-    cuts = ((start, min(start + size, window.outputs)) for start in range(0, window.outputs, size))
-    reads = ((stop - start, window.span(start, stop)) for start, stop in cuts)
-    return tuple((outputs, stop - start) for outputs, (start, stop) in reads)
 
 
 def _changes(loops: Sequence[tuple[tuple[str, ...], Turns]]) -> Changes:
@@ -353,21 +305,6 @@ def _together(psum: Room, ofmap: Room) -> tuple[Room, ...]:
     return tuple(room for room in (psum, ofmap) if room.size)
 
 
-def finished(
-    target: Target, room: Room, words: int, runs: Runs
-) -> tuple[Store | None, Keep | None]:
-    """Where an ofmap tile of `words` goes that has `room` in the ofmap's buffer: DRAM, or stays."""
-    residence = target.residence
-    store = Store("ofmap", room, room.size, runs) if residence.stored else None
-    if not residence.kept:
-        return store, None
-    size = words * target.bytes_of("ofmap")
-    rate = target.move_bytes_per_cycle
-    cycles = ceil(size / rate) if rate is not None else 0
-    freed = room if room.size and store is None else None
-    return store, Keep(target.buffer_index("ifmap"), size, cycles, freed)
-
-
 def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
     """What is left of `rooms` when `taken` is out."""
     left = (
@@ -415,116 +352,3 @@ def _fold_words(fold: FoldClass) -> Sram:
         psum_writes=0 if fold.ends else outputs,
         ofmap_writes=outputs if fold.ends else 0,
     )
-
-
-# --- Vector kernels -------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)
-def vector_schedules(
-    kernel: VectorKernel, target: Target, tiling: VectorTiling
-) -> tuple[Schedule, ...]:
-    """The schedule of each array's vector unit."""
-    turns = [
-        *(pieces(kernel.channels, tiling.channels), pieces(kernel.batch, tiling.batch)),
-        *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
-    ]
-    known: dict[tuple[int, ...], Step] = {}
-
-    def step(size: Turn, *_: None) -> Step:
-        if size not in known:
-            known[size] = _vector_step(kernel, target, _Block(*size))
-        return known[size]
-
-    return tuple(
-        Schedule(
-            nested([TileLoop(each, None) for each in share], step, None, None),
-            partial(vector_tiles, kernel, target.arrays, tiling, array),
-        )
-        for array, share in enumerate(shared_out(turns, target.arrays))
-    )
-
-
-def vector_tiles(
-    kernel: VectorKernel, arrays: int, tiling: VectorTiling, array: int
-) -> Sequence[VectorTile]:
-    """The tiles of an array's vector unit, pixels fastest."""
-    blocks = pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling)
-    channels = spans(kernel.channels, tiling.channels)
-    tiles = [VectorTile(pixels, span) for span in channels for pixels in blocks]
-    return share_out(tiles, arrays)[array]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Extents of a vector tile; `down` and `across` count the ifmap's rows and columns."""
-
-    channels: int
-    batch: int
-    rows: int
-    down: int
-    cols: int
-    across: int
-
-    @property
-    def read(self) -> Planes:
-        """What it reads of each full ifmap."""
-        return Planes(self.batch, self.channels, self.down, self.across)
-
-    @property
-    def written(self) -> Planes:
-        """What it writes of the ofmap."""
-        return Planes(self.batch, self.channels, self.rows, self.cols)
-
-
-def _vector_step(kernel: VectorKernel, target: Target, tile: _Block) -> Step:
-    """The step of a tile."""
-    window, block = tile.read, tile.written
-
-    def words_of(inputs: Sequence[bool]) -> int:
-        per_image = len(inputs) - sum(inputs)
-        return sum(inputs) * window.words + per_image * tile.channels * tile.batch
-
-    read, written = words_of(kernel.inputs), block.words
-    source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
-    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
-    writes = map_runs(result, block, target.bytes_of("ofmap"))
-    ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
-    ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
-    operations = written * kernel.operations
-    lanes = ceil_div(operations, target.lanes)
-    stall = max(0, _moving_cycles(target, (ifmap, ofmap)) - lanes)
-    moved = Sram(ifmap_reads=read, ofmap_writes=written)
-    bound = lanes + stall if stall else 0
-    work = Work(lanes, 0, stall, bound, 0, operations, moved)
-    fetched = loaded_inputs(kernel, target)
-    reads = map_runs(source, window, target.bytes_of("ifmap"), maps=sum(fetched))
-    if target.reserves_blocks:
-        load = Load("ifmap", Room(ifmap.buffer, 0), True, ifmap.size, reads)
-        store = Store("ofmap", ofmap, ofmap.size, writes)
-        blocks = _merged(ifmap, ofmap)
-        return Step((load,), (), work, work.cycles, (ifmap,), store, reserves=blocks)
-    room = Room(ifmap.buffer, words_of(fetched) * target.bytes_of("ifmap"))
-    rooms = (room,) if fetched else ()
-    loads = (Load("ifmap", room, True, room.size, reads),) if fetched else ()
-    way_out = Room(ofmap.buffer, 0) if target.computes_in_place else ofmap
-    opens = (way_out,) if way_out.size else ()
-    output = finished(target, way_out, written, writes)
-    return Step(loads, opens, work, work.cycles, rooms, *output)
-
-
-def _merged(one: Room, other: Room) -> tuple[Room, ...]:
-    """Both, in the order of the buffers that hold them; as one if that is the same."""
-    if one.buffer == other.buffer:
-        return (Room(one.buffer, one.size + other.size),)
-    return (one, other) if one.buffer < other.buffer else (other, one)
-
-
-def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:
-    """Cycles that the slowest buffer needs to move the words of `rooms` once."""
-    cycles = 0
-    for index, space in enumerate(target.buffers):
-        if space.bytes_per_cycle is not None:
-            moved = sum(room.size for room in rooms if room.buffer == index)
-            cycles = max(cycles, ceil(moved / space.bytes_per_cycle))
-    return cycles

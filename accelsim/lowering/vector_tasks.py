@@ -1,0 +1,141 @@
+"""From a tiling of a vector kernel to the schedule of its tasks, for each vector unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import ceil
+
+from accelsim.lowering.cost import Target
+from accelsim.lowering.kernels import VectorKernel
+from accelsim.lowering.layout import Planes, map_runs
+from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
+from accelsim.lowering.task import (
+    Load,
+    Room,
+    Step,
+    Store,
+    VectorTile,
+    Work,
+    spans,
+)
+from accelsim.lowering.tiles import (
+    finished,
+    pieces,
+    pixel_blocks,
+    regions,
+    share_out,
+    shared_out,
+)
+from accelsim.lowering.tiling import VectorTiling, loaded_inputs
+from accelsim.lowering.traffic import Sram
+from accelsim.units import ceil_div
+
+
+@lru_cache(maxsize=256)
+def vector_schedules(
+    kernel: VectorKernel, target: Target, tiling: VectorTiling
+) -> tuple[Schedule, ...]:
+    """The schedule of each array's vector unit."""
+    turns = [
+        *(pieces(kernel.channels, tiling.channels), pieces(kernel.batch, tiling.batch)),
+        *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
+    ]
+    known: dict[tuple[int, ...], Step] = {}
+
+    def step(size: Turn, *_: None) -> Step:
+        if size not in known:
+            known[size] = _vector_step(kernel, target, _Block(*size))
+        return known[size]
+
+    return tuple(
+        Schedule(
+            nested([TileLoop(each, None) for each in share], step, None, None),
+            partial(vector_tiles, kernel, target.arrays, tiling, array),
+        )
+        for array, share in enumerate(shared_out(turns, target.arrays))
+    )
+
+
+def vector_tiles(
+    kernel: VectorKernel, arrays: int, tiling: VectorTiling, array: int
+) -> Sequence[VectorTile]:
+    """The tiles of an array's vector unit, pixels fastest."""
+    blocks = pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling)
+    channels = spans(kernel.channels, tiling.channels)
+    tiles = [VectorTile(pixels, span) for span in channels for pixels in blocks]
+    return share_out(tiles, arrays)[array]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Extents of a vector tile; `down` and `across` count the ifmap's rows and columns."""
+
+    channels: int
+    batch: int
+    rows: int
+    down: int
+    cols: int
+    across: int
+
+    @property
+    def read(self) -> Planes:
+        """What it reads of each full ifmap."""
+        return Planes(self.batch, self.channels, self.down, self.across)
+
+    @property
+    def written(self) -> Planes:
+        """What it writes of the ofmap."""
+        return Planes(self.batch, self.channels, self.rows, self.cols)
+
+
+def _vector_step(kernel: VectorKernel, target: Target, tile: _Block) -> Step:
+    """The step of a tile."""
+    window, block = tile.read, tile.written
+
+    def words_of(inputs: Sequence[bool]) -> int:
+        per_image = len(inputs) - sum(inputs)
+        return sum(inputs) * window.words + per_image * tile.channels * tile.batch
+
+    read, written = words_of(kernel.inputs), block.words
+    source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+    writes = map_runs(result, block, target.bytes_of("ofmap"))
+    ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
+    ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
+    operations = written * kernel.operations
+    lanes = ceil_div(operations, target.lanes)
+    stall = max(0, _moving_cycles(target, (ifmap, ofmap)) - lanes)
+    moved = Sram(ifmap_reads=read, ofmap_writes=written)
+    bound = lanes + stall if stall else 0
+    work = Work(lanes, 0, stall, bound, 0, operations, moved)
+    fetched = loaded_inputs(kernel, target)
+    reads = map_runs(source, window, target.bytes_of("ifmap"), maps=sum(fetched))
+    if target.reserves_blocks:
+        load = Load("ifmap", Room(ifmap.buffer, 0), True, ifmap.size, reads)
+        store = Store("ofmap", ofmap, ofmap.size, writes)
+        blocks = _merged(ifmap, ofmap)
+        return Step((load,), (), work, work.cycles, (ifmap,), store, reserves=blocks)
+    room = Room(ifmap.buffer, words_of(fetched) * target.bytes_of("ifmap"))
+    rooms = (room,) if fetched else ()
+    loads = (Load("ifmap", room, True, room.size, reads),) if fetched else ()
+    way_out = Room(ofmap.buffer, 0) if target.computes_in_place else ofmap
+    opens = (way_out,) if way_out.size else ()
+    output = finished(target, way_out, written, writes)
+    return Step(loads, opens, work, work.cycles, rooms, *output)
+
+
+def _merged(one: Room, other: Room) -> tuple[Room, ...]:
+    """Both, in the order of the buffers that hold them; as one if that is the same."""
+    if one.buffer == other.buffer:
+        return (Room(one.buffer, one.size + other.size),)
+    return (one, other) if one.buffer < other.buffer else (other, one)
+
+
+def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:
+    """Cycles that the slowest buffer needs to move the words of `rooms` once."""
+    cycles = 0
+    for index, space in enumerate(target.buffers):
+        if space.bytes_per_cycle is not None:
+            moved = sum(room.size for room in rooms if room.buffer == index)
+            cycles = max(cycles, ceil(moved / space.bytes_per_cycle))
+    return cycles
