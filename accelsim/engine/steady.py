@@ -5,7 +5,9 @@ of the machine: the tiles on chip, the room taken, how long each transfer and co
 on, and the steps still to load. If at two turns of a repeat the state is the same but for
 the clock, then all turns between them will be played again, cycle for cycle, for as long as the
 repeat goes on. So the clock leaps over as many of these periods as are left, and what is counted in
-one of them is counted as often. Nothing is estimated: played in full, the result is the same.
+one of them is counted as often. A period once known serves wherever its state comes again, in
+another turn of an outer loop or in a layer of the same shape. Nothing is estimated: played in full,
+the result is the same.
 """
 
 from dataclasses import dataclass
