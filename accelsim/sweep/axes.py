@@ -9,6 +9,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.source import Data, KeyPath, dotted, in_file_order
 from accelsim.frontend.sweep_file import SweepFile
+from accelsim.hardware import Hardware
 from accelsim.sweep.content import LABELS, comparable, plain
 from accelsim.sweep.records import Value
 
@@ -19,6 +20,8 @@ ENERGY: KeyPath = ("energy",)
 _ALIASES = {"dataflow": "array.dataflow"}
 _TOGETHER = "hardware"
 """The key whose values are mappings of any hardware keys."""
+_KEYS = {*Hardware.model_fields, *_ALIASES, "network", "batch", _TOGETHER} - {*LABELS}
+"""What a key may be, or start with."""
 
 
 @dataclass(frozen=True)
@@ -121,21 +124,21 @@ class Findings:
 
 def axes_of(file: SweepFile, found: Findings) -> tuple[Axis, ...]:
     """The axes, the networks' first."""
-    axes = []
+    axes: dict[KeyPath, Axis] = {}
     if file.networks:
         named = enumerate(file.networks)
         networks = (Setting(NETWORK, name, ("networks", index)) for index, name in named)
-        axes.append(Axis("network", tuple((network,) for network in networks)))
+        axes["networks",] = Axis("network", tuple((network,) for network in networks))
     for key, values in file.matrix.items():
         origins = ((("matrix", key, index), value) for index, value in enumerate(values))
         choices = tuple(tuple(_settings(key, value, at, found)) for at, value in origins)
-        axes.append(Axis(_ALIASES.get(key, key), choices))
-    for axis, other in combinations(axes, 2):
+        axes["matrix", key] = Axis(_ALIASES.get(key, key), choices)
+    for (place, axis), (other_place, other) in combinations(axes.items(), 2):
         for path in other.paths:
             if any(_overlap(path, taken) for taken in axis.paths):
-                message = f"{dotted(path)} is set by {axis.key}, too; keep one of them"
-                found.at(("matrix", other.key), message, at_key=True)
-    return tuple(axes)
+                message = f"{dotted(path)} is set by {dotted(place)}, too; keep one of them"
+                found.at(other_place, message, at_key=True)
+    return tuple(axes.values())
 
 
 def _overlap(path: KeyPath, other: KeyPath) -> bool:
@@ -189,7 +192,12 @@ def _settings(key: str, value: Data, origin: KeyPath, found: Findings) -> Iterat
     elif key in LABELS:
         found.at(origin, f"{key} changes no result, so it cannot be swept", at_key=True)
     else:
-        yield Setting(tuple(_ALIASES.get(key, key).split(".")), value, origin)
+        path = tuple(_ALIASES.get(key, key).split("."))
+        if path[0] in _KEYS:
+            yield Setting(path, value, origin)
+        else:
+            place = origin[:-1] if isinstance(origin[-1], int) else origin
+            found.at(place, unknown("key", path[0], _KEYS), at_key=True)
 
 
 def value_at(data: Mapping[str, Data], path: KeyPath) -> Data:

@@ -245,7 +245,7 @@ objectives: {cyclez: min}
         "2:12: networks[0]: unknown network 'lenet6'; did you mean 'lenet5'?",
         f"2:20: networks[1]: {tmp_path / 'none.yaml'}: no such file",
         "3:7: base: unknown hardware 'edge_wz'; did you mean 'edge_ws'?",
-        "6:3: matrix.array.rows: array.rows is set by array, too; keep one of them",
+        "6:3: matrix.array.rows: array.rows is set by matrix.array, too; keep one of them",
         "7:",
         "8:14: matrix.hardware[0]: expected a mapping of hardware keys",
         "9:11: matrix.batch[0]: expected a whole number of images, 1 to 65,536, found 0",
@@ -255,6 +255,37 @@ objectives: {cyclez: min}
     assert len(found) == len(expected)
     for line, start in zip(found, expected, strict=True):
         assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("bacth", "unknown key 'bacth'; did you mean 'batch'?"),
+        ("networks", "unknown key 'networks'; did you mean 'network'?"),
+        ("colour", "unknown key 'colour'; use one of array, batch, buffers, clock, dataflow, dram"),
+        ("array.dataflow", "array.dataflow is set by matrix.dataflow, too; keep one of them"),
+        ("hardware", "network is set by networks, too; keep one of them"),
+    ],
+)
+def test_a_mistaken_key_of_the_matrix(tmp_path: Path, key: str, message: str) -> None:
+    text = f"""\
+name: bad
+networks: [lenet5]
+base: edge_ws
+matrix:
+  dataflow: [os]
+  {key}: [{"{network: alexnet}" if key == "hardware" else "ws"}]
+"""
+    (found,) = faults(tmp_path, text)
+    assert found.startswith(f"6:3: matrix.{key}: {message}")
+
+
+def test_on_and_off_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "{name: s, networks: [lenet5], base: edge_ws, matrix: {residency: [on, off]}}"
+    )
+    sweep = resolve(load_sweep(tmp_path / "s.yaml"))
+    assert [point.parameters["residency"] for point in sweep.points] == ["on", "off"]
 
 
 @pytest.mark.parametrize(
