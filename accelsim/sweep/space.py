@@ -11,12 +11,13 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
-from accelsim.frontend.source import Data, dotted
+from accelsim.frontend.source import Data, KeyPath, dotted
 from accelsim.frontend.sweep_file import Search, SweepFile
 from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
     BATCH,
+    ENERGY,
     NETWORK,
     Axis,
     Findings,
@@ -277,22 +278,35 @@ class Space:
 
     def _check_quantities(self) -> None:
         """Objectives and constraints are known, and energy is there where they name it."""
-        energy = "energy" in self._base or any(each.path[0] == "energy" for each in self._settings)
         places: list[tuple[str, str]] = [("objectives", name) for name in self._file.objectives]
         places += [("constraints", name) for name in self._file.constraints]
         for place in places:
             if place[1] not in quantity_names():
                 message = unknown("quantity", place[1], quantity_names())
                 self._found.at(place, message, at_key=True)
-            elif place[1] in ENERGY_QUANTITIES and not energy:
-                message = "needs an energy table; add `energy: [horowitz_45nm]` to the matrix"
-                self._found.at(place, message, at_key=True)
+            elif place[1] in ENERGY_QUANTITIES and "energy" not in self._base:
+                self._check_energy(place)
+
+    def _check_energy(self, place: KeyPath) -> None:
+        """The matrix names an energy table, and so does each included point."""
+        choices = chain.from_iterable(axis.choices for axis in self.axes)
+        if not any(map(_names_table, choices)):
+            message = "needs an energy table; add `energy: [horowitz_45nm]` to the matrix"
+            self._found.at(place, message, at_key=True)
+        for settings in self.included:
+            if not _names_table(settings):
+                message = f"{dotted(place)} needs an energy table; add `energy: horowitz_45nm`"
+                self._found.at(settings[-1].origin[:2], message)
 
     def _base_parameters(self) -> dict[str, Value]:
         """The base's values of all keys that any point sets; an energy table by its name."""
         values: dict[str, Value] = {}
         for path in dict.fromkeys(setting.path for setting in self._settings):
             value = value_at(self._base, path)
-            named = isinstance(value, dict) and path == ("energy",)
+            named = isinstance(value, dict) and path == ENERGY
             values[dotted(path)] = plain(value["name"] if named else value)  # type: ignore[index, call-overload]
         return values
+
+
+def _names_table(settings: Settings) -> bool:
+    return any(setting.path[:1] == ENERGY for setting in settings)

@@ -280,6 +280,24 @@ matrix:
     assert found.startswith(f"6:3: matrix.{key}: {message}")
 
 
+def test_each_included_point_needs_an_energy_table_too(tmp_path: Path) -> None:
+    text = """\
+name: bad
+networks: [lenet5, alexnet]
+base: edge_ws
+matrix:
+  energy: [horowitz_45nm]
+include:
+  - {array.rows: 7, energy: eyeriss_65nm}
+  - {array.rows: 8, array.cols: 9}
+objectives: {cycles: min, energy_pj: min}
+"""
+    message = "objectives.energy_pj needs an energy table; add `energy: horowitz_45nm`"
+    assert faults(tmp_path, text) == [f"8:5: include[1]: {message}"]
+    matrix_has_none = text.replace("  energy: [horowitz_45nm]\n", "  clock: [1 GHz]\n")
+    assert [line[:4] for line in faults(tmp_path, matrix_has_none)] == ["8:5:", "9:27"]
+
+
 def test_on_and_off_are_shown_as_they_are_written(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(
         "{name: s, networks: [lenet5], base: edge_ws, matrix: {residency: [on, off]}}"
