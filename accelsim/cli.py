@@ -368,6 +368,9 @@ def sweep(
     from accelsim.sweep.space import resolve
 
     resolved = resolve(load_sweep(file))
+    if not quiet:
+        for hint in resolved.hints:
+            print(f"hint: {hint}", file=sys.stderr)
     if dry_run:
         _print_sheets(dry_run_sheets(resolved))
         return

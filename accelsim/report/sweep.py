@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from accelsim.report.quantities import NONE
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.sweep.axes import Axis
-from accelsim.sweep.quantities import HARDWARE_QUANTITIES, Record
+from accelsim.sweep.quantities import HARDWARE_QUANTITIES, UNLIKE_BATCHES, Record, compare_batches
 from accelsim.sweep.space import Sweep
 from accelsim.sweep.summary import Summary, judged
 
@@ -122,7 +122,8 @@ def _more(everything: Sequence[object], noun: str, shown: int = ROWS_SHOWN) -> t
 
 def results_sheets(summary: Summary) -> list[Sheet]:
     """How far the sweep is, and for each network the Pareto front and the best per objective."""
-    sheets = [facts(f"{summary.about.name}: {summary.points:,} points", _progress(summary))]
+    title = f"{summary.about.name}: {summary.points:,} points"
+    sheets = [facts(title, _progress(summary), _hints(summary))]
     for network, front in summary.fronts.items():
         sheets.append(_front(summary, network, front))
         sheets += [_best(summary, network)] if front else []
@@ -141,6 +142,12 @@ def _progress(summary: Summary) -> Iterator[tuple[str, str]]:
         met = sum(1 for record in summary.done if constraint.holds(record))
         yield f"done and {constraint}", f"{met:,}"
     yield "accelsim", summary.about.version
+
+
+def _hints(summary: Summary) -> list[str]:
+    runs = {(record["network"], record["batch"]) for record in summary.records}
+    unlike = len(runs) > len(dict(runs)) and not compare_batches(summary.about.objectives)
+    return [f"Hint: {UNLIKE_BATCHES}."] if unlike else []
 
 
 def varied(summary: Summary, records: Sequence[Mapping[str, object]]) -> list[str]:

@@ -32,10 +32,13 @@ from accelsim.sweep.content import network_digest, plain, point_key
 from accelsim.sweep.quantities import (
     ENERGY_QUANTITIES,
     HARDWARE_QUANTITIES,
+    UNLIKE_BATCHES,
     Constraint,
     Objectives,
+    compare_batches,
     feasible,
     hardware_quantities,
+    impossible,
     quantity_names,
 )
 from accelsim.sweep.records import Point, Value
@@ -68,7 +71,8 @@ class Sweep:
 
     `points` are those to run: the matrix and what is included; with `search` only the latter,
     and `point` gives those of the matrix. `networks` has each network by the name that points
-    have. `content` is a hash of all that decides which points there are.
+    have. `content` is a hash of all that decides which points there are. `hints` are of what can
+    be meant, but seldom is.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Sweep:
     networks: Mapping[str, Network]
     content: str
     census: Census
+    hints: tuple[Problem, ...]
     space: "Space" = field(repr=False, compare=False)
 
     @property
@@ -114,8 +119,7 @@ def resolve(sweep_file: SweepFile) -> Sweep:
     points = tuple({point.key: point for point in reversed(made)}.values())[::-1]
     found.complain()
     if not points and not sweep_file.search:
-        message = "no point is left; loosen `exclude` or the constraints on hardware"
-        raise InputError(sweep_file.problem((), message))
+        raise InputError(_none_left(sweep_file, space))
     return Sweep(
         name=sweep_file.name,
         source=sweep_file.source,
@@ -135,6 +139,7 @@ def resolve(sweep_file: SweepFile) -> Sweep:
             repeated=len(made) - len(points),
             versions=space.variants.versions,
         ),
+        hints=tuple(_hints(sweep_file, space, points)),
         space=space,
     )
 
@@ -145,6 +150,26 @@ def _too_many(file: SweepFile, grid: int) -> Problem:
         "fewer values, or sample them with `search: {method: nsga2, trials: 500}`"
     )
     return file.problem(("matrix",), message, at_key=True)
+
+
+def _none_left(file: SweepFile, space: "Space") -> Problem:
+    """At what left out most of the points."""
+    excluded = sum(space.excluded)
+    message = (
+        f"no point is left: `exclude` leaves out {excluded:,}, constraints on hardware "
+        f"{space.infeasible:,}; loosen them"
+    )
+    place = "exclude" if excluded > space.infeasible else "constraints"
+    return file.problem((place,), message, at_key=True)
+
+
+def _hints(file: SweepFile, space: "Space", points: Sequence[Point]) -> Iterator[Problem]:
+    for index, count in enumerate(space.excluded if not file.search else ()):
+        if not count:
+            yield file.problem(("exclude", index), "leaves out no point that is left")
+    runs = {(point.network, point.batch) for point in points}
+    if len(runs) > len(dict(runs)) and not compare_batches(file.objectives):
+        yield file.problem(("objectives",), UNLIKE_BATCHES, at_key=True)
 
 
 def _content(file: SweepFile, points: Sequence[Point]) -> str:
@@ -277,7 +302,7 @@ class Space:
                 self._found.at(setting.origin, f"{message}, found {batch!r}")
 
     def _check_quantities(self) -> None:
-        """Objectives and constraints are known, and energy is there where they name it."""
+        """Objectives and constraints are known and possible, with energy where they name it."""
         places: list[tuple[str, str]] = [("objectives", name) for name in self._file.objectives]
         places += [("constraints", name) for name in self._file.constraints]
         for place in places:
@@ -286,6 +311,12 @@ class Space:
                 self._found.at(place, message, at_key=True)
             elif place[1] in ENERGY_QUANTITIES and "energy" not in self._base:
                 self._check_energy(place)
+        for name, bounds in self._file.constraints.items():
+            message = impossible(name, bounds.min, bounds.max)
+            if bounds.is_size and not name.endswith("bytes"):
+                message = f"{name} is no size in bytes; give a number without a unit"
+            if message:
+                self._found.at(("constraints", name), message)
 
     def _check_energy(self, place: KeyPath) -> None:
         """The matrix names an energy table, and so does each included point."""

@@ -13,6 +13,7 @@ from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.report.sheet import rendered
 from accelsim.report.sweep import dry_run_sheets
+from accelsim.sweep.quantities import UNLIKE_BATCHES
 from accelsim.sweep.records import NO_RESULT, Outcome, packed
 from accelsim.sweep.space import resolve
 from accelsim.sweep.store import Store
@@ -62,6 +63,22 @@ def test_results_prints_fronts_bests_and_failures(cli, results: Path) -> None:
     for network in ("lenet5", "alexnet"):
         assert f"{network}: points; * Pareto front of cycles (min), pes (min)" in outcome.stdout
     assert "[bold]no tile fits[/bold]" in outcome.stdout
+
+
+def test_results_say_where_objectives_do_not_compare_batches(cli, tmp_path: Path) -> None:
+    matrix = {"array.rows": [8, 16], "batch": [1, 2]}
+    for name, objectives in (("a", {"cycles": "min"}), ("b", {"cycles_per_image": "min"})):
+        path = stored(tmp_path / name, matrix=matrix, objectives=objectives)
+        assert (UNLIKE_BATCHES[:40] in cli("results", path).stdout) == (name == "a")
+
+
+def test_a_dry_run_gives_hints(cli, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(json.dumps({**SAID, "exclude": [{"array.rows": 9}]}))
+    said = cli("sweep", path, "--dry-run").stderr
+    assert said.startswith(f"hint: {path}:1:")
+    assert said.endswith(": exclude[0]: leaves out no point that is left\n")
+    assert cli("sweep", path, "--dry-run", "--quiet").stderr == ""
 
 
 def test_results_json_and_csv(cli, results: Path) -> None:

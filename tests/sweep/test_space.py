@@ -10,6 +10,7 @@ from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.hardware import Hardware
+from accelsim.sweep.quantities import UNLIKE_BATCHES
 from accelsim.sweep.space import Sweep, resolve
 
 
@@ -298,6 +299,53 @@ objectives: {cycles: min, energy_pj: min}
     assert [line[:4] for line in faults(tmp_path, matrix_has_none)] == ["8:5:", "9:27"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "place", "counts"),
+    [
+        ("[8, 16, 32]", "7:1: constraints", "leaves out 1, constraints on hardware 2"),
+        ("[8, 8, 16]", "6:1: exclude", "leaves out 2, constraints on hardware 1"),
+    ],
+)
+def test_what_leaves_no_point(tmp_path: Path, rows: str, place: str, counts: str) -> None:
+    text = f"""\
+name: bad
+networks: [lenet5]
+base: edge_ws
+matrix:
+  array.rows: {rows}
+exclude: [{{array.rows: 8}}]
+constraints: {{pes: {{max: 3}}}}
+"""
+    message = f"{place}: no point is left: `exclude` {counts}; loosen them"
+    assert faults(tmp_path, text) == [message]
+
+
+def test_hints_of_what_is_seldom_meant(tmp_path: Path) -> None:
+    text = """\
+name: s
+networks: [lenet5, alexnet]
+base: edge_ws
+matrix:
+  array.rows: [8, 16]
+  batch: [1, 2]
+exclude:
+  - {array.rows: 8}
+  - {array.rows: 9}
+objectives: {cycles: min, pes: min}
+"""
+
+    def hints(text: str) -> list[tuple[int, str]]:
+        (tmp_path / "s.yaml").write_text(text)
+        found = resolve(load_sweep(tmp_path / "s.yaml")).hints
+        return [(problem.line, problem.message) for problem in found]
+
+    unused = (9, "leaves out no point that is left")
+    assert hints(text) == [unused, (10, UNLIKE_BATCHES)]
+    assert hints(text.replace("pes: min", "images_per_second: max")) == [unused]
+    one_batch_each = text + "include: [{network: vgg16, batch: 4}]\n"
+    assert hints(one_batch_each.replace("[1, 2]", "[1]")) == [unused]
+
+
 def test_on_and_off_are_shown_as_they_are_written(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(
         "{name: s, networks: [lenet5], base: edge_ws, matrix: {residency: [on, off]}}"
@@ -311,7 +359,15 @@ def test_on_and_off_are_shown_as_they_are_written(tmp_path: Path) -> None:
     [
         ({"objectives": {"energy_pj": "min"}}, "objectives.energy_pj: needs an energy table"),
         ({"exclude": [{"array.rowz": 3}]}, "unknown key 'array.rowz'; did you mean 'array.rows'?"),
-        ({"constraints": {"pes": {"max": 3}}}, "no point is left; loosen `exclude`"),
+        (
+            {"constraints": {"utilization": {"min": 30}}},
+            "constraints.utilization: utilization is a share of 1, so no point has 30; write 30 %",
+        ),
+        ({"constraints": {"cycles": {"max": -1}}}, "cycles is never below 0"),
+        (
+            {"constraints": {"utilization": {"min": "30 KiB"}}},
+            "constraints.utilization: utilization is no size in bytes; give a number without",
+        ),
         ({"matrix": {"energy": ["joules"]}}, "unknown energy table 'joules'"),
         ({"matrix": {"dram.burst.x": [3]}}, "dram.burst is no mapping, so it has no keys"),
         ({"matrix": {"dram.timing": ["DDR9"]}}, "unknown DRAM standard 'DDR9'"),
