@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import chain, combinations
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.dram_sheet import TIMING, replaced_by
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.source import Data, KeyPath, dotted, in_file_order
 from accelsim.frontend.sweep_file import SweepFile
@@ -18,6 +19,7 @@ BATCH: KeyPath = ("batch",)
 ENERGY: KeyPath = ("energy",)
 
 _ALIASES = {"dataflow": "array.dataflow"}
+_TIMING = dotted(TIMING)
 _TOGETHER = "hardware"
 """The key whose values are mappings of any hardware keys."""
 _KEYS = {*Hardware.model_fields, *_ALIASES, "network", "batch", _TOGETHER} - {*LABELS}
@@ -36,6 +38,11 @@ class Setting:
     def key(self) -> str:
         """The key as people write it."""
         return dotted(self.path)
+
+    @cached_property
+    def replaces(self) -> tuple[KeyPath, ...]:
+        """Keys of the base that have no value beside this one."""
+        return replaced_by(self.path, self.value)
 
     @cached_property
     def shown(self) -> Value:
@@ -182,8 +189,12 @@ def _entry(entry: Mapping[str, Data], place: KeyPath, found: Findings) -> tuple[
 
 
 def _settings(key: str, value: Data, origin: KeyPath, found: Findings) -> Iterator[Setting]:
-    """One setting, or those of a mapping of keys that move together."""
-    if isinstance(value, dict):
+    """One setting, or those of a mapping of keys that move together.
+
+    A DRAM standard with what is different from its data sheet is one: other standards' differences
+    are not kept.
+    """
+    if isinstance(value, dict) and not (key == _TIMING and "standard" in value):
         prefix = "" if key == _TOGETHER else f"{key}."
         for inner, part in value.items():
             yield from _settings(f"{prefix}{inner}", part, (*origin, inner), found)

@@ -241,7 +241,7 @@ class Space:
 
     def admitted(self, settings: Settings) -> Point | None:
         """The point, or None if the sweep leaves it out; raises InputError."""
-        values = {setting.path: setting.value for setting in settings}
+        values = _values(settings)
         for index, exclusion in enumerate(self._exclusions):
             if exclusion.matches(values, self._base):
                 self.excluded[index] += 1
@@ -250,7 +250,7 @@ class Space:
 
     def point(self, settings: Settings) -> Point | None:
         """The point, or None if a constraint on hardware leaves it out; raises InputError."""
-        values = {setting.path: setting.value for setting in settings}
+        values = _values(settings)
         batch = values.get(BATCH, 1)
         assert isinstance(batch, int)
         variant = self.variants.of(settings)
@@ -259,6 +259,9 @@ class Space:
             return None
         network = self._paths[str(values[NETWORK])]
         said = {setting.key: setting.shown for setting in settings}
+        for path in chain.from_iterable(setting.replaces for setting in settings):
+            if dotted(path) in self._parameters:
+                said.setdefault(dotted(path), None)
         return Point(
             key=point_key(self._digests[network], variant.text, batch),
             network=network,
@@ -337,6 +340,12 @@ class Space:
             named = isinstance(value, dict) and path == ENERGY
             values[dotted(path)] = plain(value["name"] if named else value)  # type: ignore[index, call-overload]
         return values
+
+
+def _values(settings: Settings) -> dict[KeyPath, Data]:
+    """What a point has where it is not as the base."""
+    replaced: dict[KeyPath, Data] = {path: None for each in settings for path in each.replaces}
+    return replaced | {setting.path: setting.value for setting in settings}
 
 
 def _names_table(settings: Settings) -> bool:

@@ -54,7 +54,7 @@ def test_points_are_what_set_gives() -> None:
             "buffers.ifmap_sram.size": {"pow2": ["32 KiB", "128 KiB"]},
             "dram": [
                 {"bandwidth": "8 GB/s"},
-                {"timing": "DDR4-2400", "bandwidth": None, "latency": None, "burst": None},
+                {"timing": "DDR4-2400"},
             ],
             "energy": [None, "horowitz_45nm", "eyeriss_65nm"],
             "hardware": [{}, {"clock": "500 MHz", "vector_unit": {"lanes": 8}}],
@@ -70,6 +70,55 @@ def test_points_are_what_set_gives() -> None:
             if each.key != "network"
         ]
         assert point.hardware == load_hardware("edge_ws", settings)
+
+
+@pytest.mark.parametrize("base", ["edge_ws", "tpu_v1"])
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        (
+            {"dram.timing": ["DDR4-2400", {"standard": "HBM2", "channels": 2}]},
+            [
+                {"dram.timing": each}
+                for each in ("DDR4-2400", '{"standard": "HBM2", "channels": 2}')
+            ],
+        ),
+        (
+            {"dram": [{"timing": "HBM2"}, {"bandwidth": "8 GB/s"}]},
+            [
+                {"dram.timing": "HBM2", "dram.bandwidth": None},
+                {"dram.timing": None, "dram.bandwidth": "8 GB/s"},
+            ],
+        ),
+    ],
+)
+def test_a_dram_is_a_standard_or_a_plain_rate(base: str, matrix: dict, shown: list) -> None:
+    sweep = sweep_of(base=base, matrix=matrix)
+    assert [
+        {key: value for key, value in point.parameters.items() if key != "network"}
+        for point in sweep.points
+    ] == shown
+    for point, choice in zip(sweep.points, sweep.axes[1].choices, strict=True):
+        settings = [f"{each.key}={each.shown}" for each in choice]
+        assert point.hardware == load_hardware(base, settings)
+
+
+def test_what_a_point_has_no_more_is_not_excluded() -> None:
+    matrix = {"dram": [{"timing": "HBM2"}, {}, {"bandwidth": "8 GB/s"}]}
+    sweep = sweep_of(matrix=matrix, exclude=[{"dram.bandwidth": "16 GB/s"}])
+    assert [point.parameters["dram.timing"] for point in sweep.points] == ["HBM2", None]
+
+
+def test_keys_of_a_standard_that_the_base_merely_names(tmp_path: Path) -> None:
+    text = Path(__file__).parents[2].joinpath("configs/edge_ws.yaml").read_text()
+    named = text.replace("bandwidth: 16 GB/s, latency: 100 ns, burst: 64 B", "timing: HBM2")
+    (tmp_path / "named.yaml").write_text(named)
+    sweep = sweep_of(base=str(tmp_path / "named.yaml"), matrix={"dram.timing.channels": [1, 4]})
+    timings = [point.hardware.dram.timing for point in sweep.points]
+    assert [(each.standard, each.channels) for each in timings if each] == [
+        ("HBM2", 1),
+        ("HBM2", 4),
+    ]
 
 
 def test_exclude_takes_values_in_any_form_and_any_of_a_list() -> None:
