@@ -150,15 +150,6 @@ def _hints(summary: Summary) -> list[str]:
     return [f"Hint: {UNLIKE_BATCHES}."] if unlike else []
 
 
-def varied(summary: Summary, records: Sequence[Mapping[str, object]]) -> list[str]:
-    """The parameters that are not the same in all of the records, without the network."""
-    return [
-        name
-        for name in summary.parameters
-        if name != "network" and any(record[name] != records[0][name] for record in records)
-    ]
-
-
 def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
     """The front, or all points where they are few, those of the front with a star."""
     about = summary.about
@@ -166,7 +157,7 @@ def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
     everything = summary.by_network[network]
     few = len(everything) <= ROWS_SHOWN
     records = everything if few else front[:ROWS_SHOWN]
-    names = varied(summary, everything)
+    names = summary.varied
     quantities = judged(about)
     columns = (
         *(Column(name, text=True) for name in names),
@@ -187,21 +178,21 @@ def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
 
 def _best(summary: Summary, network: str) -> Sheet:
     columns = (Column("objective", text=True), Column(""), Column("point", prose=True))
-    names = varied(summary, summary.by_network[network])
     rows = []
     for name, record in summary.best[network].items():
         goal = f"{summary.about.objectives[name]} {name}"
-        rows.append(Row((goal, value_text(record[name]), _said(record, names))))
+        said = _said(record, summary.varied) or "the only point"
+        rows.append(Row((goal, value_text(record[name]), said)))
     return Sheet(f"{network}: best per objective", columns, tuple(rows))
 
 
 def _said(record: Mapping[str, object], names: Iterable[str]) -> str:
-    return ", ".join(f"{name}={record[name]}" for name in names) or "the base"
+    return ", ".join(f"{name}={record[name]}" for name in names)
 
 
 def _failures(summary: Summary) -> Sheet:
     """The errors, each once with how many points it ended and the first of them."""
-    names = ["network", *varied(summary, summary.records)]
+    names = ["network", *summary.varied]
     by_error: dict[str, list[Record]] = {}
     for record in summary.failed:
         by_error.setdefault(str(record["error"]), []).append(record)

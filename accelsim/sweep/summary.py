@@ -33,6 +33,16 @@ class Summary:
         """Points that were not."""
         return [record for record in self.records if record["status"] == "failed"]
 
+    @cached_property
+    def varied(self) -> list[str]:
+        """Parameters, without the network, that are not the same in all records, failed or not."""
+        return [
+            name
+            for name in self.parameters
+            if name != "network"
+            and any(each[name] != self.records[0][name] for each in self.records)
+        ]
+
     @property
     def waiting(self) -> int:
         """Points that have no outcome yet."""

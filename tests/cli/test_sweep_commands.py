@@ -81,6 +81,16 @@ def test_a_dry_run_gives_hints(cli, tmp_path: Path) -> None:
     assert cli("sweep", path, "--dry-run", "--quiet").stderr == ""
 
 
+def test_results_name_what_varies_in_the_sweep_for_every_network(cli, results: Path) -> None:
+    """Of alexnet's points only those with 8 rows were simulated."""
+    printed = cli("results", results).stdout
+    table = printed.partition("alexnet: points;")[2].splitlines()
+    assert table[1].split()[:3] == ["array.rows", "array.dataflow", "cycles"]
+    assert [line.split()[:2] for line in table[3:5]] == [["8", "os"], ["8", "ws"]]
+    best = printed.partition("alexnet: best per objective")[2].splitlines()
+    assert re.search(r"min cycles +[\d,]+  array.rows=8, array.dataflow=[ow]s$", best[3])
+
+
 def test_results_json_and_csv(cli, results: Path) -> None:
     data = json.loads(cli("results", results, "--json", "-").stdout)
     rows = list(csv.DictReader(io.StringIO(cli("results", results, "--csv", "-").stdout)))
