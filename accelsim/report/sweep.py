@@ -1,6 +1,8 @@
 """What `accelsim sweep --dry-run` and `accelsim results` print."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from accelsim.report.quantities import NONE
 from accelsim.report.sheet import Column, Row, Sheet, facts
@@ -13,6 +15,7 @@ ROWS_SHOWN = 40
 _FAILURES_SHOWN = 20
 _SIGNIFICANT = 5
 _VALUES_SHOWN = 12
+_NUMBER = re.compile(r"\d[\d,.]*")
 
 
 def value_text(value: object) -> str:
@@ -191,16 +194,15 @@ def _said(record: Mapping[str, object], names: Iterable[str]) -> str:
 
 
 def _failures(summary: Summary) -> Sheet:
-    """The errors, each once with how many points it ended and the first of them."""
+    """The errors, those alike but for numbers once: how many points, the first and its error."""
     names = ["network", *summary.varied]
-    by_error: dict[str, list[Record]] = {}
+    alike: dict[tuple[object, str], list[Record]] = {}
     for record in summary.failed:
-        by_error.setdefault(str(record["error"]), []).append(record)
-    rows = (
-        Row((f"{len(failed):,}", _said(failed[0], names), error))
-        for error, failed in list(by_error.items())[:_FAILURES_SHOWN]
-    )
-    columns = (Column("points"), Column("the first", prose=True), Column("error", prose=True))
-    title = f"Failed: {len(summary.failed):,} points"
-    notes = _more(list(by_error), "different errors", _FAILURES_SHOWN)
-    return Sheet(title, columns, tuple(rows), notes=notes)
+        kind = record["network"], _NUMBER.sub("", str(record["error"]))
+        alike.setdefault(kind, []).append(record)
+    notes = []
+    for failed in islice(alike.values(), _FAILURES_SHOWN):
+        lines = str(failed[0]["error"]).splitlines()
+        notes += [f"{len(failed):,} alike, the first {_said(failed[0], names)}:", *lines]
+    notes += _more(list(alike), "different errors", _FAILURES_SHOWN)
+    return Sheet(f"Failed: {len(summary.failed):,} points", notes=tuple(notes))

@@ -91,6 +91,26 @@ def test_results_name_what_varies_in_the_sweep_for_every_network(cli, results: P
     assert re.search(r"min cycles +[\d,]+  array.rows=8, array.dataflow=[ow]s$", best[3])
 
 
+def test_failures_that_differ_in_numbers_are_told_once(cli, tmp_path: Path) -> None:
+    sweep = resolve(sweep_from({**SAID, "matrix": {"array.rows": [8, 16, 32]}}))
+    with Store.open(tmp_path / "a", sweep) as store:
+        for point in sweep.points:
+            rows = point.hardware.array.rows
+            error = f"{point.network}: layer a1: needs {rows} of {rows:,}.\n{'b ' * 60}end"
+            store.put(point, Outcome(point.key, "failed", {}, NO_RESULT, 0.1, error))
+    printed = cli("results", tmp_path / "a").stdout.partition("Failed: 6 points\n")[2]
+    assert printed.splitlines() == [
+        line
+        for network in ("lenet5", "alexnet")
+        for line in (
+            f"3 alike, the first network={network}, array.rows=8:",
+            f"{network}: layer a1: needs 8 of 8.",
+            ("b " * 50).rstrip(),
+            "b " * 10 + "end",
+        )
+    ]
+
+
 def test_results_json_and_csv(cli, results: Path) -> None:
     data = json.loads(cli("results", results, "--json", "-").stdout)
     rows = list(csv.DictReader(io.StringIO(cli("results", results, "--csv", "-").stdout)))
