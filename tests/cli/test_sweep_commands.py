@@ -125,6 +125,26 @@ def test_results_json_and_csv(cli, results: Path) -> None:
     assert {by_key[key]["network"] for key in data["front"]["alexnet"]} == {"alexnet"}
 
 
+def test_results_by_layer_are_the_rows_of_run(cli, results: Path) -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(cli("results", results, "--csv", "-", "--by-layer").stdout))
+    )
+    run = ("run", "alexnet", "edge_ws", "--dataflow", "ws", "--set", "array.rows=8", "--csv", "-")
+    expected = list(csv.DictReader(io.StringIO(cli(*run).stdout)))
+    found = [
+        row
+        for row in rows
+        if (row["network"], row["array.rows"], row["array.dataflow"]) == ("alexnet", "8", "ws")
+    ]
+    assert [row["layer"] for row in found] == [row["layer"] for row in expected]
+    for row, layer in zip(found, expected, strict=True):
+        assert {name: row[name] for name in list(layer)[5:]} == dict(list(layer.items())[5:])
+    assert {row["network"] for row in rows} == {"lenet5", "alexnet"}
+    refused = cli("results", results, "--by-layer")
+    assert (refused.status, refused.stdout) == (2, "")
+    assert "--by-layer: is for --csv" in refused.stderr
+
+
 def test_diff_of_sweeps_matches_points_by_what_they_are_called(
     cli, results: Path, tmp_path: Path
 ) -> None:

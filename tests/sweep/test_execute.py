@@ -1,5 +1,6 @@
 """A sweep from Python and on the command line, in process but for its workers."""
 
+import inspect
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import accelsim
 from accelsim.cli import app
 from accelsim.errors import InputError
 from accelsim.report.sweep_progress import _Best, _lines, sweep_progress
-from accelsim.sweep.execute import Tally, default_path, execute, runner_for
+from accelsim.sweep.execute import Tally, default_path, execute, runner_for, sweep
 from accelsim.sweep.local import local_outcomes
 from accelsim.sweep.records import NO_RESULT, Outcome, Point
 from accelsim.sweep.store import Store
@@ -25,6 +26,28 @@ def test_from_python(tmp_path: Path) -> None:
     assert [record["array.rows"] for record in summary.records] == [8, 9]
     again = accelsim.sweep(SWEEP, path, jobs=1)
     assert again.records == summary.records
+    assert accelsim.load_results(path) == summary
+    assert str(summary) == f"a/b: 2 points, 2 done, 0 failed, 0 not run yet, in {path}"
+    assert "wall_seconds" not in repr(summary)
+
+
+def test_layers_from_python(tmp_path: Path) -> None:
+    summary = accelsim.sweep(SWEEP, tmp_path / "found.sqlite", jobs=1)
+    rows = list(summary.layers())
+    run = accelsim.simulate("lenet5", accelsim.load_hardware("edge_ws", ["array.rows=9"]))
+    found = [row for row in rows if row["array.rows"] == 9]
+    assert [(row["layer"], row["cycles"]) for row in found] == [
+        (layer.name, layer.cycles) for layer in run.layers
+    ]
+    assert {row["key"] for row in rows} == {record["key"] for record in summary.records}
+
+
+def test_the_public_names_can_be_discovered() -> None:
+    assert set(accelsim.__all__) <= set(dir(accelsim))
+    assert all(getattr(accelsim, name) for name in accelsim.__all__)
+    called, meant = inspect.signature(accelsim.sweep), inspect.signature(sweep)
+    assert called.parameters == meant.parameters
+    assert "accelsim.sweep(" in (accelsim.sweep.__doc__ or "")
 
 
 def test_a_name_becomes_a_file_name() -> None:
