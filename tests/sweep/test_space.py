@@ -446,3 +446,10 @@ def test_shipped_sweeps_resolve(name: str) -> None:
     assert sweep.name == name
     assert len(sweep.points) >= 12
     assert load_sweep(name).description
+
+
+def test_array_shapes_are_fed_alike() -> None:
+    """A byte per row and cycle from the ifmap's SRAM, whatever the shape."""
+    for point in resolve(load_sweep("array_shape")).points:
+        assert point.hardware.pes == 1024
+        assert point.hardware.buffer_bytes_per_cycle("ifmap_sram") == point.hardware.array.rows
