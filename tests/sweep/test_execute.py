@@ -108,3 +108,18 @@ def test_dry_run_runs_nothing(
     assert not left.value.code
     assert "points" in capsys.readouterr().out
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.slow
+def test_what_tpu_whatif_says_of_its_results(tmp_path: Path) -> None:
+    """Gains over the chip, as the file's comment has them: bandwidth, clock (two), array (two)."""
+    summary = accelsim.sweep("tpu_whatif", tmp_path / "x.sqlite")
+    gains = {}
+    for name, records in summary.by_network.items():
+        chip, *others = [float(str(record["images_per_second"])) for record in records]
+        gains[Path(name).stem] = [round(other / chip, 1) for other in others]
+    assert gains == {
+        "tpu_mlp0": [3.6, 1.0, 1.0, 1.0, 1.0],
+        "googlenet": [1.1, 3.1, 3.1, 1.5, 1.5],
+        "vgg16": [1.6, 1.3, 1.3, 1.2, 1.3],
+    }
