@@ -66,5 +66,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names too, those that are not imported yet as well."""
-    return sorted({*globals(), *__all__})
+    """The public names, those that are not imported yet as well."""
+    return [*__all__, "__version__"]

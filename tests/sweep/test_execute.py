@@ -43,7 +43,7 @@ def test_layers_from_python(tmp_path: Path) -> None:
 
 
 def test_the_public_names_can_be_discovered() -> None:
-    assert set(accelsim.__all__) <= set(dir(accelsim))
+    assert set(dir(accelsim)) == {*accelsim.__all__, "__version__"}
     assert all(getattr(accelsim, name) for name in accelsim.__all__)
     called, meant = inspect.signature(accelsim.sweep), inspect.signature(sweep)
     assert called.parameters == meant.parameters
