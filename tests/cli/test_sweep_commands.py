@@ -99,7 +99,7 @@ def test_failures_that_differ_in_numbers_are_told_once(cli, tmp_path: Path) -> N
             error = f"{point.network}: layer a1: needs {rows} of {rows:,}.\n{'b ' * 60}end"
             store.put(point, Outcome(point.key, "failed", {}, NO_RESULT, 0.1, error))
     printed = cli("results", tmp_path / "a").stdout.partition("Failed: 6 points\n")[2]
-    assert printed.splitlines() == [
+    assert printed.splitlines()[:8] == [
         line
         for network in ("lenet5", "alexnet")
         for line in (
