@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from accelsim import sweep
     from accelsim.errors import AccelsimError
     from accelsim.facade import simulate, verify
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.sweep.execute import sweep
+    from accelsim.sweep.summary import Summary, load_results
     from accelsim.validation.catalog import validate
     from accelsim.validation.outcome import Validation
     from accelsim.why import Why, what_would_help
@@ -24,11 +25,13 @@ __version__ = "0.1.0"
 __all__ = [
     "AccelsimError",
     "RunResult",
+    "Summary",
     "Validation",
     "VerifyResult",
     "Why",
     "load_hardware",
     "load_network",
+    "load_results",
     "simulate",
     "sweep",
     "validate",
@@ -39,11 +42,13 @@ __all__ = [
 _HOMES = {
     "AccelsimError": "accelsim.errors",
     "RunResult": "accelsim.results",
+    "Summary": "accelsim.sweep.summary",
     "Validation": "accelsim.validation.outcome",
     "VerifyResult": "accelsim.results",
     "Why": "accelsim.why",
     "load_hardware": "accelsim.frontend.hardware_file",
     "load_network": "accelsim.frontend",
+    "load_results": "accelsim.sweep.summary",
     "simulate": "accelsim.facade",
     "validate": "accelsim.validation.catalog",
     "verify": "accelsim.facade",
@@ -58,3 +63,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'accelsim' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, those that are not imported yet as well."""
+    return [*__all__, "__version__"]

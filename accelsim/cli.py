@@ -368,6 +368,9 @@ def sweep(
     from accelsim.sweep.space import resolve
 
     resolved = resolve(load_sweep(file))
+    if not quiet:
+        for hint in resolved.hints:
+            print(f"hint: {hint}", file=sys.stderr)
     if dry_run:
         _print_sheets(dry_run_sheets(resolved))
         return
@@ -390,25 +393,31 @@ def results(
         str | None,
         typer.Option("--csv", metavar="F", help="Write CSV, one row per point; - for stdout."),
     ] = None,
+    by_layer: Annotated[
+        bool, typer.Option("--by-layer", help="CSV has one row per point and layer.")
+    ] = False,
 ) -> None:
     """Show what a sweep found: Pareto front, best per objective, failures. It may still run.
 
     Example: `accelsim results array_shape.sqlite --csv points.csv`
     """
-    from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.report.export import Destinations, json_text, rows_text, streamed_text
     from accelsim.report.sweep import results_sheets
     from accelsim.sweep.store import Store
     from accelsim.sweep.summary import brief_summary_of, summary_of
 
     destinations = Destinations(json, csv)
-    _raise_if_any(destinations.problems)
+    problems = list(destinations.problems)
+    if by_layer and csv is None:
+        problems.append(Problem("is for --csv; add --csv F, or --csv - for stdout", "--by-layer"))
+    _raise_if_any(problems)
     with Store.read(file) as store:
         summary = summary_of(store) if json or csv else brief_summary_of(store)
     _deliver(
         destinations,
         results_sheets(summary),
         lambda: json_text(summary.as_dict()),
-        lambda: rows_text(summary.records),
+        lambda: streamed_text(summary.layers) if by_layer else rows_text(summary.records),
     )
 
 

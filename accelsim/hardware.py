@@ -274,8 +274,7 @@ class DramChannel(_Schema):
         if self.timing is not None and plain:
             raise ValueError(
                 f"both timing and {', '.join(plain)} are given; leave out timing for a plain rate, "
-                f"or {', '.join(plain)}, which follow from the standard "
-                '(on the command line: --set "dram={timing: DDR4-2400}")'
+                f"or {', '.join(plain)}, which follow from the standard"
             )
         if self.timing is None and self.bandwidth is None:
             raise ValueError(

@@ -1,5 +1,6 @@
 """The data sheets of DRAM standards (`configs/dram/*.yaml`), put into what a hardware file says."""
 
+from collections.abc import Container
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +12,8 @@ from accelsim.frontend.findings import Finding, validation_problems
 from accelsim.frontend.source import Data, KeyPath, read_yaml
 
 TIMING: KeyPath = ("dram", "timing")
+_BANDWIDTH: KeyPath = ("dram", "bandwidth")
+_PLAIN_RATE: tuple[KeyPath, ...] = (_BANDWIDTH, ("dram", "latency"), ("dram", "burst"))
 
 
 def dram_standards() -> list[str]:
@@ -45,6 +48,28 @@ def with_sheet(data: dict[str, Data]) -> tuple[dict[str, Data], list[Finding]]:
         return {**data, "dram": {**dram, "timing": None}}, [Finding(path, _unknown(name, known))]
     filled: dict[str, Any] = {**dram_sheet(str(name)).model_dump(exclude_none=True), **given}
     return {**data, "dram": {**dram, "timing": filled}}, []
+
+
+def replaced_by(path: KeyPath, value: Data) -> tuple[KeyPath, ...]:
+    """What else a setting of a base takes the place of: a DRAM is a plain rate or a standard."""
+    if value is None:
+        return ()
+    if path[: len(TIMING)] == TIMING:
+        return _PLAIN_RATE
+    return (TIMING,) if path == _BANDWIDTH else ()
+
+
+def without(data: dict[str, Data], paths: Container[KeyPath]) -> dict[str, Data]:
+    """`data` of a hardware file without these keys of its DRAM."""
+    dram = data.get("dram")
+    if not isinstance(dram, dict):
+        return data
+    return {**data, "dram": {key: dram[key] for key in dram if ("dram", key) not in paths}}
+
+
+def opened(path: KeyPath, data: Data) -> Data:
+    """What stands at `path`, as a mapping where it is the mere name of a standard."""
+    return {"standard": data} if path == TIMING and isinstance(data, str) else data
 
 
 def _unknown(name: Data, known: list[str]) -> str:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
-from accelsim.frontend.dram_sheet import with_sheet
+from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, without
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding, JsonSchema, findings
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
@@ -32,6 +32,7 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
         return hardware
     data = _with_table(deepcopy(document.data), Path(document.source).parent)
     parsed = [_table_setting(_setting(text)) for text in settings]
+    data = without(data, [path for each in parsed for path in replaced_by(each.path, each.value)])
     problems = [problem for setting in parsed for problem in _apply(data, setting)]
     if problems:
         raise InputError(problems)
@@ -158,10 +159,12 @@ def _apply(data: dict[str, Data], setting: _Setting) -> list[Problem]:
     """Put the setting into `data`, with mappings on the way where there are none."""
     place = data
     for depth, part in enumerate(setting.path[:-1]):
-        inner = place.setdefault(str(part), {})
+        stood = place.get(str(part))
+        inner = {} if stood is None else opened(setting.path[: depth + 1], stood)
         if not isinstance(inner, dict):
             message = f"{dotted(setting.path[: depth + 1])} is no mapping, so it has no keys"
             return [Problem(message, setting.source)]
+        place[str(part)] = inner
         place = inner
     place[str(setting.path[-1])] = setting.value
     return []

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationError,
     WithJsonSchema,
@@ -162,6 +163,20 @@ class Bounds(_Schema):
 
     min: Amount | None = Field(None, description="The least that is allowed.")
     max: Amount | None = Field(None, description="The most that is allowed.")
+
+    _is_size: bool = PrivateAttr(False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_written(cls, data: Any, validated: ModelWrapValidatorHandler["Bounds"]) -> "Bounds":
+        bounds = validated(data)
+        bounds._is_size = isinstance(data, dict) and any(isinstance(v, str) for v in data.values())
+        return bounds
+
+    @property
+    def is_size(self) -> bool:
+        """Whether an end was written with a unit."""
+        return self._is_size
 
     @model_validator(mode="after")
     def _some_value_is_allowed(self) -> "Bounds":

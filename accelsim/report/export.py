@@ -5,14 +5,14 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
-from accelsim.report.quantities import shape
-from accelsim.results import LayerResult, RunResult
+from accelsim.results import LayerResult, RunResult, layer_record
 
 STANDARD_OUTPUT = "-"
 
@@ -76,72 +76,30 @@ def _finite(value: Any) -> Any:
 
 def csv_text(runs: Iterable[RunResult]) -> str:
     """One line per layer of each run."""
-    return rows_text([_flat(run, layer) for run in runs for layer in run.layers])
+    return rows_text([_row(run, layer) for run in runs for layer in run.layers])
 
 
-def rows_text(rows: Sequence[Mapping[str, object]]) -> str:
-    """CSV of records that share their keys, which are the header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _flat(run: RunResult, layer: LayerResult) -> dict[str, object]:
-    """A layer with its run; the unit ends the name of each quantity that has one."""
-    m, n, k = layer.gemm or ("", "", "")
+def _row(run: RunResult, layer: LayerResult) -> dict[str, object]:
     return {
         "network": run.network,
         "hardware": run.hardware,
         "dataflow": run.dataflow,
         "batch": run.batch,
         "clock_hz": run.clock_hz,
-        "layer": layer.name,
-        "op": layer.op,
-        "output_shape": shape(layer.output_shape),
-        "m": m,
-        "n": n,
-        "k": k,
-        "macs": layer.macs,
-        "parameters": layer.parameters,
-        "cycles": layer.cycles,
-        "start_cycle": layer.start_cycle,
-        "end_cycle": layer.end_cycle,
-        "array_cycles": layer.array_cycles,
-        "untiled_array_cycles": layer.untiled_array_cycles,
-        "vector_cycles": layer.vector_cycles,
-        "dram_cycles": layer.dram_cycles,
-        "utilization": layer.utilization,
-        "mapping_efficiency": layer.mapping_efficiency,
-        "bound": layer.bound,
-        "tiles": layer.tiles,
-        **{f"dram_{name}": count for name, count in asdict(layer.dram).items()},
-        "dram_read_bytes": layer.dram.read_bytes,
-        "dram_write_bytes": layer.dram.write_bytes,
-        "dram_saved_bytes": layer.dram_saved_bytes,
-        **{f"resident_{name}": count for name, count in asdict(layer.resident).items()},
-        **{f"sram_{_words(name)}": count for name, count in asdict(layer.sram).items()},
-        **{f"inside_{name}": count for name, count in asdict(layer.inside).items()},
-        **{f"bucket_{name}_cycles": count for name, count in asdict(layer.buckets).items()},
-        **_energy(layer),
+        **layer_record(layer.as_dict()),
     }
 
 
-def _energy(layer: LayerResult) -> dict[str, float | None]:
-    """Energy columns, none where the hardware names no table."""
-    if layer.energy is None:
-        return {}
-    data = layer.energy.as_dict()
-    buffers = data.pop("buffers")
-    return {
-        "energy_pj": layer.energy.total,
-        "energy_pj_per_mac": layer.energy.per_mac(layer.macs),
-        **{f"energy_{name}_pj": value for name, value in data.items()},
-        **{f"energy_buffer_{name}_pj": value for name, value in buffers.items()},
-    }
+def rows_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """CSV of records; the header has every key of any of them."""
+    return streamed_text(lambda: rows)
 
 
-def _words(name: str) -> str:
-    """`ifmap_reads` as `ifmap_read_words`."""
-    return f"{name.removesuffix('s')}_words"
+def streamed_text(rows: Callable[[], Iterable[Mapping[str, object]]]) -> str:
+    """As `rows_text`, of records that are made twice so that never all of them are kept."""
+    text = io.StringIO()
+    names = dict.fromkeys(chain.from_iterable(rows()))
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows())
+    return text.getvalue()

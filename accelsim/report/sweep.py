@@ -1,11 +1,13 @@
 """What `accelsim sweep --dry-run` and `accelsim results` print."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from accelsim.report.quantities import NONE
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.sweep.axes import Axis
-from accelsim.sweep.quantities import HARDWARE_QUANTITIES, Record
+from accelsim.sweep.quantities import HARDWARE_QUANTITIES, UNLIKE_BATCHES, Record, compare_batches
 from accelsim.sweep.space import Sweep
 from accelsim.sweep.summary import Summary, judged
 
@@ -13,6 +15,7 @@ ROWS_SHOWN = 40
 _FAILURES_SHOWN = 20
 _SIGNIFICANT = 5
 _VALUES_SHOWN = 12
+_NUMBER = re.compile(r"\d[\d,.]*")
 
 
 def value_text(value: object) -> str:
@@ -122,7 +125,8 @@ def _more(everything: Sequence[object], noun: str, shown: int = ROWS_SHOWN) -> t
 
 def results_sheets(summary: Summary) -> list[Sheet]:
     """How far the sweep is, and for each network the Pareto front and the best per objective."""
-    sheets = [facts(f"{summary.about.name}: {summary.points:,} points", _progress(summary))]
+    title = f"{summary.about.name}: {summary.points:,} points"
+    sheets = [facts(title, _progress(summary), _hints(summary))]
     for network, front in summary.fronts.items():
         sheets.append(_front(summary, network, front))
         sheets += [_best(summary, network)] if front else []
@@ -143,13 +147,10 @@ def _progress(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "accelsim", summary.about.version
 
 
-def varied(summary: Summary, records: Sequence[Mapping[str, object]]) -> list[str]:
-    """The parameters that are not the same in all of the records, without the network."""
-    return [
-        name
-        for name in summary.parameters
-        if name != "network" and any(record[name] != records[0][name] for record in records)
-    ]
+def _hints(summary: Summary) -> list[str]:
+    runs = {(record["network"], record["batch"]) for record in summary.records}
+    unlike = len(runs) > len(dict(runs)) and not compare_batches(summary.about.objectives)
+    return [f"Hint: {UNLIKE_BATCHES}."] if unlike else []
 
 
 def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
@@ -159,7 +160,7 @@ def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
     everything = summary.by_network[network]
     few = len(everything) <= ROWS_SHOWN
     records = everything if few else front[:ROWS_SHOWN]
-    names = varied(summary, everything)
+    names = summary.varied
     quantities = judged(about)
     columns = (
         *(Column(name, text=True) for name in names),
@@ -180,29 +181,28 @@ def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
 
 def _best(summary: Summary, network: str) -> Sheet:
     columns = (Column("objective", text=True), Column(""), Column("point", prose=True))
-    names = varied(summary, summary.by_network[network])
     rows = []
     for name, record in summary.best[network].items():
         goal = f"{summary.about.objectives[name]} {name}"
-        rows.append(Row((goal, value_text(record[name]), _said(record, names))))
+        said = _said(record, summary.varied) or "the only point"
+        rows.append(Row((goal, value_text(record[name]), said)))
     return Sheet(f"{network}: best per objective", columns, tuple(rows))
 
 
 def _said(record: Mapping[str, object], names: Iterable[str]) -> str:
-    return ", ".join(f"{name}={record[name]}" for name in names) or "the base"
+    return ", ".join(f"{name}={record[name]}" for name in names)
 
 
 def _failures(summary: Summary) -> Sheet:
-    """The errors, each once with how many points it ended and the first of them."""
-    names = ["network", *varied(summary, summary.records)]
-    by_error: dict[str, list[Record]] = {}
+    """The errors, those alike but for numbers once: how many points, the first and its error."""
+    names = ["network", *summary.varied]
+    alike: dict[tuple[object, str], list[Record]] = {}
     for record in summary.failed:
-        by_error.setdefault(str(record["error"]), []).append(record)
-    rows = (
-        Row((f"{len(failed):,}", _said(failed[0], names), error))
-        for error, failed in list(by_error.items())[:_FAILURES_SHOWN]
-    )
-    columns = (Column("points"), Column("the first", prose=True), Column("error", prose=True))
-    title = f"Failed: {len(summary.failed):,} points"
-    notes = _more(list(by_error), "different errors", _FAILURES_SHOWN)
-    return Sheet(title, columns, tuple(rows), notes=notes)
+        kind = record["network"], _NUMBER.sub("", str(record["error"]))
+        alike.setdefault(kind, []).append(record)
+    notes = []
+    for failed in islice(alike.values(), _FAILURES_SHOWN):
+        lines = str(failed[0]["error"]).splitlines()
+        notes += [f"{len(failed):,} alike, the first {_said(failed[0], names)}:", *lines]
+    notes += _more(list(alike), "different errors", _FAILURES_SHOWN)
+    return Sheet(f"Failed: {len(summary.failed):,} points", notes=tuple(notes))

@@ -6,9 +6,11 @@ from functools import cached_property
 from itertools import chain, combinations
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.dram_sheet import TIMING, replaced_by
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.source import Data, KeyPath, dotted, in_file_order
 from accelsim.frontend.sweep_file import SweepFile
+from accelsim.hardware import Hardware
 from accelsim.sweep.content import LABELS, comparable, plain
 from accelsim.sweep.records import Value
 
@@ -17,8 +19,11 @@ BATCH: KeyPath = ("batch",)
 ENERGY: KeyPath = ("energy",)
 
 _ALIASES = {"dataflow": "array.dataflow"}
+_TIMING = dotted(TIMING)
 _TOGETHER = "hardware"
 """The key whose values are mappings of any hardware keys."""
+_KEYS = {*Hardware.model_fields, *_ALIASES, "network", "batch", _TOGETHER} - {*LABELS}
+"""What a key may be, or start with."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Setting:
     def key(self) -> str:
         """The key as people write it."""
         return dotted(self.path)
+
+    @cached_property
+    def replaces(self) -> tuple[KeyPath, ...]:
+        """Keys of the base that have no value beside this one."""
+        return replaced_by(self.path, self.value)
 
     @cached_property
     def shown(self) -> Value:
@@ -121,21 +131,21 @@ class Findings:
 
 def axes_of(file: SweepFile, found: Findings) -> tuple[Axis, ...]:
     """The axes, the networks' first."""
-    axes = []
+    axes: dict[KeyPath, Axis] = {}
     if file.networks:
         named = enumerate(file.networks)
         networks = (Setting(NETWORK, name, ("networks", index)) for index, name in named)
-        axes.append(Axis("network", tuple((network,) for network in networks)))
+        axes["networks",] = Axis("network", tuple((network,) for network in networks))
     for key, values in file.matrix.items():
         origins = ((("matrix", key, index), value) for index, value in enumerate(values))
         choices = tuple(tuple(_settings(key, value, at, found)) for at, value in origins)
-        axes.append(Axis(_ALIASES.get(key, key), choices))
-    for axis, other in combinations(axes, 2):
+        axes["matrix", key] = Axis(_ALIASES.get(key, key), choices)
+    for (place, axis), (other_place, other) in combinations(axes.items(), 2):
         for path in other.paths:
             if any(_overlap(path, taken) for taken in axis.paths):
-                message = f"{dotted(path)} is set by {axis.key}, too; keep one of them"
-                found.at(("matrix", other.key), message, at_key=True)
-    return tuple(axes)
+                message = f"{dotted(path)} is set by {dotted(place)}, too; keep one of them"
+                found.at(other_place, message, at_key=True)
+    return tuple(axes.values())
 
 
 def _overlap(path: KeyPath, other: KeyPath) -> bool:
@@ -179,8 +189,12 @@ def _entry(entry: Mapping[str, Data], place: KeyPath, found: Findings) -> tuple[
 
 
 def _settings(key: str, value: Data, origin: KeyPath, found: Findings) -> Iterator[Setting]:
-    """One setting, or those of a mapping of keys that move together."""
-    if isinstance(value, dict):
+    """One setting, or those of a mapping of keys that move together.
+
+    A DRAM standard with what is different from its data sheet is one: other standards' differences
+    are not kept.
+    """
+    if isinstance(value, dict) and not (key == _TIMING and "standard" in value):
         prefix = "" if key == _TOGETHER else f"{key}."
         for inner, part in value.items():
             yield from _settings(f"{prefix}{inner}", part, (*origin, inner), found)
@@ -189,7 +203,12 @@ def _settings(key: str, value: Data, origin: KeyPath, found: Findings) -> Iterat
     elif key in LABELS:
         found.at(origin, f"{key} changes no result, so it cannot be swept", at_key=True)
     else:
-        yield Setting(tuple(_ALIASES.get(key, key).split(".")), value, origin)
+        path = tuple(_ALIASES.get(key, key).split("."))
+        if path[0] in _KEYS:
+            yield Setting(path, value, origin)
+        else:
+            place = origin[:-1] if isinstance(origin[-1], int) else origin
+            found.at(place, unknown("key", path[0], _KEYS), at_key=True)
 
 
 def value_at(data: Mapping[str, Data], path: KeyPath) -> Data:

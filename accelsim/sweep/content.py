@@ -48,7 +48,9 @@ def hardware_text(hardware: Hardware) -> str:
 
 
 def plain(value: Data) -> Value:
-    """A value for people: text, or a number as it is."""
+    """A value for people: text, or a number as it is; on and off as they are written."""
+    if isinstance(value, bool):  # YAML 1.1 reads the bare words as booleans
+        return "on" if value else "off"
     return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 

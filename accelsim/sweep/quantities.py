@@ -32,6 +32,27 @@ ENERGY_QUANTITIES = (
 """Known where the hardware names an energy table."""
 
 
+UNLIKE_BATCHES = (
+    "the batch varies, and objectives that count a whole batch call more images worse; name one "
+    "that counts by image, such as cycles_per_image"
+)
+_OF_ANY_BATCH = ("utilization", "energy_pj_per_mac")
+
+
+def compare_batches(objectives: Iterable[str]) -> bool:
+    """Whether an objective is fair to runs of different batches."""
+    return any("image" in name or name in _OF_ANY_BATCH for name in objectives)
+
+
+def impossible(name: str, least: float | None, most: float | None) -> str:
+    """Why no point can have a quantity within these ends; empty if some might."""
+    if name == "utilization" and least is not None and least > 1:
+        return f"utilization is a share of 1, so no point has {least:g}; write 30 % as 0.3"
+    if most is not None and most < 0:
+        return f"{name} is never below 0"
+    return ""
+
+
 def quantity_names() -> tuple[str, ...]:
     """Every quantity that objectives and constraints may name."""
     return (*HARDWARE_QUANTITIES, *RESULT_QUANTITIES, *ENERGY_QUANTITIES)

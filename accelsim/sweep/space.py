@@ -11,12 +11,13 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
-from accelsim.frontend.source import Data, dotted
+from accelsim.frontend.source import Data, KeyPath, dotted
 from accelsim.frontend.sweep_file import Search, SweepFile
 from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
     BATCH,
+    ENERGY,
     NETWORK,
     Axis,
     Findings,
@@ -31,10 +32,13 @@ from accelsim.sweep.content import network_digest, plain, point_key
 from accelsim.sweep.quantities import (
     ENERGY_QUANTITIES,
     HARDWARE_QUANTITIES,
+    UNLIKE_BATCHES,
     Constraint,
     Objectives,
+    compare_batches,
     feasible,
     hardware_quantities,
+    impossible,
     quantity_names,
 )
 from accelsim.sweep.records import Point, Value
@@ -67,7 +71,8 @@ class Sweep:
 
     `points` are those to run: the matrix and what is included; with `search` only the latter,
     and `point` gives those of the matrix. `networks` has each network by the name that points
-    have. `content` is a hash of all that decides which points there are.
+    have. `content` is a hash of all that decides which points there are. `hints` are of what can
+    be meant, but seldom is.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Sweep:
     networks: Mapping[str, Network]
     content: str
     census: Census
+    hints: tuple[Problem, ...]
     space: "Space" = field(repr=False, compare=False)
 
     @property
@@ -113,8 +119,7 @@ def resolve(sweep_file: SweepFile) -> Sweep:
     points = tuple({point.key: point for point in reversed(made)}.values())[::-1]
     found.complain()
     if not points and not sweep_file.search:
-        message = "no point is left; loosen `exclude` or the constraints on hardware"
-        raise InputError(sweep_file.problem((), message))
+        raise InputError(_none_left(sweep_file, space))
     return Sweep(
         name=sweep_file.name,
         source=sweep_file.source,
@@ -134,6 +139,7 @@ def resolve(sweep_file: SweepFile) -> Sweep:
             repeated=len(made) - len(points),
             versions=space.variants.versions,
         ),
+        hints=tuple(_hints(sweep_file, space, points)),
         space=space,
     )
 
@@ -144,6 +150,26 @@ def _too_many(file: SweepFile, grid: int) -> Problem:
         "fewer values, or sample them with `search: {method: nsga2, trials: 500}`"
     )
     return file.problem(("matrix",), message, at_key=True)
+
+
+def _none_left(file: SweepFile, space: "Space") -> Problem:
+    """At what left out most of the points."""
+    excluded = sum(space.excluded)
+    message = (
+        f"no point is left: `exclude` leaves out {excluded:,}, constraints on hardware "
+        f"{space.infeasible:,}; loosen them"
+    )
+    place = "exclude" if excluded > space.infeasible else "constraints"
+    return file.problem((place,), message, at_key=True)
+
+
+def _hints(file: SweepFile, space: "Space", points: Sequence[Point]) -> Iterator[Problem]:
+    for index, count in enumerate(space.excluded if not file.search else ()):
+        if not count:
+            yield file.problem(("exclude", index), "leaves out no point that is left")
+    runs = {(point.network, point.batch) for point in points}
+    if len(runs) > len(dict(runs)) and not compare_batches(file.objectives):
+        yield file.problem(("objectives",), UNLIKE_BATCHES, at_key=True)
 
 
 def _content(file: SweepFile, points: Sequence[Point]) -> str:
@@ -215,7 +241,7 @@ class Space:
 
     def admitted(self, settings: Settings) -> Point | None:
         """The point, or None if the sweep leaves it out; raises InputError."""
-        values = {setting.path: setting.value for setting in settings}
+        values = _values(settings)
         for index, exclusion in enumerate(self._exclusions):
             if exclusion.matches(values, self._base):
                 self.excluded[index] += 1
@@ -224,7 +250,7 @@ class Space:
 
     def point(self, settings: Settings) -> Point | None:
         """The point, or None if a constraint on hardware leaves it out; raises InputError."""
-        values = {setting.path: setting.value for setting in settings}
+        values = _values(settings)
         batch = values.get(BATCH, 1)
         assert isinstance(batch, int)
         variant = self.variants.of(settings)
@@ -233,6 +259,9 @@ class Space:
             return None
         network = self._paths[str(values[NETWORK])]
         said = {setting.key: setting.shown for setting in settings}
+        for path in chain.from_iterable(setting.replaces for setting in settings):
+            if dotted(path) in self._parameters:
+                said.setdefault(dotted(path), None)
         return Point(
             key=point_key(self._digests[network], variant.text, batch),
             network=network,
@@ -276,23 +305,48 @@ class Space:
                 self._found.at(setting.origin, f"{message}, found {batch!r}")
 
     def _check_quantities(self) -> None:
-        """Objectives and constraints are known, and energy is there where they name it."""
-        energy = "energy" in self._base or any(each.path[0] == "energy" for each in self._settings)
+        """Objectives and constraints are known and possible, with energy where they name it."""
         places: list[tuple[str, str]] = [("objectives", name) for name in self._file.objectives]
         places += [("constraints", name) for name in self._file.constraints]
         for place in places:
             if place[1] not in quantity_names():
                 message = unknown("quantity", place[1], quantity_names())
                 self._found.at(place, message, at_key=True)
-            elif place[1] in ENERGY_QUANTITIES and not energy:
-                message = "needs an energy table; add `energy: [horowitz_45nm]` to the matrix"
-                self._found.at(place, message, at_key=True)
+            elif place[1] in ENERGY_QUANTITIES and "energy" not in self._base:
+                self._check_energy(place)
+        for name, bounds in self._file.constraints.items():
+            message = impossible(name, bounds.min, bounds.max)
+            if bounds.is_size and not name.endswith("bytes"):
+                message = f"{name} is no size in bytes; give a number without a unit"
+            if message:
+                self._found.at(("constraints", name), message)
+
+    def _check_energy(self, place: KeyPath) -> None:
+        """The matrix names an energy table, and so does each included point."""
+        choices = chain.from_iterable(axis.choices for axis in self.axes)
+        if not any(map(_names_table, choices)):
+            message = "needs an energy table; add `energy: [horowitz_45nm]` to the matrix"
+            self._found.at(place, message, at_key=True)
+        for settings in self.included:
+            if not _names_table(settings):
+                message = f"{dotted(place)} needs an energy table; add `energy: horowitz_45nm`"
+                self._found.at(settings[-1].origin[:2], message)
 
     def _base_parameters(self) -> dict[str, Value]:
         """The base's values of all keys that any point sets; an energy table by its name."""
         values: dict[str, Value] = {}
         for path in dict.fromkeys(setting.path for setting in self._settings):
             value = value_at(self._base, path)
-            named = isinstance(value, dict) and path == ("energy",)
+            named = isinstance(value, dict) and path == ENERGY
             values[dotted(path)] = plain(value["name"] if named else value)  # type: ignore[index, call-overload]
         return values
+
+
+def _values(settings: Settings) -> dict[KeyPath, Data]:
+    """What a point has where it is not as the base."""
+    replaced: dict[KeyPath, Data] = {path: None for each in settings for path in each.replaces}
+    return replaced | {setting.path: setting.value for setting in settings}
+
+
+def _names_table(settings: Settings) -> bool:
+    return any(setting.path[:1] == ENERGY for setting in settings)

@@ -447,6 +447,8 @@ def _check_sweep(about: About, sweep: Sweep, path: Path) -> None:
 def _lock(path: Path) -> sqlite3.Connection:
     """Hold what only one process can: a lock beside the file, which ends with the process."""
     beside = _lock_path(path)
+    if not path.parent.is_dir():
+        raise InputError(Problem(f"there is no directory {path.parent}", str(path)))
     try:
         lock = sqlite3.connect(beside, isolation_level=None, timeout=0)
         lock.execute("BEGIN EXCLUSIVE")

@@ -1,10 +1,12 @@
 """What a results file says in short: fronts, bests and failures, network by network."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from accelsim.results import SCHEMA
+from accelsim.results import SCHEMA, layer_record
 from accelsim.sweep.pareto import best_per_objective, by_network, candidates, pareto_front
 from accelsim.sweep.quantities import Record
 from accelsim.sweep.store import About, Store
@@ -14,14 +16,22 @@ from accelsim.sweep.store import About, Store
 class Summary:
     """Records of a sweep of `points` points, and what is best of them.
 
-    `parameters` are the keys that the sweep varies. Networks are judged apart, for the cycles of
-    one say nothing of another's.
+    `path` is the results file, `parameters` are the keys that the sweep varies. Networks are
+    judged apart, for the cycles of one say nothing of another's.
     """
 
+    path: Path
     about: About
     points: int
     parameters: list[str]
-    records: list[Record]
+    records: list[Record] = field(repr=False)
+
+    def __str__(self) -> str:
+        """Such as: small: 8 points, 6 done, 1 failed, 1 not run yet, in small.sqlite."""
+        return (
+            f"{self.about.name}: {self.points:,} points, {len(self.done):,} done, "
+            f"{len(self.failed):,} failed, {self.waiting:,} not run yet, in {self.path}"
+        )
 
     @cached_property
     def done(self) -> list[Record]:
@@ -32,6 +42,16 @@ class Summary:
     def failed(self) -> list[Record]:
         """Points that were not."""
         return [record for record in self.records if record["status"] == "failed"]
+
+    @cached_property
+    def varied(self) -> list[str]:
+        """Parameters, without the network, that are not the same in all records, failed or not."""
+        return [
+            name
+            for name in self.parameters
+            if name != "network"
+            and any(each[name] != self.records[0][name] for each in self.records)
+        ]
 
     @property
     def waiting(self) -> int:
@@ -66,6 +86,18 @@ class Summary:
             for network, records in self.by_network.items()
         }
 
+    def layers(self) -> Iterator[Record]:
+        """A flat record for each layer of each simulated point, read as it is asked for.
+
+        First what the point is, then the quantities of `accelsim run --csv`; suits
+        pandas.DataFrame.
+        """
+        names = ("network", "batch", *self.parameters, "key")
+        with Store.read(self.path) as store:
+            for record, table in store.layers():
+                point = {name: record[name] for name in names}
+                yield from (point | layer_record(layer) for layer in table)
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON form; fronts and bests name points by their keys."""
         bounds = {
@@ -91,16 +123,22 @@ class Summary:
         }
 
 
+def load_results(path: str | Path) -> Summary:
+    """What the results file of a sweep says, which may still run; raises InputError."""
+    with Store.read(path) as store:
+        return summary_of(store)
+
+
 def summary_of(store: Store) -> Summary:
     """What a results file says."""
-    return Summary(store.about, store.count(), store.parameters(), store.records())
+    return Summary(store.path, store.about, store.count(), store.parameters(), store.records())
 
 
 def brief_summary_of(store: Store) -> Summary:
     """What a results file says, with the quantities alone that `judged` names."""
     about = store.about
     records = store.brief_records(judged(about))
-    return Summary(about, store.count(), store.parameters(), records)
+    return Summary(store.path, about, store.count(), store.parameters(), records)
 
 
 def judged(about: About) -> list[str]:

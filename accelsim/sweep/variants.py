@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.dram_sheet import opened, without
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding
 from accelsim.frontend.hardware_file import checked_hardware
@@ -69,19 +70,19 @@ class Variants:
             assert self._base_hardware
             known = {part: self._parts[name] for part, name in names.items()}
             return self._base_hardware.model_copy(update=known)
-        varied = {part: self._varied(part, by_part) for part in names}
+        settings = [setting for chosen in by_part.values() for setting in chosen]
+        base = without(self._base, [path for setting in settings for path in setting.replaces])
+        varied = {part: self._varied(base.get(part), by_part[part]) for part in by_part}
         hardware, found = checked_hardware({**self._base, **varied})
         if hardware is None:
-            settings = [setting for chosen in by_part.values() for setting in chosen]
             raise InputError([self._located(finding, settings) for finding in found])
         self._agreed.add(coupled)
         self._parts |= {name: getattr(hardware, part) for part, name in names.items()}
         return hardware
 
-    def _varied(self, part: str, by_part: Mapping[str, list[Setting]]) -> Data:
+    def _varied(self, data: Data, settings: Settings) -> Data:
         """The base's content of a part with the settings of it."""
-        data = self._base.get(part)
-        for setting in by_part.get(part, ()):
+        for setting in settings:
             data = self._replaced(data, setting, 1)
         return data
 
@@ -89,6 +90,7 @@ class Variants:
         """`data`, which stands at the first `depth` keys of the path, with the setting's value."""
         if depth == len(setting.path):
             return self._content(setting)
+        data = opened(setting.path[:depth], data)
         if data is not None and not isinstance(data, dict):
             message = f"{dotted(setting.path[:depth])} is no mapping, so it has no keys"
             raise InputError(self._file.problem(setting.origin, message, at_key=True))

@@ -13,6 +13,7 @@ from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.report.sheet import rendered
 from accelsim.report.sweep import dry_run_sheets
+from accelsim.sweep.quantities import UNLIKE_BATCHES
 from accelsim.sweep.records import NO_RESULT, Outcome, packed
 from accelsim.sweep.space import resolve
 from accelsim.sweep.store import Store
@@ -64,6 +65,52 @@ def test_results_prints_fronts_bests_and_failures(cli, results: Path) -> None:
     assert "[bold]no tile fits[/bold]" in outcome.stdout
 
 
+def test_results_say_where_objectives_do_not_compare_batches(cli, tmp_path: Path) -> None:
+    matrix = {"array.rows": [8, 16], "batch": [1, 2]}
+    for name, objectives in (("a", {"cycles": "min"}), ("b", {"cycles_per_image": "min"})):
+        path = stored(tmp_path / name, matrix=matrix, objectives=objectives)
+        assert (UNLIKE_BATCHES[:40] in cli("results", path).stdout) == (name == "a")
+
+
+def test_a_dry_run_gives_hints(cli, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(json.dumps({**SAID, "exclude": [{"array.rows": 9}]}))
+    said = cli("sweep", path, "--dry-run").stderr
+    assert said.startswith(f"hint: {path}:1:")
+    assert said.endswith(": exclude[0]: leaves out no point that is left\n")
+    assert cli("sweep", path, "--dry-run", "--quiet").stderr == ""
+
+
+def test_results_name_what_varies_in_the_sweep_for_every_network(cli, results: Path) -> None:
+    """Of alexnet's points only those with 8 rows were simulated."""
+    printed = cli("results", results).stdout
+    table = printed.partition("alexnet: points;")[2].splitlines()
+    assert table[1].split()[:3] == ["array.rows", "array.dataflow", "cycles"]
+    assert [line.split()[:2] for line in table[3:5]] == [["8", "os"], ["8", "ws"]]
+    best = printed.partition("alexnet: best per objective")[2].splitlines()
+    assert re.search(r"min cycles +[\d,]+  array.rows=8, array.dataflow=[ow]s$", best[3])
+
+
+def test_failures_that_differ_in_numbers_are_told_once(cli, tmp_path: Path) -> None:
+    sweep = resolve(sweep_from({**SAID, "matrix": {"array.rows": [8, 16, 32]}}))
+    with Store.open(tmp_path / "a", sweep) as store:
+        for point in sweep.points:
+            rows = point.hardware.array.rows
+            error = f"{point.network}: layer a1: needs {rows} of {rows:,}.\n{'b ' * 60}end"
+            store.put(point, Outcome(point.key, "failed", {}, NO_RESULT, 0.1, error))
+    printed = cli("results", tmp_path / "a").stdout.partition("Failed: 6 points\n")[2]
+    assert printed.splitlines()[:8] == [
+        line
+        for network in ("lenet5", "alexnet")
+        for line in (
+            f"3 alike, the first network={network}, array.rows=8:",
+            f"{network}: layer a1: needs 8 of 8.",
+            ("b " * 50).rstrip(),
+            "b " * 10 + "end",
+        )
+    ]
+
+
 def test_results_json_and_csv(cli, results: Path) -> None:
     data = json.loads(cli("results", results, "--json", "-").stdout)
     rows = list(csv.DictReader(io.StringIO(cli("results", results, "--csv", "-").stdout)))
@@ -76,6 +123,26 @@ def test_results_json_and_csv(cli, results: Path) -> None:
     assert fastest["cycles"] == min(record["cycles"] for record in lenet)
     assert fastest["key"] in data["front"]["lenet5"]
     assert {by_key[key]["network"] for key in data["front"]["alexnet"]} == {"alexnet"}
+
+
+def test_results_by_layer_are_the_rows_of_run(cli, results: Path) -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(cli("results", results, "--csv", "-", "--by-layer").stdout))
+    )
+    run = ("run", "alexnet", "edge_ws", "--dataflow", "ws", "--set", "array.rows=8", "--csv", "-")
+    expected = list(csv.DictReader(io.StringIO(cli(*run).stdout)))
+    found = [
+        row
+        for row in rows
+        if (row["network"], row["array.rows"], row["array.dataflow"]) == ("alexnet", "8", "ws")
+    ]
+    assert [row["layer"] for row in found] == [row["layer"] for row in expected]
+    for row, layer in zip(found, expected, strict=True):
+        assert {name: row[name] for name in list(layer)[5:]} == dict(list(layer.items())[5:])
+    assert {row["network"] for row in rows} == {"lenet5", "alexnet"}
+    refused = cli("results", results, "--by-layer")
+    assert (refused.status, refused.stdout) == (2, "")
+    assert "--by-layer: is for --csv" in refused.stderr
 
 
 def test_diff_of_sweeps_matches_points_by_what_they_are_called(

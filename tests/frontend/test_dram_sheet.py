@@ -56,6 +56,20 @@ def test_settings_replace_either_form(tmp_path: Path) -> None:
     assert more.dram_bytes_per_cycle == 256
 
 
+def test_a_setting_takes_the_place_of_the_other_form(tmp_path: Path) -> None:
+    plain = "bandwidth: 3 GB/s, latency: 9 ns, burst: 32 B"
+    timed = load(tmp_path, "timing: HBM2")
+    assert load(tmp_path, plain, "dram.timing=HBM2") == timed
+    assert load(tmp_path, "timing: HBM2", "dram.bandwidth=3 GB/s", "dram.latency=9 ns") == (
+        load(tmp_path, "bandwidth: 3 GB/s, latency: 9 ns")
+    )
+    wider = load(tmp_path, plain, "dram.timing=HBM2", "dram.timing.channels=4")
+    assert wider == load(tmp_path, "timing: HBM2", "dram.timing.channels=4")
+    assert wider.dram_bytes_per_cycle == 4 * timed.dram_bytes_per_cycle
+    with pytest.raises(InputError, match="both timing and latency are given"):
+        load(tmp_path, plain, "dram.timing=HBM2", "dram.latency=9 ns")
+
+
 @pytest.mark.parametrize(
     ("dram", "place", "message"),
     [

@@ -10,7 +10,7 @@ import pytest
 from results_by_hand import LAYER, VIEW, run
 
 from accelsim.errors import InputError
-from accelsim.report.export import Destinations, csv_text, json_text, write_file
+from accelsim.report.export import Destinations, csv_text, json_text, rows_text, write_file
 
 
 def test_csv_columns_and_values() -> None:
@@ -22,6 +22,11 @@ def test_csv_columns_and_values() -> None:
     assert (gemm["sram_ifmap_read_words"], gemm["sram_ofmap_write_words"]) == ("1", "5")
     assert (gemm["bucket_useful_cycles"], gemm["output_shape"]) == ("60", "20x2x5")
     assert (view["m"], view["cycles"]) == ("", "0")
+
+
+def test_csv_of_records_with_other_keys() -> None:
+    text = rows_text([{"a": 1, "b": None}, {"a": 2, "c": "x,y"}])
+    assert text == 'a,b,c\n1,,\n2,,"x,y"\n'
 
 
 def test_json_knows_no_infinity() -> None:

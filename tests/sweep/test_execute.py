@@ -1,5 +1,6 @@
 """A sweep from Python and on the command line, in process but for its workers."""
 
+import inspect
 import os
 from pathlib import Path
 
@@ -25,6 +26,28 @@ def test_from_python(tmp_path: Path) -> None:
     assert [record["array.rows"] for record in summary.records] == [8, 9]
     again = accelsim.sweep(SWEEP, path, jobs=1)
     assert again.records == summary.records
+    assert accelsim.load_results(path) == summary
+    assert str(summary) == f"a/b: 2 points, 2 done, 0 failed, 0 not run yet, in {path}"
+    assert "wall_seconds" not in repr(summary)
+
+
+def test_layers_from_python(tmp_path: Path) -> None:
+    summary = accelsim.sweep(SWEEP, tmp_path / "found.sqlite", jobs=1)
+    rows = list(summary.layers())
+    run = accelsim.simulate("lenet5", accelsim.load_hardware("edge_ws", ["array.rows=9"]))
+    found = [row for row in rows if row["array.rows"] == 9]
+    assert [(row["layer"], row["cycles"]) for row in found] == [
+        (layer.name, layer.cycles) for layer in run.layers
+    ]
+    assert {row["key"] for row in rows} == {record["key"] for record in summary.records}
+
+
+def test_the_public_names_can_be_discovered() -> None:
+    assert set(dir(accelsim)) == {*accelsim.__all__, "__version__"}
+    assert all(getattr(accelsim, name) for name in accelsim.__all__)
+    called, meant = accelsim.sweep, accelsim.sweep.execute.sweep
+    assert inspect.signature(called).parameters == inspect.signature(meant).parameters
+    assert "accelsim.sweep(" in (accelsim.sweep.__doc__ or "")
 
 
 def test_a_name_becomes_a_file_name() -> None:
@@ -85,3 +108,18 @@ def test_dry_run_runs_nothing(
     assert not left.value.code
     assert "points" in capsys.readouterr().out
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.slow
+def test_what_tpu_whatif_says_of_its_results(tmp_path: Path) -> None:
+    """Gains over the chip, as the file's comment has them: bandwidth, clock (two), array (two)."""
+    summary = accelsim.sweep("tpu_whatif", tmp_path / "x.sqlite")
+    gains = {}
+    for name, records in summary.by_network.items():
+        chip, *others = [float(str(record["images_per_second"])) for record in records]
+        gains[Path(name).stem] = [round(other / chip, 1) for other in others]
+    assert gains == {
+        "tpu_mlp0": [3.6, 1.0, 1.0, 1.0, 1.0],
+        "googlenet": [1.1, 3.1, 3.1, 1.5, 1.5],
+        "vgg16": [1.6, 1.3, 1.3, 1.2, 1.3],
+    }

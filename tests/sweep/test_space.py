@@ -10,6 +10,7 @@ from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.hardware import Hardware
+from accelsim.sweep.quantities import UNLIKE_BATCHES
 from accelsim.sweep.space import Sweep, resolve
 
 
@@ -53,7 +54,7 @@ def test_points_are_what_set_gives() -> None:
             "buffers.ifmap_sram.size": {"pow2": ["32 KiB", "128 KiB"]},
             "dram": [
                 {"bandwidth": "8 GB/s"},
-                {"timing": "DDR4-2400", "bandwidth": None, "latency": None, "burst": None},
+                {"timing": "DDR4-2400"},
             ],
             "energy": [None, "horowitz_45nm", "eyeriss_65nm"],
             "hardware": [{}, {"clock": "500 MHz", "vector_unit": {"lanes": 8}}],
@@ -69,6 +70,55 @@ def test_points_are_what_set_gives() -> None:
             if each.key != "network"
         ]
         assert point.hardware == load_hardware("edge_ws", settings)
+
+
+@pytest.mark.parametrize("base", ["edge_ws", "tpu_v1"])
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        (
+            {"dram.timing": ["DDR4-2400", {"standard": "HBM2", "channels": 2}]},
+            [
+                {"dram.timing": each}
+                for each in ("DDR4-2400", '{"standard": "HBM2", "channels": 2}')
+            ],
+        ),
+        (
+            {"dram": [{"timing": "HBM2"}, {"bandwidth": "8 GB/s"}]},
+            [
+                {"dram.timing": "HBM2", "dram.bandwidth": None},
+                {"dram.timing": None, "dram.bandwidth": "8 GB/s"},
+            ],
+        ),
+    ],
+)
+def test_a_dram_is_a_standard_or_a_plain_rate(base: str, matrix: dict, shown: list) -> None:
+    sweep = sweep_of(base=base, matrix=matrix)
+    assert [
+        {key: value for key, value in point.parameters.items() if key != "network"}
+        for point in sweep.points
+    ] == shown
+    for point, choice in zip(sweep.points, sweep.axes[1].choices, strict=True):
+        settings = [f"{each.key}={each.shown}" for each in choice]
+        assert point.hardware == load_hardware(base, settings)
+
+
+def test_what_a_point_has_no_more_is_not_excluded() -> None:
+    matrix = {"dram": [{"timing": "HBM2"}, {}, {"bandwidth": "8 GB/s"}]}
+    sweep = sweep_of(matrix=matrix, exclude=[{"dram.bandwidth": "16 GB/s"}])
+    assert [point.parameters["dram.timing"] for point in sweep.points] == ["HBM2", None]
+
+
+def test_keys_of_a_standard_that_the_base_merely_names(tmp_path: Path) -> None:
+    text = Path(__file__).parents[2].joinpath("configs/edge_ws.yaml").read_text()
+    named = text.replace("bandwidth: 16 GB/s, latency: 100 ns, burst: 64 B", "timing: HBM2")
+    (tmp_path / "named.yaml").write_text(named)
+    sweep = sweep_of(base=str(tmp_path / "named.yaml"), matrix={"dram.timing.channels": [1, 4]})
+    timings = [point.hardware.dram.timing for point in sweep.points]
+    assert [(each.standard, each.channels) for each in timings if each] == [
+        ("HBM2", 1),
+        ("HBM2", 4),
+    ]
 
 
 def test_exclude_takes_values_in_any_form_and_any_of_a_list() -> None:
@@ -245,7 +295,7 @@ objectives: {cyclez: min}
         "2:12: networks[0]: unknown network 'lenet6'; did you mean 'lenet5'?",
         f"2:20: networks[1]: {tmp_path / 'none.yaml'}: no such file",
         "3:7: base: unknown hardware 'edge_wz'; did you mean 'edge_ws'?",
-        "6:3: matrix.array.rows: array.rows is set by array, too; keep one of them",
+        "6:3: matrix.array.rows: array.rows is set by matrix.array, too; keep one of them",
         "7:",
         "8:14: matrix.hardware[0]: expected a mapping of hardware keys",
         "9:11: matrix.batch[0]: expected a whole number of images, 1 to 65,536, found 0",
@@ -258,11 +308,115 @@ objectives: {cyclez: min}
 
 
 @pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("bacth", "unknown key 'bacth'; did you mean 'batch'?"),
+        ("networks", "unknown key 'networks'; did you mean 'network'?"),
+        ("colour", "unknown key 'colour'; use one of array, batch, buffers, clock, dataflow, dram"),
+        ("array.dataflow", "array.dataflow is set by matrix.dataflow, too; keep one of them"),
+        ("hardware", "network is set by networks, too; keep one of them"),
+    ],
+)
+def test_a_mistaken_key_of_the_matrix(tmp_path: Path, key: str, message: str) -> None:
+    text = f"""\
+name: bad
+networks: [lenet5]
+base: edge_ws
+matrix:
+  dataflow: [os]
+  {key}: [{"{network: alexnet}" if key == "hardware" else "ws"}]
+"""
+    (found,) = faults(tmp_path, text)
+    assert found.startswith(f"6:3: matrix.{key}: {message}")
+
+
+def test_each_included_point_needs_an_energy_table_too(tmp_path: Path) -> None:
+    text = """\
+name: bad
+networks: [lenet5, alexnet]
+base: edge_ws
+matrix:
+  energy: [horowitz_45nm]
+include:
+  - {array.rows: 7, energy: eyeriss_65nm}
+  - {array.rows: 8, array.cols: 9}
+objectives: {cycles: min, energy_pj: min}
+"""
+    message = "objectives.energy_pj needs an energy table; add `energy: horowitz_45nm`"
+    assert faults(tmp_path, text) == [f"8:5: include[1]: {message}"]
+    matrix_has_none = text.replace("  energy: [horowitz_45nm]\n", "  clock: [1 GHz]\n")
+    assert [line[:4] for line in faults(tmp_path, matrix_has_none)] == ["8:5:", "9:27"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "place", "counts"),
+    [
+        ("[8, 16, 32]", "7:1: constraints", "leaves out 1, constraints on hardware 2"),
+        ("[8, 8, 16]", "6:1: exclude", "leaves out 2, constraints on hardware 1"),
+    ],
+)
+def test_what_leaves_no_point(tmp_path: Path, rows: str, place: str, counts: str) -> None:
+    text = f"""\
+name: bad
+networks: [lenet5]
+base: edge_ws
+matrix:
+  array.rows: {rows}
+exclude: [{{array.rows: 8}}]
+constraints: {{pes: {{max: 3}}}}
+"""
+    message = f"{place}: no point is left: `exclude` {counts}; loosen them"
+    assert faults(tmp_path, text) == [message]
+
+
+def test_hints_of_what_is_seldom_meant(tmp_path: Path) -> None:
+    text = """\
+name: s
+networks: [lenet5, alexnet]
+base: edge_ws
+matrix:
+  array.rows: [8, 16]
+  batch: [1, 2]
+exclude:
+  - {array.rows: 8}
+  - {array.rows: 9}
+objectives: {cycles: min, pes: min}
+"""
+
+    def hints(text: str) -> list[tuple[int, str]]:
+        (tmp_path / "s.yaml").write_text(text)
+        found = resolve(load_sweep(tmp_path / "s.yaml")).hints
+        return [(problem.line, problem.message) for problem in found]
+
+    unused = (9, "leaves out no point that is left")
+    assert hints(text) == [unused, (10, UNLIKE_BATCHES)]
+    assert hints(text.replace("pes: min", "images_per_second: max")) == [unused]
+    one_batch_each = text + "include: [{network: vgg16, batch: 4}]\n"
+    assert hints(one_batch_each.replace("[1, 2]", "[1]")) == [unused]
+
+
+def test_on_and_off_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "{name: s, networks: [lenet5], base: edge_ws, matrix: {residency: [on, off]}}"
+    )
+    sweep = resolve(load_sweep(tmp_path / "s.yaml"))
+    assert [point.parameters["residency"] for point in sweep.points] == ["on", "off"]
+
+
+@pytest.mark.parametrize(
     ("said", "message"),
     [
         ({"objectives": {"energy_pj": "min"}}, "objectives.energy_pj: needs an energy table"),
         ({"exclude": [{"array.rowz": 3}]}, "unknown key 'array.rowz'; did you mean 'array.rows'?"),
-        ({"constraints": {"pes": {"max": 3}}}, "no point is left; loosen `exclude`"),
+        (
+            {"constraints": {"utilization": {"min": 30}}},
+            "constraints.utilization: utilization is a share of 1, so no point has 30; write 30 %",
+        ),
+        ({"constraints": {"cycles": {"max": -1}}}, "cycles is never below 0"),
+        (
+            {"constraints": {"utilization": {"min": "30 KiB"}}},
+            "constraints.utilization: utilization is no size in bytes; give a number without",
+        ),
         ({"matrix": {"energy": ["joules"]}}, "unknown energy table 'joules'"),
         ({"matrix": {"dram.burst.x": [3]}}, "dram.burst is no mapping, so it has no keys"),
         ({"matrix": {"dram.timing": ["DDR9"]}}, "unknown DRAM standard 'DDR9'"),
@@ -292,3 +446,10 @@ def test_shipped_sweeps_resolve(name: str) -> None:
     assert sweep.name == name
     assert len(sweep.points) >= 12
     assert load_sweep(name).description
+
+
+def test_array_shapes_are_fed_alike() -> None:
+    """A byte per row and cycle from the ifmap's SRAM, whatever the shape."""
+    for point in resolve(load_sweep("array_shape")).points:
+        assert point.hardware.pes == 1024
+        assert point.hardware.buffer_bytes_per_cycle("ifmap_sram") == point.hardware.array.rows
