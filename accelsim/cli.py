@@ -703,11 +703,12 @@ def _swept(
     """What the sweep found; whatever stops it, this says how to go on."""
     from accelsim.report.sweep_progress import sweep_progress
     from accelsim.sweep.execute import execute, runner_for
+    from accelsim.sweep.stops import stops_interrupt
     from accelsim.sweep.store import Store
     from accelsim.sweep.summary import brief_summary_of
 
     runner = runner_for(jobs, scheduler, resolved.timeout_s)
-    with Store.open(path, resolved) as store:
+    with stops_interrupt(), Store.open(path, resolved) as store:
         try:
             with sweep_progress(resolved, quiet) as watch:
                 execute(resolved, store, runner, watch, retry_failed)

@@ -6,18 +6,19 @@ pool; and no pool but pebble's can end a point that takes too long.
 """
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import active_children, get_context
+from multiprocessing.context import SpawnContext, SpawnProcess
 from operator import length_hint
+from typing import Any
 
 from accelsim.errors import AccelsimError
 from accelsim.sweep.records import Outcome, Point
+from accelsim.sweep.stops import interrupts_blocked, stops_held
 from accelsim.sweep.work import died_twice, evaluate, out_of_time, prepare_worker
 
 Work = Callable[[Point], Outcome]
@@ -103,6 +104,17 @@ _STARTS = 5
 """Processes that may die, one after another, with nothing to do; it is no accident beyond."""
 
 
+class _Context(SpawnContext):
+    """Starts a process afresh, and knows it from then on."""
+
+    process: SpawnProcess
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
+        """The process, about to start."""
+        self.process = SpawnProcess(*args, **kwargs)
+        return self.process
+
+
 class _Worker:
     """One process, and the point in it. A new process takes the place of one that ended."""
 
@@ -111,9 +123,10 @@ class _Worker:
         self.begin()
 
     def begin(self) -> None:
-        """Start the process, without waiting for it; Ctrl-C is not for it."""
-        self.executor = ProcessPoolExecutor(1, get_context("spawn"), prepare_worker)
-        with _interrupts_held():
+        """Start the process, without waiting for it."""
+        self.context = _Context()
+        self.executor = ProcessPoolExecutor(1, self.context, prepare_worker)
+        with interrupts_blocked():
             self.started = self.executor.submit(os.getpid)
 
     def start(self, point: Point) -> "Future[Outcome]":
@@ -146,15 +159,13 @@ class _Worker:
 
     def renew(self) -> None:
         """Another process in place of this one."""
-        self.end()
-        self.begin()
+        with stops_held():
+            self.end()
+            self.begin()
 
     def end(self) -> None:
-        """End the process, whatever it does."""
-        if self.started.done() and not self.started.exception():
-            for process in active_children():
-                if process.pid == self.started.result():
-                    process.kill()
+        """End the process, whatever it does, though it may not be up yet."""
+        self.context.process.kill()
         self.executor.shutdown()
 
 
@@ -164,24 +175,13 @@ def _workers(count: int, task: _Task) -> Iterator[list[_Worker]]:
     workers: list[_Worker] = []
     try:
         for _ in range(count):
-            workers.append(_Worker(task))
+            with stops_held():
+                workers.append(_Worker(task))
         yield workers
     finally:
-        for worker in workers:
-            worker.end()
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back; processes that start meanwhile never see it, for they inherit this."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with stops_held():
+            for worker in workers:
+                worker.end()
 
 
 _NO_WORKER = (

@@ -20,7 +20,8 @@ matrix:
 """
 POINTS = 65
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+if os.name == "nt":
+    pytest.skip("POSIX signals", allow_module_level=True)
 
 
 def started(folder: Path, *options: str, text: str = SWEEP) -> subprocess.Popen[str]:
@@ -58,14 +59,16 @@ def when_some_are_stored(folder: Path, command: subprocess.Popen[str], number: i
     return stored(folder)
 
 
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_is_clean_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
     command = started(tmp_path, "--jobs", "2")
-    before = when_some_are_stored(tmp_path, command, signal.SIGINT)
+    before = when_some_are_stored(tmp_path, command, number)
     output, errors = command.communicate(timeout=60)
     assert command.returncode == 130
     assert output == ""
     assert "finished points are safe in trial.sqlite; the same command goes on" in errors
     assert "Traceback" not in errors
+    assert "leaked" not in errors
     assert before <= stored(tmp_path) < POINTS
     again = started(tmp_path, "--jobs", "2")
     output, errors = again.communicate(timeout=120)

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from sweeps import evaluate_or_harm, harmful, small_sweep
 
 from accelsim.facade import simulate
-from accelsim.sweep.local import local_outcomes
+from accelsim.sweep.local import _Task, _Worker, local_outcomes
 from accelsim.sweep.records import Outcome, Point
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
@@ -116,6 +117,12 @@ def test_leaving_early_ends_the_processes() -> None:
     assert len(active_children()) == 2
     outcomes.close()  # type: ignore[attr-defined]
     assert not active_children()
+
+
+def test_a_process_that_is_not_up_yet_is_ended_too() -> None:
+    worker = _Worker(_Task(evaluate_or_harm, None))
+    worker.end()
+    assert isinstance(worker.started.exception(), BrokenProcessPool)
 
 
 @pytest.mark.slow
