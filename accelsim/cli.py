@@ -338,7 +338,12 @@ def sweep(
     ],
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", metavar="N", min=1, help="Processes; all cores if left out."),
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            min=1,
+            help="Processes, at most one per core; as many if left out.",
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -701,12 +706,15 @@ def _swept(
     quiet: bool,
 ) -> "Summary":
     """What the sweep found; whatever stops it, this says how to go on."""
+    import logging
+
     from accelsim.report.sweep_progress import sweep_progress
     from accelsim.sweep.execute import execute, runner_for
     from accelsim.sweep.stops import stops_interrupt
     from accelsim.sweep.store import Store
     from accelsim.sweep.summary import brief_summary_of
 
+    logging.getLogger("accelsim").setLevel(logging.ERROR if quiet else logging.WARNING)
     runner = runner_for(jobs, scheduler, resolved.timeout_s)
     with stops_interrupt(), Store.open(path, resolved) as store:
         try:

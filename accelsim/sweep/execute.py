@@ -1,5 +1,6 @@
 """The run of a sweep: what is not yet stored is simulated, and stored point by point."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from accelsim.sweep.records import Outcome, Point
 from accelsim.sweep.space import Sweep, resolve
 from accelsim.sweep.store import Store
 from accelsim.sweep.summary import Summary, summary_of
+
+_log = logging.getLogger(__name__)
 
 Runner = Callable[[Iterable[Point]], Iterator[Finished]]
 """Simulates points, taken as there is room for them, and yields each with its outcome."""
@@ -84,12 +87,13 @@ def execute(
 def runner_for(
     jobs: int | None = None, scheduler: str | None = None, timeout_s: float | None = None
 ) -> Runner:
-    """The runner of `jobs` processes here (None: all cores), or of a Dask scheduler's workers.
+    """The runner of `jobs` processes here, or of a Dask scheduler's workers.
 
-    Raises InputError if both are asked for, or the scheduler cannot be reached.
+    None stands for all cores; more processes than cores never start. Raises InputError if both are
+    asked for, or the scheduler cannot be reached.
     """
     if scheduler is None:
-        workers = jobs or available_cores()
+        workers = _processes(jobs)
         return lambda points: local_outcomes(points, workers, timeout_s)
     if jobs is not None:
         message = "is for this machine, --scheduler for a cluster; give one of them"
@@ -97,6 +101,17 @@ def runner_for(
     from accelsim.sweep.cluster import cluster_runner  # Dask is optional
 
     return cluster_runner(scheduler, timeout_s)
+
+
+def _processes(jobs: int | None) -> int:
+    """Processes for so many `jobs`: more of them than cores would only share these."""
+    cores = available_cores()
+    if jobs is not None and jobs > cores:
+        _log.warning(
+            "%s processes start, not %s: there are no more cores", f"{cores:,}", f"{jobs:,}"
+        )
+        return cores
+    return jobs or cores
 
 
 def available_cores() -> int:

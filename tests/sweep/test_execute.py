@@ -11,6 +11,7 @@ import accelsim
 from accelsim.cli import app
 from accelsim.errors import InputError
 from accelsim.report.sweep_progress import _Best, _lines, sweep_progress
+from accelsim.sweep import execute as execution
 from accelsim.sweep.execute import Tally, default_path, execute, runner_for
 from accelsim.sweep.local import local_outcomes
 from accelsim.sweep.records import NO_RESULT, Outcome, Point
@@ -57,6 +58,23 @@ def test_a_name_becomes_a_file_name() -> None:
 def test_jobs_and_scheduler_exclude_each_other() -> None:
     with pytest.raises(InputError, match="--jobs: is for this machine"):
         runner_for(jobs=2, scheduler="tcp://127.0.0.1:8786")
+
+
+def test_more_jobs_than_cores_are_as_many_as_these(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+
+    def local(points: list[Point], jobs: int, timeout_s: float | None) -> object:
+        asked.append(jobs)
+        return iter(())
+
+    monkeypatch.setattr(execution, "available_cores", lambda: 4)
+    monkeypatch.setattr(execution, "local_outcomes", local)
+    for jobs in (None, 3, 4, 1000):
+        list(runner_for(jobs)([]))
+    assert asked == [4, 3, 4, 4]
+    assert caplog.messages == ["4 processes start, not 1,000: there are no more cores"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
