@@ -4,9 +4,11 @@ Dask moves the points and notices workers that come and go; what is stored, and 
 again, is decided here, so that a scheduler that is lost takes no result with it.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from ctypes import c_ulong, py_object, pythonapi
 from dataclasses import replace
 from itertools import islice
@@ -28,6 +30,7 @@ PER_THREAD = 3
 """Points under way for each thread of a worker: one at work, the others on their way."""
 LEAST_UNDER_WAY = 16
 _PATIENCE_S = 10
+_log = logging.getLogger(__name__)
 
 
 class ClusterLostError(TryAgainError):
@@ -39,33 +42,49 @@ def cluster_runner(
 ) -> Callable[[Iterable[Point]], Iterator[Finished]]:
     """A runner on the scheduler at `address`, such as tcp://host:8786.
 
-    It raises InputError if Dask is not installed, the scheduler cannot be reached, or a worker has
-    another accelsim; and ClusterLostError when the scheduler goes.
+    Raises InputError if Dask is not installed or the scheduler cannot be reached; the runner does
+    if a worker has another accelsim, and ClusterLostError when the scheduler goes.
     """
-    connect = _client_type()
+    _connected(address).close()
 
     def run(points: Iterable[Point]) -> Iterator[Finished]:
-        try:
-            client = connect(address, timeout=_PATIENCE_S, set_as_default=False)
-        except (OSError, ValueError) as error:
-            message = f"no Dask scheduler answers ({error}); start one with `dask scheduler`"
-            raise InputError(Problem(message, address)) from None
-        try:
-            yield from cluster_outcomes(points, client, timeout_s, work)
-        finally:
-            client.close(timeout=2)
+        client = _connected(address)
+        with _losses_untold():
+            try:
+                yield from cluster_outcomes(points, client, timeout_s, work)
+            finally:
+                client.close(timeout=2)
 
     return run
 
 
-def _client_type() -> "type[Client]":
+def _connected(address: str) -> "Client":
     try:
         from distributed import Client
+        from distributed.comm import get_address_host
     except ModuleNotFoundError:
         message = 'needs Dask; install it with pip install "accelsim[dask]"'
         raise InputError(Problem(message, "--scheduler")) from None
-    client: type[Client] = Client
-    return client
+    try:
+        get_address_host(address)
+        return Client(address, timeout=_PATIENCE_S, set_as_default=False)
+    except ValueError as error:
+        message = f"is no scheduler's address ({error}); give tcp://HOST:PORT"
+    except OSError as error:
+        message = f"no Dask scheduler answers ({error}); start one with `dask scheduler`"
+    raise InputError(Problem(message, address))
+
+
+@contextmanager
+def _losses_untold() -> Iterator[None]:
+    """What Dask logs of a scheduler that has gone is not shown; ClusterLostError says it."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def cluster_outcomes(
@@ -78,7 +97,8 @@ def cluster_outcomes(
 
     A few points per thread are under way at a time, so that memory does not grow with the sweep.
     Dask gives a point to another worker when its worker goes, and gives it up when several have
-    gone under it; such points are tried once more at the end, with no other beside them.
+    gone under it; such points are tried once more at the end, with no other beside them. Where no
+    worker is left, it says so and waits for one.
     """
     task = _Task(work, timeout_s)
     suspects: list[Point] = []
@@ -115,7 +135,7 @@ def _task_key(point: Point) -> str:
 
 
 def _threads(client: "Client") -> int:
-    """Threads of all workers as last heard."""
+    """Threads of all workers."""
     workers: dict[str, Any] = client.scheduler_info(n_workers=-1).get("workers", {})
     return sum(worker["nthreads"] for worker in workers.values())
 
@@ -125,13 +145,12 @@ def _finished(under_way: "dict[Future, Point]", client: "Client") -> "list[Futur
     from distributed import CancelledError, wait
 
     while True:
-        if client.status != "running":
-            raise ClusterLostError(_LOST)
+        _check_running(client)
         try:
             with client.as_current():
                 wait(list(under_way), timeout=1, return_when="FIRST_COMPLETED")
         except TimeoutError:
-            pass
+            _await_worker(client)
         except (CancelledError, OSError) as error:
             raise ClusterLostError(_LOST) from error
         if any(future.status in ("cancelled", "lost") for future in under_way):
@@ -139,6 +158,21 @@ def _finished(under_way: "dict[Future, Point]", client: "Client") -> "list[Futur
         done = [future for future in under_way if future.status in ("finished", "error")]
         if done:
             return done
+
+
+def _check_running(client: "Client") -> None:
+    if client.status != "running":
+        raise ClusterLostError(_LOST)
+
+
+def _await_worker(client: "Client") -> None:
+    """Return when there is a worker; say so if there is none."""
+    if not _threads(client):
+        address = client.scheduler.address
+        _log.warning("waiting for a worker; `dask worker %s` starts one", address)
+    while not _threads(client):
+        _check_running(client)
+        time.sleep(0.2)
 
 
 def _outcome(future: "Future") -> Outcome | None:

@@ -1,5 +1,6 @@
 """A Dask scheduler and workers as processes of their own, on loopback."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -106,10 +107,35 @@ def test_another_version_of_accelsim_is_refused() -> None:
         task(SWEEP.points[0])
 
 
-def test_no_scheduler_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("tcp://127.0.0.1:9", "no Dask scheduler answers"),
+        ("scheduler", r"scheduler: is no scheduler's address .*; give tcp://HOST:PORT"),
+        ("pigeon://127.0.0.1:9", "is no scheduler's address"),
+    ],
+)
+def test_no_scheduler_is_the_users_to_mend_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, address: str, message: str
+) -> None:
     monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
-    with pytest.raises(InputError, match="no Dask scheduler answers"):
-        next(cluster.cluster_runner("tcp://127.0.0.1:9")(SWEEP.points))
+    with pytest.raises(InputError, match=message):
+        cluster.cluster_runner(address)
+
+
+def test_a_cluster_without_a_worker_is_waited_for_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[object] = []
+    with scheduler(tmp_path) as (address, _):
+        run = cluster.cluster_runner(address)
+        waiting = threading.Thread(target=lambda: done.extend(run(SWEEP.points[:4])))
+        waiting.start()
+        wait_until(lambda: bool(caplog.messages))
+        with worker(address, "--no-nanny"):
+            waiting.join()
+    assert caplog.messages == [f"waiting for a worker; `dask worker {address}` starts one"]
+    assert len(done) == 4
 
 
 @pytest.mark.slow
@@ -154,9 +180,12 @@ def test_a_point_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_lost_scheduler_loses_no_stored_point(tmp_path: Path) -> None:
+def test_a_lost_scheduler_loses_no_stored_point(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is killed after five points; another one finishes the sweep, and repeats none of them."""
     before: list[str] = []
+    monkeypatch.setattr(logging.getLogger("distributed"), "handlers", [caplog.handler])
     with scheduler(tmp_path) as (address, started), worker(address, "--no-nanny"):
 
         def watch(tally: object, point: Point | None, outcome: Outcome | None) -> None:
@@ -167,6 +196,7 @@ def test_a_lost_scheduler_loses_no_stored_point(tmp_path: Path) -> None:
 
         with pytest.raises(cluster.ClusterLostError):
             swept(tmp_path, cluster.cluster_runner(address), watch)
+    assert not caplog.messages
     assert 5 <= len(before) < len(SWEEP.points)
     with scheduler(tmp_path) as (address, _), worker(address, "--no-nanny"):
         tally = swept(tmp_path, cluster.cluster_runner(address))
