@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from accelsim import __version__
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, TryAgainError
 from accelsim.results import SCHEMA as RESULT_SCHEMA
 from accelsim.sweep.content import hardware_text
 from accelsim.sweep.quantities import (
@@ -46,7 +46,6 @@ CREATE TABLE outcomes (
     quantities TEXT NOT NULL, hardware TEXT NOT NULL, result BLOB NOT NULL
 );
 """
-_MEMBERS = "SELECT position, key, network, batch, parameters FROM members ORDER BY position"
 _OUTCOME = "SELECT status, result, wall_seconds, error, attempts FROM outcomes WHERE key = ?"
 _ROWS = """
 SELECT m.key, m.network, m.batch, m.parameters, o.status, o.error, o.attempts, o.wall_seconds,
@@ -109,7 +108,8 @@ class Store:
     """A results file. `Store.open` is for the one process that writes, `Store.read` for others.
 
     Readers may come at any time. The file must be on a disk of this machine: SQLite's WAL does not
-    work over a network.
+    work over a network. Methods raise InputError where the file is damaged, and TryAgainError where
+    it cannot be written (a disk is full); what was put before is safe.
     """
 
     def __init__(
@@ -127,9 +127,10 @@ class Store:
         version of accelsim, or is being written by another process.
         """
         path = Path(path)
+        is_there = path.exists()
         lock = _lock(path)
         try:
-            with _closed_on_error(_writing(path)) as connection:
+            with _in_words(path), _closed_on_error(_writing(path)) as connection:
                 if _is_new(connection):
                     _create(connection, About.of(sweep))
                 _check_format(connection, path)
@@ -138,6 +139,8 @@ class Store:
                 store._enrol(sweep)
                 return store
         except BaseException:
+            if not is_there:
+                _remove(path)
             _unlock(path, lock)
             raise
 
@@ -147,7 +150,7 @@ class Store:
         path = Path(path)
         if not path.is_file():
             raise InputError(Problem("no such file; `accelsim sweep` writes one", str(path)))
-        with _closed_on_error(_reading(path)) as connection:
+        with _in_words(path), _closed_on_error(_reading(path)) as connection:
             _check_format(connection, path)
             return cls(path, connection)
 
@@ -212,7 +215,7 @@ class Store:
 
         Those that a search has sampled stay while the sweep is unchanged.
         """
-        known = dict(self._connection.execute("SELECT key, value FROM about"))
+        known = dict(self._rows("SELECT key, value FROM about"))
         said = About.of(sweep).rows()
         if known == said:
             return
@@ -228,20 +231,26 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        with _in_words(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself ends some that fail
+                    self._connection.execute("ROLLBACK")
+                raise
 
     # --- Reading
+
+    def _rows(self, query: str, *values: Value) -> Iterator[Any]:
+        with _in_words(self.path):
+            yield from self._connection.execute(query, values)
 
     @property
     def about(self) -> About:
         """What the file says of its sweep."""
-        return About.from_rows(dict(self._connection.execute("SELECT key, value FROM about")))
+        return About.from_rows(dict(self._rows("SELECT key, value FROM about")))
 
     def done_keys(self) -> set[str]:
         """Points that were simulated, members of the sweep or not."""
@@ -252,21 +261,22 @@ class Store:
         return self._keys("failed")
 
     def _keys(self, status: str) -> set[str]:
-        rows = self._connection.execute("SELECT key FROM outcomes WHERE status = ?", (status,))
+        rows = self._rows("SELECT key FROM outcomes WHERE status = ?", status)
         return {key for (key,) in rows}
 
     def count(self) -> int:
         """Points of the sweep, those that have no outcome yet too."""
-        return int(self._connection.execute("SELECT count(*) FROM members").fetchone()[0])
+        ((count,),) = self._rows("SELECT count(*) FROM members")
+        return int(count)
 
     def parameters(self) -> list[str]:
         """The keys that the sweep varies, which every record has."""
-        row = self._connection.execute("SELECT parameters FROM members LIMIT 1").fetchone()
-        return list(json.loads(row[0])) if row else []
+        rows = self._rows("SELECT parameters FROM members LIMIT 1")
+        return [name for (parameters,) in rows for name in json.loads(parameters)]
 
     def outcome(self, key: str) -> Outcome | None:
         """What became of a point, with its layers; None if nothing has yet."""
-        row = self._connection.execute(_OUTCOME, (key,)).fetchone()
+        row = next(self._rows(_OUTCOME, key), None)
         if row is None:
             return None
         status, result, wall_seconds, error, attempts = row
@@ -283,8 +293,8 @@ class Store:
 
     def hardware(self, key: str) -> str:
         """The resolved hardware of a point, a line of JSON for each key that has no default."""
-        row = self._connection.execute("SELECT hardware FROM outcomes WHERE key = ?", (key,))
-        return str(row.fetchone()[0])
+        ((hardware,),) = self._rows("SELECT hardware FROM outcomes WHERE key = ?", key)
+        return str(hardware)
 
     def records(self) -> list[Record]:
         """Points with an outcome, in the sweep's order, as flat records of the same keys.
@@ -292,7 +302,7 @@ class Store:
         First the parameters by their keys, then status and error, quantities of the hardware, and
         the result's. A failed point has None for the latter.
         """
-        rows = self._connection.execute(_ROWS.format(quantities="o.quantities"))
+        rows = self._rows(_ROWS.format(quantities="o.quantities"))
         records = [_record(row, json.loads(row[-1]).items()) for row in rows]
         keys = dict.fromkeys(map(tuple, records))
         names = dict.fromkeys(chain.from_iterable(keys))
@@ -303,11 +313,8 @@ class Store:
     def brief_records(self, quantities: Sequence[str]) -> list[Record]:
         """As `records`, but with these quantities only, two or more, which is quicker."""
         paths = ", ".join(f"'$.{name}'" for name in quantities)
-        rows = _ROWS.format(quantities=f"json_extract(o.quantities, {paths})")
-        return [
-            _record(row, zip(quantities, json.loads(row[-1]), strict=True))
-            for row in self._connection.execute(rows)
-        ]
+        rows = self._rows(_ROWS.format(quantities=f"json_extract(o.quantities, {paths})"))
+        return [_record(row, zip(quantities, json.loads(row[-1]), strict=True)) for row in rows]
 
     def layers(self) -> Iterator[tuple[Record, Table]]:
         """Each point with an outcome, and its layers as in `accelsim run --json`."""
@@ -381,6 +388,20 @@ def _reading(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours, but for those that are our fault."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise TryAgainError(f"{path}: cannot be read or written: {error}") from None
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        message = f"is damaged ({error}); SQLite's .recover may save some of it, or take a backup"
+        raise InputError(Problem(message, str(path))) from None
+
+
+@contextmanager
 def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     try:
         yield connection
@@ -411,6 +432,12 @@ def _create(connection: sqlite3.Connection, about: About) -> None:
     rows = replace(about, content="").rows()
     connection.executemany("INSERT INTO about VALUES (?, ?)", rows.items())
     connection.execute("COMMIT")
+
+
+def _remove(path: Path) -> None:
+    """Take a file away that could not be made, and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
@@ -456,6 +483,7 @@ def _lock(path: Path) -> sqlite3.Connection:
         if "locked" in str(error):
             message = "another process is writing to it; wait for it, or give another path"
         else:
+            beside.unlink(missing_ok=True)
             message = f"cannot be written: {error}"
         raise InputError(Problem(message, str(path))) from None
     return lock

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.errors import InputError
+from accelsim.errors import InputError, TryAgainError
 from accelsim.facade import simulate
 from accelsim.frontend.sweep_file import sweep_from
 from accelsim.report.sweep import results_sheets
@@ -235,10 +235,51 @@ def test_one_writes_and_others_read(path: Path) -> None:
             for count, point in enumerate(sweep.points, 1):
                 store.put(point, outcome_of(point))
                 assert len(reader.records()) == count
-            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            with pytest.raises(TryAgainError, match="readonly"):
                 reader.put(sweep.points[0], outcome_of(sweep.points[0]))
     Store.open(path, sweep).close()
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_full_disk_loses_nothing_that_was_put(path: Path) -> None:
+    sweep = sweep_of()
+    first, second, _ = sweep.points
+    with Store.open(path, sweep) as store:
+        store.put(first, outcome_of(first))
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(TryAgainError, match=r"small.sqlite: .* disk is full"):
+            store.put(second, failed(second, "no" * 100_000))
+        assert (store.done_keys(), store.failed_keys()) == ({first.key}, set())
+        store._connection.execute(f"PRAGMA max_page_count = {pages + 100}")
+        store.put(second, outcome_of(second))
+        assert store.done_keys() == {first.key, second.key}
+
+
+def test_a_file_that_cannot_be_made_is_not_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def filled(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(store_module, "_create", filled)
+    with pytest.raises(TryAgainError, match="disk is full"):
+        Store.open(path, sweep_of())
+    assert not [*path.parent.iterdir()]
+
+
+def test_a_damaged_file_is_told_to_whoever_opens_or_reads_it(path: Path) -> None:
+    Store.open(path, sweep_of()).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + bytes([9]) * (len(whole) - 4096))  # the first page is well
+    with pytest.raises(InputError, match=r"small.sqlite: is damaged \(database disk image is malf"):
+        Store.open(path, sweep_of())
+    with (
+        Store.read(path) as store,
+        pytest.raises(InputError, match=r"small.sqlite: is damaged \(database disk image is malf"),
+    ):
+        summary_of(store)
 
 
 _WRITER = """
