@@ -205,4 +205,5 @@ def _failures(summary: Summary) -> Sheet:
         lines = str(failed[0]["error"]).splitlines()
         notes += [f"{len(failed):,} alike, the first {_said(failed[0], names)}:", *lines]
     notes += _more(list(alike), "different errors", _FAILURES_SHOWN)
+    notes.append("`accelsim sweep` with --retry-failed tries them again.")
     return Sheet(f"Failed: {len(summary.failed):,} points", notes=tuple(notes))

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from accelsim.sweep.execute import Tally, Watcher
 from accelsim.sweep.pareto import best_per_objective
@@ -55,14 +56,19 @@ class _Best:
 
 
 class _Rate:
-    """Points simulated per second since the start."""
+    """Points simulated per second since the first, for workers take a while to come."""
 
     def __init__(self) -> None:
-        self.begun = time.monotonic()
+        self.first: tuple[int, float] | None = None
 
     def of(self, tally: Tally) -> float:
-        """Points per second; 0 before the first."""
-        return (tally.done + tally.failed) / max(time.monotonic() - self.begun, 1e-9)
+        """Points per second; 0 before the second."""
+        count, now = tally.done + tally.failed, time.monotonic()
+        if count and self.first is None:
+            self.first = count, now
+        if self.first is None or now == self.first[1]:
+            return 0.0
+        return (count - self.first[0]) / (now - self.first[1])
 
 
 @contextmanager
@@ -80,16 +86,7 @@ def sweep_progress(sweep: Sweep, quiet: bool = False) -> Iterator[Watcher | None
 @contextmanager
 def _bar(best: _Best) -> Iterator[Watcher]:
     rate = _Rate()
-    bar = Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
+    with _bar_on(Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)
 
         shown_at = -SHOW_EVERY_S
@@ -113,6 +110,20 @@ def _bar(best: _Best) -> Iterator[Watcher]:
         yield watch
 
 
+def _bar_on(console: Console) -> Progress:
+    """A bar and a text that take what the count and the times leave of the width."""
+    return Progress(
+        BarColumn(None, table_column=Column(ratio=1)),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(ratio=3, no_wrap=True)),
+        console=console,
+        transient=True,
+        expand=True,
+    )
+
+
 def _lines(best: _Best, every_s: float = LINE_EVERY_S) -> Watcher:
     rate, said_at = _Rate(), time.monotonic()
 
@@ -121,24 +132,29 @@ def _lines(best: _Best, every_s: float = LINE_EVERY_S) -> Watcher:
         if point and outcome:
             best.see(point, outcome)
         elif tally.stored:
-            _say(f"{tally.stored:,} of {tally.total:,} points are stored already")
-        now = time.monotonic()
+            _say(_stored(tally))
+        now, speed = time.monotonic(), rate.of(tally)
         if now - said_at >= every_s:
             said_at = now
-            _say(_line(tally, rate.of(tally), str(best)))
+            _say(_line(tally, speed, str(best)))
 
     return watch
 
 
+def _stored(tally: Tally) -> str:
+    """What was there before, and how those that failed are tried again."""
+    said = f"{tally.stored:,} of {tally.total:,} points are stored already"
+    if not tally.stored_failed:
+        return said
+    return f"{said}, {tally.stored_failed:,} of them failed; --retry-failed tries these again"
+
+
 def _line(tally: Tally, rate: float, best: str) -> str:
-    left = (tally.total - tally.finished) / rate if rate else 0.0
-    parts = [
-        f"{tally.finished:,} of {tally.total:,} points",
-        f"{tally.failed:,} failed",
-        f"{rate:.1f} per second",
-        f"{left:,.0f} s left",
-        best,
-    ]
+    parts = [f"{tally.finished:,} of {tally.total:,} points", f"{tally.failed:,} failed"]
+    if rate:
+        left = (tally.total - tally.finished) / rate
+        parts += [f"{rate:.1f} per second", f"{left:,.0f} s left"]
+    parts.append(best)
     return ", ".join(part for part in parts if part)
 
 

@@ -25,12 +25,13 @@ Runner = Callable[[Iterable[Point]], Iterator[Finished]]
 class Tally:
     """How far a sweep is, in points (with a search, in trials).
 
-    `stored` were there before, `done` and `failed` have been simulated since, `repeated` are
-    trials of a point that an earlier one had already.
+    `stored` were there before, `stored_failed` of them without a result; `done` and `failed` have
+    been simulated since, `repeated` are trials of a point that an earlier one had already.
     """
 
     total: int
     stored: int = 0
+    stored_failed: int = 0
     done: int = 0
     failed: int = 0
     repeated: int = 0
@@ -57,10 +58,12 @@ def execute(
     the start and after each point. Whatever interrupts this loses no stored point: called again,
     it goes on from there.
     """
-    known = store.done_keys() | (set() if retry_failed else store.failed_keys())
+    given_up = set() if retry_failed else store.failed_keys()
+    known = store.done_keys() | given_up
     trials = sweep.search.trials if sweep.search else 0
     tally = Tally(len(sweep.points) + trials)
     tally.stored = sum(point.key in known for point in sweep.points)
+    tally.stored_failed = sum(point.key in given_up for point in sweep.points)
 
     def watched(point: Point | None = None, outcome: Outcome | None = None) -> None:
         if watch:

@@ -53,7 +53,10 @@ def failed(point: Point, error: str, attempts: int = 1, wall_seconds: float = 0.
 
 def out_of_time(point: Point, timeout_s: float) -> Outcome:
     """The row of a point that took longer than the sweep file allows."""
-    error = f"took longer than timeout_s: {timeout_s:g}; raise it, or leave the point out"
+    error = (
+        f"took longer than timeout_s: {timeout_s:g}; raise it and give --retry-failed, or leave "
+        "the point out"
+    )
     return failed(point, error, wall_seconds=timeout_s)
 
 

@@ -2,21 +2,33 @@
 
 import inspect
 import os
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from sweeps import evaluate_or_harm, harmful, small_sweep
 
 import accelsim
 from accelsim.cli import app
 from accelsim.errors import InputError
-from accelsim.report.sweep_progress import _Best, _lines, sweep_progress
+from accelsim.report.sheet import rendered
+from accelsim.report.sweep import results_sheets
+from accelsim.report.sweep_progress import (
+    _bar_on,
+    _Best,
+    _line,
+    _lines,
+    _Rate,
+    sweep_progress,
+)
 from accelsim.sweep import execute as execution
 from accelsim.sweep.execute import Tally, default_path, execute, runner_for
 from accelsim.sweep.local import local_outcomes
 from accelsim.sweep.records import NO_RESULT, Outcome, Point
 from accelsim.sweep.store import Store
-from accelsim.sweep.work import evaluate
+from accelsim.sweep.summary import summary_of
+from accelsim.sweep.work import evaluate, failed
 
 SWEEP = {"name": "a/b", "networks": ["lenet5"], "base": "edge_ws", "matrix": {"array.rows": [8, 9]}}
 
@@ -115,6 +127,44 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     assert printed.out == ""
     assert "2 of 3 points, 0 failed" in printed.err
     assert f"best cycles {outcome.totals['cycles']:,} (lenet5)" in printed.err
+
+
+def test_the_rate_counts_from_the_first_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers came after 1,000 s; two points per second since."""
+    clock = iter([0.0, 1000.0, 1005.0])
+    monkeypatch.setattr("accelsim.report.sweep_progress.time.monotonic", lambda: next(clock))
+    rate = _Rate()
+    speeds = [rate.of(Tally(total=50, done=done, failed=1)) for done in (-1, 0, 10)]
+    assert speeds == [0.0, 0.0, 2.0]
+    assert "left" not in _line(Tally(total=50), speeds[0], "")
+    assert "2.0 per second, 20 s left" in _line(Tally(total=50, done=10), speeds[2], "")
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_narrow_terminal_keeps_the_count(width: int) -> None:
+    console = Console(width=width, file=StringIO(), force_terminal=True)
+    bar = _bar_on(console)
+    bar.add_task("8.0/s, 0 failed, best cycles 10,803 (lenet5)", total=10_500, completed=3_120)
+    with console.capture() as printed:
+        console.print(bar.get_renderable())
+    assert "3120/10500" in printed.get()
+    assert "8.0/s" in printed.get()
+
+
+def test_what_failed_before_is_said_and_how_to_try_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = small_sweep(matrix={"array.rows": [8, 9, 10]})
+    with Store.open(tmp_path / "a.sqlite", sweep) as store:
+        store.put(sweep.points[0], failed(sweep.points[0], "no"))
+        store.put(sweep.points[1], evaluate(sweep.points[1]))
+        execute(sweep, store, lambda points: iter(()), _lines(_Best(sweep)))
+        said = capsys.readouterr().err
+        execute(sweep, store, lambda points: iter(()), _lines(_Best(sweep)), retry_failed=True)
+        assert "--retry-failed tries them again" in rendered(results_sheets(summary_of(store)))
+    wanted = "2 of 3 points are stored already, 1 of them failed; --retry-failed tries these again"
+    assert said == f"{wanted}\n"
+    assert capsys.readouterr().err == "1 of 3 points are stored already\n"
 
 
 def test_dry_run_runs_nothing(
