@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.dram_sheet import opened, without
 from accelsim.frontend.energy_file import energy_table
@@ -19,10 +21,15 @@ from accelsim.sweep.content import part_text
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A hardware, and its content as text."""
+    """A hardware, and its content as a line of text for each part, shared as the parts are."""
 
     hardware: Hardware
-    text: str
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The content."""
+        return "\n".join(self.lines)
 
 
 class Variants:
@@ -37,6 +44,9 @@ class Variants:
         self._file = file
         self._base = base
         self._base_hardware, _ = checked_hardware(base)
+        self._base_models = {
+            part: model for part, model in self._base_hardware or () if isinstance(model, BaseModel)
+        }
         self._base_names = {part: _name(part, ()) for part in base}
         self._made: dict[tuple[str, ...], Variant] = {}
         self._parts: dict[str, Any] = {}
@@ -53,7 +63,7 @@ class Variants:
         whole = tuple(sorted(names.values()))
         if whole not in self._made:
             hardware = self._checked(by_part, names)
-            self._made[whole] = Variant(hardware, self._text(hardware, names))
+            self._made[whole] = Variant(hardware, self._lines(hardware, names))
         return self._made[whole]
 
     @property
@@ -65,19 +75,24 @@ class Variants:
         return {part: len(texts) for part, texts in contents.items() if len(texts) > 1}
 
     def _checked(self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]) -> Hardware:
+        """The base with parts that are shared among the variants that have them."""
         coupled = tuple(names.get(part) for part in COUPLED_PARTS)
-        if coupled in self._agreed and all(name in self._parts for name in names.values()):
-            assert self._base_hardware
-            known = {part: self._parts[name] for part, name in names.items()}
-            return self._base_hardware.model_copy(update=known)
+        if coupled not in self._agreed or any(name not in self._parts for name in names.values()):
+            hardware = self._validated(by_part)
+            self._agreed.add(coupled)
+            self._parts |= {name: getattr(hardware, part) for part, name in names.items()}
+        assert self._base_hardware
+        known = {part: self._parts[name] for part, name in names.items()}
+        return self._base_hardware.model_copy(update=known)
+
+    def _validated(self, by_part: Mapping[str, list[Setting]]) -> Hardware:
+        """Only what the settings vary is validated; the rest is the base's."""
         settings = [setting for chosen in by_part.values() for setting in chosen]
         base = without(self._base, [path for setting in settings for path in setting.replaces])
         varied = {part: self._varied(base.get(part), by_part[part]) for part in by_part}
-        hardware, found = checked_hardware({**self._base, **varied})
+        hardware, found = checked_hardware({**self._base, **self._base_models, **varied})
         if hardware is None:
             raise InputError([self._located(finding, settings) for finding in found])
-        self._agreed.add(coupled)
-        self._parts |= {name: getattr(hardware, part) for part, name in names.items()}
         return hardware
 
     def _varied(self, data: Data, settings: Settings) -> Data:
@@ -108,13 +123,13 @@ class Variants:
             place = self._file.problem(setting.origin, "")
             raise InputError([_or_at(problem, place) for problem in error.problems]) from None
 
-    def _text(self, hardware: Hardware, names: Mapping[str, str]) -> str:
+    def _lines(self, hardware: Hardware, names: Mapping[str, str]) -> tuple[str, ...]:
         lines = []
         for part, name in sorted({**self._base_names, **names}.items()):
             if name not in self._texts:
                 self._texts[name] = part_text(hardware, part)
             lines.append(self._texts[name])
-        return "\n".join(filter(None, lines))
+        return tuple(filter(None, lines))
 
     def _located(self, finding: Finding, settings: Settings) -> Problem:
         """A problem of the hardware, where the sweep file sets what it comes from."""

@@ -121,6 +121,22 @@ def test_keys_of_a_standard_that_the_base_merely_names(tmp_path: Path) -> None:
     ]
 
 
+def test_points_share_what_they_do_not_vary() -> None:
+    """Else a point of a large sweep would be as large as a hardware."""
+    first, *others = sweep_of(matrix={"array.rows": [8, 16], "array.cols": [8, 16]}).points
+    for point in others:
+        assert point.hardware.dram is first.hardware.dram
+        assert point.hardware.buffers is first.hardware.buffers
+
+
+def test_checking_many_points_is_told_now_and_then() -> None:
+    told: list[tuple[int, int]] = []
+    data = {"name": "s", "networks": ["lenet5"], "base": "edge_ws"}
+    matrix = {"array.rows": {"range": [1, 50, 1]}, "array.cols": {"range": [1, 45, 1]}}
+    resolve(sweep_from({**data, "matrix": matrix}), lambda *how_far: told.append(how_far))
+    assert told == [(1000, 2250), (2000, 2250)]
+
+
 def test_exclude_takes_values_in_any_form_and_any_of_a_list() -> None:
     matrix = {"array.rows": [8, 16, 32], "buffers.ifmap_sram.size": ["64 KiB", "128 KiB"]}
     exclude = [
