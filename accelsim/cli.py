@@ -368,11 +368,13 @@ def sweep(
     Example: `accelsim sweep array_shape --jobs 2`
     """
     from accelsim.frontend.sweep_file import load_sweep
+    from accelsim.report.progress import counted
     from accelsim.report.sweep import dry_run_sheets
     from accelsim.sweep.execute import default_path
     from accelsim.sweep.space import resolve
 
-    resolved = resolve(load_sweep(file))
+    with counted("points checked") as tell:
+        resolved = resolve(load_sweep(file), tell)
     if not quiet:
         for hint in resolved.hints:
             print(f"hint: {hint}", file=sys.stderr)

@@ -11,7 +11,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str], None]]:
     """A bar of `total` steps; call the given function with what has just been done."""
-    bar = Progress(
+    with _bar() as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.update(task, advance=1, description=done)
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of work whose size shows on the way: call the function with done and total."""
+    with _bar() as bar:
+        task = bar.add_task(what, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+def _bar() -> Progress:
+    return Progress(
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -20,6 +34,3 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    with bar:
-        task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, advance=1, description=done)

@@ -46,6 +46,11 @@ from accelsim.sweep.variants import Variants, named_path
 
 _MOST_PROBLEMS = 20
 """Where nearly every point is wrong, the first ones say enough."""
+_TOLD_EVERY = 1000
+"""Points that are checked between two words on how far it is."""
+
+Counter = Callable[[int, int], None]
+"""Takes how many are done, of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +108,10 @@ class Sweep:
         return self.space.admitted([each for axis, at in pairs for each in axis.choices[at]])
 
 
-def resolve(sweep_file: SweepFile) -> Sweep:
+def resolve(sweep_file: SweepFile, tell: Counter | None = None) -> Sweep:
     """Every point of a sweep file, checked: networks, hardware, keys and quantities.
 
+    `tell` is called now and then, for a million points take minutes.
     Raises InputError with everything that is wrong, by line. Whether layers fit the buffers takes
     the search of a run; a point that does not fit is a failed row.
     """
@@ -115,7 +121,7 @@ def resolve(sweep_file: SweepFile) -> Sweep:
     grid = prod(len(axis.choices) for axis in space.axes)
     if not sweep_file.search and grid > sweep_file.max_points:
         raise InputError(_too_many(sweep_file, grid))
-    made = list(space.points())
+    made = list(space.points(tell))
     points = tuple({point.key: point for point in reversed(made)}.values())[::-1]
     found.complain()
     if not points and not sweep_file.search:
@@ -205,12 +211,16 @@ class Space:
         self._of_hardware = [c for c in self.constraints if c.quantity in HARDWARE_QUANTITIES]
         self._parameters = self._base_parameters()
 
-    def points(self) -> Iterator[Point]:
+    def points(self, tell: Counter | None = None) -> Iterator[Point]:
         """Those of the matrix, unless it is sampled, and the included ones; repeats too."""
         if self._file.search:
             self._check_choices()
         else:
-            for choice in product(*(axis.choices for axis in self.axes)):
+            grid = prod(len(axis.choices) for axis in self.axes)
+            choices = product(*(axis.choices for axis in self.axes))
+            for checked, choice in enumerate(choices):
+                if tell and checked and checked % _TOLD_EVERY == 0:
+                    tell(checked, grid)
                 yield from self._noted(self.admitted, [*chain.from_iterable(choice)])
         for settings in self.included:
             yield from self._noted(self.point, settings)
