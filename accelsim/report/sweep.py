@@ -32,7 +32,10 @@ def value_text(value: object) -> str:
 
 
 def dry_run_sheets(sweep: Sweep) -> list[Sheet]:
-    """The axes, what became of their combinations, what the points share, and the points."""
+    """The axes, what became of their combinations, what the points share, and the points.
+
+    A search proposes its points as it goes: what is known before are those that are included.
+    """
     axes = tuple(row for axis in sweep.axes for row in _axis(axis))
     columns = (Column("key", text=True), Column("values"), Column("", text=True))
     goals = ", ".join(f"{name} ({goal})" for name, goal in sweep.objectives.items())
@@ -41,14 +44,22 @@ def dry_run_sheets(sweep: Sweep) -> list[Sheet]:
         notes.append(f"Constraints: {'; '.join(map(str, sweep.constraints))}.")
     if sweep.search:
         notes.append(f"Trials by {sweep.search.method}, seed {sweep.search.seed}.")
-    trials = f"{sweep.search.trials:,} trials and " if sweep.search else ""
-    title = f"{sweep.name}: {trials}{len(sweep.points):,} points"
-    return [
-        Sheet(title, columns, axes, notes=tuple(notes)),
+    sheets = [
+        Sheet(f"{sweep.name}: {_extent(sweep)}", columns, axes, notes=tuple(notes)),
         facts("Points", _census(sweep)),
-        facts("What the points share", _shared(sweep)),
-        _points(sweep),
     ]
+    if sweep.points:
+        sheets += [facts("What the points share", _shared(sweep)), _points(sweep)]
+    return sheets
+
+
+def _extent(sweep: Sweep) -> str:
+    """How many points there are, or how many are sampled."""
+    points = f"{len(sweep.points):,} points"
+    if not sweep.search:
+        return points
+    trials = f"{sweep.search.trials:,} trials of {sweep.census.grid:,} combinations"
+    return f"{trials} and {points}" if sweep.points else trials
 
 
 def _axis(axis: Axis) -> Iterator[Row]:
@@ -63,15 +74,18 @@ def _axis(axis: Axis) -> Iterator[Row]:
 
 def _census(sweep: Sweep) -> Iterator[tuple[str, str]]:
     census = sweep.census
-    sampled = " (sampled)" if sweep.search else ""
-    yield "combinations of the matrix", f"{census.grid:,}{sampled}"
+    if sweep.search:
+        yield "combinations of the matrix", f"{census.grid:,}, of which some are sampled"
+        yield "points beside the trials", f"{len(sweep.points):,}"
+        return
+    yield "combinations of the matrix", f"{census.grid:,}"
     for index, count in enumerate(census.excluded):
         yield f"left out by exclude[{index}]", f"{count:,}"
     if census.included:
         yield "included", f"{census.included:,}"
     yield "left out by constraints on hardware", f"{census.infeasible:,}"
     yield "repeats of an earlier point", f"{census.repeated:,}"
-    yield "to simulate" + (" beside the trials" if sweep.search else ""), f"{len(sweep.points):,}"
+    yield "to simulate", f"{len(sweep.points):,}"
 
 
 def _shared(sweep: Sweep) -> Iterator[tuple[str, str]]:
@@ -112,7 +126,8 @@ def _points(sweep: Sweep) -> Sheet:
     )
     columns = (Column("point"), *(Column(name, text=True) for name in names))
     notes = _more(sweep.points, "points")
-    return Sheet("The points, in order", columns if names else (), tuple(rows), notes=notes)
+    title = "The points beside the trials, in order" if sweep.search else "The points, in order"
+    return Sheet(title, columns if names else (), tuple(rows), notes=notes)
 
 
 def _more(everything: Sequence[object], noun: str, shown: int = ROWS_SHOWN) -> tuple[str, ...]:

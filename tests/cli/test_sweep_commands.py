@@ -242,6 +242,17 @@ def test_list_names_the_sweeps(cli) -> None:
     assert all(name in printed for name in builtin_names("configs/sweeps"))
 
 
+def test_a_dry_run_of_a_search_says_nothing_of_points_that_are_not_known_yet() -> None:
+    said = SAID | {"search": {"method": "random", "trials": 4}}
+    text = rendered(dry_run_sheets(resolve(sweep_from(said | {"include": []}))))
+    assert re.match(r"small: 4 trials of \d+ combinations\n", text)
+    assert "share" not in text
+    assert "in order" not in text
+    text = rendered(dry_run_sheets(resolve(sweep_from(said | {"include": [{"array.rows": 5}]}))))
+    assert re.match(r"small: 4 trials of \d+ combinations and 2 points\n", text)
+    assert "The points beside the trials, in order" in text
+
+
 def test_a_dry_run_says_what_points_share() -> None:
     sweep = resolve(load_sweep("buffer_vs_bandwidth"))
     text = rendered(dry_run_sheets(sweep))
