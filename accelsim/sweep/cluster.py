@@ -78,13 +78,15 @@ def _connected(address: str) -> "Client":
 @contextmanager
 def _losses_untold() -> Iterator[None]:
     """What Dask logs of a scheduler that has gone is not shown; ClusterLostError says it."""
-    log = logging.getLogger("distributed.client")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [log.level for log in logs]  # each has one of its own
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def cluster_outcomes(
@@ -153,7 +155,8 @@ def _finished(under_way: "dict[Future, Point]", client: "Client") -> "list[Futur
             _await_worker(client)
         except (CancelledError, OSError) as error:
             raise ClusterLostError(_LOST) from error
-        if any(future.status in ("cancelled", "lost") for future in under_way):
+        # one that is "lost" had its result on a worker that has gone; Dask makes it again
+        if any(future.status == "cancelled" for future in under_way):
             raise ClusterLostError(_LOST)
         done = [future for future in under_way if future.status in ("finished", "error")]
         if done:
