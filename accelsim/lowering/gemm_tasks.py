@@ -1,7 +1,7 @@
 """From a tiling of a GEMM kernel to the schedule of its tasks, for each systolic array."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from math import prod
@@ -35,6 +35,7 @@ from accelsim.lowering.task import (
     spans,
 )
 from accelsim.lowering.tiles import (
+    GemmSize,
     Turns,
     finished,
     pieces,
@@ -42,6 +43,7 @@ from accelsim.lowering.tiles import (
     regions,
     share_out,
     shared_out,
+    sums,
 )
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.lowering.traffic import Inside, Sram
@@ -112,12 +114,11 @@ def _changes(loops: Sequence[tuple[tuple[str, ...], Turns]]) -> Changes:
 
 @dataclass
 class _Steps:
-    """The steps of a kernel's tasks. Equal tasks share one, for a layer has few kinds."""
+    """The steps of a kernel's tasks."""
 
     kernel: GemmKernel
     target: Target
     tiling: GemmTiling
-    known: dict[tuple[object, ...], Step] = field(default_factory=dict)
 
     def schedule(self, array: int) -> Schedule:
         """The steps of an array."""
@@ -125,11 +126,8 @@ class _Steps:
         names = [field for each, _ in loops for name in each for field in FIELDS[name]]
 
         def step(values: Turn, before: Changes, after: Changes) -> Step:
-            key = (values, before, after)
-            if key not in self.known:
-                size = _Size(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
-                self.known[key] = self._build(size, before, after)
-            return self.known[key]
+            size = GemmSize(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
+            return self._build(size, before, after)
 
         levels = [TileLoop(turns, _changes(loops[at:])) for at, (_, turns) in enumerate(loops)]
         tiles = partial(gemm_tiles, self.kernel, self.target.arrays, self.tiling, array)
@@ -140,15 +138,13 @@ class _Steps:
     def _loops(self, array: int) -> list[tuple[tuple[str, ...], Turns]]:
         """The tile loops, outermost first; those that arrays share out are one, of its turns."""
         kernel, tiling = self.kernel, self.tiling
-        channels = pieces(kernel.channels, tiling.channels)
-        last = len(channels) - 1
         turns: dict[str, Turns] = {
             "groups": pieces(kernel.groups, tiling.groups),
             "batch": pieces(kernel.batch, tiling.batch),
             "rows": regions(kernel.rows, tiling.rows),
             "cols": regions(kernel.cols, tiling.cols),
             "filters": pieces(kernel.filters, tiling.filters),
-            "channels": tuple((*size, i == 0, i == last) for i, size in enumerate(channels)),
+            "channels": sums(kernel.channels, tiling.channels),
         }
         order = [("groups",)]
         for loop in tiling.order.value:
@@ -164,7 +160,7 @@ class _Steps:
             if name[0] not in shared[1:]
         ]
 
-    def _build(self, size: "_Size", before: Changes, after: Changes) -> Step:
+    def _build(self, size: GemmSize, before: Changes, after: Changes) -> Step:
         resident = self.target.residence.ifmap
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
         taps = size.channels * self.kernel.taps
@@ -199,21 +195,21 @@ class _Steps:
         filters = kernel.groups * kernel.filters
         return Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
 
-    def _filter_runs(self, size: "_Size") -> Runs:
+    def _filter_runs(self, size: GemmSize) -> Runs:
         filters, word = size.groups * size.filters, self.target.bytes_of("filter")
         if not self.kernel.filter_is_input:
             return packed(filters * size.channels * self.kernel.taps * word)
         row, part = (count * self.kernel.taps for count in (self.kernel.channels, size.channels))
         return filter_runs(filters, row, part, word)
 
-    def _extents(self, size: "_Size") -> Extents:
+    def _extents(self, size: GemmSize) -> Extents:
         depth = size.channels * self.kernel.taps
         return Extents(size.pixels, size.filters, depth, size.starts, size.ends)
 
     def _room(self, operand: Operand, words: int) -> Room:
         return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))
 
-    def _output(self, size: "_Size", before: Changes, after: Changes) -> "_Output":
+    def _output(self, size: GemmSize, before: Changes, after: Changes) -> "_Output":
         """Room and transfers of psums and ofmap.
 
         A visit of an output tile opens room for its psums, if any leave the array, and for
@@ -245,45 +241,6 @@ class _Steps:
         channels, array = self.tiling.channels, self.target.array
         folds_k = array.dataflow.rows == "k" and channels * self.kernel.taps > array.rows
         return folds_k or channels < self.kernel.channels
-
-
-@dataclass(frozen=True, slots=True)
-class _Size:
-    """Extents of a GEMM tile; `down` and `across` count the ifmap's rows and columns.
-
-    `starts`: its psums start here. `ends`: they are complete after it.
-    """
-
-    groups: int
-    batch: int
-    rows: int
-    cols: int
-    down: int
-    across: int
-    filters: int
-    channels: int
-    starts: bool
-    ends: bool
-
-    @property
-    def pixels(self) -> int:
-        """Ofmap pixels."""
-        return self.batch * self.rows * self.cols
-
-    @property
-    def ifmap_words(self) -> int:
-        """Words of one ifmap channel."""
-        return self.batch * self.down * self.across
-
-    @property
-    def ifmap(self) -> Planes:
-        """What it reads of the ifmap."""
-        return Planes(self.batch, self.groups * self.channels, self.down, self.across)
-
-    @property
-    def ofmap(self) -> Planes:
-        """What it writes of the ofmap."""
-        return Planes(self.batch, self.groups * self.filters, self.rows, self.cols)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ m filters.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 
@@ -24,7 +24,7 @@ from accelsim.lowering.row_stationary import (
     row_shape,
 )
 from accelsim.lowering.row_stationary_search import block_bytes, block_words
-from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
+from accelsim.lowering.schedule import Schedule, Turn, plain
 from accelsim.lowering.task import (
     GemmTile,
     Load,
@@ -36,7 +36,7 @@ from accelsim.lowering.task import (
     Work,
     spans,
 )
-from accelsim.lowering.tiles import Turns, pieces, regions, share_out, shared_out
+from accelsim.lowering.tiles import GemmSize, Turns, pieces, regions, share_out, shared_out, sums
 from accelsim.lowering.traffic import Inside, Sram
 
 
@@ -48,14 +48,13 @@ def row_stationary_schedules(
     steps = _Steps(kernel, target, mapping)
     blocks: list[Turns] = [
         *(pieces(kernel.groups, 1), pieces(kernel.batch, int(mapping.n))),
-        *(regions(kernel.rows, int(mapping.e)), pieces(kernel.filters, int(mapping.m))),
+        *(regions(kernel.rows, int(mapping.e)), regions(kernel.cols, kernel.cols.outputs)),
+        pieces(kernel.filters, int(mapping.m)),
     ]
-    sizes = pieces(kernel.channels, int(mapping.channels))
-    last = len(sizes) - 1
-    channels = tuple((*size, i == 0, i == last) for i, size in enumerate(sizes))
+    channels = sums(kernel.channels, int(mapping.channels))
     return tuple(
         Schedule(
-            nested([TileLoop(each, None) for each in (*share, channels)], steps.step, None, None),
+            plain((*share, channels), steps.step),
             partial(row_stationary_tiles, kernel, target.arrays, mapping, array),
         )
         for array, share in enumerate(shared_out(blocks, target.arrays))
@@ -80,47 +79,19 @@ def row_stationary_tiles(
         yield GemmTile(*block, span, span is channels[0], span is channels[-1])
 
 
-@dataclass(frozen=True, slots=True)
-class TileSize:
-    """Extents of a tile of `cols` columns; `down` counts the ifmap's rows.
-
-    `first`: its psums start here. `last`: they are complete after it.
-    """
-
-    cols: int
-    groups: int
-    images: int
-    rows: int
-    down: int
-    filters: int
-    channels: int
-    first: bool
-    last: bool
-
-    @property
-    def pixels(self) -> int:
-        """Ofmap pixels."""
-        return self.images * self.rows * self.cols
-
-
 @dataclass
 class _Steps:
-    """The steps of a kernel's tasks. Equal tasks share one, for a layer has few kinds."""
+    """The steps of a kernel's tasks."""
 
     kernel: GemmKernel
     target: Target
     mapping: Mapping
-    known: dict[Turn, Step] = field(default_factory=dict)
 
-    def step(self, size: Turn, *_: None) -> Step:
+    def step(self, size: Turn) -> Step:
         """The step of a turn of all loops."""
-        step = self.known.get(size)
-        if step is None:
-            tile = TileSize(self.kernel.cols.outputs, *size)  # type: ignore[arg-type]
-            step = self.known[size] = self._build(tile)
-        return step
+        return self._build(GemmSize(*size))  # type: ignore[arg-type]
 
-    def _build(self, tile: TileSize) -> Step:
+    def _build(self, tile: GemmSize) -> Step:
         target, kernel = self.target, self.kernel
         shape = row_shape(target.row_stationary, kernel)
         flight = Room(target.in_flight, 1)
@@ -132,18 +103,17 @@ class _Steps:
             (),
             work,
             work.cycles,
-            (flight, *(room for room in block if tile.last and room.buffer != kept)),
+            (flight, *(room for room in block if tile.ends and room.buffer != kept)),
             next((self._store(tile, room) for room in block if room.buffer == kept), None)
-            if tile.last
+            if tile.ends
             else None,
-            reserves=block if tile.first else (),
+            reserves=block if tile.starts else (),
         )
 
-    def _loads(self, tile: TileSize, flight: Room) -> Iterator[Load]:
+    def _loads(self, tile: GemmSize, flight: Room) -> Iterator[Load]:
         """The ifmap and the filters of a tile, which stream through the room of their block."""
         kernel, word = self.kernel, self.target.bytes_of("ifmap")
-        start, stop = kernel.cols.span(0, kernel.cols.outputs)
-        read = Planes(tile.images, tile.channels, tile.down, stop - start)
+        read = tile.ifmap
         channels = kernel.groups * kernel.channels
         source = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
         yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
@@ -152,28 +122,28 @@ class _Steps:
         none = Room(flight.buffer, 0)
         yield Load("filter", none, kernel.filter_is_input, size, packed(size))
 
-    def _store(self, tile: TileSize, room: Room) -> Store:
+    def _store(self, tile: GemmSize, room: Room) -> Store:
         """The block's ofmap, whose store frees its `room`."""
         kernel, word = self.kernel, self.target.bytes_of("ofmap")
         filters = kernel.groups * kernel.filters
         whole = Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
-        block = Planes(tile.images, tile.filters, tile.rows, tile.cols)
+        block = tile.ofmap
         return Store("ofmap", room, block.words * word, map_runs(whole, block, word))
 
 
 def block_rooms(
-    kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping, tile: TileSize
+    kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping, tile: GemmSize
 ) -> tuple[Room, ...]:
     """What the block of a tile takes of each buffer."""
     block = Mapping(
-        *(tile.filters, tile.images, tile.rows),
+        *(tile.filters, tile.batch, tile.rows),
         *(mapping.p, mapping.q, mapping.r, mapping.t),
     )
     taken = block_bytes(target, block_words(kernel, shape, block))
     return tuple(Room(index, int(size)) for index, size in enumerate(taken) if size)
 
 
-def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: TileSize) -> Work:
+def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: GemmSize) -> Work:
     """Cycles and words of the passes of one tile: all its filters, a pass's at a time."""
     model, filters = target.row_stationary, int(mapping.filters)
     stream = fill = waiting = bound = 0
@@ -184,7 +154,7 @@ def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: TileSize)
             continue
         count *= shape.pieces
         work = Pass(
-            *(tile.images, tile.rows, tile.channels, each),
+            *(tile.batch, tile.rows, tile.channels, each),
             *(mapping.r, mapping.t),
         )
         time = pass_time(model, shape, work)
@@ -192,7 +162,7 @@ def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: TileSize)
         fill += count * int(time.fill)
         waiting += count * int(time.words)
         bound += count * int(time.total) if time.words else 0
-        words += _pass_sram(shape, work, tile.last).times(count)
+        words += _pass_sram(shape, work, tile.ends).times(count)
         inside += pass_inside(shape, work, each * macs // shape.pieces).times(count)
     return Work(
         stream,

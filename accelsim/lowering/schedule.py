@@ -8,7 +8,7 @@ computes values lists the tiles.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Generic, TypeVar
 
@@ -127,18 +127,34 @@ class TileLoop(Generic[Around]):
     advance: Around
 
 
+def plain(loops: Sequence[Sequence[Turn]], step: Callable[[Turn], Step]) -> Nest:
+    """The steps of all turns, the last loop fastest, where no step depends on those around it."""
+    return nested(
+        [TileLoop(turns, None) for turns in loops], lambda size, *_: step(size), None, None
+    )
+
+
 def nested(
     loops: Sequence[TileLoop[Around]],
     step: Callable[[Turn, Around, Around], Step],
     before: Around,
     after: Around,
-    size: Turn = (),
 ) -> Nest:
     """The steps of all turns, the last loop fastest.
 
     `step` makes one, given what the turns of all loops say, and what changes before and after
-    it; `before` and `after` are what changes at both ends of the nest.
+    it; `before` and `after` are what changes at both ends of the nest. Equal ones are one object.
     """
+    return _nested(loops, cache(step), before, after, ())
+
+
+def _nested(
+    loops: Sequence[TileLoop[Around]],
+    step: Callable[[Turn, Around, Around], Step],
+    before: Around,
+    after: Around,
+    size: Turn,
+) -> Nest:
     if not loops:
         return (step(size, before, after),)
     loop, *inner = loops
@@ -149,7 +165,7 @@ def nested(
     )
     nest: list[Step | Repeat] = []
     for (turn, left, right), alike in groupby(kinds):
-        body = nested(inner, step, left, right, (*size, *turn))
+        body = _nested(inner, step, left, right, (*size, *turn))
         nest += _repeated(body, sum(1 for _ in alike))
     return tuple(nest)
 

@@ -1,12 +1,14 @@
 """How a layer is cut into tiles and shared out to arrays, and where a finished tile goes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain, product
 from math import ceil
 from typing import TypeVar
 
 from accelsim.dram.transfer import Runs
 from accelsim.lowering.cost import Target
+from accelsim.lowering.layout import Planes
 from accelsim.lowering.schedule import Turn
 from accelsim.lowering.task import Keep, Pixels, Room, Span, Store, spans
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
@@ -62,6 +64,52 @@ def regions(window: Window, size: int) -> Turns:
     cuts = ((start, min(start + size, window.outputs)) for start in range(0, window.outputs, size))
     reads = ((stop - start, window.span(start, stop)) for start, stop in cuts)
     return tuple((outputs, stop - start) for outputs, (start, stop) in reads)
+
+
+def sums(total: int, size: int) -> Turns:
+    """Channels cut into pieces: each one's size, and whether psums start and are complete there."""
+    cut = pieces(total, size)
+    last = len(cut) - 1
+    return tuple((*piece, i == 0, i == last) for i, piece in enumerate(cut))
+
+
+@dataclass(frozen=True, slots=True)
+class GemmSize:
+    """Extents of a GEMM tile; `down` and `across` count the ifmap's rows and columns.
+
+    `starts`: its psums start here. `ends`: they are complete after it.
+    """
+
+    groups: int
+    batch: int
+    rows: int
+    down: int
+    cols: int
+    across: int
+    filters: int
+    channels: int
+    starts: bool
+    ends: bool
+
+    @property
+    def pixels(self) -> int:
+        """Ofmap pixels."""
+        return self.batch * self.rows * self.cols
+
+    @property
+    def ifmap_words(self) -> int:
+        """Words of one ifmap channel."""
+        return self.batch * self.down * self.across
+
+    @property
+    def ifmap(self) -> Planes:
+        """What it reads of the ifmap."""
+        return Planes(self.batch, self.groups * self.channels, self.down, self.across)
+
+    @property
+    def ofmap(self) -> Planes:
+        """What it writes of the ofmap."""
+        return Planes(self.batch, self.groups * self.filters, self.rows, self.cols)
 
 
 def finished(

@@ -8,7 +8,7 @@ from math import ceil
 from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, map_runs
-from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
+from accelsim.lowering.schedule import Schedule, Turn, plain
 from accelsim.lowering.task import (
     Load,
     Room,
@@ -40,16 +40,13 @@ def vector_schedules(
         *(pieces(kernel.channels, tiling.channels), pieces(kernel.batch, tiling.batch)),
         *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
     ]
-    known: dict[tuple[int, ...], Step] = {}
 
-    def step(size: Turn, *_: None) -> Step:
-        if size not in known:
-            known[size] = _vector_step(kernel, target, _Block(*size))
-        return known[size]
+    def step(size: Turn) -> Step:
+        return _vector_step(kernel, target, _Block(*size))
 
     return tuple(
         Schedule(
-            nested([TileLoop(each, None) for each in share], step, None, None),
+            plain(share, step),
             partial(vector_tiles, kernel, target.arrays, tiling, array),
         )
         for array, share in enumerate(shared_out(turns, target.arrays))
