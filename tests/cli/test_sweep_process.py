@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ POINTS = 65
 
 if os.name == "nt":
     pytest.skip("POSIX signals", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """So that processes started here hear Ctrl-C where the tests are a job behind `&`, too."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
 
 
 def started(folder: Path, *options: str, text: str = SWEEP) -> subprocess.Popen[str]:
