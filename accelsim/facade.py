@@ -11,10 +11,10 @@ from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
-from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.target import Target
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import (

@@ -101,7 +101,7 @@ def test_the_reference_knows_no_schedule() -> None:
         reached.add(name)
         frontier += [each for each in all_imports(path) if each.startswith("accelsim.")]
     assert {name.split(".")[1] for name in reached} <= {"errors", "units", "network", "numerics"}
-    assert "accelsim.numerics.tiled" not in reached
+    assert not any(name.startswith("accelsim.numerics.tiled") for name in reached)
 
 
 def test_only_the_engine_imports_simpy_and_it_has_no_arrays() -> None:

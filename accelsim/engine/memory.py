@@ -6,7 +6,7 @@ from typing import Any
 
 import simpy
 
-from accelsim.lowering.cost import Target
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import Transfer
 
 

@@ -7,30 +7,24 @@ change it, so what the innermost loop does not index is fetched once for all its
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from fractions import Fraction
-from math import ceil
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
-from accelsim.dram.sheet import DramTiming
-from accelsim.dram.transfer import transfer_clocks
-from accelsim.hardware import OPERANDS, Hardware, Operand
-from accelsim.lowering.dataflow import ArrayModel, Extents, array_model, busy_cycles
+from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.dataflow import Extents, busy_cycles
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
-from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
-from accelsim.lowering.task import Transfer
+from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
 Entry = TypeVar("Entry", bound=np.generic)
 Loop = Literal["pixels", "filters", "channels"]
-Sizes = NDArray[np.int64]  # one entry per tiling, or axes that broadcast to that
 
 OPERAND_LOOPS: dict[Operand, tuple[Loop, Loop]] = {
     "ifmap": ("pixels", "channels"),
@@ -49,195 +43,6 @@ class LoopOrder(Enum):
     OFMAP_STAYS = ("pixels", "filters", "channels")
     IFMAP_STAYS = ("pixels", "channels", "filters")
     FILTER_STAYS = ("filters", "channels", "pixels")
-
-
-@dataclass(frozen=True, slots=True)
-class BufferSpace:
-    """A buffer: `size` bytes, of which a tile may take half; the next tile loads meanwhile."""
-
-    name: str
-    size: int
-    holds: tuple[Operand, ...]
-    bytes_per_cycle: Fraction | None = None
-    bank: int = 1
-
-    @property
-    def half(self) -> int:
-        """Bytes that one tile may take."""
-        return self.size // 2
-
-
-@dataclass(frozen=True, slots=True)
-class Residence:
-    """What of a layer lies on chip, in the buffer that holds ifmaps.
-
-    `ifmaps` says it for each input: a resident one is read in place, so no tile of it is loaded.
-    `kept`: the ofmap goes to its place there. `stored`: it goes to DRAM.
-    """
-
-    ifmaps: tuple[bool, ...] = ()
-    kept: bool = False
-    stored: bool = True
-
-    @property
-    def ifmap(self) -> bool:
-        """Whether the first input is resident: of a GEMM, the ifmap."""
-        return self.ifmaps[:1] == (True,)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The numbers of a hardware that lowering needs, resolved once.
-
-    `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
-    layer at hand: one that uses DRAM for everything, if nothing is said.
-    """
-
-    processor: ArrayModel | RowStationary
-    arrays: int
-    lanes: int
-    word_bytes: tuple[int, int, int, int]
-    buffers: tuple[BufferSpace, ...]
-    dram_bytes_per_cycle: Fraction
-    dram_latency: int
-    dram_burst: int
-    timing: DramTiming | None = None
-    cycles_per_clock: Fraction = Fraction(0)
-    turnaround_cycles: tuple[int, int] = (0, 0)
-    residence: Residence = Residence()
-
-    @property
-    def without_dram(self) -> "Target":
-        """The same with a DRAM of no account: what tiles there are, and their work, is the same."""
-        return replace(
-            self,
-            dram_bytes_per_cycle=Fraction(1),
-            dram_latency=0,
-            dram_burst=1,
-            timing=None,
-            cycles_per_clock=Fraction(0),
-            turnaround_cycles=(0, 0),
-        )
-
-    @property
-    def at_any_rate(self) -> "Target":
-        """The same for all rates and latencies of DRAM, as far as its bursts are all that counts.
-
-        With a data sheet even what a transfer occupies depends on the rate, so nothing changes.
-        """
-        if self.timing is not None:
-            return self
-        return replace(self, dram_bytes_per_cycle=Fraction(1), dram_latency=0)
-
-    @property
-    def of_any_size(self) -> "Target":
-        """The same for all sizes of its buffers."""
-        return replace(self, buffers=tuple(replace(space, size=0) for space in self.buffers))
-
-    @property
-    def computes_in_place(self) -> bool:
-        """Whether the ofmap needs no tile: it is only kept, in the buffer that it comes out to."""
-        unified = self.buffer_index("ifmap") == self.buffer_index("ofmap")
-        return unified and self.residence.kept and not self.residence.stored
-
-    @property
-    def move_bytes_per_cycle(self) -> Fraction | None:
-        """How fast a kept ofmap gets to the ifmap's buffer: the slower rate of the two buffers.
-
-        None if that takes no time: they are unlimited, or one and the same.
-        """
-        ends = {self.buffer_index("ifmap"), self.buffer_index("ofmap")}
-        rates = [self.buffers[each].bytes_per_cycle for each in ends]
-        limits = [rate for rate in rates if rate is not None]
-        return min(limits) if limits and len(ends) > 1 and self.residence.kept else None
-
-    def move_cycles(self, size: Sizes) -> NDArray[np.float64]:
-        """Cycles of `size` bytes on that way, not rounded."""
-        rate = self.move_bytes_per_cycle
-        return size / float(rate) if rate is not None else np.zeros_like(size, dtype=float)
-
-    @property
-    def array(self) -> ArrayModel:
-        """The systolic array."""
-        assert isinstance(self.processor, ArrayModel)
-        return self.processor
-
-    @property
-    def row_stationary(self) -> RowStationary:
-        """The row-stationary array."""
-        assert isinstance(self.processor, RowStationary)
-        return self.processor
-
-    @property
-    def reserves_blocks(self) -> bool:
-        """Whether work takes all its room at once, since a block may fill more than half."""
-        return isinstance(self.processor, RowStationary)
-
-    @property
-    def in_flight(self) -> int:
-        """Position in `buffers` of the two places for tiles whose operands stream through."""
-        return next(i for i, space in enumerate(self.buffers) if not space.holds)
-
-    def bytes_of(self, operand: Operand) -> int:
-        """Bytes of one word of `operand`."""
-        return self.word_bytes[OPERANDS.index(operand)]
-
-    def buffer_index(self, operand: Operand) -> int:
-        """Position in `buffers` of the one that holds `operand`."""
-        return next(i for i, space in enumerate(self.buffers) if operand in space.holds)
-
-    def transfer_cycles(self, size: int) -> int:
-        """Cycles that `size` bytes occupy the DRAM channel, whole bursts and whole cycles."""
-        rounded = ceil_div(size, self.dram_burst) * self.dram_burst
-        rate = self.dram_bytes_per_cycle
-        return ceil_div(rounded * rate.denominator, rate.numerator)
-
-    def occupied_cycles(self, transfer: Transfer) -> int:
-        """Cycles that a tile's transfer occupies the DRAM channel: as its runs take, if timed."""
-        least = self.transfer_cycles(transfer.size)
-        if self.timing is None:
-            return least
-        clocks = transfer_clocks(self.timing, transfer.runs, transfer.is_write)
-        return max(least, ceil(clocks * self.cycles_per_clock))
-
-
-def target_of(hardware: Hardware) -> Target:
-    """What lowering needs to know of `hardware`."""
-    words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
-    rows = hardware.array.dataflow == "rs"
-    streams = (BufferSpace("tiles in flight", 2, ()),) if rows else ()
-    return Target(
-        row_stationary_model(hardware) if rows else array_model(hardware),
-        hardware.array.count,
-        hardware.vector_unit.lanes,
-        (words[0], words[1], words[2], words[3]),
-        tuple(
-            BufferSpace(
-                *(name, buffer.size, buffer.holds),
-                *(hardware.buffer_bytes_per_cycle(name), buffer.bank),
-            )
-            for name, buffer in hardware.buffers.items()
-        )
-        + streams,
-        hardware.dram_bytes_per_cycle,
-        hardware.dram_latency_cycles,
-        hardware.dram_burst,
-        hardware.dram.timing,
-        hardware.cycles_per_dram_clock,
-        _turnaround(hardware),
-    )
-
-
-def _turnaround(hardware: Hardware) -> tuple[int, int]:
-    """Cycles beyond a burst from the last write to a read, and from the last read to a write."""
-    sheet = hardware.dram.timing
-    if sheet is None:
-        return 0, 0
-    clocks = sheet.write_to_read(within_group=False), sheet.read_to_write
-    to_read, to_write = (
-        ceil((each - sheet.nBL) * hardware.cycles_per_dram_clock) for each in clocks
-    )
-    return max(to_read, 0), max(to_write, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -614,7 +419,7 @@ def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> Sizes
     for m, m_count in _pixel_sizes(kernel, tilings):
         for n, n_count in _axis_sizes(kernel.filters, tilings.filters):
             for c, c_count in _axis_sizes(kernel.channels, tilings.channels):
-                tile = Extents(m, n, c * kernel.taps, whole, whole)
+                tile = Extents(m, n, c * kernel.taps, whole, whole, kernel.taps)
                 total += m_count * n_count * c_count * busy_cycles(target.array, tile)
     return total * kernel.groups
 

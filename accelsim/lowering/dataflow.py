@@ -210,7 +210,7 @@ class Extents:
     """Sizes of a GEMM tile, each a scalar or one entry per tiling under comparison.
 
     `starts` is false where the tile continues psums of an earlier one, `ends` where a later
-    tile continues its own.
+    tile continues its own. `k` counts channels times `taps`.
     """
 
     m: Cycles
@@ -218,6 +218,7 @@ class Extents:
     k: Cycles
     starts: Truth = True
     ends: Truth = True
+    taps: Cycles = 1
 
     def along(self, axis: Axis) -> Cycles:
         """The size along `axis`."""

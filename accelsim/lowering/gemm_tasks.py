@@ -8,7 +8,6 @@ from math import prod
 
 from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
-from accelsim.lowering.cost import Target
 from accelsim.lowering.dataflow import (
     ArrayModel,
     Extents,
@@ -22,6 +21,7 @@ from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
 from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     GemmTile,
     Keep,
@@ -95,10 +95,11 @@ def gemm_tiles(
     else:
         axes[tiling.split] = share_out(axes[tiling.split], arrays)[array]
     first, last = axes["channels"][0], axes["channels"][-1]
+    taps = (Span(0, kernel.rows.kernel), Span(0, kernel.cols.kernel))
     order = tiling.order.value
     pixels, filters, channels = (order.index(loop) + 1 for loop in axes)
     for turn in product(groups, *(axes[loop] for loop in order)):
-        tile = (turn[0], turn[pixels], turn[filters], turn[channels])
+        tile = (turn[0], turn[pixels], turn[filters], turn[channels], *taps)
         yield GemmTile(*tile, turn[channels] is first, turn[channels] is last)  # type: ignore[arg-type]
 
 
@@ -204,7 +205,8 @@ class _Steps:
 
     def _extents(self, size: GemmSize) -> Extents:
         depth = size.channels * self.kernel.taps
-        return Extents(size.pixels, size.filters, depth, size.starts, size.ends)
+        taps = self.kernel.taps
+        return Extents(size.pixels, size.filters, depth, size.starts, size.ends, taps)
 
     def _room(self, operand: Operand, words: int) -> Room:
         return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))

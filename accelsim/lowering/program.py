@@ -7,7 +7,6 @@ from typing import Literal
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import Residence, Target, target_of
 from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
@@ -16,8 +15,10 @@ from accelsim.lowering.row_stationary import Mapping, RowStationary
 from accelsim.lowering.row_stationary_search import best_mapping, pes_holding_work
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.search import best_tiling, best_vector_tiling
+from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import Step, Task
-from accelsim.lowering.tiling import GemmTiling, VectorTiling, best_tiling, best_vector_tiling
+from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.graph import Layer, Network

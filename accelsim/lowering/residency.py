@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 
-from accelsim.lowering.cost import Residence, Target
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.row_stationary import Mapping
-from accelsim.lowering.tiling import GemmTiling, Ranked, VectorTiling, search
+from accelsim.lowering.search import search
+from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.network.graph import Layer, Network
 
 Tiling = GemmTiling | VectorTiling | Mapping

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import MappingObjective, Operand
-from accelsim.lowering.cost import Target, significant
+from accelsim.lowering.cost import significant
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import (
     Count,
@@ -21,6 +21,7 @@ from accelsim.lowering.row_stationary import (
     replications,
     row_shape,
 )
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import spans
 from accelsim.units import ceil_div
 

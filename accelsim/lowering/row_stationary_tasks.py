@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 
-from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, map_runs, packed
 from accelsim.lowering.row_stationary import (
@@ -25,6 +24,7 @@ from accelsim.lowering.row_stationary import (
 )
 from accelsim.lowering.row_stationary_search import block_bytes, block_words
 from accelsim.lowering.schedule import Schedule, Turn, plain
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     GemmTile,
     Load,
@@ -66,6 +66,7 @@ def row_stationary_tiles(
 ) -> Iterator[GemmTile]:
     """The tiles of an array."""
     columns = Span(0, kernel.cols.outputs)
+    taps = (Span(0, kernel.rows.kernel), Span(0, kernel.cols.kernel))
     pixels = [
         Pixels(images, rows, columns)
         for images, rows in product(
@@ -76,7 +77,7 @@ def row_stationary_tiles(
     blocks = list(product(spans(kernel.groups, 1), pixels, filters))
     channels = spans(kernel.channels, int(mapping.channels))
     for block, span in product(share_out(blocks, arrays)[array], channels):
-        yield GemmTile(*block, span, span is channels[0], span is channels[-1])
+        yield GemmTile(*block, span, *taps, span is channels[0], span is channels[-1])
 
 
 @dataclass

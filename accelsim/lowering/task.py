@@ -51,7 +51,7 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class GemmTile:
-    """Part of a GEMM kernel; filters and channels count within each group.
+    """Part of a GEMM kernel; filters and channels count within each group, taps in the window.
 
     `first`: the psums start here (from the bias). `last`: they are complete after it.
     """
@@ -60,6 +60,8 @@ class GemmTile:
     pixels: Pixels
     filters: Span
     channels: Span
+    tap_rows: Span
+    tap_cols: Span
     first: bool
     last: bool
 

@@ -7,9 +7,9 @@ from math import ceil
 from typing import TypeVar
 
 from accelsim.dram.transfer import Runs
-from accelsim.lowering.cost import Target
 from accelsim.lowering.layout import Planes
 from accelsim.lowering.schedule import Turn
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import Keep, Pixels, Room, Span, Store, spans
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.network.ops import Window

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import ceil
 
-from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, map_runs
 from accelsim.lowering.schedule import Schedule, Turn, plain
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     Load,
     Room,
@@ -26,8 +26,9 @@ from accelsim.lowering.tiles import (
     share_out,
     shared_out,
 )
-from accelsim.lowering.tiling import VectorTiling, loaded_inputs
+from accelsim.lowering.tiling import VectorTiling
 from accelsim.lowering.traffic import Sram
+from accelsim.lowering.vector_search import loaded_inputs
 from accelsim.units import ceil_div
 
 

@@ -12,11 +12,11 @@ from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
 from accelsim.energy import energy_rates
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import target_of
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
 from accelsim.lowering.program import out_of_place
 from accelsim.lowering.row_stationary import RowStationary
+from accelsim.lowering.target import target_of
 from accelsim.network.graph import Layer, Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.report import quantities

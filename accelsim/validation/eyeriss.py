@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering.cost import Target, target_of
 from accelsim.lowering.kernels import GemmKernel, kernel_of
 from accelsim.lowering.row_stationary import Mapping, active_pes, row_shape
 from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
+from accelsim.lowering.target import Target, target_of
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import cache
 
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering.cost import Target, target_of
 from accelsim.lowering.dataflow import (
     Extents,
     Gemm,
@@ -13,6 +12,7 @@ from accelsim.lowering.dataflow import (
     untiled_cycles,
 )
 from accelsim.lowering.gemm_tasks import gemm_work
+from accelsim.lowering.target import Target, target_of
 from accelsim.lowering.traffic import Sram
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference

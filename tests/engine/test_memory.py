@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from accelsim.dram.transfer import Runs
 from accelsim.engine.memory import Buffer, Clock, DramChannel
-from accelsim.lowering.cost import Target
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import Load, Room
 
 

@@ -65,7 +65,8 @@ def test_any_schedule_is_played_as_stepped(
     kernel = program.layers[0].kernel
     assert isinstance(kernel, GemmKernel)
     rows = data.draw(st.integers(1, kernel.rows.outputs))
-    tiling = GemmTiling(1, 1, rows, kernel.cols.outputs, 1, 1, order, "pixels")
+    taps = (kernel.rows.kernel, kernel.cols.kernel)
+    tiling = GemmTiling(1, 1, rows, kernel.cols.outputs, 1, 1, *taps, order, "pixels")
     program = tiled(program, tiling)
     spills = order is not LoopOrder.OFMAP_STAYS and kernel.channels > 1
     turns = -(-kernel.rows.outputs // rows), kernel.filters
@@ -95,7 +96,7 @@ def test_two_tiles_overlap() -> None:
     compute; the first ofmap goes 23..24, the second 34..35, arriving at 45.
     """
     program = lower(chain((1, 2, 2), conv(1)), machine())
-    tiling = GemmTiling(1, 1, 1, 2, 1, 1, LoopOrder.OFMAP_STAYS, "pixels")
+    tiling = GemmTiling(1, 1, 1, 2, 1, 1, 1, 1, LoopOrder.OFMAP_STAYS, "pixels")
     times = play(tiled(program, tiling))
     assert times == [LayerTimes(0, 45, 0, 0, read_wait=12, write_wait=11, tail=0)]
 
@@ -109,7 +110,7 @@ def test_a_full_buffer_delays_the_load() -> None:
     33..34, there at 44, when the third ends. 44..54; store 54..55, arriving at 65.
     """
     program = lower(chain((1, 2, 2), conv(1)), machine(split(ifmap="2 B")))
-    tiling = GemmTiling(1, 1, 1, 1, 1, 1, LoopOrder.OFMAP_STAYS, "pixels")
+    tiling = GemmTiling(1, 1, 1, 1, 1, 1, 1, 1, LoopOrder.OFMAP_STAYS, "pixels")
     times = play(tiled(program, tiling))
     assert times == [LayerTimes(0, 65, 0, 0, read_wait=14, write_wait=11, tail=0)]
 

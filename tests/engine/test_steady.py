@@ -112,7 +112,8 @@ def test_psums_that_come_back_are_leapt_over(
     program = lower(chain((64, 16, 16), conv(48)), machine())
     layer = program.layers[0]
     assert isinstance(layer.kernel, GemmKernel)
-    tiling = GemmTiling(1, 1, 2, 8, 12, 16, LoopOrder.FILTER_STAYS, "pixels")
+    taps = (layer.kernel.rows.kernel, layer.kernel.cols.kernel)
+    tiling = GemmTiling(1, 1, 2, 8, 12, 16, *taps, LoopOrder.FILTER_STAYS, "pixels")
     schedules = gemm_schedules(layer.kernel, program.target, tiling)
     assert schedules[0].dram.psum_read_bytes
     program = replace(program, layers=(replace(layer, schedules=schedules, tiling=tiling),))

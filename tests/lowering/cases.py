@@ -8,11 +8,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from accelsim.hardware import MappingObjective, Operand
-from accelsim.lowering.cost import BufferSpace, Loop, LoopOrder, Target, Tilings, all_tilings
+from accelsim.lowering.cost import Loop, LoopOrder, Tilings, all_tilings
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Lanes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.target import BufferSpace, Target
 from accelsim.lowering.task import Task
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.ops import Window
@@ -125,12 +126,15 @@ def totals(kernel: GemmKernel) -> tuple[int, ...]:
 
 
 @st.composite
-def tilings(draw: st.DrawFn, kernel: GemmKernel, split: Loop = "pixels") -> GemmTiling:
+def tilings(
+    draw: st.DrawFn, kernel: GemmKernel, split: Loop = "pixels", arrays: int = 1
+) -> GemmTiling:
     """Any tile sizes of `kernel`; tiles of several groups hold these whole, as `legal` says."""
     sizes = [draw(st.integers(1, total)) for total in totals(kernel)]
     if sizes[1] > 1:
         sizes[4:] = totals(kernel)[4:]
-    return GemmTiling(*sizes, draw(st.sampled_from(LoopOrder)), split)
+    taps = (kernel.rows.kernel, kernel.cols.kernel)
+    return GemmTiling(*sizes, *taps, draw(st.sampled_from(LoopOrder)), split, arrays)
 
 
 def sizes_of(tiling: GemmTiling) -> dict[str, int]:

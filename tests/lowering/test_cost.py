@@ -14,7 +14,6 @@ from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.cost import (
     Loop,
     LoopOrder,
-    Target,
     gemm_cost,
     ifmap_reads,
     passes,
@@ -23,6 +22,7 @@ from accelsim.lowering.cost import (
 )
 from accelsim.lowering.dataflow import Extents, busy_cycles
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import spans
 from accelsim.network.ops import Window
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from oracles.systolic import Matrix, Registers, Run, run
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import BufferSpace
 from accelsim.lowering.dataflow import (
     DATAFLOW_OF,
     ArrayModel,
@@ -30,6 +29,7 @@ from accelsim.lowering.dataflow import (
     least_turn,
     untiled_cycles,
 )
+from accelsim.lowering.target import BufferSpace
 
 DATAFLOWS = st.sampled_from(["os", "ws", "is"])
 LANES = st.integers(1, 5)

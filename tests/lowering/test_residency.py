@@ -23,7 +23,6 @@ from machines import (
 from accelsim.errors import DoesNotFitError
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import Residence, Target, target_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.program import Program, kernels_of, lower
@@ -35,7 +34,8 @@ from accelsim.lowering.residency import (
     placed,
     plan_residency,
 )
-from accelsim.lowering.tiling import best_tiling, best_vector_tiling
+from accelsim.lowering.search import best_tiling, best_vector_tiling
+from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Concat, Flatten, MatMul, Relu

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from oracles.row_pass import Geometry, Matrix, Network, PassClock, Port, Walked, convolved, walk
 
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering.cost import target_of
 from accelsim.lowering.dataflow import Lanes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import (
@@ -27,6 +26,7 @@ from accelsim.lowering.row_stationary import (
     pass_words,
     row_shape,
 )
+from accelsim.lowering.target import target_of
 from accelsim.lowering.task import spans
 from accelsim.network.ops import Window
 from accelsim.validation.eyeriss import kernels, published_mappings

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering.cost import BufferSpace, Target, target_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import Mapping, row_shape
 from accelsim.lowering.row_stationary_search import best_mapping, candidates, legal, mapping_cost
+from accelsim.lowering.target import BufferSpace, Target, target_of
 from accelsim.network.ops import Window
 from accelsim.validation.eyeriss import kernels, published_mappings
 

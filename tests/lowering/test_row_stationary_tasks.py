@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from oracles.walked_nest import touched
 
 from accelsim.hardware import Operand
-from accelsim.lowering.cost import Target
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import Mapping, row_shape
 from accelsim.lowering.row_stationary_search import MappingCost, mapping_cost
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Task
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.network.ops import Window

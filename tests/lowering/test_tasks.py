@@ -10,18 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracles.walked_nest import Nest, touched, walk
 
-from accelsim.lowering.cost import (
-    Loop,
-    LoopOrder,
-    Target,
-    buffer_demand,
-    demands,
-    gemm_cost,
-    workload,
-)
+from accelsim.lowering.cost import Loop, LoopOrder, buffer_demand, demands, gemm_cost, workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Task, VectorTile
 from accelsim.lowering.tiles import ifmap_region, share_out
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
@@ -198,7 +191,8 @@ def test_tasks_by_hand() -> None:
     ws on 4x3: k = 1 of 4 rows, so no fold hands psums on, but the channel tiles do.
     """
     kernel = GemmKernel(1, 1, 2, 2, Window(4, 1), Window(1, 1))
-    tiling = GemmTiling(1, 1, 2, 1, 2, 1, LoopOrder.FILTER_STAYS, "pixels")
+    taps = (kernel.rows.kernel, kernel.cols.kernel)
+    tiling = GemmTiling(1, 1, 2, 1, 2, 1, *taps, LoopOrder.FILTER_STAYS, "pixels")
     (schedule,) = gemm_schedules(kernel, target(), tiling)
     tasks = schedule.tasks
 

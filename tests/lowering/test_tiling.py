@@ -12,27 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering import tiling
-from accelsim.lowering.cost import (
-    LoopOrder,
-    Residence,
-    Target,
-    all_tilings,
-    gemm_cost,
-    legal,
-    significant,
-    workload,
-)
+from accelsim.lowering import search as search_module
+from accelsim.lowering.cost import LoopOrder, all_tilings, gemm_cost, legal, significant, workload
+from accelsim.lowering.gemm_search import candidates, moves_of
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
-from accelsim.lowering.tiling import (
-    GemmTiling,
-    Ranked,
-    best_tiling,
-    best_vector_tiling,
-    candidates,
-    even_sizes,
-    search,
-)
+from accelsim.lowering.ranking import Ranked
+from accelsim.lowering.search import best_tiling, best_vector_tiling, search
+from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.tiling import GemmTiling, even_sizes
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.ops import Window
 
@@ -79,7 +66,8 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
             cost = gemm_cost(work, order, split)
             cycles = cost.cycles(float(to.dram_bytes_per_cycle), to.dram_latency)
             score = (significant(cycles).item(), cost.dram_bytes.item(), work.tiles.item())
-            scores[GemmTiling(*sizes, order, split)] = score
+            taps = (kernel.rows.kernel, kernel.cols.kernel)
+            scores[GemmTiling(*sizes, *taps, order, split, to.arrays)] = score
     return scores
 
 
@@ -126,10 +114,10 @@ def test_what_was_searched_before_changes_nothing(
         points.append(replace(points[-1], dram_bytes_per_cycle=Fraction(rate, 3)))
         points.append(resized(points[-1], {to.buffers[0].name: size}))
     warm = [found(point) for point in points + points[::-1]]
-    for cached in (search, tiling._rankings, tiling._moves):
+    for cached in (search, search_module._rankings, moves_of):
         cached.cache_clear()
     assert found(points[-1]) == warm[len(points) - 1] == warm[len(points)]
-    for cached in (search, tiling._rankings, tiling._moves):
+    for cached in (search, search_module._rankings, moves_of):
         cached.cache_clear()
     assert found(to) == warm[0] == warm[-1]
 

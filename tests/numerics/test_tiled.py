@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from machines import spads_setting
 
-import accelsim.numerics.tiled as tiled_module
+import accelsim.numerics.windows as tiled_module
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering.kernels import GemmKernel

@@ -5,8 +5,8 @@ then loads as far as there is room, then the next tile. A task takes room for it
 it has any, then for each of its loads, then for what it opens.
 """
 
-from accelsim.lowering.cost import Target
 from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Load, Room
 
 

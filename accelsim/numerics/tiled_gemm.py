@@ -1,0 +1,182 @@
+"""The values of a GEMM kernel's tiles, sum by sum."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.task import GemmTile, Span, Task
+from accelsim.network.ops import (
+    Conv,
+    MatMul,
+    Op,
+)
+from accelsim.numerics.computation import Computation, Ofmap
+from accelsim.numerics.formats import Array
+from accelsim.numerics.gemm import Psum
+from accelsim.numerics.windows import feature_map, windows
+
+_BUNDLED_ELEMENTS = 2**20  # psums of sums that are computed side by side
+
+
+_HELD_ELEMENTS = 2**22
+"""Operands of up to this many words are converted to floats at once, in 16 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class GemmOperands:
+    """A layer's arrays, viewed as its kernel counts them; G groups, images first.
+
+    `ifmap` (N, G, C, H, W), `weight` (G, K, C, R*S), `bias` (G, K) or None, `unit` (G, K, 1):
+    what 1 in a psum stands for. `ofmap` (N, G, K, P, Q) writes through to `result`.
+    """
+
+    ifmap: Array
+    weight: Array
+    bias: Array | None
+    unit: Array
+    result: Array
+    ofmap: Array
+
+
+def operands_of(kernel: GemmKernel, work: Computation) -> GemmOperands:
+    result = np.zeros((work.batch, *work.layer.output_shape), work.inputs[0].values.dtype)
+    if isinstance(work.layer.op, MatMul):
+        return _matmul_operands(work, result)
+    x, parameters = work.inputs[0], work.parameters
+    groups, filters = kernel.groups, kernel.filters
+    scale = np.float32(x.quantization.scale) * parameters.weight_scale
+    bias = parameters.bias
+    return GemmOperands(
+        _grouped(work.arithmetic.operand(x), groups, work.layer.op),
+        work.arithmetic.operand(parameters.weight).reshape(groups, filters, kernel.channels, -1),
+        None if bias is None else bias.reshape(groups, filters),
+        np.broadcast_to(scale, groups * filters).reshape(groups, filters, 1),
+        result,
+        _grouped(result, groups, work.layer.op),
+    )
+
+
+def _grouped(values: Array, groups: int, op: Op) -> Array:
+    """(N, ...) viewed as (N, G, C, H, W); a dense layer flattens feature maps."""
+    if not isinstance(op, Conv) and values.ndim == 4:
+        values = values.reshape(len(values), -1)
+    fmap = feature_map(values)
+    return fmap.reshape(len(fmap), groups, -1, *fmap.shape[2:])
+
+
+def _matmul_operands(work: Computation, result: Array) -> GemmOperands:
+    """Each image is a group, with a filter of its own."""
+    x, y = work.inputs
+    unit = np.float32(x.quantization.scale) * np.float32(y.quantization.scale)
+    weight = work.arithmetic.operand(y).swapaxes(1, 2)
+    return GemmOperands(
+        feature_map(work.arithmetic.operand(x))[None],
+        weight[..., None],
+        None,
+        np.broadcast_to(unit, (*weight.shape[:2], 1)),
+        result,
+        feature_map(result)[None],
+    )
+
+
+def side_by_side(tasks: Iterable[Task]) -> Iterator[list[GemmTile]]:
+    """The tiles of each sum, in their order; sums that go alike are widened into one.
+
+    A sum is all that the tasks do to an output tile. Where neighbouring filters of the same
+    pixels take the same channels in the same order, their rows share a matrix product.
+    """
+    sums: dict[tuple[int, int, int], list[GemmTile]] = {}
+    for task in tasks:
+        tile = task.tile
+        assert isinstance(tile, GemmTile)
+        sums.setdefault((id(tile.groups), id(tile.pixels), id(tile.filters)), []).append(tile)
+    alike: dict[tuple[object, ...], list[list[GemmTile]]] = {}
+    for tiles in sums.values():
+        course = tuple((id(tile.channels), tile.first, tile.last) for tile in tiles)
+        key = (id(tiles[0].groups), id(tiles[0].pixels), course)
+        alike.setdefault(key, []).append(tiles)
+    for bundle in alike.values():
+        for filters in _neighbours(bundle):
+            yield [replace(tile, filters=filters) for tile in bundle[0]]
+
+
+def _neighbours(bundle: Sequence[Sequence[GemmTile]]) -> Iterator[Span]:
+    """The filters of sums that go alike, joined where one begins at the end of another."""
+    most = max(_BUNDLED_ELEMENTS // bundle[0][0].pixels.count, 1)
+    joined = bundle[0][0].filters
+    for tiles in bundle[1:]:
+        filters = tiles[0].filters
+        if filters.start == joined.stop and filters.stop - joined.start <= most:
+            joined = Span(joined.start, filters.stop)
+        else:
+            yield joined
+            joined = filters
+    yield joined
+
+
+@dataclass
+class GemmExecutor:
+    """Runs the tasks of a GEMM kernel. `overflowed` counts psums that did not fit."""
+
+    kernel: GemmKernel
+    work: Computation
+    operands: GemmOperands
+    overflowed: int = 0
+
+    def __post_init__(self) -> None:
+        weight, ifmap = self.operands.weight, self.operands.ifmap
+        self.convert, self.bound = self.work.arithmetic.factors(weight, ifmap)
+        self.weight = self.convert(weight) if weight.size <= _HELD_ELEMENTS else weight
+        self.ifmap = self.convert(ifmap) if ifmap.size <= _HELD_ELEMENTS else ifmap
+
+    def run(self, tasks: Iterable[Task]) -> Ofmap:
+        """Compute all tasks."""
+        for tiles in side_by_side(tasks):
+            self.compute(tiles)
+        return Ofmap(self.operands.result, self.overflowed)
+
+    def compute(self, tiles: Sequence[GemmTile]) -> None:
+        """Add up the products of one sum's tiles; its last tile writes the ofmap."""
+        arithmetic = self.work.arithmetic
+        psum = arithmetic.preload(None)
+        for tile in tiles:
+            groups, filters = tile.groups.slice, tile.filters.slice
+            if tile.first:
+                psum = self.start(tile)
+            weight = self.weight[groups, filters, tile.channels.slice]
+            weight = weight.reshape(*weight.shape[:2], -1)
+            psum = arithmetic.accumulate(psum, weight, self.im2col(tile), self.bound)
+            if tile.last:
+                self.overflowed += arithmetic.overflowed(psum)
+                unit = self.operands.unit[groups, filters]
+                activation = getattr(self.work.layer.op, "activation", None)
+                self.write(tile, arithmetic.finish(psum, unit, self.work.output, activation))
+
+    def start(self, tile: GemmTile) -> Psum:
+        """The psums of an output tile before its first product: the bias."""
+        bias = self.operands.bias
+        if bias is not None:
+            bias = bias[tile.groups.slice, tile.filters.slice]
+        return self.work.arithmetic.preload(bias)
+
+    def im2col(self, tile: GemmTile) -> Array:
+        """Windows (n, g, c, R, S, p, q) of the ifmap tile as matrices (g, c*R*S, n*p*q)."""
+        values = self.ifmap[tile.pixels.batch.slice, tile.groups.slice, tile.channels.slice]
+        taps = windows(values, self.kernel.rows, self.kernel.cols, tile.pixels, 0)
+        taps = taps[0] if len(taps) == 1 else np.moveaxis(taps, 0, 4)
+        return self.convert(taps).reshape(tile.groups.size, -1, tile.pixels.count)
+
+    def write(self, tile: GemmTile, codes: Array) -> None:
+        """Put finished values (g, k, n*p*q) where they belong in the ofmap."""
+        pixels = tile.pixels
+        shape = (pixels.batch.size, pixels.rows.size, pixels.cols.size)
+        place = self.operands.ofmap[
+            pixels.batch.slice,
+            tile.groups.slice,
+            tile.filters.slice,
+            pixels.rows.slice,
+            pixels.cols.slice,
+        ]
+        place[...] = np.moveaxis(codes.reshape(*codes.shape[:2], *shape), 2, 0)

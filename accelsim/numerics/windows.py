@@ -1,0 +1,48 @@
+"""Feature maps and the windows over a block of them, as views of arrays."""
+
+import numpy as np
+
+from accelsim.lowering.task import Pixels, Span
+from accelsim.lowering.tiles import ifmap_region
+from accelsim.network.ops import (
+    Window,
+)
+from accelsim.numerics.formats import Array
+
+Fill = int | float
+
+
+def windows(values: Array, rows: Window, cols: Window, pixels: Pixels, fill: Fill) -> Array:
+    """The taps (..., R, S, p, q) of a block of the ofmap over `values` (..., H, W).
+
+    Only the ifmap region of the block is read; what its windows reach beyond is `fill`.
+    """
+    down, across = ifmap_region(rows, cols, pixels)
+    height, width = _reach(rows, pixels.rows), _reach(cols, pixels.cols)
+    region = values[..., down.slice, across.slice]
+    if region.shape[-2:] != (height, width):
+        padded = np.full((*values.shape[:-2], height, width), fill, values.dtype)
+        top = down.start - (pixels.rows.start * rows.stride - rows.before)
+        left = across.start - (pixels.cols.start * cols.stride - cols.before)
+        padded[..., top : top + down.size, left : left + across.size] = region
+        region = padded
+    *outer, row, col = region.strides
+    taps = (rows.kernel, cols.kernel, pixels.rows.size, pixels.cols.size)
+    steps = (row * rows.dilation, col * cols.dilation, row * rows.stride, col * cols.stride)
+    return np.lib.stride_tricks.as_strided(
+        region, (*region.shape[:-2], *taps), (*outer, *steps), writeable=False
+    )
+
+
+def _reach(window: Window, outputs: Span) -> int:
+    """Positions, padding included, from the first tap to the last of some outputs."""
+    return (outputs.size - 1) * window.stride + window.extent
+
+
+def feature_map(values: Array) -> Array:
+    """(N, ...) viewed as (N, C, H, W): features of vectors and matrices are channels."""
+    if values.ndim == 4:
+        return values
+    if values.ndim == 3:
+        return values.transpose(0, 2, 1)[..., None]
+    return values[..., None, None]
