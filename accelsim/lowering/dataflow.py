@@ -6,117 +6,51 @@ stepped register by register, against Verilog (README, accuracy) and against SCA
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
-from fractions import Fraction
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accelsim.hardware import Hardware, Operand
+from accelsim.hardware import Hardware
+from accelsim.lowering.extents import (
+    OPERAND_AXES,
+    Axis,
+    Cycles,
+    Extents,
+    FoldClass,
+    Gemm,
+    Truth,
+    operand_area,
+    operand_words,
+)
+from accelsim.lowering.laws import DATAFLOW_OF, ArrayModel, Dataflow, Lanes
 from accelsim.units import ceil_div
 
-Axis = Literal["m", "n", "k"]
-# Most laws take one tile (ints) or many tilings under comparison (arrays, one entry each).
-Cycles = int | NDArray[np.int64]
-Truth = bool | NDArray[np.bool_]
-
-OPERAND_AXES: dict[Operand, tuple[Axis, Axis]] = {
-    "ifmap": ("m", "k"),
-    "filter": ("k", "n"),
-    "psum": ("m", "n"),
-    "ofmap": ("m", "n"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Gemm:
-    """ofmap[m, n] = sum over k of ifmap[m, k] * filter[k, n].
-
-    A convolution has m = N*P*Q ofmap pixels, n = K filters, k = C*R*S window size.
-    """
-
-    m: int
-    n: int
-    k: int
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates."""
-        return self.m * self.n * self.k
-
-
-class Dataflow(Enum):
-    """Which GEMM axes lie on the array rows, on the columns, and along time."""
-
-    OUTPUT_STATIONARY = ("m", "n", "k")
-    WEIGHT_STATIONARY = ("k", "n", "m")
-    INPUT_STATIONARY = ("k", "m", "n")
-
-    def __init__(self, rows: Axis, cols: Axis, time: Axis) -> None:
-        self.rows = rows
-        self.cols = cols
-        self.time = time
-
-
-DATAFLOW_OF = {
-    "os": Dataflow.OUTPUT_STATIONARY,
-    "ws": Dataflow.WEIGHT_STATIONARY,
-    "is": Dataflow.INPUT_STATIONARY,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Lanes:
-    """A buffer's words per fold: its rate, and the operands it feeds with their word sizes."""
-
-    bytes_per_cycle: Fraction
-    word_bytes: tuple[tuple[Operand, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayModel:
-    """The array as the fold law sees it. `buffers` lists only those that can limit a fold."""
-
-    rows: int
-    cols: int
-    dataflow: Dataflow
-    pipelined: bool
-    used_edges: bool
-    buffers: tuple[Lanes, ...] = ()
-    drain: Literal["rows", "cols"] = "rows"
-    drain_start: Literal["lane", "array"] = "lane"
-    mac_stages: int = 1
-    psum_registers: int = 1
-
-    @property
-    def psums_move(self) -> bool:
-        """Whether psums pass down the columns (WS, IS); else the ofmap stays (OS)."""
-        return self.dataflow.rows == "k"
-
-    @property
-    def drain_cycles(self) -> int:
-        """Cycles in which an ofmap that stays leaves the array, one word per lane and cycle."""
-        return self.rows if self.drain == "rows" else self.cols
-
-    @property
-    def exit_cycles(self) -> int:
-        """Cycles beyond skew and streaming that the MACs and the way out take.
-
-        A psum that moves passes its registers in every row; an ofmap that stays drains.
-        """
-        leaving = self.psum_registers * self.rows if self.psums_move else self.drain_cycles
-        return leaving + self.mac_stages - 1
-
-    @property
-    def overhead(self) -> int:
-        """Fill and drain of a full fold: its cycles beyond the steps it streams."""
-        return fold_overhead(self, self.rows, self.cols)
-
-    @property
-    def turns_vary(self) -> bool:
-        """Whether the least turn of a pipelined fold depends on the PEs it uses."""
-        return self.used_edges and self.drain_start == "array" and not self.psums_move
+__all__ = [
+    "DATAFLOW_OF",
+    "ArrayModel",
+    "Axis",
+    "Cycles",
+    "Dataflow",
+    "Extents",
+    "FoldClass",
+    "FoldTime",
+    "Gemm",
+    "Lanes",
+    "array_model",
+    "buffer_cycles",
+    "busy_cycles",
+    "fold_classes",
+    "fold_count",
+    "fold_overhead",
+    "fold_time",
+    "least_turn",
+    "leaves_unfinished",
+    "limited_buffers",
+    "mapping_efficiency",
+    "operand_area",
+    "tail_cycles",
+    "untiled_cycles",
+]
 
 
 @overload
@@ -136,18 +70,9 @@ def fold_overhead(model: ArrayModel, rows: Cycles, cols: Cycles) -> Cycles:
 def least_turn(model: ArrayModel, rows: Cycles, cols: Cycles) -> Cycles:
     """Cycles from one pipelined fold's start to the next one's, however few its steps.
 
-    `rows`, `cols`: the PEs that the fold uses. The shadow registers take one word at a time:
-    the next ofmap follows when its lane has drained, or, where all lanes drain at once, when
-    the far corner has finished and all have drained; the next stationary word follows through
-    a row when the operands, which keep to the psums' pace, have taken up the one before.
+    `rows`, `cols`: the PEs that the fold uses. The shadow registers take one word at a time.
     """
-    if model.psums_move:
-        return model.psum_registers * (model.rows - 1) + 1
-    if model.drain_start == "lane":
-        return model.drain_cycles
-    if not model.used_edges:
-        rows, cols = model.rows, model.cols
-    return rows + cols - 2 + model.drain_cycles
+    return model.dataflow.law.least_turn(model, rows, cols)
 
 
 def array_model(hardware: Hardware) -> ArrayModel:
@@ -203,36 +128,6 @@ def _can_limit(model: ArrayModel, lanes: Lanes) -> bool:
     return streamed > lanes.bytes_per_cycle or (
         streamed * steps + held > lanes.bytes_per_cycle * (steps + slack)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Extents:
-    """Sizes of a GEMM tile, each a scalar or one entry per tiling under comparison.
-
-    `starts` is false where the tile continues psums of an earlier one, `ends` where a later
-    tile continues its own. `k` counts channels times `taps`.
-    """
-
-    m: Cycles
-    n: Cycles
-    k: Cycles
-    starts: Truth = True
-    ends: Truth = True
-    taps: Cycles = 1
-
-    def along(self, axis: Axis) -> Cycles:
-        """The size along `axis`."""
-        return {"m": self.m, "n": self.n, "k": self.k}[axis]
-
-
-@dataclass(frozen=True, slots=True)
-class FoldClass:
-    """Folds of one tile that are alike: how many, and their extents along each axis."""
-
-    count: Cycles
-    extent: dict[Axis, Cycles]
-    starts: Truth
-    ends: Truth
 
 
 def fold_classes(model: ArrayModel, tile: Extents) -> Iterator[FoldClass]:
@@ -308,20 +203,6 @@ def buffer_cycles(model: ArrayModel, fold: FoldClass) -> Cycles:
     return slowest
 
 
-def operand_area(operand: Operand, fold: FoldClass) -> Cycles:
-    """Words of `operand` that one fold works on."""
-    first, second = OPERAND_AXES[operand]
-    return fold.extent[first] * fold.extent[second]
-
-
-def operand_words(operand: Operand, fold: FoldClass) -> Cycles:
-    """Words of `operand` that cross the array's edge in one fold."""
-    words = operand_area(operand, fold)
-    if operand == "psum":
-        return words * (2 - np.add(fold.starts, fold.ends, dtype=np.int64))
-    return words * fold.ends if operand == "ofmap" else words
-
-
 def tail_cycles(model: ArrayModel, tile: Extents) -> int:
     """Cycles from the end of a last pipelined fold's turn until the last result is out.
 
@@ -330,38 +211,16 @@ def tail_cycles(model: ArrayModel, tile: Extents) -> int:
     """
     if not model.pipelined:
         return 0
-    steps = int(tile.along(model.dataflow.time))
-    rows, cols = _last_skew(model, tile) if model.used_edges else (model.rows, model.cols)
-    waited = np.maximum(least_turn(model, *_last_fold(model, tile)) - steps, 0)
-    return fold_overhead(model, rows, cols) - int(waited)
-
-
-def _last_skew(model: ArrayModel, tile: Extents) -> tuple[int, int]:
-    """Rows and columns that skew the last results of a pipelined tile with used edges.
-
-    Those of the last fold, but for what earlier, fuller folds leave of theirs. Where psums
-    move, its operands follow those of the folds before it, as skewed as they are. And lanes
-    that the last fold does not use may finish an earlier one, some turns ago, later still,
-    unless all drain at once.
-    """
-    flow = model.dataflow
-    rows, cols, steps = (int(tile.along(axis)) for axis in (flow.rows, flow.cols, flow.time))
-    last_rows, last_cols = _last_fold(model, tile)
-    if model.turns_vary:
-        return last_rows, last_cols
-    turn = max(steps, int(least_turn(model, last_rows, last_cols)))
-    if model.psums_move:
-        before = min(cols, model.cols) - ceil_div(rows, model.rows) * turn
-        return min(rows, model.rows), max(last_cols, before)
-    if model.drain == "rows":
-        return last_rows, max(last_cols, min(cols, model.cols) - turn)
-    before = min(rows, model.rows) - ceil_div(cols, model.cols) * turn
-    return max(last_rows, before), last_cols
+    last, skewed = _last_fold(model, tile), (model.rows, model.cols)
+    if model.used_edges:
+        skewed = model.dataflow.law.last_skew(model, tile, last)
+    waited = max(int(least_turn(model, *last)) - model.sizes(tile)[2], 0)
+    return fold_overhead(model, *skewed) - waited
 
 
 def _last_fold(model: ArrayModel, tile: Extents) -> tuple[int, int]:
     """Rows and columns of PEs that a tile's last fold uses."""
-    rows, cols = int(tile.along(model.dataflow.rows)), int(tile.along(model.dataflow.cols))
+    rows, cols, _ = model.sizes(tile)
     return _last_piece(rows, model.rows), _last_piece(cols, model.cols)
 
 
@@ -394,16 +253,18 @@ def untiled_cycles(model: ArrayModel, gemm: Gemm) -> int:
     return int(busy_cycles(model, whole)) + tail_cycles(model, whole)
 
 
+def leaves_unfinished(model: ArrayModel, k: Cycles) -> Truth:
+    """Whether sums over `k` leave the array unfinished: they move, and k takes several folds."""
+    return model.psums_move & (k > model.rows)
+
+
 def fold_count(model: ArrayModel, gemm: Gemm) -> int:
     """Folds of a whole GEMM."""
-    whole = Extents(gemm.m, gemm.n, gemm.k)
-    rows, cols = int(whole.along(model.dataflow.rows)), int(whole.along(model.dataflow.cols))
+    rows, cols, _ = model.sizes(Extents(gemm.m, gemm.n, gemm.k))
     return ceil_div(rows, model.rows) * ceil_div(cols, model.cols)
 
 
 def mapping_efficiency(model: ArrayModel, gemm: Gemm) -> float:
     """PEs holding work, averaged over the folds of a whole GEMM."""
-    whole = Extents(gemm.m, gemm.n, gemm.k)
-    rows = int(whole.along(model.dataflow.rows))
-    cols = int(whole.along(model.dataflow.cols))
+    rows, cols, _ = model.sizes(Extents(gemm.m, gemm.n, gemm.k))
     return rows * cols / (fold_count(model, gemm) * model.rows * model.cols)

@@ -14,6 +14,7 @@ from accelsim.lowering.dataflow import (
     FoldClass,
     fold_classes,
     fold_time,
+    leaves_unfinished,
     operand_area,
     tail_cycles,
 )
@@ -240,9 +241,9 @@ class _Steps:
     @property
     def _stores_psums(self) -> bool:
         """Whether sums leave the array unfinished: k takes several folds or tiles."""
-        channels, array = self.tiling.channels, self.target.array
-        folds_k = array.dataflow.rows == "k" and channels * self.kernel.taps > array.rows
-        return folds_k or channels < self.kernel.channels
+        channels = self.tiling.channels
+        folds_k = leaves_unfinished(self.target.array, channels * self.kernel.taps)
+        return bool(folds_k) or channels < self.kernel.channels
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ def fold_inside(model: ArrayModel, fold: FoldClass) -> Inside:
     """Register accesses and moves from PE to PE of one fold."""
     flow = model.dataflow
     rows, cols, steps = (int(fold.extent[axis]) for axis in (flow.rows, flow.cols, flow.time))
-    if flow.rows == "k":
+    if model.psums_move:
         return _operand_stays(model, rows, cols, steps)
     return _sum_stays(model, rows, cols, steps, bool(fold.starts))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 from math import ceil
 
 import numpy as np
@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles.systolic import Matrix, Registers, Run, run
 
-from accelsim.hardware import OPERANDS, Operand
+from accelsim.hardware import OPERANDS, SYSTOLIC, Operand
 from accelsim.lowering.dataflow import (
     DATAFLOW_OF,
     ArrayModel,
+    Axis,
     Extents,
     FoldClass,
     Gemm,
@@ -27,8 +28,10 @@ from accelsim.lowering.dataflow import (
     fold_overhead,
     fold_time,
     least_turn,
+    leaves_unfinished,
     untiled_cycles,
 )
+from accelsim.lowering.laws import Dataflow, Law, SumsMove, SumsStay
 from accelsim.lowering.target import BufferSpace
 
 DATAFLOWS = st.sampled_from(["os", "ws", "is"])
@@ -81,6 +84,42 @@ def is_right(result: Run, a: Matrix, b: Matrix) -> bool:
     return result.seen == result.expected and bool(np.array_equal(result.product, a @ b))
 
 
+# --- The table of dataflows -----------------------------------------------------------------------
+
+
+def test_every_dataflow_of_a_systolic_array_has_a_law() -> None:
+    assert tuple(DATAFLOW_OF) == SYSTOLIC
+    for flow in DATAFLOW_OF.values():
+        assert Dataflow(flow.rows, flow.cols, flow.time, flow.law) == flow
+
+
+@pytest.mark.parametrize("law", [SumsMove(), SumsStay()])
+@pytest.mark.parametrize("axes", list(permutations(("m", "n", "k"))))
+def test_axes_without_a_law_are_refused(law: Law, axes: tuple[Axis, Axis, Axis]) -> None:
+    """A sum that moves needs k on the rows, one that stays needs it in time; m, n may change."""
+    if axes[0 if law.psums_move else 2] == "k":
+        assert Dataflow(*axes, law).law is law
+    else:
+        with pytest.raises(ValueError, match="no law for"):
+            Dataflow(*axes, law)
+
+
+def test_an_axis_lies_on_one_side() -> None:
+    with pytest.raises(ValueError, match="no law for k on the rows, m on the columns and m"):
+        Dataflow("k", "m", "m", SumsMove())
+
+
+@given(DATAFLOWS, LANES, LANES, SIZES, st.booleans())
+@settings(max_examples=60)
+def test_sums_leave_unfinished_where_a_fold_says_so(
+    dataflow: str, rows: int, cols: int, gemm: Gemm, pipelined: bool
+) -> None:
+    array = model(dataflow, rows, cols, pipelined)
+    folds = fold_classes(array, Extents(gemm.m, gemm.n, gemm.k))
+    unfinished = any(fold.count and not fold.ends for fold in folds)
+    assert leaves_unfinished(array, gemm.k) == unfinished
+
+
 # --- Clocked arrays -------------------------------------------------------------------------------
 
 
@@ -121,7 +160,7 @@ def turns_of(array: ArrayModel, gemm: Gemm) -> list[int]:
         )
     ]
     steps = getattr(gemm, flow.time)
-    if flow.rows == "k":
+    if array.psums_move:
         order = [(r, c) for c in pieces[1] for r in pieces[0]]
     else:
         order = [(r, c) for r in pieces[0] for c in pieces[1]]
@@ -183,13 +222,13 @@ def test_fold_classes_are_the_folds(
     """Fold by fold, by loops: sizes, whether psums start or end, and the cycles of all."""
     array, flow = model(dataflow, rows, cols, pipelined, used, registers), DATAFLOW_OF[dataflow]
     leaves = rows if registers.drain == "rows" else cols
-    exits = registers.psum * rows if flow.rows == "k" else leaves
+    exits = registers.psum * rows if array.psums_move else leaves
     walked: dict[tuple[int, int, bool, bool], int] = {}
     cycles = 0
     height, width = getattr(gemm, flow.rows), getattr(gemm, flow.cols)
     for row, col in product(range(0, height, rows), range(0, width, cols)):
         r, c = min(rows, height - row), min(cols, width - col)
-        along_k = flow.rows == "k"
+        along_k = array.psums_move
         begins = starts and (not along_k or row == 0)
         finishes = ends and (not along_k or row + rows >= height)
         walked[r, c, begins, finishes] = walked.get((r, c, begins, finishes), 0) + 1
@@ -197,7 +236,7 @@ def test_fold_classes_are_the_folds(
         skew = r + c - 2 if used else rows + cols - 2  # a full edge fold takes as long as any
         if not pipelined:
             cycles += steps + skew + exits + registers.mac_stages - 1
-        elif flow.rows == "k":
+        elif array.psums_move:
             cycles += max(steps, registers.psum * (rows - 1) + 1)
         else:
             cycles += max(steps, leaves + (skew if registers.together else 0))

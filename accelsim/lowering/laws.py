@@ -1,0 +1,210 @@
+"""The dataflows of a systolic array: each a row of a table with the law of its folds.
+
+A law says where the sums are while a fold runs, and all that follows from it. There are two:
+sums move down the columns past the operand that stays (WS, IS), or they stay in the PEs and
+leave when they are complete (OS). Each holds for k on one side of the array only.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+from accelsim.hardware import DataflowName, Operand
+from accelsim.lowering.extents import Axis, Cycles, Extents
+from accelsim.units import ceil_div
+
+Side = Literal["rows", "cols", "time"]
+
+
+class Law(Protocol):
+    """What a dataflow's folds take beyond the steps that they stream."""
+
+    @property
+    def reduction(self) -> Side:
+        """Where k must lie for the law to hold."""
+
+    @property
+    def psums_move(self) -> bool:
+        """Whether psums pass from PE to PE while the fold runs."""
+
+    def leaving_cycles(self, array: "ArrayModel") -> int:
+        """Cycles that the last sum takes to leave the array."""
+
+    def least_turn(self, array: "ArrayModel", rows: Cycles, cols: Cycles) -> Cycles:
+        """Cycles from one pipelined fold's start to the next one's, however few its steps."""
+
+    def turns_vary(self, array: "ArrayModel") -> bool:
+        """Whether the least turn depends on the PEs that a fold uses."""
+
+    def last_skew(
+        self, array: "ArrayModel", tile: Extents, last: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Rows and columns that skew the last results of a pipelined tile with used edges.
+
+        Those of the `last` fold, but for what earlier, fuller folds leave of theirs.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SumsMove:
+    """k lies on the rows: one operand stays, and psums move down the columns and out (WS, IS)."""
+
+    reduction: Side = "rows"
+    psums_move: bool = True
+
+    def leaving_cycles(self, array: "ArrayModel") -> int:
+        """A psum passes its registers in every row."""
+        return array.psum_registers * array.rows
+
+    def least_turn(self, array: "ArrayModel", rows: Cycles, cols: Cycles) -> Cycles:
+        """The next stationary word follows when the operands have taken up the one before.
+
+        There is one shadow register in a PE, and the operands keep to the psums' pace.
+        """
+        return array.psum_registers * (array.rows - 1) + 1
+
+    def turns_vary(self, array: "ArrayModel") -> bool:
+        """Never: stationary words and psums pass all rows."""
+        return False
+
+    def last_skew(
+        self, array: "ArrayModel", tile: Extents, last: tuple[int, int]
+    ) -> tuple[int, int]:
+        """The last fold's operands follow those of the folds before it, as skewed as they are.
+
+        Columns that it does not use may finish an earlier one, some turns ago, later still.
+        """
+        rows, cols, steps = array.sizes(tile)
+        turn = max(steps, int(self.least_turn(array, *last)))
+        before = min(cols, array.cols) - ceil_div(rows, array.rows) * turn
+        return min(rows, array.rows), max(last[1], before)
+
+
+@dataclass(frozen=True, slots=True)
+class SumsStay:
+    """k lies in time: each PE adds up its own ofmap word, which then drains (OS)."""
+
+    reduction: Side = "time"
+    psums_move: bool = False
+
+    def leaving_cycles(self, array: "ArrayModel") -> int:
+        """The ofmap drains through a whole lane."""
+        return array.drain_cycles
+
+    def least_turn(self, array: "ArrayModel", rows: Cycles, cols: Cycles) -> Cycles:
+        """The next ofmap follows when its lane has drained through the second registers.
+
+        Where all lanes drain at once, when the far corner has finished and all have drained.
+        """
+        if array.drain_start == "lane":
+            return array.drain_cycles
+        if not array.used_edges:
+            rows, cols = array.rows, array.cols
+        return rows + cols - 2 + array.drain_cycles
+
+    def turns_vary(self, array: "ArrayModel") -> bool:
+        """Where all lanes wait for the far corner of the PEs that are used."""
+        return array.used_edges and array.drain_start == "array"
+
+    def last_skew(
+        self, array: "ArrayModel", tile: Extents, last: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Lanes that the last fold does not use may finish an earlier one, some turns ago, later.
+
+        Not so where all drain at once.
+        """
+        if self.turns_vary(array):
+            return last
+        rows, cols, steps = array.sizes(tile)
+        turn = max(steps, int(self.least_turn(array, *last)))
+        if array.drain == "rows":
+            return last[0], max(last[1], min(cols, array.cols) - turn)
+        before = min(rows, array.rows) - ceil_div(cols, array.cols) * turn
+        return max(last[0], before), last[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """Which GEMM axes lie on the array rows, on the columns, and along time, and their law.
+
+    Axes that the law does not hold for are refused.
+    """
+
+    rows: Axis
+    cols: Axis
+    time: Axis
+    law: Law
+
+    def __post_init__(self) -> None:
+        axes = {self.rows, self.cols, self.time}
+        if axes != {"m", "n", "k"} or getattr(self, self.law.reduction) != "k":
+            raise ValueError(
+                f"no law for {self.rows} on the rows, {self.cols} on the columns and {self.time} "
+                f"in time: {type(self.law).__name__} needs m, n, k once each and k on the "
+                f"{self.law.reduction} side"
+            )
+
+
+DATAFLOW_OF: dict[DataflowName, Dataflow] = {
+    "os": Dataflow("m", "n", "k", SumsStay()),
+    "ws": Dataflow("k", "n", "m", SumsMove()),
+    "is": Dataflow("k", "m", "n", SumsMove()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """A buffer's words per fold: its rate, and the operands it feeds with their word sizes."""
+
+    bytes_per_cycle: Fraction
+    word_bytes: tuple[tuple[Operand, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayModel:
+    """The array as the fold law sees it. `buffers` lists only those that can limit a fold."""
+
+    rows: int
+    cols: int
+    dataflow: Dataflow
+    pipelined: bool
+    used_edges: bool
+    buffers: tuple[Lanes, ...] = ()
+    drain: Literal["rows", "cols"] = "rows"
+    drain_start: Literal["lane", "array"] = "lane"
+    mac_stages: int = 1
+    psum_registers: int = 1
+
+    @property
+    def psums_move(self) -> bool:
+        """Whether psums pass down the columns (WS, IS); else the ofmap stays (OS)."""
+        return self.dataflow.law.psums_move
+
+    @property
+    def drain_cycles(self) -> int:
+        """Cycles in which an ofmap that stays leaves the array, one word per lane and cycle."""
+        return self.rows if self.drain == "rows" else self.cols
+
+    @property
+    def exit_cycles(self) -> int:
+        """Cycles beyond skew and streaming that the MACs and the way out take."""
+        return self.dataflow.law.leaving_cycles(self) + self.mac_stages - 1
+
+    @property
+    def overhead(self) -> int:
+        """Fill and drain of a full fold: its cycles beyond the steps it streams.
+
+        See `fold_overhead`.
+        """
+        return self.rows + self.cols - 2 + self.exit_cycles
+
+    @property
+    def turns_vary(self) -> bool:
+        """Whether the least turn of a pipelined fold depends on the PEs it uses."""
+        return self.dataflow.law.turns_vary(self)
+
+    def sizes(self, tile: Extents) -> tuple[int, int, int]:
+        """Sizes of one tile along the rows, along the columns, and in time."""
+        flow = self.dataflow
+        rows, cols, time = (int(tile.along(axis)) for axis in (flow.rows, flow.cols, flow.time))
+        return rows, cols, time
