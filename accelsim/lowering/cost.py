@@ -117,7 +117,7 @@ def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operan
     images, groups = tilings.batch, tilings.groups
     ifmap = tilings.row_span * tilings.col_span
     pixels = images * groups * tilings.rows * tilings.cols
-    folds_k = leaves_unfinished(target.array, tilings.channels * kernel.taps)
+    folds_k = leaves_unfinished(target.array, tilings.channels * kernel.taps, kernel.taps)
     unfinished = folds_k | (tilings.channels < kernel.channels)
     words: dict[Operand, Sizes] = {
         "ifmap": images * groups * tilings.channels * ifmap,

@@ -22,7 +22,7 @@ from accelsim.lowering.extents import (
     operand_area,
     operand_words,
 )
-from accelsim.lowering.laws import DATAFLOW_OF, ArrayModel, Dataflow, Lanes
+from accelsim.lowering.laws import DATAFLOW_OF, ArrayModel, Dataflow, Lanes, Reduction
 from accelsim.units import ceil_div
 
 __all__ = [
@@ -88,6 +88,7 @@ def array_model(hardware: Hardware) -> ArrayModel:
         drain_start=array.drain_start,
         mac_stages=array.mac_stages,
         psum_registers=array.psum_registers,
+        by_tap=array.reduction == "tap",
     )
     limiting = (lanes for lanes in limited_buffers(hardware) if _can_limit(model, lanes))
     return replace(model, buffers=tuple(limiting))
@@ -133,31 +134,44 @@ def _can_limit(model: ArrayModel, lanes: Lanes) -> bool:
 def fold_classes(model: ArrayModel, tile: Extents) -> Iterator[FoldClass]:
     """The folds of a tile, grouped by size and by whether their psums start or end there."""
     flow = model.dataflow
-    for rows, row_count, starts, ends in _pieces(model.rows, tile, flow.rows):
-        for cols, col_count, _, _ in _pieces(model.cols, tile, flow.cols):
+    for rows, row_count, starts, ends in _pieces(model, model.rows, tile, flow.rows):
+        for cols, col_count, _, _ in _pieces(model, model.cols, tile, flow.cols):
             extent = {flow.rows: rows, flow.cols: cols, flow.time: tile.along(flow.time)}
             yield FoldClass(row_count * col_count, extent, starts, ends)
 
 
-def _pieces(lanes: int, tile: Extents, axis: Axis) -> Iterator[tuple[Cycles, Cycles, Truth, Truth]]:
-    """(extent, count, starts, ends) of the pieces that `lanes` PEs cut from `axis`.
+Piece = tuple[Cycles, Cycles, Truth, Truth]
+"""Extent, count, and whether psums start and end there."""
 
-    The last piece holds the remainder. Pieces along k hand their psums on, so the first and
-    the last are kept apart from those between.
+
+def _pieces(model: ArrayModel, lanes: int, tile: Extents, axis: Axis) -> Iterator[Piece]:
+    """The pieces that `lanes` PEs cut from `axis`; the last one holds the remainder.
+
+    Pieces along k hand their psums on, so the first and the last are kept apart from those
+    between.
     """
+    if axis == "k":
+        yield from _reduced_pieces(lanes, tile, model.reduced(tile))
+        return
     size = tile.along(axis)
     full = (size - 1) // lanes
-    last = size - full * lanes
-    whole = lanes + 0 * size
-    if axis != "k":
-        yield whole, full, tile.starts, tile.ends
-        yield last, full * 0 + 1, tile.starts, tile.ends
-        return
-    several = np.minimum(full, 1)
-    yield whole, several, tile.starts, False
-    yield whole, full - several, False, False
+    yield lanes + 0 * size, full, tile.starts, tile.ends
+    yield size - full * lanes, full * 0 + 1, tile.starts, tile.ends
+
+
+def _reduced_pieces(lanes: int, tile: Extents, k: Reduction) -> Iterator[Piece]:
+    """The pieces of k: of each part full ones, then the remainder."""
+    full = (k.size - 1) // lanes
+    whole, last = lanes + 0 * k.size, k.size - full * lanes
+    opens_whole = np.minimum(full, 1)  # the very first piece is a full one
+    several = np.minimum(full + k.parts - 1, 1)  # and another one the very last
+    yield whole, opens_whole, tile.starts, False
+    yield whole, full * k.parts - opens_whole, False, False
     yield last, several, False, tile.ends
     yield last, 1 - several, tile.starts, tile.ends
+    if not np.array_equal(k.parts, 1):
+        yield last, several * (1 - opens_whole), tile.starts, False
+        yield last, k.parts - several * (2 - opens_whole) - (1 - several), False, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +235,8 @@ def tail_cycles(model: ArrayModel, tile: Extents) -> int:
 def _last_fold(model: ArrayModel, tile: Extents) -> tuple[int, int]:
     """Rows and columns of PEs that a tile's last fold uses."""
     rows, cols, _ = model.sizes(tile)
+    if model.psums_move:
+        rows = int(model.reduced(tile).size)
     return _last_piece(rows, model.rows), _last_piece(cols, model.cols)
 
 
@@ -238,7 +254,7 @@ def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
         return sum(fold.count * fold_time(model, fold).total for fold in fold_classes(model, tile))
     rows, cols = tile.along(model.dataflow.rows), tile.along(model.dataflow.cols)
     steps = tile.along(model.dataflow.time)
-    row_folds, col_folds = -(-rows // model.rows), -(-cols // model.cols)
+    row_folds, col_folds = _row_folds(model, tile), -(-cols // model.cols)
     if model.pipelined:
         return row_folds * col_folds * np.maximum(steps, least_turn(model, model.rows, model.cols))
     if model.used_edges:
@@ -247,24 +263,34 @@ def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
     return row_folds * col_folds * (steps + model.overhead)
 
 
+def _row_folds(model: ArrayModel, tile: Extents) -> Cycles:
+    """Folds along the array's rows."""
+    if model.psums_move:
+        return model.reduced(tile).folds(model.rows)
+    return -(-tile.along(model.dataflow.rows) // model.rows)
+
+
 def untiled_cycles(model: ArrayModel, gemm: Gemm) -> int:
     """Array cycles of a whole GEMM with every operand on chip, tail included."""
-    whole = Extents(gemm.m, gemm.n, gemm.k)
-    return int(busy_cycles(model, whole)) + tail_cycles(model, whole)
+    return int(busy_cycles(model, gemm.whole)) + tail_cycles(model, gemm.whole)
 
 
-def leaves_unfinished(model: ArrayModel, k: Cycles) -> Truth:
-    """Whether sums over `k` leave the array unfinished: they move, and k takes several folds."""
-    return model.psums_move & (k > model.rows)
+def leaves_unfinished(model: ArrayModel, k: Cycles, taps: Cycles = 1) -> Truth:
+    """Whether sums over `k`, channels times `taps`, leave the array unfinished.
+
+    They do where they move and k takes several folds.
+    """
+    tile = Extents(1, 1, k, taps=taps)
+    return model.psums_move & (model.reduced(tile).folds(model.rows) > 1)
 
 
 def fold_count(model: ArrayModel, gemm: Gemm) -> int:
     """Folds of a whole GEMM."""
-    rows, cols, _ = model.sizes(Extents(gemm.m, gemm.n, gemm.k))
-    return ceil_div(rows, model.rows) * ceil_div(cols, model.cols)
+    _, cols, _ = model.sizes(gemm.whole)
+    return int(_row_folds(model, gemm.whole)) * ceil_div(cols, model.cols)
 
 
 def mapping_efficiency(model: ArrayModel, gemm: Gemm) -> float:
     """PEs holding work, averaged over the folds of a whole GEMM."""
-    rows, cols, _ = model.sizes(Extents(gemm.m, gemm.n, gemm.k))
+    rows, cols, _ = model.sizes(gemm.whole)
     return rows * cols / (fold_count(model, gemm) * model.rows * model.cols)

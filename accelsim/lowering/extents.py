@@ -25,17 +25,24 @@ OPERAND_AXES: dict[Operand, tuple[Axis, Axis]] = {
 class Gemm:
     """ofmap[m, n] = sum over k of ifmap[m, k] * filter[k, n].
 
-    A convolution has m = N*P*Q ofmap pixels, n = K filters, k = C*R*S window size.
+    A convolution has m = N*P*Q ofmap pixels, n = K filters, k = C*R*S window size, of which `taps`
+    are R*S.
     """
 
     m: int
     n: int
     k: int
+    taps: int = 1
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates."""
         return self.m * self.n * self.k
+
+    @property
+    def whole(self) -> "Extents":
+        """The GEMM as one tile."""
+        return Extents(self.m, self.n, self.k, taps=self.taps)
 
 
 @dataclass(frozen=True, slots=True)

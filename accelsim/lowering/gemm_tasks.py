@@ -242,7 +242,8 @@ class _Steps:
     def _stores_psums(self) -> bool:
         """Whether sums leave the array unfinished: k takes several folds or tiles."""
         channels = self.tiling.channels
-        folds_k = leaves_unfinished(self.target.array, channels * self.kernel.taps)
+        taps = self.kernel.taps
+        folds_k = leaves_unfinished(self.target.array, channels * taps, taps)
         return bool(folds_k) or channels < self.kernel.channels
 
 

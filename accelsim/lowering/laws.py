@@ -74,10 +74,11 @@ class SumsMove:
 
         Columns that it does not use may finish an earlier one, some turns ago, later still.
         """
-        rows, cols, steps = array.sizes(tile)
+        _, cols, steps = array.sizes(tile)
+        depth = array.reduced(tile)
         turn = max(steps, int(self.least_turn(array, *last)))
-        before = min(cols, array.cols) - ceil_div(rows, array.rows) * turn
-        return min(rows, array.rows), max(last[1], before)
+        before = min(cols, array.cols) - int(depth.folds(array.rows)) * turn
+        return min(int(depth.size), array.rows), max(last[1], before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,24 @@ class Lanes:
 
 
 @dataclass(frozen=True, slots=True)
+class Reduction:
+    """k as it is laid on one side of the array: `parts` that share no fold, each of `size`."""
+
+    size: Cycles
+    parts: Cycles
+
+    def folds(self, lanes: int) -> Cycles:
+        """Folds that `lanes` PEs cut from it."""
+        return self.parts * -(-self.size // lanes)
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayModel:
-    """The array as the fold law sees it. `buffers` lists only those that can limit a fold."""
+    """The array as the fold law sees it. `buffers` lists only those that can limit a fold.
+
+    `by_tap`: only channels of one tap lie on the reduction side, and the taps follow one after
+    another; else all of a window is packed together there.
+    """
 
     rows: int
     cols: int
@@ -174,6 +191,7 @@ class ArrayModel:
     drain_start: Literal["lane", "array"] = "lane"
     mac_stages: int = 1
     psum_registers: int = 1
+    by_tap: bool = False
 
     @property
     def psums_move(self) -> bool:
@@ -208,3 +226,9 @@ class ArrayModel:
         flow = self.dataflow
         rows, cols, time = (int(tile.along(axis)) for axis in (flow.rows, flow.cols, flow.time))
         return rows, cols, time
+
+    def reduced(self, tile: Extents) -> Reduction:
+        """How the k of a tile, or of tilings under comparison, is laid on the array."""
+        if self.by_tap:
+            return Reduction(tile.k // tile.taps, tile.taps)
+        return Reduction(tile.k, 1)
