@@ -12,7 +12,6 @@ import numpy as np
 
 from accelsim.hardware import Hardware
 from accelsim.lowering.extents import (
-    OPERAND_AXES,
     Axis,
     Cycles,
     Extents,
@@ -20,9 +19,15 @@ from accelsim.lowering.extents import (
     Gemm,
     Truth,
     operand_area,
-    operand_words,
 )
 from accelsim.lowering.laws import DATAFLOW_OF, ArrayModel, Dataflow, Lanes, Reduction
+from accelsim.lowering.ports import (
+    buffer_cycles,
+    can_limit,
+    limited_buffers,
+    pipelined_turn,
+    serial_wait,
+)
 from accelsim.units import ceil_div
 
 __all__ = [
@@ -90,45 +95,9 @@ def array_model(hardware: Hardware) -> ArrayModel:
         psum_registers=array.psum_registers,
         by_tap=array.reduction == "tap",
     )
-    limiting = (lanes for lanes in limited_buffers(hardware) if _can_limit(model, lanes))
+    shortest = int(least_turn(model, 1, 1))
+    limiting = (lanes for lanes in limited_buffers(hardware) if can_limit(model, lanes, shortest))
     return replace(model, buffers=tuple(limiting))
-
-
-def limited_buffers(hardware: Hardware) -> Iterator[Lanes]:
-    """The buffers that have a bandwidth."""
-    for name, buffer in hardware.buffers.items():
-        rate = hardware.buffer_bytes_per_cycle(name)
-        if rate is not None:
-            words = tuple((item, hardware.precision.bytes_of(item)) for item in buffer.holds)
-            yield Lanes(rate, words)
-
-
-def _can_limit(model: ArrayModel, lanes: Lanes) -> bool:
-    """Whether some full fold could need more cycles for its words than the array's law.
-
-    A fold of T steps moves at most `streamed * T + held` bytes; the law gives it at least
-    T + `slack` cycles, or a least turn, so the buffer keeps up with every T if it does at the
-    ends.
-    """
-    flow = model.dataflow
-    extent = {flow.rows: model.rows, flow.cols: model.cols}
-    streamed = held = 0
-    for operand, word in lanes.word_bytes:
-        times = 2 if operand == "psum" else 1  # read and written
-        first, second = OPERAND_AXES[operand]
-        area = extent.get(first, 1) * extent.get(second, 1) * word * times
-        if flow.time in (first, second):
-            streamed += area
-        else:
-            held += area
-    smallest = (1, 1) if model.used_edges else (model.rows, model.cols)
-    if model.pipelined:
-        steps, slack = int(least_turn(model, *smallest)), 0
-    else:
-        steps, slack = 1, fold_overhead(model, *smallest)
-    return streamed > lanes.bytes_per_cycle or (
-        streamed * steps + held > lanes.bytes_per_cycle * (steps + slack)
-    )
 
 
 def fold_classes(model: ArrayModel, tile: Extents) -> Iterator[FoldClass]:
@@ -193,28 +162,18 @@ def fold_time(model: ArrayModel, fold: FoldClass) -> FoldTime:
 
     Serial: until it has drained, through the whole array even where edges are used.
     Pipelined: until the next fold's stationary operand is in place, or the last ofmap out,
-    which goes on beside the streaming.
+    which goes on beside the streaming. What buffers with a bandwidth add is in `ports`.
     """
-    steps = fold.extent[model.dataflow.time]
-    rows, cols = fold.extent[model.dataflow.rows], fold.extent[model.dataflow.cols]
+    rows, cols, steps = model.sides(fold)
     if model.pipelined:
-        overhead = np.maximum(least_turn(model, rows, cols) - steps, 0)
-    elif model.used_edges:
-        overhead = fold_overhead(model, rows, cols)
-    else:
-        overhead = model.overhead + 0 * steps
-    words = buffer_cycles(model, fold)
-    return FoldTime(steps, overhead, np.maximum(words - steps - overhead, 0))
-
-
-def buffer_cycles(model: ArrayModel, fold: FoldClass) -> Cycles:
-    """Cycles that the slowest buffer needs for the words of one fold."""
-    slowest = fold.count * 0
-    for lanes in model.buffers:
-        needed = sum(word * operand_words(operand, fold) for operand, word in lanes.word_bytes)
-        rate = lanes.bytes_per_cycle
-        slowest = np.maximum(slowest, -(-needed * rate.denominator // rate.numerator))
-    return slowest
+        turn = least_turn(model, rows, cols)
+        overhead = np.maximum(turn - steps, 0)
+        wait = np.maximum(pipelined_turn(model, fold, turn) - steps - overhead, 0)
+        return FoldTime(steps, overhead, wait)
+    if not model.used_edges:
+        rows, cols = model.rows + 0 * rows, model.cols + 0 * cols
+    overhead = fold_overhead(model, rows, cols)
+    return FoldTime(steps, overhead, serial_wait(model, fold))
 
 
 def tail_cycles(model: ArrayModel, tile: Extents) -> int:
@@ -226,18 +185,27 @@ def tail_cycles(model: ArrayModel, tile: Extents) -> int:
     if not model.pipelined:
         return 0
     last, skewed = _last_fold(model, tile), (model.rows, model.cols)
+    rows, cols, steps = (int(size) for size in model.sides(last))
     if model.used_edges:
-        skewed = model.dataflow.law.last_skew(model, tile, last)
-    waited = max(int(least_turn(model, *last)) - model.sizes(tile)[2], 0)
-    return fold_overhead(model, *skewed) - waited
+        skewed = model.dataflow.law.last_skew(model, tile, (rows, cols))
+    alone = steps + fold_overhead(model, *skewed) + int(serial_wait(model, last))
+    return alone - int(fold_time(model, last).total)
 
 
-def _last_fold(model: ArrayModel, tile: Extents) -> tuple[int, int]:
-    """Rows and columns of PEs that a tile's last fold uses."""
-    rows, cols, _ = model.sizes(tile)
+def _last_fold(model: ArrayModel, tile: Extents) -> FoldClass:
+    """The last fold of a tile."""
+    flow = model.dataflow
+    rows, cols, steps = model.sizes(tile)
+    starts = tile.starts
     if model.psums_move:
         rows = int(model.reduced(tile).size)
-    return _last_piece(rows, model.rows), _last_piece(cols, model.cols)
+        starts = starts and not leaves_unfinished(model, tile.k, tile.taps)
+    extent: dict[Axis, Cycles] = {
+        flow.rows: _last_piece(rows, model.rows),
+        flow.cols: _last_piece(cols, model.cols),
+        flow.time: steps,
+    }
+    return FoldClass(1, extent, starts, tile.ends)
 
 
 def _last_piece(size: int, lanes: int) -> int:
@@ -251,7 +219,8 @@ def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
     The sum of fold_time over the fold classes, in closed form where no buffer limits a fold.
     """
     if model.buffers or (model.pipelined and model.turns_vary):
-        return sum(fold.count * fold_time(model, fold).total for fold in fold_classes(model, tile))
+        folds = (fold for fold in fold_classes(model, tile) if np.any(fold.count))
+        return sum(fold.count * fold_time(model, fold).total for fold in folds)
     rows, cols = tile.along(model.dataflow.rows), tile.along(model.dataflow.cols)
     steps = tile.along(model.dataflow.time)
     row_folds, col_folds = _row_folds(model, tile), -(-cols // model.cols)

@@ -3,17 +3,33 @@
 A law says where the sums are while a fold runs, and all that follows from it. There are two:
 sums move down the columns past the operand that stays (WS, IS), or they stay in the PEs and
 leave when they are complete (OS). Each holds for k on one side of the array only.
+
+A law also says which words cross the array's edge in which steps of a fold. Between a buffer and
+the edge lie the registers that skew and align words, so a buffer reads all words of a step, or
+writes all those of a result, in one step.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
 
+import numpy as np
+
 from accelsim.hardware import DataflowName, Operand
-from accelsim.lowering.extents import Axis, Cycles, Extents
+from accelsim.lowering.extents import OPERAND_AXES, Axis, Cycles, Extents, FoldClass, Truth
 from accelsim.units import ceil_div
 
 Side = Literal["rows", "cols", "time"]
+SIDES: tuple[Side, ...] = ("rows", "cols", "time")
+Words = dict[Operand, Cycles]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Steps of a fold in each of which the same `words` of every operand cross the edge."""
+
+    steps: Cycles
+    words: Words
 
 
 class Law(Protocol):
@@ -43,6 +59,21 @@ class Law(Protocol):
 
         Those of the `last` fold, but for what earlier, fuller folds leave of theirs.
         """
+
+    def shadowed(self, array: "ArrayModel", fold: FoldClass) -> Part:
+        """What a pipelined array moves through shadow registers, beside other folds."""
+
+    def reads(self, array: "ArrayModel", fold: FoldClass) -> Words:
+        """Words that each step of the streaming reads."""
+
+    def writes(self, array: "ArrayModel", fold: FoldClass) -> Words:
+        """Words that leave for each step of the streaming, `lag` steps later."""
+
+    def lag(self, array: "ArrayModel", fold: FoldClass) -> Cycles:
+        """Steps from reading to writing."""
+
+    def paced(self, array: "ArrayModel", least_turn: Cycles) -> Cycles:
+        """How much of the least turn passes at the pace of the next fold's streaming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +110,30 @@ class SumsMove:
         turn = max(steps, int(self.least_turn(array, *last)))
         before = min(cols, array.cols) - int(depth.folds(array.rows)) * turn
         return min(int(depth.size), array.rows), max(last[1], before)
+
+    def shadowed(self, array: "ArrayModel", fold: FoldClass) -> Part:
+        """The operand that stays is loaded row by row."""
+        rows, cols, _ = array.sides(fold)
+        return Part(rows, {array.dataflow.operand("rows", "cols"): cols})
+
+    def reads(self, array: "ArrayModel", fold: FoldClass) -> Words:
+        """A word for each row, and for each column the psum that it goes on with."""
+        rows, cols, _ = array.sides(fold)
+        entering = cols * _count(fold.starts, of=False)
+        return {array.dataflow.operand("rows", "time"): rows, "psum": entering}
+
+    def writes(self, array: "ArrayModel", fold: FoldClass) -> Words:
+        """A result of each column."""
+        return _results(array.sides(fold)[1], fold)
+
+    def lag(self, array: "ArrayModel", fold: FoldClass) -> Cycles:
+        """A sum passes the rows, and is aligned with those of the last column."""
+        cols = array.sides(fold)[1] if array.used_edges else array.cols
+        return cols - 2 + array.exit_cycles
+
+    def paced(self, array: "ArrayModel", least_turn: Cycles) -> Cycles:
+        """What the deepest row's next word waits for psums that are slower than itself."""
+        return least_turn - array.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +178,48 @@ class SumsStay:
         before = min(rows, array.rows) - ceil_div(cols, array.cols) * turn
         return max(last[0], before), last[1]
 
+    def shadowed(self, array: "ArrayModel", fold: FoldClass) -> Part:
+        """The ofmap drains, a word of every lane at a time.
+
+        Psums that the array goes on with come in behind those that leave, through the same lanes.
+        """
+        rows, cols, _ = array.sides(fold)
+        along, lanes = (rows, cols) if array.drain == "rows" else (cols, rows)
+        words = _results(lanes, fold)
+        entering = lanes * _count(fold.starts, of=False)
+        return Part(along, {**words, "psum": words["psum"] + entering})
+
+    def reads(self, array: "ArrayModel", fold: FoldClass) -> Words:
+        """A word for each row and one for each column."""
+        rows, cols, _ = array.sides(fold)
+        left, top = (array.dataflow.operand(side, "time") for side in SIDES[:2])
+        return {left: rows, top: cols}
+
+    def writes(self, array: "ArrayModel", fold: FoldClass) -> Words:
+        """Nothing leaves while operands stream."""
+        return {}
+
+    def lag(self, array: "ArrayModel", fold: FoldClass) -> Cycles:
+        """None."""
+        return 0
+
+    def paced(self, array: "ArrayModel", least_turn: Cycles) -> Cycles:
+        """What lanes that drain together wait for the far corner."""
+        return least_turn - array.drain_cycles
+
+
+def _count(truth: Truth, of: bool) -> Cycles:
+    """1 where `truth` is what is counted, else 0."""
+    return np.equal(truth, of).astype(np.int64)
+
+
+def _results(lanes: Cycles, fold: FoldClass) -> dict[Operand, Cycles]:
+    """Words of one result: of the ofmap, or psums where the sums go on."""
+    return {
+        "psum": lanes * _count(fold.ends, of=False),
+        "ofmap": lanes * _count(fold.ends, of=True),
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class Dataflow:
@@ -144,6 +241,11 @@ class Dataflow:
                 f"in time: {type(self.law).__name__} needs m, n, k once each and k on the "
                 f"{self.law.reduction} side"
             )
+
+    def operand(self, side: Side, other: Side) -> Operand:
+        """The operand that is indexed by the axes of two sides; of two sums, the psum."""
+        axes = {getattr(self, side), getattr(self, other)}
+        return next(item for item, indexed in OPERAND_AXES.items() if set(indexed) == axes)
 
 
 DATAFLOW_OF: dict[DataflowName, Dataflow] = {
@@ -220,6 +322,11 @@ class ArrayModel:
     def turns_vary(self) -> bool:
         """Whether the least turn of a pipelined fold depends on the PEs it uses."""
         return self.dataflow.law.turns_vary(self)
+
+    def sides(self, fold: FoldClass) -> tuple[Cycles, Cycles, Cycles]:
+        """Extents of a fold along the rows, along the columns, and in time."""
+        flow = self.dataflow
+        return fold.extent[flow.rows], fold.extent[flow.cols], fold.extent[flow.time]
 
     def sizes(self, tile: Extents) -> tuple[int, int, int]:
         """Sizes of one tile along the rows, along the columns, and in time."""

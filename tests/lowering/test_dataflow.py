@@ -20,7 +20,6 @@ from accelsim.lowering.dataflow import (
     FoldClass,
     Gemm,
     Lanes,
-    _can_limit,
     array_model,
     buffer_cycles,
     busy_cycles,
@@ -357,9 +356,9 @@ def test_fold_classes_are_the_folds(
 
 def test_many_tilings_at_once_are_each_alone() -> None:
     rng = np.random.default_rng(1)
-    m, n, channels = rng.integers(1, 40, (3, 200))
-    taps = rng.integers(1, 5, 200)
-    ends = rng.integers(0, 2, 200).astype(bool)
+    m, n, channels = rng.integers(1, 40, (3, 100))
+    taps = rng.integers(1, 5, 100)
+    ends = rng.integers(0, 2, 100).astype(bool)
     kinds = PLAIN, Registers(3, 2, "cols", True)
     tilings = list(zip(*(each.tolist() for each in (m, n, channels, ends, taps)), strict=True))
     for flow, *overlap, by_tap, kind in product(DATAFLOW_OF, *[(False, True)] * 3, kinds):
@@ -408,58 +407,6 @@ def one_fold(m: int, n: int, k: int, starts: bool = True, ends: bool = True) -> 
 def test_buffer_cycles_by_hand(lanes: Lanes, fold: FoldClass, cycles: int) -> None:
     array = ArrayModel(4, 5, DATAFLOW_OF["ws"], False, False, (lanes,))
     assert buffer_cycles(array, fold) == cycles
-
-
-def test_a_slow_buffer_stretches_the_fold() -> None:
-    """WS 4x5, 6 steps: the law gives 6 + 2*4 + 5 - 2 = 17 cycles; 24 ifmap words at 1 take 24."""
-    array = ArrayModel(4, 5, DATAFLOW_OF["ws"], False, False, (narrow("ifmap", rate=1),))
-    time = fold_time(array, one_fold(6, 5, 4))
-    assert (time.stream, time.fill_drain, time.buffer) == (6, 11, 7)
-    fast = ArrayModel(4, 5, DATAFLOW_OF["ws"], False, False, (narrow("ifmap", rate=2),))
-    assert fold_time(fast, one_fold(6, 5, 4)).buffer == 0
-
-
-@given(
-    DATAFLOWS,
-    st.integers(1, 4),
-    st.integers(1, 4),
-    st.booleans(),
-    st.booleans(),
-    st.sets(st.sampled_from(OPERANDS), min_size=1),
-    st.integers(1, 4),
-    st.fractions(min_value=Fraction(1, 4), max_value=40, max_denominator=4),
-    REGISTERS,
-)
-@settings(max_examples=400)
-def test_a_buffer_left_out_never_limits(
-    dataflow: str,
-    rows: int,
-    cols: int,
-    pipelined: bool,
-    used: bool,
-    held: set[Operand],
-    word: int,
-    rate: Fraction,
-    registers: Registers,
-) -> None:
-    """Where `_can_limit` says no, no fold of any size on this array waits for the buffer."""
-    lanes = Lanes(rate, tuple((operand, word) for operand in sorted(held)))
-    flow = DATAFLOW_OF[dataflow]
-    array = model(dataflow, rows, cols, pipelined, used, registers)
-    if _can_limit(array, lanes):
-        return
-    array = replace(array, buffers=(lanes,))
-    for r, c, steps in product(range(1, rows + 1), range(1, cols + 1), (1, 2, 3, 5, 9, 40, 1000)):
-        for starts, ends in product((False, True), repeat=2):
-            fold = FoldClass(1, {flow.rows: r, flow.cols: c, flow.time: steps}, starts, ends)
-            assert fold_time(array, fold).buffer == 0
-
-
-def test_can_limit_is_tight_for_a_streamed_operand() -> None:
-    """WS streams `rows` ifmap words a cycle: 4 B/cycle keep up with four rows, 3 do not."""
-    array = model("ws", 4, 4, pipelined=True)
-    assert not _can_limit(array, narrow("ifmap", rate=4))
-    assert _can_limit(array, narrow("ifmap", rate=3))
 
 
 def test_only_limiting_buffers_stay_in_the_model() -> None:
