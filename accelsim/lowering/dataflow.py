@@ -28,7 +28,6 @@ from accelsim.lowering.ports import (
     pipelined_turn,
     serial_wait,
 )
-from accelsim.units import ceil_div
 
 __all__ = [
     "DATAFLOW_OF",
@@ -41,6 +40,7 @@ __all__ = [
     "FoldTime",
     "Gemm",
     "Lanes",
+    "Truth",
     "array_model",
     "buffer_cycles",
     "busy_cycles",
@@ -54,6 +54,7 @@ __all__ = [
     "mapping_efficiency",
     "operand_area",
     "tail_cycles",
+    "tails",
     "untiled_cycles",
 ]
 
@@ -177,19 +178,25 @@ def fold_time(model: ArrayModel, fold: FoldClass) -> FoldTime:
 
 
 def tail_cycles(model: ArrayModel, tile: Extents) -> int:
-    """Cycles from the end of a last pipelined fold's turn until the last result is out.
+    """Cycles from the end of a last pipelined fold's turn until the last result is out."""
+    return int(tails(model, tile))
+
+
+def tails(model: ArrayModel, tile: Extents) -> Cycles:
+    """`tail_cycles` of one tile or of many.
 
     With it one fold alone takes as long as a serial one. Zero for a serial array, whose
     folds end drained.
     """
     if not model.pipelined:
-        return 0
-    last, skewed = _last_fold(model, tile), (model.rows, model.cols)
-    rows, cols, steps = (int(size) for size in model.sides(last))
+        return 0 * tile.m
+    last = _last_fold(model, tile)
+    rows, cols, steps = model.sides(last)
+    skewed: tuple[Cycles, Cycles] = (model.rows, model.cols)
     if model.used_edges:
         skewed = model.dataflow.law.last_skew(model, tile, (rows, cols))
-    alone = steps + fold_overhead(model, *skewed) + int(serial_wait(model, last))
-    return alone - int(fold_time(model, last).total)
+    alone = steps + fold_overhead(model, *skewed) + serial_wait(model, last)
+    return alone - fold_time(model, last).total
 
 
 def _last_fold(model: ArrayModel, tile: Extents) -> FoldClass:
@@ -198,8 +205,8 @@ def _last_fold(model: ArrayModel, tile: Extents) -> FoldClass:
     rows, cols, steps = model.sizes(tile)
     starts = tile.starts
     if model.psums_move:
-        rows = int(model.reduced(tile).size)
-        starts = starts and not leaves_unfinished(model, tile.k, tile.taps)
+        rows = model.reduced(tile).size
+        starts = starts & ~np.asarray(leaves_unfinished(model, tile.k, tile.taps))
     extent: dict[Axis, Cycles] = {
         flow.rows: _last_piece(rows, model.rows),
         flow.cols: _last_piece(cols, model.cols),
@@ -208,7 +215,7 @@ def _last_fold(model: ArrayModel, tile: Extents) -> FoldClass:
     return FoldClass(1, extent, starts, tile.ends)
 
 
-def _last_piece(size: int, lanes: int) -> int:
+def _last_piece(size: Cycles, lanes: int) -> Cycles:
     """Extent of the last piece that `lanes` PEs cut from `size`."""
     return (size - 1) % lanes + 1
 
@@ -256,10 +263,10 @@ def leaves_unfinished(model: ArrayModel, k: Cycles, taps: Cycles = 1) -> Truth:
 def fold_count(model: ArrayModel, gemm: Gemm) -> int:
     """Folds of a whole GEMM."""
     _, cols, _ = model.sizes(gemm.whole)
-    return int(_row_folds(model, gemm.whole)) * ceil_div(cols, model.cols)
+    return int(_row_folds(model, gemm.whole) * -(-cols // model.cols))
 
 
 def mapping_efficiency(model: ArrayModel, gemm: Gemm) -> float:
     """PEs holding work, averaged over the folds of a whole GEMM."""
     rows, cols, _ = model.sizes(gemm.whole)
-    return rows * cols / (fold_count(model, gemm) * model.rows * model.cols)
+    return int(rows * cols) / (fold_count(model, gemm) * model.rows * model.cols)

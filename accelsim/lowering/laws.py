@@ -17,11 +17,12 @@ import numpy as np
 
 from accelsim.hardware import DataflowName, Operand
 from accelsim.lowering.extents import OPERAND_AXES, Axis, Cycles, Extents, FoldClass, Truth
-from accelsim.units import ceil_div
 
 Side = Literal["rows", "cols", "time"]
 SIDES: tuple[Side, ...] = ("rows", "cols", "time")
 Words = dict[Operand, Cycles]
+Corner = tuple[Cycles, Cycles]
+"""Rows and columns of PEs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,7 @@ class Law(Protocol):
     def turns_vary(self, array: "ArrayModel") -> bool:
         """Whether the least turn depends on the PEs that a fold uses."""
 
-    def last_skew(
-        self, array: "ArrayModel", tile: Extents, last: tuple[int, int]
-    ) -> tuple[int, int]:
+    def last_skew(self, array: "ArrayModel", tile: Extents, last: Corner) -> Corner:
         """Rows and columns that skew the last results of a pipelined tile with used edges.
 
         Those of the `last` fold, but for what earlier, fuller folds leave of theirs.
@@ -98,18 +97,16 @@ class SumsMove:
         """Never: stationary words and psums pass all rows."""
         return False
 
-    def last_skew(
-        self, array: "ArrayModel", tile: Extents, last: tuple[int, int]
-    ) -> tuple[int, int]:
+    def last_skew(self, array: "ArrayModel", tile: Extents, last: Corner) -> Corner:
         """The last fold's operands follow those of the folds before it, as skewed as they are.
 
         Columns that it does not use may finish an earlier one, some turns ago, later still.
         """
         _, cols, steps = array.sizes(tile)
         depth = array.reduced(tile)
-        turn = max(steps, int(self.least_turn(array, *last)))
-        before = min(cols, array.cols) - int(depth.folds(array.rows)) * turn
-        return min(int(depth.size), array.rows), max(last[1], before)
+        turn = np.maximum(steps, self.least_turn(array, *last))
+        before = np.minimum(cols, array.cols) - depth.folds(array.rows) * turn
+        return np.minimum(depth.size, array.rows), np.maximum(last[1], before)
 
     def shadowed(self, array: "ArrayModel", fold: FoldClass) -> Part:
         """The operand that stays is loaded row by row."""
@@ -162,9 +159,7 @@ class SumsStay:
         """Where all lanes wait for the far corner of the PEs that are used."""
         return array.used_edges and array.drain_start == "array"
 
-    def last_skew(
-        self, array: "ArrayModel", tile: Extents, last: tuple[int, int]
-    ) -> tuple[int, int]:
+    def last_skew(self, array: "ArrayModel", tile: Extents, last: Corner) -> Corner:
         """Lanes that the last fold does not use may finish an earlier one, some turns ago, later.
 
         Not so where all drain at once.
@@ -172,11 +167,11 @@ class SumsStay:
         if self.turns_vary(array):
             return last
         rows, cols, steps = array.sizes(tile)
-        turn = max(steps, int(self.least_turn(array, *last)))
+        turn = np.maximum(steps, self.least_turn(array, *last))
         if array.drain == "rows":
-            return last[0], max(last[1], min(cols, array.cols) - turn)
-        before = min(rows, array.rows) - ceil_div(cols, array.cols) * turn
-        return max(last[0], before), last[1]
+            return last[0], np.maximum(last[1], np.minimum(cols, array.cols) - turn)
+        before = np.minimum(rows, array.rows) - -(-cols // array.cols) * turn
+        return np.maximum(last[0], before), last[1]
 
     def shadowed(self, array: "ArrayModel", fold: FoldClass) -> Part:
         """The ofmap drains, a word of every lane at a time.
@@ -328,11 +323,10 @@ class ArrayModel:
         flow = self.dataflow
         return fold.extent[flow.rows], fold.extent[flow.cols], fold.extent[flow.time]
 
-    def sizes(self, tile: Extents) -> tuple[int, int, int]:
-        """Sizes of one tile along the rows, along the columns, and in time."""
+    def sizes(self, tile: Extents) -> tuple[Cycles, Cycles, Cycles]:
+        """Sizes of a tile along the rows, along the columns, and in time."""
         flow = self.dataflow
-        rows, cols, time = (int(tile.along(axis)) for axis in (flow.rows, flow.cols, flow.time))
-        return rows, cols, time
+        return tile.along(flow.rows), tile.along(flow.cols), tile.along(flow.time)
 
     def reduced(self, tile: Extents) -> Reduction:
         """How the k of a tile, or of tilings under comparison, is laid on the array."""

@@ -81,6 +81,8 @@ def _part_wait(model: ArrayModel, part: Part) -> Cycles:
     """Cycles that the slowest buffer needs for a part beyond the part's steps."""
     wait = 0 * part.steps
     for lanes in model.buffers:
+        if part.words.keys().isdisjoint(item for item, _ in lanes.word_bytes):
+            continue
         needed = _cycles(lanes, part.steps * _bytes_per_step(lanes, part))
         wait = np.maximum(wait, needed - part.steps)
     return wait
