@@ -24,11 +24,11 @@ are as long as said here, each part ending with a whole cycle; where a port may 
 of the array, up to a cycle less for each part but the first. Pipelined folds come in these turns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from accelsim.hardware import Hardware
+from accelsim.hardware import Hardware, Operand
 from accelsim.lowering.extents import Axis, Cycles, FoldClass, operand_words
 from accelsim.lowering.laws import ArrayModel, Lanes, Part
 
@@ -83,16 +83,17 @@ def _part_wait(model: ArrayModel, part: Part) -> Cycles:
     for lanes in model.buffers:
         if part.words.keys().isdisjoint(item for item, _ in lanes.word_bytes):
             continue
-        needed = _cycles(lanes, part.steps * _bytes_per_step(lanes, part))
+        needed = cycles_of(lanes, part.steps * bytes_of(lanes, part.words))
         wait = np.maximum(wait, needed - part.steps)
     return wait
 
 
-def _bytes_per_step(lanes: Lanes, part: Part) -> Cycles:
-    return sum(word * part.words.get(operand, 0) for operand, word in lanes.word_bytes)
+def bytes_of(lanes: Lanes, words: Mapping[Operand, Cycles]) -> Cycles:
+    """Bytes that a buffer moves for so many words of every operand."""
+    return sum(word * words.get(operand, 0) for operand, word in lanes.word_bytes)
 
 
-def _cycles(lanes: Lanes, size: Cycles) -> Cycles:
+def cycles_of(lanes: Lanes, size: Cycles) -> Cycles:
     """Whole cycles in which a buffer moves `size` bytes."""
     rate = lanes.bytes_per_cycle
     return -(-size * rate.denominator // rate.numerator)
@@ -102,7 +103,7 @@ def buffer_cycles(model: ArrayModel, fold: FoldClass) -> Cycles:
     """Cycles that the slowest buffer needs for all words of one fold."""
     slowest = fold.count * 0
     for lanes in model.buffers:
-        slowest = np.maximum(slowest, _cycles(lanes, _fold_bytes(lanes, fold)))
+        slowest = np.maximum(slowest, cycles_of(lanes, _fold_bytes(lanes, fold)))
     return slowest
 
 
@@ -120,7 +121,7 @@ def can_limit(model: ArrayModel, lanes: Lanes, least_turn: int) -> bool:
     rate = lanes.bytes_per_cycle
     for ends in (False, True):
         fold, longer = (_full_fold(model, steps, ends) for steps in (least_turn, least_turn + 1))
-        if any(int(_bytes_per_step(lanes, part)) > rate for part in fold_parts(model, fold)):
+        if any(int(bytes_of(lanes, part.words)) > rate for part in fold_parts(model, fold)):
             return True
         size = int(_fold_bytes(lanes, fold))
         growth = int(_fold_bytes(lanes, longer)) - size
