@@ -81,10 +81,9 @@ def _part_wait(model: ArrayModel, part: Part) -> Cycles:
     """Cycles that the slowest buffer needs for a part beyond the part's steps."""
     wait = 0 * part.steps
     for lanes in model.buffers:
-        if part.words.keys().isdisjoint(item for item, _ in lanes.word_bytes):
-            continue
-        needed = cycles_of(lanes, part.steps * bytes_of(lanes, part.words))
-        wait = np.maximum(wait, needed - part.steps)
+        moved, rate = bytes_of(lanes, part.words), lanes.bytes_per_cycle
+        if np.any(moved * rate.denominator > rate.numerator):  # else it keeps up
+            wait = np.maximum(wait, cycles_of(lanes, part.steps * moved) - part.steps)
     return wait
 
 
