@@ -4,8 +4,9 @@ The laws are derived from the array's registers and proved in the tests against 
 stepped register by register, against Verilog (README, accuracy) and against SCALE-Sim.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import overload
 
 import numpy as np
@@ -40,7 +41,9 @@ __all__ = [
     "FoldTime",
     "Gemm",
     "Lanes",
+    "Pieces",
     "Truth",
+    "all_cycles",
     "array_model",
     "buffer_cycles",
     "busy_cycles",
@@ -225,18 +228,56 @@ def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
 
     The sum of fold_time over the fold classes, in closed form where no buffer limits a fold.
     """
-    if model.buffers or (model.pipelined and model.turns_vary):
+    if not _is_separable(model):
         folds = (fold for fold in fold_classes(model, tile) if np.any(fold.count))
         return sum(fold.count * fold_time(model, fold).total for fold in folds)
-    rows, cols = tile.along(model.dataflow.rows), tile.along(model.dataflow.cols)
-    steps = tile.along(model.dataflow.time)
-    row_folds, col_folds = _row_folds(model, tile), -(-cols // model.cols)
+    one: Pieces = [(tile, 1)]
+    return _separable_cycles(model, one, one, one)
+
+
+Pieces = list[tuple[Extents, Cycles]]
+"""Tiles that differ along one axis, and how many there are of each."""
+
+
+def all_cycles(model: ArrayModel, m: Pieces, n: Pieces, k: Pieces) -> Cycles:
+    """`busy_cycles` of all tiles that pieces along m, n and k make, added up."""
+    if _is_separable(model):
+        by = {"m": m, "n": n, "k": k}
+        flow = model.dataflow
+        return _separable_cycles(model, by[flow.rows], by[flow.cols], by[flow.time])
+    total: Cycles = 0
+    for (along_m, m_count), (along_n, n_count), (along_k, k_count) in product(m, n, k):
+        tile = replace(along_k, m=along_m.m, n=along_n.n)
+        total = total + m_count * n_count * k_count * busy_cycles(model, tile)
+    return total
+
+
+def _is_separable(model: ArrayModel) -> bool:
+    """Whether a fold's cycles are a sum of products of what it has on rows, columns and in time."""
+    return not model.buffers and not (model.pipelined and model.turns_vary)
+
+
+def _separable_cycles(model: ArrayModel, rows: Pieces, cols: Pieces, time: Pieces) -> Cycles:
+    """The closed form: what lies on one side adds up before the sides are multiplied."""
+    flow = model.dataflow
+    row_folds = _sum(rows, lambda tile: _row_folds(model, tile))
+    col_folds = _sum(cols, lambda tile: -(-tile.along(flow.cols) // model.cols))
     if model.pipelined:
-        return row_folds * col_folds * np.maximum(steps, least_turn(model, model.rows, model.cols))
-    if model.used_edges:
-        edges = col_folds * rows + row_folds * cols
-        return row_folds * col_folds * (steps + model.exit_cycles - 2) + edges
-    return row_folds * col_folds * (steps + model.overhead)
+        least = least_turn(model, model.rows, model.cols)
+        turns = _sum(time, lambda tile: np.maximum(tile.along(flow.time), least))
+        return row_folds * col_folds * turns
+    fixed = model.exit_cycles - 2 if model.used_edges else model.overhead
+    steps = _sum(time, lambda tile: tile.along(flow.time) + fixed)
+    if not model.used_edges:
+        return row_folds * col_folds * steps
+    used_rows = _sum(rows, lambda tile: tile.along(flow.rows))
+    used_cols = _sum(cols, lambda tile: tile.along(flow.cols))
+    edges = col_folds * used_rows + row_folds * used_cols
+    return row_folds * col_folds * steps + edges * _sum(time, lambda tile: 1)
+
+
+def _sum(pieces: Pieces, of: Callable[[Extents], Cycles]) -> Cycles:
+    return sum(count * of(tile) for tile, count in pieces)
 
 
 def _row_folds(model: ArrayModel, tile: Extents) -> Cycles:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from accelsim.lowering.tiling import GemmTiling, VectorTiling
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A tiling with its DRAM bytes and what a tile takes of the buffer that holds ifmaps."""
+    """A tiling with its DRAM bytes, what a tile takes of the buffer that holds ifmaps, and time."""
 
     tiling: GemmTiling | VectorTiling
     dram_bytes: int
     tile_bytes: int
+    cycles: float
 
 
 SOME = 16
@@ -40,29 +40,42 @@ class Ranking:
     tile_bytes: Sizes
 
     def best(self, rate: float, latency: int) -> Ranked | None:
-        """The best tiling with a DRAM of `rate` bytes per cycle.
+        """The best tiling with a DRAM of `rate` bytes per cycle; None if none fits."""
+        found = self.several(rate, latency, 1)
+        return found[0] if found else None
+
+    def several(self, rate: float, latency: int, count: int) -> list[Ranked]:
+        """The best tiling with a DRAM of `rate` bytes per cycle, then others of the least cycles.
 
         What some of them take bounds what the best one takes, and so which ones are looked at.
         """
         if not len(self.tile_bytes):
-            return None
+            return []
         some = self.cost.each(lambda sizes: sizes[::SOME]).cycles(rate, latency)
         bound = significant(some.min())
         loaded = np.nextafter(bound * rate, np.inf)
         near = (self.cost.busy_cycles <= bound) & (self.cost.moved_bytes <= loaded)
         index = np.flatnonzero(near)
         cycles = self.cost.each(lambda sizes: sizes[index]).cycles(rate, latency)
-        tied = index[cycles <= significant(cycles.min())]
+        tied = np.flatnonzero(cycles <= significant(cycles.min()))
         for preference in self.preferences:
-            values = preference[tied]
+            values = preference[index[tied]]
             tied = tied[values == values.min()]
-        first = int(tied[0])
+        others = np.argsort(cycles, kind="stable")[: count - 1] if count > 1 else ()
+        return [self._ranked(int(index[at]), float(cycles[at])) for at in (tied[0], *others)]
+
+    def _ranked(self, index: int, cycles: float) -> Ranked:
         return Ranked(
-            self.tiling(first), int(self.cost.dram_bytes[first]), int(self.tile_bytes[first])
+            tiling=self.tiling(index),
+            dram_bytes=int(self.cost.dram_bytes[index]),
+            tile_bytes=int(self.tile_bytes[index]),
+            cycles=cycles,
         )
 
     def within(self, space: int) -> "Ranking":
         """Only the tilings of which a tile fits half of `space`."""
+        if np.all(self.tile_bytes <= space // 2):
+            return self
         index = np.flatnonzero(self.tile_bytes <= space // 2)
         return Ranking(
             lambda position: self.tiling(int(index[position])),
@@ -70,23 +83,3 @@ class Ranking:
             tuple(preference[index] for preference in self.preferences),
             self.tile_bytes[index],
         )
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """The tilings of a kernel at a rate and a latency of DRAM."""
-
-    ranking: Ranking
-    rate: float
-    latency: int
-
-    @cached_property
-    def best(self) -> Ranked | None:
-        """The best tiling."""
-        return self.ranking.best(self.rate, self.latency)
-
-    def best_within(self, space: int) -> Ranked | None:
-        """The best tiling of those of which a tile fits half of `space`."""
-        if self.best is None or self.best.tile_bytes <= space // 2:
-            return self.best
-        return self.ranking.within(space).best(self.rate, self.latency)

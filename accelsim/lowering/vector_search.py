@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 
 from accelsim.hardware import Operand
-from accelsim.lowering.cost import Cost, chosen, ifmap_reads, occupied_bytes, rounded_to_bursts
+from accelsim.lowering.cost import Cost, chosen, occupied_bytes, rounded_to_bursts
+from accelsim.lowering.footprint import reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.lowering.ranking import Ranking
@@ -57,8 +58,7 @@ def vector_candidates(kernel: VectorKernel) -> VectorTilings:
     cols, rows, channels, batch = np.ix_(*sizes)
     planes = -(-kernel.rows.outputs // rows) * -(-kernel.cols.outputs // cols)
     (col_span, col_reads), (row_span, row_reads) = (
-        ifmap_reads(window, size)
-        for window, size in ((kernel.cols, sizes[0]), (kernel.rows, sizes[1]))
+        reads(window, size) for window, size in ((kernel.cols, sizes[0]), (kernel.rows, sizes[1]))
     )
     return VectorTilings(
         *(cols, rows, channels, batch),
@@ -104,7 +104,7 @@ def vector_cost(kernel: VectorKernel, target: Target, tilings: VectorTilings) ->
         kernel.batch
         * kernel.channels
         * (target.bytes_of("ifmap") * fetched + target.bytes_of("ofmap") * outputs * stored),
-        stored,
+        1 + stored,
     )
 
 
