@@ -15,11 +15,12 @@ from accelsim.lowering.tiling import GemmTiling, VectorTiling
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A tiling with its DRAM bytes and what a tile takes of the buffer that holds ifmaps."""
+    """A tiling with its DRAM bytes, what a tile takes of the buffer that holds ifmaps, and time."""
 
     tiling: GemmTiling | VectorTiling
     dram_bytes: int
     tile_bytes: int
+    cycles: float
 
 
 SOME = 16
@@ -52,13 +53,18 @@ class Ranking:
         near = (self.cost.busy_cycles <= bound) & (self.cost.moved_bytes <= loaded)
         index = np.flatnonzero(near)
         cycles = self.cost.each(lambda sizes: sizes[index]).cycles(rate, latency)
-        tied = index[cycles <= significant(cycles.min())]
+        best = cycles <= significant(cycles.min())
+        tied, cycles = index[best], cycles[best]
         for preference in self.preferences:
             values = preference[tied]
-            tied = tied[values == values.min()]
+            least = values == values.min()
+            tied, cycles = tied[least], cycles[least]
         first = int(tied[0])
         return Ranked(
-            self.tiling(first), int(self.cost.dram_bytes[first]), int(self.tile_bytes[first])
+            tiling=self.tiling(first),
+            dram_bytes=int(self.cost.dram_bytes[first]),
+            tile_bytes=int(self.tile_bytes[first]),
+            cycles=float(cycles[0]),
         )
 
     def within(self, space: int) -> "Ranking":
