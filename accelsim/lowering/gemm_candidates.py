@@ -146,7 +146,8 @@ def _sizes_near(total: int, size: int, lanes: int) -> list[int]:
     """Sizes near `size`: a little more and less, the next even cuts, the next multiples."""
     parts = ceil_div(total, size)
     near = {ceil_div(total, max(parts + change, 1)) for change in (-1, 0, 1)}
-    near |= {size - 1, size + 1, size * 5 // 6, size * 6 // 5, size * 33 // 32, 2 * size}
+    near |= {size - 1, size + 1, size * 5 // 6, size * 6 // 5, size * 33 // 32}
+    near |= {size // 3, size // 2, size * 2 // 3, size * 3 // 2, size * 2}
     if lanes > 1:
         near |= {size // lanes * lanes, ceil_div(size, lanes) * lanes}
     return sorted(each for each in near if 1 <= each <= total and each != size)

@@ -19,7 +19,7 @@ from accelsim.lowering.vector_search import vector_candidates, vector_needs, vec
 
 Found = TypeVar("Found")
 
-GOOD_ENOUGH = 1.01
+GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
 
 
@@ -111,7 +111,8 @@ class Search:
             moved += words * target.bytes_of("ifmap")
         if residence.stored:
             moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ofmap")
-        return max(array, moved / float(target.dram_bytes_per_cycle))
+        hidden = max(array, moved / float(target.dram_bytes_per_cycle))
+        return hidden + target.dram_latency * ((not residence.ifmap) + residence.stored)
 
 
 @dataclass(frozen=True)
