@@ -11,9 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import HardwareLike, NetworkLike, simulate, with_dataflow
-from accelsim.frontend import load_network
-from accelsim.frontend.hardware_file import load_hardware
+from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
 from accelsim.hardware import DATAFLOWS, SYSTOLIC, Hardware
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
@@ -170,13 +168,8 @@ def what_would_help(
 
     Names and paths are loaded. Raises what `simulate` does.
     """
-    if not isinstance(network, Network):
-        network = load_network(network)
-    if not isinstance(hardware, Hardware):
-        hardware = load_hardware(hardware)
-    if dataflow is not None:
-        hardware = with_dataflow(hardware, dataflow)
-    return explained(simulate(network, hardware, batch=batch), network, hardware)
+    model, machine = network_of(network), hardware_of(hardware, dataflow)
+    return explained(simulate(model, machine, batch=batch), model, machine)
 
 
 def explained(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from machines import chain, conv, machine, max_pool
 
+import accelsim
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.facade import simulate, with_dataflow
 from accelsim.frontend.hardware_file import load_hardware
@@ -86,6 +87,37 @@ def test_every_number_of_a_tiny_run() -> None:
         "mapping": None,
     }
     assert layer.as_dict() == expected
+
+
+def test_compare_from_python_has_the_words_of_the_command_line() -> None:
+    """Names or what was loaded, one or several; every network on one hardware, then the next."""
+    found = accelsim.compare(["lenet5", "alexnet"], ["edge_ws", "eyeriss"], dataflows="os, ws")
+    assert [(each.best.network, each.best.hardware, each.dataflows) for each in found] == [
+        (network, hardware, ("os", "ws"))
+        for hardware in ("edge_ws", "eyeriss")
+        for network in ("lenet5", "alexnet")
+    ]
+    (one,) = accelsim.compare("lenet5", load_hardware("eyeriss"), batch=2)
+    assert one.dataflows == ("os", "ws", "is", "rs")
+    assert one.runs == tuple(simulate("lenet5", "eyeriss", flow, 2) for flow in one.dataflows)
+
+
+def test_compare_tells_all_that_does_not_fit_and_what_is_no_dataflow() -> None:
+    small = load_hardware("edge_ws", ["buffers.ifmap_sram.size=16 B"])
+    heard: list[str] = []
+    with pytest.raises(DoesNotFitError) as caught:
+        accelsim.compare(["lenet5"], [small], ["os", "ws"], progress=heard.append)
+    flows = [line.partition(":")[0] for line in str(caught.value).splitlines()]
+    assert {*flows} == {"os", "ws"} == {line.rpartition(" ")[2] for line in heard}
+    with pytest.raises(InputError, match="unknown dataflow 'oss'"):
+        accelsim.compare("lenet5", "edge_ws", "oss")
+
+
+def test_verify_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    checked = accelsim.verify("lenet5", "edge_ws", progress=lambda *counts: told.append(counts))
+    total = len(checked.layers)
+    assert told == [(done + 1, total) for done in range(total)]
 
 
 def test_row_stationary_needs_spads() -> None:

@@ -20,10 +20,10 @@ ORDER = (
         "network",
         "frontend",
         "lowering",
-        "results",
         "engine",
+        "results",
     ),
-    *("numerics", "energy", "facade", "why", "sweep", "report", "validation", "cli"),
+    *("numerics", "facade", "why", "sweep", "report", "validation", "cli"),
 )
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"

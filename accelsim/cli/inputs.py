@@ -70,26 +70,24 @@ def cases(
     settings: list[str] | None,
     dataflows: str | None,
     known: Sequence[Problem],
-) -> "tuple[list[Network], list[list[Hardware]]]":
-    """The networks to compare, and each hardware under every dataflow.
+) -> "tuple[list[Network], list[Hardware]]":
+    """The networks to compare, and the hardware, which has every one of the dataflows.
 
     Raises InputError with all problems, those `known` already too.
     """
-    from accelsim.facade import with_dataflow
+    from accelsim.facade import variants
 
     problems = list(known)
     network_names, machine_names = _by_kind(names, hardware, problems)
-    named = [*dict.fromkeys(flow.strip() for flow in dataflows.split(","))] if dataflows else None
     networks: list[Network] = []
-    machines: list[list[Hardware]] = []
+    machines: list[Hardware] = []
     for name in network_names:
         with gathered(problems):
             networks.append(network_named(name))
     for name in machine_names:
         with gathered(problems):
-            machine = hardware_named(name, settings)
-            flows = machine.dataflows if named is None else named
-            machines.append([with_dataflow(machine, flow) for flow in flows])
+            machines.append(hardware_named(name, settings))
+            variants(machines[-1], dataflows)
     raise_if_any(problems)
     return networks, machines
 

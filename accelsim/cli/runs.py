@@ -19,14 +19,13 @@ from accelsim.cli.options import (
     WhyOption,
 )
 from accelsim.cli.output import deliver
-from accelsim.errors import DoesNotFitError
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
     from accelsim.network.graph import Network
-    from accelsim.report.comparison import Comparison
     from accelsim.report.export import Destinations
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.results.comparison import Comparison
     from accelsim.validation.outcome import Validation
     from accelsim.why import Why
 
@@ -109,8 +108,8 @@ def compare(
     with gathered(problems):
         shown = compare_columns(columns)
     models, machines = cases(names, hardware or [], settings, dataflows, problems)
-    refuse_energy_without_table(shown, [each for variants in machines for each in variants])
-    comparisons = _compared(models, machines, batch)
+    refuse_energy_without_table(shown, machines)
+    comparisons = _compared(models, machines, dataflows, batch)
     reasons = _reasons(comparisons, models, machines) if why else []
     deliver(
         destinations,
@@ -175,38 +174,15 @@ def validate(
 
 
 def _compared(
-    networks: "list[Network]", machines: "list[list[Hardware]]", batch: int
+    networks: "list[Network]", machines: "list[Hardware]", dataflows: str | None, batch: int
 ) -> "list[Comparison]":
-    """Every network on every hardware; raises DoesNotFitError with all that do not fit."""
-    from accelsim.report.comparison import Comparison
+    """Every network on every hardware, with progress shown."""
+    from accelsim.facade import compare, variants
     from accelsim.report.progress import progress
 
-    misfits: list[str] = []
-    comparisons = []
-    with progress(len(networks) * sum(map(len, machines))) as step:
-        for variants in machines:
-            for network in networks:
-                runs = []
-                for hardware in variants:
-                    runs += _timed(network, hardware, batch, misfits)
-                    step(f"{network.name} on {hardware.name}, {hardware.array.dataflow}")
-                comparisons.append(Comparison(tuple(runs)))
-    if misfits:
-        raise DoesNotFitError("\n".join(misfits))
-    return comparisons
-
-
-def _timed(
-    network: "Network", hardware: "Hardware", batch: int, misfits: list[str]
-) -> "list[RunResult]":
-    """The run, or none where a layer does not fit, which `misfits` then says."""
-    from accelsim.facade import simulate
-
-    try:
-        return [simulate(network, hardware, batch=batch)]
-    except DoesNotFitError as error:
-        misfits += [f"{hardware.array.dataflow}: {line}" for line in str(error).splitlines()]
-        return []
+    runs = sum(len(variants(machine, dataflows)) for machine in machines)
+    with progress(len(networks) * runs) as step:
+        return compare(networks, machines, dataflows, batch, step)
 
 
 def _explained(result: "RunResult", network: "Network", hardware: "Hardware") -> "Why":
@@ -219,26 +195,24 @@ def _explained(result: "RunResult", network: "Network", hardware: "Hardware") ->
 
 
 def _reasons(
-    comparisons: "list[Comparison]", networks: "list[Network]", machines: "list[list[Hardware]]"
+    comparisons: "list[Comparison]", networks: "list[Network]", machines: "list[Hardware]"
 ) -> "list[Why]":
     """Of each network on each hardware, why it takes its time under the best dataflow."""
-    cases = ((network, variants) for variants in machines for network in networks)
-    reasons = []
-    for comparison, (network, variants) in zip(comparisons, cases, strict=True):
-        best = variants[comparison.runs.index(comparison.best)]
-        reasons.append(_explained(comparison.best, network, best))
-    return reasons
+    from accelsim.facade import with_dataflow
+
+    cases = ((network, machine) for machine in machines for network in networks)
+    return [
+        _explained(best, network, with_dataflow(machine, best.dataflow))
+        for (network, machine), best in zip(cases, (each.best for each in comparisons), strict=True)
+    ]
 
 
 def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) -> "VerifyResult":
     from accelsim.facade import verify
-    from accelsim.network.passes import prepare_for_inference
-    from accelsim.report.progress import progress
+    from accelsim.report.progress import counted
 
-    with progress(len(prepare_for_inference(network).layers)) as step:
-        return verify(
-            network, hardware, batch=batch, seed=seed, progress=lambda check: step(check.name)
-        )
+    with counted("layers checked") as tell:
+        return verify(network, hardware, batch=batch, seed=seed, progress=tell)
 
 
 def _validated(only: list[str], destinations: "Destinations") -> "Validation":

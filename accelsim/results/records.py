@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 Bound = Literal["array", "dram", "buffer", "vector"]
 SCHEMA = 1
-_PLAIN_KEYS = (
-    *("macs", "parameters", "cycles", "start_cycle", "end_cycle", "array_cycles"),
-    *("untiled_array_cycles", "vector_cycles", "dram_cycles", "utilization", "mapping_efficiency"),
-    *("bound", "tiles"),
-)
 AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
 
@@ -153,6 +148,11 @@ class LayerResult:
         """Cycles from start to end."""
         return self.end_cycle - self.start_cycle
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the layer does nothing: a view, or a concat whose inputs are written in place."""
+        return self.tiles == 0
+
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none."""
         data = {name: getattr(self, name) for name in self.__slots__ if name != "energy"}
@@ -181,29 +181,6 @@ def _energy_dict(energy: Energy | None, macs: int) -> dict[str, Any]:
         "energy_pj": energy.total,
         "energy_pj_per_mac": energy.per_mac(macs),
         "energy": energy.as_dict(),
-    }
-
-
-def layer_record(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's JSON form, flat: the unit ends the name of each quantity that has one."""
-    gemm, dram, energy = layer["gemm"] or {}, Dram(**layer["dram"]), layer.get("energy", {})
-    return {
-        "layer": layer["name"],
-        "op": layer["op"],
-        "output_shape": "x".join(map(str, layer["output_shape"])),
-        **{axis: gemm.get(axis) for axis in "mnk"},
-        **{name: layer[name] for name in _PLAIN_KEYS},
-        **{f"dram_{name}": count for name, count in layer["dram"].items()},
-        "dram_read_bytes": dram.read_bytes,
-        "dram_write_bytes": dram.write_bytes,
-        "dram_saved_bytes": layer["dram_saved_bytes"],
-        **{f"resident_{name}": count for name, count in layer["resident"].items()},
-        **{f"sram_{name[:-1]}_words": count for name, count in layer["sram"].items()},
-        **{f"inside_{name}": count for name, count in layer["inside"].items()},
-        **{f"bucket_{name}_cycles": count for name, count in layer["buckets"].items()},
-        **{name: layer[name] for name in ("energy_pj", "energy_pj_per_mac") if name in layer},
-        **{f"energy_{name}_pj": value for name, value in energy.items() if name != "buffers"},
-        **{f"energy_buffer_{name}_pj": pj for name, pj in energy.get("buffers", {}).items()},
     }
 
 
@@ -313,66 +290,4 @@ class RunResult:
             "clock_hz": self.clock_hz,
             "totals": self.totals,
             "layers": [layer.as_dict() for layer in self.layers],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class LayerCheck:
-    """One layer's ofmap from the tiled schedule, held against the reference.
-
-    `mismatches` counts elements that differ (integers) or differ by more than the rounding
-    of their sums explains (floats). `largest_difference` is in codes, or in the float's own
-    unit; `overflows` counts psums that the accumulator could not hold.
-    """
-
-    name: str
-    op: str
-    elements: int
-    mismatches: int
-    largest_difference: float
-    overflows: int
-
-    @property
-    def passed(self) -> bool:
-        """Whether the ofmap is right."""
-        return not self.mismatches
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """Every layer's check. `exact`: integers, so that every element must agree."""
-
-    network: str
-    hardware: str
-    dataflow: str
-    batch: int
-    seed: int
-    formats: str
-    exact: bool
-    layers: tuple[LayerCheck, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every layer's ofmap is right."""
-        return all(layer.passed for layer in self.layers)
-
-    @property
-    def elements(self) -> int:
-        """Elements compared."""
-        return sum(layer.elements for layer in self.layers)
-
-    @property
-    def mismatches(self) -> int:
-        """Elements that differ."""
-        return sum(layer.mismatches for layer in self.layers)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form of the check."""
-        return {
-            "schema": SCHEMA,
-            **asdict(self),
-            "passed": self.passed,
-            "elements": self.elements,
-            "mismatches": self.mismatches,
-            "layers": [{**asdict(layer), "passed": layer.passed} for layer in self.layers],
         }
