@@ -95,7 +95,7 @@ class Change:
         return asdict(self)
 
 
-_BOUNDS: dict[Bound, str] = {
+_BOUNDS: dict[Bound, str] = {  # a layer that costs nothing has none of them
     "array": "the array",
     "buffer": "the bandwidth of a buffer",
     "vector": "the vector unit",
@@ -243,6 +243,7 @@ def _bound_shares(result: RunResult) -> dict[Bound, float]:
     """Of the layers' own cycles the share of those layers that each thing bounds."""
     own = dict.fromkeys(_BOUNDS, 0)
     for layer in result.layers:
-        own[layer.bound] += layer.cycles - layer.buckets.other_layer
+        if not layer.is_free:
+            own[layer.bound] += layer.cycles - layer.buckets.other_layer
     total = sum(own.values()) or 1
     return {name: cycles / total for name, cycles in own.items()}

@@ -46,6 +46,7 @@ def test_every_number_of_a_tiny_run() -> None:
         "array_cycles": 26,
         "untiled_array_cycles": 26,
         "vector_cycles": 0,
+        "busy_cycles": 26,
         "dram_cycles": 13,
         "utilization": 96 / (12 * 59),
         "mapping_efficiency": 1.0,
@@ -152,6 +153,7 @@ def test_a_pool_by_hand() -> None:
     """
     (layer,) = simulate(chain((1, 2, 2), max_pool(2)), machine()).layers
     assert (layer.end_cycle, layer.vector_cycles, layer.bound) == (23, 1, "dram")
+    assert layer.busy_cycles == 1
     assert layer.buckets == Buckets(useful=1, dram_read=11, dram_write=11)
     assert (layer.gemm, layer.macs, layer.utilization) == (None, 0, 0.0)
 
@@ -164,7 +166,8 @@ def test_a_concat_in_place_costs_nothing() -> None:
     ]
     result = simulate(build_network("n", {"x": (1, 4, 4)}, specs), machine())
     both = result.layer("both")
-    assert (both.cycles, both.tiles, both.dram.total_bytes) == (0, 0, 0)
+    assert (both.cycles, both.busy_cycles, both.tiles, both.dram.total_bytes) == (0, 0, 0, 0)
+    assert both.bound == "none"
     assert both.start_cycle == max(result.layer(name).end_cycle for name in ("left", "right"))
 
 
@@ -200,7 +203,7 @@ LAYER = {
     "gemm": (dict, type(None)),
     "output_shape": (list,),
     **dict.fromkeys(("macs", "parameters", "cycles", "start_cycle", "end_cycle"), COUNT),
-    **dict.fromkeys(("array_cycles", "untiled_array_cycles"), COUNT),
+    **dict.fromkeys(("array_cycles", "untiled_array_cycles", "busy_cycles"), COUNT),
     **dict.fromkeys(("utilization", "mapping_efficiency"), SHARE),
     "sram": (dict,),
     "dram": (dict,),
@@ -235,7 +238,7 @@ def test_the_json_keeps_its_contract(lenet: dict[str, Any]) -> None:
         assert layer["gemm"] is None or set(layer["gemm"]) == {"m", "n", "k"}
         assert set(layer["dram"]) == DRAM
         assert {"ifmap_reads", "filter_reads", "ofmap_writes"} <= set(layer["sram"])
-        assert layer["bound"] in ("array", "dram", "buffer", "vector")
+        assert layer["bound"] in ("array", "dram", "buffer", "vector", "none")
         assert layer["cycles"] == layer["end_cycle"] - layer["start_cycle"]
         assert layer["utilization"] == layer["macs"] / (1024 * layer["cycles"])
     assert lenet["layers"][0]["gemm"] == {"m": 2 * 28 * 28, "n": 6, "k": 25}
@@ -243,7 +246,8 @@ def test_the_json_keeps_its_contract(lenet: dict[str, Any]) -> None:
 
 def test_totals_are_the_sums_over_layers(lenet: dict[str, Any]) -> None:
     totals, layers = lenet["totals"], lenet["layers"]
-    for key in ("macs", "array_cycles", "untiled_array_cycles", "vector_cycles", "parameters"):
+    array = ("array_cycles", "untiled_array_cycles")
+    for key in ("macs", "parameters", *array, "vector_cycles", "busy_cycles"):
         assert totals[key] == sum(layer[key] for layer in layers), key
     for part in ("dram", "sram", "inside", "buckets"):
         for key, value in totals[part].items():

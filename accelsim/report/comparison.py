@@ -114,7 +114,7 @@ def _layer(choice: LayerChoice, pes: int, layout: _Layout) -> Row:
     for layer in choice.layers:
         values += cells(layout.each, _alone(layer, pes), free)
     if free:
-        return Row((*values, NONE, *(NONE for _ in layout.bound)), style="dim")
+        return Row((*values, NONE, *("none" for _ in layout.bound)), style="dim")
     bounds = list(dict.fromkeys(layer.bound for layer in choice.layers))
     if len(bounds) > 1:
         bounds = [layer.bound for layer in choice.layers]

@@ -52,6 +52,7 @@ def _layer_result(
         array_cycles=busy if program.unit == "array" else 0,
         untiled_array_cycles=program.untiled_array_cycles,
         vector_cycles=busy if program.unit == "vector" else 0,
+        busy_cycles=program.busy_cycles(times.core) if program.schedules else 0,
         dram_cycles=program.dram_cycles(whole.target),
         utilization=macs / (whole.hardware.pes * cycles) if cycles else 0.0,
         mapping_efficiency=program.mapping_efficiency,
@@ -111,9 +112,12 @@ def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Bucket
 
 
 def _bound(program: LayerProgram, times: LayerTimes, target: Target) -> Bound:
-    """What the layer takes longest of: DRAM, a buffer's bandwidth, the array or the lanes."""
+    """What the layer takes longest of: DRAM, a buffer's bandwidth, the array or the lanes.
+
+    None of them where it costs nothing.
+    """
     if program.unit is None:
-        return "dram"
+        return "none"
     schedule = program.schedules[times.core]
     work = schedule.cycles
     if max(program.dram_cycles(target), times.read_wait + times.write_wait) > work:

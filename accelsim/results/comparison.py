@@ -97,5 +97,5 @@ def _best_layer(choice: LayerChoice) -> dict[str, Any]:
         "name": best.name,
         "dataflow": choice.dataflows[choice.best] if choice.on_array else None,
         "own_cycles": own_cycles(best),
-        "bound": None if choice.is_free else best.bound,
+        "bound": best.bound,
     }

@@ -7,20 +7,24 @@ from accelsim.lowering.traffic import Dram
 
 _PLAIN_KEYS = (
     *("macs", "parameters", "cycles", "start_cycle", "end_cycle", "array_cycles"),
-    *("untiled_array_cycles", "vector_cycles", "dram_cycles", "utilization", "mapping_efficiency"),
+    *("untiled_array_cycles", "vector_cycles", "busy_cycles", "dram_cycles"),
+    *("utilization", "mapping_efficiency"),
     *("bound", "tiles"),
 )
 
 
 def layer_record(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's JSON form, flat: the unit ends the name of each quantity that has one."""
+    """A layer's JSON form, flat: the unit ends the name of each quantity that has one.
+
+    Results of an earlier accelsim lack keys that came since; they stay empty.
+    """
     gemm, dram, energy = layer["gemm"] or {}, Dram(**layer["dram"]), layer.get("energy", {})
     return {
         "layer": layer["name"],
         "op": layer["op"],
         "output_shape": "x".join(map(str, layer["output_shape"])),
         **{axis: gemm.get(axis) for axis in "mnk"},
-        **{name: layer[name] for name in _PLAIN_KEYS},
+        **{name: layer.get(name) for name in _PLAIN_KEYS},
         **{f"dram_{name}": count for name, count in layer["dram"].items()},
         "dram_read_bytes": dram.read_bytes,
         "dram_write_bytes": dram.write_bytes,

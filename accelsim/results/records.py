@@ -16,7 +16,7 @@ from accelsim.network.ops import Shape
 if TYPE_CHECKING:
     from accelsim.lowering import row_stationary
 
-Bound = Literal["array", "dram", "buffer", "vector"]
+Bound = Literal["array", "dram", "buffer", "vector", "none"]
 SCHEMA = 1
 AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
@@ -111,11 +111,13 @@ class LayerResult:
 
     start_cycle is when the layer's inputs exist and its first transfer or computation begins,
     end_cycle when its ofmap is complete, in DRAM or on chip; filters may be loaded before.
-    array_cycles are the folds of the tiles as scheduled, of the array that does most;
-    untiled_array_cycles and mapping_efficiency are of the whole layer's folds, as if every
-    operand were on chip. energy is None where the hardware names no energy table. mapping is a
-    row-stationary array's. dram_saved_bytes is how much less the layer moves than with nothing
-    resident; negative where resident feature maps of other layers take the room of its tiles.
+    array_cycles are the folds of the tiles as scheduled, of the array that does most; busy_cycles
+    the layer's own work on its unit (array or vector unit) of the core that finishes last, which
+    does not grow with what it waits for. untiled_array_cycles and mapping_efficiency are of the
+    whole layer's folds, as if every operand were on chip. energy is None where the hardware names
+    no energy table. mapping is a row-stationary array's. dram_saved_bytes is how much less the
+    layer moves than with nothing resident; negative where resident feature maps of other layers
+    take the room of its tiles.
     """
 
     name: str
@@ -129,6 +131,7 @@ class LayerResult:
     array_cycles: int
     untiled_array_cycles: int
     vector_cycles: int
+    busy_cycles: int
     dram_cycles: int
     utilization: float
     mapping_efficiency: float
@@ -268,6 +271,7 @@ class RunResult:
             "array_cycles": sum(layer.array_cycles for layer in self.layers),
             "untiled_array_cycles": sum(layer.untiled_array_cycles for layer in self.layers),
             "vector_cycles": sum(layer.vector_cycles for layer in self.layers),
+            "busy_cycles": sum(layer.busy_cycles for layer in self.layers),
             "dram_cycles": sum(layer.dram_cycles for layer in self.layers),
             "dram_read_bytes": dram.read_bytes,
             "dram_write_bytes": dram.write_bytes,

@@ -91,7 +91,7 @@ def test_json_form() -> None:
             "own_cycles_each_layer_at_its_best": 80,
             "layers": [
                 {"name": "conv", "dataflow": "os", "own_cycles": 80, "bound": "array"},
-                {"name": "flat", "dataflow": None, "own_cycles": 0, "bound": None},
+                {"name": "flat", "dataflow": None, "own_cycles": 0, "bound": "none"},
             ],
         }
     ]
