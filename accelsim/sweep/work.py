@@ -4,21 +4,12 @@ import multiprocessing
 import os
 import threading
 import time
-from functools import lru_cache
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from accelsim.errors import AccelsimError
-from accelsim.frontend import load_network
-from accelsim.network.graph import Network
 from accelsim.sweep.records import NO_RESULT, Outcome, Point, Status, packed
-
-
-@lru_cache(maxsize=32)
-def _network(name: str) -> Network:
-    """The network, read once per process."""
-    return load_network(name)
 
 
 def evaluate(point: Point) -> Outcome:
@@ -33,7 +24,7 @@ def evaluate(point: Point) -> Outcome:
     totals: dict[str, Any] = {}
     result, error = NO_RESULT, ""
     try:
-        run = simulate(_network(point.network), point.hardware, batch=point.batch)
+        run = simulate(point.graph, point.hardware, batch=point.batch)
         totals = run.totals
         result = packed(totals, [layer.as_dict() for layer in run.layers])
     except MemoryError:
