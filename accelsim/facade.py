@@ -15,6 +15,7 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
+from accelsim.lowering.search import Memory
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
@@ -34,24 +35,30 @@ def simulate(
     hardware: HardwareLike,
     dataflow: str | None = None,
     batch: int = 1,
+    memory: Memory | None = None,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
-    `dataflow` replaces the hardware's own. Raises InputError for bad input and
+    `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes further calls on
+    alike machines faster, and changes no result. Raises InputError for bad input and
     DoesNotFitError where no tile of a layer fits the buffers.
     """
-    program = compile_program(network, hardware, dataflow, batch)
+    program = compile_program(network, hardware, dataflow, batch, memory)
     return timed(program)
 
 
 def compile_program(
-    network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None = None,
+    batch: int = 1,
+    memory: Memory | None = None,
 ) -> Program:
     """The Program that `simulate` times: the network prepared for inference and lowered."""
     machine = hardware_of(hardware, dataflow)
     prepared = prepare_for_inference(network_of(network))
     _refuse_beyond_limits(prepared, batch)
-    return lower(prepared, machine, batch)
+    return lower(prepared, machine, batch, memory)
 
 
 def _refuse_beyond_limits(network: Network, batch: int) -> None:

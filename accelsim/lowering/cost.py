@@ -193,7 +193,8 @@ def chosen(
         return np.broadcast_to(sizes, shape).reshape(-1)[index]
     places = np.unravel_index(index, shape)[len(shape) - sizes.ndim :]
     held = (place if size > 1 else 0 for place, size in zip(places, sizes.shape, strict=True))
-    return sizes[tuple(held)]
+    taken: NDArray[Entry] = sizes[tuple(held)]
+    return taken
 
 
 def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:

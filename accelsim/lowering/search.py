@@ -30,7 +30,7 @@ class Memory:
     What DRAM's rate and latency do not change is shared by the points of a sweep.
     """
 
-    most: int = 512
+    most: int = 128
     kinds: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
 
     def recall(self, kind: str, key: Hashable, find: Callable[[], Found]) -> Found:
