@@ -88,8 +88,8 @@ class Tilings:
 
     def sizes(self, index: int) -> TilingSizes:
         """The tiling at a flat `index`."""
-        at = (int(np.broadcast_to(axis, self.shape).flat[index]) for axis in self.axes)
-        return tuple(at)  # type: ignore[return-value]
+        shape, one = self.shape, np.array([index])
+        return tuple(int(chosen(axis, shape, one)[0]) for axis in self.axes)  # type: ignore[return-value]
 
     def at(self, index: NDArray[np.intp]) -> "Tilings":
         """Only the tilings at a flat `index`, in arrays of one axis."""

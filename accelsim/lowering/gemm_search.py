@@ -23,7 +23,6 @@ from accelsim.lowering.cost import (
     demands,
     gemm_flow,
     keeps_groups_whole,
-    significant,
     tile_demand,
     workload,
 )
@@ -125,7 +124,7 @@ def _part(target: Target, flows: Flows) -> Part:
         preferences=(
             cost.dram_bytes,
             np.asarray(flow.arrays),
-            significant(flow.array),
+            flow.array,
             flow.tiles,
         ),
         tile_bytes=needed[target.buffer_index("ifmap")],

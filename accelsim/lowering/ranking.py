@@ -69,7 +69,8 @@ class Part:
 class Ranking:
     """What the tilings of a kernel that fit cost at any rate of DRAM, given what is resident.
 
-    Among tilings of equal cycles, those with the least of each of the preferences win.
+    Among tilings of equal cycles, those with the least of each of the preferences win; cycles are
+    equal if they are to `significant` digits.
     """
 
     parts: tuple[Part, ...]
