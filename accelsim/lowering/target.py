@@ -56,7 +56,8 @@ class Residence:
 class Target:
     """The numbers of a hardware that lowering needs, resolved once.
 
-    `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
+    `cuts_windows`: a tile may have some of a window's taps; where an accumulator saturates the order
+    of its sums matters, and a channel's taps stay together. `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
     layer at hand: one that uses DRAM for everything, if nothing is said.
     """
 
@@ -72,6 +73,7 @@ class Target:
     cycles_per_clock: Fraction = Fraction(0)
     turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
+    cuts_windows: bool = True
 
     @property
     def without_dram(self) -> "Target":
@@ -192,6 +194,7 @@ def target_of(hardware: Hardware) -> Target:
         hardware.dram.timing,
         hardware.cycles_per_dram_clock,
         _turnaround(hardware),
+        cuts_windows=hardware.precision.psum_overflow != "saturate",
     )
 
 
