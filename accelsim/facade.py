@@ -5,6 +5,7 @@ the lowering to a Program, from there to times or values, and to results.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -18,7 +19,7 @@ from accelsim.lowering.program import Program, lower
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
-from accelsim.results.accounting import run_result
+from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.comparison import Comparison
 
 LARGEST_LAYER = 2**53
@@ -27,6 +28,7 @@ LARGEST_BATCH = 2**16
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
 Like = TypeVar("Like", NetworkLike, HardwareLike)
+Made = TypeVar("Made")
 
 
 def simulate(
@@ -37,21 +39,61 @@ def simulate(
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
-    `dataflow` replaces the hardware's own. Raises InputError for bad input and
+    Layers that are independent measurements are timed one after another, each alone, and equal
+    ones once. `dataflow` replaces the hardware's own. Raises InputError for bad input and
     DoesNotFitError where no tile of a layer fits the buffers.
     """
-    program = compile_program(network, hardware, dataflow, batch)
-    return timed(program)
+    runs: dict[object, RunResult] = {}
+
+    def run(part: Network, machine: Hardware, images: int) -> RunResult:
+        work = images, tuple((layer.op, layer.input_shapes) for layer in part.layers)
+        if work not in runs:
+            runs[work] = timed(_lowered(part, machine, images))
+        return runs[work].of(layer.name for layer in part.layers)
+
+    return one_after_another(_each_part(network, hardware, dataflow, batch, run), batch)
 
 
 def compile_program(
     network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
 ) -> Program:
-    """The Program that `simulate` times: the network prepared for inference and lowered."""
+    """The network prepared for inference and lowered as one Program.
+
+    `simulate` times this one, but for layers that are independent measurements: these alone.
+    """
+    prepared = _prepared(network, batch)
+    return _lowered(prepared, hardware_of(hardware, dataflow), batch)
+
+
+def _each_part(
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None,
+    batch: int,
+    make: Callable[[Network, Hardware, int], Made],
+) -> list[Made]:
+    """`make` of all that runs for itself; raises DoesNotFitError with every layer that does not."""
     machine = hardware_of(hardware, dataflow)
+    made, misfits = [], []
+    for part, images in _prepared(network, batch).parts(batch):
+        try:
+            made.append(make(part, machine, images))
+        except DoesNotFitError as error:
+            misfits.append(str(error))
+    if misfits:
+        raise DoesNotFitError("\n".join(misfits))
+    return made
+
+
+def _prepared(network: NetworkLike, batch: int) -> Network:
+    """What inference takes of a network; raises InputError where it is beyond the limits."""
     prepared = prepare_for_inference(network_of(network))
     _refuse_beyond_limits(prepared, batch)
-    return lower(prepared, machine, batch)
+    return prepared
+
+
+def _lowered(network: Network, hardware: Hardware, batch: int) -> Program:
+    return lower(network, hardware, batch)
 
 
 def _refuse_beyond_limits(network: Network, batch: int) -> None:
@@ -60,8 +102,9 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
         message = f"use at least 1 and at most {LARGEST_BATCH:,} images, found {batch:,}"
         raise InputError(Problem(message, key="batch"))
     problems = []
-    for layer in network.layers:
-        work = batch * max(layer.macs, layer.output_elements, layer.parameters)
+    counted = ((layer, each) for part, each in network.parts(batch) for layer in part.layers)
+    for layer, images in counted:
+        work = images * max(layer.macs, layer.output_elements, layer.parameters)
         if work > LARGEST_LAYER:
             message = f"{work:,} operations or values are too many to simulate"
             problems.append(Problem(message, network.name, key=layer.name))
@@ -119,18 +162,19 @@ def verify(
     from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
     from accelsim.numerics.parameter_file import load_parameters
 
-    network = network_of(network)
-    program = compile_program(network, hardware, dataflow, batch)
-    precision = program.hardware.precision
+    network, machine = network_of(network), hardware_of(hardware, dataflow)
+    programs = _each_part(network, machine, None, batch, _lowered)
+    precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    total = sum(len(program.layers) for program in programs)
     layers: list[LayerCheck] = []
-    for check in checks(program, parameters):
+    for check in chain.from_iterable(checks(program, parameters) for program in programs):
         layers.append(check)
-        progress(len(layers), len(program.layers))
+        progress(len(layers), total)
     return VerifyResult(
-        network=program.network.name,
-        hardware=program.hardware.name,
-        dataflow=program.hardware.array.dataflow,
+        network=network.name,
+        hardware=machine.name,
+        dataflow=machine.array.dataflow,
         batch=batch,
         seed=seed,
         formats=f"{precision.ifmap} x {precision.filter} -> {precision.psum} -> {precision.ofmap}",
