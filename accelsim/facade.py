@@ -16,6 +16,7 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
+from accelsim.lowering.search import Memory
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
@@ -29,6 +30,7 @@ NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
 Like = TypeVar("Like", NetworkLike, HardwareLike)
 Made = TypeVar("Made")
+Part = tuple[Network, int]
 
 
 def simulate(
@@ -36,53 +38,40 @@ def simulate(
     hardware: HardwareLike,
     dataflow: str | None = None,
     batch: int = 1,
+    memory: Memory | None = None,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
     Layers that are independent measurements are timed one after another, each alone, and equal
-    ones once. `dataflow` replaces the hardware's own. Raises InputError for bad input and
-    DoesNotFitError where no tile of a layer fits the buffers.
+    ones once. `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes
+    further calls on alike machines faster, and changes no result. Raises InputError for bad input
+    and DoesNotFitError where no tile of a layer fits the buffers.
     """
+    machine = hardware_of(hardware, dataflow)
     runs: dict[object, RunResult] = {}
 
-    def run(part: Network, machine: Hardware, images: int) -> RunResult:
+    def run(part: Network, images: int) -> RunResult:
         work = images, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
-            runs[work] = timed(_lowered(part, machine, images))
+            runs[work] = timed(lower(part, machine, images, memory))
         return runs[work].of(layer.name for layer in part.layers)
 
-    return one_after_another(_each_part(network, hardware, dataflow, batch, run), batch)
+    parts = _prepared(network, batch).parts(batch)
+    return one_after_another(_each(parts, run), batch)
 
 
 def compile_program(
-    network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None = None,
+    batch: int = 1,
+    memory: Memory | None = None,
 ) -> Program:
     """The network prepared for inference and lowered as one Program.
 
     `simulate` times this one, but for layers that are independent measurements: these alone.
     """
-    prepared = _prepared(network, batch)
-    return _lowered(prepared, hardware_of(hardware, dataflow), batch)
-
-
-def _each_part(
-    network: NetworkLike,
-    hardware: HardwareLike,
-    dataflow: str | None,
-    batch: int,
-    make: Callable[[Network, Hardware, int], Made],
-) -> list[Made]:
-    """`make` of all that runs for itself; raises DoesNotFitError with every layer that does not."""
-    machine = hardware_of(hardware, dataflow)
-    made, misfits = [], []
-    for part, images in _prepared(network, batch).parts(batch):
-        try:
-            made.append(make(part, machine, images))
-        except DoesNotFitError as error:
-            misfits.append(str(error))
-    if misfits:
-        raise DoesNotFitError("\n".join(misfits))
-    return made
+    return lower(_prepared(network, batch), hardware_of(hardware, dataflow), batch, memory)
 
 
 def _prepared(network: NetworkLike, batch: int) -> Network:
@@ -92,8 +81,17 @@ def _prepared(network: NetworkLike, batch: int) -> Network:
     return prepared
 
 
-def _lowered(network: Network, hardware: Hardware, batch: int) -> Program:
-    return lower(network, hardware, batch)
+def _each(parts: Sequence[Part], make: Callable[[Network, int], Made]) -> list[Made]:
+    """`make` of every part and its images; raises DoesNotFitError with all that does not fit."""
+    made, misfits = [], []
+    for part, images in parts:
+        try:
+            made.append(make(part, images))
+        except DoesNotFitError as error:
+            misfits.append(str(error))
+    if misfits:
+        raise DoesNotFitError("\n".join(misfits))
+    return made
 
 
 def _refuse_beyond_limits(network: Network, batch: int) -> None:
@@ -127,14 +125,14 @@ def compare(
     """
     models = [network_of(each) for each in _several(networks)]
     machines = [variants(hardware_of(each), dataflows) for each in _several(hardware)]
-    misfits: list[str] = []
+    memory, misfits = Memory(), list[str]()
     comparisons = []
     for each in machines:
         for model in models:
             runs = []
             for machine in each:
                 try:
-                    runs.append(simulate(model, machine, batch=batch))
+                    runs.append(simulate(model, machine, None, batch, memory))
                 except DoesNotFitError as error:
                     flow = machine.array.dataflow
                     misfits += [f"{flow}: {line}" for line in str(error).splitlines()]
@@ -163,7 +161,8 @@ def verify(
     from accelsim.numerics.parameter_file import load_parameters
 
     network, machine = network_of(network), hardware_of(hardware, dataflow)
-    programs = _each_part(network, machine, None, batch, _lowered)
+    parts = _prepared(network, batch).parts(batch)
+    programs = _each(parts, lambda part, images: lower(part, machine, images))
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
     total = sum(len(program.layers) for program in programs)

@@ -7,7 +7,7 @@ change it, so what the innermost loop does not index is fetched once for all its
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Literal, TypeVar
 
@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.dataflow import Extents, busy_cycles
+from accelsim.lowering.dataflow import Extents, Pieces, all_cycles, leaves_unfinished
+from accelsim.lowering.footprint import tap_reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
-from accelsim.network.ops import Window
-from accelsim.units import ceil_div
 
 Entry = TypeVar("Entry", bound=np.generic)
 Loop = Literal["pixels", "filters", "channels"]
@@ -45,14 +44,17 @@ class LoopOrder(Enum):
     FILTER_STAYS = ("filters", "channels", "pixels")
 
 
+TilingSizes = tuple[int, int, int, int, int, int, int, int]
+"""Batch, groups, rows, cols, filters, channels, tap rows, tap cols of a tile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tilings:
-    """Tile sizes under comparison, and what they read of the ifmap: every combination of them.
+    """Tile sizes under comparison, and what they read of the ifmap, in arrays that broadcast.
 
-    Each field lies along an axis of its own, in the order of the first six, so that what depends
-    on few of them is worked out for few; NumPy combines them where they meet. `row_span` counts
-    the ifmap rows that the largest tile reads, `row_reads` those that all tiles along the rows
-    read together, halos included; columns likewise.
+    What depends on few of the sizes is worked out for few, and NumPy combines them where they
+    meet. `row_span` counts the ifmap rows that the largest tile reads, `row_reads` those that all
+    tiles along the rows, with all taps down the window, read together; columns likewise.
     """
 
     batch: Sizes
@@ -61,51 +63,63 @@ class Tilings:
     cols: Sizes
     filters: Sizes
     channels: Sizes
+    tap_rows: Sizes
+    tap_cols: Sizes
     row_span: Sizes
     row_reads: Sizes
     col_span: Sizes
     col_reads: Sizes
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """How many sizes there are along each axis."""
-        axes = (self.batch, self.groups, self.rows, self.cols, self.filters, self.channels)
-        return np.broadcast_shapes(*(axis.shape for axis in axes))
+    def axes(self) -> tuple[Sizes, ...]:
+        """The sizes, in the order of TilingSizes."""
+        pixels = (self.batch, self.groups, self.rows, self.cols)
+        return *pixels, self.filters, self.channels, self.tap_rows, self.tap_cols
 
-    def sizes(self, index: int) -> tuple[int, int, int, int, int, int]:
-        """The tiling at `index`: batch, groups, rows, cols, filters, channels."""
-        batch, groups, rows, cols, filters, channels = np.unravel_index(index, self.shape)
-        return (
-            int(self.batch.flat[batch]),
-            int(self.groups.flat[groups]),
-            int(self.rows.flat[rows]),
-            int(self.cols.flat[cols]),
-            int(self.filters.flat[filters]),
-            int(self.channels.flat[channels]),
-        )
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many tilings there are along each axis of the arrays."""
+        return np.broadcast_shapes(*(axis.shape for axis in self.axes))
+
+    @property
+    def taps(self) -> Sizes:
+        """Taps of a tile, per channel."""
+        return self.tap_rows * self.tap_cols
+
+    def sizes(self, index: int) -> TilingSizes:
+        """The tiling at a flat `index`."""
+        shape, one = self.shape, np.array([index])
+        return tuple(int(chosen(axis, shape, one)[0]) for axis in self.axes)  # type: ignore[return-value]
+
+    def at(self, index: NDArray[np.intp]) -> "Tilings":
+        """Only the tilings at a flat `index`, in arrays of one axis."""
+        each = (getattr(self, item.name) for item in fields(self))
+        return Tilings(*(chosen(sizes, self.shape, index) for sizes in each))
+
+
+def tilings_of(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
+    """Tilings of the sizes given in the order of TilingSizes, in arrays that broadcast."""
+    _, _, rows, cols, _, _, tap_rows, tap_cols = axes
+    down, across = tap_reads(kernel.rows, rows, tap_rows), tap_reads(kernel.cols, cols, tap_cols)
+    batch, groups, _, _, filters, channels, _, _ = axes
+    pixels = (batch, groups, rows, cols)
+    reads = (*down, *across)
+    return Tilings(*pixels, filters, channels, tap_rows, tap_cols, *reads)
 
 
 def all_tilings(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
-    """Every combination of the sizes given for batch, groups, rows, cols, filters, channels."""
-    batch, groups, rows, cols, filters, channels = np.ix_(*axes)
-    row_reads, col_reads = ifmap_reads(kernel.rows, axes[2]), ifmap_reads(kernel.cols, axes[3])
-    return Tilings(
-        *(batch, groups, rows, cols, filters, channels),
-        *(reads.reshape(rows.shape) for reads in row_reads),
-        *(reads.reshape(cols.shape) for reads in col_reads),
+    """Every combination of the sizes given for batch, groups, rows, cols, filters, channels, and
+    for the rows and columns of taps (if left out: whole windows)."""
+    whole = [np.array([kernel.rows.kernel]), np.array([kernel.cols.kernel])]
+    return tilings_of(kernel, np.ix_(*axes, *whole[len(axes) - 6 :]))
+
+
+def whole_sizes(kernel: GemmKernel) -> TilingSizes:
+    """The sizes of one tile that is all of `kernel`."""
+    return (
+        *(kernel.batch, kernel.groups, kernel.rows.outputs, kernel.cols.outputs),
+        *(kernel.filters, kernel.channels, kernel.rows.kernel, kernel.cols.kernel),
     )
-
-
-def ifmap_reads(window: Window, sizes: Sizes) -> tuple[Sizes, Sizes]:
-    """Input elements along one axis for tiles of each size: of the largest tile, and of all."""
-    most_tiles = ceil_div(window.outputs, int(sizes.min()))
-    start = np.outer(sizes, np.arange(most_tiles))
-    used = start < window.outputs
-    stop = np.minimum(start + sizes[:, None], window.outputs)
-    first = np.clip(start * window.stride - window.before, 0, window.size)
-    last = (stop - 1) * window.stride - window.before + window.extent
-    spans = (np.clip(last, 0, window.size) - first) * used
-    return spans.max(axis=1), spans.sum(axis=1)
 
 
 def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, Sizes]:
@@ -117,17 +131,22 @@ def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operan
     images, groups = tilings.batch, tilings.groups
     ifmap = tilings.row_span * tilings.col_span
     pixels = images * groups * tilings.rows * tilings.cols
-    unfinished = tilings.channels < kernel.channels
-    if target.array.dataflow.rows == "k":
-        unfinished = unfinished | (tilings.channels * kernel.taps > target.array.rows)
+    folds_k = leaves_unfinished(target.array, tilings.channels * tilings.taps, tilings.taps)
+    unfinished = folds_k | ~_sums_whole(kernel, tilings)
     words: dict[Operand, Sizes] = {
         "ifmap": images * groups * tilings.channels * ifmap,
-        "filter": groups * tilings.filters * tilings.channels * kernel.taps,
+        "filter": groups * tilings.filters * tilings.channels * tilings.taps,
         "psum": pixels * tilings.filters * unfinished,
         "ofmap": pixels * tilings.filters,
     }
     demand = {operand: words[operand] * target.bytes_of(operand) for operand in OPERANDS}
     return tile_demand(target, demand)
+
+
+def _sums_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether a tile has all channels and taps of its sums."""
+    whole: NDArray[np.bool_] = (tilings.channels == kernel.channels) & (tilings.taps == kernel.taps)
+    return whole
 
 
 def tile_demand(target: Target, demand: dict[Operand, Sizes]) -> dict[Operand, Sizes]:
@@ -149,18 +168,33 @@ def buffer_demand(space: BufferSpace, demand: dict[Operand, Sizes]) -> Sizes:
 def legal(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.bool_]:
     """Whether a tile fits half of every buffer. Tiles of several groups hold them whole."""
     demand = demands(kernel, target, tilings)
-    whole = (tilings.filters == kernel.filters) & (tilings.channels == kernel.channels)
-    fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
+    fits = keeps_groups_whole(kernel, tilings)
     for space in target.buffers:
         fits = fits & (buffer_demand(space, demand) <= space.half)
     return np.broadcast_to(fits, tilings.shape)
+
+
+def keeps_groups_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether a tile has one group, or all filters and sums of several."""
+    whole = (tilings.filters == kernel.filters) & _sums_whole(kernel, tilings)
+    fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
+    return fits
 
 
 def chosen(
     sizes: NDArray[Entry], shape: tuple[int, ...], index: NDArray[np.intp]
 ) -> NDArray[Entry]:
     """What `sizes` says of the tilings at `index`, of tilings in axes of `shape`."""
-    return np.broadcast_to(sizes, shape).reshape(-1)[index]
+    if sizes.size == 1:
+        return np.broadcast_to(sizes.reshape(()), index.shape)
+    if sizes.shape == shape:
+        return sizes.reshape(-1)[index]
+    if index.size > sizes.size:
+        return np.broadcast_to(sizes, shape).reshape(-1)[index]
+    places = np.unravel_index(index, shape)[len(shape) - sizes.ndim :]
+    held = (place if size > 1 else 0 for place, size in zip(places, sizes.shape, strict=True))
+    taken: NDArray[Entry] = sizes[tuple(held)]
+    return taken
 
 
 def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
@@ -189,7 +223,7 @@ def tile_runs(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Oper
         *(tilings.row_span, tilings.col_span),
     )
     written = (tilings.batch, own, tilings.rows, tilings.cols)
-    row, part = kernel.channels * kernel.taps, tilings.channels * kernel.taps
+    row, part = kernel.channels * kernel.taps, tilings.channels * tilings.taps
     word = target.bytes_of("filter")
     computed = kernel.filter_is_input
     return {
@@ -229,7 +263,9 @@ def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
     return {
         "pixels": pixels,
         "filters": count(kernel.filters, tilings.filters),
-        "channels": count(kernel.channels, tilings.channels),
+        "channels": count(kernel.channels, tilings.channels)
+        * count(kernel.rows.kernel, tilings.tap_rows)
+        * count(kernel.cols.kernel, tilings.tap_cols),
     }
 
 
@@ -266,6 +302,10 @@ class Workload:
         """Turns of the outermost loop, over groups."""
         return -(-self.kernel.groups // self.tilings.groups)
 
+    def several(self, own: dict[Loop, Sizes], split: Loop) -> bool:
+        """Whether several arrays share out the turns of `split`."""
+        return own[split] is not self.turns[split]
+
     @property
     def tiles(self) -> Sizes:
         """Turns of all loops."""
@@ -291,16 +331,50 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
 class Flow:
     """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
 
-    `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel. Loop
-    orders may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
+    `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel.
+    `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
+    may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
     chip is all the same here, and so is the rate of DRAM, unless that is timed.
     """
 
     array: NDArray[np.float64]
     traffic: dict[Operand, Sizes]
+    visits: dict[Operand, Sizes]
     demand: dict[Operand, Sizes]
     occupied: dict[Operand, Sizes]
     tiles: Sizes
+    arrays: Sizes | int
+
+
+@dataclass(frozen=True, slots=True)
+class Turnaround:
+    """What the tiles of an operand take, one after another in the `places` that their buffer has.
+
+    A tile's place is free again when it has been loaded and computed, or computed and stored: with
+    d places, that is a d-th of all cycles of the array, and of all bytes and latencies of its
+    `visits`.
+    """
+
+    busy_cycles: NDArray[np.float64]
+    tile_bytes: Sizes
+    visits: Sizes
+    places: Sizes
+
+    def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
+        """Cycles with a DRAM of `rate` bytes per cycle."""
+        places = np.maximum(np.minimum(self.places, self.visits), 1)
+        alone = self.tile_bytes / rate + latency
+        cycles: NDArray[np.float64] = (self.busy_cycles + self.visits * alone) / places
+        return cycles
+
+    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Turnaround":
+        """With every array changed in the same way."""
+        return Turnaround(
+            change(self.busy_cycles),
+            change(self.tile_bytes),
+            change(self.visits),
+            change(self.places),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +384,8 @@ class Cost:
     The array is busy between the first operands' coming and the last ofmap's leaving (if it is
     `stored`), together `outer_bytes`. Where DRAM takes longer, the last tile computes
     `alone_cycles` when all that is `moved_bytes` has been loaded. `dram_bytes` are exact, but for
-    several arrays of which the last has one turn: then a bound.
+    several arrays of which the last has one turn: then a bound. `latencies` are those that nothing
+    hides: before the first tile, unless its ifmap lies on chip, and after the last.
     """
 
     busy_cycles: NDArray[np.float64]
@@ -318,13 +393,17 @@ class Cost:
     moved_bytes: NDArray[np.float64]
     alone_cycles: NDArray[np.float64]
     dram_bytes: Sizes
-    stored: bool
+    latencies: int
+    turnarounds: tuple[Turnaround, ...] = ()
 
     def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
         """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle."""
-        around = self.outer_bytes / rate + latency * (1 + self.stored)
-        loaded = self.moved_bytes / rate + self.alone_cycles + 2 * latency
-        return np.maximum(self.busy_cycles + around, loaded)
+        around = self.outer_bytes / rate + latency * self.latencies
+        loaded = self.moved_bytes / rate + self.alone_cycles + latency * self.latencies
+        most = np.maximum(self.busy_cycles + around, loaded)
+        for each in self.turnarounds:
+            most = np.maximum(most, each.cycles(rate, latency))
+        return most
 
     def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Cost":
         """With every array changed in the same way."""
@@ -334,16 +413,17 @@ class Cost:
             change(self.moved_bytes),
             change(self.alone_cycles),
             change(self.dram_bytes),
-            self.stored,
+            self.latencies,
+            tuple(own.each(change) for own in self.turnarounds),
         )
 
 
-def gemm_cost(work: Workload, order: LoopOrder, split: Loop) -> Cost:
+def gemm_cost(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Cost:
     """What a loop order costs.
 
-    Several arrays take blocks of the turns of loop `split` (of groups, where these are tiled).
+    The `arrays` take blocks of the turns of loop `split` (of groups, where these are tiled).
     """
-    return cost_of(gemm_flow(work, order, split), work.target)
+    return cost_of(gemm_flow(work, order, split, arrays), work.target)
 
 
 def cost_of(flow: Flow, target: Target) -> Cost:
@@ -351,31 +431,57 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     residence = target.residence
     demand = tile_demand(target, flow.demand)
     occupied = tile_demand(target, flow.occupied)
-    busy = np.maximum(flow.array, target.move_cycles(flow.traffic["ofmap"]))
+    moves = target.move_bytes_per_cycle
+    busy = flow.array
+    if moves is not None:
+        busy = np.maximum(busy, flow.traffic["ofmap"] / float(moves))
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
     waste = {item: occupied[item] / np.maximum(demand[item], 1) for item in traffic}
     outer = occupied["ifmap"] + occupied["filter"] + occupied["ofmap"] * residence.stored
     return Cost(
-        busy + target.move_cycles(demand["ofmap"]),
+        busy if moves is None else busy + demand["ofmap"] / float(moves),
         outer,
         np.asarray(sum(moved * waste[item] for item, moved in traffic.items())),
-        busy * target.arrays / flow.tiles,
+        busy * flow.arrays / flow.tiles,
         np.asarray(sum(traffic.values())),
-        residence.stored,
+        (not residence.ifmap) + residence.stored,
+        tuple(_turnarounds(flow, target, busy, [item for item in traffic if item != "psum"])),
     )
 
 
-def gemm_flow(work: Workload, order: LoopOrder, split: Loop) -> Flow:
+def _turnarounds(
+    flow: Flow, target: Target, busy: NDArray[np.float64], moved: Sequence[Operand]
+) -> Iterator[Turnaround]:
+    """Of the operands that are `moved`; each array has buffers of its own."""
+    demand = tile_demand(target, flow.demand)
+    for item in moved:
+        space = target.buffers[target.buffer_index(item)]
+        places = np.maximum(space.size // np.maximum(buffer_demand(space, demand), 1), 2)
+        visits = -(-flow.visits[item] // flow.arrays)
+        yield Turnaround(busy, flow.occupied[item], visits, places)
+
+
+def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
     """What a loop order moves."""
-    arrays, turns = work.target.arrays, work.turns
+    turns = work.turns
     by_groups = work.group_tiles > 1
     own = dict(turns)
-    own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
-    share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
-    array = work.array_cycles * share * (own[split] / turns[split])
+    array = work.array_cycles.astype(float)
+    if arrays > 1:
+        own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
+        share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
+        array = array * share * (own[split] / turns[split])
     moved = _moved_bytes(work, order, own, split)
-    return Flow(array, moved, work.demand, work.occupied, work.tiles)
+    visits = {item: _visits(work, order, item) for item in ("ifmap", "filter", "ofmap")}
+    return Flow(array, moved, visits, work.demand, work.occupied, work.tiles, arrays)  # type: ignore[arg-type]
+
+
+def _visits(work: Workload, order: LoopOrder, operand: Operand) -> Sizes:
+    """How often tiles of `operand` come or go; an ofmap's once."""
+    first, second = OPERAND_LOOPS[operand]
+    tiles = work.turns[first] * work.turns[second] * work.group_tiles
+    return tiles if operand == "ofmap" else tiles * passes(order.value, work.turns, operand)
 
 
 def _moved_bytes(
@@ -403,7 +509,7 @@ def _moved_bytes(
             times = times - 1
         elif operand == "ofmap":
             times = np.ones_like(times)
-        elif split not in OPERAND_LOOPS[operand]:
+        elif work.several(own, split) and split not in OPERAND_LOOPS[operand]:
             last = passes(order.value, {**own, split: left}, operand)
             times = times * arrays + last * np.minimum(left, 1)
         traffic[operand] = once[operand] * times * work.target.bytes_of(operand)
@@ -412,31 +518,44 @@ def _moved_bytes(
 
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> Sizes:
     """Array cycles of all tiles, one after another."""
-    whole = tilings.channels == kernel.channels
-    total = np.zeros_like(
-        tilings.batch * tilings.rows * tilings.cols * tilings.filters * tilings.channels
-    )
-    for m, m_count in _pixel_sizes(kernel, tilings):
-        for n, n_count in _axis_sizes(kernel.filters, tilings.filters):
-            for c, c_count in _axis_sizes(kernel.channels, tilings.channels):
-                tile = Extents(m, n, c * kernel.taps, whole, whole, kernel.taps)
-                total += m_count * n_count * c_count * busy_cycles(target.array, tile)
-    return total * kernel.groups
+    m, n = _pixel_pieces(kernel, tilings), _filter_pieces(kernel, tilings)
+    cycles = all_cycles(target.array, m, n, _k_pieces(kernel, tilings))
+    return np.asarray(cycles * kernel.groups)
 
 
-def _axis_sizes(total: int, size: Sizes) -> Iterator[tuple[Sizes, Sizes]]:
+def _filter_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
+    return [(Extents(1, size, 1), count) for size, count in _cut(kernel.filters, tilings.filters)]
+
+
+def _pixel_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
+    return [
+        (Extents(images * rows * cols, 1, 1), image_count * row_count * col_count)
+        for images, image_count in _cut(kernel.batch, tilings.batch)
+        for rows, row_count in _cut(kernel.rows.outputs, tilings.rows)
+        for cols, col_count in _cut(kernel.cols.outputs, tilings.cols)
+    ]
+
+
+def _k_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
+    """Sums that are not whole start or end in one of their tiles; here none counts as either."""
+    whole = _sums_whole(kernel, tilings)
+    return [
+        (
+            Extents(1, 1, channels * rows * cols, whole, whole, rows * cols),
+            c_count * r_count * s_count,
+        )
+        for channels, c_count in _cut(kernel.channels, tilings.channels)
+        for rows, r_count in _cut(kernel.rows.kernel, tilings.tap_rows)
+        for cols, s_count in _cut(kernel.cols.kernel, tilings.tap_cols)
+    ]
+
+
+def _cut(total: int, size: Sizes) -> Iterator[tuple[Sizes, Sizes]]:
     """(size, count) of the full tiles and, where there is one, of the remainder along an axis."""
     rest = total % size
     yield size, total // size
     if rest.any():
         yield np.maximum(rest, 1), np.minimum(rest, 1)
-
-
-def _pixel_sizes(kernel: GemmKernel, tilings: Tilings) -> Iterator[tuple[Sizes, Sizes]]:
-    for images, image_count in _axis_sizes(kernel.batch, tilings.batch):
-        for rows, row_count in _axis_sizes(kernel.rows.outputs, tilings.rows):
-            for cols, col_count in _axis_sizes(kernel.cols.outputs, tilings.cols):
-                yield images * rows * cols, image_count * row_count * col_count
 
 
 def significant(cycles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,150 +1,177 @@
-"""The search for the best tiling: candidates, legal, cost, min."""
+"""The search for the best tiling of a GEMM kernel: candidates, legal, cost, min.
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
-from functools import lru_cache, partial
+Tilings at every scale are compared first; then those near the best of them, until none is better.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
 from accelsim.lowering.cost import (
+    Entry,
     Flow,
     Loop,
     LoopOrder,
     Tilings,
-    Workload,
-    all_tilings,
+    TilingSizes,
     buffer_demand,
-    chosen,
     cost_of,
     demands,
     gemm_flow,
-    legal,
-    significant,
+    keeps_groups_whole,
     tile_demand,
     workload,
 )
+from accelsim.lowering.gemm_candidates import tilings_near, tilings_to_compare
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import Ranking
-from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import COARSE, FINE, GemmTiling, even_sizes, too_small
+from accelsim.lowering.ranking import Part, Ranked, Ranking
+from accelsim.lowering.target import Target
+from accelsim.lowering.tiling import GemmTiling, too_small
 
-EXHAUSTIVE = 4096
-"""Tilings that are all looked at; where there are more, each axis is thinned."""
+CENTERS = 4
+"""Tilings of which the neighbours are looked at."""
 
+ENOUGH = 0.998
+"""A round that does not take this share of the cycles before is the last."""
 
-def _axis_candidates(kernel: GemmKernel, target: Target) -> list[set[int]]:
-    """Sizes worth trying along each axis, in the order of the fields of Tilings.
-
-    Filters and channels prefer whole folds, rows also those that fill the array with pixels.
-    """
-    array = target.array
-    lanes = {array.dataflow.rows: array.rows, array.dataflow.cols: array.cols}
-    rows = even_sizes(kernel.rows.outputs, FINE)
-    if "m" in lanes:
-        step = lanes["m"] // math.gcd(lanes["m"], kernel.cols.outputs)
-        rows |= {size // step * step for size in rows if size >= step}
-    fold = lanes.get("k", 1) // math.gcd(lanes.get("k", 1), kernel.taps)
-    return [
-        even_sizes(kernel.batch, COARSE),
-        even_sizes(kernel.groups, COARSE),
-        rows,
-        even_sizes(kernel.cols.outputs, COARSE),
-        even_sizes(kernel.filters, FINE, lanes.get("n", 1)),
-        even_sizes(kernel.channels, FINE, fold) | even_sizes(kernel.channels, COARSE),
-    ]
+ROUNDS = 6
+"""How often they are looked at, at most."""
 
 
-def candidates(kernel: GemmKernel, target: Target) -> Tilings:
-    """Tile sizes to compare: all that there are if few, else a selection along each axis."""
-    totals = (
-        *(kernel.batch, kernel.groups, kernel.rows.outputs, kernel.cols.outputs),
-        *(kernel.filters, kernel.channels),
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the tile loops run: their order, and which of them how many arrays share out."""
+
+    order: LoopOrder
+    split: Loop
+    arrays: int
+
+
+def ways_of(target: Target) -> list[Way]:
+    """Every way to run the loops on `target`, by order."""
+    some = {1 << bit for bit in range(target.arrays.bit_length())} | {target.arrays}
+    shares: list[tuple[Loop, int]] = [("pixels", 1)]
+    for arrays in sorted(each for each in some if 1 < each <= target.arrays):
+        shares += [("pixels", arrays), ("filters", arrays)]
+    return [Way(order, *share) for order in LoopOrder for share in shares]
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """What tilings move, in every way; the first axis is of ways, the others are the tilings'."""
+
+    kernel: GemmKernel
+    tilings: Tilings
+    ways: list[Way]
+    flow: Flow
+    whole: NDArray[np.bool_]
+
+    def tiling(self, index: int) -> GemmTiling:
+        """The tiling at a flat index to the ways and tilings."""
+        way, place = divmod(index, prod(self.tilings.shape))
+        each = self.ways[way]
+        return GemmTiling(
+            *self.tilings.sizes(place),
+            order=each.order,
+            split=each.split,
+            arrays=each.arrays,
+        )
+
+
+def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
+    """What `tilings` move, wherever the operands lie, in every way to run their loops."""
+    work = workload(kernel, target, tilings)
+    ways = ways_of(target)
+    each = [gemm_flow(work, way.order, way.split, way.arrays) for way in ways]
+    several = (-1, *(1 for _ in tilings.shape))
+    together = Flow(
+        array=_stacked([flow.array for flow in each]),
+        traffic={item: _stacked([flow.traffic[item] for flow in each]) for item in OPERANDS},
+        visits={item: _stacked([flow.visits[item] for flow in each]) for item in each[0].visits},
+        demand=work.demand,
+        occupied=work.occupied,
+        tiles=work.tiles,
+        arrays=np.array([way.arrays for way in ways]).reshape(several),
     )
-    if math.prod(totals) <= EXHAUSTIVE:
-        axes = [np.arange(1, total + 1) for total in totals]
-    else:
-        axes = [np.array(sorted(sizes)) for sizes in _axis_candidates(kernel, target)]
-    return all_tilings(kernel, axes)
+    return Flows(kernel, tilings, ways, together, keeps_groups_whole(kernel, tilings))
 
 
-def gemm_ranking(target: Target, flow: Flow, tiling: Callable[[int], GemmTiling]) -> Ranking:
-    """What tilings cost, but for loop orders that another one is better than at any rate."""
+def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:
+    """What every way says, the ways along a new first axis."""
+    return np.stack(np.broadcast_arrays(*each))
+
+
+def gemm_ranking(target: Target, families: Sequence[Flows]) -> Ranking:
+    """What tilings cost on `target`, given what is resident there."""
+    return Ranking(tuple(_part(target, flows) for flows in families))
+
+
+def _part(target: Target, flows: Flows) -> Part:
+    flow, shape = flows.flow, (len(flows.ways), *flows.tilings.shape)
     cost = cost_of(flow, target)
     demand = tile_demand(target, flow.demand)
-    needed = np.array([buffer_demand(space, demand) for space in target.buffers])
-    fits = np.all(needed <= np.array([[space.half] for space in target.buffers]), axis=0)
-    orders = np.arange(len(LoopOrder)).reshape(-1, 1, 1)
-    place = cost.dram_bytes * len(LoopOrder) + orders
-    moves_least = cost.moved_bytes == cost.moved_bytes.min(axis=0)
-    first = np.where(moves_least, place, place.max(initial=0)).min(axis=0)
-    index = np.flatnonzero(fits & (place <= first))
-    select = partial(chosen, shape=place.shape, index=index)
-    cost = cost.each(select)
-    return Ranking(
-        lambda position: tiling(int(index[position])),
-        cost,
-        (cost.dram_bytes, select(significant(flow.array)), select(flow.tiles)),
-        select(needed[target.buffer_index("ifmap")]),
+    needed = [buffer_demand(space, demand) for space in target.buffers]
+    fits = flows.whole
+    for space, size in zip(target.buffers, needed, strict=True):
+        fits = fits & (size <= space.half)
+    return Part(
+        tiling=flows.tiling,
+        cost=cost,
+        preferences=(
+            cost.dram_bytes,
+            np.asarray(flow.arrays),
+            flow.array,
+            flow.tiles,
+        ),
+        tile_bytes=needed[target.buffer_index("ifmap")],
+        index=np.flatnonzero(np.broadcast_to(fits, shape)),
+        shape=shape,
     )
 
 
-def flow_of(
-    target: Target, work: Workload, flows: list[list[Flow]]
-) -> tuple[Flow, Callable[[int], GemmTiling]]:
-    """What all residences share: tilings that may fit, and what each loop order moves.
+def refined(kernel: GemmKernel, target: Target, space: int, start: Sequence[Ranked]) -> Ranked:
+    """The best tiling that is found from those of `start`, going from neighbour to neighbour.
 
-    The axes are orders, ways to split, and tilings. Also the tiling of an index to all of these.
+    A tile takes at most half of `space` of the buffer that holds ifmaps.
     """
-    tilings, splits = work.tilings, _splits(target)
-    roomiest = replace(target, residence=Residence((True,), kept=True, stored=False))
-    fitting = np.flatnonzero(legal(work.kernel, roomiest, tilings))
-    select = partial(chosen, shape=tilings.shape, index=fitting)
-
-    def tiling(index: int) -> GemmTiling:
-        way, column = divmod(index, len(fitting))
-        order, split = divmod(way, len(splits))
-        sizes = tilings.sizes(int(fitting[column]))
-        taps = (work.kernel.rows.kernel, work.kernel.cols.kernel)
-        return GemmTiling(*sizes, *taps, [*LoopOrder][order], splits[split], target.arrays)
-
-    return Flow(
-        np.array([select(flow.array) for flow in flows[0]]),  # the same in every order
-        {
-            item: np.array([[select(flow.traffic[item]) for flow in row] for row in flows])
-            for item in OPERANDS
-        }
-        | {"ofmap": select(flows[0][0].traffic["ofmap"])},
-        {item: select(sizes) for item, sizes in work.demand.items()},
-        {item: select(sizes) for item, sizes in work.occupied.items()},
-        select(work.tiles),
-    ), tiling
+    rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
+    best, centers = start[0], start
+    for _ in range(ROUNDS):
+        near = tilings_near(kernel, target, [*{sizes_of(each.tiling) for each in centers}])
+        ranking = gemm_ranking(target, [flows_of(kernel, target, near)]).within(space)
+        before, centers = best, ranking.several(rate, latency, CENTERS)
+        best = centers[0]
+        if best.cycles >= ENOUGH * before.cycles:
+            break
+    return best
 
 
-def misfit(kernel: GemmKernel, target: Target, tilings: Tilings) -> str:
+def sizes_of(tiling: object) -> TilingSizes:
+    """The sizes of a GEMM tiling, without the way its loops run."""
+    assert isinstance(tiling, GemmTiling)
+    pixels = (tiling.batch, tiling.groups, tiling.rows, tiling.cols)
+    return *pixels, tiling.filters, tiling.channels, tiling.tap_rows, tiling.tap_cols
+
+
+def misfit(kernel: GemmKernel, target: Target) -> str:
     """Demand, bound and lever of the tile that overflows the fewest buffers by the least."""
+    families = tilings_to_compare(kernel, target)
+    return too_small(target, min(_excess(kernel, target, each) for each in families)[1])
+
+
+def _excess(
+    kernel: GemmKernel, target: Target, tilings: Tilings
+) -> tuple[tuple[int, int], list[int]]:
+    """(buffers that overflow, bytes over) and the bytes needed of the tile that is least over."""
     demand = demands(kernel, target, tilings)
     each = [buffer_demand(space, demand) for space in target.buffers]
     needed = np.array([np.broadcast_to(sizes, tilings.shape).ravel() for sizes in each])
     excess = needed - np.array([[space.half] for space in target.buffers])
     over = np.maximum(excess, 0)
-    index = int(np.lexsort((over.sum(axis=0), (excess > 0).sum(axis=0)))[0])
-    return too_small(target, needed[:, index])
-
-
-@lru_cache(maxsize=1)
-def moves_of(target: Target) -> Callable[[GemmKernel], tuple[Workload, list[list[Flow]]]]:
-    """What all sizes of buffers share: what every tiling moves, in each loop order and split."""
-
-    @lru_cache(maxsize=128)
-    def moves(kernel: GemmKernel) -> tuple[Workload, list[list[Flow]]]:
-        work = workload(kernel, target, candidates(kernel, target))
-        splits = _splits(target)
-        return work, [[gemm_flow(work, order, split) for split in splits] for order in LoopOrder]
-
-    return moves
-
-
-def _splits(target: Target) -> tuple[Loop, ...]:
-    return ("pixels", "filters") if target.arrays > 1 else ("pixels",)
+    buffers, size = (excess > 0).sum(axis=0), over.sum(axis=0)
+    index = int(np.lexsort((size, buffers))[0])
+    return (int(buffers[index]), int(size[index])), needed[:, index].tolist()

@@ -34,6 +34,9 @@ from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Concat
 
 NETWORKS = st.one_of(networks(), tangled_networks())
+SLOW = {"bandwidth": "1 B/cycle", "latency": "0 cycles"}
+"""A DRAM beside which small tiles cost nothing."""
+
 ONE_ARRAY = MACHINES.filter(lambda hardware: hardware.array.dataflow != "rs").map(
     lambda hardware: hardware.model_copy(
         update={
@@ -196,20 +199,23 @@ def without_gates(program: Program) -> Program:
 
 
 def test_the_painting_catches_a_plan_without_its_gates() -> None:
-    """Two branches on two units, whose feature maps have the same place one after the other."""
+    """Two chains on the array, whose feature maps have the same place one after the other.
+
+    The second chain begins while the first one's second layer waits for its ifmap.
+    """
     network = build_network(
         "branches",
         {"x": (4, 8, 8)},
         [
             LayerSpec("one", conv(4, 3, padding=1), ("x",)),
             LayerSpec("two", conv(2, 3, padding=1), ("one",)),
-            LayerSpec("pool", max_pool(3, 1, 1), ("x",)),
-            LayerSpec("proj", conv(2), ("pool",)),
+            LayerSpec("three", conv(4, 3, padding=1), ("x",)),
+            LayerSpec("four", conv(2), ("three",)),
         ],
     )
-    program = lower(network, machine(split(ifmap="400 B"), residency="on"))
-    one, pool = plan_of(program).stays
-    assert one.address == pool.address
+    program = lower(network, machine(split(ifmap="500 B"), dram=SLOW, residency="on"))
+    one, three = plan_of(program).stays
+    assert one.address == three.address
     paint(program)
     with pytest.raises(AssertionError):
         paint(without_gates(program))
@@ -271,18 +277,18 @@ def test_branches_share_their_input_and_a_concat_is_one() -> None:
 
 
 def test_a_far_reader_finds_in_dram_what_has_left_the_chip() -> None:
-    """The pool's window takes 36 bytes, twice that of room, but the stem leaves 56 of 200."""
+    """The wide window takes 36 bytes, twice that of room, but the stem leaves 56 of 200."""
     network = build_network(
         "skip",
         {"x": (4, 6, 6)},
         [
             LayerSpec("stem", conv(4), ("x",)),
             LayerSpec("near", conv(1), ("stem",)),
-            LayerSpec("pool", max_pool(6), ("x",)),
+            LayerSpec("wide", conv(1, 6), ("x",)),
             LayerSpec("far", conv(1), ("stem",)),
         ],
     )
-    result = simulate(network, machine(split(ifmap="200 B"), residency="on"))
+    result = simulate(network, machine(split(ifmap="200 B"), dram=SLOW, residency="on"))
     stem, near, _, far = result.layers
     assert (stem.resident.ofmap_bytes, stem.dram.ofmap_write_bytes) == (144, 144)
     assert (near.resident.ifmap_bytes, near.dram.ifmap_read_bytes) == (144, 0)

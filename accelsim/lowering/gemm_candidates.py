@@ -1,0 +1,166 @@
+"""Tile sizes of a GEMM kernel that are worth comparing: some at every scale, then those nearby.
+
+Their number grows with the logarithm of an axis. What an axis is cut into matters more than the
+sizes themselves, so most sizes cut it evenly; others fill the array's rows or columns.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.lowering.cost import Tilings, TilingSizes, all_tilings, tilings_of, whole_sizes
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.systolic import Systolic
+from accelsim.lowering.target import Target
+from accelsim.units import ceil_div
+
+EXHAUSTIVE = 4096
+"""Tilings that are all looked at; where there are more, each axis is thinned."""
+
+SMALL = 3
+"""Sizes up to this are all looked at."""
+
+
+def _scale(most: int, ratio: float, start: int = 1) -> list[int]:
+    """Numbers from `start` to `most`, each by at least one and about `ratio` above the last."""
+    numbers, value = [], start
+    while value <= most:
+        numbers.append(value)
+        value = max(value + 1, int(value * ratio))
+    return numbers
+
+
+def sizes_at_every_scale(total: int, lanes: int = 1, ratio: float = 1.9) -> set[int]:
+    """Small sizes, even cuts of `total`, and multiples of `lanes`, `ratio` apart; 1 and all."""
+    cuts = {ceil_div(total, parts) for parts in _scale(total, ratio)}
+    filled = {lanes * folds for folds in _scale(total // lanes, ratio)} if lanes > 1 else set()
+    return cuts | filled | set(range(1, min(SMALL, total) + 1)) | {total}
+
+
+def coarse_sizes(total: int, lanes: int = 1) -> set[int]:
+    """A few sizes at every scale."""
+    cuts = {ceil_div(total, parts) for parts in _scale(total, 2.0)}
+    return cuts | {1, min(lanes, total), total}
+
+
+def tilings_to_compare(kernel: GemmKernel, target: Target) -> list[Tilings]:
+    """All tilings if there are few; else families of some at every scale, with whole windows.
+
+    One has tiles of a single group, one whole groups, which must not be cut.
+    """
+    whole = whole_sizes(kernel)
+    if prod(whole) <= EXHAUSTIVE:
+        return [all_tilings(kernel, [np.arange(1, total + 1) for total in whole])]
+    pixels, filters = _pixel_sizes(kernel, target), _filter_sizes(kernel, target)
+    lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
+    channels = sorted(sizes_at_every_scale(kernel.channels, lanes))
+    families = [_family(kernel, pixels, [1], filters, [(each, *whole[6:]) for each in channels])]
+    if kernel.groups > 1:
+        several = sorted(sizes_at_every_scale(kernel.groups) - {1})
+        families.append(_family(kernel, pixels, several, filters[-1:], [whole[5:]]))
+    return families
+
+
+def tilings_with_parts_of_windows(kernel: GemmKernel, target: Target) -> list[Tilings]:
+    """Tilings at every scale whose tiles have parts of the kernel's window."""
+    if kernel.taps == 1 or prod(whole_sizes(kernel)) <= EXHAUSTIVE:
+        return []
+    pixels, filters = _pixel_sizes(kernel, target), _filter_sizes(kernel, target)
+    return [_family(kernel, pixels, [1], filters, _parts_of_windows(kernel, target))]
+
+
+def _filter_sizes(kernel: GemmKernel, target: Target) -> list[int]:
+    lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
+    return sorted(sizes_at_every_scale(kernel.filters, lanes))
+
+
+def _family(
+    kernel: GemmKernel,
+    pixels: Sequence[tuple[int, int, int]],
+    groups: Sequence[int],
+    filters: Iterable[int],
+    reductions: Sequence[tuple[int, int, int]],
+) -> Tilings:
+    """Every combination of the pixels, groups, filters and reductions of a tile."""
+    batch, rows, cols = np.array(pixels).T.reshape(3, 1, 1, 1, -1)
+    channels, tap_rows, tap_cols = np.array(reductions).T.reshape(3, -1, 1, 1, 1)
+    some = np.array(groups).reshape(-1, 1, 1)
+    each = np.array([*filters]).reshape(-1, 1)
+    return tilings_of(kernel, (batch, some, rows, cols, each, channels, tap_rows, tap_cols))
+
+
+def _pixel_sizes(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
+    """Images, rows and columns: whole columns first, then coarser blocks that cut them."""
+    images, rows, cols = kernel.batch, kernel.rows.outputs, kernel.cols.outputs
+    if images * rows * cols <= 64:
+        each = (range(1, images + 1), range(1, rows + 1), range(1, cols + 1))
+        return sorted(product(*each))
+    lanes = Systolic(target.array).likes(kernel.taps).get("m", 1)
+    step = max(lanes // np.gcd(lanes, cols), 1)
+    chosen = {(1, size, cols) for size in sizes_at_every_scale(rows, int(step))}
+    chosen |= {(1, 1, size) for size in sizes_at_every_scale(cols, lanes)}
+    chosen |= {(size, rows, cols) for size in sizes_at_every_scale(images)}
+    coarse = (coarse_sizes(images), coarse_sizes(rows), coarse_sizes(cols, lanes))
+    return sorted({*chosen, *_thinned(coarse)})
+
+
+def _thinned(
+    axes: tuple[set[int], set[int], set[int]], most: int = 24
+) -> Iterator[tuple[int, int, int]]:
+    """Every combination of the sizes, or of some of the sizes, so that there are not too many."""
+    lists = [sorted(axis) for axis in axes]
+    while prod(map(len, lists)) > most:
+        longest = max(lists, key=len)
+        lists[lists.index(longest)] = sorted({*longest[::2], longest[-1]})
+    one, two, three = lists
+    return product(one, two, three)
+
+
+def _parts_of_windows(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
+    """Channels, and rows and columns of taps: first rows are cut, then columns of single rows."""
+    lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
+    down, across = kernel.rows.kernel, kernel.cols.kernel
+    taps = {(size, across) for size in coarse_sizes(down)}
+    taps |= {(1, size) for size in coarse_sizes(across)}
+    channels = {1, min(lanes, kernel.channels), kernel.channels}
+    return sorted((some, *each) for some in channels for each in taps - {(down, across)})
+
+
+# --- Nearby ---------------------------------------------------------------------------------------
+
+
+def tilings_near(kernel: GemmKernel, target: Target, centers: Sequence[TilingSizes]) -> Tilings:
+    """Tilings that differ from one of `centers` in the size along one axis or two."""
+    whole = whole_sizes(kernel)
+    likes = Systolic(target.array).likes(kernel.taps)
+    m, n, k = (likes.get(axis, 1) for axis in ("m", "n", "k"))
+    lanes = (1, 1, m, m, n, k, 1, 1)
+    found = [_pairs(center, [*map(_sizes_near, whole, center, lanes)]) for center in centers]
+    return tilings_of(kernel, [*np.concatenate(found).T])
+
+
+def _sizes_near(total: int, size: int, lanes: int) -> list[int]:
+    """Sizes near `size`: a little more and less, the next even cuts, the next multiples."""
+    parts = ceil_div(total, size)
+    near = {ceil_div(total, max(parts + change, 1)) for change in (-1, 0, 1)}
+    near |= {size - 1, size + 1, size * 5 // 6, size * 6 // 5, size * 33 // 32}
+    near |= {size // 3, size // 2, size * 2 // 3, size * 3 // 2, size * 2}
+    if lanes > 1:
+        near |= {size // lanes * lanes, ceil_div(size, lanes) * lanes}
+    return sorted(each for each in near if 1 <= each <= total and each != size)
+
+
+def _pairs(center: TilingSizes, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Tilings by row: `center`, and with other sizes along one axis or two."""
+    moves = [(0, center[0])]
+    moves += [(axis, size) for axis, sizes in enumerate(steps) for size in sizes]
+    axes, sizes = np.array(moves, dtype=np.int64).T
+    first, second = np.triu_indices(len(moves))
+    block = np.tile(np.array(center, dtype=np.int64), (len(first), 1))
+    place = np.arange(len(first))
+    block[place, axes[first]] = sizes[first]
+    block[place, axes[second]] = sizes[second]
+    return block

@@ -1,0 +1,281 @@
+"""The search for the feature maps that stay: those that save DRAM traffic and take no time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+
+from accelsim.lowering.feature_maps import FeatureMap
+from accelsim.lowering.gates import Order, order_of
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
+from accelsim.lowering.ranking import Ranked
+from accelsim.lowering.search import Search
+from accelsim.lowering.stays import Stay, indices, meet, placed
+from accelsim.lowering.target import Residence
+from accelsim.network.graph import Network
+
+Tilings = Sequence[Ranked | None]
+
+FEW = 4
+"""Feature maps that are tried in every order."""
+
+
+REACH = 128
+"""Layers for which a feature map may wait for a reader; what comes later finds it in DRAM.
+
+So the time that the search takes grows with the layers only, not with their square.
+"""
+
+
+AHEAD = 32
+"""Layers that one may run ahead of another, or behind: they share a buffer then."""
+
+
+def dram_bytes(ranked: Ranked | None) -> int:
+    """Traffic of a layer; an alias has none."""
+    return 0 if ranked is None else ranked.dram_bytes
+
+
+def cycles(ranked: Ranked | None) -> float:
+    """Cycles of a layer, alone; an alias takes none."""
+    return 0 if ranked is None else ranked.cycles
+
+
+def no_worse(new: Ranked | None, old: Ranked | None) -> bool:
+    """Whether a layer with another tiling moves no more, and takes no longer."""
+    if new is None or old is None:
+        return new is old
+    return new.dram_bytes <= old.dram_bytes and new.cycles <= old.cycles
+
+
+def all_fit(new: Tilings, old: Tilings) -> bool:
+    """Whether layers that had a tiling have one."""
+    return all(after is not None or before is None for after, before in zip(new, old, strict=True))
+
+
+def is_better(new: Tilings, old: Tilings) -> bool:
+    """Whether layers move less, and take no longer."""
+    less = sum(map(dram_bytes, new)) < sum(map(dram_bytes, old))
+    return less and sum(map(cycles, new)) <= sum(map(cycles, old))
+
+
+@dataclass
+class StaySearch:
+    """Feature maps that stay; `around` are those of each layer's time, `ranked` its best tiling.
+
+    A tiling is None for an alias. `nothing` are the tilings without residency.
+    """
+
+    network: Network
+    kernels: Sequence[Kernel]
+    needs: Sequence[Sequence[int]]
+    search: Search
+    maps: dict[str, FeatureMap]
+    known: dict[tuple[int, Residence, int], Ranked | None] = field(default_factory=dict)
+    lasting: dict[tuple[FeatureMap, int], Stay] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.target = self.search.target
+        self.buffer = self.target.buffer_index("ifmap")
+        self.size = self.target.buffers[self.buffer].size
+        self.own = [self.maps.get(layer.name) for layer in self.network.layers]
+        self.inputs = [
+            [self.maps.get(name) for name in layer.inputs[: _ifmaps(kernel)]]
+            for layer, kernel in zip(self.network.layers, self.kernels, strict=True)
+        ]
+        self.order = likely_order(self.needs, self.kernels)
+        self.whole = {item: stay for item in self.maps.values() if (stay := self.longest(item))}
+        self.possible = _covering(self.whole, len(self.kernels))
+        self.nothing = tuple(self.rank(layer, ()) for layer in range(len(self.kernels)))
+        self.clear()
+
+    def longest(self, item: FeatureMap) -> Stay | None:
+        """`item` on chip for all its readers in reach; None if there are none, or no room."""
+        behind = item.writers[0] + REACH
+        near = sum(reader < behind for reader in item.readers)
+        possible = near and item.writers[-1] < behind and item.size <= self.size
+        return self.stay(item, near) if possible else None
+
+    def stay(self, item: FeatureMap, near: int) -> Stay:
+        """`item` on chip for the first `near` of its readers, with all layers of its time."""
+        if (item, near) not in self.lasting:
+            self.lasting[item, near] = Stay(item, near, 0, self.time(item, near))
+        return self.lasting[item, near]
+
+    def time(self, item: FeatureMap, near: int) -> tuple[int, ...]:
+        """The layers that may run while `item` is on chip, in the order that is likely."""
+        users = item.writers + item.readers[:near]
+        first, behind = max(users[0] - AHEAD, 0), max(users) + 1 + AHEAD
+        course = range(users[0], max(users) + 1)
+        apart = self.order.before_all(item.writers) | self.order.after_all(users)
+        beside = indices(~apart & (1 << min(behind, len(self.kernels))) - (1 << first))
+        return tuple(sorted({*course, *beside}))
+
+    def clear(self) -> None:
+        """Let nothing stay."""
+        self.around: list[tuple[Stay, ...]] = [()] * len(self.kernels)
+        self.ranked: list[Ranked | None] = list(self.nothing)
+
+    @property
+    def stays(self) -> tuple[Stay, ...]:
+        """All that stay, first ones first."""
+        first = (s for layer, here in enumerate(self.around) for s in here if s.first == layer)
+        return tuple(sorted(first, key=lambda stay: (stay.first, stay.last)))
+
+    def run(self) -> None:
+        """Take the largest savings first; then see whether another should have gone first.
+
+        With few feature maps, in every order.
+        """
+        items = sorted(self.whole, key=lambda item: (-self.bound(item), item.writers))
+        if len(items) <= FEW:
+            self.fill_in_best_order(items)
+        else:
+            self.fill(items)
+        for item in items:
+            if not self.is_ideal(item):
+                self.exchange(item)
+
+    def bound(self, item: FeatureMap) -> int:
+        """Bytes that `item` can save at most, if the layers' tiles stay as they are."""
+        return item.size + sum(dram_bytes(self.nothing[reader]) for reader in item.readers)
+
+    def fill_in_best_order(self, items: Sequence[FeatureMap]) -> None:
+        """Let stay what saves most, tried in every order."""
+        found = []
+        for order in permutations(items):
+            self.clear()
+            self.fill(order)
+            found.append((sum(map(dram_bytes, self.ranked)), self.around, self.ranked))
+        _, self.around, self.ranked = min(found, key=lambda each: each[0])
+
+    def fill(self, items: Iterable[FeatureMap]) -> None:
+        """Let stay whatever else of `items` is worth it, the first ones first.
+
+        Where something changes, others are tried again.
+        """
+        waiting = [item for item in items if not self.has(item)]
+        while waiting:
+            kept = {item for item in waiting if self.keep(item)}
+            changed = {layer for item in kept for layer in self.whole[item].time}
+            waiting = [
+                item
+                for item in waiting
+                if item not in kept and not changed.isdisjoint(self.whole[item].time)
+            ]
+
+    def has(self, item: FeatureMap) -> bool:
+        """Whether `item` stays."""
+        return any(stay.feature_map is item for stay in self.around[item.writers[0]])
+
+    def keep(self, item: FeatureMap) -> bool:
+        """Let `item` stay for as many of its readers as it is worth it; whether it is at all."""
+        for near in range(self.whole[item].near, 0, -1):
+            stay = self.stay(item, near)
+            others = {other for layer in stay.time for other in self.around[layer]}
+            others = {other for other in others if meet(stay, other)}
+            found = placed(stay, others, self.size)
+            if found is not None and self.join(found):
+                return True
+        return False
+
+    def join(self, stay: Stay) -> bool:
+        """Let `stay` be, if tiles then fit and it is worth it."""
+        after = [self.rank(layer, (*self.around[layer], stay)) for layer in stay.time]
+        before = [self.ranked[layer] for layer in stay.time]
+        if not all_fit(after, before) or not is_better(after, before):
+            return False
+        for layer, ranked in zip(stay.time, after, strict=True):
+            self.ranked[layer] = ranked
+            self.around[layer] = (*self.around[layer], stay)
+        return True
+
+    def is_ideal(self, item: FeatureMap) -> bool:
+        """Whether all is on chip in the time of `item`, and no tile lacks room for it."""
+        time = self.whole[item].time
+        for layer in time:
+            there = {stay.feature_map for stay in self.around[layer] if not stay.far}
+            if not there.issuperset(self.possible[layer]):
+                return False
+            without_room = [replace(stay, address=self.size) for stay in self.around[layer]]
+            if dram_bytes(self.ranked[layer]) > dram_bytes(self.rank(layer, without_room)):
+                return False
+        return True
+
+    def exchange(self, item: FeatureMap) -> None:
+        """Let `item` take the place of all that are on chip in its time, if that is worth it."""
+        time = self.whole[item].time
+        gone = {stay for layer in time for stay in self.around[layer]}
+        near = {other for layer in time for other in self.possible[layer]}
+        times = [self.whole[other].time for other in near]
+        during = slice(min(each[0] for each in times), max(each[-1] for each in times) + 1)
+        around, ranked = self.around[during], self.ranked[during]
+        self.remove(gone)
+        if all_fit(self.ranked[during], ranked) and self.keep(item):
+            self.fill(sorted(near, key=lambda other: (-self.bound(other), other.writers)))
+            if is_better(self.ranked[during], ranked):
+                return
+        self.around[during], self.ranked[during] = around, ranked
+
+    def remove(self, gone: set[Stay]) -> None:
+        """Let `gone` stay no longer."""
+        for layer in {layer for stay in gone for layer in stay.time}:
+            self.around[layer] = tuple(stay for stay in self.around[layer] if stay not in gone)
+            self.ranked[layer] = self.rank(layer, self.around[layer])
+
+    def rank(self, layer: int, stays: Iterable[Stay]) -> Ranked | None:
+        """A layer's best tiling with `stays`; None for an alias, or where no tile fits."""
+        space = min((stay.address for stay in stays), default=self.size)
+        return self.rank_within(layer, stays, space)
+
+    def rank_within(self, layer: int, stays: Iterable[Stay], space: int) -> Ranked | None:
+        """A layer's best tiling with `stays` and so much room for its tiles."""
+        kernel = self.kernels[layer]
+        if isinstance(kernel, Alias):
+            return None
+        key = (layer, self.residence(layer, stays), space)
+        if key not in self.known:
+            self.known[key] = self.slowed(self.search(kernel, key[1]).best_within(space), space)
+        return self.known[key]
+
+    def slowed(self, ranked: Ranked | None, space: int) -> Ranked | None:
+        """With what a small space costs: no more than fills it is under way at a time.
+
+        The closed form of the cost takes the latency of DRAM as hidden.
+        """
+        if ranked is None or not ranked.tile_bytes:
+            return ranked
+        least = ranked.dram_bytes / space * self.target.dram_latency
+        return replace(ranked, cycles=max(ranked.cycles, least))
+
+    def residence(self, layer: int, stays: Iterable[Stay]) -> Residence:
+        """What of a layer lies on chip with the `stays` of its time."""
+        here = {stay.feature_map for stay in stays if layer in stay.readers}
+        ifmaps = tuple(item in here for item in self.inputs[layer]) if here else ()
+        own = [stay for stay in stays if stay.feature_map is self.own[layer]]
+        return Residence(ifmaps, bool(own), all(stay.stored for stay in own))
+
+
+def _ifmaps(kernel: Kernel) -> int | None:
+    """How many of a layer's inputs are ifmaps; None for all."""
+    return 1 if isinstance(kernel, GemmKernel) else None
+
+
+def _covering(whole: dict[FeatureMap, Stay], layers: int) -> list[set[FeatureMap]]:
+    """For each layer what could be on chip in its time."""
+    covering: list[set[FeatureMap]] = [set() for _ in range(layers)]
+    for item, stay in whole.items():
+        for layer in stay.time:
+            covering[layer].add(item)
+    return covering
+
+
+def likely_order(needs: Sequence[Sequence[int]], kernels: Sequence[Kernel]) -> Order:
+    """The order of the layers when each unit takes its own in turn."""
+    latest: dict[type[Kernel], int] = {}
+    waits = []
+    for layer, (needed, kernel) in enumerate(zip(needs, kernels, strict=True)):
+        unit = type(kernel)
+        in_turn = [latest[unit]] if unit in latest and unit is not Alias else []
+        waits.append([*needed, *in_turn])
+        latest[unit] = layer
+    return order_of(waits)
