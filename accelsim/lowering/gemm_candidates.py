@@ -68,13 +68,16 @@ def tilings_with_parts_of_windows(kernel: GemmKernel, target: Target) -> list[Ti
     """Tilings at every scale whose tiles have parts of the kernel's window."""
     if kernel.taps == 1 or prod(whole_sizes(kernel)) <= EXHAUSTIVE:
         return []
-    pixels, filters = _pixel_sizes(kernel, target), _filter_sizes(kernel, target)
-    return [_family(kernel, pixels, [1], filters, _parts_of_windows(kernel, target))]
+    lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
+    filters = sorted(coarse_sizes(kernel.filters, lanes))
+    parts = _parts_of_windows(kernel, target)
+    return [_family(kernel, _pixel_sizes(kernel, target), [1], filters, parts)]
 
 
 def _filter_sizes(kernel: GemmKernel, target: Target) -> list[int]:
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
-    return sorted(sizes_at_every_scale(kernel.filters, lanes))
+    shares = {ceil_div(kernel.filters, target.arrays * parts) for parts in range(1, 9)}
+    return sorted(sizes_at_every_scale(kernel.filters, lanes) | shares)
 
 
 def _family(
@@ -100,7 +103,8 @@ def _pixel_sizes(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int
         return sorted(product(*each))
     lanes = Systolic(target.array).likes(kernel.taps).get("m", 1)
     step = max(lanes // np.gcd(lanes, cols), 1)
-    chosen = {(1, size, cols) for size in sizes_at_every_scale(rows, int(step))}
+    shares = {ceil_div(rows, target.arrays * parts) for parts in range(1, 9)}
+    chosen = {(1, size, cols) for size in sizes_at_every_scale(rows, int(step)) | shares}
     chosen |= {(1, 1, size) for size in sizes_at_every_scale(cols, lanes)}
     chosen |= {(size, rows, cols) for size in sizes_at_every_scale(images)}
     coarse = (coarse_sizes(images), coarse_sizes(rows), coarse_sizes(cols, lanes))
@@ -125,7 +129,7 @@ def _parts_of_windows(kernel: GemmKernel, target: Target) -> list[tuple[int, int
     down, across = kernel.rows.kernel, kernel.cols.kernel
     taps = {(size, across) for size in coarse_sizes(down)}
     taps |= {(1, size) for size in coarse_sizes(across)}
-    channels = {1, min(lanes, kernel.channels), kernel.channels}
+    channels = coarse_sizes(kernel.channels, lanes)
     return sorted((some, *each) for some in channels for each in taps - {(down, across)})
 
 

@@ -26,7 +26,11 @@ from accelsim.lowering.cost import (
     tile_demand,
     workload,
 )
-from accelsim.lowering.gemm_candidates import tilings_near, tilings_to_compare
+from accelsim.lowering.gemm_candidates import (
+    tilings_near,
+    tilings_to_compare,
+    tilings_with_parts_of_windows,
+)
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Part, Ranked, Ranking
 from accelsim.lowering.target import Target
@@ -160,6 +164,7 @@ def sizes_of(tiling: object) -> TilingSizes:
 def misfit(kernel: GemmKernel, target: Target) -> str:
     """Demand, bound and lever of the tile that overflows the fewest buffers by the least."""
     families = tilings_to_compare(kernel, target)
+    families += tilings_with_parts_of_windows(kernel, target)
     return too_small(target, min(_excess(kernel, target, each) for each in families)[1])
 
 

@@ -22,9 +22,6 @@ Found = TypeVar("Found")
 GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
 
-FAR_OFF = 1.2
-"""Where whole windows take more than so much of a lower bound, parts of them are tried, too."""
-
 
 @dataclass
 class Memory:
@@ -155,9 +152,8 @@ class Ranks:
         least = self.search.least_cycles(kernel, self.residence)
         if start[0].cycles <= GOOD_ENOUGH * least:
             return start[0]
-        if start[0].cycles > FAR_OFF * least:
-            parts = self.search.with_parts_of_windows(kernel, self.residence)
-            start += self._of(parts, space, CENTERS)
+        parts = self.search.with_parts_of_windows(kernel, self.residence)
+        start += self._of(parts, space, CENTERS)
         return refined(kernel, target, space, start)
 
     def _several(self, space: int, count: int) -> list[Ranked]:
