@@ -237,10 +237,10 @@ class _Composer:
             return self._faulty(raw, path, f"{raw.value!r} is no YAML {kind}")
         if kind in ("int", "float") and _misleads(raw.value, kind):
             message = (
-                f"{raw.value} is read as {value} in YAML; write {value}, the number that you mean, "
-                "or quote it if it is text"
+                f"{raw.value} is read as {value} in YAML; write {value} if you mean that, or quote "
+                "it if it is text"
             )
-            return self._faulty(raw, path, message)
+            self._faulty(raw, path, message)
         return Node(value, _mark(raw.start_mark))
 
     def _mapping(self, raw: yaml.MappingNode, path: KeyPath) -> Node:

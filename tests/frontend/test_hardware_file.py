@@ -122,7 +122,7 @@ def test_settings_replace_what_the_file_says(tmp_path: Path) -> None:
         ("array.row=4", "array.row: unknown key 'row'; did you mean 'rows'?"),
         ("array.rows.x=4", "array.rows is no mapping"),
         ("array.rows=[", "array.rows: not valid YAML"),
-        ("array.rows=010", "array.rows: 010 is read as 8 in YAML; write 8, the number that you"),
+        ("array.rows=010", "array.rows: 010 is read as 8 in YAML; write 8 if you mean that, or"),
         ("array.rows=1:30", "array.rows: 1:30 is read as 90 in YAML"),
         ("array={rows: 1_}", "array: 1_ is read as 1 in YAML"),
         ("buffers={all: {size: 1, size: 2}}", "buffers: duplicate key 'size'"),

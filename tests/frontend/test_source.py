@@ -101,8 +101,9 @@ def test_faults_that_leave_the_rest_readable(
 )
 def test_numbers_that_are_others_than_they_look(tmp_path: Path, number: str, value: float) -> None:
     """YAML 1.1 knows octal and base 60; whoever writes 064 means 64, or a text."""
-    told = f"{number} is read as {value} in YAML; write {value}, the number that you mean, or quote"
+    told = f"{number} is read as {value} in YAML; write {value} if you mean that, or quote it"
     found = document(tmp_path, f"a: 1\nb: {{c: [2, {number}]}}\n")
+    assert found.data["b"] == {"c": [2, value]}  # which is no second problem
     (problem,) = problems(found)
     assert problem.startswith(f"2:12: b.c[1]: {told}")
     quoted = document(tmp_path, f"b: '{number}'\n{number}: 1\n")
