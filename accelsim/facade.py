@@ -5,6 +5,7 @@ the lowering to a Program, from there to times or values, and to results.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -19,7 +20,7 @@ from accelsim.lowering.search import Memory
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
-from accelsim.results.accounting import run_result
+from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.comparison import Comparison
 
 LARGEST_LAYER = 2**53
@@ -28,6 +29,8 @@ LARGEST_BATCH = 2**16
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
 Like = TypeVar("Like", NetworkLike, HardwareLike)
+Made = TypeVar("Made")
+Part = tuple[Network, int]
 
 
 def simulate(
@@ -39,12 +42,22 @@ def simulate(
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
-    `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes further calls on
-    alike machines faster, and changes no result. Raises InputError for bad input and
-    DoesNotFitError where no tile of a layer fits the buffers.
+    Layers that are independent measurements are timed one after another, each alone, and equal
+    ones once. `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes
+    further calls on alike machines faster, and changes no result. Raises InputError for bad input
+    and DoesNotFitError where no tile of a layer fits the buffers.
     """
-    program = compile_program(network, hardware, dataflow, batch, memory)
-    return timed(program)
+    machine = hardware_of(hardware, dataflow)
+    runs: dict[object, RunResult] = {}
+
+    def run(part: Network, images: int) -> RunResult:
+        work = images, tuple((layer.op, layer.input_shapes) for layer in part.layers)
+        if work not in runs:
+            runs[work] = timed(lower(part, machine, images, memory))
+        return runs[work].of(layer.name for layer in part.layers)
+
+    parts = _prepared(network, batch).parts(batch)
+    return one_after_another(_each(parts, run), batch)
 
 
 def compile_program(
@@ -54,11 +67,31 @@ def compile_program(
     batch: int = 1,
     memory: Memory | None = None,
 ) -> Program:
-    """The Program that `simulate` times: the network prepared for inference and lowered."""
-    machine = hardware_of(hardware, dataflow)
+    """The network prepared for inference and lowered as one Program.
+
+    `simulate` times this one, but for layers that are independent measurements: these alone.
+    """
+    return lower(_prepared(network, batch), hardware_of(hardware, dataflow), batch, memory)
+
+
+def _prepared(network: NetworkLike, batch: int) -> Network:
+    """What inference takes of a network; raises InputError where it is beyond the limits."""
     prepared = prepare_for_inference(network_of(network))
     _refuse_beyond_limits(prepared, batch)
-    return lower(prepared, machine, batch, memory)
+    return prepared
+
+
+def _each(parts: Sequence[Part], make: Callable[[Network, int], Made]) -> list[Made]:
+    """`make` of every part and its images; raises DoesNotFitError with all that does not fit."""
+    made, misfits = [], []
+    for part, images in parts:
+        try:
+            made.append(make(part, images))
+        except DoesNotFitError as error:
+            misfits.append(str(error))
+    if misfits:
+        raise DoesNotFitError("\n".join(misfits))
+    return made
 
 
 def _refuse_beyond_limits(network: Network, batch: int) -> None:
@@ -67,8 +100,9 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
         message = f"use at least 1 and at most {LARGEST_BATCH:,} images, found {batch:,}"
         raise InputError(Problem(message, key="batch"))
     problems = []
-    for layer in network.layers:
-        work = batch * max(layer.macs, layer.output_elements, layer.parameters)
+    counted = ((layer, each) for part, each in network.parts(batch) for layer in part.layers)
+    for layer, images in counted:
+        work = images * max(layer.macs, layer.output_elements, layer.parameters)
         if work > LARGEST_LAYER:
             message = f"{work:,} operations or values are too many to simulate"
             problems.append(Problem(message, network.name, key=layer.name))
@@ -91,14 +125,14 @@ def compare(
     """
     models = [network_of(each) for each in _several(networks)]
     machines = [variants(hardware_of(each), dataflows) for each in _several(hardware)]
-    misfits: list[str] = []
+    memory, misfits = Memory(), list[str]()
     comparisons = []
     for each in machines:
         for model in models:
             runs = []
             for machine in each:
                 try:
-                    runs.append(simulate(model, machine, batch=batch))
+                    runs.append(simulate(model, machine, None, batch, memory))
                 except DoesNotFitError as error:
                     flow = machine.array.dataflow
                     misfits += [f"{flow}: {line}" for line in str(error).splitlines()]
@@ -126,18 +160,20 @@ def verify(
     from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
     from accelsim.numerics.parameter_file import load_parameters
 
-    network = network_of(network)
-    program = compile_program(network, hardware, dataflow, batch)
-    precision = program.hardware.precision
+    network, machine = network_of(network), hardware_of(hardware, dataflow)
+    parts = _prepared(network, batch).parts(batch)
+    programs = _each(parts, lambda part, images: lower(part, machine, images))
+    precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    total = sum(len(program.layers) for program in programs)
     layers: list[LayerCheck] = []
-    for check in checks(program, parameters):
+    for check in chain.from_iterable(checks(program, parameters) for program in programs):
         layers.append(check)
-        progress(len(layers), len(program.layers))
+        progress(len(layers), total)
     return VerifyResult(
-        network=program.network.name,
-        hardware=program.hardware.name,
-        dataflow=program.hardware.array.dataflow,
+        network=network.name,
+        hardware=machine.name,
+        dataflow=machine.array.dataflow,
         batch=batch,
         seed=seed,
         formats=f"{precision.ifmap} x {precision.filter} -> {precision.psum} -> {precision.ofmap}",

@@ -63,7 +63,9 @@ class GraphError(AccelsimError):
 class Network:
     """Layers in topological order. `inputs` maps each network input to its shape.
 
-    `weights` is the .npz file of parameters beside the network file, if it names one.
+    `weights` is the .npz file of parameters beside the network file, if it names one. `images` is
+    None but where the layers are measurements that do not depend on each other: then it says how
+    many images each of them takes at a time, times the batch of the run.
     """
 
     name: str
@@ -71,6 +73,17 @@ class Network:
     layers: tuple[Layer, ...]
     description: str = ""
     weights: Path | None = field(default=None)
+    images: Mapping[str, int] | None = None
+
+    def parts(self, batch: int) -> "list[tuple[Network, int]]":
+        """What runs for itself, and its images: the network, or each independent layer alone."""
+        if self.images is None:
+            return [(self, batch)]
+        return [(self._alone(layer), batch * self.images[layer.name]) for layer in self.layers]
+
+    def _alone(self, layer: Layer) -> "Network":
+        inputs = {name: self.inputs[name] for name in layer.inputs}
+        return Network(self.name, inputs, (layer,), self.description, self.weights)
 
     @cached_property
     def by_name(self) -> Mapping[str, Layer]:
