@@ -56,9 +56,10 @@ class Residence:
 class Target:
     """The numbers of a hardware that lowering needs, resolved once.
 
-    `cuts_windows`: a tile may have some of a window's taps; where an accumulator saturates the order
-    of its sums matters, and a channel's taps stay together. `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
-    layer at hand: one that uses DRAM for everything, if nothing is said.
+    `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
+    layer at hand: one that uses DRAM for everything, if nothing is said. `cuts_windows`: a tile may
+    have some of a window's taps; where an accumulator saturates, the order of its sums matters,
+    and all taps of a channel stay together.
     """
 
     processor: ArrayModel | RowStationary
