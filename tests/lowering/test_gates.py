@@ -43,7 +43,7 @@ def planned(network: Network, hardware: Hardware) -> tuple[Program, Plan]:
         raise
     kernels = [layer.kernel for layer in program.layers]
     needs = [layer.needs for layer in program.layers]
-    return program, plan_residency(network, kernels, needs, program.target, 1)
+    return program, plan_residency(network, kernels, needs, search(program.target), 1)
 
 
 def waited_for(program: Program, without: tuple[int, int] | None = None) -> list[set[int]]:
