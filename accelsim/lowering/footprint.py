@@ -1,0 +1,135 @@
+"""Which stretch of an ifmap axis a tile reads, and what all tiles along the axis read together.
+
+Outputs p and taps r meet in a window: position = stride * p + dilation * r - before. Positions
+outside of [0, size) are padding and not read. A piece of outputs with a piece of taps reads the
+span from its first position to its last. Sums over pieces are sums of clipped arithmetic series, so
+nothing here grows with the number of pieces, but `tap_reads` of windows that meet padding.
+Everything is for integers and for arrays that broadcast.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.network.ops import Window
+from accelsim.units import ceil_div
+
+Whole = NDArray[np.int64] | int
+Sizes = NDArray[np.int64]
+
+
+def span(window: Window, start: Whole, stop: Whole, tap: Whole, tap_stop: Whole) -> Sizes:
+    """Positions that outputs [start, stop) touch with taps [tap, tap_stop), padding left out."""
+    first = start * window.stride + tap * window.dilation - window.before
+    steps = (stop - start - 1) * window.stride + (tap_stop - tap - 1) * window.dilation
+    return _clipped_span(first, steps + 1, window.size)
+
+
+def reads(window: Window, sizes: Whole) -> tuple[Sizes, Sizes]:
+    """For outputs cut in pieces of each of `sizes`: the largest span of a piece, and all spans."""
+    line = _Line(window.outputs, window.stride, -window.before, window.extent, window.size)
+    return line.reads(sizes)
+
+
+def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
+    """As `reads`, for taps cut too, in pieces of each of `taps`; of all pairs of pieces.
+
+    `sizes` and `taps` broadcast. Where padding is met, takes as many steps as there are pieces of
+    outputs or of taps, whichever are fewer.
+    """
+    if _is_bare(window):
+        return _bare_tap_reads(window, sizes, taps)
+    shape = np.broadcast_shapes(np.shape(sizes), np.shape(taps))
+    outputs, kernel = window.outputs, window.kernel
+    across = outputs, sizes, window.stride
+    along = kernel, taps, window.dilation
+    if ceil_div(outputs, int(np.min(sizes))) < ceil_div(kernel, int(np.min(taps))):
+        across, along = along, across
+    largest, total = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    count, size, step = along
+    for index in range(ceil_div(count, int(np.min(size)))):
+        start = index * size
+        length = np.clip(count - start, 1, size)
+        first = start * step - window.before
+        line = _Line(across[0], across[2], first, (length - 1) * step + 1, window.size)
+        most, together = line.reads(across[1])
+        there = start < count
+        largest = np.maximum(largest, most * there)
+        total = total + together * there
+    return largest, total
+
+
+def _is_bare(window: Window) -> bool:
+    """Whether no window reaches beyond the data."""
+    last = (window.outputs - 1) * window.stride - window.before + window.extent
+    return window.before == 0 and last <= window.size
+
+
+def _bare_tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
+    """`tap_reads` where nothing is clipped: a span is as long as its pieces say."""
+    outputs, kernel = window.outputs, window.kernel
+    pieces, cuts = -(-outputs // sizes), -(-kernel // taps)
+    most = (
+        (np.minimum(sizes, outputs) - 1) * window.stride
+        + (np.minimum(taps, kernel) - 1) * window.dilation
+        + 1
+    )
+    by_outputs = cuts * (outputs - pieces) * window.stride
+    by_taps = pieces * (kernel - cuts) * window.dilation
+    return np.asarray(most), np.asarray(by_outputs + by_taps + pieces * cuts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """`count` stretches of `extent` positions, `step` apart, the first one at `first`.
+
+    Only positions in [0, size) are data.
+    """
+
+    count: int
+    step: int
+    first: Whole
+    extent: Whole
+    size: int
+
+    def reads(self, sizes: Whole) -> tuple[Sizes, Sizes]:
+        """For stretches taken in pieces of `sizes`: the largest span, and the sum of all spans."""
+        full, rest = self.count // sizes, self.count % sizes
+        pitch = sizes * self.step
+        length = pitch - self.step + self.extent
+        total = _clipped_sum(self.first + length, pitch, full, self.size) - _clipped_sum(
+            self.first, pitch, full, self.size
+        )
+        last = _clipped_span(
+            self.first + full * pitch, (rest - 1) * self.step + self.extent, self.size
+        ) * (rest > 0)
+        largest = self._largest(pitch, length, full)
+        return np.maximum(largest, last), np.asarray(total + last)
+
+    def _largest(self, pitch: Whole, length: Whole, full: Whole) -> Sizes:
+        """The largest span of the `full` pieces, which grows up to a place and falls from there.
+
+        That is where a piece first has all its data, or as much as there is.
+        """
+        best: Sizes = np.minimum(self.size - length, 0) - self.first
+        places: list[Sizes] = [
+            np.clip(at, 0, full - 1) for at in (best // pitch, -(-best // pitch))
+        ]
+        spans = [_clipped_span(self.first + at * pitch, length, self.size) for at in places]
+        return np.asarray(np.maximum(*spans) * (full > 0))
+
+
+def _clipped_span(first: Whole, length: Whole, size: int) -> Sizes:
+    """How much of [first, first + length) lies in [0, size)."""
+    stop = np.clip(first + length, 0, size)
+    return np.asarray(stop - np.clip(first, 0, size))
+
+
+def _clipped_sum(first: Whole, step: Whole, count: Whole, size: int) -> Sizes:
+    """The sum of first, first + step, ... (`count` of them), each clipped to [0, size]."""
+    below = np.clip(-(first // step), 0, count)  # those less than 0, and perhaps one that is 0
+    inside = np.clip(-((first - size) // step), below, count)  # the first that is `size` or more
+    terms = inside - below
+    rising = (first + below * step) * terms + step * (terms * (terms - 1) // 2)
+    return np.asarray(rising + (count - inside) * size)
