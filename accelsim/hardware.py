@@ -138,6 +138,12 @@ class Array(_Schema):
         description="full: an edge fold costs as much as a full one; used: only the rows and "
         "columns it fills.",
     )
+    reduction: Literal["window", "tap"] = Field(
+        "window",
+        description="What shares a fold of the side that sums up (rows under ws and is, time under "
+        "os): window, all channels and taps of a kernel packed together; tap, channels of one tap "
+        "only, and the taps one after another.",
+    )
     drain: Literal["rows", "cols"] = Field(
         "rows",
         description="Which way ofmaps that stay (os) leave: rows, down their column through the "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.dataflow import Extents, busy_cycles
+from accelsim.lowering.dataflow import Extents, busy_cycles, leaves_unfinished
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
@@ -117,9 +117,8 @@ def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operan
     images, groups = tilings.batch, tilings.groups
     ifmap = tilings.row_span * tilings.col_span
     pixels = images * groups * tilings.rows * tilings.cols
-    unfinished = tilings.channels < kernel.channels
-    if target.array.dataflow.rows == "k":
-        unfinished = unfinished | (tilings.channels * kernel.taps > target.array.rows)
+    folds_k = leaves_unfinished(target.array, tilings.channels * kernel.taps, kernel.taps)
+    unfinished = folds_k | (tilings.channels < kernel.channels)
     words: dict[Operand, Sizes] = {
         "ifmap": images * groups * tilings.channels * ifmap,
         "filter": groups * tilings.filters * tilings.channels * kernel.taps,

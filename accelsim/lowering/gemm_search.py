@@ -27,6 +27,7 @@ from accelsim.lowering.cost import (
 )
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Ranking
+from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import COARSE, FINE, GemmTiling, even_sizes, too_small
 
@@ -39,20 +40,18 @@ def _axis_candidates(kernel: GemmKernel, target: Target) -> list[set[int]]:
 
     Filters and channels prefer whole folds, rows also those that fill the array with pixels.
     """
-    array = target.array
-    lanes = {array.dataflow.rows: array.rows, array.dataflow.cols: array.cols}
+    lanes = Systolic(target.array).likes(kernel.taps)
     rows = even_sizes(kernel.rows.outputs, FINE)
     if "m" in lanes:
         step = lanes["m"] // math.gcd(lanes["m"], kernel.cols.outputs)
         rows |= {size // step * step for size in rows if size >= step}
-    fold = lanes.get("k", 1) // math.gcd(lanes.get("k", 1), kernel.taps)
     return [
         even_sizes(kernel.batch, COARSE),
         even_sizes(kernel.groups, COARSE),
         rows,
         even_sizes(kernel.cols.outputs, COARSE),
         even_sizes(kernel.filters, FINE, lanes.get("n", 1)),
-        even_sizes(kernel.channels, FINE, fold) | even_sizes(kernel.channels, COARSE),
+        even_sizes(kernel.channels, FINE, lanes.get("k", 1)) | even_sizes(kernel.channels, COARSE),
     ]
 
 

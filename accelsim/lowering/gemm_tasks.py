@@ -11,16 +11,12 @@ from accelsim.hardware import Operand
 from accelsim.lowering.dataflow import (
     ArrayModel,
     Extents,
-    FoldClass,
-    fold_classes,
-    fold_time,
-    operand_area,
-    tail_cycles,
+    leaves_unfinished,
 )
-from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
 from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
+from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     GemmTile,
@@ -46,7 +42,6 @@ from accelsim.lowering.tiles import (
     sums,
 )
 from accelsim.lowering.tiling import GemmTiling
-from accelsim.lowering.traffic import Inside, Sram
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "groups": ("groups",),
@@ -240,9 +235,10 @@ class _Steps:
     @property
     def _stores_psums(self) -> bool:
         """Whether sums leave the array unfinished: k takes several folds or tiles."""
-        channels, array = self.tiling.channels, self.target.array
-        folds_k = array.dataflow.rows == "k" and channels * self.kernel.taps > array.rows
-        return folds_k or channels < self.kernel.channels
+        channels = self.tiling.channels
+        taps = self.kernel.taps
+        folds_k = leaves_unfinished(self.target.array, channels * taps, taps)
+        return bool(folds_k) or channels < self.kernel.channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,38 +272,4 @@ def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
 @lru_cache(maxsize=4096)
 def gemm_work(model: ArrayModel, groups: int, tile: Extents) -> Work:
     """Cycles and words of one tile of `groups` groups, summed over its folds."""
-    streaming = fill_drain = buffer = bound = 0
-    words, inside = [], []
-    for fold in fold_classes(model, tile):
-        count = groups * int(fold.count)
-        if not count:
-            continue
-        time = fold_time(model, fold)
-        streaming += count * int(time.stream)
-        fill_drain += count * int(time.fill_drain)
-        buffer += count * int(time.buffer)
-        bound += count * int(time.total) if time.buffer else 0
-        words.append((_fold_words(fold), count))
-        inside.append((fold_inside(model, fold), count))
-    return Work(
-        streaming,
-        fill_drain,
-        buffer,
-        bound,
-        tail_cycles(model, tile),
-        groups * int(tile.m * tile.n * tile.k),
-        Sram.summed(words),
-        Inside.summed(inside),
-    )
-
-
-def _fold_words(fold: FoldClass) -> Sram:
-    """Words of one fold at the array's edge."""
-    outputs = int(operand_area("ofmap", fold))
-    return Sram(
-        ifmap_reads=int(operand_area("ifmap", fold)),
-        filter_reads=int(operand_area("filter", fold)),
-        psum_reads=0 if fold.starts else outputs,
-        psum_writes=0 if fold.ends else outputs,
-        ofmap_writes=outputs if fold.ends else 0,
-    )
+    return Systolic(model).work(tile).of_groups(groups)

@@ -56,7 +56,7 @@ class GemmKernel:
     def gemm(self) -> Gemm:
         """The GEMM of one group."""
         pixels = self.batch * self.rows.outputs * self.cols.outputs
-        return Gemm(pixels, self.filters, self.channels * self.taps)
+        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps)
 
     @property
     def taps(self) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import ceil
 
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, map_runs
@@ -15,7 +14,6 @@ from accelsim.lowering.task import (
     Step,
     Store,
     VectorTile,
-    Work,
     spans,
 )
 from accelsim.lowering.tiles import (
@@ -27,9 +25,8 @@ from accelsim.lowering.tiles import (
     shared_out,
 )
 from accelsim.lowering.tiling import VectorTiling
-from accelsim.lowering.traffic import Sram
 from accelsim.lowering.vector_search import loaded_inputs
-from accelsim.units import ceil_div
+from accelsim.lowering.vector_unit import VectorExtents, vector_unit
 
 
 @lru_cache(maxsize=256)
@@ -101,11 +98,7 @@ def _vector_step(kernel: VectorKernel, target: Target, tile: _Block) -> Step:
     ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
     ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
     operations = written * kernel.operations
-    lanes = ceil_div(operations, target.lanes)
-    stall = max(0, _moving_cycles(target, (ifmap, ofmap)) - lanes)
-    moved = Sram(ifmap_reads=read, ofmap_writes=written)
-    bound = lanes + stall if stall else 0
-    work = Work(lanes, 0, stall, bound, 0, operations, moved)
+    work = vector_unit(target).work(VectorExtents(read, written, operations)).of_groups(1)
     fetched = loaded_inputs(kernel, target)
     reads = map_runs(source, window, target.bytes_of("ifmap"), maps=sum(fetched))
     if target.reserves_blocks:
@@ -127,13 +120,3 @@ def _merged(one: Room, other: Room) -> tuple[Room, ...]:
     if one.buffer == other.buffer:
         return (Room(one.buffer, one.size + other.size),)
     return (one, other) if one.buffer < other.buffer else (other, one)
-
-
-def _moving_cycles(target: Target, rooms: Sequence[Room]) -> int:
-    """Cycles that the slowest buffer needs to move the words of `rooms` once."""
-    cycles = 0
-    for index, space in enumerate(target.buffers):
-        if space.bytes_per_cycle is not None:
-            moved = sum(room.size for room in rooms if room.buffer == index)
-            cycles = max(cycles, ceil(moved / space.bytes_per_cycle))
-    return cycles

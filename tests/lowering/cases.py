@@ -63,12 +63,13 @@ def target(
     burst: int = 1,
     array: tuple[int, int] = (4, 3),
     pipelined: bool = False,
+    by_tap: bool = False,
 ) -> Target:
     spaces = tuple(
         BufferSpace("+".join(holds), size, holds)
         for holds, size in zip(layout, sizes, strict=False)
     )
-    model = ArrayModel(*array, DATAFLOW_OF[dataflow], pipelined, False)
+    model = ArrayModel(*array, DATAFLOW_OF[dataflow], pipelined, False, by_tap=by_tap)
     return Target(model, arrays, 4, words, spaces, rate, latency, burst)
 
 
@@ -109,6 +110,7 @@ TARGETS = st.builds(
     st.sampled_from(LAYOUTS),
     dataflow=st.sampled_from(["os", "ws", "is"]),
     words=st.sampled_from([(1, 1, 4, 1), (2, 1, 3, 2), (4, 4, 4, 4)]),
+    by_tap=st.booleans(),
 )
 
 

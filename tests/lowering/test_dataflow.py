@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 from math import ceil
 
 import numpy as np
@@ -11,24 +11,28 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles.systolic import Matrix, Registers, Run, run
 
-from accelsim.hardware import OPERANDS, Operand
+from accelsim.hardware import OPERANDS, SYSTOLIC, Operand
 from accelsim.lowering.dataflow import (
     DATAFLOW_OF,
     ArrayModel,
+    Axis,
     Extents,
     FoldClass,
     Gemm,
     Lanes,
-    _can_limit,
     array_model,
     buffer_cycles,
     busy_cycles,
     fold_classes,
+    fold_count,
     fold_overhead,
     fold_time,
     least_turn,
+    leaves_unfinished,
+    mapping_efficiency,
     untiled_cycles,
 )
+from accelsim.lowering.laws import Dataflow, Law, SumsMove, SumsStay
 from accelsim.lowering.target import BufferSpace
 
 DATAFLOWS = st.sampled_from(["os", "ws", "is"])
@@ -42,6 +46,7 @@ REGISTERS = st.builds(
 )
 PLAIN = Registers()
 SIZES = st.builds(Gemm, st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
+TAPS = st.integers(1, 4)
 
 
 def model(
@@ -51,6 +56,7 @@ def model(
     pipelined: bool = False,
     used: bool = False,
     registers: Registers = PLAIN,
+    by_tap: bool = False,
 ) -> ArrayModel:
     return ArrayModel(
         *(rows, cols, DATAFLOW_OF[dataflow], pipelined, used),
@@ -58,6 +64,7 @@ def model(
         drain_start="array" if registers.together else "lane",
         mac_stages=registers.mac_stages,
         psum_registers=registers.psum,
+        by_tap=by_tap,
     )
 
 
@@ -65,6 +72,11 @@ def operands(gemm: Gemm) -> tuple[Matrix, Matrix]:
     """ifmap and filter of positive words, so that a lost product always shows."""
     rng = np.random.default_rng(gemm.m * 10_000 + gemm.n * 100 + gemm.k)
     return rng.integers(1, 100, (gemm.m, gemm.k)), rng.integers(1, 100, (gemm.k, gemm.n))
+
+
+def with_taps(gemm: Gemm, taps: int) -> Gemm:
+    """The GEMM with its k once for every tap."""
+    return Gemm(gemm.m, gemm.n, gemm.k * taps, taps)
 
 
 def steps_of(dataflow: str, gemm: Gemm) -> int:
@@ -79,6 +91,42 @@ def folds_of(array: ArrayModel, gemm: Gemm) -> int:
 
 def is_right(result: Run, a: Matrix, b: Matrix) -> bool:
     return result.seen == result.expected and bool(np.array_equal(result.product, a @ b))
+
+
+# --- The table of dataflows -----------------------------------------------------------------------
+
+
+def test_every_dataflow_of_a_systolic_array_has_a_law() -> None:
+    assert tuple(DATAFLOW_OF) == SYSTOLIC
+    for flow in DATAFLOW_OF.values():
+        assert Dataflow(flow.rows, flow.cols, flow.time, flow.law) == flow
+
+
+@pytest.mark.parametrize("law", [SumsMove(), SumsStay()])
+@pytest.mark.parametrize("axes", list(permutations(("m", "n", "k"))))
+def test_axes_without_a_law_are_refused(law: Law, axes: tuple[Axis, Axis, Axis]) -> None:
+    """A sum that moves needs k on the rows, one that stays needs it in time; m, n may change."""
+    if axes[0 if law.psums_move else 2] == "k":
+        assert Dataflow(*axes, law).law is law
+    else:
+        with pytest.raises(ValueError, match="no law for"):
+            Dataflow(*axes, law)
+
+
+def test_an_axis_lies_on_one_side() -> None:
+    with pytest.raises(ValueError, match="no law for k on the rows, m on the columns and m"):
+        Dataflow("k", "m", "m", SumsMove())
+
+
+@given(DATAFLOWS, LANES, LANES, SIZES, TAPS, st.booleans())
+@settings(max_examples=100)
+def test_sums_leave_unfinished_where_a_fold_says_so(
+    dataflow: str, rows: int, cols: int, gemm: Gemm, taps: int, by_tap: bool
+) -> None:
+    array, gemm = model(dataflow, rows, cols, by_tap=by_tap), with_taps(gemm, taps)
+    folds = fold_classes(array, gemm.whole)
+    unfinished = any(fold.count and not fold.ends for fold in folds)
+    assert leaves_unfinished(array, gemm.k, gemm.taps) == unfinished
 
 
 # --- Clocked arrays -------------------------------------------------------------------------------
@@ -113,18 +161,19 @@ def test_serial_folds(
 def turns_of(array: ArrayModel, gemm: Gemm) -> list[int]:
     """Cycles from each pipelined fold's start to the next one's, in the clocked array's order."""
     flow = array.dataflow
-    pieces = [
-        [min(lanes, size - start) for start in range(0, size, lanes)]
-        for size, lanes in (
-            (getattr(gemm, flow.rows), array.rows),
-            (getattr(gemm, flow.cols), array.cols),
-        )
-    ]
+    taps = gemm.taps if array.by_tap else 1
+
+    def pieces(axis: Axis, lanes: int) -> list[int]:
+        parts = taps if axis == "k" else 1
+        size = getattr(gemm, axis) // parts
+        return [min(lanes, size - start) for start in range(0, size, lanes)] * parts
+
+    along_rows, along_cols = pieces(flow.rows, array.rows), pieces(flow.cols, array.cols)
     steps = getattr(gemm, flow.time)
-    if flow.rows == "k":
-        order = [(r, c) for c in pieces[1] for r in pieces[0]]
+    if array.psums_move:
+        order = [(r, c) for c in along_cols for r in along_rows]
     else:
-        order = [(r, c) for r in pieces[0] for c in pieces[1]]
+        order = [(r, c) for r in along_rows for c in along_cols]
     return [max(steps, int(least_turn(array, r, c))) for r, c in order]
 
 
@@ -164,16 +213,105 @@ def test_pipelined_folds_cannot_start_a_cycle_sooner(
     assert is_right(clocked, a, b) == (folds == (1, 1))
 
 
+# --- Taps one after another -----------------------------------------------------------------------
+
+
+@given(DATAFLOWS, LANES, LANES, SIZES, TAPS, st.booleans(), st.booleans(), REGISTERS)
+@settings(max_examples=400)
+@example("ws", 4, 3, Gemm(2, 3, 1), 4, True, True, PLAIN)  # one row of each fold, four folds
+@example("ws", 2, 3, Gemm(2, 7, 3), 2, True, True, PLAIN)  # two rows, one row; twice
+@example("is", 3, 2, Gemm(9, 1, 4), 3, True, True, Registers(psum=2))
+def test_taps_one_after_another(
+    dataflow: str,
+    rows: int,
+    cols: int,
+    gemm: Gemm,
+    taps: int,
+    pipelined: bool,
+    used: bool,
+    registers: Registers,
+) -> None:
+    array, gemm = (
+        model(dataflow, rows, cols, pipelined, used, registers, True),
+        with_taps(gemm, taps),
+    )
+    a, b = operands(gemm)
+    turns = turns_of(array, gemm) if pipelined else None
+    clocked = run(dataflow, a, b, rows, cols, used, turns, registers, taps)
+    assert is_right(clocked, a, b)
+    assert clocked.cycles == untiled_cycles(array, gemm)
+
+
+@given(DATAFLOWS, LANES, st.integers(1, 7), st.integers(1, 3), st.integers(1, 3))
+@settings(max_examples=60)
+def test_a_convolution_by_tap(
+    dataflow: str, lanes: int, channels: int, down: int, across: int
+) -> None:
+    """A window of down x across over a 5 x 4 ifmap: each tap a GEMM of the shifted ifmap."""
+    rng = np.random.default_rng(channels)
+    ifmap = rng.integers(1, 50, (channels, 5, 4))
+    filters = rng.integers(1, 50, (6, channels, down, across))
+    height, width = 5 - down + 1, 4 - across + 1
+    right = sum(
+        np.einsum("cpq,kc->kpq", ifmap[:, r : r + height, s : s + width], filters[:, :, r, s])
+        for r, s in product(range(down), range(across))
+    )
+    taps = [(r, s) for r in range(down) for s in range(across)]
+    shifted = [ifmap[:, r : r + height, s : s + width].reshape(channels, -1).T for r, s in taps]
+    a, b = np.hstack(shifted), np.vstack([filters[:, :, r, s].T for r, s in taps])
+    clocked = run(dataflow, a, b, lanes, 3, True, None, PLAIN, len(taps))
+    assert np.array_equal(clocked.product.T.reshape(right.shape), right)
+    array = model(dataflow, lanes, 3, used=True, by_tap=True)
+    gemm = Gemm(len(a), 6, len(b), len(taps))
+    assert clocked.cycles == untiled_cycles(array, gemm)
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "by_tap", "folds", "share"),
+    [
+        # k = 9 taps of 3 channels on 8 rows: 27 / 8 rounded up, or 9 folds; n = 4 on 4 columns
+        ("ws", False, 4, 27 / 32),
+        ("ws", True, 9, 3 / 8),
+        # m = 10 on 4 columns: three times as many folds, the last half empty
+        ("is", True, 27, 3 / 8 * 10 / 12),
+        # m = 10 on 8 rows, n = 4 on 4 columns; k is time
+        ("os", True, 2, 10 / 16),
+    ],
+)
+def test_pes_at_work_by_hand(dataflow: str, by_tap: bool, folds: int, share: float) -> None:
+    array, gemm = model(dataflow, 8, 4, by_tap=by_tap), Gemm(10, 4, 27, 9)
+    assert fold_count(array, gemm) == folds
+    assert mapping_efficiency(array, gemm) == pytest.approx(share, rel=1e-12)
+
+
+def test_the_key_of_a_hardware_file() -> None:
+    from accelsim.frontend.hardware_file import load_hardware
+
+    by_tap = {
+        name: array_model(load_hardware(name)).by_tap
+        for name in ("gemmini_16x16", "tpu_v1", "edge_ws", "scalesim_default")
+    }
+    assert by_tap == {
+        "gemmini_16x16": True,
+        "tpu_v1": True,
+        "edge_ws": False,
+        "scalesim_default": False,
+    }
+    assert array_model(load_hardware("edge_ws", ["array.reduction=tap"])).by_tap
+
+
 # --- Folds of a tile ------------------------------------------------------------------------------
 
 
-@given(DATAFLOWS, LANES, LANES, SIZES, *[st.booleans()] * 4, REGISTERS)
-@settings(max_examples=300)
+@given(DATAFLOWS, LANES, LANES, SIZES, TAPS, *[st.booleans()] * 5, REGISTERS)
+@settings(max_examples=400)
 def test_fold_classes_are_the_folds(
     dataflow: str,
     rows: int,
     cols: int,
     gemm: Gemm,
+    taps: int,
+    by_tap: bool,
     pipelined: bool,
     used: bool,
     starts: bool,
@@ -181,31 +319,34 @@ def test_fold_classes_are_the_folds(
     registers: Registers,
 ) -> None:
     """Fold by fold, by loops: sizes, whether psums start or end, and the cycles of all."""
-    array, flow = model(dataflow, rows, cols, pipelined, used, registers), DATAFLOW_OF[dataflow]
+    array = model(dataflow, rows, cols, pipelined, used, registers, by_tap)
+    gemm, flow = with_taps(gemm, taps), DATAFLOW_OF[dataflow]
     leaves = rows if registers.drain == "rows" else cols
-    exits = registers.psum * rows if flow.rows == "k" else leaves
+    exits = registers.psum * rows if array.psums_move else leaves
     walked: dict[tuple[int, int, bool, bool], int] = {}
     cycles = 0
     height, width = getattr(gemm, flow.rows), getattr(gemm, flow.cols)
-    for row, col in product(range(0, height, rows), range(0, width, cols)):
-        r, c = min(rows, height - row), min(cols, width - col)
-        along_k = flow.rows == "k"
-        begins = starts and (not along_k or row == 0)
-        finishes = ends and (not along_k or row + rows >= height)
+    parts = taps if by_tap and array.psums_move else 1
+    starting = [(part, at) for part in range(parts) for at in range(0, height // parts, rows)]
+    for (part, row), col in product(starting, range(0, width, cols)):
+        r, c = min(rows, height // parts - row), min(cols, width - col)
+        begins = starts and (not array.psums_move or (part, row) == starting[0])
+        finishes = ends and (not array.psums_move or (part, row) == starting[-1])
         walked[r, c, begins, finishes] = walked.get((r, c, begins, finishes), 0) + 1
         steps = getattr(gemm, flow.time)
         skew = r + c - 2 if used else rows + cols - 2  # a full edge fold takes as long as any
         if not pipelined:
             cycles += steps + skew + exits + registers.mac_stages - 1
-        elif flow.rows == "k":
+        elif array.psums_move:
             cycles += max(steps, registers.psum * (rows - 1) + 1)
         else:
             cycles += max(steps, leaves + (skew if registers.together else 0))
-    tile = Extents(gemm.m, gemm.n, gemm.k, starts, ends)
+    tile = Extents(gemm.m, gemm.n, gemm.k, starts, ends, taps)
     found: dict[tuple[int, int, bool, bool], int] = {}
     for fold in fold_classes(array, tile):
         key = (fold.extent[flow.rows], fold.extent[flow.cols], bool(fold.starts), bool(fold.ends))
         assert fold.extent[flow.time] == steps_of(dataflow, gemm)
+        assert fold.count >= 0
         if fold.count:
             found[key] = found.get(key, 0) + int(fold.count)
     assert found == walked
@@ -215,17 +356,18 @@ def test_fold_classes_are_the_folds(
 
 def test_many_tilings_at_once_are_each_alone() -> None:
     rng = np.random.default_rng(1)
-    m, n, k = rng.integers(1, 40, (3, 200))
-    ends = rng.integers(0, 2, 200).astype(bool)
+    m, n, channels = rng.integers(1, 40, (3, 100))
+    taps = rng.integers(1, 5, 100)
+    ends = rng.integers(0, 2, 100).astype(bool)
     kinds = PLAIN, Registers(3, 2, "cols", True)
-    for flow, *overlap, kind in product(DATAFLOW_OF, (False, True), (False, True), kinds):
-        plain = model(flow, 8, 5, *overlap, kind)
+    tilings = list(zip(*(each.tolist() for each in (m, n, channels, ends, taps)), strict=True))
+    for flow, *overlap, by_tap, kind in product(DATAFLOW_OF, *[(False, True)] * 3, kinds):
+        plain = model(flow, 8, 5, *overlap, kind, by_tap)
         slow = replace(plain, buffers=(narrow("psum", "ofmap", rate=3),))
         for array in (plain, slow):
-            together = busy_cycles(array, Extents(m, n, k, ends, ends))
+            together = busy_cycles(array, Extents(m, n, channels * taps, ends, ends, taps))
             alone = [
-                busy_cycles(array, Extents(*map(int, sizes), bool(end), bool(end)))
-                for *sizes, end in zip(m, n, k, ends, strict=True)
+                busy_cycles(array, Extents(i, j, c * t, end, end, t)) for i, j, c, end, t in tilings
             ]
             assert np.array_equal(together, alone)
 
@@ -265,58 +407,6 @@ def one_fold(m: int, n: int, k: int, starts: bool = True, ends: bool = True) -> 
 def test_buffer_cycles_by_hand(lanes: Lanes, fold: FoldClass, cycles: int) -> None:
     array = ArrayModel(4, 5, DATAFLOW_OF["ws"], False, False, (lanes,))
     assert buffer_cycles(array, fold) == cycles
-
-
-def test_a_slow_buffer_stretches_the_fold() -> None:
-    """WS 4x5, 6 steps: the law gives 6 + 2*4 + 5 - 2 = 17 cycles; 24 ifmap words at 1 take 24."""
-    array = ArrayModel(4, 5, DATAFLOW_OF["ws"], False, False, (narrow("ifmap", rate=1),))
-    time = fold_time(array, one_fold(6, 5, 4))
-    assert (time.stream, time.fill_drain, time.buffer) == (6, 11, 7)
-    fast = ArrayModel(4, 5, DATAFLOW_OF["ws"], False, False, (narrow("ifmap", rate=2),))
-    assert fold_time(fast, one_fold(6, 5, 4)).buffer == 0
-
-
-@given(
-    DATAFLOWS,
-    st.integers(1, 4),
-    st.integers(1, 4),
-    st.booleans(),
-    st.booleans(),
-    st.sets(st.sampled_from(OPERANDS), min_size=1),
-    st.integers(1, 4),
-    st.fractions(min_value=Fraction(1, 4), max_value=40, max_denominator=4),
-    REGISTERS,
-)
-@settings(max_examples=400)
-def test_a_buffer_left_out_never_limits(
-    dataflow: str,
-    rows: int,
-    cols: int,
-    pipelined: bool,
-    used: bool,
-    held: set[Operand],
-    word: int,
-    rate: Fraction,
-    registers: Registers,
-) -> None:
-    """Where `_can_limit` says no, no fold of any size on this array waits for the buffer."""
-    lanes = Lanes(rate, tuple((operand, word) for operand in sorted(held)))
-    flow = DATAFLOW_OF[dataflow]
-    array = model(dataflow, rows, cols, pipelined, used, registers)
-    if _can_limit(array, lanes):
-        return
-    array = replace(array, buffers=(lanes,))
-    for r, c, steps in product(range(1, rows + 1), range(1, cols + 1), (1, 2, 3, 5, 9, 40, 1000)):
-        for starts, ends in product((False, True), repeat=2):
-            fold = FoldClass(1, {flow.rows: r, flow.cols: c, flow.time: steps}, starts, ends)
-            assert fold_time(array, fold).buffer == 0
-
-
-def test_can_limit_is_tight_for_a_streamed_operand() -> None:
-    """WS streams `rows` ifmap words a cycle: 4 B/cycle keep up with four rows, 3 do not."""
-    array = model("ws", 4, 4, pipelined=True)
-    assert not _can_limit(array, narrow("ifmap", rate=4))
-    assert _can_limit(array, narrow("ifmap", rate=3))
 
 
 def test_only_limiting_buffers_stay_in_the_model() -> None:

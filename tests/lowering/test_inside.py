@@ -6,30 +6,33 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles.moves import watched
 
-from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Extents, FoldClass, Gemm
+from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, FoldClass, Gemm
 from accelsim.lowering.gemm_tasks import gemm_work
 from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.traffic import Inside
 
 LANES = st.integers(1, 5)
 SIZES = st.builds(Gemm, st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
+TAPS = st.integers(1, 3)
 
 
 def of_gemm(model: ArrayModel, gemm: Gemm) -> Inside:
-    return gemm_work(model, 1, Extents(gemm.m, gemm.n, gemm.k)).inside
+    return gemm_work(model, 1, gemm.whole).inside
 
 
-@given(st.sampled_from(["os", "ws", "is"]), LANES, LANES, SIZES, st.booleans())
+@given(st.sampled_from(["os", "ws", "is"]), LANES, LANES, SIZES, st.booleans(), TAPS, st.booleans())
 @settings(max_examples=200)
-@example("ws", 5, 1, Gemm(1, 1, 1), False)  # one PE of a column: the sum still passes five rows
-@example("os", 1, 1, Gemm(2, 2, 1), True)
+@example("ws", 5, 1, Gemm(1, 1, 1), False, 1, False)  # one PE of a column: sums pass five rows
+@example("os", 1, 1, Gemm(2, 2, 1), True, 1, False)
+@example("ws", 4, 2, Gemm(3, 2, 6), False, 3, True)
 def test_counts_are_those_of_the_clocked_array(
-    dataflow: str, rows: int, cols: int, gemm: Gemm, pipelined: bool
+    dataflow: str, rows: int, cols: int, gemm: Gemm, pipelined: bool, taps: int, by_tap: bool
 ) -> None:
+    gemm = Gemm(gemm.m, gemm.n, gemm.k * taps, taps)
     rng = np.random.default_rng(7)
     a, b = rng.integers(1, 9, (gemm.m, gemm.k)), rng.integers(1, 9, (gemm.k, gemm.n))
-    seen = watched(dataflow, a, b, rows, cols, shadow=pipelined)
-    model = ArrayModel(rows, cols, DATAFLOW_OF[dataflow], pipelined, False)
+    seen = watched(dataflow, a, b, rows, cols, pipelined, taps if by_tap else 1)
+    model = ArrayModel(rows, cols, DATAFLOW_OF[dataflow], pipelined, False, by_tap=by_tap)
     assert of_gemm(model, gemm) == Inside(
         register_accesses=seen["operand accesses"] + seen["sum accesses"],
         network_words=seen["operand moves"] + seen["sum moves"],

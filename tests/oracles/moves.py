@@ -20,15 +20,19 @@ from oracles.systolic import (
 Counts = Counter[str]
 
 
-def watched(dataflow: str, a: Matrix, b: Matrix, rows: int, cols: int, shadow: bool) -> Counts:
+def watched(
+    dataflow: str, a: Matrix, b: Matrix, rows: int, cols: int, shadow: bool, taps: int = 1
+) -> Counts:
     """Accesses and moves of A @ B, fold after fold. `shadow`: the PEs have shadow registers."""
     if dataflow == "is":
-        return watched("ws", b.T, a.T, rows, cols, shadow)
+        return watched("ws", b.T, a.T, rows, cols, shadow, taps)
     counts: Counts = Counter()
     product = np.zeros((len(a), b.shape[1]), np.int64)
-    place = output_folds if dataflow == "os" else weight_folds
-    watch = _watch_sums_stay if dataflow == "os" else _watch_operand_stays
-    for fold in place(a, b, rows, cols, used=True):
+    if dataflow == "os":
+        folds, watch = output_folds(a, b, rows, cols, used=True), _watch_sums_stay
+    else:
+        folds, watch = weight_folds(a, b, rows, cols, True, taps), _watch_operand_stays
+    for fold in folds:
         watch(fold, rows, cols, shadow, counts, product[fold.rows, fold.cols])
     assert np.array_equal(product, a @ b)
     return counts

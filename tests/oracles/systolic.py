@@ -302,8 +302,19 @@ def output_folds(a: Matrix, b: Matrix, rows: int, cols: int, used: bool) -> list
     ]
 
 
-def weight_folds(a: Matrix, b: Matrix, rows: int, cols: int, used: bool) -> list[Fold]:
-    """The folds of A @ B with B in place; full edge folds are padded with zeros."""
+def weight_folds(
+    a: Matrix, b: Matrix, rows: int, cols: int, used: bool, taps: int = 1
+) -> list[Fold]:
+    """The folds of A @ B with B in place; full edge folds are padded with zeros.
+
+    The inner index counts `taps` parts, one after another, of which no two share a fold.
+    """
+    channels = len(b) // taps
+    parts_k = [
+        slice(tap * channels + part.start, tap * channels + part.stop)
+        for tap in range(taps)
+        for part in cut(channels, rows)
+    ]
     height, width = (None, None) if used else (rows, cols)
     return [
         Fold(
@@ -313,7 +324,7 @@ def weight_folds(a: Matrix, b: Matrix, rows: int, cols: int, used: bool) -> list
             part_n,
         )
         for part_n in cut(b.shape[1], cols)
-        for part_k in cut(len(b), rows)
+        for part_k in parts_k
     ]
 
 
@@ -336,19 +347,22 @@ def run(
     used: bool,
     turns: list[int] | None,
     registers: Registers = Registers(),
+    taps: int = 1,
 ) -> Run:
     """A @ B on a clocked array. Each fold is followed by the next after the cycles of its turn.
 
-    With no turns, when it has left the array entirely.
+    With no turns, when it has left the array entirely. The columns of A are the channels of the
+    first of `taps` taps, of the second, ..., which the array takes in that order.
     """
     if dataflow == "is":  # the same array as WS; A is loaded, and the ofmap comes out turned
-        turned = run("ws", b.T, a.T, rows, cols, used, turns, registers)
+        turned = run("ws", b.T, a.T, rows, cols, used, turns, registers, taps)
         return Run(turned.product.T, turned.expected, turned.seen, turned.cycles)
-    make, place = {
-        "os": (OutputStationary, output_folds),
-        "ws": (WeightStationary, weight_folds),
-    }[dataflow]
-    folds, array = place(a, b, rows, cols, used), make(rows, cols, registers)
+    array: OutputStationary | WeightStationary
+    if dataflow == "os":
+        folds, array = output_folds(a, b, rows, cols, used), OutputStationary(rows, cols, registers)
+    else:
+        folds = weight_folds(a, b, rows, cols, used, taps)
+        array = WeightStationary(rows, cols, registers)
     expected = [_words(dataflow, fold) for fold in folds]
     if turns is None:
         waiting = list(enumerate(folds))

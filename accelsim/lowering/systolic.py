@@ -1,0 +1,96 @@
+"""The systolic array as a processor: the laws of its folds, added up over a tile."""
+
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+
+from accelsim.lowering.dataflow import (
+    ArrayModel,
+    Cycles,
+    Extents,
+    FoldClass,
+    Truth,
+    busy_cycles,
+    fold_classes,
+    fold_time,
+    leaves_unfinished,
+    operand_area,
+    tails,
+)
+from accelsim.lowering.inside import fold_moves
+from accelsim.lowering.processor import Counts, TileWork
+
+
+@dataclass(frozen=True, slots=True)
+class Systolic:
+    """An array whose PEs pass operands, and under ws and is their sums, to their neighbours."""
+
+    array: ArrayModel
+
+    def cycles(self, tile: Extents) -> Cycles:
+        """Cycles of all folds, without the tail of a pipelined array."""
+        return busy_cycles(self.array, tile)
+
+    def tail(self, tile: Extents) -> Cycles:
+        """Cycles until the last sum of a pipelined array is out."""
+        return tails(self.array, tile)
+
+    def work(self, tile: Extents) -> TileWork:
+        """The folds of a tile, added up."""
+        cycles: Counts = {}
+        sram: Counts = {}
+        inside: Counts = {}
+        for fold in fold_classes(self.array, tile):
+            if not np.any(fold.count):
+                continue
+            _add(cycles, fold.count, self._cycles(fold))
+            _add(sram, fold.count, _words(fold))
+            _add(inside, fold.count, fold_moves(self.array, fold))
+        macs = tile.m * tile.n * tile.k
+        return TileWork(**cycles, tail=self.tail(tile), operations=macs, sram=sram, inside=inside)
+
+    def _cycles(self, fold: FoldClass) -> Counts:
+        time = fold_time(self.array, fold)
+        return {
+            "streaming": time.stream,
+            "fill_drain": time.fill_drain,
+            "buffer": time.buffer,
+            "buffer_bound": time.total * np.minimum(time.buffer, 1),
+        }
+
+    def leaves_unfinished(self, tile: Extents) -> Truth:
+        """Where sums move and k takes several folds."""
+        return leaves_unfinished(self.array, tile.k, tile.taps)
+
+    def room(self, tile: Extents, footprint: Counts) -> Counts:
+        """Psums need room only where they leave unfinished, for this tile's or others' folds."""
+        whole = np.logical_and(tile.starts, tile.ends)
+        unfinished = self.leaves_unfinished(tile) | ~whole
+        return {**footprint, "psum": footprint["psum"] * unfinished}
+
+    def likes(self, taps: int) -> dict[str, int]:
+        """Whole rows and columns of PEs; of channels as many as fill the rows with their taps."""
+        array, flow = self.array, self.array.dataflow
+        liked: dict[str, int] = {flow.rows: array.rows, flow.cols: array.cols}
+        if array.psums_move and not array.by_tap:
+            liked[flow.rows] //= gcd(array.rows, taps)
+        return liked
+
+
+def _add(total: Counts, times: Cycles, counts: Counts) -> None:
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + times * count
+
+
+def _words(fold: FoldClass) -> Counts:
+    """Words of one fold at the array's edge."""
+    outputs = operand_area("ofmap", fold)
+    starts, ends = (np.equal(truth, True).astype(np.int64) for truth in (fold.starts, fold.ends))
+    return {
+        "ifmap_reads": operand_area("ifmap", fold),
+        "filter_reads": operand_area("filter", fold),
+        "psum_reads": outputs * (1 - starts),
+        "psum_writes": outputs * (1 - ends),
+        "ofmap_writes": outputs * ends,
+    }
