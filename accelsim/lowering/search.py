@@ -10,7 +10,7 @@ from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import Ranking, Ranks
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, too_small
-from accelsim.lowering.vector_search import vector_candidates, vector_needs, vector_ranking
+from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 
 
 def best_tiling(kernel: GemmKernel, target: Target) -> GemmTiling:
@@ -26,7 +26,7 @@ def best_tiling(kernel: GemmKernel, target: Target) -> GemmTiling:
     return best.tiling
 
 
-Search = Callable[[Kernel, Residence], Ranks]
+Search = Callable[[Kernel, Residence], Ranks | VectorRanks]
 """What the tilings of a kernel take on one target, with so much of it resident."""
 
 
@@ -45,9 +45,10 @@ def search(target: Target) -> Search:
     rate = float(target.dram_bytes_per_cycle)
 
     @lru_cache(maxsize=KERNELS * RESIDENCES)
-    def ranks(kernel: Kernel, residence: Residence) -> Ranks:
-        latency = target.dram_latency if isinstance(kernel, GemmKernel) else 0
-        return Ranks(rankings(kernel, residence), rate, latency)
+    def ranks(kernel: Kernel, residence: Residence) -> Ranks | VectorRanks:
+        if isinstance(kernel, VectorKernel):
+            return VectorRanks(kernel, replace(target, residence=residence))
+        return Ranks(rankings(kernel, residence), rate, target.dram_latency)
 
     return ranks
 
@@ -61,8 +62,6 @@ def _rankings(target: Target) -> Callable[[Kernel, Residence], Ranking]:
     @lru_cache(maxsize=KERNELS * RESIDENCES)
     def ranking(kernel: Kernel, residence: Residence) -> Ranking:
         resident = replace(target, residence=residence)
-        if isinstance(kernel, VectorKernel):
-            return vector_ranking(kernel, resident)
         assert isinstance(kernel, GemmKernel)
         return gemm_ranking(resident, *flow(kernel))
 
@@ -76,13 +75,12 @@ def _bare(target: Target) -> Target:
 
 
 def best_vector_tiling(kernel: VectorKernel, target: Target) -> VectorTiling:
-    """The legal tiling of a vector kernel of least cost; ties go to fewer tiles.
+    """The legal tiling of a vector kernel of least cost; ties go to less DRAM traffic.
 
     Raises DoesNotFitError if not even the smallest tile fits.
     """
     best = search(_bare(target))(kernel, target.residence).best
     if best is None:
-        needed = vector_needs(kernel, target, vector_candidates(kernel))
-        raise DoesNotFitError(too_small(target, [int(sizes.flat[-1]) for sizes in needed]))
+        raise DoesNotFitError(too_small(target, smallest_needs(kernel, target)))
     assert isinstance(best.tiling, VectorTiling)
     return best.tiling
