@@ -79,7 +79,10 @@ class VectorKernel:
     """Window or element-wise work on `channels` planes of a rows x cols ofmap.
 
     `operations` is the lane-cycles per ofmap element. `inputs` lists the ifmaps: True for a
-    full one, False for one value per channel. `all_channels`: a tile needs every channel.
+    full one, False for one value per channel. An output needs `reach` more channels on each side.
+    `tap_operations` are those per tap of a window that may be cut by taps; 0: it may not. `passes`
+    are the operations per element of each pass over all channels, where a tile does not hold them
+    all; empty: channels do not depend on each other.
     """
 
     batch: int
@@ -88,13 +91,29 @@ class VectorKernel:
     cols: Window
     operations: int
     inputs: tuple[bool, ...] = (True,)
-    all_channels: bool = False
+    reach: int = 0
+    tap_operations: int = 0
+    passes: tuple[int, ...] = ()
+
+    @property
+    def depth(self) -> Window:
+        """The window along the channels."""
+        return Window(self.channels, 2 * self.reach + 1, before=self.reach, after=self.reach)
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions R*S per channel."""
+        return self.rows.kernel * self.cols.kernel
+
+    @property
+    def outputs(self) -> int:
+        """Elements of the ofmap."""
+        return self.batch * self.channels * self.rows.outputs * self.cols.outputs
 
     @property
     def operations_total(self) -> int:
-        """Lane-cycles of the whole layer."""
-        elements = self.batch * self.channels * self.rows.outputs * self.cols.outputs
-        return elements * self.operations
+        """Lane-cycles of the whole layer, in tiles of whole windows and all channels."""
+        return self.outputs * self.operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +157,25 @@ def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
     rows, cols = op.windows(layer.input_shapes[0])
     scale = 1 if isinstance(op, AvgPool) else 0
     operations = rows.kernel * cols.kernel + scale
-    return VectorKernel(batch, layer.input_shapes[0][0], rows, cols, operations)
+    channels = layer.input_shapes[0][0]
+    return VectorKernel(batch, channels, rows, cols, operations, tap_operations=1)
 
 
-def _each_element(operations: int, all_channels: bool = False) -> Callable[..., Kernel]:
+def _each_element(
+    operations: int, reach: int = 0, passes: tuple[int, ...] = ()
+) -> Callable[..., Kernel]:
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
         channels, rows, cols = planes(layer.output_shape)
         full = tuple(shape == layer.output_shape for shape in layer.input_shapes)
         work = operations * max(len(full) - 1, 1)
-        return VectorKernel(batch, channels, _each(rows), _each(cols), work, full, all_channels)
+        axes = (_each(rows), _each(cols))
+        return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
 
     return kernel
 
 
 def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
-    return _each_element(op.size + 2, all_channels=True)(op, layer, batch)
+    return _each_element(op.size + 2, reach=op.size // 2)(op, layer, batch)
 
 
 def _alias(op: Op, layer: Layer, batch: int) -> Kernel:
@@ -167,7 +190,8 @@ def copy_of(layer: Layer, batch: int) -> VectorKernel:
 
 # Operations per ofmap element: a pool one per tap (an average one more to scale), an activation
 # or table look-up one, LRN a square and add per channel around, a power and a product, softmax
-# maximum, exponential, sum and quotient, batch norm a product and a sum.
+# maximum, exponential, sum and quotient, batch norm a product and a sum. A softmax in passes takes
+# the maximum, then exponentials and their sum, then exponentials again and the quotients.
 _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Conv: _conv,
     Dense: _dense,
@@ -180,7 +204,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     LeakyRelu: _each_element(1),
     Sigmoid: _each_element(1),
     Tanh: _each_element(1),
-    Softmax: _each_element(4, all_channels=True),
+    Softmax: _each_element(4, passes=(1, 2, 2)),
     Lrn: _lrn,
     BatchNorm: _each_element(2),
     Concat: _alias,

@@ -15,7 +15,7 @@ from accelsim.lowering.row_stationary import Mapping, RowStationary
 from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, too_small
-from accelsim.lowering.vector_search import vector_candidates, vector_needs, vector_ranking
+from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 
 Found = TypeVar("Found")
 
@@ -51,22 +51,23 @@ class Search:
     target: Target
     memory: Memory
 
-    def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks":
+    def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | VectorRanks":
         """What the tilings of `kernel` take with so much of it resident."""
+        if isinstance(kernel, VectorKernel):
+            target = replace(self.target, residence=residence)
+            key = (kernel, target)
+            return self.memory.recall("vector kernels", key, lambda: VectorRanks(*key))
+        assert isinstance(kernel, GemmKernel)
         return Ranks(self, kernel, residence)
 
-    def ranking(self, kernel: Kernel, residence: Residence) -> Ranking:
+    def ranking(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings at every scale cost, at any rate of DRAM."""
         target = self.target.at_any_rate
         key = (kernel, residence, target)
-        return self.memory.recall("rankings", key, lambda: self._ranking(kernel, residence))
-
-    def _ranking(self, kernel: Kernel, residence: Residence) -> Ranking:
-        target = replace(self.target.at_any_rate, residence=residence)
-        if isinstance(kernel, VectorKernel):
-            return vector_ranking(kernel, target)
-        assert isinstance(kernel, GemmKernel)
-        return gemm_ranking(target, self._flows(kernel))
+        resident = replace(target, residence=residence)
+        return self.memory.recall(
+            "rankings", key, lambda: gemm_ranking(resident, self._flows(kernel))
+        )
 
     def _flows(self, kernel: GemmKernel) -> list[Flows]:
         """What tilings with whole windows move."""
@@ -120,7 +121,7 @@ class Ranks:
     """The tilings of a kernel with so much of it resident."""
 
     search: Search
-    kernel: Kernel
+    kernel: GemmKernel
     residence: Residence
 
     @property
@@ -147,8 +148,8 @@ class Ranks:
     def _refined(self, space: int) -> Ranked | None:
         kernel, target = self.kernel, replace(self.search.target, residence=self.residence)
         start = self._several(space, CENTERS)
-        if not isinstance(kernel, GemmKernel) or not start:
-            return start[0] if start else None
+        if not start:
+            return None
         least = self.search.least_cycles(kernel, self.residence)
         if start[0].cycles <= GOOD_ENOUGH * least:
             return start[0]
@@ -159,15 +160,15 @@ class Ranks:
     def _several(self, space: int, count: int) -> list[Ranked]:
         """The best tilings with whole windows; with parts of them only where none else fits."""
         found = self._of(self.search.ranking(self.kernel, self.residence), space, count)
-        if found or not isinstance(self.kernel, GemmKernel):
+        if found:
             return found
         parts = self.search.with_parts_of_windows(self.kernel, self.residence)
         return self._of(parts, space, count)
 
     def _of(self, ranking: Ranking, space: int, count: int) -> list[Ranked]:
         target = self.search.target
-        latency = target.dram_latency if isinstance(self.kernel, GemmKernel) else 0
-        return ranking.within(space).several(float(target.dram_bytes_per_cycle), latency, count)
+        rate = float(target.dram_bytes_per_cycle)
+        return ranking.within(space).several(rate, target.dram_latency, count)
 
     @property
     def whole_space(self) -> int:
@@ -217,5 +218,4 @@ def _misfit(kernel: GemmKernel | VectorKernel, target: Target) -> str:
     """Demand, bound and lever of the smallest tile."""
     if isinstance(kernel, GemmKernel):
         return misfit(kernel, target)
-    needed = vector_needs(kernel, target, vector_candidates(kernel))
-    return too_small(target, [int(sizes.flat[-1]) for sizes in needed])
+    return too_small(target, smallest_needs(kernel, target))

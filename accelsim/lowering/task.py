@@ -68,10 +68,19 @@ class GemmTile:
 
 @dataclass(frozen=True, slots=True)
 class VectorTile:
-    """Part of a vector kernel: channels of a block of the ofmap."""
+    """Part of a vector kernel: channels of a block of the ofmap, and taps of its windows.
+
+    With several parts, the `first` one of a block starts what the `last` one finishes. `turn`
+    counts the passes over the channels.
+    """
 
     pixels: Pixels
     channels: Span
+    tap_rows: Span
+    tap_cols: Span
+    turn: int
+    first: bool
+    last: bool
 
 
 Tile = GemmTile | VectorTile

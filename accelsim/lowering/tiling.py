@@ -30,12 +30,18 @@ class GemmTiling:
 
 @dataclass(frozen=True, slots=True)
 class VectorTiling:
-    """Tile sizes of a vector kernel."""
+    """Tile sizes of a vector kernel, and how many arrays' vector units share its blocks.
+
+    `tap_rows` and `tap_cols` count taps of the kernel's window, down and across.
+    """
 
     batch: int
     channels: int
     rows: int
     cols: int
+    tap_rows: int
+    tap_cols: int
+    arrays: int = 1
 
 
 FINE = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 64, 96, 128, 224)

@@ -1,162 +1,229 @@
-"""The search for the best tiling of a vector kernel: candidates, legal, cost, min."""
+"""The search for the best tiling of a vector kernel, in steps of which none grows with its axes.
 
-from dataclasses import dataclass
+First a coarse grid over all axes, then, from the best few, one axis after another at every scale:
+all small sizes, even cuts, sizes a quarter apart, and the largest that fits, given the others.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from accelsim.hardware import Operand
-from accelsim.lowering.cost import Cost, occupied_bytes, rounded_to_bursts
-from accelsim.lowering.footprint import reads
 from accelsim.lowering.kernels import VectorKernel
-from accelsim.lowering.layout import Planes, many_map_runs
-from accelsim.lowering.ranking import Part, Ranking
+from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.target import Sizes, Target
-from accelsim.lowering.tiling import COARSE, FINE, VectorTiling, even_sizes
+from accelsim.lowering.tiling import VectorTiling
+from accelsim.lowering.vector_cost import VectorCosts, totals
+
+SMALL = 8
+"""Sizes up to this one are all tried, and even cuts into up to twice as many pieces."""
 
 
-@dataclass(frozen=True, slots=True)
-class VectorTilings:
-    """Tile sizes of a vector kernel under comparison, each along an axis of its own, as Tilings.
+FEW = 6
+"""Tilings that are improved, axis by axis."""
 
-    `row_span` and `row_reads` (columns likewise) are those of Tilings; `plane_tiles` counts
-    the tiles of one channel of an image, `tiles` all. The axes are columns, rows, channels, images.
-    """
 
-    cols: Sizes
-    rows: Sizes
-    channels: Sizes
-    batch: Sizes
-    col_span: Sizes
-    col_reads: Sizes
-    row_span: Sizes
-    row_reads: Sizes
-    plane_tiles: Sizes
-    tiles: Sizes
+SOME = 48
+"""Tilings of which all kinds of tiles are looked at."""
+
+
+ROUNDS = 6
+"""How often all axes are looked at again."""
+
+
+CLOSE = 1.005
+"""A tiling that takes so little more than any could is not improved."""
+
+
+def coarse_sizes(total: int) -> set[int]:
+    """Sizes about a factor of two apart, from 1 to `total`."""
+    powers = range(total.bit_length())
+    return {1, total} | {1 << power for power in powers} | {-(-total >> power) for power in powers}
+
+
+def fine_sizes(total: int) -> set[int]:
+    """All small sizes, even cuts, and sizes a quarter apart, from 1 to `total`."""
+    sizes = {*range(1, min(total, SMALL) + 1), total}
+    sizes |= {-(-total // parts) for parts in range(1, 2 * SMALL + 1)}
+    size = float(SMALL)
+    while size < total:
+        sizes.add(int(size))
+        sizes.add(-(-total // -(-total // int(size))))  # as even as with so many pieces
+        size *= 1.25
+    return sizes
+
+
+@dataclass
+class VectorRanks:
+    """The best tilings of a kernel on a target, also with less of the ifmap's buffer."""
+
+    kernel: VectorKernel
+    target: Target
+    known: dict[int, Ranked | None] = field(default_factory=dict)
 
     @property
-    def elements(self) -> Sizes:
-        """Elements of a tile's ofmap."""
-        return self.batch * self.channels * self.rows * self.cols
+    def refined(self) -> Ranked | None:
+        """As `best`, which is already found by going from tiling to tiling."""
+        return self.best
+
+    def refined_within(self, space: int) -> Ranked | None:
+        """As `best_within`."""
+        return self.best_within(space)
+
+    @cached_property
+    def best(self) -> Ranked | None:
+        """The best tiling; None if none fits."""
+        return _VectorSearch(self.kernel, self.target).best()
+
+    def best_within(self, space: int) -> Ranked | None:
+        """The best tiling with a buffer for ifmaps of `space` bytes."""
+        if self.best is None or self.best.tile_bytes <= space // 2:
+            return self.best
+        if space not in self.known:
+            self.known[space] = _VectorSearch(self.kernel, _with_space(self.target, space)).best()
+        return self.known[space]
 
 
-def loaded_inputs(kernel: VectorKernel, target: Target) -> list[bool]:
-    """`kernel.inputs` without those that are resident."""
-    resident = target.residence.ifmaps or (False,) * len(kernel.inputs)
-    return [full for full, here in zip(kernel.inputs, resident, strict=True) if not here]
+def _with_space(target: Target, space: int) -> Target:
+    """`target` with so much of the buffer that holds ifmaps."""
+    place = target.buffer_index("ifmap")
+    buffers = (
+        replace(each, size=space) if index == place else each
+        for index, each in enumerate(target.buffers)
+    )
+    return replace(target, buffers=tuple(buffers))
 
 
-def vector_candidates(kernel: VectorKernel) -> VectorTilings:
-    """Tilings to compare; first those that keep columns, then rows, whole."""
-    axes = [
-        even_sizes(kernel.cols.outputs, COARSE),
-        even_sizes(kernel.rows.outputs, FINE),
-        {kernel.channels} if kernel.all_channels else even_sizes(kernel.channels, FINE),
-        even_sizes(kernel.batch, COARSE),
+def _best(costs: VectorCosts, count: int) -> NDArray[np.intp]:
+    """The best first, and the one of least cycles, too, whatever it moves."""
+    return np.append(costs.order[: count - 1], costs.cycles.argmin())
+
+
+def _grid(axes: Sequence[Sequence[int]]) -> Sizes:
+    """Every combination of sizes, shape (7, tilings)."""
+    return np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(axes), -1)
+
+
+def smallest_needs(kernel: VectorKernel, target: Target) -> list[int]:
+    """Bytes that the smallest tile takes of each buffer."""
+    costs = VectorCosts(kernel, target, _grid(list(_smallest(kernel))))
+    needs = np.array([costs.demand(space) for space in target.buffers])
+    excess = [
+        np.maximum(need - space.half, 0) for need, space in zip(needs, target.buffers, strict=True)
     ]
-    sizes = [np.array(sorted(axis, reverse=True)) for axis in axes]
-    cols, rows, channels, batch = np.ix_(*sizes)
-    planes = -(-kernel.rows.outputs // rows) * -(-kernel.cols.outputs // cols)
-    (col_span, col_reads), (row_span, row_reads) = (
-        reads(window, size) for window, size in ((kernel.cols, sizes[0]), (kernel.rows, sizes[1]))
-    )
-    return VectorTilings(
-        *(cols, rows, channels, batch),
-        *(col_span.reshape(cols.shape), col_reads.reshape(cols.shape)),
-        *(row_span.reshape(rows.shape), row_reads.reshape(rows.shape)),
-        planes,
-        planes * -(-kernel.batch // batch) * -(-kernel.channels // channels),
-    )
+    return [int(need) for need in needs[:, int(np.argmin(sum(excess)))]]
 
 
-def vector_demands(
-    kernel: VectorKernel, target: Target, tilings: VectorTilings
-) -> dict[Operand, Sizes]:
-    """Bytes that a tile takes: of the inputs that are loaded, and of an ofmap that needs a tile."""
-    loaded = loaded_inputs(kernel, target)
-    planes = tilings.batch * tilings.channels
-    ifmap = sum(loaded) * (tilings.row_span * tilings.col_span) + loaded.count(False)
-    return {
-        "ifmap": target.bytes_of("ifmap") * planes * ifmap,
-        "ofmap": target.bytes_of("ofmap") * tilings.elements * (not target.computes_in_place),
-    }
+def _smallest(kernel: VectorKernel) -> Iterator[tuple[int, ...]]:
+    """Sizes along each axis with which a tile may be the smallest."""
+    channels = {1, kernel.channels} if kernel.passes else {1}
+    yield from ((1,), tuple(channels), (1,), (1,))
+    for window in (kernel.rows, kernel.cols):
+        yield (1, window.kernel) if kernel.tap_operations else (window.kernel,)
+    yield (1,)
 
 
-def vector_cost(kernel: VectorKernel, target: Target, tilings: VectorTilings) -> Cost:
-    """Lanes beside DRAM; and the first tile's load, and the last one's store or move."""
-    tiles, outputs = tilings.tiles, kernel.rows.outputs * kernel.cols.outputs
-    loaded = loaded_inputs(kernel, target)
-    fetched = sum(loaded) * (tilings.row_reads * tilings.col_reads)
-    fetched = fetched + loaded.count(False) * tilings.plane_tiles
-    stored = target.residence.stored
-    demand = vector_demands(kernel, target, tilings)
-    first, last = _occupied(kernel, target, tilings, demand)
-    moving = target.move_cycles(demand["ofmap"])
-    lanes = kernel.operations_total / target.lanes * (-(-tiles // target.arrays) / tiles)
-    if target.residence.kept:  # no store makes small tiles dear, but each takes whole cycles
-        tile = tilings.elements * kernel.operations
-        lanes = lanes * (-(-tile // target.lanes) * target.lanes / tile)
-    return Cost(
-        np.maximum(lanes, moving * tiles) + moving,
-        first + last * stored,
-        np.asarray((first + last * stored) * tiles, dtype=float),
-        np.zeros(()),
-        kernel.batch
-        * kernel.channels
-        * (target.bytes_of("ifmap") * fetched + target.bytes_of("ofmap") * outputs * stored),
-        1 + stored,
-    )
+@dataclass
+class _VectorSearch:
+    """The search for a kernel on a target."""
 
+    kernel: VectorKernel
+    target: Target
 
-def _occupied(
-    kernel: VectorKernel, target: Target, tilings: VectorTilings, demand: dict[Operand, Sizes]
-) -> tuple[Sizes, Sizes]:
-    """`occupied_bytes` of the largest tile's ifmap and ofmap."""
-    if target.timing is None:
-        return rounded_to_bursts(demand["ifmap"], target), rounded_to_bursts(
-            demand["ofmap"], target
+    def __post_init__(self) -> None:
+        self.totals = totals(self.kernel, self.target)
+        self.cuttable = bool(self.kernel.tap_operations)
+
+    def best(self) -> Ranked | None:
+        """The tiling of least cycles; ties go to less DRAM traffic, then to fewer tiles."""
+        front = self.promising(self.coarse())
+        if not front.size:
+            return None
+        front = self.improved(front)
+        costs = VectorCosts(self.kernel, self.target, front[:, :1])
+        return Ranked(
+            tiling=VectorTiling(*(int(size) for size in front[:, 0])),
+            dram_bytes=int(costs.dram_bytes[0]),
+            tile_bytes=int(costs.tile_bytes[0]),
+            cycles=float(costs.cycles[0]),
         )
-    whole = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
-    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
-    taken = (tilings.batch, tilings.channels, tilings.row_span, tilings.col_span)
-    made = (tilings.batch, tilings.channels, tilings.rows, tilings.cols)
-    reads = many_map_runs(whole, taken, target.bytes_of("ifmap"))
-    writes = many_map_runs(result, made, target.bytes_of("ofmap"))
-    return (
-        occupied_bytes(demand["ifmap"], reads, target),
-        occupied_bytes(demand["ofmap"], writes, target, write=True),
-    )
 
+    def improved(self, front: Sizes) -> Sizes:
+        """The best that changes along one axis at a time lead to, from those of `front`."""
+        for _ in range(ROUNDS):
+            before = front[:, 0]
+            if self.cycles(front[:, :1])[0] <= CLOSE * self.bound:
+                break
+            front = self.promising(np.concatenate([front, self.around(front)], axis=1))
+            if (front[:, 0] == before).all():
+                break
+        return front
 
-def vector_ranking(kernel: VectorKernel, target: Target) -> Ranking:
-    """What the tilings of a vector kernel that fit cost; ties go to fewer tiles."""
-    tilings = vector_candidates(kernel)
-    axes = (tilings.batch, tilings.channels, tilings.rows, tilings.cols)
-    shape = tilings.elements.shape
-    needed = vector_needs(kernel, target, tilings)
-    fits = np.all(
-        [size <= space.half for size, space in zip(needed, target.buffers, strict=True)], axis=0
-    )
+    def promising(self, tilings: Sizes) -> Sizes:
+        """The FEW best of `tilings` that fit and keep all arrays that they use at work.
 
-    def tiling(index: int) -> VectorTiling:
-        position = np.unravel_index(index, shape)
-        return VectorTiling(*(int(np.broadcast_to(axis, shape)[position]) for axis in axes))
+        Of all, a guess is made first; of the best of those, all kinds of tiles are looked at.
+        """
+        guess = VectorCosts(self.kernel, self.target, tilings, kinds=False)
+        fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
+        some = VectorCosts(self.kernel, self.target, tilings[:, fits], kinds=False)
+        if not fits.size:
+            return some.sizes
+        likely = some.sizes[:, _best(some, SOME)]
+        return likely[:, _best(VectorCosts(self.kernel, self.target, likely), FEW)]
 
-    part = Part(
-        tiling=tiling,
-        cost=vector_cost(kernel, target, tilings),
-        preferences=(tilings.tiles,),
-        tile_bytes=needed[target.buffer_index("ifmap")],
-        index=np.flatnonzero(np.broadcast_to(fits, shape)),
-        shape=shape,
-    )
-    return Ranking((part,))
+    def cycles(self, tilings: Sizes) -> NDArray[np.float64]:
+        """Cycles of tilings."""
+        return VectorCosts(self.kernel, self.target, tilings).cycles
 
+    # --- Candidates -------------------------------------------------------------------------------
 
-def vector_needs(kernel: VectorKernel, target: Target, tilings: VectorTilings) -> list[Sizes]:
-    """Bytes that a tile takes of each buffer."""
-    demand = vector_demands(kernel, target, tilings)
-    nothing = np.zeros_like(tilings.elements)
-    return [
-        sum((demand[item] for item in ("ifmap", "ofmap") if item in space.holds), start=nothing)
-        for space in target.buffers
-    ]
+    def coarse(self) -> Sizes:
+        """A grid of sizes a factor of two apart; windows are cut where outputs are taken singly."""
+        axes = [sorted(coarse_sizes(total)) for total in self.totals]
+        whole = [[total] for total in self.totals[4:6]]
+        grids = [_grid([*axes[:4], *whole, axes[6]])]
+        if self.cuttable:
+            grids.append(_grid([*axes[:2], [1], [1], *axes[4:]]))
+        return np.concatenate(grids, axis=1)
+
+    def around(self, front: Sizes) -> Sizes:
+        """Tilings that differ from one of `front` along one axis."""
+        axes = [axis for axis, total in enumerate(self.totals) if total > 1]
+        if not self.cuttable:
+            axes = [axis for axis in axes if axis not in (4, 5)]
+        if not axes:
+            return front
+        made = [self.largest(front, [axis for axis in axes if axis < 6])]
+        for axis in axes:
+            many = np.repeat(front, len(self.fine[axis]), axis=1)
+            many[axis] = np.tile(self.fine[axis], front.shape[1])
+            made.append(many)
+        return np.concatenate(made, axis=1)
+
+    @cached_property
+    def fine(self) -> list[Sizes]:
+        """Sizes to try along each axis."""
+        return [np.array(sorted(fine_sizes(total))) for total in self.totals]
+
+    def largest(self, front: Sizes, axes: Sequence[int]) -> Sizes:
+        """`front` with the largest size along each of `axes` that fits, given the others."""
+        made = np.tile(front, max(len(axes), 1))
+        line = np.repeat(np.array(axes or [0]), front.shape[1]), np.arange(made.shape[1])
+        low, high = np.ones_like(made[0]), np.array(self.totals)[line[0]]
+        while (low < high).any():
+            made[line] = low + (high - low + 1) // 2
+            fits = VectorCosts(self.kernel, self.target, made).fits
+            low, high = np.where(fits, made[line], low), np.where(fits, high, made[line] - 1)
+        made[line] = low
+        return made
+
+    @cached_property
+    def bound(self) -> float:
+        """Cycles that any tiling takes: all on the lanes, or each word once on the channel."""
+        kernel, target = self.kernel, self.target
+        whole = VectorCosts(kernel, target, np.array([[*self.totals[:6], 1]]).T)
+        lanes = kernel.operations_total / (target.lanes * target.arrays)
+        return max(lanes, float(whole.dram_bytes[0] / target.dram_bytes_per_cycle))

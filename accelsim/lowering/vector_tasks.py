@@ -1,29 +1,37 @@
-"""From a tiling of a vector kernel to the schedule of its tasks, for each vector unit."""
+"""From a tiling of a vector kernel to the schedule of its tasks, for each vector unit.
+
+The ofmap is cut into blocks. A block is one task, unless its windows are cut by taps, or it needs
+all channels and a task has only some: then it is several in a row, which keep what they have so
+far (maxima, sums) on chip as psums.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from itertools import groupby
+from typing import cast
 
+from accelsim.dram.transfer import Runs
+from accelsim.lowering.footprint import span
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, map_runs
-from accelsim.lowering.schedule import Boxes, Schedule, Turn, plain, turns
+from accelsim.lowering.schedule import Boxes, Level, Nest, Repeat, Run, Schedule, nested, turns
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
+    Keep,
     Load,
     Pixels,
     Room,
+    Span,
     Step,
     Store,
     VectorTile,
+    Work,
+    spans,
 )
-from accelsim.lowering.tiles import (
-    finished,
-    pieces,
-    regions,
-    shared_out,
-)
+from accelsim.lowering.tiles import finished, pieces, regions, shared_out
 from accelsim.lowering.tiling import VectorTiling
-from accelsim.lowering.vector_search import loaded_inputs
+from accelsim.lowering.vector_cost import loaded_inputs
 from accelsim.lowering.vector_unit import VectorExtents, vector_unit
 
 
@@ -33,81 +41,318 @@ def vector_schedules(
 ) -> tuple[Schedule, ...]:
     """The schedule of each array's vector unit."""
     axes = [
-        *(pieces(kernel.channels, tiling.channels), pieces(kernel.batch, tiling.batch)),
+        *(
+            regions(kernel.depth, _block_channels(kernel, tiling)),
+            pieces(kernel.batch, tiling.batch),
+        ),
         *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
     ]
+    nobody: list[Boxes] = [()] * (target.arrays - tiling.arrays)
+    made = cache(_Blocks(kernel, target, tiling).nest)
 
-    def step(size: Turn) -> Step:
-        return _vector_step(kernel, target, _Block(*size))
+    def block(runs: tuple[Run, ...], *_: None) -> Step:
+        """Stands for the steps of a block; `_unfolded` opens it."""
+        return cast(Step, made(tuple((run.first.start, run.first.stop) for run in runs)))
 
     return tuple(
-        Schedule(plain(share, step), partial(vector_tiles, share))
-        for share in shared_out(axes, target.arrays)
+        Schedule(
+            _unfolded(nested([Level(share, None)], block, None, None)),
+            partial(vector_tiles, kernel, tiling, share),
+        )
+        for share in [*shared_out(axes, tiling.arrays), *nobody]
     )
 
 
-def vector_tiles(share: Boxes) -> Iterator[VectorTile]:
-    """The tiles of an array's vector unit, pixels fastest."""
+def _unfolded(nest: Nest) -> Nest:
+    """A nest of blocks as the nest of their steps."""
+    steps: list[Step | Repeat] = []
+    for entry in nest:
+        if isinstance(entry, Repeat):
+            steps.append(Repeat(_unfolded(entry.body), entry.times))
+        else:
+            steps.extend(cast(Nest, entry))
+    return tuple(steps)
+
+
+# --- The tasks of a block -------------------------------------------------------------------------
+
+
+def _block_channels(kernel: VectorKernel, tiling: VectorTiling) -> int:
+    """Channels of a block: where they depend on each other, all."""
+    return kernel.channels if kernel.passes else tiling.channels
+
+
+def vector_tiles(kernel: VectorKernel, tiling: VectorTiling, share: Boxes) -> Iterator[VectorTile]:
+    """The tiles of an array's vector unit, pixels fastest, the parts of a block in a row."""
     for channels, *pixels in turns([share]):
-        yield VectorTile(Pixels(*pixels), channels)
+        yield from block_tiles(kernel, tiling, Pixels(*pixels), channels)
+
+
+def block_tiles(
+    kernel: VectorKernel, tiling: VectorTiling, pixels: Pixels, channels: Span
+) -> Iterator[VectorTile]:
+    """The tiles of a block: each pass over its channels, in pieces; each piece of its windows."""
+    turns, cut = 1, [channels]
+    if tiling.channels < channels.size:
+        turns, cut = len(kernel.passes), list(spans(channels.size, tiling.channels))
+    parts = [
+        (turn, piece, down, across)
+        for turn in range(turns)
+        for piece in cut
+        for down in spans(kernel.rows.kernel, tiling.tap_rows)
+        for across in spans(kernel.cols.kernel, tiling.tap_cols)
+    ]
+    for index, (turn, piece, down, across) in enumerate(parts):
+        yield VectorTile(
+            pixels=pixels,
+            channels=piece,
+            tap_rows=down,
+            tap_cols=across,
+            turn=turn,
+            first=index == 0,
+            last=index == len(parts) - 1,
+        )
+
+
+# --- Steps ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Extents of a vector tile; `down` and `across` count the ifmap's rows and columns."""
+class _Blocks:
+    """The steps of the blocks of a kernel."""
 
-    channels: int
-    batch: int
-    rows: int
-    down: int
-    cols: int
-    across: int
+    kernel: VectorKernel
+    target: Target
+    tiling: VectorTiling
+
+    def nest(self, block: tuple[tuple[int, int], ...]) -> Nest:
+        """The steps of a block, given where it begins and ends along each axis."""
+        channels, *pixels = (Span(*ends) for ends in block)
+        tiles = block_tiles(self.kernel, self.tiling, Pixels(*pixels), channels)
+        parts = [self.part(tile) for tile in tiles]
+        if len(parts) == 1:
+            return (self.whole(parts[0]),)
+        most = max(map(self.words, parts)), max(self.ofmap(part).size for part in parts)
+        make = partial(self.reserved, most) if self.target.reserves_blocks else self.in_parts
+        steps = {part: make(part) for part in dict.fromkeys(parts)}
+        return tuple(_folded(steps[part] for part in parts))
+
+    def part(self, tile: VectorTile) -> "_Part":
+        """What a tile reads, does and keeps."""
+        kernel, pixels = self.kernel, tile.pixels
+        images, channels, piece = pixels.batch.size, tile.channels, tile.channels.size
+        down = span(kernel.rows, *_ends(pixels.rows), *_ends(tile.tap_rows))
+        across = span(kernel.cols, *_ends(pixels.cols), *_ends(tile.tap_cols))
+        deep = span(kernel.depth, *_ends(channels), 0, kernel.depth.kernel)
+        window = Planes(images, int(deep), int(down), int(across))
+        block = Planes(images, piece, pixels.rows.size, pixels.cols.size)
+        alone = tile.first and tile.last
+        ends = tile.last if not kernel.passes else tile.turn == len(kernel.passes) - 1
+        return _Part(
+            read=window,
+            given=images * piece,
+            block=block,
+            ends=ends or alone,
+            operations=block.words * self.operations(tile),
+            psum_reads=0 if alone else self.psum_reads(tile),
+            psum_writes=0 if alone else self.psum_writes(tile),
+            psums=2 * pixels.count if kernel.passes else block.words,
+            first=tile.first,
+            last=tile.last,
+        )
+
+    def operations(self, tile: VectorTile) -> int:
+        """Lane operations per element of a tile's block."""
+        kernel = self.kernel
+        if tile.first and tile.last:
+            return kernel.operations
+        if kernel.passes:
+            return kernel.passes[tile.turn]
+        finishing = kernel.operations - kernel.taps * kernel.tap_operations
+        taps = tile.tap_rows.size * tile.tap_cols.size
+        return taps * kernel.tap_operations + finishing * tile.last
+
+    def psum_reads(self, tile: VectorTile) -> int:
+        """Psums that come back: of every element, or for each pixel its maximum, then its sum."""
+        if not self.kernel.passes:
+            return 0 if tile.first else tile.channels.size * tile.pixels.count
+        starts = tile.channels.start == 0 and tile.turn < 2
+        return tile.pixels.count * (min(tile.turn + 1, 2) - starts)
+
+    def psum_writes(self, tile: VectorTile) -> int:
+        """Psums that wait for the next task: as above."""
+        if not self.kernel.passes:
+            return 0 if tile.last else tile.channels.size * tile.pixels.count
+        return tile.pixels.count * (tile.turn < 2)
+
+    # --- A block in one task ----------------------------------------------------------------------
+
+    def whole(self, part: "_Part") -> Step:
+        """The step of a block that is one task."""
+        target, work = self.target, self.work(part)
+        ifmap = Room(target.buffer_index("ifmap"), self.words(part) * target.bytes_of("ifmap"))
+        if target.reserves_blocks:
+            ofmap = self.ofmap(part)
+            blocks = _merged(ifmap, ofmap)
+            loads = self.loads(part, Room(ifmap.buffer, 0))
+            store = Store("ofmap", ofmap, ofmap.size, self.writes(part))
+            return Step(loads, (), work, work.cycles, (ifmap,), store, reserves=blocks)
+        loads = self.loads(part, ifmap)
+        way_out = self.ofmap(part)
+        opens = (way_out,) if way_out.size else ()
+        closes = (ifmap,) if loads else ()
+        output = finished(target, way_out, part.block.words, self.writes(part))
+        return Step(loads, opens, work, work.cycles, closes, *output)
+
+    # --- A block in several -----------------------------------------------------------------------
+
+    def in_parts(self, part: "_Part") -> Step:
+        """The step of one of the tasks of a block; psums of a window become its ofmap."""
+        target, work, ofmap = self.target, self.work(part), self.ofmap(part)
+        ifmap = Room(target.buffer_index("ifmap"), self.words(part) * target.bytes_of("ifmap"))
+        loads = self.loads(part, ifmap)
+        begins, left = self.psum_rooms(part)
+        opens, closes = [], [ifmap] if loads else []
+        if part.first:
+            opens.append(begins)
+        if part.last:
+            closes.append(left)
+        if part.ends and not self.becomes_ofmap:
+            opens.append(ofmap)
+        output = self.output(part, ofmap)
+        return Step(loads, _taken(opens), work, work.cycles, _taken(closes), *output)
+
+    def output(self, part: "_Part", ofmap: Room) -> tuple[Store | None, Keep | None]:
+        """Where the ofmap of a task goes that has one."""
+        if not part.ends:
+            return None, None
+        return finished(self.target, ofmap, part.block.words, self.writes(part))
+
+    def psum_rooms(self, part: "_Part") -> tuple[Room, Room]:
+        """What the psums of a block take at first, and give back at last."""
+        size, buffer = part.psums * self.target.bytes_of("psum"), self.target.buffer_index("psum")
+        if not self.becomes_ofmap:
+            return Room(buffer, size), Room(buffer, size)
+        ofmap = self.ofmap(part).size
+        return Room(buffer, max(size, ofmap)), Room(buffer, max(size, ofmap) - ofmap)
 
     @property
-    def read(self) -> Planes:
-        """What it reads of each full ifmap."""
-        return Planes(self.batch, self.channels, self.down, self.across)
+    def becomes_ofmap(self) -> bool:
+        """Whether finished psums lie where the ofmap has its tile."""
+        target = self.target
+        shared = target.buffer_index("psum") == target.buffer_index("ofmap")
+        return shared and not self.kernel.passes and not target.computes_in_place
 
-    @property
-    def written(self) -> Planes:
-        """What it writes of the ofmap."""
-        return Planes(self.batch, self.channels, self.rows, self.cols)
+    def reserved(self, most: tuple[int, int], part: "_Part") -> Step:
+        """As `in_parts`, but the first task takes room for two of them at once.
+
+        The others follow in that; `most` are the words that one reads, and bytes of its ofmap.
+        """
+        target, work, ofmap = self.target, self.work(part), self.ofmap(part)
+        place = Room(target.in_flight, 1)
+        operands = Room(target.buffer_index("ifmap"), 2 * most[0] * target.bytes_of("ifmap"))
+        psums = Room(target.buffer_index("psum"), part.psums * target.bytes_of("psum"))
+        results = Room(ofmap.buffer, most[1] * (2 if self.kernel.passes else 1))
+        closes = [] if part.ends and not part.last else [place]
+        if part.last:
+            closes += [operands, psums]
+        store = None
+        if part.ends:
+            room = results if part.last else place
+            store = Store("ofmap", room, ofmap.size, self.writes(part))
+        return Step(
+            loads=self.loads(part, place),
+            opens=(),
+            work=work,
+            cycles=work.cycles,
+            closes=tuple(closes),
+            store=store,
+            reserves=_merged(operands, psums, results) if part.first else (),
+        )
+
+    # --- What a task takes ------------------------------------------------------------------------
+
+    def words(self, part: "_Part") -> int:
+        """Words of a part's loaded inputs."""
+        return part.words_of(loaded_inputs(self.kernel, self.target))
+
+    def work(self, part: "_Part") -> Work:
+        """Its cycles on the lanes."""
+        extents = VectorExtents(
+            read=part.words_of(self.kernel.inputs),
+            written=part.block.words * part.ends,
+            operations=part.operations,
+            psum_reads=part.psum_reads,
+            psum_writes=part.psum_writes,
+        )
+        return vector_unit(self.target).work(extents).of_groups(1)
+
+    def ofmap(self, part: "_Part") -> Room:
+        """Where its ofmap comes out."""
+        target = self.target
+        size = 0 if target.computes_in_place else part.block.words * target.bytes_of("ofmap")
+        return Room(target.buffer_index("ofmap"), size)
+
+    def loads(self, part: "_Part", room: Room) -> tuple[Load, ...]:
+        """The transfer of its inputs, unless all are resident."""
+        kernel, target = self.kernel, self.target
+        fetched = loaded_inputs(kernel, target)
+        if not fetched:
+            return ()
+        source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+        runs = map_runs(source, part.read, target.bytes_of("ifmap"), maps=sum(fetched))
+        size = self.words(part) * target.bytes_of("ifmap")
+        return (Load("ifmap", room, True, size, runs),)
+
+    def writes(self, part: "_Part") -> Runs:
+        """How its ofmap lies in DRAM."""
+        kernel = self.kernel
+        result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+        return map_runs(result, part.block, self.target.bytes_of("ofmap"))
 
 
-def _vector_step(kernel: VectorKernel, target: Target, tile: _Block) -> Step:
-    """The step of a tile."""
-    window, block = tile.read, tile.written
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a task reads of each full ifmap, and `given` words of others; does, and keeps.
 
-    def words_of(inputs: Sequence[bool]) -> int:
-        per_image = len(inputs) - sum(inputs)
-        return sum(inputs) * window.words + per_image * tile.channels * tile.batch
+    `ends`: its block of the ofmap is finished. `psums`: those that the tasks of its block keep.
+    """
 
-    read, written = words_of(kernel.inputs), block.words
-    source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
-    result = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
-    writes = map_runs(result, block, target.bytes_of("ofmap"))
-    ifmap = Room(target.buffer_index("ifmap"), read * target.bytes_of("ifmap"))
-    ofmap = Room(target.buffer_index("ofmap"), written * target.bytes_of("ofmap"))
-    operations = written * kernel.operations
-    work = vector_unit(target).work(VectorExtents(read, written, operations)).of_groups(1)
-    fetched = loaded_inputs(kernel, target)
-    reads = map_runs(source, window, target.bytes_of("ifmap"), maps=sum(fetched))
-    if target.reserves_blocks:
-        load = Load("ifmap", Room(ifmap.buffer, 0), True, ifmap.size, reads)
-        store = Store("ofmap", ofmap, ofmap.size, writes)
-        blocks = _merged(ifmap, ofmap)
-        return Step((load,), (), work, work.cycles, (ifmap,), store, reserves=blocks)
-    room = Room(ifmap.buffer, words_of(fetched) * target.bytes_of("ifmap"))
-    rooms = (room,) if fetched else ()
-    loads = (Load("ifmap", room, True, room.size, reads),) if fetched else ()
-    way_out = Room(ofmap.buffer, 0) if target.computes_in_place else ofmap
-    opens = (way_out,) if way_out.size else ()
-    output = finished(target, way_out, written, writes)
-    return Step(loads, opens, work, work.cycles, rooms, *output)
+    read: Planes
+    given: int
+    block: Planes
+    ends: bool
+    operations: int
+    psum_reads: int
+    psum_writes: int
+    psums: int
+    first: bool
+    last: bool
+
+    def words_of(self, inputs: Sequence[bool]) -> int:
+        """Words read of `inputs`."""
+        return sum(inputs) * self.read.words + (len(inputs) - sum(inputs)) * self.given
 
 
-def _merged(one: Room, other: Room) -> tuple[Room, ...]:
-    """Both, in the order of the buffers that hold them; as one if that is the same."""
-    if one.buffer == other.buffer:
-        return (Room(one.buffer, one.size + other.size),)
-    return (one, other) if one.buffer < other.buffer else (other, one)
+def _ends(span_of: Span) -> tuple[int, int]:
+    return span_of.start, span_of.stop
+
+
+def _taken(rooms: Sequence[Room]) -> tuple[Room, ...]:
+    """Those that are any."""
+    return tuple(room for room in rooms if room.size)
+
+
+def _folded(steps: Iterator[Step]) -> Iterator[Step | Repeat]:
+    """The steps with those that follow themselves as repeats."""
+    for step, alike in groupby(steps):
+        times = sum(1 for _ in alike)
+        yield Repeat((step,), times) if times > 1 else step
+
+
+def _merged(*rooms: Room) -> tuple[Room, ...]:
+    """All of them, in the order of the buffers, one for each."""
+    sizes: dict[int, int] = {}
+    for room in rooms:
+        sizes[room.buffer] = sizes.get(room.buffer, 0) + room.size
+    return tuple(Room(buffer, sizes[buffer]) for buffer in sorted(sizes))

@@ -13,11 +13,16 @@ from accelsim.lowering.target import Target
 
 @dataclass(frozen=True, slots=True)
 class VectorExtents:
-    """A tile of vector work: words read of all inputs and written, and lane operations."""
+    """A tile of vector work: words read of all inputs and written, and lane operations.
+
+    Of results that are not finished, `psum_reads` come back and `psum_writes` wait for more.
+    """
 
     read: Cycles
     written: Cycles
     operations: Cycles
+    psum_reads: Cycles = 0
+    psum_writes: Cycles = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,8 @@ class VectorUnit:
     def cycles(self, tile: VectorExtents) -> Cycles:
         """Cycles of the lanes, or of the slowest buffer that all words cross once."""
         cycles = -(-tile.operations // self.lanes)
-        words: Words = {"ifmap": tile.read, "ofmap": tile.written}
+        psums = tile.psum_reads + tile.psum_writes
+        words: Words = {"ifmap": tile.read, "psum": psums, "ofmap": tile.written}
         for buffer in self.buffers:
             cycles = np.maximum(cycles, cycles_of(buffer, bytes_of(buffer, words)))
         return cycles
@@ -50,7 +56,12 @@ class VectorUnit:
             buffer_bound=cycles * np.minimum(waiting, 1),
             tail=self.tail(tile),
             operations=tile.operations,
-            sram={"ifmap_reads": tile.read, "ofmap_writes": tile.written},
+            sram={
+                "ifmap_reads": tile.read,
+                "psum_reads": tile.psum_reads,
+                "psum_writes": tile.psum_writes,
+                "ofmap_writes": tile.written,
+            },
             inside={},
         )
 

@@ -160,9 +160,18 @@ class Arithmetic(ABC):
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         """`x` (any shape) by LRN, given the sums of squared operands around each element."""
 
-    @abstractmethod
     def softmax(self, x: Tensor, axis: int, output: Quantization) -> Array:
         """exp(x) / sum of exp(x) over `axis`."""
+        shares = self.exponentials(x, x.values.max(axis, keepdims=True))
+        return self.quotients(shares, shares.sum(axis, keepdims=True), output)
+
+    @abstractmethod
+    def exponentials(self, x: Tensor, largest: Array) -> Array:
+        """exp(x - largest), in a format in which they are summed; `largest` are stored values."""
+
+    @abstractmethod
+    def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
+        """shares / total of `exponentials`."""
 
 
 # --- Integers -------------------------------------------------------------------------------------
@@ -262,12 +271,13 @@ class IntegerArithmetic(Arithmetic):
         )
         return self._requantized(self.operand(x), factor, output)
 
-    def softmax(self, x: Tensor, axis: int, output: Quantization) -> Array:
-        """exp as 30-bit fractions of the largest, from a table: their sum is exact."""
-        codes = x.values.astype(np.int64)
-        below = codes.max(axis, keepdims=True) - codes
-        shares = _exp_table(self.activation, x.quantization.scale)[below]
-        total = shares.sum(axis, keepdims=True)
+    def exponentials(self, x: Tensor, largest: Array) -> Array:
+        """As 30-bit fractions, from a table: their sum is exact."""
+        below = largest.astype(np.int64) - x.values
+        shares: Array = _exp_table(self.activation, x.quantization.scale)[below]
+        return shares
+
+    def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
         return self._requantized(shares, (1 / (total * output.scale)).astype(np.float32), output)
 
     def _requantized(
@@ -408,9 +418,12 @@ class FloatArithmetic(Arithmetic):
         base = np.float32(op.bias) + np.float32(op.alpha / op.size) * squares
         return self._stored(x.values * base ** np.float32(-op.beta))
 
-    def softmax(self, x: Tensor, axis: int, output: Quantization) -> Array:
-        shares = np.exp(x.values - x.values.max(axis, keepdims=True))
-        return self._stored(shares / shares.sum(axis, keepdims=True))
+    def exponentials(self, x: Tensor, largest: Array) -> Array:
+        shares: Array = np.exp(x.values - largest)
+        return shares
+
+    def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
+        return self._stored(shares / total)
 
     def _stored(self, values: Array, activation: Activation | None = None) -> Array:
         if activation is not None:

@@ -1,7 +1,11 @@
-"""The values of a vector kernel's tiles: one rule per layer type."""
+"""The values of a vector kernel's tiles: one rule per layer type.
+
+A block of the ofmap that takes several tiles keeps what the first ones made of it (maxima, sums)
+until the last one; tiles of such a block follow each other.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
 import numpy as np
@@ -37,6 +41,7 @@ class VectorExecutor:
 
     kernel: VectorKernel
     work: Computation
+    kept: list[Array] = field(default_factory=list)
 
     def run(self, tasks: Iterable[Task]) -> Ofmap:
         """Compute all tasks, in their order."""
@@ -45,15 +50,16 @@ class VectorExecutor:
         ofmap = feature_map(result)
         for task in tasks:
             assert isinstance(task.tile, VectorTile)
-            pixels, channels = task.tile.pixels, task.tile.channels
-            ofmap[pixels.batch.slice, channels.slice, pixels.rows.slice, pixels.cols.slice] = (
-                self.compute(self.work.layer.op, task.tile)
-            )
+            if task.tile.first:
+                self.kept.clear()
+            values = self.compute(self.work.layer.op, task.tile)
+            if values is not None:
+                ofmap[_block(task.tile)] = values
         return Ofmap(result)
 
     @singledispatchmethod
-    def compute(self, op: Op, tile: VectorTile) -> Array:
-        """The values (n, c, p, q) of a tile: one rule per layer type."""
+    def compute(self, op: Op, tile: VectorTile) -> Array | None:
+        """The values (n, c, p, q) of a tile, if it finishes any: one rule per layer type."""
         raise NotImplementedError(f"no tiled rule for layers of type {op.name!r}")
 
     def inputs(self, tile: VectorTile) -> list[Tensor]:
@@ -71,25 +77,36 @@ class VectorExecutor:
     def taps(self, values: Array, tile: VectorTile, fill: Fill) -> Array:
         """The taps (n, c, R*S, p, q) of a pooling tile over `values` (N, C, H, W)."""
         block = values[tile.pixels.batch.slice, tile.channels.slice]
-        taps = windows(block, self.kernel.rows, self.kernel.cols, tile.pixels, fill)
+        rows, cols = _cut(self.kernel.rows, tile.tap_rows), _cut(self.kernel.cols, tile.tap_cols)
+        taps = windows(block, rows, cols, tile.pixels, fill)
         return taps.reshape(*taps.shape[:2], -1, *taps.shape[-2:])
 
-    @compute.register
-    def _(self, op: MaxPool, tile: VectorTile) -> Array:
-        (x,) = self.work.inputs
-        taps = self.taps(x.values, tile, self.work.arithmetic.activation.lowest)
-        return self.work.arithmetic.rescale(Tensor(taps.max(2), x.quantization), self.work.output)
+    def gathered(self, join: np.ufunc, values: Array) -> Array:
+        """`values` joined with those that the tiles of the block before have left."""
+        self.kept[:] = [join(*self.kept, values) if self.kept else values]
+        return self.kept[0]
 
     @compute.register
-    def _(self, op: AvgPool, tile: VectorTile) -> Array:
+    def _(self, op: MaxPool, tile: VectorTile) -> Array | None:
+        (x,) = self.work.inputs
+        taps = self.taps(x.values, tile, self.work.arithmetic.activation.lowest)
+        largest = self.gathered(np.maximum, taps.max(2))
+        if not tile.last:
+            return None
+        return self.work.arithmetic.rescale(Tensor(largest, x.quantization), self.work.output)
+
+    @compute.register
+    def _(self, op: AvgPool, tile: VectorTile) -> Array | None:
         (x,) = self.work.inputs
         taps = self.taps(self.work.arithmetic.operand(x), tile, 0)
         wide = np.float32 if taps.dtype.kind == "f" else np.int64
+        sums = self.gathered(np.add, taps.sum(2, dtype=wide))
+        if not tile.last:
+            return None
         counts = np.outer(
             _counts(self.kernel.rows, tile.pixels.rows, op.count_padding),
             _counts(self.kernel.cols, tile.pixels.cols, op.count_padding),
         )
-        sums = taps.sum(2, dtype=wide)
         return self.work.arithmetic.mean(sums, counts, x.quantization, self.work.output)
 
     @compute.register
@@ -119,21 +136,36 @@ class VectorExecutor:
         return self.work.arithmetic.apply(_function(op), x, self.work.output)
 
     @compute.register
-    def _(self, op: Softmax, tile: VectorTile) -> Array:
+    def _(self, op: Softmax, tile: VectorTile) -> Array | None:
+        """In one tile, or in passes: the maximum, then the sum of exponentials, the quotients."""
         (x,) = self.inputs(tile)
-        return self.work.arithmetic.softmax(x, 1, self.work.output)
+        arithmetic = self.work.arithmetic
+        if tile.first and tile.last:
+            return arithmetic.softmax(x, 1, self.work.output)
+        if tile.turn == 0:
+            self.gathered(np.maximum, x.values.max(1, keepdims=True))
+            return None
+        shares = arithmetic.exponentials(x, self.kept[0])
+        if tile.turn == 1:
+            self.kept[1:] = [shares.sum(1, keepdims=True) + sum(self.kept[1:])]
+            return None
+        return arithmetic.quotients(shares, self.kept[1], self.work.output)
 
     @compute.register
     def _(self, op: Lrn, tile: VectorTile) -> Array:
+        """Squares are read of the channels around a tile, too."""
         (x,) = self.inputs(tile)
-        operand = self.work.arithmetic.operand(x)
+        depth, channels = self.kernel.depth, tile.channels
+        around = Span(*depth.span(channels.start, channels.stop))
+        operand = self.work.arithmetic.operand(self.inputs(replace(tile, channels=around))[0])
         wide = np.float32 if operand.dtype.kind == "f" else np.int64
         squares = np.square(operand, dtype=wide)
-        sums = np.zeros_like(squares)
+        sums = np.zeros_like(squares[:, : channels.size])
         for shift in range(-(op.size // 2), op.size // 2 + 1):
-            near = slice(max(shift, 0), squares.shape[1] + min(shift, 0))
-            here = slice(max(-shift, 0), squares.shape[1] + min(-shift, 0))
-            sums[:, here] += squares[:, near]
+            first = channels.start + shift - around.start
+            start = max(first, 0)
+            near = slice(start, max(start, min(first + channels.size, around.size)))
+            sums[:, near.start - first : near.stop - first] += squares[:, near]
         return self.work.arithmetic.normalise(x, sums, op, self.work.output)
 
     @compute.register
@@ -145,7 +177,7 @@ class VectorExecutor:
             start = max(tile.channels.start - first, 0)
             stop = min(tile.channels.stop - first, channels)
             if start < stop:
-                inside = VectorTile(tile.pixels, Span(start, stop))
+                inside = replace(tile, channels=Span(start, stop))
                 block = Tensor(self.part(x, inside), x.quantization)
                 parts.append(self.work.arithmetic.rescale(block, self.work.output))
             first += channels
@@ -159,6 +191,18 @@ def _function(op: Op) -> Function:
     if isinstance(op, LeakyRelu):
         return LeakyReluFunction(op.slope)
     return _FUNCTIONS[type(op)]
+
+
+def _block(tile: VectorTile) -> tuple[slice, ...]:
+    """Where a tile's values lie in the ofmap."""
+    pixels = tile.pixels
+    return pixels.batch.slice, tile.channels.slice, pixels.rows.slice, pixels.cols.slice
+
+
+def _cut(window: Window, taps: Span) -> Window:
+    """`window` with only some of its taps."""
+    before = window.before - taps.start * window.dilation
+    return replace(window, kernel=taps.size, before=before)
 
 
 def _counts(window: Window, outputs: Span, count_padding: bool) -> Array:

@@ -331,7 +331,9 @@ VECTOR_KERNELS = st.builds(
 def test_vector_tasks(data: st.DataObject, kernel: VectorKernel, to: Target, arrays: int) -> None:
     """Every output element once; a load for every element its windows reach."""
     axes = (kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
-    tiling = VectorTiling(*(data.draw(st.integers(1, axis)) for axis in axes))
+    sizes = (data.draw(st.integers(1, axis)) for axis in axes)
+    taps = (kernel.rows.kernel, kernel.cols.kernel)
+    tiling = VectorTiling(*sizes, *taps, arrays)
     tasks = listed(vector_schedules(kernel, with_arrays(to, arrays), tiling))
     done = np.zeros(axes, int)
     for task in chain(*tasks):

@@ -223,9 +223,9 @@ def test_the_lever_of_a_tile_by_hand() -> None:
 
 @given(st.integers(1, 9), st.booleans(), tight_targets(smallest=2, largest=9))
 @settings(max_examples=80)
-def test_the_lever_of_a_vector_layer(kernel: int, all_channels: bool, to: Target) -> None:
+def test_the_lever_of_a_vector_layer(kernel: int, in_passes: bool, to: Target) -> None:
     window = Window(kernel, min(kernel, 3))
-    pool = VectorKernel(1, 2, window, Window(1, 1), 1, all_channels=all_channels)
+    pool = VectorKernel(1, 2, window, Window(1, 1), 1, passes=(1, 1) if in_passes else ())
     try:
         best_vector_tiling(pool, to)
     except DoesNotFitError as error:

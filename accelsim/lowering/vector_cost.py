@@ -1,0 +1,414 @@
+"""What a tiling of a vector kernel takes: room, cycles and DRAM bytes, for many tilings at once.
+
+Tiles differ in size where an axis is not cut evenly: a full piece and a rest along each axis make
+a few kinds of tiles, and all sums are over these. Each transfer takes whole bursts and cycles, each
+tile whole cycles of the lanes.
+
+A layer takes as long as the most of these:
+
+* the lanes at work, from the first tile's coming to the last one's leaving;
+* DRAM at work, and what the last tile takes once it has come;
+* tiles in the places that a buffer has, one after another: a place of the ifmap is taken while its
+  tile comes and is computed, one of the ofmap while it is computed and stored; and as room is
+  asked for in turn, the tile that comes into the place behind one waits for its store.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.dram.law import occupancy
+from accelsim.hardware import Operand
+from accelsim.lowering.footprint import reads, tap_reads
+from accelsim.lowering.kernels import VectorKernel
+from accelsim.lowering.layout import Planes, many_map_runs
+from accelsim.lowering.target import BufferSpace, Sizes, Target
+from accelsim.lowering.vector_unit import VectorExtents, vector_unit
+from accelsim.network.ops import Window
+
+Cycles = NDArray[np.float64]
+
+AXES = ("batch", "channels", "rows", "cols", "tap_rows", "tap_cols", "arrays")
+"""What a tiling chooses, in the order of VectorTiling."""
+
+
+TIE = 1 + 1 / 128
+"""By so much cycles may differ and be ties."""
+
+
+def totals(kernel: VectorKernel, target: Target) -> tuple[int, ...]:
+    """The most along each of AXES."""
+    return (
+        *(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs),
+        *(kernel.rows.kernel, kernel.cols.kernel, target.arrays),
+    )
+
+
+def loaded_inputs(kernel: VectorKernel, target: Target) -> list[bool]:
+    """`kernel.inputs` without those that are resident."""
+    resident = target.residence.ifmaps or (False,) * len(kernel.inputs)
+    return [full for full, here in zip(kernel.inputs, resident, strict=True) if not here]
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Kinds of tiles: sizes along the first six of AXES, and how many there are of each.
+
+    Every size has a dimension of its own before the one of the tilings: of full pieces and of what
+    is left. `each` is how many tiles there are of the kind.
+    """
+
+    sizes: tuple[Sizes, ...]
+    each: Sizes
+
+
+@dataclass
+class VectorCosts:
+    """Costs of tilings: `sizes`, shape (7, tilings), are those of AXES.
+
+    With `kinds` off, all tiles count as full ones: a first guess.
+    """
+
+    kernel: VectorKernel
+    target: Target
+    sizes: Sizes
+    kinds: bool = True
+
+    def __post_init__(self) -> None:
+        self.unit = vector_unit(self.target)
+        self.rate = float(self.target.dram_bytes_per_cycle)
+        self.loaded = loaded_inputs(self.kernel, self.target)
+        self.stored = self.target.residence.stored
+        self.batch, self.channels, self.rows, self.cols = self.sizes[:4]
+        self.tap_rows, self.tap_cols, self.arrays = self.sizes[4:]
+
+    # --- Tiles ------------------------------------------------------------------------------------
+
+    @cached_property
+    def in_passes(self) -> NDArray[np.bool_]:
+        """Whether a block's channels take several tiles, and so passes."""
+        return np.asarray((self.channels < self.kernel.channels) & bool(self.kernel.passes))
+
+    @cached_property
+    def by_taps(self) -> NDArray[np.bool_]:
+        """Whether windows are cut by taps."""
+        rows, cols = self.kernel.rows.kernel, self.kernel.cols.kernel
+        return np.asarray((self.tap_rows < rows) | (self.tap_cols < cols))
+
+    @cached_property
+    def cuts(self) -> Sizes:
+        """Pieces of a window."""
+        rows, cols = self.kernel.rows.kernel, self.kernel.cols.kernel
+        return np.asarray(-(-rows // self.tap_rows) * -(-cols // self.tap_cols))
+
+    @cached_property
+    def parts(self) -> Sizes:
+        """Tiles of a block, in one pass."""
+        pieces = -(-self.kernel.channels // self.channels)
+        return np.where(self.in_passes, pieces, 1) * self.cuts
+
+    @cached_property
+    def blocks(self) -> Sizes:
+        """Blocks of the ofmap, which arrays share."""
+        kernel = self.kernel
+        deep = np.where(self.in_passes, 1, -(-kernel.channels // self.channels))
+        down, across = -(-kernel.rows.outputs // self.rows), -(-kernel.cols.outputs // self.cols)
+        return np.asarray(deep * down * across * -(-kernel.batch // self.batch))
+
+    @cached_property
+    def turns(self) -> Sizes:
+        """Passes over a block."""
+        return np.where(self.in_passes, max(len(self.kernel.passes), 1), 1)
+
+    # --- What is read -----------------------------------------------------------------------------
+
+    @cached_property
+    def deep(self) -> tuple[Sizes, Sizes]:
+        """Channels that the largest tile reads, and those that all tiles along them read."""
+        return reads(self.kernel.depth, self.channels)
+
+    @cached_property
+    def down(self) -> tuple[Sizes, Sizes]:
+        """The same of rows."""
+        return spans_of(self.kernel.rows, self.rows, self.tap_rows)
+
+    @cached_property
+    def across(self) -> tuple[Sizes, Sizes]:
+        """The same of columns."""
+        return spans_of(self.kernel.cols, self.cols, self.tap_cols)
+
+    @cached_property
+    def fetched_words(self) -> Sizes:
+        """Words of all loads."""
+        kernel, full = self.kernel, sum(self.loaded)
+        words = full * self.deep[1] * self.down[1] * self.across[1]
+        planes = -(-kernel.rows.outputs // self.rows) * -(-kernel.cols.outputs // self.cols)
+        given = (len(self.loaded) - full) * kernel.channels * planes * self.cuts
+        return np.asarray(self.turns * kernel.batch * (words + given))
+
+    @cached_property
+    def dram_bytes(self) -> Sizes:
+        """Bytes that cross the DRAM channel."""
+        stored = self.kernel.outputs * self.target.bytes_of("ofmap") * self.stored
+        return np.asarray(self.fetched_words * self.target.bytes_of("ifmap") + stored)
+
+    # --- Room -------------------------------------------------------------------------------------
+
+    @cached_property
+    def ifmap_bytes(self) -> Sizes:
+        """What the largest tile loads."""
+        full = sum(self.loaded)
+        words = full * self.deep[0] * self.down[0] * self.across[0]
+        words = words + (len(self.loaded) - full) * self.channels
+        return np.asarray(words * self.batch * self.target.bytes_of("ifmap"))
+
+    @cached_property
+    def ofmap_bytes(self) -> Sizes:
+        """What the largest tile makes, if that needs room."""
+        words = self.batch * self.channels * self.rows * self.cols
+        needed = not self.target.computes_in_place
+        return np.asarray(words * self.target.bytes_of("ofmap") * needed)
+
+    @cached_property
+    def psum_bytes(self) -> Sizes:
+        """What the largest block keeps between its tiles."""
+        pixels = self.batch * self.rows * self.cols
+        words = np.where(self.in_passes, 2 * pixels, pixels * self.channels * self.by_taps)
+        return np.asarray(words * self.target.bytes_of("psum"))
+
+    def held(self, space: BufferSpace) -> Sizes:
+        """Bytes of a buffer that the largest tile takes, without its ifmap."""
+        ofmap = self.ofmap_bytes * ("ofmap" in space.holds)
+        psum = self.psum_bytes * ("psum" in space.holds)
+        if self.target.reserves_blocks:
+            return np.where(self.in_passes, 2, 1) * ofmap + psum
+        both = ofmap + psum
+        return both if self.kernel.passes else np.maximum(ofmap, psum)
+
+    def demand(self, space: BufferSpace) -> Sizes:
+        """Bytes of a buffer that the largest tile takes."""
+        ifmap = self.ifmap_bytes * ("ifmap" in space.holds)
+        if self.target.reserves_blocks:
+            ifmap = ifmap * np.where(self.in_passes | self.by_taps, 2, 1)
+        return np.asarray(ifmap + self.held(space))
+
+    @cached_property
+    def fits(self) -> NDArray[np.bool_]:
+        """Whether a tile fits half of every buffer."""
+        each = [self.demand(space) <= space.half for space in self.target.buffers]
+        return np.asarray(np.logical_and.reduce(each))
+
+    @cached_property
+    def tile_bytes(self) -> Sizes:
+        """What a tile takes of the buffer that holds ifmaps."""
+        return self.demand(self.target.buffers[self.target.buffer_index("ifmap")])
+
+    # --- Kinds of tiles ---------------------------------------------------------------------------
+
+    @cached_property
+    def tiles(self) -> Kinds:
+        """The kinds of tiles of one pass."""
+        sizes, counts = [], []
+        axes = zip(totals(self.kernel, self.target)[:6], self.sizes, strict=False)
+        for place, (total, size) in enumerate(axes):
+            full, rest = total // size, total % size
+            pair = ([size, np.maximum(rest, 1)], [full, np.minimum(rest, 1)])
+            if not self.kinds:
+                pair = ([size], [total / size])
+            elif not rest.any():
+                pair = ([size], [full])
+            shape = [1] * 6 + [len(size)]
+            shape[place] = len(pair[0])
+            sizes.append(np.array(pair[0]).reshape(shape))
+            counts.append(np.array(pair[1]).reshape(shape))
+        each = counts[0] * counts[1] * counts[2] * counts[3] * counts[4] * counts[5]
+        return Kinds(tuple(sizes), each)
+
+    @cached_property
+    def regions(self) -> tuple[Sizes, ...]:
+        """Images, channels, rows and columns that each kind of tile reads, away from all edges."""
+        kernel, (batch, channels, rows, cols, down, across) = self.kernel, self.tiles.sizes
+        return (
+            batch,
+            _span(kernel.depth, channels, kernel.depth.kernel),
+            _span(kernel.rows, rows, down),
+            _span(kernel.cols, cols, across),
+        )
+
+    def words_read(self, inputs: Sequence[bool]) -> Sizes:
+        """Words that each kind of tile reads of `inputs`."""
+        batch, deep, down, across = self.regions
+        full = sum(inputs)
+        words = full * deep * down * across + (len(inputs) - full) * self.tiles.sizes[1]
+        return np.asarray(batch * words)
+
+    @cached_property
+    def written(self) -> Sizes:
+        """Elements of the ofmap of each kind of tile."""
+        batch, channels, rows, cols = self.tiles.sizes[:4]
+        return np.asarray(batch * channels * rows * cols)
+
+    # --- Cycles of tiles --------------------------------------------------------------------------
+
+    def lanes(self, turn: int) -> Sizes:
+        """Cycles of each kind of tile in a pass; of the last one where there are fewer."""
+        kernel, (batch, _, rows, cols, down, across) = self.kernel, self.tiles.sizes
+        share = down * across
+        per_element = np.where(self.in_passes, (kernel.passes or (0,))[turn], kernel.operations)
+        cut = self.by_taps & (not kernel.passes)
+        psums = np.where(self.in_passes, batch * rows * cols * 3, 2 * self.written * cut)
+        ends = np.where(self.in_passes, turn == len(kernel.passes) - 1, 1)
+        extents = VectorExtents(
+            read=self.words_read(kernel.inputs),
+            written=self.written * ends,
+            operations=-(-self.written * per_element * share // kernel.taps),
+            psum_reads=psums,
+        )
+        return np.asarray(self.unit.cycles(extents))
+
+    @cached_property
+    def busy(self) -> tuple[Cycles, Cycles]:
+        """Cycles of the lanes: of all tiles, and of the largest in a pass of the most."""
+        each = self.tiles.each
+        turns = len(self.kernel.passes) or 1
+        cycles = [self.lanes(turn) for turn in range(turns)]
+        sums = [_over_kinds(each * own) for own in cycles]
+        most = np.maximum.reduce([_largest(own) for own in cycles])
+        total = np.where(self.in_passes, sum(sums), sums[-1])
+        return total, np.where(self.in_passes, most, _largest(cycles[-1]))
+
+    @cached_property
+    def loading(self) -> tuple[Cycles, Cycles]:
+        """Cycles of the DRAM channel for loads: of all tiles, and of the largest."""
+        kernel, each, words = self.kernel, self.tiles.each, self.words_read(self.loaded)
+        whole = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+        maps = max(sum(self.loaded), 1)
+        cycles = self.channel_cycles("ifmap", words, whole, self.regions, maps)
+        total = _over_kinds(each * cycles) / np.maximum(_over_kinds(each * words), 1)
+        return total * self.fetched_words, _largest(cycles)
+
+    @cached_property
+    def storing(self) -> tuple[Cycles, Cycles]:
+        """The same for stores."""
+        if not self.stored:
+            nothing = np.zeros(self.sizes.shape[1])
+            return nothing, nothing
+        kernel, words = self.kernel, self.written
+        whole = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
+        cycles = self.channel_cycles("ofmap", words, whole, self.tiles.sizes[:4])
+        return _over_kinds(self.tiles.each / self.cuts * cycles), _largest(cycles)
+
+    def channel_cycles(
+        self, operand: Operand, words: Sizes, whole: Planes, block: tuple[Sizes, ...], maps: int = 1
+    ) -> Cycles:
+        """Whole cycles of a transfer of so many words, as `Target.occupied_cycles`."""
+        target, word = self.target, self.target.bytes_of(operand)
+        bursts = -(-words * word // target.dram_burst) * target.dram_burst
+        cycles = np.ceil(bursts / self.rate - 1e-9)
+        if target.timing is None:
+            return np.asarray(cycles)
+        runs = many_map_runs(whole, block, word)
+        count, size, pitch = np.broadcast_arrays(runs.count * maps, runs.size, runs.pitch)
+        clocks = occupancy(target.timing, count, size, pitch, operand == "ofmap")
+        return np.asarray(np.maximum(cycles, np.ceil(clocks * float(target.cycles_per_clock))))
+
+    # --- Cycles of the layer ----------------------------------------------------------------------
+
+    @cached_property
+    def cycles(self) -> Cycles:
+        """Cycles of the whole layer, by itself."""
+        return np.asarray(np.maximum.reduce(list(self._bounds())))
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """The tilings, best first; ties go to less DRAM traffic, then to fewer tiles.
+
+        The closed form is no better than TIE, so what is that close to the least are ties.
+        """
+        tiles = self.blocks * self.parts * self.turns
+        tied = self.cycles <= TIE * self.cycles.min(initial=np.inf)
+        return np.lexsort((tiles, self.dram_bytes * tied, np.where(tied, 0, self.cycles)))
+
+    def _bounds(self) -> Iterator[Cycles]:
+        target = self.target
+        (busy, work), (_, load), (_, store) = self.busy, self.loading, self.storing
+        blocks = -(-self.blocks // self.arrays)
+        share = blocks / self.blocks
+        latency_in = target.dram_latency * bool(self.loaded)
+        latency_out = target.dram_latency * self.stored
+        move = self.move_cycles
+        out = store + latency_out + move
+        tasks = blocks * self.parts * self.turns
+        yield self.arrays * load + latency_in + np.maximum(busy * share, move * blocks) + out
+        turning = self.stored * bool(self.loaded) * sum(target.turnaround_cycles)
+        yield from self._dram_bound(tasks, latency_in + latency_out, turning)
+        chain = load + latency_in + work
+        alone = chain + out
+        yield _rounds(tasks, self.places("ifmap"), chain, np.maximum(load, work)) + alone
+        tile = work * self.parts * self.turns
+        ofmap = tile + store + latency_out + move
+        own = self.places("ofmap")
+        pace = np.maximum(np.maximum(load * self.parts * self.turns, tile), store)
+        yield _rounds(blocks, own, ofmap, pace) + alone
+        yield _rounds(blocks, own + 1, ofmap + load + latency_in, pace) + alone
+
+    def _dram_bound(self, tasks: Sizes, latency: int, turning: int) -> Iterator[Cycles]:
+        """DRAM at work; stores of the tiles before the last fill the time in which it computes."""
+        (_, work), (loads, _), (stores, store) = self.busy, self.loading, self.storing
+        waiting = np.minimum(tasks, self.places("ifmap")) - 1
+        hidden = np.minimum(work + self.target.dram_latency, waiting * store)
+        switches = np.minimum(self.blocks, tasks * self.arrays) * turning
+        yield loads + stores + switches + latency + work - hidden * (stores > store)
+
+    @property
+    def move_cycles(self) -> Cycles:
+        """Cycles in which a kept tile gets to its place."""
+        return self.target.move_cycles(self.ofmap_bytes)
+
+    def places(self, operand: str) -> Sizes:
+        """How many tiles of `operand` its buffer has room for."""
+        space = next(each for each in self.target.buffers if operand in each.holds)
+        whole = np.maximum(space.size // np.maximum(self.demand(space), 1), 2)
+        if operand == "ofmap":
+            return np.asarray(whole)
+        left = (space.size - 2 * self.held(space)) // np.maximum(self.ifmap_bytes, 1)
+        cut = self.by_taps | self.in_passes
+        return np.where(cut, np.maximum(left, 2), whole)
+
+
+def spans_of(window: Window, sizes: Sizes, taps: Sizes) -> tuple[Sizes, Sizes]:
+    """`tap_reads`, each pair of sizes looked at once."""
+    if window.kernel == 1 or (taps == window.kernel).all():
+        return reads(window, sizes)
+    pairs, index = np.unique(np.stack([sizes, taps]), axis=1, return_inverse=True)
+    largest, together = tap_reads(window, *pairs)
+    return largest[index.ravel()], together[index.ravel()]
+
+
+def _span(window: Window, outputs: Sizes, taps: Sizes | int) -> Sizes:
+    """What a piece away from all edges reads, or as much as there is."""
+    span = (outputs - 1) * window.stride + (taps - 1) * window.dilation + 1
+    return np.asarray(np.minimum(span, window.size))
+
+
+def _over_kinds(counts: Sizes | Cycles) -> Cycles:
+    """The sum over all kinds of tiles."""
+    return np.asarray(counts.sum(axis=(0, 1, 2, 3, 4, 5)), dtype=float)
+
+
+def _largest(sizes: Sizes | Cycles) -> Cycles:
+    """Of the full tile."""
+    return np.asarray(sizes[0, 0, 0, 0, 0, 0], dtype=float)
+
+
+def _rounds(tiles: Sizes, places: Sizes, chain: Cycles, pace: Cycles) -> Cycles:
+    """Until the last of some tiles begins, each in the place of one `places` before it.
+
+    A place is taken for `chain` cycles; tiles in different places come at their `pace` at best.
+    """
+    places = np.minimum(places, tiles)
+    turns = -(-tiles // places) - 1
+    return np.asarray(turns * chain + (tiles - 1 - turns * places) * pace)
