@@ -6,7 +6,7 @@ from itertools import chain, product
 
 import numpy as np
 import pytest
-from cases import KERNELS, TARGETS, as_arrays, listed, sizes_of, target, tilings, windows
+from cases import KERNELS, MORE_TAPS, TARGETS, as_arrays, listed, sizes_of, target, tilings, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
@@ -52,17 +52,6 @@ def output_shape(kernel: GemmKernel) -> tuple[int, ...]:
 
 def moved_by(tasks: tuple[tuple[Task, ...], ...]) -> Dram:
     return sum((task.step.dram for task in chain(*tasks)), start=Dram())
-
-
-MORE_TAPS = st.builds(
-    GemmKernel,
-    st.integers(1, 2),
-    st.just(1),
-    st.integers(1, 2),
-    st.integers(1, 2),
-    windows(7, taps=6),
-    windows(3),
-)
 
 
 @given(st.data(), KERNELS | MORE_TAPS, TARGETS)

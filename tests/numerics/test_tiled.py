@@ -248,6 +248,24 @@ def test_a_broken_schedule_is_caught(
     assert not all(result.passed for result in verified(broken(program, fault)))
 
 
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_times_of_another_tile_are_caught(dataflow: str) -> None:
+    """Values are right, but tiles are timed as if they had one filter: it is said which."""
+    program = lower(CONV, hardware(dataflow), 1)
+
+    def one_filter(task: Task) -> Task:
+        assert isinstance(task.tile, GemmTile)
+        work = task.step.work
+        work = replace(work, operations=work.operations // task.tile.filters.size)
+        return replace(task, step=replace(task.step, work=work))
+
+    (check,) = verified(broken(program, lambda tasks: [*map(one_filter, tasks)]))
+    assert check.mismatches == 0
+    assert not check.passed
+    assert "layer layer, array 0, task 0 (images 0:1, rows 0:" in check.problems[0]
+    assert "operations are timed for" in check.problems[0]
+
+
 @pytest.mark.parametrize("edge", ["top", "bottom", "left", "right"])
 @pytest.mark.parametrize(
     "network",
