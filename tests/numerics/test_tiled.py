@@ -10,11 +10,14 @@ from machines import spads_setting
 import accelsim.numerics.windows as tiled_module
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.lowering.cost import LoopOrder
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.lowering.row_stationary import row_shape
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
+from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
     Add,
@@ -158,6 +161,34 @@ def test_overflowing_accumulators_agree_in_values_and_counts(overflow: str) -> N
     assert all(result.passed for result in results)
     assert len({result.overflows for result in results}) == 1
     assert results[0].overflows > 0
+
+
+WINDOWS = {
+    "padded": Conv(out_channels=5, kernel=(5, 4), padding=(3, 1, 2, 3)),
+    "strided": Conv(out_channels=4, kernel=(4, 5), stride=(2, 3), padding=(2, 2, 0, 1)),
+    "dilated": Conv(out_channels=3, kernel=(3, 2), dilation=(2, 3), padding=(4, 4, 5, 5)),
+}
+CUTS = [(2, 1, 1), (3, 2, 5), (6, 1, 3), (1, 3, 2)]
+"""Channels, tap rows and tap columns of a tile."""
+
+
+@pytest.mark.parametrize("op", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("arrays", [1, 3])
+def test_windows_cut_by_taps_equal_the_reference(
+    op: Conv, cut: tuple[int, int, int], arrays: int
+) -> None:
+    """Every order of the loops, and psums that leave between the taps of one window."""
+    program = lower(single(op, FMAP), hardware("ws", f"array.count={arrays}"), 2)
+    (layer,) = program.layers
+    assert isinstance(layer.kernel, GemmKernel)
+    for order, split in product(LoopOrder, ("pixels", "filters")):
+        tiling = GemmTiling(1, 1, 2, 3, 2, *cut, order, split, arrays)  # type: ignore[arg-type]
+        schedules = gemm_schedules(layer.kernel, program.target, tiling)
+        spaces = (1 << 20,) * 3
+        layers = (replace(layer, schedules=schedules, tiling=tiling, spaces=spaces),)
+        (result,) = verified(replace(program, layers=layers))
+        assert (result.mismatches, result.problems) == (0, ())
 
 
 def test_filters_larger_than_array_and_spads_are_cut() -> None:
