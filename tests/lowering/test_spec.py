@@ -11,17 +11,20 @@ from machines import MACHINES, chain, conv, machine, max_pool, networks, split
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.lowering import tiles
 from accelsim.lowering.cost import Loop, LoopOrder
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.lowering.residency import Placement
+from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.task import GemmTile, Span, Step, Task
+from accelsim.lowering.task import GemmTile, Pixels, Span, Step, Task
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.graph import Network
+from accelsim.network.ops import Window
 
 
 @given(networks(), MACHINES, st.sampled_from(DATAFLOWS), st.integers(1, 4), st.integers(1, 2))
@@ -259,3 +262,25 @@ def test_a_false_tile_is_caught(case: str) -> None:
     program = lowered(case)
     for tasks in false_tiles([*program.layers[0].all_tasks]):
         assert [*program_problems(with_tasks(program, tasks))]
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize(("start", "stop"), [(1, 0), (0, -1)])
+def test_a_wrong_halo_is_caught(
+    dataflow: str, start: int, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that bring one ifmap row too few: the bytes are not those that the tile reads."""
+    right = tiles.ifmap_region
+
+    def short(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span]:
+        down, across = right(rows, cols, pixels)
+        return grown(down, start, stop), across
+
+    monkeypatch.setattr(tiles, "ifmap_region", short)
+    network = chain((12, 11, 7), conv(23, 3, padding=1))  # no other test's: schedules are kept
+    array = CUT.array.model_copy(update={"dataflow": dataflow})
+    program = lower(network, CUT.model_copy(update={"array": array}))
+    monkeypatch.undo()
+    gemm_schedules.cache_clear()
+    row_stationary_schedules.cache_clear()
+    assert any("bytes of ifmap are loaded" in str(each) for each in program_problems(program))
