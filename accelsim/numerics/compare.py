@@ -1,7 +1,9 @@
-"""The tiled executor held against the reference, layer by layer."""
+"""The tiled executor held against the reference, layer by layer, and times against tiles."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -9,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from accelsim.hardware import Precision
 from accelsim.lowering.program import Program
+from accelsim.lowering.spec import layer_problems
 from accelsim.numerics.arithmetic import Arithmetic, arithmetic_of
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
@@ -20,9 +23,14 @@ from accelsim.results import LayerCheck
 
 Item = TypeVar("Item")
 
+MOST_PROBLEMS = 5
+"""Problems of a layer's schedule that are told; there may be one for every tile."""
+
 
 def checks(program: Program, parameters: Parameters) -> Iterator[LayerCheck]:
     """Compute every layer of `program` both ways, from the reference's ifmaps, and compare.
+
+    What is timed is held against what is computed, too.
 
     The reference runs in a thread beside the tiles. The BLAS gets one thread for each of them:
     more would wait for each other, by the minute on a busy machine, and help small tiles little.
@@ -31,7 +39,9 @@ def checks(program: Program, parameters: Parameters) -> Iterator[LayerCheck]:
     layers = reference(program.network, parameters.arithmetic, parameters, program.batch)
     with threadpool_limits(1, "blas"):
         for lowered, (work, golden) in zip(program.layers, one_ahead(layers), strict=True):
-            yield compare(work, golden, execute(lowered, work), exact)
+            check = compare(work, golden, execute(lowered, work), exact)
+            found = islice(layer_problems(lowered, program.target), MOST_PROBLEMS)
+            yield replace(check, problems=tuple(map(str, found)))
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -43,13 +43,17 @@ def _layer(layer: LayerCheck, exact: bool) -> Row:
 
 
 def _notes(result: VerifyResult) -> list[str]:
-    failed = [layer.name for layer in result.layers if not layer.passed]
+    failed = [layer.name for layer in result.layers if layer.mismatches]
     rule = "equal" if result.exact else "equal up to the rounding of their sums"
     if failed:
         verdict = f"FAIL: {result.mismatches:,} elements are not {rule}, in {', '.join(failed)}."
     else:
         verdict = f"All {result.elements:,} elements are {rule}."
     notes = [verdict, f"Formats {result.formats}, seed {result.seed}."]
+    timed = [problem for layer in result.layers for problem in layer.problems]
+    if timed:
+        notes.append("FAIL: what is timed is not what is computed.")
+        notes += timed
     if any(layer.overflows for layer in result.layers):
         notes.append("overflows: psums that the accumulator could not hold, as in the reference.")
     return notes

@@ -170,6 +170,18 @@ def test_a_failed_check_is_status_1(cli, arguments: tuple[str, ...], tmp_path: P
     assert data.get("verify", data)["passed"] is False
 
 
+def test_a_time_of_other_tiles_is_status_1(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values are right, but not the tiles that are timed: the first wrong ones are told."""
+    problem = "layer odd, array 0, task 3 (...): 7 operations are timed for 8"
+    layers = (LayerCheck("odd", "conv", 100, 0, 0.0, 0, (problem,)),)
+    result = VerifyResult("lenet5", "edge_ws", "ws", 1, 0, "int8", exact=True, layers=layers)
+    monkeypatch.setattr(import_module("accelsim.facade"), "verify", lambda *_, **__: result)
+    outcome = cli("verify", "lenet5", "edge_ws")
+    assert outcome.status == 1
+    assert "what is timed is not what is computed" in outcome.stdout
+    assert problem in " ".join(outcome.stdout.split())
+
+
 def test_show_network_counts_activations(cli) -> None:
     """Conv, pool and fc rows with the input: 15.2 M values, 58 MiB in fp32, not 93 MB."""
     data = json.loads(cli("show", "vgg16", "--json", "-").stdout)

@@ -60,9 +60,7 @@ def both(network: Network, hardware: Hardware, batch: int = 1) -> tuple[Program,
 def plan_of(program: Program) -> Plan:
     kernels = [layer.kernel for layer in program.layers]
     needs = [layer.needs for layer in program.layers]
-    return plan_residency(
-        program.network, kernels, needs, search(program.target), program.batch
-    )
+    return plan_residency(program.network, kernels, needs, search(program.target), program.batch)
 
 
 # --- A painted buffer -----------------------------------------------------------------------------

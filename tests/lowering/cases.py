@@ -52,6 +52,17 @@ KERNELS = st.builds(
 )
 
 
+MORE_TAPS = st.builds(
+    GemmKernel,
+    st.integers(1, 2),
+    st.just(1),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    windows(7, taps=6),
+    windows(3),
+)
+
+
 def target(
     layout: tuple[tuple[Operand, ...], ...] = LAYOUTS[1],
     sizes: tuple[int, ...] = (1 << 20,) * 4,

@@ -138,9 +138,7 @@ def test_places_are_the_highest_that_are_free() -> None:
 def plan_of(program: Program) -> Plan:
     kernels = [layer.kernel for layer in program.layers]
     needs = [layer.needs for layer in program.layers]
-    return plan_residency(
-        program.network, kernels, needs, search(program.target), program.batch
-    )
+    return plan_residency(program.network, kernels, needs, search(program.target), program.batch)
 
 
 def traffic(kernel: Kernel, target: Target) -> int | None:

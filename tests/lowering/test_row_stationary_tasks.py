@@ -229,3 +229,13 @@ def test_blocks_take_their_room_once_and_give_it_back(
             for room in (*step.closes, *store):
                 held[room.buffer] -= room.size
         assert not any(held.values())
+
+
+def test_schedules_do_not_grow_with_an_axis() -> None:
+    """Millions of padded rows on three arrays: few repeats, and every MAC."""
+    kernel = GemmKernel(1, 1, 6, 5, Window(2**24, 3, 1, 1, 1, 1), Window(8, 3))
+    schedules = row_stationary_schedules(
+        kernel, row_target(row_array(), arrays=3), Mapping(2, 1, 3, 1, 2, 1, 1)
+    )
+    assert sum(schedule.operations for schedule in schedules) == kernel.macs
+    assert sum(len(schedule.nest) for schedule in schedules) < 50

@@ -6,7 +6,7 @@ from itertools import chain, product
 
 import numpy as np
 import pytest
-from cases import KERNELS, TARGETS, as_arrays, listed, sizes_of, target, tilings, windows
+from cases import KERNELS, MORE_TAPS, TARGETS, as_arrays, listed, sizes_of, target, tilings, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
@@ -52,17 +52,6 @@ def output_shape(kernel: GemmKernel) -> tuple[int, ...]:
 
 def moved_by(tasks: tuple[tuple[Task, ...], ...]) -> Dram:
     return sum((task.step.dram for task in chain(*tasks)), start=Dram())
-
-
-MORE_TAPS = st.builds(
-    GemmKernel,
-    st.integers(1, 2),
-    st.just(1),
-    st.integers(1, 2),
-    st.integers(1, 2),
-    windows(7, taps=6),
-    windows(3),
-)
 
 
 @given(st.data(), KERNELS | MORE_TAPS, TARGETS)
@@ -355,3 +344,13 @@ def test_vector_tasks(data: st.DataObject, kernel: VectorKernel, to: Target, arr
             room.size for room in (*step.opens, step.loads[0].room)
         )
     assert (done == 1).all()
+
+
+def test_vector_schedules_do_not_grow_with_an_axis() -> None:
+    """A billion elements, and a pool over millions of padded rows."""
+    relu = VectorKernel(1, 2**30, Window(1, 1), Window(1, 1), 1)
+    pool = VectorKernel(1, 64, Window(2**24, 5, 2, 1, 4, 4), Window(9, 3), 15)
+    for kernel, tiling in ((relu, VectorTiling(1, 7, 1, 1)), (pool, VectorTiling(1, 5, 3, 2))):
+        schedules = vector_schedules(kernel, target(arrays=3), tiling)
+        assert sum(schedule.operations for schedule in schedules) == kernel.operations_total
+        assert sum(len(schedule.nest) for schedule in schedules) < 50

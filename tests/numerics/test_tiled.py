@@ -10,11 +10,14 @@ from machines import spads_setting
 import accelsim.numerics.windows as tiled_module
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.lowering.cost import LoopOrder
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.lowering.row_stationary import row_shape
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
+from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
     Add,
@@ -160,6 +163,34 @@ def test_overflowing_accumulators_agree_in_values_and_counts(overflow: str) -> N
     assert results[0].overflows > 0
 
 
+WINDOWS = {
+    "padded": Conv(out_channels=5, kernel=(5, 4), padding=(3, 1, 2, 3)),
+    "strided": Conv(out_channels=4, kernel=(4, 5), stride=(2, 3), padding=(2, 2, 0, 1)),
+    "dilated": Conv(out_channels=3, kernel=(3, 2), dilation=(2, 3), padding=(4, 4, 5, 5)),
+}
+CUTS = [(2, 1, 1), (3, 2, 5), (6, 1, 3), (1, 3, 2)]
+"""Channels, tap rows and tap columns of a tile."""
+
+
+@pytest.mark.parametrize("op", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("arrays", [1, 3])
+def test_windows_cut_by_taps_equal_the_reference(
+    op: Conv, cut: tuple[int, int, int], arrays: int
+) -> None:
+    """Every order of the loops, and psums that leave between the taps of one window."""
+    program = lower(single(op, FMAP), hardware("ws", f"array.count={arrays}"), 2)
+    (layer,) = program.layers
+    assert isinstance(layer.kernel, GemmKernel)
+    for order, split in product(LoopOrder, ("pixels", "filters")):
+        tiling = GemmTiling(1, 1, 2, 3, 2, *cut, order, split, arrays)  # type: ignore[arg-type]
+        schedules = gemm_schedules(layer.kernel, program.target, tiling)
+        spaces = (1 << 20,) * 3
+        layers = (replace(layer, schedules=schedules, tiling=tiling, spaces=spaces),)
+        (result,) = verified(replace(program, layers=layers))
+        assert (result.mismatches, result.problems) == (0, ())
+
+
 def test_filters_larger_than_array_and_spads_are_cut() -> None:
     """6x5 filters on 4 rows with spads of 4 words: 2 x 2 pieces of 3 x 3."""
     program = lower(LAYERS["conv, larger than array and spads"], hardware("rs"), 2)
@@ -246,6 +277,24 @@ def test_a_broken_schedule_is_caught(
     program = lower(CONV, hardware(dataflow), 1)
     assert all(result.passed for result in verified(program))
     assert not all(result.passed for result in verified(broken(program, fault)))
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_times_of_another_tile_are_caught(dataflow: str) -> None:
+    """Values are right, but tiles are timed as if they had one filter: it is said which."""
+    program = lower(CONV, hardware(dataflow), 1)
+
+    def one_filter(task: Task) -> Task:
+        assert isinstance(task.tile, GemmTile)
+        work = task.step.work
+        work = replace(work, operations=work.operations // task.tile.filters.size)
+        return replace(task, step=replace(task.step, work=work))
+
+    (check,) = verified(broken(program, lambda tasks: [*map(one_filter, tasks)]))
+    assert check.mismatches == 0
+    assert not check.passed
+    assert "layer layer, array 0, task 0 (images 0:1, rows 0:" in check.problems[0]
+    assert "operations are timed for" in check.problems[0]
 
 
 @pytest.mark.parametrize("edge", ["top", "bottom", "left", "right"])

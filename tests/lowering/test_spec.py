@@ -1,0 +1,286 @@
+"""The checked spec holds for drawn programs, and catches every single thing that is falsified."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from cases import KERNELS, MORE_TAPS, TARGETS, tilings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from machines import MACHINES, chain, conv, machine, max_pool, networks, split
+
+from accelsim.errors import DoesNotFitError
+from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.lowering import tiles
+from accelsim.lowering.cost import Loop, LoopOrder
+from accelsim.lowering.gemm_tasks import gemm_schedules
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.lowering.residency import Placement
+from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
+from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.spec import layer_problems, program_problems
+from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.task import GemmTile, Pixels, Span, Step, Task
+from accelsim.lowering.tiling import GemmTiling
+from accelsim.network.graph import Network
+from accelsim.network.ops import Window
+
+
+@given(networks(), MACHINES, st.sampled_from(DATAFLOWS), st.integers(1, 4), st.integers(1, 2))
+@settings(max_examples=150)
+def test_drawn_programs_are_as_they_should_be(
+    network: Network, hardware: Hardware, dataflow: str, arrays: int, batch: int
+) -> None:
+    array = hardware.array.model_copy(update={"dataflow": dataflow, "count": arrays})
+    if dataflow == "rs" and array.row_stationary is None:
+        return
+    try:
+        program = lower(network, hardware.model_copy(update={"array": array}), batch)
+    except DoesNotFitError:
+        return
+    assert [*map(str, program_problems(program))] == []
+
+
+RESIDENCES = st.sampled_from(
+    [
+        Residence(),
+        Residence((True,)),
+        Residence((False,), kept=True),
+        Residence((True,), kept=True, stored=False),
+    ]
+)
+ONE_LAYER = chain((3, 4, 4), conv(2))
+
+
+def layer_of(kernel: GemmKernel, schedules: tuple[Schedule, ...], there: Residence) -> LayerProgram:
+    spaces = (1 << 20,) * 4
+    placement = Placement(None, there, spaces[0])
+    rest = ((), schedules, None, spaces, placement)
+    return LayerProgram(ONE_LAYER.layers[0], kernel, "array", *rest)
+
+
+@given(
+    st.data(),
+    KERNELS | MORE_TAPS,
+    TARGETS,
+    st.integers(1, 4),
+    st.sampled_from(["pixels", "filters"]),
+    RESIDENCES,
+)
+@settings(max_examples=300)
+def test_any_tiling_is_as_it_should_be(
+    data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop, there: Residence
+) -> None:
+    """Also those that no search chooses: taps cut, arrays left over, maps resident."""
+    tiling = data.draw(tilings(kernel, split, arrays))
+    to = replace(to, arrays=4, residence=there)
+    layer = layer_of(kernel, gemm_schedules(kernel, to, tiling), there)
+    assert [*map(str, layer_problems(layer, to))] == []
+
+
+# --- Everything falsified alone -------------------------------------------------------------------
+
+CUT = machine(split("512 B", "256 B", "512 B"))
+"""Buffers that cut channels, filters and pixels, and let psums leave."""
+
+CASES = {
+    **{flow: (chain((12, 9, 7), conv(24, 3, padding=1)), flow) for flow in DATAFLOWS},
+    "pool": (chain((12, 9, 7), max_pool(3, 2, 1)), "ws"),
+    "psums leave": (chain((12, 9, 7), conv(24, 3, padding=1)), "os"),
+}
+
+
+def lowered(case: str) -> Program:
+    network, dataflow = CASES[case]
+    array = CUT.array.model_copy(update={"dataflow": dataflow})
+    program = lower(network, CUT.model_copy(update={"array": array}))
+    if case != "psums leave":
+        return program
+    (layer,) = program.layers
+    assert isinstance(layer.kernel, GemmKernel)
+    tiling = GemmTiling(1, 1, 3, 3, 8, 4, 1, 3, LoopOrder.FILTER_STAYS, "pixels")
+    schedules = gemm_schedules(layer.kernel, program.target, tiling)
+    spaces = (1 << 20,) * 3
+    layer = replace(layer, schedules=schedules, tiling=tiling, spaces=spaces)
+    return replace(program, layers=(layer,))
+
+
+def with_tasks(program: Program, tasks: list[Task]) -> Program:
+    """`program` with its only layer's only schedule replaced."""
+    (layer,) = program.layers
+    (before,) = layer.schedules
+    nest = tuple(task.step for task in tasks)
+    schedule = Schedule(nest, lambda: [task.tile for task in tasks], before.lag)
+    return replace(program, layers=(replace(layer, schedules=(schedule,)),))
+
+
+Fault = Callable[[Step], Step | None]
+
+
+def more_operations(step: Step) -> Step:
+    return replace(step, work=replace(step.work, operations=step.work.operations + 1))
+
+
+def more_cycles(step: Step) -> Step:
+    return replace(step, cycles=step.cycles + 1)
+
+
+def of_load(operand: str, **changes: int) -> Fault:
+    """A load of `operand` with what is given added to its sizes."""
+
+    def fault(step: Step) -> Step | None:
+        for index, load in enumerate(step.loads):
+            if load.operand == operand:
+                loads = [*step.loads]
+                size, room = load.size + changes.get("size", 0), load.room
+                room = replace(room, size=room.size + changes.get("room", 0))
+                loads[index] = replace(load, size=size, room=room)
+                return replace(step, loads=tuple(loads))
+        return None
+
+    return fault
+
+
+def without_load(operand: str) -> Fault:
+    def fault(step: Step) -> Step | None:
+        loads = tuple(load for load in step.loads if load.operand != operand)
+        return replace(step, loads=loads) if loads != step.loads else None
+
+    return fault
+
+
+def early_load(step: Step) -> Step | None:
+    """A load that does not wait for the layer's inputs."""
+    loads = tuple(replace(load, needs_inputs=False) for load in step.loads)
+    return replace(step, loads=loads) if loads != step.loads else None
+
+
+def of_store(**changes: int) -> Fault:
+    def fault(step: Step) -> Step | None:
+        if step.store is None:
+            return None
+        size, room = step.store.size + changes.get("size", 0), step.store.room
+        room = replace(room, size=room.size + changes.get("room", 0))
+        return replace(step, store=replace(step.store, size=size, room=room))
+
+    return fault
+
+
+def without_store(operand: str) -> Fault:
+    def fault(step: Step) -> Step | None:
+        left = step.store is not None and step.store.operand == operand
+        return replace(step, store=None) if left else None
+
+    return fault
+
+
+def without_rooms(name: str) -> Fault:
+    def fault(step: Step) -> Step | None:
+        return replace(step, **{name: ()}) if getattr(step, name) else None
+
+    return fault
+
+
+STEP_FAULTS: dict[str, Fault] = {
+    "operations": more_operations,
+    "cycles": more_cycles,
+    "ifmap bytes": of_load("ifmap", size=1),
+    "filter bytes": of_load("filter", size=-1),
+    "psum bytes": of_load("psum", size=4),
+    "ifmap room": of_load("ifmap", room=1),
+    "filter room": of_load("filter", room=1),
+    "psum room": of_load("psum", room=-4),
+    "no ifmap": without_load("ifmap"),
+    "no filter": without_load("filter"),
+    "no psum": without_load("psum"),
+    "early": early_load,
+    "store bytes": of_store(size=-1),
+    "store room": of_store(room=1),
+    "no ofmap": without_store("ofmap"),
+    "no psum out": without_store("psum"),
+    "no room opened": without_rooms("opens"),
+    "no room closed": without_rooms("closes"),
+    "no room reserved": without_rooms("reserves"),
+}
+
+
+def falsified(tasks: list[Task], fault: Fault) -> Iterator[list[Task]]:
+    """`tasks` with one of their steps changed: the first, a middle and the last one that can be."""
+    changed = [(index, fault(task.step)) for index, task in enumerate(tasks)]
+    able = [(index, step) for index, step in changed if step is not None]
+    for index, step in {id(each): each for each in able[:1] + able[len(able) // 2 :][:1]}.values():
+        yield [*tasks[:index], replace(tasks[index], step=step), *tasks[index + 1 :]]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", STEP_FAULTS)
+def test_a_false_step_is_caught(case: str, name: str) -> None:
+    program = lowered(case)
+    assert [*program_problems(program)] == []
+    for tasks in falsified([*program.layers[0].all_tasks], STEP_FAULTS[name]):
+        problems = [*program_problems(with_tasks(program, tasks))]
+        assert problems
+        assert "layer a, array 0, task" in str(problems[0])
+
+
+def test_every_step_fault_is_possible_somewhere() -> None:
+    """Otherwise the test above would say little."""
+    tasks = [task for case in CASES for task in lowered(case).layers[0].all_tasks]
+    for name, fault in STEP_FAULTS.items():
+        assert any(fault(task.step) is not None for task in tasks), name
+
+
+def grown(span: Span, start: int = 0, stop: int = 0) -> Span:
+    return Span(span.start + start, span.stop + stop)
+
+
+def false_tiles(tasks: list[Task]) -> Iterator[list[Task]]:
+    """Tiles dropped, doubled, exchanged, and with each of their axes falsified alone."""
+    at = len(tasks) // 2
+    yield [*tasks[:at], *tasks[at + 1 :]]
+    yield [*tasks[:at], tasks[at], *tasks[at:]]
+    tile = tasks[at].tile
+    places = {"pixels": replace(tile.pixels, rows=grown(tile.pixels.rows, stop=1))}
+    changes: list[dict[str, object]] = [{"channels": grown(tile.channels, start=1)}, {**places}]
+    if isinstance(tile, GemmTile):
+        yield [*tasks[: at - 1], tasks[at], tasks[at - 1], *tasks[at + 1 :]]
+        changes += [{"first": not tile.first}, {"last": not tile.last}]
+        axes = ("groups", "filters", "tap_rows", "tap_cols")
+        changes += [{axis: grown(getattr(tile, axis), stop=1)} for axis in axes]
+        changes += [{axis: grown(getattr(tile, axis), stop=-1)} for axis in axes]
+    for change in changes:
+        yield [
+            *tasks[:at],
+            replace(tasks[at], tile=replace(tile, **change)),  # type: ignore[arg-type]
+            *tasks[at + 1 :],
+        ]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_false_tile_is_caught(case: str) -> None:
+    program = lowered(case)
+    for tasks in false_tiles([*program.layers[0].all_tasks]):
+        assert [*program_problems(with_tasks(program, tasks))]
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize(("start", "stop"), [(1, 0), (0, -1)])
+def test_a_wrong_halo_is_caught(
+    dataflow: str, start: int, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that bring one ifmap row too few: the bytes are not those that the tile reads."""
+    right = tiles.ifmap_region
+
+    def short(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span]:
+        down, across = right(rows, cols, pixels)
+        return grown(down, start, stop), across
+
+    monkeypatch.setattr(tiles, "ifmap_region", short)
+    network = chain((12, 11, 7), conv(23, 3, padding=1))  # no other test's: schedules are kept
+    array = CUT.array.model_copy(update={"dataflow": dataflow})
+    program = lower(network, CUT.model_copy(update={"array": array}))
+    monkeypatch.undo()
+    gemm_schedules.cache_clear()
+    row_stationary_schedules.cache_clear()
+    assert any("bytes of ifmap are loaded" in str(each) for each in program_problems(program))
