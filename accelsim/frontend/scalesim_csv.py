@@ -66,7 +66,7 @@ class _Row:
 def load_scalesim_csv(path: Path) -> Network:
     """Read a topology file; raises InputError with everything that is wrong in it."""
     source = str(path)
-    lines = list(_lines(read_text(path)))
+    lines = list(_lines(read_text(path), source))
     if not lines:
         raise InputError(
             Problem("the file is empty; it needs a header and a row for each layer", source)
@@ -89,12 +89,15 @@ def load_scalesim_csv(path: Path) -> Network:
     return _network(path.stem, rows)
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and cells, without blank lines, comments and empty cells at the end."""
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.partition("#")[0].rstrip(" \t,")
         if content:
-            cells = next(csv.reader([content], skipinitialspace=True))
+            try:
+                cells = next(csv.reader([content], skipinitialspace=True))
+            except csv.Error:  # a cell of more than 128 KiB
+                raise InputError(Problem("no row of a topology file", source, number)) from None
             yield number, [cell.strip() for cell in cells]
 
 

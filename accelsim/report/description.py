@@ -105,6 +105,10 @@ def _writing_notes(active: Activations) -> list[str]:
         {layer.op.name for layer in active.network.layers if layer.name not in active.written}
     )
     notes = ["Layers without inputs of their own here read the row above. All is for one image."]
+    several = {name: count for name, count in (active.network.images or {}).items() if count > 1}
+    if several:
+        listed = ", ".join(f"{name} {count:,}" for name, count in several.items())
+        notes.append(f"Layers that take several images at a time: {listed}.")
     if silent:
         notes.append(f"No values of their own are written by: {', '.join(silent)}.")
     if "concat" in silent:

@@ -145,6 +145,7 @@ def test_ofmap_is_scalesims(
         ("\n# nothing\n", [": the file is empty"]),
         (GEMM, [":1: no layers follow the header"]),
         ("\na, 1, 2, 3,\n", [":2: this is no SCALE-Sim header; expected 'Layer name, "]),
+        (GEMM + "x" * 2**18 + ", 1, 2, 3,\n", [":2: no row of a topology file"]),
         ("Layer, M, N,\na, 1, 2,\n", [":1: the column 'k' is missing; expected 'Layer name, "]),
         (
             "Layer, M, N, N, K, Bias,\na, 1, 2, 2, 3, 4,\n",

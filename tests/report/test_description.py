@@ -12,6 +12,7 @@ from accelsim.report.description import (
     hardware_dict,
     hardware_sheets,
     network_dict,
+    network_sheets,
     settings,
 )
 
@@ -50,6 +51,13 @@ def test_network_as_data(network: Network) -> None:
     written = [layer["written_elements"] for layer in data["layers"]]
     assert written == [32, 0, 0, 32, 64, 0]
     assert data["layers"][0]["attributes"]["kernel"] == (1, 1)
+
+
+def test_rows_that_take_several_images_are_named(tmp_path: Path, network: Network) -> None:
+    (tmp_path / "rows.csv").write_text("Layer, M, N, K, Batch\na, 1, 2, 3, 4\nb, 1, 2, 3,\n")
+    notes = network_sheets(load_network(tmp_path / "rows.csv"))[0].notes
+    assert "Layers that take several images at a time: a 4." in notes
+    assert not any("images at a time" in note for note in network_sheets(network)[0].notes)
 
 
 def test_every_setting_has_a_meaning() -> None:

@@ -2,31 +2,31 @@
 
 import json
 import random
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
 import pytest
 from sweeps import small_sweep
 
-from accelsim.lowering import (
-    gemm_tasks,
-    row_stationary_search,
-    row_stationary_tasks,
-    tiling,
-    vector_tasks,
-)
+from accelsim import lowering
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.sweep.records import Outcome, Point
-from accelsim.sweep.work import evaluate
+from accelsim.sweep.work import Worker, evaluate
 
-CACHES = [
-    function
-    for module in (tiling, gemm_tasks, vector_tasks, row_stationary_search, row_stationary_tasks)
-    for function in vars(module).values()
-    if hasattr(function, "cache_clear")
-]
+
+def caches() -> Iterator[Callable[..., Any]]:
+    """Functions of lowering that remember results."""
+    for module in iter_modules(lowering.__path__, f"{lowering.__name__}."):
+        for function in vars(import_module(module.name)).values():
+            if hasattr(function, "cache_clear"):
+                yield function
 
 
 def forget() -> None:
-    for cached in CACHES:
-        cached.cache_clear()
+    for cached in caches():
+        cached.cache_clear()  # type: ignore[attr-defined]
 
 
 def content(outcome: Outcome) -> str:
@@ -35,7 +35,7 @@ def content(outcome: Outcome) -> str:
 
 def fresh(point: Point) -> str:
     forget()
-    return content(evaluate(point))
+    return content(evaluate(point, Worker()))
 
 
 VARIED = {
@@ -57,23 +57,27 @@ def test_cached_equals_fresh_whatever_came_before(base: str) -> None:
     points = [*small_sweep(base=base, matrix=VARIED[base]).points]
     expected = {point.key: fresh(point) for point in points}
     forget()
+    worker = Worker()
     order = points * 2
     random.Random(0).shuffle(order)
     assert len(set(expected.values())) > 1
     for point in order:
-        assert content(evaluate(point)) == expected[point.key]
+        assert content(evaluate(point, worker)) == expected[point.key]
 
 
 def test_a_sweep_of_dram_rates_lists_no_task_again() -> None:
     """Where the tiling stays, so do its tasks; what tilings move is worked out once."""
-    points = small_sweep(matrix={"dram.bandwidth": ["32 GB/s", "33 GB/s", "34 GB/s"]}).points
+    first, *others = small_sweep(
+        matrix={"dram.bandwidth": [f"{rate} GB/s" for rate in (32, 33, 34)]}
+    ).points
     forget()
-    evaluate(points[0])
-    listed, ranked = (
-        gemm_tasks.gemm_schedules.cache_info().misses,
-        tiling._rankings.cache_info().misses,
-    )
-    for point in points[1:]:
-        evaluate(point)
-    assert gemm_tasks.gemm_schedules.cache_info().misses == listed
-    assert tiling._rankings.cache_info().misses == ranked
+    worker = Worker()
+    evaluate(first, worker)
+    assert worker.memory
+    listed, ranked = gemm_schedules.cache_info().misses, [*worker.memory.kinds["rankings"]]
+    assert listed
+    assert ranked
+    for point in others:
+        evaluate(point, worker)
+    assert gemm_schedules.cache_info().misses == listed
+    assert [*worker.memory.kinds["rankings"]] == ranked
