@@ -21,15 +21,10 @@ import numpy as np
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "lowering")]
 
-from search_contract import PROMISES, Outcome, reproduced
+from search_contract import PROMISES, Outcome, measured, reproduced  # noqa: E402
 
 SHOWN = 5
 """Cases that are shown, the worst first."""
-
-
-def outcome_of(promise: str, seed: int, number: int) -> Outcome:
-    """How case `number` kept a promise."""
-    return PROMISES[promise].outcome(seed, number)
 
 
 def show(promise: str, seed: int, outcomes: dict[int, Outcome]) -> None:
@@ -53,10 +48,10 @@ def show(promise: str, seed: int, outcomes: dict[int, Outcome]) -> None:
             print(f"         {outcomes[number].case}")
 
 
-def measured(promise: str, seed: int, numbers: Iterable[int], jobs: int) -> dict[int, Outcome]:
+def all_measured(promise: str, seed: int, numbers: Iterable[int], jobs: int) -> dict[int, Outcome]:
     """The outcome of every case, worked out by `jobs` processes."""
     listed = list(numbers)
-    work = partial(outcome_of, promise, seed)
+    work = partial(measured, promise, seed)
     if jobs == 1:
         return dict(zip(listed, map(work, listed), strict=True))
     with get_context("spawn").Pool(jobs) as pool:
@@ -75,7 +70,7 @@ def main() -> None:
     for promise in PROMISES if given.promise == "all" else [given.promise]:
         count = given.n or PROMISES[promise].cases
         numbers = range(count) if given.case is None else [given.case]
-        outcomes = measured(promise, given.seed, numbers, given.jobs)
+        outcomes = all_measured(promise, given.seed, numbers, given.jobs)
         show(promise, given.seed, outcomes)
         if given.case is not None:
             print(f"  {outcomes[given.case].ratio:.4f}  {outcomes[given.case].case}")

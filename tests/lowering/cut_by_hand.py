@@ -88,7 +88,7 @@ def _conv_piece(layer: LayerCase, op: Conv, axis: str, start: int, stop: int) ->
 def _region(
     window: Window, outputs: bool, taps: bool, start: int, stop: int
 ) -> tuple[int, int, int, int]:
-    """Input elements, taps and padding (before, after) of some `outputs`, or `taps`, of a window."""
+    """Input elements, taps, padding before and after, of some `outputs` or `taps` of a window."""
     first, last = (start, stop) if outputs else (0, window.outputs)
     tap, end = (start, stop) if taps else (0, window.kernel)
     begins = first * window.stride + tap * window.dilation - window.before

@@ -84,7 +84,8 @@ def described(hardware: Hardware) -> str:
     return (
         f"{side} {array}, words of {words} B, {buffers}, {dram} "
         f"{float(hardware.dram_bytes_per_cycle):.4g} B/cycle, latency "
-        f"{hardware.dram_latency_cycles}, burst {hardware.dram_burst}, {hardware.clock // 10**6} MHz"
+        f"{hardware.dram_latency_cycles}, burst {hardware.dram_burst}, "
+        f"{hardware.clock // 10**6} MHz"
     )
 
 

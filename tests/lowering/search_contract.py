@@ -160,12 +160,20 @@ def reproduced(promise: str, seed: int, number: int) -> str:
     return f"python benchmarks/search.py {promise} --seed {seed} --case {number}"
 
 
+def measured(promise: str, seed: int, number: int) -> Outcome:
+    """How case `number` kept a promise; not at all where it raises an error."""
+    try:
+        return PROMISES[promise].outcome(seed, number)
+    except Exception as error:  # one case that fails must not hide the others
+        told = str(error).replace("\n", "; ")
+        return Outcome(float("inf"), f"{type(error).__name__}: {told}")
+
+
 def broken(promise: str, seed: int, numbers: range) -> list[str]:
     """Every case in which a promise is not kept, in one line each."""
-    lines = []
-    for number in numbers:
-        outcome = PROMISES[promise].outcome(seed, number)
-        if not outcome.ratio <= PROMISES[promise].bound:
-            told = f"{outcome.ratio:.3f} ({reproduced(promise, seed, number)}): {outcome.case}"
-            lines.append(told)
-    return lines
+    outcomes = {number: measured(promise, seed, number) for number in numbers}
+    return [
+        f"{outcome.ratio:.3f} ({reproduced(promise, seed, number)}): {outcome.case}"
+        for number, outcome in outcomes.items()
+        if not outcome.ratio <= PROMISES[promise].bound
+    ]

@@ -10,6 +10,7 @@ import pytest
 from cut_by_hand import SUMS, axes_of, cut_case, for_sums, pieces
 from search_cases import LayerCase, drawn_machine
 
+from accelsim.hardware import holding_problems
 from accelsim.network.ops import Conv, Dense, MatMul
 
 SEED = 1
@@ -93,8 +94,8 @@ def outputs(layer: LayerCase) -> int:
 
 
 def test_every_axis_is_cut() -> None:
-    axes = Counter(cut_case(SEED, number).axis for number in range(200))
-    assert min(axes.values()) >= 4
+    axes = Counter(cut_case(SEED, number).axis for number in range(80))
+    assert min(axes.values()) >= 2
     assert set(axes) == {
         *("images", "rows", "cols", "filters", "channels", "groups", "tap_rows", "tap_cols")
     }
@@ -108,4 +109,4 @@ def test_sums_are_cut_where_psums_are_as_wide_as_the_ofmap(number: int) -> None:
     together = [each.holds for each in hardware.buffers.values() if "ofmap" in each.holds]
     assert "psum" in together[0]
     assert hardware.precision.bytes_of("psum") == hardware.precision.bytes_of("ofmap")
-    assert type(hardware).model_validate(hardware.model_dump()) == hardware
+    assert not holding_problems({name: each.holds for name, each in hardware.buffers.items()})

@@ -38,7 +38,7 @@ def totals(kernel: GemmKernel) -> dict[str, int]:
 def costs(
     kernel: GemmKernel, target: Target, sizes: Mapping[str, Sizes]
 ) -> tuple[Costs, NDArray[np.bool_]]:
-    """Cycles of every tiling in each of the ways to run its loops, shape (ways, n); which are legal.
+    """Cycles of tilings in each of the ways to run their loops, shape (ways, n); which are legal.
 
     `sizes` has n entries for each of AXES. What is not legal takes forever.
     """
