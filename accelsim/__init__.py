@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelsim.errors import AccelsimError
-    from accelsim.facade import simulate, verify
+    from accelsim.facade import compare, simulate, verify
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
+    from accelsim.results.comparison import Comparison
     from accelsim.sweep.execute import sweep
     from accelsim.sweep.summary import Summary, load_results
     from accelsim.validation.catalog import validate
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AccelsimError",
+    "Comparison",
     "RunResult",
     "Summary",
     "Validation",
     "VerifyResult",
     "Why",
+    "compare",
     "load_hardware",
     "load_network",
     "load_results",
@@ -41,11 +44,13 @@ __all__ = [
 
 _HOMES = {
     "AccelsimError": "accelsim.errors",
+    "Comparison": "accelsim.results.comparison",
     "RunResult": "accelsim.results",
     "Summary": "accelsim.sweep.summary",
     "Validation": "accelsim.validation.outcome",
     "VerifyResult": "accelsim.results",
     "Why": "accelsim.why",
+    "compare": "accelsim.facade",
     "load_hardware": "accelsim.frontend.hardware_file",
     "load_network": "accelsim.frontend",
     "load_results": "accelsim.sweep.summary",

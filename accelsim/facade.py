@@ -1,38 +1,33 @@
-"""The public facade: load, simulate and verify."""
+"""The public facade: simulate, compare and verify networks on hardware.
 
-import math
-from collections.abc import Callable
+Names, paths, or what was loaded from them: a network walks from its file through the passes and
+the lowering to a Program, from there to times or values, and to results.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
-from accelsim.energy import Activity, EnergyRates, energy_rates
-from accelsim.engine.machine import LayerTimes, play
-from accelsim.errors import InputError, Problem
+from accelsim.engine.machine import play
+from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
-from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.program import LayerProgram, Program, lower
-from accelsim.lowering.row_stationary import Mapping
-from accelsim.lowering.target import Target
+from accelsim.lowering.program import Program, lower
+from accelsim.lowering.search import Memory
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
-from accelsim.results import (
-    Bound,
-    Buckets,
-    Energy,
-    LayerCheck,
-    LayerResult,
-    Resident,
-    RunResult,
-    VerifyResult,
-)
+from accelsim.results import LayerCheck, RunResult, VerifyResult
+from accelsim.results.accounting import run_result
+from accelsim.results.comparison import Comparison
 
 LARGEST_LAYER = 2**53
 LARGEST_BATCH = 2**16
 
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
+Like = TypeVar("Like", NetworkLike, HardwareLike)
 
 
 def simulate(
@@ -40,29 +35,30 @@ def simulate(
     hardware: HardwareLike,
     dataflow: str | None = None,
     batch: int = 1,
+    memory: Memory | None = None,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
-    `dataflow` replaces the hardware's own. Raises InputError for bad input and
+    `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes further calls on
+    alike machines faster, and changes no result. Raises InputError for bad input and
     DoesNotFitError where no tile of a layer fits the buffers.
     """
-    program = compile_program(network, hardware, dataflow, batch)
+    program = compile_program(network, hardware, dataflow, batch, memory)
     return timed(program)
 
 
 def compile_program(
-    network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None = None,
+    batch: int = 1,
+    memory: Memory | None = None,
 ) -> Program:
     """The Program that `simulate` times: the network prepared for inference and lowered."""
-    if not isinstance(network, Network):
-        network = load_network(network)
-    if not isinstance(hardware, Hardware):
-        hardware = load_hardware(hardware)
-    if dataflow is not None:
-        hardware = with_dataflow(hardware, dataflow)
-    prepared = prepare_for_inference(network)
+    machine = hardware_of(hardware, dataflow)
+    prepared = prepare_for_inference(network_of(network))
     _refuse_beyond_limits(prepared, batch)
-    return lower(prepared, hardware, batch)
+    return lower(prepared, machine, batch, memory)
 
 
 def _refuse_beyond_limits(network: Network, batch: int) -> None:
@@ -80,33 +76,64 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
         raise InputError(problems)
 
 
+def compare(
+    networks: NetworkLike | Sequence[NetworkLike],
+    hardware: HardwareLike | Sequence[HardwareLike],
+    dataflows: str | Sequence[str] | None = None,
+    batch: int = 1,
+    progress: Callable[[str], None] = lambda run: None,
+) -> list[Comparison]:
+    """Time every network on every hardware under several dataflows; all networks of one first.
+
+    `dataflows` are names in a list or with commas between; all that the hardware has if None.
+    `progress` hears of each run. Raises InputError for bad input, and DoesNotFitError with every
+    layer that fits no tile under one of them.
+    """
+    models = [network_of(each) for each in _several(networks)]
+    machines = [variants(hardware_of(each), dataflows) for each in _several(hardware)]
+    misfits: list[str] = []
+    comparisons = []
+    for each in machines:
+        for model in models:
+            runs = []
+            for machine in each:
+                try:
+                    runs.append(simulate(model, machine, batch=batch))
+                except DoesNotFitError as error:
+                    flow = machine.array.dataflow
+                    misfits += [f"{flow}: {line}" for line in str(error).splitlines()]
+                progress(f"{model.name} on {machine.name}, {machine.array.dataflow}")
+            comparisons.append(Comparison(tuple(runs)))
+    if misfits:
+        raise DoesNotFitError("\n".join(misfits))
+    return comparisons
+
+
 def verify(
     network: NetworkLike,
     hardware: HardwareLike,
     dataflow: str | None = None,
     batch: int = 1,
     seed: int = 0,
-    progress: Callable[[LayerCheck], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> VerifyResult:
     """Compute the timed schedule's values and hold every layer against the reference.
 
     Weights and inputs come from the network's file, else they are random integers (floats)
     from `seed`. Each layer is given the reference's ifmaps, so a wrong one does not hide in the
-    next; `progress` is called after each. Raises what `simulate` does.
+    next; `progress` is told after each how many are done, of how many. Raises what `simulate` does.
     """
     from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
     from accelsim.numerics.parameter_file import load_parameters
 
-    if not isinstance(network, Network):
-        network = load_network(network)
+    network = network_of(network)
     program = compile_program(network, hardware, dataflow, batch)
     precision = program.hardware.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
-    layers = []
+    layers: list[LayerCheck] = []
     for check in checks(program, parameters):
         layers.append(check)
-        if progress is not None:
-            progress(check)
+        progress(len(layers), len(program.layers))
     return VerifyResult(
         network=program.network.name,
         hardware=program.hardware.name,
@@ -117,6 +144,24 @@ def verify(
         exact=precision.is_integer,
         layers=tuple(layers),
     )
+
+
+def network_of(network: NetworkLike) -> Network:
+    """A network itself, or the one of a name or path; raises InputError."""
+    return network if isinstance(network, Network) else load_network(network)
+
+
+def hardware_of(hardware: HardwareLike, dataflow: str | None = None) -> Hardware:
+    """A hardware itself, or the one of a name or path; with another dataflow if one is given."""
+    machine = hardware if isinstance(hardware, Hardware) else load_hardware(hardware)
+    return machine if dataflow is None else with_dataflow(machine, dataflow)
+
+
+def variants(hardware: Hardware, dataflows: str | Sequence[str] | None) -> list[Hardware]:
+    """`hardware` under each of the dataflows, all that it has if none; raises InputError."""
+    named = dataflows.split(",") if isinstance(dataflows, str) else dataflows or ()
+    flows = dict.fromkeys(flow.strip() for flow in named) if dataflows else hardware.dataflows
+    return [with_dataflow(hardware, flow) for flow in flows]
 
 
 def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
@@ -130,112 +175,12 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     return hardware.model_copy(update={"array": array})
 
 
+def _several(given: Like | Sequence[Like]) -> Sequence[Like]:
+    """Those given, or the one."""
+    alone = isinstance(given, (str, Path, Network, Hardware))
+    return cast(Sequence[Like], [given] if alone else given)
+
+
 def timed(program: Program) -> RunResult:
     """Play a Program in time and report it."""
-    times = play(program)
-    rates = energy_rates(program.hardware)
-    layers = tuple(
-        _layer_result(layer, time, program, rates)
-        for layer, time in zip(program.layers, times, strict=True)
-    )
-    hardware = program.hardware
-    return RunResult(
-        network=program.network.name,
-        hardware=hardware.name,
-        dataflow=hardware.array.dataflow,
-        batch=program.batch,
-        clock_hz=hardware.clock,
-        pes=hardware.pes,
-        cycles=max((time.end for time in times), default=0),
-        layers=layers,
-    )
-
-
-def _layer_result(
-    program: LayerProgram, times: LayerTimes, whole: Program, rates: EnergyRates | None
-) -> LayerResult:
-    layer, kernel = program.layer, program.kernel
-    gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
-    macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
-    cycles = times.end - times.start
-    busy = max((program.busy_cycles(array) for array in range(len(program.schedules))), default=0)
-    return LayerResult(
-        name=layer.name,
-        op=layer.op.name,
-        gemm=(gemm.m, gemm.n, gemm.k) if gemm else None,
-        macs=macs,
-        parameters=layer.parameters,
-        output_shape=layer.output_shape,
-        start_cycle=times.start,
-        end_cycle=times.end,
-        array_cycles=busy if program.unit == "array" else 0,
-        untiled_array_cycles=program.untiled_array_cycles,
-        vector_cycles=busy if program.unit == "vector" else 0,
-        dram_cycles=program.dram_cycles(whole.target),
-        utilization=macs / (whole.hardware.pes * cycles) if cycles else 0.0,
-        mapping_efficiency=program.mapping_efficiency,
-        bound=_bound(program, times, whole.target),
-        tiles=program.tiles,
-        sram=program.sram,
-        dram=program.dram,
-        buckets=_buckets(program, times, whole.target),
-        inside=program.inside,
-        energy=_energy(program, rates) if rates else None,
-        mapping=program.tiling if isinstance(program.tiling, Mapping) else None,
-        resident=_resident(program, whole),
-        dram_saved_bytes=program.placement.saved_bytes,
-    )
-
-
-def _resident(program: LayerProgram, whole: Program) -> Resident:
-    """Bytes of the layer's feature maps that lie on chip."""
-    read = sum(map(math.prod, program.resident_inputs))
-    kept = program.layer.output_elements * program.placement.residence.kept
-    return Resident(
-        whole.batch * read * whole.target.bytes_of("ifmap"),
-        whole.batch * kept * whole.target.bytes_of("ofmap"),
-    )
-
-
-def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
-    """What the layer's work and moves take; its MACs are counted by its tasks."""
-    on_array = program.unit == "array"
-    done = Activity(
-        macs=program.operations if on_array else 0,
-        lane_operations=0 if on_array else program.operations,
-        inside=program.inside,
-        sram=program.sram,
-        dram=program.dram,
-    )
-    return rates.energy(done)
-
-
-def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Buckets:
-    """Every cycle of the layer, as the array that finished last spent it."""
-    steps = program.schedules[times.core].counts if program.schedules else ()
-    lanes = (
-        target.lanes if program.unit == "vector" else target.processor.rows * target.processor.cols
-    )
-    streaming = sum(step.work.streaming * count for step, count in steps)
-    useful = sum(step.work.operations * count for step, count in steps) // lanes
-    return Buckets(
-        useful=useful,
-        idle_pes=streaming - useful,
-        fill_drain=times.tail + sum(step.work.fill_drain * count for step, count in steps),
-        buffer=sum(step.work.buffer * count for step, count in steps),
-        dram_read=times.read_wait,
-        dram_write=times.write_wait,
-        other_layer=times.other_layer,
-    )
-
-
-def _bound(program: LayerProgram, times: LayerTimes, target: Target) -> Bound:
-    """What the layer takes longest of: DRAM, a buffer's bandwidth, the array or the lanes."""
-    if program.unit is None:
-        return "dram"
-    schedule = program.schedules[times.core]
-    work = schedule.cycles
-    if max(program.dram_cycles(target), times.read_wait + times.write_wait) > work:
-        return "dram"
-    limited = sum(step.work.buffer_bound * count for step, count in schedule.counts)
-    return "buffer" if 2 * limited > work else program.unit
+    return run_result(program, play(program))

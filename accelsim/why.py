@@ -11,9 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import HardwareLike, NetworkLike, simulate, with_dataflow
-from accelsim.frontend import load_network
-from accelsim.frontend.hardware_file import load_hardware
+from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
 from accelsim.hardware import DATAFLOWS, SYSTOLIC, Hardware
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
@@ -97,7 +95,7 @@ class Change:
         return asdict(self)
 
 
-_BOUNDS: dict[Bound, str] = {
+_BOUNDS: dict[Bound, str] = {  # a layer that costs nothing has none of them
     "array": "the array",
     "buffer": "the bandwidth of a buffer",
     "vector": "the vector unit",
@@ -170,13 +168,8 @@ def what_would_help(
 
     Names and paths are loaded. Raises what `simulate` does.
     """
-    if not isinstance(network, Network):
-        network = load_network(network)
-    if not isinstance(hardware, Hardware):
-        hardware = load_hardware(hardware)
-    if dataflow is not None:
-        hardware = with_dataflow(hardware, dataflow)
-    return explained(simulate(network, hardware, batch=batch), network, hardware)
+    model, machine = network_of(network), hardware_of(hardware, dataflow)
+    return explained(simulate(model, machine, batch=batch), model, machine)
 
 
 def explained(
@@ -250,6 +243,7 @@ def _bound_shares(result: RunResult) -> dict[Bound, float]:
     """Of the layers' own cycles the share of those layers that each thing bounds."""
     own = dict.fromkeys(_BOUNDS, 0)
     for layer in result.layers:
-        own[layer.bound] += layer.cycles - layer.buckets.other_layer
+        if not layer.is_free:
+            own[layer.bound] += layer.cycles - layer.buckets.other_layer
     total = sum(own.values()) or 1
     return {name: cycles / total for name, cycles in own.items()}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from machines import chain, conv, machine, max_pool
 
+import accelsim
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.facade import simulate, with_dataflow
 from accelsim.frontend.hardware_file import load_hardware
@@ -45,6 +46,7 @@ def test_every_number_of_a_tiny_run() -> None:
         "array_cycles": 26,
         "untiled_array_cycles": 26,
         "vector_cycles": 0,
+        "busy_cycles": 26,
         "dram_cycles": 13,
         "utilization": 96 / (12 * 59),
         "mapping_efficiency": 1.0,
@@ -88,6 +90,37 @@ def test_every_number_of_a_tiny_run() -> None:
     assert layer.as_dict() == expected
 
 
+def test_compare_from_python_has_the_words_of_the_command_line() -> None:
+    """Names or what was loaded, one or several; every network on one hardware, then the next."""
+    found = accelsim.compare(["lenet5", "alexnet"], ["edge_ws", "eyeriss"], dataflows="os, ws")
+    assert [(each.best.network, each.best.hardware, each.dataflows) for each in found] == [
+        (network, hardware, ("os", "ws"))
+        for hardware in ("edge_ws", "eyeriss")
+        for network in ("lenet5", "alexnet")
+    ]
+    (one,) = accelsim.compare("lenet5", load_hardware("eyeriss"), batch=2)
+    assert one.dataflows == ("os", "ws", "is", "rs")
+    assert one.runs == tuple(simulate("lenet5", "eyeriss", flow, 2) for flow in one.dataflows)
+
+
+def test_compare_tells_all_that_does_not_fit_and_what_is_no_dataflow() -> None:
+    small = load_hardware("edge_ws", ["buffers.ifmap_sram.size=16 B"])
+    heard: list[str] = []
+    with pytest.raises(DoesNotFitError) as caught:
+        accelsim.compare(["lenet5"], [small], ["os", "ws"], progress=heard.append)
+    flows = [line.partition(":")[0] for line in str(caught.value).splitlines()]
+    assert {*flows} == {"os", "ws"} == {line.rpartition(" ")[2] for line in heard}
+    with pytest.raises(InputError, match="unknown dataflow 'oss'"):
+        accelsim.compare("lenet5", "edge_ws", "oss")
+
+
+def test_verify_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    checked = accelsim.verify("lenet5", "edge_ws", progress=lambda *counts: told.append(counts))
+    total = len(checked.layers)
+    assert told == [(done + 1, total) for done in range(total)]
+
+
 def test_row_stationary_needs_spads() -> None:
     with pytest.raises(
         InputError, match=r"array.dataflow: dataflow rs needs the spads .* add array"
@@ -122,6 +155,7 @@ def test_a_pool_by_hand() -> None:
     """
     (layer,) = simulate(chain((1, 2, 2), max_pool(2)), machine()).layers
     assert (layer.end_cycle, layer.vector_cycles, layer.bound) == (23, 1, "dram")
+    assert layer.busy_cycles == 1
     assert layer.buckets == Buckets(useful=1, dram_read=11, dram_write=11)
     assert (layer.gemm, layer.macs, layer.utilization) == (None, 0, 0.0)
 
@@ -134,7 +168,8 @@ def test_a_concat_in_place_costs_nothing() -> None:
     ]
     result = simulate(build_network("n", {"x": (1, 4, 4)}, specs), machine())
     both = result.layer("both")
-    assert (both.cycles, both.tiles, both.dram.total_bytes) == (0, 0, 0)
+    assert (both.cycles, both.busy_cycles, both.tiles, both.dram.total_bytes) == (0, 0, 0, 0)
+    assert both.bound == "none"
     assert both.start_cycle == max(result.layer(name).end_cycle for name in ("left", "right"))
 
 
@@ -170,7 +205,7 @@ LAYER = {
     "gemm": (dict, type(None)),
     "output_shape": (list,),
     **dict.fromkeys(("macs", "parameters", "cycles", "start_cycle", "end_cycle"), COUNT),
-    **dict.fromkeys(("array_cycles", "untiled_array_cycles"), COUNT),
+    **dict.fromkeys(("array_cycles", "untiled_array_cycles", "busy_cycles"), COUNT),
     **dict.fromkeys(("utilization", "mapping_efficiency"), SHARE),
     "sram": (dict,),
     "dram": (dict,),
@@ -205,7 +240,7 @@ def test_the_json_keeps_its_contract(lenet: dict[str, Any]) -> None:
         assert layer["gemm"] is None or set(layer["gemm"]) == {"m", "n", "k"}
         assert set(layer["dram"]) == DRAM
         assert {"ifmap_reads", "filter_reads", "ofmap_writes"} <= set(layer["sram"])
-        assert layer["bound"] in ("array", "dram", "buffer", "vector")
+        assert layer["bound"] in ("array", "dram", "buffer", "vector", "none")
         assert layer["cycles"] == layer["end_cycle"] - layer["start_cycle"]
         assert layer["utilization"] == layer["macs"] / (1024 * layer["cycles"])
     assert lenet["layers"][0]["gemm"] == {"m": 2 * 28 * 28, "n": 6, "k": 25}
@@ -213,7 +248,8 @@ def test_the_json_keeps_its_contract(lenet: dict[str, Any]) -> None:
 
 def test_totals_are_the_sums_over_layers(lenet: dict[str, Any]) -> None:
     totals, layers = lenet["totals"], lenet["layers"]
-    for key in ("macs", "array_cycles", "untiled_array_cycles", "vector_cycles", "parameters"):
+    array = ("array_cycles", "untiled_array_cycles")
+    for key in ("macs", "parameters", *array, "vector_cycles", "busy_cycles"):
         assert totals[key] == sum(layer[key] for layer in layers), key
     for part in ("dram", "sram", "inside", "buckets"):
         for key, value in totals[part].items():

@@ -1,6 +1,7 @@
 """YAML text as plain data that remembers where every key and value stands in the file."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -126,12 +127,20 @@ def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _compose(text: str, source: str) -> yaml.Node | None:
-    """PyYAML's node tree, None for an empty file; raises InputError for a syntax error."""
+    """PyYAML's node tree, None for an empty file; raises InputError for a syntax error.
+
+    A parser looks ahead, and newer ones have a limit of nesting of their own. So where one fails,
+    the depth of what stands before is told first: the same file has one message with all of them.
+    """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it is built in
     try:
         _limit_depth(yaml.parse(text, Loader=loader), source)
         node: yaml.Node | None = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
+        if error.problem_mark:
+            before = text[: error.problem_mark.index]
+            with suppress(yaml.YAMLError):  # it may end anywhere
+                _limit_depth(yaml.parse(before, Loader=loader), source)
         place = _mark(error.problem_mark)
         message = ", ".join(part for part in (error.context, error.problem) if part)
         raise InputError(Problem(f"not valid YAML: {message}", source, *place)) from None

@@ -88,8 +88,8 @@ class Tilings:
 
     def sizes(self, index: int) -> TilingSizes:
         """The tiling at a flat `index`."""
-        at = (int(np.broadcast_to(axis, self.shape).flat[index]) for axis in self.axes)
-        return tuple(at)  # type: ignore[return-value]
+        shape, one = self.shape, np.array([index])
+        return tuple(int(chosen(axis, shape, one)[0]) for axis in self.axes)  # type: ignore[return-value]
 
     def at(self, index: NDArray[np.intp]) -> "Tilings":
         """Only the tilings at a flat `index`, in arrays of one axis."""
@@ -168,18 +168,33 @@ def buffer_demand(space: BufferSpace, demand: dict[Operand, Sizes]) -> Sizes:
 def legal(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.bool_]:
     """Whether a tile fits half of every buffer. Tiles of several groups hold them whole."""
     demand = demands(kernel, target, tilings)
-    whole = (tilings.filters == kernel.filters) & _sums_whole(kernel, tilings)
-    fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
+    fits = keeps_groups_whole(kernel, tilings)
     for space in target.buffers:
         fits = fits & (buffer_demand(space, demand) <= space.half)
     return np.broadcast_to(fits, tilings.shape)
+
+
+def keeps_groups_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether a tile has one group, or all filters and sums of several."""
+    whole = (tilings.filters == kernel.filters) & _sums_whole(kernel, tilings)
+    fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
+    return fits
 
 
 def chosen(
     sizes: NDArray[Entry], shape: tuple[int, ...], index: NDArray[np.intp]
 ) -> NDArray[Entry]:
     """What `sizes` says of the tilings at `index`, of tilings in axes of `shape`."""
-    return np.broadcast_to(sizes, shape).reshape(-1)[index]
+    if sizes.size == 1:
+        return np.broadcast_to(sizes.reshape(()), index.shape)
+    if sizes.shape == shape:
+        return sizes.reshape(-1)[index]
+    if index.size > sizes.size:
+        return np.broadcast_to(sizes, shape).reshape(-1)[index]
+    places = np.unravel_index(index, shape)[len(shape) - sizes.ndim :]
+    held = (place if size > 1 else 0 for place, size in zip(places, sizes.shape, strict=True))
+    taken: NDArray[Entry] = sizes[tuple(held)]
+    return taken
 
 
 def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
@@ -287,6 +302,10 @@ class Workload:
         """Turns of the outermost loop, over groups."""
         return -(-self.kernel.groups // self.tilings.groups)
 
+    def several(self, own: dict[Loop, Sizes], split: Loop) -> bool:
+        """Whether several arrays share out the turns of `split`."""
+        return own[split] is not self.turns[split]
+
     @property
     def tiles(self) -> Sizes:
         """Turns of all loops."""
@@ -329,19 +348,33 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Turnaround:
-    """What the tiles of an operand take, one after another in the places that their buffer has.
+    """What the tiles of an operand take, one after another in the `places` that their buffer has.
 
     A tile's place is free again when it has been loaded and computed, or computed and stored: with
-    d places, that is a d-th of all cycles of the array, of all bytes, and of all latencies.
+    d places, that is a d-th of all cycles of the array, and of all bytes and latencies of its
+    `visits`.
     """
 
     busy_cycles: NDArray[np.float64]
-    moved_bytes: NDArray[np.float64]
-    visits: NDArray[np.float64]
+    tile_bytes: Sizes
+    visits: Sizes
+    places: Sizes
 
     def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
         """Cycles with a DRAM of `rate` bytes per cycle."""
-        return self.busy_cycles + self.moved_bytes / rate + self.visits * latency
+        places = np.maximum(np.minimum(self.places, self.visits), 1)
+        alone = self.tile_bytes / rate + latency
+        cycles: NDArray[np.float64] = (self.busy_cycles + self.visits * alone) / places
+        return cycles
+
+    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Turnaround":
+        """With every array changed in the same way."""
+        return Turnaround(
+            change(self.busy_cycles),
+            change(self.tile_bytes),
+            change(self.visits),
+            change(self.places),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,10 +414,7 @@ class Cost:
             change(self.alone_cycles),
             change(self.dram_bytes),
             self.latencies,
-            tuple(
-                Turnaround(change(own.busy_cycles), change(own.moved_bytes), change(own.visits))
-                for own in self.turnarounds
-            ),
+            tuple(own.each(change) for own in self.turnarounds),
         )
 
 
@@ -401,13 +431,16 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     residence = target.residence
     demand = tile_demand(target, flow.demand)
     occupied = tile_demand(target, flow.occupied)
-    busy = np.maximum(flow.array, target.move_cycles(flow.traffic["ofmap"]))
+    moves = target.move_bytes_per_cycle
+    busy = flow.array
+    if moves is not None:
+        busy = np.maximum(busy, flow.traffic["ofmap"] / float(moves))
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
     waste = {item: occupied[item] / np.maximum(demand[item], 1) for item in traffic}
     outer = occupied["ifmap"] + occupied["filter"] + occupied["ofmap"] * residence.stored
     return Cost(
-        busy + target.move_cycles(demand["ofmap"]),
+        busy if moves is None else busy + demand["ofmap"] / float(moves),
         outer,
         np.asarray(sum(moved * waste[item] for item, moved in traffic.items())),
         busy * flow.arrays / flow.tiles,
@@ -424,11 +457,9 @@ def _turnarounds(
     demand = tile_demand(target, flow.demand)
     for item in moved:
         space = target.buffers[target.buffer_index(item)]
-        visits = flow.visits[item] / flow.arrays
-        places = np.clip(space.size // np.maximum(buffer_demand(space, demand), 1), 2, visits)
-        places = np.maximum(places, 1)
-        own = visits / places
-        yield Turnaround(busy / places, flow.occupied[item] * own, own)
+        places = np.maximum(space.size // np.maximum(buffer_demand(space, demand), 1), 2)
+        visits = -(-flow.visits[item] // flow.arrays)
+        yield Turnaround(busy, flow.occupied[item], visits, places)
 
 
 def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
@@ -436,9 +467,11 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
     turns = work.turns
     by_groups = work.group_tiles > 1
     own = dict(turns)
-    own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
-    share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
-    array = work.array_cycles * share * (own[split] / turns[split])
+    array = work.array_cycles.astype(float)
+    if arrays > 1:
+        own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
+        share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
+        array = array * share * (own[split] / turns[split])
     moved = _moved_bytes(work, order, own, split)
     visits = {item: _visits(work, order, item) for item in ("ifmap", "filter", "ofmap")}
     return Flow(array, moved, visits, work.demand, work.occupied, work.tiles, arrays)  # type: ignore[arg-type]
@@ -476,7 +509,7 @@ def _moved_bytes(
             times = times - 1
         elif operand == "ofmap":
             times = np.ones_like(times)
-        elif split not in OPERAND_LOOPS[operand]:
+        elif work.several(own, split) and split not in OPERAND_LOOPS[operand]:
             last = passes(order.value, {**own, split: left}, operand)
             times = times * arrays + last * np.minimum(left, 1)
         traffic[operand] = once[operand] * times * work.target.bytes_of(operand)

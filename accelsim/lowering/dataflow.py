@@ -273,7 +273,8 @@ def _separable_cycles(model: ArrayModel, rows: Pieces, cols: Pieces, time: Piece
     used_rows = _sum(rows, lambda tile: tile.along(flow.rows))
     used_cols = _sum(cols, lambda tile: tile.along(flow.cols))
     edges = col_folds * used_rows + row_folds * used_cols
-    return row_folds * col_folds * steps + edges * _sum(time, lambda tile: 1)
+    tiles = sum(count for _, count in time)
+    return np.add(row_folds * col_folds * steps, edges * tiles)
 
 
 def _sum(pieces: Pieces, of: Callable[[Extents], Cycles]) -> Cycles:

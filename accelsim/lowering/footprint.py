@@ -112,11 +112,14 @@ class _Line:
 
         That is where a piece first has all its data, or as much as there is.
         """
-        best: Sizes = np.minimum(self.size - length, 0) - self.first
-        places: list[Sizes] = [
-            np.clip(at, 0, full - 1) for at in (best // pitch, -(-best // pitch))
+        best = np.asarray(np.minimum(self.size - length, 0), np.int64) - self.first
+        places = (best // pitch, -(-best // pitch))
+        spans = [
+            _clipped_span(
+                self.first + np.clip(at, 0, full - 1).astype(int) * pitch, length, self.size
+            )
+            for at in places
         ]
-        spans = [_clipped_span(self.first + at * pitch, length, self.size) for at in places]
         return np.asarray(np.maximum(*spans) * (full > 0))
 
 

@@ -20,7 +20,7 @@ from accelsim.units import ceil_div
 EXHAUSTIVE = 4096
 """Tilings that are all looked at; where there are more, each axis is thinned."""
 
-SMALL = 6
+SMALL = 3
 """Sizes up to this are all looked at."""
 
 
@@ -33,7 +33,7 @@ def _scale(most: int, ratio: float, start: int = 1) -> list[int]:
     return numbers
 
 
-def sizes_at_every_scale(total: int, lanes: int = 1, ratio: float = 1.35) -> set[int]:
+def sizes_at_every_scale(total: int, lanes: int = 1, ratio: float = 1.9) -> set[int]:
     """Small sizes, even cuts of `total`, and multiples of `lanes`, `ratio` apart; 1 and all."""
     cuts = {ceil_div(total, parts) for parts in _scale(total, ratio)}
     filled = {lanes * folds for folds in _scale(total // lanes, ratio)} if lanes > 1 else set()
@@ -47,21 +47,37 @@ def coarse_sizes(total: int, lanes: int = 1) -> set[int]:
 
 
 def tilings_to_compare(kernel: GemmKernel, target: Target) -> list[Tilings]:
-    """All tilings if there are few; else families of some at every scale.
+    """All tilings if there are few; else families of some at every scale, with whole windows.
 
     One has tiles of a single group, one whole groups, which must not be cut.
     """
     whole = whole_sizes(kernel)
     if prod(whole) <= EXHAUSTIVE:
         return [all_tilings(kernel, [np.arange(1, total + 1) for total in whole])]
-    pixels = _pixel_sizes(kernel, target)
-    likes = Systolic(target.array).likes(kernel.taps)
-    filters = np.array(sorted(sizes_at_every_scale(kernel.filters, likes.get("n", 1))))
-    families = [_family(kernel, pixels, [1], filters, _reduction_sizes(kernel, target))]
+    pixels, filters = _pixel_sizes(kernel, target), _filter_sizes(kernel, target)
+    lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
+    channels = sorted(sizes_at_every_scale(kernel.channels, lanes))
+    families = [_family(kernel, pixels, [1], filters, [(each, *whole[6:]) for each in channels])]
     if kernel.groups > 1:
         several = sorted(sizes_at_every_scale(kernel.groups) - {1})
         families.append(_family(kernel, pixels, several, filters[-1:], [whole[5:]]))
     return families
+
+
+def tilings_with_parts_of_windows(kernel: GemmKernel, target: Target) -> list[Tilings]:
+    """Tilings at every scale whose tiles have parts of the kernel's window."""
+    if kernel.taps == 1 or prod(whole_sizes(kernel)) <= EXHAUSTIVE:
+        return []
+    lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
+    filters = sorted(coarse_sizes(kernel.filters, lanes))
+    parts = _parts_of_windows(kernel, target)
+    return [_family(kernel, _pixel_sizes(kernel, target), [1], filters, parts)]
+
+
+def _filter_sizes(kernel: GemmKernel, target: Target) -> list[int]:
+    lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
+    shares = {ceil_div(kernel.filters, target.arrays * parts) for parts in range(1, 9)}
+    return sorted(sizes_at_every_scale(kernel.filters, lanes) | shares)
 
 
 def _family(
@@ -87,7 +103,8 @@ def _pixel_sizes(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int
         return sorted(product(*each))
     lanes = Systolic(target.array).likes(kernel.taps).get("m", 1)
     step = max(lanes // np.gcd(lanes, cols), 1)
-    chosen = {(1, size, cols) for size in sizes_at_every_scale(rows, int(step))}
+    shares = {ceil_div(rows, target.arrays * parts) for parts in range(1, 9)}
+    chosen = {(1, size, cols) for size in sizes_at_every_scale(rows, int(step)) | shares}
     chosen |= {(1, 1, size) for size in sizes_at_every_scale(cols, lanes)}
     chosen |= {(size, rows, cols) for size in sizes_at_every_scale(images)}
     coarse = (coarse_sizes(images), coarse_sizes(rows), coarse_sizes(cols, lanes))
@@ -95,7 +112,7 @@ def _pixel_sizes(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int
 
 
 def _thinned(
-    axes: tuple[set[int], set[int], set[int]], most: int = 160
+    axes: tuple[set[int], set[int], set[int]], most: int = 24
 ) -> Iterator[tuple[int, int, int]]:
     """Every combination of the sizes, or of some of the sizes, so that there are not too many."""
     lists = [sorted(axis) for axis in axes]
@@ -106,17 +123,14 @@ def _thinned(
     return product(one, two, three)
 
 
-def _reduction_sizes(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
-    """Channels and taps: whole windows first, then parts of windows with fewer channels."""
+def _parts_of_windows(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
+    """Channels, and rows and columns of taps: first rows are cut, then columns of single rows."""
     lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
     down, across = kernel.rows.kernel, kernel.cols.kernel
-    chosen = {(size, down, across) for size in sizes_at_every_scale(kernel.channels, lanes)}
-    if kernel.taps == 1:
-        return sorted(chosen)
-    channels = {1, min(lanes, kernel.channels), kernel.channels}
     taps = {(size, across) for size in coarse_sizes(down)}
     taps |= {(1, size) for size in coarse_sizes(across)}
-    return sorted(chosen | {(some, *each) for some in channels for each in taps})
+    channels = coarse_sizes(kernel.channels, lanes)
+    return sorted((some, *each) for some in channels for each in taps - {(down, across)})
 
 
 # --- Nearby ---------------------------------------------------------------------------------------
@@ -126,35 +140,31 @@ def tilings_near(kernel: GemmKernel, target: Target, centers: Sequence[TilingSiz
     """Tilings that differ from one of `centers` in the size along one axis or two."""
     whole = whole_sizes(kernel)
     likes = Systolic(target.array).likes(kernel.taps)
-    lanes = (1, 1, likes.get("m", 1), likes.get("m", 1), likes.get("n", 1), likes.get("k", 1), 1, 1)
-    found: list[NDArray[np.int64]] = []
-    for center in centers:
-        steps = [
-            np.array(sorted(_sizes_near(total, size, unit)), dtype=np.int64)
-            for total, size, unit in zip(whole, center, lanes, strict=True)
-        ]
-        found += _pairs(center, steps)
-    unique = np.unique(np.concatenate(found), axis=0)
-    return tilings_of(kernel, [*unique.T])
+    m, n, k = (likes.get(axis, 1) for axis in ("m", "n", "k"))
+    lanes = (1, 1, m, m, n, k, 1, 1)
+    found = [_pairs(center, [*map(_sizes_near, whole, center, lanes)]) for center in centers]
+    return tilings_of(kernel, [*np.concatenate(found).T])
 
 
-def _sizes_near(total: int, size: int, lanes: int) -> set[int]:
+def _sizes_near(total: int, size: int, lanes: int) -> list[int]:
     """Sizes near `size`: a little more and less, the next even cuts, the next multiples."""
     parts = ceil_div(total, size)
-    cuts = {ceil_div(total, max(parts + change, 1)) for change in (-2, -1, 0, 1, 2)}
-    steps = {size - 1, size + 1, size * 5 // 6, size * 6 // 5, size // 2, 2 * size}
-    fine = {size * 33 // 32, size * 31 // 32}
-    filled = {size // lanes * lanes, ceil_div(size, lanes) * lanes} if lanes > 1 else set()
-    return {each for each in cuts | steps | filled | fine | {size} if 1 <= each <= total}
+    near = {ceil_div(total, max(parts + change, 1)) for change in (-1, 0, 1)}
+    near |= {size - 1, size + 1, size * 5 // 6, size * 6 // 5, size * 33 // 32}
+    near |= {size // 3, size // 2, size * 2 // 3, size * 3 // 2, size * 2}
+    if lanes > 1:
+        near |= {size // lanes * lanes, ceil_div(size, lanes) * lanes}
+    return sorted(each for each in near if 1 <= each <= total and each != size)
 
 
-def _pairs(center: TilingSizes, steps: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
-    """Tilings by row: `center` with other sizes along each pair of axes."""
-    for one in range(len(steps)):
-        for other in range(one):
-            if len(steps[one]) > 1 or len(steps[other]) > 1:
-                first, second = np.meshgrid(steps[one], steps[other])
-                block = np.tile(np.array(center, dtype=np.int64), (first.size, 1))
-                block[:, one], block[:, other] = first.ravel(), second.ravel()
-                yield block
-    yield np.array([center], dtype=np.int64)
+def _pairs(center: TilingSizes, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Tilings by row: `center`, and with other sizes along one axis or two."""
+    moves = [(0, center[0])]
+    moves += [(axis, size) for axis, sizes in enumerate(steps) for size in sizes]
+    axes, sizes = np.array(moves, dtype=np.int64).T
+    first, second = np.triu_indices(len(moves))
+    block = np.tile(np.array(center, dtype=np.int64), (len(first), 1))
+    place = np.arange(len(first))
+    block[place, axes[first]] = sizes[first]
+    block[place, axes[second]] = sizes[second]
+    return block

@@ -4,38 +4,43 @@ Tilings at every scale are compared first; then those near the best of them, unt
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
 from accelsim.lowering.cost import (
-    Cost,
+    Entry,
     Flow,
     Loop,
     LoopOrder,
     Tilings,
     TilingSizes,
     buffer_demand,
-    chosen,
     cost_of,
     demands,
     gemm_flow,
-    legal,
-    significant,
+    keeps_groups_whole,
     tile_demand,
     workload,
 )
-from accelsim.lowering.gemm_candidates import tilings_near, tilings_to_compare
+from accelsim.lowering.gemm_candidates import (
+    tilings_near,
+    tilings_to_compare,
+    tilings_with_parts_of_windows,
+)
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import Ranked, Ranking
-from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.ranking import Part, Ranked, Ranking
+from accelsim.lowering.target import Target
 from accelsim.lowering.tiling import GemmTiling, too_small
 
-CENTERS = 6
+CENTERS = 4
 """Tilings of which the neighbours are looked at."""
+
+ENOUGH = 0.998
+"""A round that does not take this share of the cycles before is the last."""
 
 ROUNDS = 6
 """How often they are looked at, at most."""
@@ -61,83 +66,75 @@ def ways_of(target: Target) -> list[Way]:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """What tilings that may fit move, in every way; the axes are ways and tilings."""
+    """What tilings move, in every way; the first axis is of ways, the others are the tilings'."""
 
     kernel: GemmKernel
     tilings: Tilings
     ways: list[Way]
     flow: Flow
+    whole: NDArray[np.bool_]
 
     def tiling(self, index: int) -> GemmTiling:
         """The tiling at a flat index to the ways and tilings."""
-        way, column = divmod(index, self.tilings.batch.size)
+        way, place = divmod(index, prod(self.tilings.shape))
         each = self.ways[way]
         return GemmTiling(
-            *self.tilings.sizes(column),
+            *self.tilings.sizes(place),
             order=each.order,
             split=each.split,
             arrays=each.arrays,
         )
 
 
-def flows_of(kernel: GemmKernel, target: Target, families: Sequence[Tilings]) -> Flows:
-    """What those tilings move that fit where as much as can be lies on chip."""
-    roomiest = replace(target, residence=Residence((True,), kept=True, stored=False))
-    fitting = [tilings.at(np.flatnonzero(legal(kernel, roomiest, tilings))) for tilings in families]
-    tilings = fitting[0] if len(fitting) == 1 else _joined(fitting)
+def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
+    """What `tilings` move, wherever the operands lie, in every way to run their loops."""
     work = workload(kernel, target, tilings)
     ways = ways_of(target)
     each = [gemm_flow(work, way.order, way.split, way.arrays) for way in ways]
-    traffic = {item: np.stack([flow.traffic[item] for flow in each]) for item in OPERANDS}
-    visits = {item: np.stack([flow.visits[item] for flow in each]) for item in each[0].visits}
+    several = (-1, *(1 for _ in tilings.shape))
     together = Flow(
-        array=np.stack([flow.array for flow in each]),
-        traffic=traffic,
-        visits=visits,
+        array=_stacked([flow.array for flow in each]),
+        traffic={item: _stacked([flow.traffic[item] for flow in each]) for item in OPERANDS},
+        visits={item: _stacked([flow.visits[item] for flow in each]) for item in each[0].visits},
         demand=work.demand,
         occupied=work.occupied,
         tiles=work.tiles,
-        arrays=np.array([[way.arrays] for way in ways]),
+        arrays=np.array([way.arrays for way in ways]).reshape(several),
     )
-    return Flows(kernel, tilings, ways, together)
+    return Flows(kernel, tilings, ways, together, keeps_groups_whole(kernel, tilings))
 
 
-def _joined(parts: Sequence[Tilings]) -> Tilings:
-    names = Tilings.__slots__
-    return Tilings(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:
+    """What every way says, the ways along a new first axis."""
+    return np.stack(np.broadcast_arrays(*each))
 
 
-def gemm_ranking(target: Target, flows: Flows) -> Ranking:
+def gemm_ranking(target: Target, families: Sequence[Flows]) -> Ranking:
     """What tilings cost on `target`, given what is resident there."""
-    flow = flows.flow
+    return Ranking(tuple(_part(target, flows) for flows in families))
+
+
+def _part(target: Target, flows: Flows) -> Part:
+    flow, shape = flows.flow, (len(flows.ways), *flows.tilings.shape)
     cost = cost_of(flow, target)
     demand = tile_demand(target, flow.demand)
-    needed = np.array([buffer_demand(space, demand) for space in target.buffers])
-    fits = np.all(needed <= np.array([[space.half] for space in target.buffers]), axis=0)
-    shape = flow.array.shape
-    index = np.flatnonzero(np.broadcast_to(fits, shape) & _may_win(flows, cost))
-    select = partial(chosen, shape=shape, index=index)
-    return Ranking(
-        lambda position: flows.tiling(int(index[position])),
-        cost.each(select),
-        (
-            select(cost.dram_bytes),
-            select(np.asarray(flow.arrays)),
-            select(significant(flow.array)),
-            select(flow.tiles),
+    needed = [buffer_demand(space, demand) for space in target.buffers]
+    fits = flows.whole
+    for space, size in zip(target.buffers, needed, strict=True):
+        fits = fits & (size <= space.half)
+    return Part(
+        tiling=flows.tiling,
+        cost=cost,
+        preferences=(
+            cost.dram_bytes,
+            np.asarray(flow.arrays),
+            flow.array,
+            flow.tiles,
         ),
-        select(needed[target.buffer_index("ifmap")]),
+        tile_bytes=needed[target.buffer_index("ifmap")],
+        index=np.flatnonzero(np.broadcast_to(fits, shape)),
+        shape=shape,
     )
-
-
-def _may_win(flows: Flows, cost: Cost) -> NDArray[np.bool_]:
-    """Whether no other order of the same loops moves less, of those that are shared out alike.
-
-    The first of several that move the least is enough, unless waits for tiles differ.
-    """
-    shares = len(flows.ways) // len(LoopOrder)
-    moved = cost.moved_bytes.reshape(len(LoopOrder), shares, -1)
-    return np.asarray(moved <= moved.min(axis=0)).reshape(cost.moved_bytes.shape)
 
 
 def refined(kernel: GemmKernel, target: Target, space: int, start: Sequence[Ranked]) -> Ranked:
@@ -146,18 +143,14 @@ def refined(kernel: GemmKernel, target: Target, space: int, start: Sequence[Rank
     A tile takes at most half of `space` of the buffer that holds ifmaps.
     """
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
-    best, seen = start[0], set[TilingSizes]()
-    centers = [each.tiling for each in start]
+    best, centers = start[0], start
     for _ in range(ROUNDS):
-        new = [each for each in map(sizes_of, centers) if each not in seen]
-        if not new:
+        near = tilings_near(kernel, target, [*{sizes_of(each.tiling) for each in centers}])
+        ranking = gemm_ranking(target, [flows_of(kernel, target, near)]).within(space)
+        before, centers = best, ranking.several(rate, latency, CENTERS)
+        best = centers[0]
+        if best.cycles >= ENOUGH * before.cycles:
             break
-        seen |= set(new)
-        near = tilings_near(kernel, target, new[:CENTERS])
-        ranking = gemm_ranking(target, flows_of(kernel, target, [near])).within(space)
-        found = ranking.several(rate, latency, CENTERS)
-        best = found[0]
-        centers = [each.tiling for each in found]
     return best
 
 
@@ -171,6 +164,7 @@ def sizes_of(tiling: object) -> TilingSizes:
 def misfit(kernel: GemmKernel, target: Target) -> str:
     """Demand, bound and lever of the tile that overflows the fewest buffers by the least."""
     families = tilings_to_compare(kernel, target)
+    families += tilings_with_parts_of_windows(kernel, target)
     return too_small(target, min(_excess(kernel, target, each) for each in families)[1])
 
 

@@ -1,9 +1,8 @@
 """From a tiling of a GEMM kernel to the schedule of its tasks, for each systolic array."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import product
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 from accelsim.dram.transfer import Runs
@@ -15,45 +14,48 @@ from accelsim.lowering.dataflow import (
 )
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
-from accelsim.lowering.schedule import Schedule, TileLoop, Turn, nested
+from accelsim.lowering.schedule import (
+    Box,
+    Boxes,
+    Level,
+    Run,
+    Schedule,
+    nested,
+    turns,
+    turns_of,
+)
 from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     GemmTile,
     Keep,
     Load,
-    Pixels,
     Room,
     Span,
     Step,
     Store,
     Work,
-    spans,
 )
 from accelsim.lowering.tiles import (
     GemmSize,
-    Turns,
     finished,
+    gemm_tile,
     pieces,
-    pixel_blocks,
     regions,
-    share_out,
     shared_out,
+    size_of,
     sums,
+    tap_sums,
 )
 from accelsim.lowering.tiling import GemmTiling
 
-FIELDS: dict[str, tuple[str, ...]] = {
+AXES: dict[str, tuple[str, ...]] = {
     "groups": ("groups",),
-    "batch": ("batch",),
-    "rows": ("rows", "down"),
-    "cols": ("cols", "across"),
+    "pixels": ("batch", "rows", "cols"),
     "filters": ("filters",),
-    "channels": ("channels", "starts", "ends"),
+    "channels": ("channels", "tap_rows", "tap_cols"),
 }
-"""What a turn of each tile loop says of the size of a tile."""
-
-PIXELS = ("batch", "rows", "cols")
+"""The axes of each tile loop, the last one fastest; taps count as the channels' loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,100 +72,92 @@ ALL_NEW = Changes()
 
 @lru_cache(maxsize=256)
 def gemm_schedules(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> tuple[Schedule, ...]:
-    """The schedule of each array."""
+    """The schedule of each array; those that the tiling has no use for do nothing."""
     steps = _Steps(kernel, target, tiling)
-    return tuple(steps.schedule(array) for array in range(target.arrays))
+    return tuple(steps.schedule(loops) for loops in _loops(kernel, tiling, target.arrays))
 
 
-def gemm_tiles(
-    kernel: GemmKernel, arrays: int, tiling: GemmTiling, array: int
-) -> Iterator[GemmTile]:
-    """The tiles of an array: groups outermost, then the loops in their order."""
-    groups: Sequence[Span] = spans(kernel.groups, tiling.groups)
-    axes: dict[str, Sequence[Pixels | Span]] = {
-        "pixels": pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling),
-        "filters": spans(kernel.filters, tiling.filters),
-        "channels": spans(kernel.channels, tiling.channels),
+Loops = dict[str, Boxes]
+
+
+def _loops(kernel: GemmKernel, tiling: GemmTiling, arrays: int) -> Iterator[Loops]:
+    """The tile loops of each array, outermost first: groups, then the others in their order."""
+    cut: dict[str, Box] = {
+        "groups": (pieces(kernel.groups, tiling.groups),),
+        "pixels": (
+            pieces(kernel.batch, tiling.batch),
+            regions(kernel.rows, tiling.rows),
+            regions(kernel.cols, tiling.cols),
+        ),
+        "filters": (pieces(kernel.filters, tiling.filters),),
+        "channels": (
+            sums(kernel.channels, tiling.channels),
+            tap_sums(kernel.rows, tiling.tap_rows),
+            tap_sums(kernel.cols, tiling.tap_cols),
+        ),
     }
-    if len(groups) > 1:
-        groups = share_out(groups, arrays)[array]
-    else:
-        axes[tiling.split] = share_out(axes[tiling.split], arrays)[array]
-    first, last = axes["channels"][0], axes["channels"][-1]
-    taps = (Span(0, kernel.rows.kernel), Span(0, kernel.cols.kernel))
-    order = tiling.order.value
-    pixels, filters, channels = (order.index(loop) + 1 for loop in axes)
-    for turn in product(groups, *(axes[loop] for loop in order)):
-        tile = (turn[0], turn[pixels], turn[filters], turn[channels], *taps)
-        yield GemmTile(*tile, turn[channels] is first, turn[channels] is last)  # type: ignore[arg-type]
+    order = ("groups", *tiling.order.value)
+    split = "groups" if turns_of(cut["groups"]) > 1 else tiling.split
+    shares = shared_out(cut[split], tiling.arrays) + [()] * (arrays - tiling.arrays)
+    for share in shares:
+        yield {loop: share if loop == split else (cut[loop],) for loop in order}
 
 
-def _changes(loops: Sequence[tuple[tuple[str, ...], Turns]]) -> Changes:
-    """What changes when the first of `loops` advances and those inside of it start again."""
-    names = {name for at, (each, turns) in enumerate(loops) if not at or turns[1:] for name in each}
-    groups = "groups" in names
-    pixels = groups or not names.isdisjoint(PIXELS)
-    filters = groups or "filters" in names
-    channels = "channels" in names
+def _changes(loops: Sequence[str]) -> Changes:
+    """What changes when the first of `loops` advances and the others start again."""
+    groups = "groups" in loops
+    pixels = groups or "pixels" in loops
+    filters = groups or "filters" in loops
+    channels = "channels" in loops
     return Changes(pixels or channels, filters or channels, pixels or filters)
 
 
 @dataclass
 class _Steps:
-    """The steps of a kernel's tasks."""
+    """The steps of a kernel's tasks; equal ones are one object."""
 
     kernel: GemmKernel
     target: Target
     tiling: GemmTiling
+    made: dict[tuple[GemmSize, Changes, Changes], Step] = field(default_factory=dict)
 
-    def schedule(self, array: int) -> Schedule:
-        """The steps of an array."""
-        loops = self._loops(array)
-        names = [field for each, _ in loops for name in each for field in FIELDS[name]]
+    def schedule(self, loops: Loops) -> Schedule:
+        """What an array does whose tile loops are `loops`, outermost first."""
+        names = [name for loop in loops for name in AXES[loop]]
+        order = [*loops]
 
-        def step(values: Turn, before: Changes, after: Changes) -> Step:
-            size = GemmSize(**dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
-            return self._build(size, before, after)
+        def tile(spans: Iterable[Span]) -> GemmTile:
+            return gemm_tile(self.kernel, dict(zip(names, spans, strict=True)))
 
-        levels = [TileLoop(turns, _changes(loops[at:])) for at, (_, turns) in enumerate(loops)]
-        tiles = partial(gemm_tiles, self.kernel, self.target.arrays, self.tiling, array)
-        channels = next(at for at, (each, _) in enumerate(loops) if each == ("channels",))
-        lag = prod(len(turns) for _, turns in loops[channels + 1 :])
+        def step(runs: tuple[Run, ...], before: Changes, after: Changes) -> Step:
+            return self.step(tile(run.first for run in runs), before, after)
+
+        def tiles() -> Iterator[GemmTile]:
+            return map(tile, turns([*loops.values()]))
+
+        several = [loop for loop in order if sum(map(turns_of, loops[loop])) > 1]
+        levels = [
+            Level(boxes, _changes([loop, *(each for each in several if order.index(each) > at)]))
+            for at, (loop, boxes) in enumerate(loops.items())
+        ]
+        lag = prod(level.turns for level in levels[order.index("channels") + 1 :])
         return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles, lag)
 
-    def _loops(self, array: int) -> list[tuple[tuple[str, ...], Turns]]:
-        """The tile loops, outermost first; those that arrays share out are one, of its turns."""
-        kernel, tiling = self.kernel, self.tiling
-        turns: dict[str, Turns] = {
-            "groups": pieces(kernel.groups, tiling.groups),
-            "batch": pieces(kernel.batch, tiling.batch),
-            "rows": regions(kernel.rows, tiling.rows),
-            "cols": regions(kernel.cols, tiling.cols),
-            "filters": pieces(kernel.filters, tiling.filters),
-            "channels": sums(kernel.channels, tiling.channels),
-        }
-        order = [("groups",)]
-        for loop in tiling.order.value:
-            order += [(name,) for name in PIXELS] if loop == "pixels" else [(loop,)]
-        if self.target.arrays == 1:
-            return [(name, turns[name[0]]) for name in order]
-        split = PIXELS if tiling.split == "pixels" else (tiling.split,)
-        shared = ("groups",) if len(turns["groups"]) > 1 else split
-        (share,) = shared_out([turns[name] for name in shared], self.target.arrays)[array]
-        return [
-            (shared, share) if name[0] == shared[0] else (name, turns[name[0]])
-            for name in order
-            if name[0] not in shared[1:]
-        ]
+    def step(self, tile: GemmTile, before: Changes, after: Changes) -> Step:
+        """The step of a tile, given what changes before and after it."""
+        key = size_of(self.kernel, tile), before, after
+        if key not in self.made:
+            self.made[key] = self._build(*key)
+        return self.made[key]
 
     def _build(self, size: GemmSize, before: Changes, after: Changes) -> Step:
-        resident = self.target.residence.ifmap
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
-        taps = size.channels * self.kernel.taps
-        filters = self._room("filter", size.groups * size.filters * taps)
+        reads_ifmap = ifmap.size > 0 and not self.target.residence.ifmap
+        weights = size.groups * size.filters * size.channels * size.taps
+        filters = self._room("filter", weights)
         output = self._output(size, before, after)
         loads = [*output.loads]
-        if before.ifmap and not resident:
+        if before.ifmap and reads_ifmap:
             runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
             loads.insert(0, Load("ifmap", ifmap, True, ifmap.size, runs))
         if before.filter:
@@ -171,7 +165,7 @@ class _Steps:
             needs_inputs = self.kernel.filter_is_input
             loads.insert(0, Load("filter", filters, needs_inputs, filters.size, runs))
         closes = [*output.closes]
-        if after.ifmap and not resident:
+        if after.ifmap and reads_ifmap:
             closes.append(ifmap)
         if after.filter:
             closes.append(filters)
@@ -194,14 +188,19 @@ class _Steps:
     def _filter_runs(self, size: GemmSize) -> Runs:
         filters, word = size.groups * size.filters, self.target.bytes_of("filter")
         if not self.kernel.filter_is_input:
-            return packed(filters * size.channels * self.kernel.taps * word)
-        row, part = (count * self.kernel.taps for count in (self.kernel.channels, size.channels))
+            return packed(filters * size.channels * size.taps * word)
+        row, part = self.kernel.channels * self.kernel.taps, size.channels * size.taps
         return filter_runs(filters, row, part, word)
 
     def _extents(self, size: GemmSize) -> Extents:
-        depth = size.channels * self.kernel.taps
-        taps = self.kernel.taps
-        return Extents(size.pixels, size.filters, depth, size.starts, size.ends, taps)
+        return Extents(
+            m=size.pixels,
+            n=size.filters,
+            k=size.channels * size.taps,
+            starts=size.starts,
+            ends=size.ends,
+            taps=size.taps,
+        )
 
     def _room(self, operand: Operand, words: int) -> Room:
         return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))
@@ -235,10 +234,11 @@ class _Steps:
     @property
     def _stores_psums(self) -> bool:
         """Whether sums leave the array unfinished: k takes several folds or tiles."""
-        channels = self.tiling.channels
-        taps = self.kernel.taps
-        folds_k = leaves_unfinished(self.target.array, channels * taps, taps)
-        return bool(folds_k) or channels < self.kernel.channels
+        tiling, kernel = self.tiling, self.kernel
+        taps = min(tiling.tap_rows, kernel.rows.kernel) * min(tiling.tap_cols, kernel.cols.kernel)
+        depth = min(tiling.channels, kernel.channels) * taps
+        folds_k = leaves_unfinished(self.target.array, depth, taps)
+        return bool(folds_k) or depth < kernel.channels * kernel.taps
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ class GemmKernel:
         return Gemm(pixels, self.filters, self.channels * self.taps, self.taps)
 
     @property
+    def windows(self) -> tuple[Window, Window]:
+        """Down and across."""
+        return self.rows, self.cols
+
+    @property
     def taps(self) -> int:
         """Kernel positions R*S per channel."""
         return self.rows.kernel * self.cols.kernel

@@ -12,10 +12,10 @@ from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
 from accelsim.lowering.residency import Placement, Tiling, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping, RowStationary
-from accelsim.lowering.row_stationary_search import best_mapping, pes_holding_work
+from accelsim.lowering.row_stationary_search import pes_holding_work
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.schedule import Schedule
-from accelsim.lowering.search import best_tiling, best_vector_tiling
+from accelsim.lowering.search import Memory, Search, search
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
@@ -116,10 +116,13 @@ class Program:
     layers: tuple[LayerProgram, ...]
 
 
-def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
+def lower(
+    network: Network, hardware: Hardware, batch: int = 1, memory: Memory | None = None
+) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
-    Raises DoesNotFitError naming each layer that no tile fits.
+    `memory` is what earlier calls have found, where the caller keeps it. Raises DoesNotFitError
+    naming each layer that no tile fits.
     """
     target = target_of(hardware)
     index = {layer.name: position for position, layer in enumerate(network.layers)}
@@ -127,11 +130,13 @@ def lower(network: Network, hardware: Hardware, batch: int = 1) -> Program:
         tuple(index[name] for name in layer.inputs if name in index) for layer in network.layers
     ]
     kernels = kernels_of(network, batch)
-    tilings = _tilings(network, hardware, kernels, target)
+    finder = search(target, memory)
+    _refuse_misfits(network, hardware, kernels, finder)
     if hardware.residency == "on" and can_keep(target):
-        placements = plan_residency(network, kernels, needs, target, batch).layers
+        placements = plan_residency(network, kernels, needs, finder, batch).layers
     else:
         size = target.buffers[target.buffer_index("ifmap")].size
+        tilings = (_tiling(kernel, finder) for kernel in kernels)
         placements = tuple(Placement(tiling, Residence(), size) for tiling in tilings)
     lower_layer = partial(_lower_layer, target, target.without_dram.of_any_size)
     programs = map(lower_layer, network.layers, kernels, needs, placements)
@@ -147,22 +152,18 @@ def kernels_of(network: Network, batch: int) -> list[Kernel]:
     ]
 
 
-def _tilings(
-    network: Network, hardware: Hardware, kernels: Sequence[Kernel], target: Target
-) -> list[Tiling | None]:
-    """The best tiling of every layer with nothing resident.
-
-    Raises DoesNotFitError with every layer that no tile fits.
-    """
-    tilings, misfits = [], []
+def _refuse_misfits(
+    network: Network, hardware: Hardware, kernels: Sequence[Kernel], finder: Search
+) -> None:
+    """Raise DoesNotFitError with every layer that no tile fits, with nothing resident."""
+    misfits = []
     for layer, kernel in zip(network.layers, kernels, strict=True):
         try:
-            tilings.append(_tiling(kernel, target))
+            finder.check(kernel)
         except DoesNotFitError as error:
             misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
     if misfits:
         raise DoesNotFitError("\n".join(misfits))
-    return tilings
 
 
 def out_of_place(network: Network) -> set[str]:
@@ -189,16 +190,15 @@ def _is_view(network: Network, name: str) -> bool:
     return isinstance(kernel_of(layer, 1), Alias) and not isinstance(layer.op, Concat)
 
 
-def _tiling(kernel: Kernel, target: Target) -> Tiling | None:
-    match kernel:
-        case GemmKernel() if isinstance(target.processor, RowStationary):
-            return best_mapping(kernel, target)
-        case GemmKernel():
-            return best_tiling(kernel, target)
-        case VectorKernel():
-            return best_vector_tiling(kernel, target)
-        case Alias():
-            return None
+def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
+    """The best tiling of a kernel that fits, with nothing resident; None for an alias."""
+    if isinstance(kernel, Alias):
+        return None
+    if isinstance(kernel, GemmKernel) and isinstance(finder.target.processor, RowStationary):
+        return finder.mapping(kernel)
+    best = finder(kernel, Residence()).refined
+    assert best is not None
+    return best.tiling
 
 
 def _lower_layer(

@@ -1,13 +1,15 @@
 """The residency plan: which feature maps stay on chip, and what that means for every layer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from accelsim.lowering.feature_maps import feature_maps
 from accelsim.lowering.gates import Gate, Gates, Order, limits, order_of, set_apart
 from accelsim.lowering.kernels import Kernel
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.search import Search
 from accelsim.lowering.stay_search import StaySearch, dram_bytes, no_worse
 from accelsim.lowering.stays import Stay
 from accelsim.lowering.target import Residence, Target
@@ -53,15 +55,16 @@ def plan_residency(
     network: Network,
     kernels: Sequence[Kernel],
     needs: Sequence[Sequence[int]],
-    target: Target,
+    finder: Search,
     batch: int,
 ) -> Plan:
     """The stays that make the DRAM traffic least, as far as taking them one by one finds it.
 
     None of them makes its time longer, by the closed form of the cost.
     """
+    target = finder.target
     maps = feature_maps(network, kernels, batch * target.bytes_of("ofmap"))
-    search = StaySearch(network, kernels, needs, target, maps)
+    search = StaySearch(network, kernels, needs, finder, maps)
     search.run()
     order = order_of(needs)
     rooms = [2 * ranked.tile_bytes if ranked else 0 for ranked in search.ranked]
@@ -70,7 +73,16 @@ def plan_residency(
     shares = _shares(search, stays, order, share)
     spaces = [each.space for each in shares]
     gates = Gates(needs, stays, spaces, search.size, share).gates()
-    return Plan(stays, tuple(map(_placement, shares, gates, search.nothing)))
+    refined = map(partial(_refined, finder), kernels, shares)
+    return Plan(stays, tuple(map(_placement, refined, gates, search.nothing)))
+
+
+def _refined(finder: Search, kernel: Kernel, share: "_Share") -> "_Share":
+    """The share with the best tiling for it; while planning, those at every scale were enough."""
+    if share.ranked is None:
+        return share
+    ranks = finder(kernel, share.residence)
+    return replace(share, ranked=ranks.refined_within(share.space))
 
 
 @dataclass(frozen=True, slots=True)

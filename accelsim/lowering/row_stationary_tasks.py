@@ -6,10 +6,9 @@ ifmap and the filters of as many channels as one pass takes, and runs the passes
 m filters.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import product
 
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, map_runs, packed
@@ -23,21 +22,30 @@ from accelsim.lowering.row_stationary import (
     row_shape,
 )
 from accelsim.lowering.row_stationary_search import block_bytes, block_words
-from accelsim.lowering.schedule import Schedule, Turn, plain
+from accelsim.lowering.schedule import Boxes, Level, Run, Schedule, nested, turns
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     GemmTile,
     Load,
-    Pixels,
     Room,
     Span,
     Step,
     Store,
     Work,
-    spans,
 )
-from accelsim.lowering.tiles import GemmSize, Turns, pieces, regions, share_out, shared_out, sums
+from accelsim.lowering.tiles import (
+    GemmSize,
+    gemm_tile,
+    pieces,
+    regions,
+    shared_out,
+    size_of,
+    sums,
+)
 from accelsim.lowering.traffic import Inside, Sram
+
+BLOCK = ("groups", "batch", "rows", "cols", "filters")
+PASS = ("channels", "tap_rows", "tap_cols")
 
 
 @lru_cache(maxsize=256)
@@ -46,51 +54,50 @@ def row_stationary_schedules(
 ) -> tuple[Schedule, ...]:
     """The schedule of each array: groups, then images and rows, then filters, then channels."""
     steps = _Steps(kernel, target, mapping)
-    blocks: list[Turns] = [
-        *(pieces(kernel.groups, 1), pieces(kernel.batch, int(mapping.n))),
-        *(regions(kernel.rows, int(mapping.e)), regions(kernel.cols, kernel.cols.outputs)),
+    block = (
+        pieces(kernel.groups, 1),
+        pieces(kernel.batch, int(mapping.n)),
+        regions(kernel.rows, int(mapping.e)),
+        regions(kernel.cols, kernel.cols.outputs),
         pieces(kernel.filters, int(mapping.m)),
-    ]
-    channels = sums(kernel.channels, int(mapping.channels))
+    )
+    passes = (
+        sums(kernel.channels, int(mapping.channels)),
+        pieces(kernel.rows.kernel, kernel.rows.kernel),
+        pieces(kernel.cols.kernel, kernel.cols.kernel),
+    )
     return tuple(
         Schedule(
-            plain((*share, channels), steps.step),
-            partial(row_stationary_tiles, kernel, target.arrays, mapping, array),
+            nested([Level(share, None), Level((passes,), None)], steps.of_runs, None, None),
+            partial(steps.tiles, (share, (passes,))),
         )
-        for array, share in enumerate(shared_out(blocks, target.arrays))
+        for share in shared_out(block, target.arrays)
     )
-
-
-def row_stationary_tiles(
-    kernel: GemmKernel, arrays: int, mapping: Mapping, array: int
-) -> Iterator[GemmTile]:
-    """The tiles of an array."""
-    columns = Span(0, kernel.cols.outputs)
-    taps = (Span(0, kernel.rows.kernel), Span(0, kernel.cols.kernel))
-    pixels = [
-        Pixels(images, rows, columns)
-        for images, rows in product(
-            spans(kernel.batch, int(mapping.n)), spans(kernel.rows.outputs, int(mapping.e))
-        )
-    ]
-    filters = spans(kernel.filters, int(mapping.m))
-    blocks = list(product(spans(kernel.groups, 1), pixels, filters))
-    channels = spans(kernel.channels, int(mapping.channels))
-    for block, span in product(share_out(blocks, arrays)[array], channels):
-        yield GemmTile(*block, span, *taps, span is channels[0], span is channels[-1])
 
 
 @dataclass
 class _Steps:
-    """The steps of a kernel's tasks."""
+    """The steps of a kernel's tasks; equal ones are one object."""
 
     kernel: GemmKernel
     target: Target
     mapping: Mapping
+    made: dict[GemmSize, Step] = field(default_factory=dict)
 
-    def step(self, size: Turn) -> Step:
-        """The step of a turn of all loops."""
-        return self._build(GemmSize(*size))  # type: ignore[arg-type]
+    def tile(self, spans: Iterable[Span]) -> GemmTile:
+        """The tile of a turn of all loops."""
+        return gemm_tile(self.kernel, dict(zip((*BLOCK, *PASS), spans, strict=True)))
+
+    def tiles(self, loops: Sequence[Boxes]) -> Iterator[GemmTile]:
+        """The tiles of an array."""
+        return map(self.tile, turns(loops))
+
+    def of_runs(self, runs: tuple[Run, ...], before: None, after: None) -> Step:
+        """The step of the tiles of a run of each axis."""
+        size = size_of(self.kernel, self.tile(run.first for run in runs))
+        if size not in self.made:
+            self.made[size] = self._build(size)
+        return self.made[size]
 
     def _build(self, tile: GemmSize) -> Step:
         target, kernel = self.target, self.kernel

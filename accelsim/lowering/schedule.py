@@ -1,18 +1,20 @@
 """The schedule of an array: the steps of its tasks in order, as nested repeats.
 
 A layer has few kinds of tasks, most of them many times in a row, and again for every block of
-pixels or filters. So its steps are written down as its loops are, not one by one; only who
-computes values lists the tiles.
+pixels or filters. So its loops are written down as runs of spans that are alike, and its steps as
+the loops are: neither grows with an axis. Only who computes values lists the tiles, by walking
+the same loops turn by turn.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import groupby
+from itertools import chain, product
+from math import prod
 from typing import Generic, TypeVar
 
-from accelsim.lowering.task import Step, Task, Tile
+from accelsim.lowering.task import Span, Step, Task, Tile
 from accelsim.lowering.traffic import Dram, Inside, Sram
 
 Around = TypeVar("Around")
@@ -117,57 +119,165 @@ def _counted(nest: Nest) -> "Counter[Step]":
 
 
 @dataclass(frozen=True, slots=True)
-class TileLoop(Generic[Around]):
-    """A loop over tiles: what each of its `turns` says of the size of the tile.
+class Run:
+    """`count` spans of an axis, one after another, that are alike: `first` stands for them all.
 
-    `advance` is what changes from one turn to the next.
+    `sizes` is what they are alike in: how many indices, and what else they say of a tile.
     """
 
-    turns: Sequence[Turn]
+    first: Span
+    count: int
+    sizes: Turn
+
+    def part(self, start: int, stop: int) -> "Run":
+        """Spans [start, stop) of the run."""
+        begin, size = self.first.start, self.first.size
+        at = Span(begin + start * size, begin + (start + 1) * size)
+        return Run(at, stop - start, self.sizes)
+
+    @property
+    def spans(self) -> Iterator[Span]:
+        """Its spans, one by one."""
+        start, size = self.first.start, self.first.size
+        for _ in range(self.count):
+            yield Span(start, start + size)
+            start += size
+
+
+Axis = tuple[Run, ...]
+Box = tuple[Axis, ...]
+Boxes = tuple[Box, ...]
+"""An axis cut into spans; the product of several, the last one fastest; such products in a row."""
+
+
+def turns_of(box: Box) -> int:
+    """Turns of all axes of `box`."""
+    return prod(sum(run.count for run in axis) for axis in box)
+
+
+@dataclass(frozen=True, slots=True)
+class Level(Generic[Around]):
+    """A loop over tiles. `advance` is what changes from one of its turns to the next."""
+
+    boxes: Boxes
     advance: Around
 
+    @property
+    def turns(self) -> int:
+        """How often it turns."""
+        return sum(map(turns_of, self.boxes))
 
-def plain(loops: Sequence[Sequence[Turn]], step: Callable[[Turn], Step]) -> Nest:
-    """The steps of all turns, the last loop fastest, where no step depends on those around it."""
-    return nested(
-        [TileLoop(turns, None) for turns in loops], lambda size, *_: step(size), None, None
-    )
+
+def turns(levels: Sequence[Boxes]) -> Iterator[tuple[Span, ...]]:
+    """The spans of every turn of all levels, one by one, the last axis fastest."""
+    for chosen in product(*(list(chain(*map(_listed, boxes))) for boxes in levels)):
+        yield tuple(chain(*chosen))
+
+
+def _listed(box: Box) -> Iterator[tuple[Span, ...]]:
+    return product(*([span for run in axis for span in run.spans] for axis in box))
+
+
+def plain(boxes: Boxes, step: Callable[[Turn], Step]) -> Nest:
+    """The steps of all turns, where none depends on more than the sizes of its own."""
+    made = cache(step)
+
+    def step_of(runs: tuple[Run, ...], *_: None) -> Step:
+        return made(tuple(size for run in runs for size in run.sizes))
+
+    return nested([Level(boxes, None)], step_of, None, None)
 
 
 def nested(
-    loops: Sequence[TileLoop[Around]],
-    step: Callable[[Turn, Around, Around], Step],
+    levels: Sequence[Level[Around]],
+    step: Callable[[tuple[Run, ...], Around, Around], Step],
     before: Around,
     after: Around,
 ) -> Nest:
-    """The steps of all turns, the last loop fastest.
+    """The steps of the turns that `turns` lists, as nested repeats.
 
-    `step` makes one, given what the turns of all loops say, and what changes before and after
-    it; `before` and `after` are what changes at both ends of the nest. Equal ones are one object.
+    `step` makes one, given a run of each axis, and what changes before and after each of its
+    turns; `before` and `after` are what changes at both ends of the nest. It is asked once for
+    all the turns of a run, however many these are.
     """
-    return _nested(loops, cache(step), before, after, ())
+    return _levels(levels, step, before, after, ())
 
 
-def _nested(
-    loops: Sequence[TileLoop[Around]],
-    step: Callable[[Turn, Around, Around], Step],
+def _levels(
+    levels: Sequence[Level[Around]],
+    step: Callable[[tuple[Run, ...], Around, Around], Step],
     before: Around,
     after: Around,
-    size: Turn,
+    runs: tuple[Run, ...],
 ) -> Nest:
-    if not loops:
-        return (step(size, before, after),)
-    loop, *inner = loops
-    ends = len(loop.turns) - 1
-    kinds = (
-        (turn, loop.advance if index else before, loop.advance if index < ends else after)
-        for index, turn in enumerate(loop.turns)
-    )
+    if not levels:
+        return (step(runs, before, after),)
+    level, *inner = levels
+    last = len(level.boxes) - 1
+
+    def body(runs: tuple[Run, ...], left: Around, right: Around) -> Nest:
+        return _levels(inner, step, left, right, runs)
+
     nest: list[Step | Repeat] = []
-    for (turn, left, right), alike in groupby(kinds):
-        body = _nested(inner, step, left, right, (*size, *turn))
-        nest += _repeated(body, sum(1 for _ in alike))
+    for index, box in enumerate(level.boxes):
+        left = before if index == 0 else level.advance
+        right = after if index == last else level.advance
+        nest += _box(box, level.advance, body, left, right, runs)
     return tuple(nest)
+
+
+def _box(
+    box: Box,
+    advance: Around,
+    body: Callable[[tuple[Run, ...], Around, Around], Nest],
+    before: Around,
+    after: Around,
+    runs: tuple[Run, ...],
+) -> Nest:
+    if not box:
+        return body(runs, before, after)
+    axis, inner = box[0], box[1:]
+    alike: list[tuple[Nest, int]] = []
+    for run, left, right in _ends_apart(axis, advance, before, after):
+        nest, times = _box(inner, advance, body, left, right, (*runs, run)), run.count
+        if alike and _same(alike[-1][0], nest):
+            times += alike.pop()[1]
+        alike.append((nest, times))
+    return tuple(chain.from_iterable(_repeated(*each) for each in alike))
+
+
+def _same(one: Nest, other: Nest) -> bool:
+    """Whether two nests are the same steps in the same repeats."""
+    return len(one) == len(other) and all(
+        a is b
+        or (
+            isinstance(a, Repeat)
+            and isinstance(b, Repeat)
+            and a.times == b.times
+            and _same(a.body, b.body)
+        )
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _ends_apart(
+    axis: Axis, advance: Around, before: Around, after: Around
+) -> Iterator[tuple[Run, Around, Around]]:
+    """The runs of an axis, and what changes before and after each of their turns."""
+    last = len(axis) - 1
+    for index, run in enumerate(axis):
+        left = before if index == 0 else advance
+        right = after if index == last else advance
+        if run.count == 1:
+            yield run, left, right
+            continue
+        head, tail = int(left != advance), run.count - int(right != advance)
+        if head:
+            yield run.part(0, 1), left, advance
+        if head < tail:
+            yield run.part(head, tail), advance, advance
+        if tail < run.count:
+            yield run.part(tail, run.count), advance, right
 
 
 def _repeated(body: Nest, times: int) -> Nest:

@@ -6,17 +6,20 @@ from typing import Any, TypeVar
 
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.dataflow import untiled_cycles
-from accelsim.lowering.gemm_candidates import tilings_to_compare
+from accelsim.lowering.footprint import reads
+from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
 from accelsim.lowering.gemm_search import CENTERS, Flows, flows_of, gemm_ranking, misfit, refined
-from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import Ranked, Ranking
+from accelsim.lowering.row_stationary import Mapping, RowStationary
+from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, too_small
 from accelsim.lowering.vector_search import vector_candidates, vector_needs, vector_ranking
 
 Found = TypeVar("Found")
 
-GOOD_ENOUGH = 1.01
+GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
 
 
@@ -27,7 +30,7 @@ class Memory:
     What DRAM's rate and latency do not change is shared by the points of a sweep.
     """
 
-    most: int = 512
+    most: int = 128
     kinds: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
 
     def recall(self, kind: str, key: Hashable, find: Callable[[], Found]) -> Found:
@@ -65,22 +68,51 @@ class Search:
         assert isinstance(kernel, GemmKernel)
         return gemm_ranking(target, self._flows(kernel))
 
-    def _flows(self, kernel: GemmKernel) -> Flows:
-        target = replace(self.target.at_any_rate, residence=Residence())
+    def _flows(self, kernel: GemmKernel) -> list[Flows]:
+        """What tilings with whole windows move."""
+        target = self.target.at_any_rate.of_any_size
 
-        def flows() -> Flows:
-            return flows_of(kernel, target, tilings_to_compare(kernel, target))
+        def flows() -> list[Flows]:
+            families = tilings_to_compare(kernel, target)
+            return [flows_of(kernel, target, tilings) for tilings in families]
 
         return self.memory.recall("flows", (kernel, target), flows)
+
+    def with_parts_of_windows(self, kernel: GemmKernel, residence: Residence) -> Ranking:
+        """What tilings cost whose tiles have parts of the kernel's window."""
+        target = replace(self.target.at_any_rate, residence=residence)
+
+        def ranking() -> Ranking:
+            families = tilings_with_parts_of_windows(kernel, target)
+            return gemm_ranking(target, [flows_of(kernel, target, each) for each in families])
+
+        return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
+
+    def mapping(self, kernel: GemmKernel) -> Mapping:
+        """The best row-stationary mapping; raises DoesNotFitError if none fits."""
+        key = (kernel, self.target)
+        return self.memory.recall("mappings", key, lambda: best_mapping(kernel, self.target))
+
+    def check(self, kernel: Kernel) -> None:
+        """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""
+        if isinstance(kernel, GemmKernel) and isinstance(self.target.processor, RowStationary):
+            self.mapping(kernel)
+        elif not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
+            raise DoesNotFitError(_misfit(kernel, self.target))
 
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
         """What no tiling of `kernel` takes less than: its folds uncut, or each operand once."""
         target = self.target
         array = kernel.groups * untiled_cycles(target.array, kernel.gemm) / target.arrays
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
+        if not residence.ifmap:
+            down, across = (int(reads(each, each.outputs)[1]) for each in kernel.windows)
+            words = kernel.batch * kernel.groups * kernel.channels * down * across
+            moved += words * target.bytes_of("ifmap")
         if residence.stored:
             moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ofmap")
-        return max(array, moved / float(target.dram_bytes_per_cycle))
+        hidden = max(array, moved / float(target.dram_bytes_per_cycle))
+        return hidden + target.dram_latency * ((not residence.ifmap) + residence.stored)
 
 
 @dataclass(frozen=True)
@@ -101,6 +133,11 @@ class Ranks:
         found = self._several(space, 1)
         return found[0] if found else None
 
+    @property
+    def refined(self) -> Ranked | None:
+        """The best tiling of all, as far as it is found."""
+        return self.refined_within(self.whole_space)
+
     def refined_within(self, space: int) -> Ranked | None:
         """The best tiling of all of which a tile fits half of `space`, as far as it is found."""
         target = self.search.target
@@ -110,17 +147,27 @@ class Ranks:
     def _refined(self, space: int) -> Ranked | None:
         kernel, target = self.kernel, replace(self.search.target, residence=self.residence)
         start = self._several(space, CENTERS)
-        if not start or not isinstance(kernel, GemmKernel):
+        if not isinstance(kernel, GemmKernel) or not start:
             return start[0] if start else None
-        if start[0].cycles <= GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
+        least = self.search.least_cycles(kernel, self.residence)
+        if start[0].cycles <= GOOD_ENOUGH * least:
             return start[0]
+        parts = self.search.with_parts_of_windows(kernel, self.residence)
+        start += self._of(parts, space, CENTERS)
         return refined(kernel, target, space, start)
 
     def _several(self, space: int, count: int) -> list[Ranked]:
+        """The best tilings with whole windows; with parts of them only where none else fits."""
+        found = self._of(self.search.ranking(self.kernel, self.residence), space, count)
+        if found or not isinstance(self.kernel, GemmKernel):
+            return found
+        parts = self.search.with_parts_of_windows(self.kernel, self.residence)
+        return self._of(parts, space, count)
+
+    def _of(self, ranking: Ranking, space: int, count: int) -> list[Ranked]:
         target = self.search.target
         latency = target.dram_latency if isinstance(self.kernel, GemmKernel) else 0
-        ranking = self.search.ranking(self.kernel, self.residence).within(space)
-        return ranking.several(float(target.dram_bytes_per_cycle), latency, count)
+        return ranking.within(space).several(float(target.dram_bytes_per_cycle), latency, count)
 
     @property
     def whole_space(self) -> int:
@@ -140,12 +187,9 @@ def best_tiling(kernel: GemmKernel, target: Target, memory: Memory | None = None
     Ties go to less DRAM traffic, then to fewer arrays and array cycles (which take energy behind a
     slow DRAM, too), then to fewer tiles. Raises DoesNotFitError if not even the smallest tile fits.
     """
-    ranks = search(target, memory)(kernel, target.residence)
-    best = ranks.refined_within(ranks.whole_space)
-    if best is None:
-        raise DoesNotFitError(misfit(kernel, target))
-    assert isinstance(best.tiling, GemmTiling)
-    return best.tiling
+    tiling = _best(kernel, target, memory)
+    assert isinstance(tiling, GemmTiling)
+    return tiling
 
 
 def best_vector_tiling(
@@ -155,9 +199,23 @@ def best_vector_tiling(
 
     Raises DoesNotFitError if not even the smallest tile fits.
     """
-    best = search(target, memory)(kernel, target.residence).best
+    tiling = _best(kernel, target, memory)
+    assert isinstance(tiling, VectorTiling)
+    return tiling
+
+
+def _best(
+    kernel: GemmKernel | VectorKernel, target: Target, memory: Memory | None
+) -> GemmTiling | VectorTiling:
+    best = search(target, memory)(kernel, target.residence).refined
     if best is None:
-        needed = vector_needs(kernel, target, vector_candidates(kernel))
-        raise DoesNotFitError(too_small(target, [int(sizes.flat[-1]) for sizes in needed]))
-    assert isinstance(best.tiling, VectorTiling)
+        raise DoesNotFitError(_misfit(kernel, target))
     return best.tiling
+
+
+def _misfit(kernel: GemmKernel | VectorKernel, target: Target) -> str:
+    """Demand, bound and lever of the smallest tile."""
+    if isinstance(kernel, GemmKernel):
+        return misfit(kernel, target)
+    needed = vector_needs(kernel, target, vector_candidates(kernel))
+    return too_small(target, [int(sizes.flat[-1]) for sizes in needed])

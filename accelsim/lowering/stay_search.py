@@ -8,9 +8,9 @@ from accelsim.lowering.feature_maps import FeatureMap
 from accelsim.lowering.gates import Order, order_of
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.ranking import Ranked
-from accelsim.lowering.search import search
+from accelsim.lowering.search import Search
 from accelsim.lowering.stays import Stay, indices, meet, placed
-from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.target import Residence
 from accelsim.network.graph import Network
 
 Tilings = Sequence[Ranked | None]
@@ -68,13 +68,13 @@ class StaySearch:
     network: Network
     kernels: Sequence[Kernel]
     needs: Sequence[Sequence[int]]
-    target: Target
+    search: Search
     maps: dict[str, FeatureMap]
     known: dict[tuple[int, Residence, int], Ranked | None] = field(default_factory=dict)
     lasting: dict[tuple[FeatureMap, int], Stay] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.search = search(self.target)
+        self.target = self.search.target
         self.buffer = self.target.buffer_index("ifmap")
         self.size = self.target.buffers[self.buffer].size
         self.own = [self.maps.get(layer.name) for layer in self.network.layers]

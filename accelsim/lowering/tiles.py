@@ -1,34 +1,18 @@
 """How a layer is cut into tiles and shared out to arrays, and where a finished tile goes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain, product
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil
-from typing import TypeVar
 
 from accelsim.dram.transfer import Runs
+from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes
-from accelsim.lowering.schedule import Turn
+from accelsim.lowering.schedule import Axis, Box, Boxes, Run, turns_of
 from accelsim.lowering.target import Target
-from accelsim.lowering.task import Keep, Pixels, Room, Span, Store, spans
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.task import GemmTile, Keep, Pixels, Room, Span, Store
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
-
-Item = TypeVar("Item")
-Turns = tuple[Turn, ...]
-
-
-def pixel_blocks(
-    batch: int, rows: Window, cols: Window, tiling: GemmTiling | VectorTiling
-) -> tuple[Pixels, ...]:
-    """The ofmap cut into blocks, columns fastest."""
-    axes = (
-        spans(batch, tiling.batch),
-        spans(rows.outputs, tiling.rows),
-        spans(cols.outputs, tiling.cols),
-    )
-    return tuple(Pixels(*chosen) for chosen in product(*axes))
 
 
 def ifmap_region(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span]:
@@ -39,38 +23,142 @@ def ifmap_region(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span
     )
 
 
-def share_out(items: Sequence[Item], arrays: int) -> list[Sequence[Item]]:
-    """Contiguous blocks of `items`, one for each array; the last ones may be empty."""
-    block = ceil_div(len(items), arrays)
-    return [items[array * block : (array + 1) * block] for array in range(arrays)]
+def taps_of(kernel: GemmKernel, tile: GemmTile) -> tuple[Window, Window]:
+    """The windows of only the taps of a tile."""
+    return part_of(kernel.rows, tile.tap_rows), part_of(kernel.cols, tile.tap_cols)
 
 
-def shared_out(loops: Sequence[Turns], arrays: int) -> list[tuple[Turns, ...]]:
-    """What each array runs of nested loops: all, or of several one loop over its share of turns."""
-    if arrays == 1:
-        return [tuple(loops)]
-    whole = [tuple(chain(*turns)) for turns in product(*loops)]
-    return [(tuple(share),) for share in share_out(whole, arrays)]
+def part_of(window: Window, taps: Span) -> Window:
+    """The window of only some taps, at the same positions; `before` may be negative."""
+    if taps.size == window.kernel:
+        return window
+    before = window.before - taps.start * window.dilation
+    return replace(window, kernel=taps.size, before=before)
 
 
-def pieces(total: int, size: int) -> Turns:
-    """The sizes of `total` indices cut as `spans` does."""
-    rest = total % size
-    return ((size,),) * (total // size) + (((rest,),) if rest else ())
+def shared_out(loops: Sequence[Axis], arrays: int) -> list[Boxes]:
+    """What each array runs of nested loops: contiguous blocks of their turns, alike in number."""
+    box = tuple(loops)
+    whole = turns_of(box)
+    share = ceil_div(whole, arrays)
+    starts = (min(array * share, whole) for array in range(arrays))
+    return [tuple(_between(box, start, min(start + share, whole))) for start in starts]
 
 
-def regions(window: Window, size: int) -> Turns:
-    """The outputs along an axis cut into pieces: of each its size and what it reads."""
-    cuts = ((start, min(start + size, window.outputs)) for start in range(0, window.outputs, size))
-    reads = ((stop - start, window.span(start, stop)) for start, stop in cuts)
-    return tuple((outputs, stop - start) for outputs, (start, stop) in reads)
+def _between(box: Box, start: int, stop: int) -> Iterator[Box]:
+    """Turns [start, stop) of `box`, in as few boxes as that takes."""
+    if start >= stop:
+        return
+    if not box:
+        yield box
+        return
+    axis, inner = box[0], box[1:]
+    each = turns_of(inner)
+    first, ahead = divmod(start, each)
+    last, behind = divmod(stop, each)
+    if ahead or first == last:
+        until = each if first < last else behind
+        yield from _each((_cut(axis, first, first + 1),), _between(inner, ahead, until))
+        first += 1
+    if first < last:
+        yield (_cut(axis, first, last), *inner)
+    if behind and first <= last:
+        yield from _each((_cut(axis, last, last + 1),), _between(inner, 0, behind))
 
 
-def sums(total: int, size: int) -> Turns:
-    """Channels cut into pieces: each one's size, and whether psums start and are complete there."""
-    cut = pieces(total, size)
-    last = len(cut) - 1
-    return tuple((*piece, i == 0, i == last) for i, piece in enumerate(cut))
+def _each(axes: Box, boxes: Iterator[Box]) -> Iterator[Box]:
+    return ((*axes, *box) for box in boxes)
+
+
+def _cut(axis: Axis, start: int, stop: int) -> Axis:
+    """Spans [start, stop) of an axis."""
+    runs, at = [], 0
+    for run in axis:
+        first, last = max(start - at, 0), min(stop - at, run.count)
+        if first < last:
+            runs.append(run.part(first, last))
+        at += run.count
+    return tuple(runs)
+
+
+def pieces(total: int, size: int) -> Axis:
+    """`total` indices cut as `spans` does."""
+    whole = total // size
+    rest = Span(whole * size, total)
+    runs = (Run(Span(0, size), whole, (size,)), Run(rest, 1, (rest.size,)))
+    return tuple(run for run in runs if run.count and run.first.size)
+
+
+def regions(window: Window, size: int) -> Axis:
+    """The outputs along an axis cut into spans, each with how much it reads, whatever the taps.
+
+    Those that no padding clips are alike, and so are those that lie in the padding. The few
+    between are a run each.
+    """
+    return _Line(window.outputs, window.stride, window.before, window.extent, window.size).cut(size)
+
+
+def tap_sums(window: Window, size: int) -> Axis:
+    """As `sums`, for the taps along an axis; alike are those that padding clips for no output."""
+    reach = (window.outputs - 1) * window.stride + 1
+    line = _Line(window.kernel, window.dilation, window.before, reach, window.size)
+    return _outer_apart(line.cut(size))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """`total` stretches of `extent` positions, one every `step`, the first one at -`before`.
+
+    Only positions in [0, size) are data.
+    """
+
+    total: int
+    step: int
+    before: int
+    extent: int
+    size: int
+
+    def cut(self, size: int) -> Axis:
+        """Cut into spans of `size` stretches, each with how many positions of data it covers."""
+        whole, pitch = self.total // size, size * self.step
+        room = self.size + self.before
+        inside = (room - self.extent) // self.step + 1
+        outside = (self.before - self.extent) // self.step + 1
+        ends = ceil_div(self.before, pitch), ceil_div(room, pitch)
+        edges = (outside // size, inside // size, *ends)
+        cuts = sorted({0, whole, *(min(max(edge, 0), whole) for edge in edges)})
+        runs = [run for start, stop in pairwise(cuts) for run in self._runs(size, start, stop)]
+        rest = Span(whole * size, self.total)
+        return (*runs, self._run(rest, 1)) if rest.size else tuple(runs)
+
+    def _runs(self, size: int, start: int, stop: int) -> Iterator[Run]:
+        """Spans [start, stop) of `size` stretches: one run, if they are alike."""
+        first, last = self._reach(Span(start * size, stop * size))
+        if last <= 0 or first >= self.size or (first >= 0 and last <= self.size):
+            yield self._run(Span(start * size, (start + 1) * size), stop - start)
+            return
+        for at in range(start, stop):
+            yield self._run(Span(at * size, (at + 1) * size), 1)
+
+    def _run(self, span: Span, count: int) -> Run:
+        first, last = (min(max(at, 0), self.size) for at in self._reach(span))
+        return Run(span, count, (span.size, last - first))
+
+    def _reach(self, span: Span) -> tuple[int, int]:
+        """Positions, padding included, from the first to behind the last."""
+        first = span.start * self.step - self.before
+        return first, first + (span.size - 1) * self.step + self.extent
+
+
+def sums(total: int, size: int) -> Axis:
+    """As `pieces`, but the first and the last one, where sums may start and end, stand apart."""
+    return _outer_apart(pieces(total, size))
+
+
+def _outer_apart(axis: Axis) -> Axis:
+    count = sum(run.count for run in axis)
+    cuts = sorted({0, 1, count - 1, count})
+    return tuple(run for start, stop in pairwise(cuts) for run in _cut(axis, start, stop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +176,15 @@ class GemmSize:
     across: int
     filters: int
     channels: int
+    tap_rows: int
+    tap_cols: int
     starts: bool
     ends: bool
+
+    @property
+    def taps(self) -> int:
+        """Taps of the window."""
+        return self.tap_rows * self.tap_cols
 
     @property
     def pixels(self) -> int:
@@ -110,6 +205,44 @@ class GemmSize:
     def ofmap(self) -> Planes:
         """What it writes of the ofmap."""
         return Planes(self.batch, self.groups * self.filters, self.rows, self.cols)
+
+
+def size_of(kernel: GemmKernel, tile: GemmTile) -> GemmSize:
+    """The extents of a tile."""
+    down, across = ifmap_region(*taps_of(kernel, tile), tile.pixels)
+    return GemmSize(
+        groups=tile.groups.size,
+        batch=tile.pixels.batch.size,
+        rows=tile.pixels.rows.size,
+        down=down.size,
+        cols=tile.pixels.cols.size,
+        across=across.size,
+        filters=tile.filters.size,
+        channels=tile.channels.size,
+        tap_rows=tile.tap_rows.size,
+        tap_cols=tile.tap_cols.size,
+        starts=tile.first,
+        ends=tile.last,
+    )
+
+
+def gemm_tile(kernel: GemmKernel, at: Mapping[str, Span]) -> GemmTile:
+    """The tile that spans of all axes make, by their names."""
+    sums = (
+        (at["channels"], kernel.channels),
+        (at["tap_rows"], kernel.rows.kernel),
+        (at["tap_cols"], kernel.cols.kernel),
+    )
+    return GemmTile(
+        groups=at["groups"],
+        pixels=Pixels(at["batch"], at["rows"], at["cols"]),
+        filters=at["filters"],
+        channels=at["channels"],
+        tap_rows=at["tap_rows"],
+        tap_cols=at["tap_cols"],
+        first=all(span.start == 0 for span, _ in sums),
+        last=all(span.stop == total for span, total in sums),
+    )
 
 
 def finished(

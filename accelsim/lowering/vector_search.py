@@ -1,16 +1,15 @@
 """The search for the best tiling of a vector kernel: candidates, legal, cost, min."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from accelsim.hardware import Operand
-from accelsim.lowering.cost import Cost, chosen, occupied_bytes, rounded_to_bursts
+from accelsim.lowering.cost import Cost, occupied_bytes, rounded_to_bursts
 from accelsim.lowering.footprint import reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, many_map_runs
-from accelsim.lowering.ranking import Ranking
+from accelsim.lowering.ranking import Part, Ranking
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import COARSE, FINE, VectorTiling, even_sizes
 
@@ -137,16 +136,20 @@ def vector_ranking(kernel: VectorKernel, target: Target) -> Ranking:
     fits = np.all(
         [size <= space.half for size, space in zip(needed, target.buffers, strict=True)], axis=0
     )
-    fitting = np.flatnonzero(fits)
-    cost = vector_cost(kernel, target, tilings)
 
     def tiling(index: int) -> VectorTiling:
-        position = np.unravel_index(fitting[index], shape)
+        position = np.unravel_index(index, shape)
         return VectorTiling(*(int(np.broadcast_to(axis, shape)[position]) for axis in axes))
 
-    select = partial(chosen, shape=shape, index=fitting)
-    room = needed[target.buffer_index("ifmap")]
-    return Ranking(tiling, cost.each(select), (select(tilings.tiles),), select(room))
+    part = Part(
+        tiling=tiling,
+        cost=vector_cost(kernel, target, tilings),
+        preferences=(tilings.tiles,),
+        tile_bytes=needed[target.buffer_index("ifmap")],
+        index=np.flatnonzero(np.broadcast_to(fits, shape)),
+        shape=shape,
+    )
+    return Ranking((part,))
 
 
 def vector_needs(kernel: VectorKernel, target: Target, tilings: VectorTilings) -> list[Sizes]:

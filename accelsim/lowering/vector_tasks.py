@@ -1,27 +1,25 @@
 """From a tiling of a vector kernel to the schedule of its tasks, for each vector unit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, map_runs
-from accelsim.lowering.schedule import Schedule, Turn, plain
+from accelsim.lowering.schedule import Boxes, Schedule, Turn, plain, turns
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     Load,
+    Pixels,
     Room,
     Step,
     Store,
     VectorTile,
-    spans,
 )
 from accelsim.lowering.tiles import (
     finished,
     pieces,
-    pixel_blocks,
     regions,
-    share_out,
     shared_out,
 )
 from accelsim.lowering.tiling import VectorTiling
@@ -34,7 +32,7 @@ def vector_schedules(
     kernel: VectorKernel, target: Target, tiling: VectorTiling
 ) -> tuple[Schedule, ...]:
     """The schedule of each array's vector unit."""
-    turns = [
+    axes = [
         *(pieces(kernel.channels, tiling.channels), pieces(kernel.batch, tiling.batch)),
         *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
     ]
@@ -43,22 +41,15 @@ def vector_schedules(
         return _vector_step(kernel, target, _Block(*size))
 
     return tuple(
-        Schedule(
-            plain(share, step),
-            partial(vector_tiles, kernel, target.arrays, tiling, array),
-        )
-        for array, share in enumerate(shared_out(turns, target.arrays))
+        Schedule(plain(share, step), partial(vector_tiles, share))
+        for share in shared_out(axes, target.arrays)
     )
 
 
-def vector_tiles(
-    kernel: VectorKernel, arrays: int, tiling: VectorTiling, array: int
-) -> Sequence[VectorTile]:
+def vector_tiles(share: Boxes) -> Iterator[VectorTile]:
     """The tiles of an array's vector unit, pixels fastest."""
-    blocks = pixel_blocks(kernel.batch, kernel.rows, kernel.cols, tiling)
-    channels = spans(kernel.channels, tiling.channels)
-    tiles = [VectorTile(pixels, span) for span in channels for pixels in blocks]
-    return share_out(tiles, arrays)[array]
+    for channels, *pixels in turns([share]):
+        yield VectorTile(Pixels(*pixels), channels)
 
 
 @dataclass(frozen=True, slots=True)

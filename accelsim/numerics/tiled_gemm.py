@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.task import GemmTile, Span, Task
+from accelsim.lowering.task import GemmTile, Pixels, Span, Task
+from accelsim.lowering.tiles import taps_of
 from accelsim.network.ops import (
     Conv,
     MatMul,
@@ -28,7 +29,7 @@ _HELD_ELEMENTS = 2**22
 class GemmOperands:
     """A layer's arrays, viewed as its kernel counts them; G groups, images first.
 
-    `ifmap` (N, G, C, H, W), `weight` (G, K, C, R*S), `bias` (G, K) or None, `unit` (G, K, 1):
+    `ifmap` (N, G, C, H, W), `weight` (G, K, C, R, S), `bias` (G, K) or None, `unit` (G, K, 1):
     what 1 in a psum stands for. `ofmap` (N, G, K, P, Q) writes through to `result`.
     """
 
@@ -50,7 +51,10 @@ def operands_of(kernel: GemmKernel, work: Computation) -> GemmOperands:
     bias = parameters.bias
     return GemmOperands(
         _grouped(work.arithmetic.operand(x), groups, work.layer.op),
-        work.arithmetic.operand(parameters.weight).reshape(groups, filters, kernel.channels, -1),
+        work.arithmetic.operand(parameters.weight).reshape(
+            *(groups, filters, kernel.channels),
+            *(kernel.rows.kernel, kernel.cols.kernel),
+        ),
         None if bias is None else bias.reshape(groups, filters),
         np.broadcast_to(scale, groups * filters).reshape(groups, filters, 1),
         result,
@@ -73,7 +77,7 @@ def _matmul_operands(work: Computation, result: Array) -> GemmOperands:
     weight = work.arithmetic.operand(y).swapaxes(1, 2)
     return GemmOperands(
         feature_map(work.arithmetic.operand(x))[None],
-        weight[..., None],
+        weight[..., None, None],
         None,
         np.broadcast_to(unit, (*weight.shape[:2], 1)),
         result,
@@ -85,17 +89,19 @@ def side_by_side(tasks: Iterable[Task]) -> Iterator[list[GemmTile]]:
     """The tiles of each sum, in their order; sums that go alike are widened into one.
 
     A sum is all that the tasks do to an output tile. Where neighbouring filters of the same
-    pixels take the same channels in the same order, their rows share a matrix product.
+    pixels take the same channels and taps in the same order, their rows share a matrix product.
     """
-    sums: dict[tuple[int, int, int], list[GemmTile]] = {}
+    sums: dict[tuple[Span, Pixels, Span], list[GemmTile]] = {}
     for task in tasks:
         tile = task.tile
         assert isinstance(tile, GemmTile)
-        sums.setdefault((id(tile.groups), id(tile.pixels), id(tile.filters)), []).append(tile)
+        sums.setdefault((tile.groups, tile.pixels, tile.filters), []).append(tile)
     alike: dict[tuple[object, ...], list[list[GemmTile]]] = {}
     for tiles in sums.values():
-        course = tuple((id(tile.channels), tile.first, tile.last) for tile in tiles)
-        key = (id(tiles[0].groups), id(tiles[0].pixels), course)
+        course = tuple(
+            (tile.channels, tile.tap_rows, tile.tap_cols, tile.first, tile.last) for tile in tiles
+        )
+        key = (tiles[0].groups, tiles[0].pixels, course)
         alike.setdefault(key, []).append(tiles)
     for bundle in alike.values():
         for filters in _neighbours(bundle):
@@ -145,7 +151,8 @@ class GemmExecutor:
             groups, filters = tile.groups.slice, tile.filters.slice
             if tile.first:
                 psum = self.start(tile)
-            weight = self.weight[groups, filters, tile.channels.slice]
+            taps = (tile.tap_rows.slice, tile.tap_cols.slice)
+            weight = self.weight[(groups, filters, tile.channels.slice, *taps)]
             weight = weight.reshape(*weight.shape[:2], -1)
             psum = arithmetic.accumulate(psum, weight, self.im2col(tile), self.bound)
             if tile.last:
@@ -164,7 +171,7 @@ class GemmExecutor:
     def im2col(self, tile: GemmTile) -> Array:
         """Windows (n, g, c, R, S, p, q) of the ifmap tile as matrices (g, c*R*S, n*p*q)."""
         values = self.ifmap[tile.pixels.batch.slice, tile.groups.slice, tile.channels.slice]
-        taps = windows(values, self.kernel.rows, self.kernel.cols, tile.pixels, 0)
+        taps = windows(values, *taps_of(self.kernel, tile), tile.pixels, 0)
         taps = taps[0] if len(taps) == 1 else np.moveaxis(taps, 0, 4)
         return self.convert(taps).reshape(tile.groups.size, -1, tile.pixels.count)
 

@@ -189,8 +189,11 @@ def refuse_energy_without_table(shown: Iterable[Shown], machines: Iterable[Hardw
         raise InputError(Problem(message, "--columns"))
 
 
+_OUTLINE = ("op", "output", "bound")
+
+
 def cells(shown: Iterable[Shown], layer: LayerResult, free: bool) -> Iterator[str]:
-    """A layer's cells; one that costs nothing has only its outline."""
+    """A layer's cells; one that costs nothing has only its outline, and nothing that bounds it."""
     for each in shown:
         quantity = each.quantity
-        yield NONE if free and quantity.name not in ("op", "output") else quantity.layer(layer)
+        yield NONE if free and quantity.name not in _OUTLINE else quantity.layer(layer)

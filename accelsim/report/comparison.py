@@ -1,8 +1,4 @@
-"""Dataflows side by side: which takes how many cycles, which is best for what.
-
-A layer's own cycles leave out its waiting for other layers: branches share the array, and what
-one branch costs another says nothing about the other's dataflow.
-"""
+"""What `accelsim compare` prints: each layer under every dataflow, and which is best for what."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,110 +8,12 @@ from typing import Any
 
 from accelsim.report.columns import COMPARE_COLUMNS, GROUPS, Shown, cells, shown_columns
 from accelsim.report.quantities import NONE, joules, percent, seconds, si
-from accelsim.report.run import free_notes, is_free
+from accelsim.report.run import free_notes
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.results import SCHEMA, LayerResult, RunResult
+from accelsim.results.comparison import Comparison, LayerChoice, own_cycles
 from accelsim.units import format_bytes
 from accelsim.why import Why
-
-
-def own_cycles(layer: LayerResult) -> int:
-    """The layer's cycles without its waiting for other layers."""
-    return layer.cycles - layer.buckets.other_layer
-
-
-@dataclass(frozen=True, slots=True)
-class LayerChoice:
-    """One layer under each dataflow."""
-
-    dataflows: tuple[str, ...]
-    layers: tuple[LayerResult, ...]
-
-    @property
-    def is_free(self) -> bool:
-        """Whether the layer costs nothing under any dataflow."""
-        return all(map(is_free, self.layers))
-
-    @property
-    def costs(self) -> list[tuple[int, int]]:
-        """Own cycles and DRAM bytes under each dataflow."""
-        return [(own_cycles(layer), layer.dram.total_bytes) for layer in self.layers]
-
-    @property
-    def best(self) -> int:
-        """Position of the fewest own cycles; ties go to less DRAM traffic, then to the first."""
-        return self.costs.index(min(self.costs))
-
-    @property
-    def on_array(self) -> bool:
-        """Whether the layer has a dataflow; one on the vector unit has none."""
-        return self.layers[0].gemm is not None
-
-    @property
-    def verdict(self) -> str:
-        """The best dataflow, `any` if all cost the same, `-` if the layer has none."""
-        if not self.on_array:
-            return NONE
-        tied = len(self.costs) > 1 and len(set(self.costs)) == 1
-        return "any" if tied else self.dataflows[self.best]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One network on one hardware under several dataflows."""
-
-    runs: tuple[RunResult, ...]
-
-    @property
-    def dataflows(self) -> tuple[str, ...]:
-        """The dataflows in the order of the runs."""
-        return tuple(run.dataflow for run in self.runs)
-
-    @property
-    def best(self) -> RunResult:
-        """The run of fewest cycles; ties go to less DRAM traffic, then to the first."""
-        return min(self.runs, key=lambda run: (run.cycles, run.dram.total_bytes))
-
-    @property
-    def layers(self) -> tuple[LayerChoice, ...]:
-        """Each layer under all dataflows."""
-        columns = zip(*(run.layers for run in self.runs), strict=True)
-        return tuple(LayerChoice(self.dataflows, layers) for layers in columns)
-
-    @property
-    def own_cycles(self) -> tuple[int, ...]:
-        """For each dataflow the sum of the layers' own cycles."""
-        return tuple(sum(map(own_cycles, run.layers)) for run in self.runs)
-
-    @property
-    def mixed_own_cycles(self) -> int:
-        """The sum of own cycles if each layer took the dataflow that is best for it."""
-        return sum(own_cycles(choice.layers[choice.best]) for choice in self.layers)
-
-    def best_as_dict(self) -> dict[str, Any]:
-        """The JSON form of what is best; a layer without a choice has null."""
-        best = self.best
-        return {
-            "network": best.network,
-            "hardware": best.hardware,
-            "batch": best.batch,
-            "dataflow": best.dataflow,
-            "cycles": best.cycles,
-            "dram_bytes": best.dram.total_bytes,
-            "own_cycles": dict(zip(self.dataflows, self.own_cycles, strict=True)),
-            "own_cycles_each_layer_at_its_best": self.mixed_own_cycles,
-            "layers": [_best_layer(choice) for choice in self.layers],
-        }
-
-
-def _best_layer(choice: LayerChoice) -> dict[str, Any]:
-    best = choice.layers[choice.best]
-    return {
-        "name": best.name,
-        "dataflow": choice.dataflows[choice.best] if choice.on_array else None,
-        "own_cycles": own_cycles(best),
-        "bound": None if choice.is_free else best.bound,
-    }
 
 
 def comparison_dict(
@@ -202,19 +100,28 @@ def _block(comparison: Comparison, layout: _Layout) -> Sheet:
     )
 
 
+def verdict(choice: LayerChoice) -> str:
+    """A layer's best dataflow, `any` if all cost the same, `-` if the layer has none."""
+    if not choice.on_array:
+        return NONE
+    tied = len(choice.costs) > 1 and len(set(choice.costs)) == 1
+    return "any" if tied else choice.dataflows[choice.best]
+
+
 def _layer(choice: LayerChoice, pes: int, layout: _Layout) -> Row:
     free = choice.is_free
     values = [choice.layers[0].name, *cells(layout.shared, choice.layers[0], free)]
     for layer in choice.layers:
         values += cells(layout.each, _alone(layer, pes), free)
     if free:
-        return Row((*values, NONE, *(NONE for _ in layout.bound)), style="dim")
+        return Row((*values, NONE, *("none" for _ in layout.bound)), style="dim")
     bounds = list(dict.fromkeys(layer.bound for layer in choice.layers))
     if len(bounds) > 1:
         bounds = [layer.bound for layer in choice.layers]
-    highlight = layout.highlight(choice.best) if choice.verdict in choice.dataflows else ()
+    best = verdict(choice)
+    highlight = layout.highlight(choice.best) if best in choice.dataflows else ()
     last = ("/".join(bounds) for _ in layout.bound)
-    return Row((*values, choice.verdict, *last), highlight=highlight)
+    return Row((*values, best, *last), highlight=highlight)
 
 
 def _alone(layer: LayerResult, pes: int) -> LayerResult:

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
-from accelsim.energy import energy_rates
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
@@ -23,6 +22,7 @@ from accelsim.report import quantities
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
+from accelsim.results.energy import energy_rates
 from accelsim.technology import SramAccess
 from accelsim.units import Duration, Rate, format_bytes
 

@@ -29,14 +29,9 @@ _BUCKETS = {
 _LARGEST = 5
 
 
-def is_free(layer: LayerResult) -> bool:
-    """Whether the layer does nothing: a view, or a concat whose inputs were written in place."""
-    return layer.tiles == 0
-
-
 def free_notes(layers: Iterable[LayerResult]) -> list[str]:
     """What to say about the layers that cost nothing."""
-    ops = {layer.op for layer in layers if is_free(layer)}
+    ops = {layer.op for layer in layers if layer.is_free}
     notes = []
     if "concat" in ops:
         notes.append("A concat whose inputs are written in place costs nothing.")
@@ -72,7 +67,7 @@ def run_sheets(
 
 
 def _layer(layer: LayerResult, shown: tuple[Shown, ...]) -> Row:
-    free = is_free(layer)
+    free = layer.is_free
     return Row((layer.name, *cells(shown, layer, free)), style="dim" if free else "")
 
 
@@ -109,7 +104,7 @@ def residency(result: RunResult, hardware: Hardware) -> str:
         return "none: each array has buffers of its own"
     if hardware.array.dataflow == "rs":
         return "none: a row-stationary array fills its buffer with blocks of one layer"
-    written = [layer for layer in result.layers if not is_free(layer)]
+    written = [layer for layer in result.layers if not layer.is_free]
     kept = sum(1 for layer in written if layer.resident.ofmap_bytes)
     saved = result.dram_saved_bytes
     share = percent(saved / (saved + result.dram.total_bytes)) if saved else "0.0"
@@ -176,7 +171,7 @@ def _largest(result: RunResult) -> Sheet:
     rows = (
         Row((layer.name, f"{layer.cycles:,}", percent(layer.cycles / total), layer.bound))
         for layer in largest
-        if not is_free(layer)
+        if not layer.is_free
     )
     columns = (
         Column("layer", text=True),

@@ -3,10 +3,11 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from accelsim.hardware import Hardware
+from accelsim.network.graph import Network
 
 Status = Literal["done", "failed"]
 Value = str | int | float | bool | None
@@ -18,6 +19,8 @@ class Point:
     """One simulation: a network (name or path) on a hardware, for `batch` images.
 
     `key` is a hash of the resolved content: of the network's layers, the hardware, the batch.
+    `graph` is the very network that was hashed: whoever simulates the point reads no file, which
+    may be another by then, or on another machine.
     `parameters` are what the sweep file varies, by its keys, as text or numbers for people.
     """
 
@@ -26,6 +29,7 @@ class Point:
     hardware: Hardware
     batch: int
     parameters: dict[str, Value]
+    graph: Network = field(repr=False, compare=False)
 
 
 def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:

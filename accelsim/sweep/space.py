@@ -278,6 +278,7 @@ class Space:
             hardware=variant.hardware,
             batch=batch,
             parameters={**self._parameters, **said},
+            graph=self.networks[network],
         )
 
     def _allowed(self, hardware: Hardware) -> bool:

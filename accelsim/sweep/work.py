@@ -4,36 +4,43 @@ import multiprocessing
 import os
 import threading
 import time
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
 from accelsim.errors import AccelsimError
-from accelsim.frontend import load_network
-from accelsim.network.graph import Network
 from accelsim.sweep.records import NO_RESULT, Outcome, Point, Status, packed
 
-
-@lru_cache(maxsize=32)
-def _network(name: str) -> Network:
-    """The network, read once per process."""
-    return load_network(name)
+if TYPE_CHECKING:
+    from accelsim.lowering.search import Memory
 
 
-def evaluate(point: Point) -> Outcome:
+@dataclass
+class Worker:
+    """What a process that computes points keeps from one to the next: it changes no result."""
+
+    memory: "Memory | None" = None
+
+
+this_worker = Worker()
+
+
+def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
     """Simulate `point`, exactly as `accelsim run` does.
 
     A point's own failure is a failed Outcome with its message. Only a MemoryError is raised: it
     is the machine's failure as likely as the point's.
     """
     from accelsim.facade import simulate  # who only reads results need not wait for it
+    from accelsim.lowering.search import Memory
 
+    worker.memory = worker.memory or Memory()
     start = time.perf_counter()
     totals: dict[str, Any] = {}
     result, error = NO_RESULT, ""
     try:
-        run = simulate(_network(point.network), point.hardware, batch=point.batch)
+        run = simulate(point.graph, point.hardware, batch=point.batch, memory=worker.memory)
         totals = run.totals
         result = packed(totals, [layer.as_dict() for layer in run.layers])
     except MemoryError:

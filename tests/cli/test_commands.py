@@ -74,8 +74,8 @@ def test_settings_replace_the_file(cli) -> None:
 
 def test_free_layers_do_not_mislead(cli, concat: Path) -> None:
     outcome = cli("run", concat, "edge_ws")
-    assert rows(outcome.stdout)["both"] == ["concat", "8x6x6", *"-" * 7]
-    assert rows(outcome.stdout)["flat"] == ["flatten", "288", *"-" * 7]
+    assert rows(outcome.stdout)["both"] == ["concat", "8x6x6", *"-" * 6, "none"]
+    assert rows(outcome.stdout)["flat"] == ["flatten", "288", *"-" * 6, "none"]
     assert outcome.stdout.count("A concat whose inputs are written in place costs nothing.") == 1
 
 

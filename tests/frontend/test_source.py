@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from accelsim.errors import InputError
@@ -103,9 +104,23 @@ def test_faults_that_leave_the_rest_readable(
             b"a: " + b"[" * 3000 + b"]" * 3000,
             ":1:53: nested too deeply; at most 50 levels can be read",
         ),
+        (
+            b"a: " + b"[" * 60 + b"\n}",
+            ":1:53: nested too deeply; at most 50 levels can be read",
+        ),
+        (
+            b"a:\n" + b"".join(b" " * level + b"-\n" for level in range(60)),
+            ":51:50: nested too deeply; at most 50 levels can be read",
+        ),
     ],
+    ids=["empty", "comment", "list", "text", "latin", "too deep", "deep and wrong", "deep block"],
 )
-def test_unreadable_files(tmp_path: Path, content: bytes, expected: str) -> None:
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+def test_unreadable_files(
+    tmp_path: Path, content: bytes, expected: str, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message each, whichever of PyYAML's parsers reads the file."""
+    monkeypatch.setattr(yaml, "CSafeLoader", getattr(yaml, loader, yaml.SafeLoader), raising=False)
     path = tmp_path / "file.yaml"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:

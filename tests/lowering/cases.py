@@ -18,7 +18,7 @@ from accelsim.lowering.task import Task
 from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.ops import Window
 
-AXES = ("batch", "groups", "rows", "cols", "filters", "channels")
+AXES = ("batch", "groups", "rows", "cols", "filters", "channels", "tap_rows", "tap_cols")
 LAYOUTS: tuple[tuple[tuple[Operand, ...], ...], ...] = (
     (("ifmap", "filter", "psum", "ofmap"),),
     (("ifmap",), ("filter",), ("psum", "ofmap")),
@@ -28,12 +28,12 @@ LAYOUTS: tuple[tuple[tuple[Operand, ...], ...], ...] = (
 )
 
 
-def windows(size: int) -> st.SearchStrategy[Window]:
+def windows(size: int, taps: int = 3) -> st.SearchStrategy[Window]:
     """Windows over up to `size` elements, with every feature that a convolution has."""
     return st.builds(
         Window,
         st.integers(1, size),
-        st.integers(1, 3),
+        st.integers(1, taps),
         st.integers(1, 3),
         st.integers(1, 2),
         st.integers(0, 2),
@@ -136,6 +136,8 @@ def tilings(
     if sizes[1] > 1:
         sizes[4:] = totals(kernel)[4:]
     taps = (kernel.rows.kernel, kernel.cols.kernel)
+    if sizes[1] == 1 and draw(st.booleans()):
+        taps = (draw(st.integers(1, taps[0])), draw(st.integers(1, taps[1])))
     return GemmTiling(*sizes, *taps, draw(st.sampled_from(LoopOrder)), split, arrays)
 
 

@@ -15,12 +15,12 @@ from accelsim.lowering.cost import (
     Loop,
     LoopOrder,
     gemm_cost,
-    ifmap_reads,
     passes,
     significant,
     workload,
 )
 from accelsim.lowering.dataflow import Extents, busy_cycles
+from accelsim.lowering.footprint import reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import spans
@@ -98,7 +98,7 @@ def test_passes_by_hand(order: LoopOrder, operand: Operand, times: int) -> None:
 @settings(max_examples=200)
 def test_ifmap_reads_are_the_spans_of_the_tiles(window: Window) -> None:
     sizes = np.arange(1, window.outputs + 1)
-    largest, together = ifmap_reads(window, sizes)
+    largest, together = reads(window, sizes)
     for size, most, total in zip(sizes, largest, together, strict=True):
         tiles = spans(window.outputs, int(size))
         read = [touched(window, range(tile.start, tile.stop)) for tile in tiles]

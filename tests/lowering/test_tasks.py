@@ -1,22 +1,23 @@
 """The tasks of a tiling: every MAC once, every byte accounted for, room given back."""
 
+import tracemalloc
 from collections import Counter
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
+import pytest
 from cases import KERNELS, TARGETS, as_arrays, listed, sizes_of, target, tilings, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from oracles.walked_nest import Nest, touched, walk
 
 from accelsim.lowering.cost import Loop, LoopOrder, buffer_demand, demands, gemm_cost, workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
-from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.schedule import Axis, Schedule, turns
 from accelsim.lowering.target import Target
-from accelsim.lowering.task import GemmTile, Task, VectorTile
-from accelsim.lowering.tiles import ifmap_region, share_out
+from accelsim.lowering.task import GemmTile, Span, Task, VectorTile, spans
+from accelsim.lowering.tiles import part_of, pieces, regions, shared_out, sums, tap_sums
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.lowering.traffic import Dram
 from accelsim.lowering.vector_tasks import vector_schedules
@@ -38,6 +39,12 @@ def output_of(task: Task) -> tuple[slice, ...]:
     return tuple(axis.slice for axis in axes)
 
 
+def sum_of(task: Task) -> tuple[slice, ...]:
+    """Index of what the tile adds up in (channels, tap rows, tap columns)."""
+    tile = tile_of(task)
+    return tile.channels.slice, tile.tap_rows.slice, tile.tap_cols.slice
+
+
 def output_shape(kernel: GemmKernel) -> tuple[int, ...]:
     rows, cols = kernel.rows.outputs, kernel.cols.outputs
     return kernel.groups, kernel.batch, rows, cols, kernel.filters
@@ -47,7 +54,18 @@ def moved_by(tasks: tuple[tuple[Task, ...], ...]) -> Dram:
     return sum((task.step.dram for task in chain(*tasks)), start=Dram())
 
 
-@given(st.data(), KERNELS, TARGETS)
+MORE_TAPS = st.builds(
+    GemmKernel,
+    st.integers(1, 2),
+    st.just(1),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    windows(7, taps=6),
+    windows(3),
+)
+
+
+@given(st.data(), KERNELS | MORE_TAPS, TARGETS)
 @settings(max_examples=200)
 def test_transfers_are_those_of_the_walked_nest(
     data: st.DataObject, kernel: GemmKernel, to: Target
@@ -75,9 +93,9 @@ def with_arrays(to: Target, arrays: int) -> Target:
 def test_several_arrays_move_what_the_cost_says(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
-    tiling, to = data.draw(tilings(kernel, split)), with_arrays(to, arrays)
+    tiling, to = data.draw(tilings(kernel, split, arrays)), with_arrays(to, arrays)
     work = workload(kernel, to, as_arrays(kernel, tiling))
-    cost = int(gemm_cost(work, tiling.order, split).dram_bytes[0])
+    cost = int(gemm_cost(work, tiling.order, split, arrays).dram_bytes[0])
     moved = moved_by(listed(gemm_schedules(kernel, to, tiling))).total_bytes
     turns, own = int(work.turns[split][0]), -(-int(work.turns[split][0]) // arrays)
     alone = turns % own == 1  # the last array's only tile may stay where the others' change
@@ -89,13 +107,14 @@ def test_several_arrays_move_what_the_cost_says(
 def test_every_mac_once_and_every_output_once(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
-    tiling = data.draw(tilings(kernel, split))
+    tiling = data.draw(tilings(kernel, split, arrays))
     tasks = listed(gemm_schedules(kernel, with_arrays(to, arrays), tiling))
     assert len(tasks) == arrays
-    macs = np.zeros((*output_shape(kernel), kernel.channels), int)
+    sums = (kernel.channels, kernel.rows.kernel, kernel.cols.kernel)
+    macs = np.zeros((*output_shape(kernel), *sums), int)
     stored = np.zeros(output_shape(kernel), int)
     for task in chain(*tasks):
-        macs[(*output_of(task), tile_of(task).channels.slice)] += 1
+        macs[(*output_of(task), *sum_of(task))] += 1
         if task.step.store is not None and task.step.store.operand == "ofmap":
             stored[output_of(task)] += 1
     assert (macs == 1).all()
@@ -103,27 +122,30 @@ def test_every_mac_once_and_every_output_once(
     assert sum(task.step.work.operations for task in chain(*tasks)) == kernel.macs
 
 
-@given(st.data(), KERNELS, TARGETS, ARRAYS, BY)
+@given(st.data(), KERNELS | MORE_TAPS, TARGETS, ARRAYS, BY)
 @settings(max_examples=200)
 def test_each_step_is_that_of_its_tile(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
     """Steps are written down as the loops are, tiles one by one: both in the same order."""
-    tiling = data.draw(tilings(kernel, split))
+    tiling = data.draw(tilings(kernel, split, arrays))
     for task in chain(*listed(gemm_schedules(kernel, with_arrays(to, arrays), tiling))):
         tile = tile_of(task)
-        down, across = ifmap_region(kernel.rows, kernel.cols, tile.pixels)
+        taps = range(*sum_of(task)[1].indices(99)), range(*sum_of(task)[2].indices(99))
+        rows = range(tile.pixels.rows.start, tile.pixels.rows.stop)
+        cols = range(tile.pixels.cols.start, tile.pixels.cols.stop)
+        area = touched(kernel.rows, rows, taps[0]) * touched(kernel.cols, cols, taps[1])
         depth = tile.groups.size * tile.channels.size
         outputs = tile.groups.size * tile.filters.size * tile.pixels.count
         words = {
-            "ifmap": depth * tile.pixels.batch.size * down.size * across.size,
-            "filter": depth * tile.filters.size * kernel.taps,
+            "ifmap": depth * tile.pixels.batch.size * area,
+            "filter": depth * tile.filters.size * len(taps[0]) * len(taps[1]),
             "psum": outputs,
             "ofmap": outputs,
         }
         for transfer in task.step.transfers:
             assert transfer.size == words[transfer.operand] * to.bytes_of(transfer.operand)
-        macs = depth * tile.filters.size * tile.pixels.count * kernel.taps
+        macs = depth * tile.filters.size * tile.pixels.count * len(taps[0]) * len(taps[1])
         assert task.step.work.operations == macs
 
 
@@ -132,22 +154,24 @@ def test_each_step_is_that_of_its_tile(
 def test_psums_start_continue_and_end(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
-    """Every array on its own: channels in order, spilled psums come back as they were left."""
-    tiling = data.draw(tilings(kernel, split))
+    """Every array on its own: channels, then taps in order; spilled psums come back as left."""
+    tiling = data.draw(tilings(kernel, split, arrays))
     for schedule in gemm_schedules(kernel, with_arrays(to, arrays), tiling):
         follow_psums(kernel, schedule)
 
 
 def follow_psums(kernel: GemmKernel, schedule: Schedule) -> None:
     tasks = schedule.tasks
-    summed: NDArray[np.int64] = np.zeros(output_shape(kernel), np.int64)  # channels so far
+    summed: dict[str, list[tuple[int, ...]]] = {}  # where the tiles so far began
+    whole = (kernel.channels, kernel.rows.kernel, kernel.cols.kernel)
     spilled: dict[str, int] = {}
     for index, (before, task) in enumerate(zip((None, *tasks), tasks, strict=False)):
         tile, key = tile_of(task), str(output_of(task))
-        assert (summed[output_of(task)] == tile.channels.start).all()
-        summed[output_of(task)] = tile.channels.stop
-        assert tile.first == (tile.channels.start == 0)
-        assert tile.last == (tile.channels.stop == kernel.channels)
+        begun = summed.setdefault(key, [])
+        begun.append(tuple(axis.start for axis in sum_of(task)))
+        assert begun == sorted(begun)
+        assert tile.first == (begun == [(0, 0, 0)])
+        assert tile.last == (tuple(axis.stop for axis in sum_of(task)) == whole)
         loads = [load.operand for load in task.step.loads]
         kept = before is not None and str(output_of(before)) == key
         assert ("psum" in loads) == (not tile.first and not kept)
@@ -167,7 +191,7 @@ def test_rooms_are_opened_and_given_back(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
     """Task after task: what is held is what the search was told, and in the end nothing."""
-    tiling = data.draw(tilings(kernel, split))
+    tiling = data.draw(tilings(kernel, split, arrays))
     demand = demands(kernel, to, as_arrays(kernel, tiling))
     bound = [int(buffer_demand(space, demand)[0]) for space in to.buffers]
     fullest = [0] * len(bound)
@@ -213,12 +237,82 @@ def test_tasks_by_hand() -> None:
     assert {task.step.cycles for task in tasks} == {11}
 
 
-@given(st.lists(st.integers(), max_size=12), st.integers(1, 5))
-def test_share_out_keeps_all_in_order(items: list[int], arrays: int) -> None:
-    shares = share_out(items, arrays)
+AXIS = st.builds(pieces, st.integers(1, 9), st.integers(1, 4))
+
+
+@given(st.lists(AXIS, max_size=4), st.integers(1, 5))
+def test_shares_are_contiguous_and_alike_in_number(box: list[Axis], arrays: int) -> None:
+    shares = [[*turns([share])] for share in shared_out(box, arrays)]
+    whole = [*turns([(tuple(box),)])]
     assert len(shares) == arrays
-    assert [item for share in shares for item in share] == items
-    assert max(map(len, shares)) == -(-len(items) // arrays)
+    assert [turn for share in shares for turn in share] == whole
+    assert max(map(len, shares)) == -(-len(whole) // arrays)
+
+
+@given(windows(20, 8), st.integers(1, 8))
+def test_runs_of_a_window_are_its_spans(window: Window, size: int) -> None:
+    """Each span reads what the first of its run does, counted from where the span begins."""
+    runs = regions(window, size)
+    assert [span for run in runs for span in run.spans] == [*spans(window.outputs, size)]
+    for run in runs:
+        for span in run.spans:
+            for tap in range(window.kernel):
+                one = part_of(window, Span(tap, tap + 1))
+                first, last = one.span(run.first.start, run.first.stop)
+                start, stop = one.span(span.start, span.stop)
+                assert (stop - start, run.first.size) == (last - first, span.size)
+            assert run.sizes == (span.size, touched(window, range(span.start, span.stop)))
+
+
+@given(windows(20, 8), st.integers(1, 8))
+def test_runs_of_taps_are_their_spans(window: Window, size: int) -> None:
+    """Each span of taps reads as much as the first of its run, for every output."""
+    runs = tap_sums(window, size)
+    assert [span for run in runs for span in run.spans] == [*spans(window.kernel, size)]
+    assert runs[0].count == runs[-1].count == 1
+    for run in runs:
+        for span, output in product(run.spans, range(window.outputs)):
+            first, last = part_of(window, run.first).span(output, output + 1)
+            start, stop = part_of(window, span).span(output, output + 1)
+            assert (stop - start, run.first.size) == (last - first, span.size)
+
+
+@given(st.integers(1, 40), st.integers(1, 9))
+def test_the_first_and_the_last_sum_stand_apart(total: int, size: int) -> None:
+    runs = sums(total, size)
+    assert [span for run in runs for span in run.spans] == [*spans(total, size)]
+    assert runs[0].count == runs[-1].count == 1
+
+
+PADDED = Window(2**24, 7, 2, 3, 9, 9)
+HUGE = {
+    "dense": (GemmKernel(1, 1, 24, 70, Window(2**31, 1), Window(1, 1)), (24, 7, 1, 1)),
+    "window": (
+        GemmKernel(1, 1, 4, 3, Window(2**24, 7, 2, 3, 9, 9), Window(2**24, 3)),
+        (4, 3, 7, 3),
+    ),
+    "taps": (GemmKernel(1, 1, 4, 3, Window(2**24, 7, 2, 3, 9, 9), Window(9, 3)), (3, 2, 2, 1)),
+    "long": (GemmKernel(1, 1, 2**24, 2**24, Window(3, 1), Window(2**24, 2**24)), (7, 5, 1, 3)),
+}
+
+
+@pytest.mark.parametrize(("kernel", "sizes"), HUGE.values(), ids=HUGE)
+@pytest.mark.parametrize("arrays", [1, 3])
+@pytest.mark.parametrize("split", ["pixels", "filters"])
+def test_schedules_do_not_grow_with_an_axis(
+    kernel: GemmKernel, sizes: tuple[int, ...], arrays: int, split: Loop
+) -> None:
+    """Hundreds of millions of tiles are few repeats, made in little memory."""
+    rows, cols = min(5, kernel.rows.outputs), min(11, kernel.cols.outputs)
+    for order in LoopOrder:
+        tiling = GemmTiling(1, 1, rows, cols, *sizes, order, split, arrays)
+        tracemalloc.start()
+        schedules = gemm_schedules(kernel, target(arrays=arrays), tiling)
+        macs = sum(schedule.operations for schedule in schedules)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert macs == kernel.macs
+        assert peak < 4 * 2**20
 
 
 VECTOR_KERNELS = st.builds(
@@ -244,8 +338,8 @@ def test_vector_tasks(data: st.DataObject, kernel: VectorKernel, to: Target, arr
         tile, step = task.tile, task.step
         assert isinstance(tile, VectorTile)
         pixels = tile.pixels
-        spans = (pixels.batch, tile.channels, pixels.rows, pixels.cols)
-        done[tuple(span.slice for span in spans)] += 1
+        axes_of = (pixels.batch, tile.channels, pixels.rows, pixels.cols)
+        done[tuple(span.slice for span in axes_of)] += 1
         rows = touched(kernel.rows, range(pixels.rows.start, pixels.rows.stop))
         cols = touched(kernel.cols, range(pixels.cols.start, pixels.cols.stop))
         per_image = sum(rows * cols if full else 1 for full in kernel.inputs)

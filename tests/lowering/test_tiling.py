@@ -7,17 +7,29 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cases import LAYOUTS, every_tiling, target, totals, windows
+from cases import LAYOUTS, target, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering import search as search_module
-from accelsim.lowering.cost import LoopOrder, all_tilings, gemm_cost, legal, significant, workload
-from accelsim.lowering.gemm_search import candidates, moves_of
+from accelsim.lowering.cost import (
+    all_tilings,
+    cost_of,
+    gemm_flow,
+    legal,
+    significant,
+    whole_sizes,
+    workload,
+)
+from accelsim.lowering.gemm_candidates import (
+    sizes_at_every_scale,
+    tilings_to_compare,
+    tilings_with_parts_of_windows,
+)
+from accelsim.lowering.gemm_search import sizes_of, ways_of
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.ranking import Ranked
-from accelsim.lowering.search import best_tiling, best_vector_tiling, search
+from accelsim.lowering.search import Memory, best_tiling, best_vector_tiling, search
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import GemmTiling, even_sizes
 from accelsim.lowering.vector_tasks import vector_schedules
@@ -31,7 +43,7 @@ SMALL = st.builds(
     st.integers(1, 3),
     windows(3),
     windows(2),
-).filter(lambda kernel: np.prod(totals(kernel)) <= 72)
+).filter(lambda kernel: np.prod(whole_sizes(kernel)) <= 144)
 
 
 @st.composite
@@ -50,24 +62,28 @@ def tight_targets(draw: st.DrawFn, smallest: int = 8, largest: int = 160) -> Tar
     )
 
 
-Score = tuple[float, int, int]
+Score = tuple[float, int, int, float, int]
 
 
 def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
-    """(cycles, DRAM bytes, tiles) of everything legal, one at a time."""
+    """(cycles, DRAM bytes, arrays, array cycles, tiles) of everything legal, one at a time."""
     scores = {}
-    splits = ("pixels", "filters") if to.arrays > 1 else ("pixels",)
-    for sizes in every_tiling(kernel):
+    for sizes in product(*(range(1, total + 1) for total in whole_sizes(kernel))):
         one = all_tilings(kernel, [np.array([size]) for size in sizes])
         if not legal(kernel, to, one).item():
             continue
         work = workload(kernel, to, one)
-        for order, split in product(LoopOrder, splits):
-            cost = gemm_cost(work, order, split)
+        for way in ways_of(to):
+            flow = gemm_flow(work, way.order, way.split, way.arrays)
+            cost = cost_of(flow, to)
             cycles = cost.cycles(float(to.dram_bytes_per_cycle), to.dram_latency)
-            score = (significant(cycles).item(), cost.dram_bytes.item(), work.tiles.item())
-            taps = (kernel.rows.kernel, kernel.cols.kernel)
-            scores[GemmTiling(*sizes, *taps, order, split, to.arrays)] = score
+            scores[GemmTiling(*sizes, way.order, way.split, way.arrays)] = (
+                significant(cycles).item(),
+                cost.dram_bytes.item(),
+                way.arrays,
+                significant(flow.array).item(),
+                work.tiles.item(),
+            )
     return scores
 
 
@@ -105,21 +121,19 @@ def test_what_was_searched_before_changes_nothing(
 ) -> None:
     """Points of a sweep in turn, rates and buffers changing: each as in a fresh process."""
 
-    def found(point: Target) -> list[Ranked | None]:
+    def found(point: Target, memory: Memory) -> list[Ranked | None]:
         residences = (Residence(), Residence((True,)), Residence((True,), True, False))
-        return [search(point)(kernel, residence).best for residence in residences]
+        return [search(point, memory)(kernel, each).refined for each in residences]
+
+    kept = Memory(most=3)
 
     points = [to]
     for rate, size in others:
         points.append(replace(points[-1], dram_bytes_per_cycle=Fraction(rate, 3)))
         points.append(resized(points[-1], {to.buffers[0].name: size}))
-    warm = [found(point) for point in points + points[::-1]]
-    for cached in (search, search_module._rankings, moves_of):
-        cached.cache_clear()
-    assert found(points[-1]) == warm[len(points) - 1] == warm[len(points)]
-    for cached in (search, search_module._rankings, moves_of):
-        cached.cache_clear()
-    assert found(to) == warm[0] == warm[-1]
+    warm = [found(point, kept) for point in points + points[::-1]]
+    assert found(points[-1], Memory()) == warm[len(points) - 1] == warm[len(points)]
+    assert found(to, Memory()) == warm[0] == warm[-1]
 
 
 LARGE = [
@@ -135,18 +149,21 @@ LARGE = [
 def test_thinned_candidates_fit_and_hold_the_extremes(kernel: GemmKernel, dataflow: str) -> None:
     """Where not everything is tried, sizes are legal, and 1 and the whole are among them."""
     to = target(sizes=(32768,) * 3, dataflow=dataflow, array=(16, 8))
-    tried = candidates(kernel, to)
-    assert np.prod(totals(kernel)) > 4096
-    for sizes, total in zip(
-        (tried.batch, tried.groups, tried.rows, tried.cols, tried.filters, tried.channels),
-        totals(kernel),
-        strict=True,
-    ):
+    families = tilings_to_compare(kernel, to) + tilings_with_parts_of_windows(kernel, to)
+    for axis, total in enumerate(whole_sizes(kernel)):
+        sizes = np.concatenate([family.axes[axis].ravel() for family in families])
         assert sizes.min() == 1
         assert sizes.max() == total
-    chosen = best_tiling(kernel, to)
-    sizes = (chosen.batch, chosen.groups, chosen.rows, chosen.cols, chosen.filters, chosen.channels)
-    assert legal(kernel, to, all_tilings(kernel, [np.array([size]) for size in sizes])).item()
+    chosen = sizes_of(best_tiling(kernel, to))
+    assert legal(kernel, to, all_tilings(kernel, [np.array([size]) for size in chosen])).item()
+
+
+@given(st.integers(1, 2**31), st.integers(1, 512))
+def test_the_number_of_sizes_grows_with_the_logarithm(total: int, lanes: int) -> None:
+    sizes = sizes_at_every_scale(total, lanes)
+    assert {1, total} <= sizes
+    assert len(sizes) <= 8 + 4 * total.bit_length()
+    assert all(1 <= size <= total for size in sizes)
 
 
 def test_even_sizes_by_hand() -> None:
@@ -196,12 +213,12 @@ def test_the_lever_works_and_no_less_does(kernel: GemmKernel, to: Target) -> Non
 
 
 def test_the_lever_of_a_tile_by_hand() -> None:
-    """3x3 convolution: 9 words each of ifmap and filter, k = 9 folds on 4 rows, so a psum of 4."""
+    """3x3 convolution cut into taps: a word each of ifmap and filter, and a psum of 4 bytes."""
     kernel = GemmKernel(1, 1, 1, 1, Window(3, 3), Window(3, 3))
     to = target(sizes=(17, 18, 6))
     with pytest.raises(DoesNotFitError) as caught:
         best_tiling(kernel, to)
-    assert levers(caught.value, to) == {"ifmap": 18, "psum+ofmap": 8}
+    assert levers(caught.value, to) == {"psum+ofmap": 8}
 
 
 @given(st.integers(1, 9), st.booleans(), tight_targets(smallest=2, largest=9))

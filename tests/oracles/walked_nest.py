@@ -13,8 +13,12 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.network.ops import Window
 
 Turn = dict[str, int]  # index of each axis' tile
-AXES = ("batch", "groups", "rows", "cols", "filters", "channels")
-LOOPS = {"pixels": ("batch", "rows", "cols"), "filters": ("filters",), "channels": ("channels",)}
+AXES = ("batch", "groups", "rows", "cols", "filters", "channels", "tap_rows", "tap_cols")
+LOOPS = {
+    "pixels": ("batch", "rows", "cols"),
+    "filters": ("filters",),
+    "channels": ("channels", "tap_rows", "tap_cols"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Nest:
             "cols": kernel.cols.outputs,
             "filters": kernel.filters,
             "channels": kernel.channels,
+            "tap_rows": kernel.rows.kernel,
+            "tap_cols": kernel.cols.kernel,
         }[axis]
 
     def indices(self, axis: str, turn: Turn) -> range:
@@ -51,27 +57,29 @@ class Nest:
         """Words of the turn's tile of an operand."""
         size = {axis: len(self.indices(axis, turn)) for axis in AXES}
         if operand == "ifmap":
-            rows = touched(self.kernel.rows, self.indices("rows", turn))
-            cols = touched(self.kernel.cols, self.indices("cols", turn))
+            taps = self.indices("tap_rows", turn), self.indices("tap_cols", turn)
+            rows = touched(self.kernel.rows, self.indices("rows", turn), taps[0])
+            cols = touched(self.kernel.cols, self.indices("cols", turn), taps[1])
             return size["batch"] * size["groups"] * size["channels"] * rows * cols
         if operand == "filter":
-            return size["groups"] * size["filters"] * size["channels"] * self.kernel.taps
+            taps_of = size["tap_rows"] * size["tap_cols"]
+            return size["groups"] * size["filters"] * size["channels"] * taps_of
         pixels = size["batch"] * size["rows"] * size["cols"]
         return size["groups"] * size["filters"] * pixels
 
 
-def touched(window: Window, outputs: range) -> int:
+def touched(window: Window, outputs: range, taps: range | None = None) -> int:
     """Input elements from the first to the last that the outputs read, looked up tap by tap."""
-    taps = product(outputs, range(window.kernel))
-    places = [o * window.stride + t * window.dilation - window.before for o, t in taps]
+    pairs = product(outputs, range(window.kernel) if taps is None else taps)
+    places = [o * window.stride + t * window.dilation - window.before for o, t in pairs]
     inside = range(window.size)
     lowest, highest = min(places), max(places)
     return len([place for place in inside if lowest <= place <= highest])
 
 
 TILE_AXES = {
-    "ifmap": ("batch", "groups", "rows", "cols", "channels"),
-    "filter": ("groups", "filters", "channels"),
+    "ifmap": ("batch", "groups", "rows", "cols", "channels", "tap_rows", "tap_cols"),
+    "filter": ("groups", "filters", "channels", "tap_rows", "tap_cols"),
     "output": ("batch", "groups", "rows", "cols", "filters"),
 }
 
@@ -85,8 +93,9 @@ def walk_turns(nest: Nest, turns: Sequence[Turn]) -> Counter[str]:
     """As `walk`, for the turns of one of several arrays."""
     moved: Counter[str] = Counter()
     held: dict[str, Turn | None] = dict.fromkeys(TILE_AXES)
-    done: Counter[tuple[int, ...]] = Counter()  # channel turns that an output tile has seen
-    channel_turns = len({turn["channels"] for turn in turns})
+    done: Counter[tuple[int, ...]] = Counter()  # turns over channels and taps, by output tile
+    summed = LOOPS["channels"]
+    channel_turns = len({tuple(turn[axis] for axis in summed) for turn in turns})
 
     def key(operand: str, turn: Turn) -> tuple[int, ...]:
         return tuple(turn[axis] for axis in TILE_AXES[operand])

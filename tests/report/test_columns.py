@@ -15,10 +15,11 @@ from accelsim.report.columns import (
     refuse_energy_without_table,
     shown_columns,
 )
-from accelsim.report.comparison import Comparison, compare_columns, comparison_sheets
+from accelsim.report.comparison import compare_columns, comparison_sheets
 from accelsim.report.run import run_sheets
 from accelsim.report.sheet import Sheet, rendered
 from accelsim.results import Buckets, Energy, RunResult
+from accelsim.results.comparison import Comparison
 
 CHIP = load_hardware("edge_ws", ["energy=horowitz_45nm"])
 SPENT = replace(LAYER, energy=Energy(3000.0, 0.0, 6000.0, 1000.0, {"a": 1000.0, "b": 1000.0}, 3e6))

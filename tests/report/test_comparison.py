@@ -5,7 +5,8 @@ from dataclasses import replace
 from results_by_hand import LAYER, VIEW, layer, run
 
 from accelsim.lowering.traffic import Dram
-from accelsim.report.comparison import Comparison, comparison_dict, comparison_sheets, own_cycles
+from accelsim.report.comparison import comparison_dict, comparison_sheets, verdict
+from accelsim.results.comparison import Comparison, own_cycles
 
 
 def test_own_cycles_leave_out_waits_for_other_layers() -> None:
@@ -17,7 +18,7 @@ def test_best_layer_is_by_own_cycles() -> None:
     comparison = Comparison((run("os", layer(80)), run("ws", layer(90, waits=20))))
     (choice,) = comparison.layers
     assert choice.best == 1
-    assert choice.verdict == "ws"
+    assert verdict(choice) == "ws"
     assert comparison.mixed_own_cycles == 70
 
 
@@ -26,13 +27,13 @@ def test_ties_go_to_less_traffic_then_to_the_first() -> None:
     heavy = layer(100, dram=Dram(ifmap_read_bytes=2))
     runs = run("os", heavy), run("ws", light), run("is", light)
     assert Comparison(runs).best.dataflow == "ws"
-    assert Comparison(runs).layers[0].verdict == "ws"
+    assert verdict(Comparison(runs).layers[0]) == "ws"
 
 
 def test_equal_everywhere_is_any_and_vector_work_has_none() -> None:
     pool = replace(LAYER, gemm=None, bound="vector")
     comparison = Comparison((run("os", LAYER, pool, VIEW), run("ws", LAYER, pool, VIEW)))
-    assert [choice.verdict for choice in comparison.layers] == ["any", "-", "-"]
+    assert [verdict(choice) for choice in comparison.layers] == ["any", "-", "-"]
     assert [choice.is_free for choice in comparison.layers] == [False, False, True]
 
 
@@ -90,7 +91,7 @@ def test_json_form() -> None:
             "own_cycles_each_layer_at_its_best": 80,
             "layers": [
                 {"name": "conv", "dataflow": "os", "own_cycles": 80, "bound": "array"},
-                {"name": "flat", "dataflow": None, "own_cycles": 0, "bound": None},
+                {"name": "flat", "dataflow": None, "own_cycles": 0, "bound": "none"},
             ],
         }
     ]

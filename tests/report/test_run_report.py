@@ -17,7 +17,7 @@ def test_layers_and_whole_run() -> None:
         *("conv", "conv", "20x2x5", "6.00 k", "100", "60.0", "75.0"),
         *("300 B", "300 B", "array"),
     )
-    assert layers.rows[1].cells == ("flat", "flatten", "20x2x5", *"-" * 7)
+    assert layers.rows[1].cells == ("flat", "flatten", "20x2x5", *"-" * 6, "none")
     assert layers.rows[1].style == "dim"
     assert layers.notes == ("flatten: the same bytes, costs nothing.",)
     assert layers.totals[0].cells[4:6] == ("100", "60.0")

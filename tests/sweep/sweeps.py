@@ -27,6 +27,27 @@ def small_sweep(**changes: object) -> Sweep:
     return resolve(sweep_from(data | changes))
 
 
+def edited_sweep(folder: Path, change: tuple[str, str]) -> tuple[Sweep, Sweep]:
+    """A sweep of a network file that is edited when its points are known, and of the original."""
+    text = network_file("lenet5").read_text(encoding="utf-8")
+    for name in ("kept.yaml", "edited.yaml"):
+        (folder / name).write_text(text, encoding="utf-8")
+    rows = {"array.rows": [8, 9, 10]}
+    edited, kept = (
+        small_sweep(networks=[str(folder / name)], matrix=rows)
+        for name in ("edited.yaml", "kept.yaml")
+    )
+    before, after = change
+    assert before in text
+    (folder / "edited.yaml").write_text(text.replace(before, after), encoding="utf-8")
+    return edited, kept
+
+
+def network_file(name: str) -> Path:
+    """The file of a shipped network."""
+    return Path(__file__).parents[2] / "workloads" / f"{name}.yaml"
+
+
 def harmful(point: Point, harm: str) -> Point:
     """The point under another key; `evaluate_or_harm` does what `harm` says to its process."""
     return replace(point, key=harm, network=f"harm:{harm}")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sweeps import evaluate_or_harm, harmful, small_sweep
+from sweeps import edited_sweep, evaluate_or_harm, harmful, small_sweep
 
 from accelsim.errors import InputError
 from accelsim.facade import simulate
@@ -87,6 +87,18 @@ def test_outcomes_are_those_of_a_run_and_harm_stays_with_its_point(tmp_path: Pat
         expected = simulate(point.network, point.hardware, batch=point.batch).as_dict()
         assert outcomes[point.key].totals == expected["totals"]
         assert outcomes[point.key].layers == expected["layers"]
+
+
+def test_a_worker_reads_no_network_file_of_its_own(tmp_path: Path) -> None:
+    """At the same path there is another network, as in the folder of a worker elsewhere."""
+    edited, kept = edited_sweep(tmp_path, ("out_channels: 16", "out_channels: 64"))
+    with scheduler(tmp_path) as (address, _), worker(address, "--no-nanny"):
+        found = {
+            point.key: outcome for point, outcome in cluster.cluster_runner(address)(edited.points)
+        }
+    for point in kept.points:
+        expected = simulate(point.network, point.hardware, batch=point.batch)
+        assert found[point.key].totals == expected.totals
 
 
 def test_a_point_out_of_time_is_a_failed_row() -> None:

@@ -8,7 +8,7 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
-from sweeps import evaluate_or_harm, harmful, small_sweep
+from sweeps import edited_sweep, evaluate_or_harm, harmful, small_sweep
 
 from accelsim.facade import simulate
 from accelsim.sweep.local import _Task, _Worker, local_outcomes
@@ -33,6 +33,17 @@ def test_outcomes_are_those_of_a_run() -> None:
         outcome = outcomes[point.key]
         assert (outcome.status, outcome.error, outcome.attempts) == ("done", "", 1)
         assert (outcome.totals, outcome.layers) == (run["totals"], run["layers"])
+
+
+def test_a_network_file_edited_since_changes_nothing_under_its_key(tmp_path: Path) -> None:
+    """What a point computes with is what its key says, however long its worker takes to start."""
+    edited, kept = edited_sweep(tmp_path, ("out_channels: 16", "out_channels: 64"))
+    assert [point.key for point in edited.points] == [point.key for point in kept.points]
+    found, wanted = (played([*sweep.points], jobs=1) for sweep in (edited, kept))
+    assert {key: outcome.totals for key, outcome in found.items()} == {
+        key: outcome.totals for key, outcome in wanted.items()
+    }
+    assert small_sweep(networks=[str(tmp_path / "edited.yaml")]).points[0].key not in found
 
 
 @pytest.mark.parametrize("harm", ["killed", "memory"])

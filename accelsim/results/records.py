@@ -16,13 +16,8 @@ from accelsim.network.ops import Shape
 if TYPE_CHECKING:
     from accelsim.lowering import row_stationary
 
-Bound = Literal["array", "dram", "buffer", "vector"]
+Bound = Literal["array", "dram", "buffer", "vector", "none"]
 SCHEMA = 1
-_PLAIN_KEYS = (
-    *("macs", "parameters", "cycles", "start_cycle", "end_cycle", "array_cycles"),
-    *("untiled_array_cycles", "vector_cycles", "dram_cycles", "utilization", "mapping_efficiency"),
-    *("bound", "tiles"),
-)
 AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
 
@@ -116,11 +111,13 @@ class LayerResult:
 
     start_cycle is when the layer's inputs exist and its first transfer or computation begins,
     end_cycle when its ofmap is complete, in DRAM or on chip; filters may be loaded before.
-    array_cycles are the folds of the tiles as scheduled, of the array that does most;
-    untiled_array_cycles and mapping_efficiency are of the whole layer's folds, as if every
-    operand were on chip. energy is None where the hardware names no energy table. mapping is a
-    row-stationary array's. dram_saved_bytes is how much less the layer moves than with nothing
-    resident; negative where resident feature maps of other layers take the room of its tiles.
+    array_cycles are the folds of the tiles as scheduled, of the array that does most; busy_cycles
+    the layer's own work on its unit (array or vector unit) of the core that finishes last, which
+    does not grow with what it waits for. untiled_array_cycles and mapping_efficiency are of the
+    whole layer's folds, as if every operand were on chip. energy is None where the hardware names
+    no energy table. mapping is a row-stationary array's. dram_saved_bytes is how much less the
+    layer moves than with nothing resident; negative where resident feature maps of other layers
+    take the room of its tiles.
     """
 
     name: str
@@ -134,6 +131,7 @@ class LayerResult:
     array_cycles: int
     untiled_array_cycles: int
     vector_cycles: int
+    busy_cycles: int
     dram_cycles: int
     utilization: float
     mapping_efficiency: float
@@ -152,6 +150,11 @@ class LayerResult:
     def cycles(self) -> int:
         """Cycles from start to end."""
         return self.end_cycle - self.start_cycle
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the layer does nothing: a view, or a concat whose inputs are written in place."""
+        return self.tiles == 0
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none."""
@@ -181,29 +184,6 @@ def _energy_dict(energy: Energy | None, macs: int) -> dict[str, Any]:
         "energy_pj": energy.total,
         "energy_pj_per_mac": energy.per_mac(macs),
         "energy": energy.as_dict(),
-    }
-
-
-def layer_record(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's JSON form, flat: the unit ends the name of each quantity that has one."""
-    gemm, dram, energy = layer["gemm"] or {}, Dram(**layer["dram"]), layer.get("energy", {})
-    return {
-        "layer": layer["name"],
-        "op": layer["op"],
-        "output_shape": "x".join(map(str, layer["output_shape"])),
-        **{axis: gemm.get(axis) for axis in "mnk"},
-        **{name: layer[name] for name in _PLAIN_KEYS},
-        **{f"dram_{name}": count for name, count in layer["dram"].items()},
-        "dram_read_bytes": dram.read_bytes,
-        "dram_write_bytes": dram.write_bytes,
-        "dram_saved_bytes": layer["dram_saved_bytes"],
-        **{f"resident_{name}": count for name, count in layer["resident"].items()},
-        **{f"sram_{name[:-1]}_words": count for name, count in layer["sram"].items()},
-        **{f"inside_{name}": count for name, count in layer["inside"].items()},
-        **{f"bucket_{name}_cycles": count for name, count in layer["buckets"].items()},
-        **{name: layer[name] for name in ("energy_pj", "energy_pj_per_mac") if name in layer},
-        **{f"energy_{name}_pj": value for name, value in energy.items() if name != "buffers"},
-        **{f"energy_buffer_{name}_pj": pj for name, pj in energy.get("buffers", {}).items()},
     }
 
 
@@ -291,6 +271,7 @@ class RunResult:
             "array_cycles": sum(layer.array_cycles for layer in self.layers),
             "untiled_array_cycles": sum(layer.untiled_array_cycles for layer in self.layers),
             "vector_cycles": sum(layer.vector_cycles for layer in self.layers),
+            "busy_cycles": sum(layer.busy_cycles for layer in self.layers),
             "dram_cycles": sum(layer.dram_cycles for layer in self.layers),
             "dram_read_bytes": dram.read_bytes,
             "dram_write_bytes": dram.write_bytes,
@@ -313,66 +294,4 @@ class RunResult:
             "clock_hz": self.clock_hz,
             "totals": self.totals,
             "layers": [layer.as_dict() for layer in self.layers],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class LayerCheck:
-    """One layer's ofmap from the tiled schedule, held against the reference.
-
-    `mismatches` counts elements that differ (integers) or differ by more than the rounding
-    of their sums explains (floats). `largest_difference` is in codes, or in the float's own
-    unit; `overflows` counts psums that the accumulator could not hold.
-    """
-
-    name: str
-    op: str
-    elements: int
-    mismatches: int
-    largest_difference: float
-    overflows: int
-
-    @property
-    def passed(self) -> bool:
-        """Whether the ofmap is right."""
-        return not self.mismatches
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """Every layer's check. `exact`: integers, so that every element must agree."""
-
-    network: str
-    hardware: str
-    dataflow: str
-    batch: int
-    seed: int
-    formats: str
-    exact: bool
-    layers: tuple[LayerCheck, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every layer's ofmap is right."""
-        return all(layer.passed for layer in self.layers)
-
-    @property
-    def elements(self) -> int:
-        """Elements compared."""
-        return sum(layer.elements for layer in self.layers)
-
-    @property
-    def mismatches(self) -> int:
-        """Elements that differ."""
-        return sum(layer.mismatches for layer in self.layers)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form of the check."""
-        return {
-            "schema": SCHEMA,
-            **asdict(self),
-            "passed": self.passed,
-            "elements": self.elements,
-            "mismatches": self.mismatches,
-            "layers": [{**asdict(layer), "passed": layer.passed} for layer in self.layers],
         }

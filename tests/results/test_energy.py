@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from machines import MACHINES, chain, machine, max_pool, networks
 
-from accelsim.energy import Activity, energy_rates
 from accelsim.facade import simulate
 from accelsim.frontend.energy_file import load_energy_table
 from accelsim.frontend.hardware_file import load_hardware
@@ -15,6 +14,7 @@ from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.network.graph import Network
 from accelsim.network.ops import Conv
 from accelsim.results import Energy
+from accelsim.results.energy import Activity, energy_rates
 from accelsim.technology import EnergyTable
 
 ROUND = EnergyTable.model_validate(

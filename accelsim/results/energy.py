@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from accelsim.hardware import OPERANDS, SYSTOLIC, Hardware, Operand, Precision, format_bits
 from accelsim.lowering.traffic import Dram, Inside, Sram
-from accelsim.results import Energy
+from accelsim.results.records import Energy
 from accelsim.technology import EnergyTable
 
 

@@ -1,0 +1,34 @@
+"""The command line: it reads what the user wants, calls the facade and prints the reports.
+
+Exit status: 0 fine; 1 a check failed; 2 the input is wrong; 70 accelsim itself is wrong (a bug);
+75 what it ran on has gone (a cluster's scheduler), the same command goes on;
+130 stopped by Ctrl-C; 141 the reader of the output has gone.
+
+Everything heavy is imported inside the commands, so that `accelsim --help` is quick.
+"""
+
+import os
+import sys
+
+from accelsim.cli import runs, shows, sweeps
+from accelsim.cli.application import app
+
+__all__ = ["app", "main"]
+
+app.command()(runs.run)
+app.command()(runs.compare)
+app.command()(runs.verify)
+app.command()(runs.validate)
+app.command()(sweeps.sweep)
+app.command()(sweeps.results)
+app.command()(sweeps.diff)
+app.command()(shows.show)
+app.command("list")(shows.list_builtin)
+app.command()(shows.schema)
+
+
+def main() -> None:
+    """The entry point `accelsim`."""
+    if sys.stdout is None:  # closed by the caller: nobody reads what is printed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    app(prog_name="accelsim")

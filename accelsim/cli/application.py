@@ -1,0 +1,84 @@
+"""What holds for every command: failures as messages and exit statuses, the version, the help."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from accelsim.errors import AccelsimError, SimulationError, TryAgainError
+
+CHECK_FAILED, BAD_INPUT, BUG, TRY_AGAIN, INTERRUPTED, READER_GONE = 1, 2, 70, 75, 130, 141
+
+
+class Commands(TyperGroup):
+    """The commands, with failures as messages and exit statuses instead of tracebacks."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the context names."""
+        try:
+            return super().invoke(ctx)
+        except SimulationError as error:
+            _complain("internal error", error)
+            print(
+                f"This is a bug in accelsim {_version()}, not in your files. Please report it with "
+                "this command, the files it names and the lines above.",
+                file=sys.stderr,
+            )
+            raise typer.Exit(BUG) from None
+        except TryAgainError as error:
+            _complain("error", error)
+            raise typer.Exit(TRY_AGAIN) from None
+        except AccelsimError as error:
+            _complain("error", error)
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The interpreter must not flush what is still buffered on its way out.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(READER_GONE) from None
+
+
+def _complain(prefix: str, error: AccelsimError) -> None:
+    for line in str(error).splitlines():
+        print(f"{prefix}: {line}", file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"accelsim {_version()}")
+        raise typer.Exit
+
+
+def _version() -> str:
+    from accelsim import __version__
+
+    return __version__
+
+
+@app.callback()
+def accelsim(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Simulate neural networks on AI accelerators: cycles, utilization, traffic, exact values.
+
+    Try `accelsim list`, then `accelsim compare vgg16 googlenet --hardware edge_ws`.
+
+    Exit status: 0 fine, 1 a check failed, 2 the input is wrong.
+    """

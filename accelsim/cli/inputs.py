@@ -1,0 +1,114 @@
+"""From what the user names to networks and hardware; all that is wrong is told at once."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from accelsim.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from accelsim.hardware import Hardware
+    from accelsim.network.graph import Network
+
+
+@contextmanager
+def gathered(problems: list[Problem]) -> Iterator[None]:
+    """Note what is wrong and go on, so that all problems can be told at once."""
+    try:
+        yield
+    except InputError as error:
+        problems += error.problems
+
+
+def raise_if_any(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise InputError(problems)
+
+
+def loaded(
+    network: str,
+    hardware: str,
+    settings: list[str] | None,
+    dataflow: str | None,
+    known: Sequence[Problem],
+) -> "tuple[Network, Hardware]":
+    """A network and a hardware; raises InputError with all problems, those `known` already too."""
+    from accelsim.facade import with_dataflow
+
+    problems = list(known)
+    with gathered(problems):
+        model = network_named(network)
+    with gathered(problems):
+        machine = hardware_named(hardware, settings)
+        if dataflow is not None:
+            machine = with_dataflow(machine, dataflow)
+    raise_if_any(problems)
+    return model, machine
+
+
+def network_named(name: str) -> "Network":
+    from accelsim.frontend import load_network
+    from accelsim.frontend.kind import kind_of
+
+    if kind_of(name) == "hardware":
+        raise InputError(Problem("is hardware, but a network is expected here", name))
+    return load_network(name)
+
+
+def hardware_named(name: str, settings: list[str] | None) -> "Hardware":
+    from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.frontend.kind import kind_of
+
+    if kind_of(name) == "network":
+        raise InputError(Problem("is a network, but hardware is expected here", name))
+    return load_hardware(name, settings or ())
+
+
+def cases(
+    names: list[str],
+    hardware: list[str],
+    settings: list[str] | None,
+    dataflows: str | None,
+    known: Sequence[Problem],
+) -> "tuple[list[Network], list[Hardware]]":
+    """The networks to compare, and the hardware, which has every one of the dataflows.
+
+    Raises InputError with all problems, those `known` already too.
+    """
+    from accelsim.facade import variants
+
+    problems = list(known)
+    network_names, machine_names = _by_kind(names, hardware, problems)
+    networks: list[Network] = []
+    machines: list[Hardware] = []
+    for name in network_names:
+        with gathered(problems):
+            networks.append(network_named(name))
+    for name in machine_names:
+        with gathered(problems):
+            machines.append(hardware_named(name, settings))
+            variants(machines[-1], dataflows)
+    raise_if_any(problems)
+    return networks, machines
+
+
+def _by_kind(
+    names: list[str], hardware: list[str], problems: list[Problem]
+) -> tuple[list[str], list[str]]:
+    """The networks and the hardware, each once.
+
+    `--hardware a b` gives `b` as one of the `names`, so what is hardware there joins the others.
+    """
+    from accelsim.frontend.kind import expect_kind
+
+    networks: list[str] = []
+    machines = list(hardware)
+    before = len(problems)
+    for name in names:
+        with gathered(problems):
+            (machines if expect_kind(name) == "hardware" else networks).append(name)
+    if not machines:
+        problems.append(Problem("give at least one, such as --hardware edge_ws", "--hardware"))
+    if not networks and len(problems) == before:
+        problems.append(Problem("name at least one network, such as vgg16", "NETWORK..."))
+    return list(dict.fromkeys(networks)), list(dict.fromkeys(machines))

@@ -1,0 +1,55 @@
+"""Arguments and options that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+NetworkName = Annotated[
+    str, typer.Argument(metavar="NETWORK", help="A built-in network, or a .yaml or .csv file.")
+]
+HardwareName = Annotated[
+    str, typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml file.")
+]
+DataflowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataflow", metavar="D", help="os, ws, is or rs; the hardware's own if not given."
+    ),
+]
+BatchOption = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images at a time.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, help="Of random weights and inputs.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a setting of the hardware, such as array.rows=64; may be repeated.",
+    ),
+]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", metavar="F", help="Write JSON to a file; - for stdout.")
+]
+CsvOption = Annotated[
+    str | None,
+    typer.Option("--csv", metavar="F", help="Write CSV, one row per layer; - for stdout."),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME,...",
+        help="Add columns: cycles, util, mapping, op, output, macs, bound, dram, dram_read, "
+        "dram_write; **buckets** (useful, idle_pes, fill_drain, buffer, read_wait, write_wait, "
+        "other_layer); energy, pj_per_mac, **components** (mac_energy, vector_energy, "
+        "register_energy, network_energy, buffer_energy, dram_energy). With **only** among them, "
+        "leave out the usual ones.",
+    ),
+]
+WhyOption = Annotated[
+    bool,
+    typer.Option(
+        "--why", help="Say what bounds the network and what would help most, by re-running."
+    ),
+]

@@ -1,0 +1,49 @@
+"""Where results go: files that the user asked for, and standard output."""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from accelsim.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from accelsim.report.export import Destinations
+    from accelsim.report.sheet import Sheet
+
+
+def deliver(
+    destinations: "Destinations",
+    sheets: "Sequence[Sheet]",
+    json: Callable[[], str],
+    csv: Callable[[], str] | None = None,
+) -> None:
+    """Write the files that the user asked for; sheets go to standard output if it is free."""
+    from accelsim.report.export import STANDARD_OUTPUT, write_file
+
+    for path, text in ((destinations.json, json), (destinations.csv, csv)):
+        if path == STANDARD_OUTPUT and text:
+            emit(text())
+        elif path is not None and text:
+            write_file(path, text())
+    if not destinations.on_standard_output:
+        print_sheets(sheets)
+
+
+def print_sheets(sheets: "Sequence[Sheet]") -> None:
+    from accelsim.report.sheet import rendered
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    emit(rendered(sheets, width, sys.stdout.encoding))
+
+
+def emit(text: str) -> None:
+    """Write to standard output at once, so that a reader that has gone is noticed here."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"cannot be written: {error.strerror}"
+        raise InputError(Problem(message, "standard output")) from None

@@ -1,0 +1,229 @@
+"""The commands that simulate now: run, compare, verify, validate."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.cli.application import CHECK_FAILED
+from accelsim.cli.inputs import cases, gathered, loaded, raise_if_any
+from accelsim.cli.options import (
+    BatchOption,
+    ColumnsOption,
+    CsvOption,
+    DataflowOption,
+    HardwareName,
+    JsonOption,
+    NetworkName,
+    SeedOption,
+    SetOption,
+    WhyOption,
+)
+from accelsim.cli.output import deliver
+
+if TYPE_CHECKING:
+    from accelsim.hardware import Hardware
+    from accelsim.network.graph import Network
+    from accelsim.report.export import Destinations
+    from accelsim.results import RunResult, VerifyResult
+    from accelsim.results.comparison import Comparison
+    from accelsim.validation.outcome import Validation
+    from accelsim.why import Why
+
+
+def run(
+    network: NetworkName,
+    hardware: HardwareName,
+    dataflow: DataflowOption = None,
+    batch: BatchOption = 1,
+    settings: SetOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
+    ] = False,
+    columns: ColumnsOption = None,
+    why: WhyOption = False,
+    json: JsonOption = None,
+    csv: CsvOption = None,
+) -> None:
+    """Time a network on an accelerator, layer by layer.
+
+    Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
+    """
+    from accelsim.facade import simulate
+    from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
+    from accelsim.report.export import Destinations, csv_text, json_text
+    from accelsim.report.run import run_sheets
+    from accelsim.report.sheet import Sheet
+    from accelsim.report.verification import verify_sheets
+
+    destinations = Destinations(json, csv)
+    problems = list(destinations.problems)
+    with gathered(problems):
+        shown = shown_columns(columns, RUN_COLUMNS)
+    model, machine = loaded(network, hardware, settings, dataflow, problems)
+    refuse_energy_without_table(shown, [machine])
+    result = simulate(model, machine, batch=batch)
+    check = _checked(model, machine, batch, seed=0) if verify else None
+    reason = _explained(result, model, machine) if why else None
+    data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
+    data |= {"why": reason.as_dict()} if reason else {}
+    sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
+    sheets += [Sheet(reason.sentence)] if reason else []
+    deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
+    if check and not check.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NETWORK", help="One or more networks.")],
+    hardware: Annotated[
+        list[str] | None,
+        typer.Option("--hardware", metavar="H...", help="Accelerators: --hardware A B."),
+    ] = None,
+    dataflows: Annotated[
+        str | None,
+        typer.Option(
+            "--dataflows",
+            metavar="D,...",
+            help="What to compare; if left out os,ws,is and, where the hardware has spads, rs.",
+        ),
+    ] = None,
+    batch: BatchOption = 1,
+    settings: SetOption = None,
+    columns: ColumnsOption = None,
+    why: WhyOption = False,
+    json: JsonOption = None,
+    csv: CsvOption = None,
+) -> None:
+    """Compare dataflows: which is best for each layer and each network, and what bounds it.
+
+    Example: `accelsim compare vgg16 googlenet --hardware edge_ws --dataflows os,ws,is`
+    """
+    from accelsim.report.columns import refuse_energy_without_table
+    from accelsim.report.comparison import compare_columns, comparison_dict, comparison_sheets
+    from accelsim.report.export import Destinations, csv_text, json_text
+    from accelsim.report.sheet import Sheet
+
+    destinations = Destinations(json, csv)
+    problems = list(destinations.problems)
+    with gathered(problems):
+        shown = compare_columns(columns)
+    models, machines = cases(names, hardware or [], settings, dataflows, problems)
+    refuse_energy_without_table(shown, machines)
+    comparisons = _compared(models, machines, dataflows, batch)
+    reasons = _reasons(comparisons, models, machines) if why else []
+    deliver(
+        destinations,
+        comparison_sheets(comparisons, shown) + [Sheet(each.sentence) for each in reasons],
+        lambda: json_text(comparison_dict(comparisons, reasons)),
+        lambda: csv_text(run for comparison in comparisons for run in comparison.runs),
+    )
+
+
+def verify(
+    network: NetworkName,
+    hardware: HardwareName,
+    dataflow: DataflowOption = None,
+    batch: BatchOption = 1,
+    seed: SeedOption = 0,
+    settings: SetOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Check that the schedule that is timed computes the right values; exit 1 if not.
+
+    Example: `accelsim verify lenet5 edge_ws --dataflow is`
+    """
+    from accelsim.report.export import Destinations, json_text
+    from accelsim.report.verification import verify_sheets
+
+    destinations = Destinations(json)
+    model, machine = loaded(network, hardware, settings, dataflow, destinations.problems)
+    result = _checked(model, machine, batch, seed)
+    deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
+    if not result.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def validate(
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Only this reference, row by row; repeatable."),
+    ] = None,
+    json: JsonOption = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="F", help="Write CSV, one row per number; - for stdout."),
+    ] = None,
+) -> None:
+    """Hold accelsim against published silicon, RTL and simulators; exit 1 outside a stated band.
+
+    Example: `accelsim validate --only tpu`
+    """
+    from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.validation.sheets import validation_sheets
+
+    destinations = Destinations(json, csv)
+    result = _validated(only or [], destinations)
+    deliver(
+        destinations,
+        validation_sheets(result, every_row=bool(only)),
+        lambda: json_text(result.as_dict()),
+        lambda: rows_text(result.rows()),
+    )
+    if not result.passed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _compared(
+    networks: "list[Network]", machines: "list[Hardware]", dataflows: str | None, batch: int
+) -> "list[Comparison]":
+    """Every network on every hardware, with progress shown."""
+    from accelsim.facade import compare, variants
+    from accelsim.report.progress import progress
+
+    runs = sum(len(variants(machine, dataflows)) for machine in machines)
+    with progress(len(networks) * runs) as step:
+        return compare(networks, machines, dataflows, batch, step)
+
+
+def _explained(result: "RunResult", network: "Network", hardware: "Hardware") -> "Why":
+    """What bounds the run and what would help, found by re-running with progress shown."""
+    from accelsim.report.progress import progress
+    from accelsim.why import explained, relaxed
+
+    with progress(sum(1 for _ in relaxed(hardware))) as step:
+        return explained(result, network, hardware, step)
+
+
+def _reasons(
+    comparisons: "list[Comparison]", networks: "list[Network]", machines: "list[Hardware]"
+) -> "list[Why]":
+    """Of each network on each hardware, why it takes its time under the best dataflow."""
+    from accelsim.facade import with_dataflow
+
+    cases = ((network, machine) for machine in machines for network in networks)
+    return [
+        _explained(best, network, with_dataflow(machine, best.dataflow))
+        for (network, machine), best in zip(cases, (each.best for each in comparisons), strict=True)
+    ]
+
+
+def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) -> "VerifyResult":
+    from accelsim.facade import verify
+    from accelsim.report.progress import counted
+
+    with counted("layers checked") as tell:
+        return verify(network, hardware, batch=batch, seed=seed, progress=tell)
+
+
+def _validated(only: list[str], destinations: "Destinations") -> "Validation":
+    """The references compared; raises InputError with everything that is wrong."""
+    from accelsim.report.progress import progress
+    from accelsim.validation.catalog import references, validate
+
+    problems = list(destinations.problems)
+    chosen = 0
+    with gathered(problems):
+        chosen = len(references(only))
+    raise_if_any(problems)
+    with progress(chosen) as step:
+        return validate(only, progress=lambda outcome: step(outcome.reference.name))

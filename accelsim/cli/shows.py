@@ -1,0 +1,74 @@
+"""The commands that only tell: show, list, schema."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import typer
+
+from accelsim.cli.inputs import raise_if_any
+from accelsim.cli.options import JsonOption
+from accelsim.cli.output import deliver, emit, print_sheets
+
+
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NETWORK|HARDWARE", help="A built-in name, or a file.")
+    ],
+    json: JsonOption = None,
+) -> None:
+    """Show what a network is made of, or every setting of an accelerator and what follows.
+
+    Example: `accelsim show googlenet`
+    """
+    from accelsim.frontend import load_network
+    from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.frontend.kind import expect_kind
+    from accelsim.report import description
+    from accelsim.report.export import Destinations, json_text
+
+    destinations = Destinations(json)
+    raise_if_any(destinations.problems)
+    if expect_kind(name) == "network":
+        network = load_network(name)
+        sheets, data = description.network_sheets(network), description.network_dict(network)
+    else:
+        hardware = load_hardware(name)
+        sheets, data = description.hardware_sheets(hardware), description.hardware_dict(hardware)
+    deliver(destinations, sheets, lambda: json_text(data))
+
+
+def list_builtin() -> None:
+    """List the built-in networks, accelerators, energy tables and sweeps."""
+    from accelsim.frontend import load_network
+    from accelsim.frontend.builtin import builtin_names
+    from accelsim.frontend.energy_file import load_energy_table
+    from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.frontend.sweep_file import load_sweep
+    from accelsim.report.listing import list_sheets
+
+    networks = {name: load_network(name) for name in builtin_names("workloads")}
+    hardware = {name: load_hardware(name) for name in builtin_names("configs")}
+    tables = {name: load_energy_table(name) for name in builtin_names("configs/energy")}
+    sweeps = {name: load_sweep(name) for name in builtin_names("configs/sweeps")}
+    print_sheets(list_sheets(networks, hardware, tables, sweeps))
+
+
+def schema(
+    kind: Annotated[
+        Literal["network", "hardware", "sweep"],
+        typer.Argument(metavar="network|hardware|sweep", help="The kind of file."),
+    ],
+) -> None:
+    """Print the JSON schema of a kind of files, for editors that check YAML."""
+    from accelsim.frontend.network_file import network_schema
+    from accelsim.frontend.sweep_file import SweepFile
+    from accelsim.hardware import Hardware
+    from accelsim.report.export import json_text
+
+    schemas: dict[str, Callable[[], dict[str, Any]]] = {
+        "network": network_schema,
+        "hardware": Hardware.model_json_schema,
+        "sweep": SweepFile.model_json_schema,
+    }
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    emit(json_text(dialect | schemas[kind]()))

@@ -1,0 +1,173 @@
+"""The commands around many points, and what differs: sweep, results, diff."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.cli.application import CHECK_FAILED
+from accelsim.cli.inputs import raise_if_any
+from accelsim.cli.options import JsonOption
+from accelsim.cli.output import deliver, print_sheets
+from accelsim.errors import Problem, TryAgainError
+
+if TYPE_CHECKING:
+    from accelsim.sweep.space import Sweep
+    from accelsim.sweep.summary import Summary
+
+
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="SWEEP", help="A built-in sweep, or a .yaml file.")
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            min=1,
+            help="Processes, at most one per core; as many if left out.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT."),
+    ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option("--results", metavar="F", help="SQLite file; NAME.sqlite if left out."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try points that failed before once more.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check and list the points.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Run many points of hardware, networks and batches; go on where it was if run again.
+
+    Exit 1 if a point failed, 75 if the cluster was lost: the same command goes on.
+
+    Example: `accelsim sweep array_shape --jobs 2`
+    """
+    from accelsim.frontend.sweep_file import load_sweep
+    from accelsim.report.progress import counted
+    from accelsim.report.sweep import dry_run_sheets
+    from accelsim.sweep.execute import default_path
+    from accelsim.sweep.space import resolve
+
+    with counted("points checked") as tell:
+        resolved = resolve(load_sweep(file), tell)
+    if not quiet:
+        for hint in resolved.hints:
+            print(f"hint: {hint}", file=sys.stderr)
+    if dry_run:
+        print_sheets(dry_run_sheets(resolved))
+        return
+    destination = path or str(default_path(resolved))
+    summary = _swept(resolved, destination, jobs, scheduler, retry_failed, quiet)
+    if not quiet:
+        from accelsim.report.sweep import results_sheets
+
+        print_sheets(results_sheets(summary))
+        print(f"results: {destination}; accelsim results {destination}", file=sys.stderr)
+    if summary.failed:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def results(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `accelsim sweep` has written.")],
+    json: JsonOption = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="F", help="Write CSV, one row per point; - for stdout."),
+    ] = None,
+    by_layer: Annotated[
+        bool, typer.Option("--by-layer", help="CSV has one row per point and layer.")
+    ] = False,
+) -> None:
+    """Show what a sweep found: Pareto front, best per objective, failures. It may still run.
+
+    Example: `accelsim results array_shape.sqlite --csv points.csv`
+    """
+    from accelsim.report.export import Destinations, json_text, rows_text, streamed_text
+    from accelsim.report.sweep import results_sheets
+    from accelsim.sweep.store import Store
+    from accelsim.sweep.summary import brief_summary_of, summary_of
+
+    destinations = Destinations(json, csv)
+    problems = list(destinations.problems)
+    if by_layer and csv is None:
+        problems.append(Problem("is for --csv; add --csv F, or --csv - for stdout", "--by-layer"))
+    raise_if_any(problems)
+    with Store.read(file) as store:
+        summary = summary_of(store) if json or csv else brief_summary_of(store)
+    deliver(
+        destinations,
+        results_sheets(summary),
+        lambda: json_text(summary.as_dict()),
+        lambda: streamed_text(summary.layers) if by_layer else rows_text(summary.records),
+    )
+
+
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A sweep's results, or run --json.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another one of the same kind.")],
+    json: JsonOption = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="F", help="Write CSV, one row per change; - for stdout."),
+    ] = None,
+) -> None:
+    """Say what changed between two sweeps, point by point, or two runs, layer by layer.
+
+    Example: `accelsim diff before.json after.json`
+    """
+    from accelsim.report.difference import difference_sheets
+    from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.sweep.difference import difference
+
+    destinations = Destinations(json, csv)
+    raise_if_any(destinations.problems)
+    found = difference(before, after)
+    deliver(
+        destinations,
+        difference_sheets(found),
+        lambda: json_text(found.as_dict()),
+        lambda: rows_text(found.rows()),
+    )
+
+
+def _swept(
+    resolved: "Sweep",
+    path: str,
+    jobs: int | None,
+    scheduler: str | None,
+    retry_failed: bool,
+    quiet: bool,
+) -> "Summary":
+    """What the sweep found; whatever stops it, this says how to go on."""
+    import logging
+
+    from accelsim.report.sweep_progress import sweep_progress
+    from accelsim.sweep.execute import execute, runner_for
+    from accelsim.sweep.stops import stops_interrupt
+    from accelsim.sweep.store import Store
+    from accelsim.sweep.summary import brief_summary_of
+
+    logging.getLogger("accelsim").setLevel(logging.ERROR if quiet else logging.WARNING)
+    runner = runner_for(jobs, scheduler, resolved.timeout_s)
+    with stops_interrupt(), Store.open(path, resolved) as store:
+        try:
+            with sweep_progress(resolved, quiet) as watch:
+                execute(resolved, store, runner, watch, retry_failed)
+        except (KeyboardInterrupt, TryAgainError):
+            stored = len(store.done_keys())
+            print(
+                f"{stored:,} finished points are safe in {path}; the same command goes on from "
+                "there",
+                file=sys.stderr,
+            )
+            raise
+        return brief_summary_of(store)

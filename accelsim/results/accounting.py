@@ -1,0 +1,126 @@
+"""From a Program and its times to results: every cycle in a bucket, what bounds, the energy."""
+
+import math
+from collections.abc import Sequence
+
+from accelsim.engine.machine import LayerTimes
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.program import LayerProgram, Program
+from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.target import Target
+from accelsim.results.energy import Activity, EnergyRates, energy_rates
+from accelsim.results.records import Bound, Buckets, Energy, LayerResult, Resident, RunResult
+
+
+def run_result(program: Program, times: Sequence[LayerTimes]) -> RunResult:
+    """What a Program that was played in `times`, by layer, has done and taken."""
+    rates = energy_rates(program.hardware)
+    layers = tuple(
+        _layer_result(layer, time, program, rates)
+        for layer, time in zip(program.layers, times, strict=True)
+    )
+    hardware = program.hardware
+    return RunResult(
+        network=program.network.name,
+        hardware=hardware.name,
+        dataflow=hardware.array.dataflow,
+        batch=program.batch,
+        clock_hz=hardware.clock,
+        pes=hardware.pes,
+        cycles=max((time.end for time in times), default=0),
+        layers=layers,
+    )
+
+
+def _layer_result(
+    program: LayerProgram, times: LayerTimes, whole: Program, rates: EnergyRates | None
+) -> LayerResult:
+    layer, kernel = program.layer, program.kernel
+    gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
+    macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
+    cycles = times.end - times.start
+    busy = max((program.busy_cycles(array) for array in range(len(program.schedules))), default=0)
+    return LayerResult(
+        name=layer.name,
+        op=layer.op.name,
+        gemm=(gemm.m, gemm.n, gemm.k) if gemm else None,
+        macs=macs,
+        parameters=layer.parameters,
+        output_shape=layer.output_shape,
+        start_cycle=times.start,
+        end_cycle=times.end,
+        array_cycles=busy if program.unit == "array" else 0,
+        untiled_array_cycles=program.untiled_array_cycles,
+        vector_cycles=busy if program.unit == "vector" else 0,
+        busy_cycles=program.busy_cycles(times.core) if program.schedules else 0,
+        dram_cycles=program.dram_cycles(whole.target),
+        utilization=macs / (whole.hardware.pes * cycles) if cycles else 0.0,
+        mapping_efficiency=program.mapping_efficiency,
+        bound=_bound(program, times, whole.target),
+        tiles=program.tiles,
+        sram=program.sram,
+        dram=program.dram,
+        buckets=_buckets(program, times, whole.target),
+        inside=program.inside,
+        energy=_energy(program, rates) if rates else None,
+        mapping=program.tiling if isinstance(program.tiling, Mapping) else None,
+        resident=_resident(program, whole),
+        dram_saved_bytes=program.placement.saved_bytes,
+    )
+
+
+def _resident(program: LayerProgram, whole: Program) -> Resident:
+    """Bytes of the layer's feature maps that lie on chip."""
+    read = sum(map(math.prod, program.resident_inputs))
+    kept = program.layer.output_elements * program.placement.residence.kept
+    return Resident(
+        whole.batch * read * whole.target.bytes_of("ifmap"),
+        whole.batch * kept * whole.target.bytes_of("ofmap"),
+    )
+
+
+def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
+    """What the layer's work and moves take; its MACs are counted by its tasks."""
+    on_array = program.unit == "array"
+    done = Activity(
+        macs=program.operations if on_array else 0,
+        lane_operations=0 if on_array else program.operations,
+        inside=program.inside,
+        sram=program.sram,
+        dram=program.dram,
+    )
+    return rates.energy(done)
+
+
+def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Buckets:
+    """Every cycle of the layer, as the array that finished last spent it."""
+    steps = program.schedules[times.core].counts if program.schedules else ()
+    lanes = (
+        target.lanes if program.unit == "vector" else target.processor.rows * target.processor.cols
+    )
+    streaming = sum(step.work.streaming * count for step, count in steps)
+    useful = sum(step.work.operations * count for step, count in steps) // lanes
+    return Buckets(
+        useful=useful,
+        idle_pes=streaming - useful,
+        fill_drain=times.tail + sum(step.work.fill_drain * count for step, count in steps),
+        buffer=sum(step.work.buffer * count for step, count in steps),
+        dram_read=times.read_wait,
+        dram_write=times.write_wait,
+        other_layer=times.other_layer,
+    )
+
+
+def _bound(program: LayerProgram, times: LayerTimes, target: Target) -> Bound:
+    """What the layer takes longest of: DRAM, a buffer's bandwidth, the array or the lanes.
+
+    None of them where it costs nothing.
+    """
+    if program.unit is None:
+        return "none"
+    schedule = program.schedules[times.core]
+    work = schedule.cycles
+    if max(program.dram_cycles(target), times.read_wait + times.write_wait) > work:
+        return "dram"
+    limited = sum(step.work.buffer_bound * count for step, count in schedule.counts)
+    return "buffer" if 2 * limited > work else program.unit

@@ -1,0 +1,68 @@
+"""What `verify` reports: each layer's ofmap, held against the reference."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from accelsim.results.records import SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCheck:
+    """One layer's ofmap from the tiled schedule, held against the reference.
+
+    `mismatches` counts elements that differ (integers) or differ by more than the rounding
+    of their sums explains (floats). `largest_difference` is in codes, or in the float's own
+    unit; `overflows` counts psums that the accumulator could not hold.
+    """
+
+    name: str
+    op: str
+    elements: int
+    mismatches: int
+    largest_difference: float
+    overflows: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the ofmap is right."""
+        return not self.mismatches
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """Every layer's check. `exact`: integers, so that every element must agree."""
+
+    network: str
+    hardware: str
+    dataflow: str
+    batch: int
+    seed: int
+    formats: str
+    exact: bool
+    layers: tuple[LayerCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every layer's ofmap is right."""
+        return all(layer.passed for layer in self.layers)
+
+    @property
+    def elements(self) -> int:
+        """Elements compared."""
+        return sum(layer.elements for layer in self.layers)
+
+    @property
+    def mismatches(self) -> int:
+        """Elements that differ."""
+        return sum(layer.mismatches for layer in self.layers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form of the check."""
+        return {
+            "schema": SCHEMA,
+            **asdict(self),
+            "passed": self.passed,
+            "elements": self.elements,
+            "mismatches": self.mismatches,
+            "layers": [{**asdict(layer), "passed": layer.passed} for layer in self.layers],
+        }

@@ -1,0 +1,101 @@
+"""Dataflows side by side: which takes how many cycles, which is best for what.
+
+A layer's own cycles leave out its waiting for other layers: branches share the array, and what
+one branch costs another says nothing about the other's dataflow.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from accelsim.results.records import LayerResult, RunResult
+
+
+def own_cycles(layer: LayerResult) -> int:
+    """The layer's cycles without its waiting for other layers."""
+    return layer.cycles - layer.buckets.other_layer
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChoice:
+    """One layer under each dataflow."""
+
+    dataflows: tuple[str, ...]
+    layers: tuple[LayerResult, ...]
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the layer costs nothing under any dataflow."""
+        return all(layer.is_free for layer in self.layers)
+
+    @property
+    def costs(self) -> list[tuple[int, int]]:
+        """Own cycles and DRAM bytes under each dataflow."""
+        return [(own_cycles(layer), layer.dram.total_bytes) for layer in self.layers]
+
+    @property
+    def best(self) -> int:
+        """Position of the fewest own cycles; ties go to less DRAM traffic, then to the first."""
+        return self.costs.index(min(self.costs))
+
+    @property
+    def on_array(self) -> bool:
+        """Whether the layer has a dataflow; one on the vector unit has none."""
+        return self.layers[0].gemm is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One network on one hardware under several dataflows, one run each."""
+
+    runs: tuple[RunResult, ...]
+
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """The dataflows in the order of the runs."""
+        return tuple(run.dataflow for run in self.runs)
+
+    @property
+    def best(self) -> RunResult:
+        """The run of fewest cycles; ties go to less DRAM traffic, then to the first."""
+        return min(self.runs, key=lambda run: (run.cycles, run.dram.total_bytes))
+
+    @property
+    def layers(self) -> tuple[LayerChoice, ...]:
+        """Each layer under all dataflows."""
+        columns = zip(*(run.layers for run in self.runs), strict=True)
+        return tuple(LayerChoice(self.dataflows, layers) for layers in columns)
+
+    @property
+    def own_cycles(self) -> tuple[int, ...]:
+        """For each dataflow the sum of the layers' own cycles."""
+        return tuple(sum(map(own_cycles, run.layers)) for run in self.runs)
+
+    @property
+    def mixed_own_cycles(self) -> int:
+        """The sum of own cycles if each layer took the dataflow that is best for it."""
+        return sum(own_cycles(choice.layers[choice.best]) for choice in self.layers)
+
+    def best_as_dict(self) -> dict[str, Any]:
+        """The JSON form of what is best; a layer without a choice has null."""
+        best = self.best
+        return {
+            "network": best.network,
+            "hardware": best.hardware,
+            "batch": best.batch,
+            "dataflow": best.dataflow,
+            "cycles": best.cycles,
+            "dram_bytes": best.dram.total_bytes,
+            "own_cycles": dict(zip(self.dataflows, self.own_cycles, strict=True)),
+            "own_cycles_each_layer_at_its_best": self.mixed_own_cycles,
+            "layers": [_best_layer(choice) for choice in self.layers],
+        }
+
+
+def _best_layer(choice: LayerChoice) -> dict[str, Any]:
+    best = choice.layers[choice.best]
+    return {
+        "name": best.name,
+        "dataflow": choice.dataflows[choice.best] if choice.on_array else None,
+        "own_cycles": own_cycles(best),
+        "bound": best.bound,
+    }
