@@ -94,7 +94,7 @@ def outputs(layer: LayerCase) -> int:
 
 
 def test_every_axis_is_cut() -> None:
-    axes = Counter(cut_case(SEED, number).axis for number in range(80))
+    axes = Counter(cut_case(SEED, number).axis for number in range(120))
     assert min(axes.values()) >= 2
     assert set(axes) == {
         *("images", "rows", "cols", "filters", "channels", "groups", "tap_rows", "tap_cols")

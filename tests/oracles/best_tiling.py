@@ -176,7 +176,10 @@ def _neighbours(
     lanes = (target.array.rows, target.array.cols)
     here = {axis: np.array([getattr(tiling, axis)]) for axis in axes}
     tried = {
-        axis: np.union1d(_sizes_along(total, lanes, kernel.taps, rng), here[axis])
+        axis: np.union1d(
+            _sizes_along(total, lanes, kernel.taps, rng),
+            np.clip(here[axis] + np.arange(-3, 4), 1, total),
+        )
         for axis, total in axes.items()
         if total > 1
     }
