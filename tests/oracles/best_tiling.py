@@ -136,7 +136,7 @@ def _found(
 def challenge(
     kernel: GemmKernel, target: Target, start: GemmTiling | None, rng: Generator, climbs: int = 2
 ) -> Found | None:
-    """A cheap legal tiling, found by changing one and two sizes as long as that helps.
+    """A cheap legal tiling, found by changing up to three sizes at once as long as that helps.
 
     From `start`, and from `climbs` others that are drawn. It need not be the best; one that is
     better than what a search chose proves that search wrong. None if nothing legal was met.
@@ -145,48 +145,50 @@ def challenge(
     starts = [start] if start else []
     for _ in range(climbs):
         drawn = [int(np.exp(rng.uniform(0, np.log(total + 1)))) for total in axes.values()]
-        if drawn[AXES.index("groups")] > 1:
-            drawn[AXES.index("groups")] = 1
+        drawn[AXES.index("groups")] = 1
         starts.append(tiling_of(drawn, ways_of(target)[0]))
     starts.append(tiling_of([1] * len(AXES), ways_of(target)[0]))
-    climbed = [_climb(kernel, target, each, rng) for each in starts]
-    legal_ones = [found for found in climbed if found is not None]
-    return min(legal_ones, key=lambda found: found.cycles, default=None)
+    found = [Found(cycles_of(kernel, target, each), each) for each in starts]
+    best = min((_climb(kernel, target, each, rng) for each in found), key=lambda one: one.cycles)
+    while (further := _climb(kernel, target, best, rng, at_once=3)).cycles < best.cycles:
+        best = _climb(kernel, target, further, rng)
+    return best if np.isfinite(best.cycles) else None
 
 
-def _climb(kernel: GemmKernel, target: Target, start: GemmTiling, rng: Generator) -> Found | None:
-    """The best that is reached from `start`."""
-    best = Found(cycles_of(kernel, target, start), start)
+def _climb(
+    kernel: GemmKernel, target: Target, best: Found, rng: Generator, at_once: int = 2
+) -> Found:
+    """The best that is reached from `best`, changing so many sizes `at_once`."""
     while True:
         before = best.cycles
-        for sizes in _neighbours(kernel, target, best.tiling, rng):
+        for sizes in _neighbours(kernel, target, best.tiling, rng, at_once):
             cycles, _ = costs(kernel, target, sizes)
             place = int(cycles.argmin())
             if cycles.flat[place] < best.cycles:
                 best = _found(kernel, target, sizes, cycles, place)
-        if not best.cycles < before * 0.999:
-            return best if np.isfinite(best.cycles) else None
+        if at_once > 2 or not best.cycles < before * 0.999:
+            return best
 
 
 def _neighbours(
-    kernel: GemmKernel, target: Target, tiling: GemmTiling, rng: Generator
+    kernel: GemmKernel, target: Target, tiling: GemmTiling, rng: Generator, at_once: int
 ) -> Iterator[dict[str, Sizes]]:
-    """All tilings that differ from `tiling` in two sizes, of a choice along each axis."""
-    axes = totals(kernel)
+    """All tilings that differ from `tiling` in `at_once` sizes, of a choice along each axis."""
+    axes = {axis: total for axis, total in totals(kernel).items() if total > 1}
     lanes = (target.array.rows, target.array.cols)
-    here = {axis: np.array([getattr(tiling, axis)]) for axis in axes}
+    here = {axis: np.array([getattr(tiling, axis)]) for axis in AXES}
     tried = {
         axis: np.union1d(
             _sizes_along(total, lanes, kernel.taps, rng),
             np.clip(here[axis] + np.arange(-3, 4), 1, total),
         )
         for axis, total in axes.items()
-        if total > 1
     }
-    if len(tried) == 1:
-        yield from _grid(here | tried)
-    for one, other in combinations(tried, 2):
-        yield from _grid(here | {one: tried[one], other: tried[other]})
+    if at_once > 2:  # fewer of each, so that it does not take longer
+        tried = {axis: rng.permutation(sizes)[:12] for axis, sizes in tried.items()}
+        tried = {axis: np.union1d(sizes, here[axis]) for axis, sizes in tried.items()}
+    for together in combinations(tried, min(at_once, len(tried))):
+        yield from _grid(here | {axis: tried[axis] for axis in together})
 
 
 def _sizes_along(total: int, lanes: tuple[int, int], taps: int, rng: Generator) -> Sizes:
