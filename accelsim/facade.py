@@ -5,10 +5,11 @@ the lowering to a Program, from there to times or values, and to results.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
 
-from accelsim.engine.machine import play
+from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
@@ -19,7 +20,7 @@ from accelsim.lowering.search import Memory
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
-from accelsim.results.accounting import run_result
+from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.comparison import Comparison
 
 LARGEST_LAYER = 2**53
@@ -28,6 +29,8 @@ LARGEST_BATCH = 2**16
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
 Like = TypeVar("Like", NetworkLike, HardwareLike)
+Made = TypeVar("Made")
+Part = tuple[Network, int]
 
 
 def simulate(
@@ -39,12 +42,43 @@ def simulate(
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
-    `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes further calls on
-    alike machines faster, and changes no result. Raises InputError for bad input and
-    DoesNotFitError where no tile of a layer fits the buffers.
+    Layers that are independent measurements are timed one after another, each alone, and equal
+    ones once. `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes
+    further calls on alike machines faster, and changes no result. Raises InputError for bad input
+    and DoesNotFitError where no tile of a layer fits the buffers.
     """
-    program = compile_program(network, hardware, dataflow, batch, memory)
-    return timed(program)
+    machine = hardware_of(hardware, dataflow)
+    runs: dict[object, RunResult] = {}
+
+    def run(part: Network, images: int) -> RunResult:
+        work = images, tuple((layer.op, layer.input_shapes) for layer in part.layers)
+        if work not in runs:
+            player = Player()
+            program = lower(part, machine, images, memory, player.cycles)
+            runs[work] = timed(program, player)
+        return runs[work].of(layer.name for layer in part.layers)
+
+    parts = _prepared(network, batch).parts(batch)
+    return one_after_another(_each(parts, run), batch)
+
+
+class Player:
+    """Plays programs, each once, and remembers their times."""
+
+    def __init__(self) -> None:
+        self._played: list[tuple[Program, list[LayerTimes]]] = []
+
+    def times(self, program: Program) -> list[LayerTimes]:
+        """When the layers ran."""
+        for known, times in self._played:
+            if known is program:
+                return times
+        self._played.append((program, play(program)))
+        return self._played[-1][1]
+
+    def cycles(self, program: Program) -> int:
+        """When the last layer ended."""
+        return max((time.end for time in self.times(program)), default=0)
 
 
 def compile_program(
@@ -54,11 +88,32 @@ def compile_program(
     batch: int = 1,
     memory: Memory | None = None,
 ) -> Program:
-    """The Program that `simulate` times: the network prepared for inference and lowered."""
+    """The network prepared for inference and lowered as one Program.
+
+    `simulate` times this one, but for layers that are independent measurements: these alone.
+    """
     machine = hardware_of(hardware, dataflow)
+    return lower(_prepared(network, batch), machine, batch, memory, Player().cycles)
+
+
+def _prepared(network: NetworkLike, batch: int) -> Network:
+    """What inference takes of a network; raises InputError where it is beyond the limits."""
     prepared = prepare_for_inference(network_of(network))
     _refuse_beyond_limits(prepared, batch)
-    return lower(prepared, machine, batch, memory)
+    return prepared
+
+
+def _each(parts: Sequence[Part], make: Callable[[Network, int], Made]) -> list[Made]:
+    """`make` of every part and its images; raises DoesNotFitError with all that does not fit."""
+    made, misfits = [], []
+    for part, images in parts:
+        try:
+            made.append(make(part, images))
+        except DoesNotFitError as error:
+            misfits.append(str(error))
+    if misfits:
+        raise DoesNotFitError("\n".join(misfits))
+    return made
 
 
 def _refuse_beyond_limits(network: Network, batch: int) -> None:
@@ -67,8 +122,9 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
         message = f"use at least 1 and at most {LARGEST_BATCH:,} images, found {batch:,}"
         raise InputError(Problem(message, key="batch"))
     problems = []
-    for layer in network.layers:
-        work = batch * max(layer.macs, layer.output_elements, layer.parameters)
+    counted = ((layer, each) for part, each in network.parts(batch) for layer in part.layers)
+    for layer, images in counted:
+        work = images * max(layer.macs, layer.output_elements, layer.parameters)
         if work > LARGEST_LAYER:
             message = f"{work:,} operations or values are too many to simulate"
             problems.append(Problem(message, network.name, key=layer.name))
@@ -91,14 +147,14 @@ def compare(
     """
     models = [network_of(each) for each in _several(networks)]
     machines = [variants(hardware_of(each), dataflows) for each in _several(hardware)]
-    misfits: list[str] = []
+    memory, misfits = Memory(), list[str]()
     comparisons = []
     for each in machines:
         for model in models:
             runs = []
             for machine in each:
                 try:
-                    runs.append(simulate(model, machine, batch=batch))
+                    runs.append(simulate(model, machine, None, batch, memory))
                 except DoesNotFitError as error:
                     flow = machine.array.dataflow
                     misfits += [f"{flow}: {line}" for line in str(error).splitlines()]
@@ -126,18 +182,20 @@ def verify(
     from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
     from accelsim.numerics.parameter_file import load_parameters
 
-    network = network_of(network)
-    program = compile_program(network, hardware, dataflow, batch)
-    precision = program.hardware.precision
+    network, machine = network_of(network), hardware_of(hardware, dataflow)
+    parts = _prepared(network, batch).parts(batch)
+    programs = _each(parts, lambda part, images: lower(part, machine, images))
+    precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    total = sum(len(program.layers) for program in programs)
     layers: list[LayerCheck] = []
-    for check in checks(program, parameters):
+    for check in chain.from_iterable(checks(program, parameters) for program in programs):
         layers.append(check)
-        progress(len(layers), len(program.layers))
+        progress(len(layers), total)
     return VerifyResult(
-        network=program.network.name,
-        hardware=program.hardware.name,
-        dataflow=program.hardware.array.dataflow,
+        network=network.name,
+        hardware=machine.name,
+        dataflow=machine.array.dataflow,
         batch=batch,
         seed=seed,
         formats=f"{precision.ifmap} x {precision.filter} -> {precision.psum} -> {precision.ofmap}",
@@ -181,6 +239,6 @@ def _several(given: Like | Sequence[Like]) -> Sequence[Like]:
     return cast(Sequence[Like], [given] if alone else given)
 
 
-def timed(program: Program) -> RunResult:
-    """Play a Program in time and report it."""
-    return run_result(program, play(program))
+def timed(program: Program, player: Player | None = None) -> RunResult:
+    """Play a Program in time, if `player` has not yet, and report it."""
+    return run_result(program, (player or Player()).times(program))

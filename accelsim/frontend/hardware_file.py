@@ -8,7 +8,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
@@ -16,7 +15,15 @@ from accelsim.frontend.builtin import find_file
 from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, without
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding, JsonSchema, findings
-from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
+from accelsim.frontend.source import (
+    Data,
+    Document,
+    KeyPath,
+    dotted,
+    in_file_order,
+    read_value,
+    read_yaml,
+)
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
 
 
@@ -135,10 +142,13 @@ def _setting(text: str) -> _Setting:
     if not equals or not key.strip():
         message = "expected KEY=VALUE, such as array.rows=64"
         raise InputError(Problem(message, f"--set {text}"))
+    source = f"--set {text}"
     try:
-        return _Setting(text, tuple(key.strip().split(".")), yaml.safe_load(value))
-    except yaml.YAMLError:
-        raise InputError(Problem("the value is not valid YAML", f"--set {text}", key=key)) from None
+        return _Setting(text, tuple(key.strip().split(".")), read_value(value, source))
+    except InputError as error:
+        raise InputError(
+            Problem(each.message, source, key=key) for each in error.problems
+        ) from None
 
 
 def _table_setting(setting: _Setting) -> _Setting:

@@ -2,15 +2,18 @@
 
 A row becomes one layer that reads its own network input, called `<layer>/ifmap`, has no bias
 and no activation. Rows with the same name, which SCALE-Sim allows, become `name`, `name_2`,
-`name_3`. The columns are found by their headers, so their order does not matter.
+`name_3`. The columns are found by their headers, so their order does not matter; what a
+spreadsheet leaves behind a row, empty cells, is nothing. A row's batch is the images it takes at a
+time. As in SCALE-Sim, a convolution whose name starts with DP is depthwise: each channel has so
+many filters of its own.
 
 SCALE-Sim counts ceil((n - f + s)/s) windows, one more than fit where the stride leaves a rest.
 The ifmap is padded below and on the right by that rest, which gives the same count.
 """
 
 import csv
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelsim.errors import InputError, Problem
@@ -22,15 +25,20 @@ from accelsim.network.ops import Conv, Dense, Shape
 _CONV = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter")
 _STRIDE = ("stride height", "stride width")
 _GEMM = ("m", "n", "k")
+_DEPTHWISE = "DP"
 _SYNONYMS: Mapping[str, str] = {
     "l": "layer",
     "layer name": "layer",
     "num filters": "num filter",
+    "batch size": "batch",
+    "sparsity ratio": "sparsity",
     "strides": "stride",
     "stride h": "stride height",
     "stride w": "stride width",
 }
-_KNOWN = ("layer", *_CONV, "stride", *_STRIDE, *_GEMM, "sparsity")
+_KNOWN = ("layer", *_CONV, "stride", *_STRIDE, *_GEMM, "batch", "sparsity")
+_NUMBERS = (*_CONV, "stride", *_STRIDE, *_GEMM, "batch")
+_MAY_BE_EMPTY = ("batch", "sparsity")
 _FORMS = (
     "expected 'Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, "
     "Num Filter, Strides,' or 'Layer, M, N, K,'"
@@ -47,6 +55,12 @@ class _Row:
     @property
     def name(self) -> str:
         return self.cells.get("layer", "")
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The cells that hold numbers; one image at a time where the row does not say."""
+        found = {name: int(cell) for name, cell in self.cells.items() if name in _NUMBERS and cell}
+        return {"batch": 1, **found}
 
 
 def load_scalesim_csv(path: Path) -> Network:
@@ -76,11 +90,11 @@ def load_scalesim_csv(path: Path) -> Network:
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and cells, without blank lines, comments and the cell after a last comma."""
+    """Line numbers and cells, without blank lines, comments and empty cells at the end."""
     for number, line in enumerate(text.splitlines(), start=1):
-        content = line.partition("#")[0].strip()
-        if content.strip(","):
-            cells = next(csv.reader([content.removesuffix(",")], skipinitialspace=True))
+        content = line.partition("#")[0].rstrip(" \t,")
+        if content:
+            cells = next(csv.reader([content], skipinitialspace=True))
             yield number, [cell.strip() for cell in cells]
 
 
@@ -106,12 +120,13 @@ def _missing(columns: list[str]) -> list[str]:
 
 def _row_problems(row: _Row, columns: list[str], cells: int) -> Iterator[str]:
     """What is wrong with one row, in words."""
-    numbers = [name for name in columns if name not in ("layer", "sparsity")]
+    needed = [name for name in columns if name not in ("layer", *_MAY_BE_EMPTY)]
+    given = [name for name in _MAY_BE_EMPTY if name in _NUMBERS and row.cells.get(name)]
     if not row.name:
         yield "the layer has no name"
     if cells > len(columns):
         yield f"{cells} values for {len(columns)} columns"
-    wrong = [name for name in numbers if not _is_positive(row.cells.get(name, ""))]
+    wrong = [name for name in (*needed, *given) if not _is_positive(row.cells.get(name, ""))]
     for name in wrong:
         found = repr(row.cells[name]) if name in row.cells else "nothing"
         yield f"{name}: expected a whole number above 0, found {found}"
@@ -137,24 +152,30 @@ def _window_problems(row: _Row) -> Iterator[str]:
 def _network(name: str, rows: list[_Row]) -> Network:
     inputs: dict[str, Shape] = {}
     specs: list[LayerSpec] = []
-    for row, layer in zip(rows, _distinct([row.name for row in rows]), strict=True):
-        numbers = {key: int(cell) for key, cell in row.cells.items() if cell.isdigit()}
-        shape, op = _gemm(numbers) if "m" in numbers else _conv(numbers)
-        inputs[f"{layer}/ifmap"] = shape
-        specs.append(LayerSpec(layer, op, (f"{layer}/ifmap",)))
-    return build_network(name, inputs, specs, description="SCALE-Sim topology")
+    layers = _distinct([row.name for row in rows])
+    ifmaps = _distinct([f"{layer}/ifmap" for layer in layers], layers)
+    for row, layer, ifmap in zip(rows, layers, ifmaps, strict=True):
+        numbers = row.numbers
+        depthwise = row.name.startswith(_DEPTHWISE)
+        inputs[ifmap], op = _gemm(numbers) if "m" in numbers else _conv(numbers, depthwise)
+        specs.append(LayerSpec(layer, op, (ifmap,)))
+    network = build_network(name, inputs, specs, description="SCALE-Sim topology")
+    images = {layer: row.numbers["batch"] for layer, row in zip(layers, rows, strict=True)}
+    return replace(network, images=images)
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """The names, those met before with the first free number."""
-    distinct: list[str] = []
+def _distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """The names, those met before or `taken` with the first free number."""
+    distinct = dict.fromkeys(taken)
+    before = len(distinct)
+    counts: dict[str, int] = {}
     for name in names:
-        candidate, count = name, 1
+        candidate = name
         while candidate in distinct:
-            count += 1
-            candidate = f"{name}_{count}"
-        distinct.append(candidate)
-    return distinct
+            counts[name] = counts.get(name, 1) + 1
+            candidate = f"{name}_{counts[name]}"
+        distinct[candidate] = None
+    return list(distinct)[before:]
 
 
 def _gemm(row: Mapping[str, int]) -> tuple[Shape, Dense]:
@@ -162,17 +183,19 @@ def _gemm(row: Mapping[str, int]) -> tuple[Shape, Dense]:
     return (row["m"], row["k"]), Dense(out_features=row["n"], bias=False)
 
 
-def _conv(row: Mapping[str, int]) -> tuple[Shape, Conv]:
+def _conv(row: Mapping[str, int], depthwise: bool) -> tuple[Shape, Conv]:
     ifmap = row["ifmap height"], row["ifmap width"]
     kernel = row["filter height"], row["filter width"]
     both = row.get("stride", 0)
     stride = row.get("stride height", both), row.get("stride width", both)
     below, right = (-(n - f) % s for n, f, s in zip(ifmap, kernel, stride, strict=True))
+    groups = row["channels"] if depthwise else 1
     op = Conv(
-        out_channels=row["num filter"],
+        out_channels=groups * row["num filter"],
         kernel=kernel,
         stride=stride,
         padding=(0, below, 0, right),
+        groups=groups,
         bias=False,
     )
     return (row["channels"], *ifmap), op

@@ -1,5 +1,6 @@
 """YAML text as plain data that remembers where every key and value stands in the file."""
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ _DEEPEST = 50
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _TEXT = frozenset(_TAG + kind for kind in ("str", "timestamp", "value", "merge"))
+_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
+_OTHER_BASE = re.compile(r"[-+]?0[bx]", re.IGNORECASE)
 _CONSTRUCTED = frozenset(_TAG + kind for kind in ("null", "bool", "int", "float"))
 
 
@@ -121,6 +124,18 @@ def read_yaml(path: Path) -> Document:
     return Document(source, root, tuple(in_file_order(composer.problems)))
 
 
+def read_value(text: str, source: str) -> Data:
+    """A value as YAML writes it, such as that of `--set`; raises InputError at `source`."""
+    raw = _compose(text, source)
+    if raw is None:
+        return None
+    composer = _Composer(source)
+    value = composer.node(raw, ()).data
+    if composer.problems:
+        raise InputError(composer.problems)
+    return value
+
+
 def in_file_order(problems: Iterable[Problem]) -> list[Problem]:
     """The problems sorted by line and column."""
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
@@ -159,6 +174,13 @@ def _limit_depth(events: Iterable[yaml.Event], source: str) -> None:
         if depth > _DEEPEST:
             message = f"nested too deeply; at most {_DEEPEST} levels can be read"
             raise InputError(Problem(message, source, *_mark(event.start_mark)))
+
+
+def _misleads(text: str, kind: str) -> bool:
+    """Whether a number is another one than it looks: 010 (octal), 1:30 (base 60), 1__0."""
+    if kind == "float":
+        return ":" in text
+    return not (_PLAIN_NUMBER.fullmatch(text) or _OTHER_BASE.match(text))
 
 
 class _YamlMark(Protocol):
@@ -208,11 +230,18 @@ class _Composer:
         return self._faulty(raw, path, f"the tag {tag} is not supported; write a plain value")
 
     def _scalar(self, raw: yaml.ScalarNode, path: KeyPath) -> Node:
+        kind = raw.tag.removeprefix(_TAG)
         try:
-            return Node(self._scalars.construct_object(raw), _mark(raw.start_mark))
+            value = self._scalars.construct_object(raw)
         except (ValueError, KeyError):  # `!!int three`, `0x_`
-            kind = raw.tag.removeprefix(_TAG)
             return self._faulty(raw, path, f"{raw.value!r} is no YAML {kind}")
+        if kind in ("int", "float") and _misleads(raw.value, kind):
+            message = (
+                f"{raw.value} is read as {value} in YAML; write {value} if you mean that, or quote "
+                "it if it is text"
+            )
+            self._faulty(raw, path, message)
+        return Node(value, _mark(raw.start_mark))
 
     def _mapping(self, raw: yaml.MappingNode, path: KeyPath) -> Node:
         """Keys as written; those merged with `<<` come first and give way to the mapping's own."""

@@ -53,7 +53,9 @@ def tilings_to_compare(kernel: GemmKernel, target: Target) -> list[Tilings]:
     """
     whole = whole_sizes(kernel)
     if prod(whole) <= EXHAUSTIVE:
-        return [all_tilings(kernel, [np.arange(1, total + 1) for total in whole])]
+        least = (*(1 for _ in whole[:6]), *_least_taps(kernel, target))
+        axes = [np.arange(low, total + 1) for low, total in zip(least, whole, strict=True)]
+        return [all_tilings(kernel, axes)]
     pixels, filters = _pixel_sizes(kernel, target), _filter_sizes(kernel, target)
     lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
     channels = sorted(sizes_at_every_scale(kernel.channels, lanes))
@@ -66,12 +68,17 @@ def tilings_to_compare(kernel: GemmKernel, target: Target) -> list[Tilings]:
 
 def tilings_with_parts_of_windows(kernel: GemmKernel, target: Target) -> list[Tilings]:
     """Tilings at every scale whose tiles have parts of the kernel's window."""
-    if kernel.taps == 1 or prod(whole_sizes(kernel)) <= EXHAUSTIVE:
+    if kernel.taps == 1 or not target.cuts_windows or prod(whole_sizes(kernel)) <= EXHAUSTIVE:
         return []
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
     filters = sorted(coarse_sizes(kernel.filters, lanes))
     parts = _parts_of_windows(kernel, target)
     return [_family(kernel, _pixel_sizes(kernel, target), [1], filters, parts)]
+
+
+def _least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:
+    """The fewest rows and columns of taps that a tile may have."""
+    return (1, 1) if target.cuts_windows else (kernel.rows.kernel, kernel.cols.kernel)
 
 
 def _filter_sizes(kernel: GemmKernel, target: Target) -> list[int]:
@@ -142,11 +149,12 @@ def tilings_near(kernel: GemmKernel, target: Target, centers: Sequence[TilingSiz
     likes = Systolic(target.array).likes(kernel.taps)
     m, n, k = (likes.get(axis, 1) for axis in ("m", "n", "k"))
     lanes = (1, 1, m, m, n, k, 1, 1)
-    found = [_pairs(center, [*map(_sizes_near, whole, center, lanes)]) for center in centers]
+    least = (1, 1, 1, 1, 1, 1, *_least_taps(kernel, target))
+    found = [_pairs(center, [*map(_sizes_near, whole, center, lanes, least)]) for center in centers]
     return tilings_of(kernel, [*np.concatenate(found).T])
 
 
-def _sizes_near(total: int, size: int, lanes: int) -> list[int]:
+def _sizes_near(total: int, size: int, lanes: int, least: int) -> list[int]:
     """Sizes near `size`: a little more and less, the next even cuts, the next multiples."""
     parts = ceil_div(total, size)
     near = {ceil_div(total, max(parts + change, 1)) for change in (-1, 0, 1)}
@@ -154,7 +162,7 @@ def _sizes_near(total: int, size: int, lanes: int) -> list[int]:
     near |= {size // 3, size // 2, size * 2 // 3, size * 3 // 2, size * 2}
     if lanes > 1:
         near |= {size // lanes * lanes, ceil_div(size, lanes) * lanes}
-    return sorted(each for each in near if 1 <= each <= total and each != size)
+    return sorted(each for each in near if least <= each <= total and each != size)
 
 
 def _pairs(center: TilingSizes, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -116,11 +116,31 @@ class Program:
     layers: tuple[LayerProgram, ...]
 
 
+Played = Callable[["Program"], int]
+"""The cycles that a program takes, as played."""
+
+
+SLOWER = 1.02
+"""How much longer a network may take with feature maps on chip than layer by layer."""
+
+
+SHORT = 4096
+"""Tasks of a program that is short: there chance decides how layers get past each other.
+
+In a longer one it evens out, and it takes long to play.
+"""
+
+
 def lower(
-    network: Network, hardware: Hardware, batch: int = 1, memory: Memory | None = None
+    network: Network,
+    hardware: Hardware,
+    batch: int = 1,
+    memory: Memory | None = None,
+    played: Played | None = None,
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
+    Feature maps stay on chip unless that makes a short program slower, as `played` says.
     `memory` is what earlier calls have found, where the caller keeps it. Raises DoesNotFitError
     naming each layer that no tile fits.
     """
@@ -132,15 +152,47 @@ def lower(
     kernels = kernels_of(network, batch)
     finder = search(target, memory)
     _refuse_misfits(network, hardware, kernels, finder)
-    if hardware.residency == "on" and can_keep(target):
-        placements = plan_residency(network, kernels, needs, finder, batch).layers
-    else:
-        size = target.buffers[target.buffer_index("ifmap")].size
-        tilings = (_tiling(kernel, finder) for kernel in kernels)
-        placements = tuple(Placement(tiling, Residence(), size) for tiling in tilings)
+    size = target.buffers[target.buffer_index("ifmap")].size
     lower_layer = partial(_lower_layer, target, target.without_dram.of_any_size)
-    programs = map(lower_layer, network.layers, kernels, needs, placements)
-    return Program(network, hardware, batch, target, tuple(programs))
+
+    def program(placements: Iterable[Placement]) -> Program:
+        layers = map(lower_layer, network.layers, kernels, needs, placements)
+        return Program(network, hardware, batch, target, tuple(layers))
+
+    def apart() -> Program:
+        tilings = (_tiling(kernel, finder) for kernel in kernels)
+        return program(Placement(tiling, Residence(), size) for tiling in tilings)
+
+    if hardware.residency == "off" or not can_keep(target):
+        return apart()
+    plan = plan_residency(network, kernels, needs, finder, batch)
+    planned = program(plan.layers)
+    if played is None or not plan.stays or sum(layer.tiles for layer in planned.layers) > SHORT:
+        return planned
+    limit = played(planned) / SLOWER
+    alone = apart()
+    is_fast = limit <= _least_cycles(alone) or limit <= played(alone)
+    return planned if is_fast else alone
+
+
+def _least_cycles(program: Program) -> int:
+    """Cycles that a program without residency takes at least.
+
+    That is what each unit and DRAM are busy, and what layers in a row take, each with a load
+    before its work and a store after it.
+    """
+    latency = program.target.dram_latency
+    busy = {"array": 0, "vector": 0, "DRAM": 0}
+    ends: list[int] = []
+    for layer in program.layers:
+        start = max((ends[need] for need in layer.needs), default=0)
+        ends.append(start)
+        busy["DRAM"] += layer.dram_cycles(program.target)
+        if layer.unit is not None:
+            work = max(schedule.cycles for schedule in layer.schedules)
+            busy[layer.unit] += work
+            ends[-1] += work + 2 * latency
+    return max(*busy.values(), *ends)
 
 
 def kernels_of(network: Network, batch: int) -> list[Kernel]:

@@ -7,10 +7,9 @@ from functools import partial
 from accelsim.lowering.feature_maps import feature_maps
 from accelsim.lowering.gates import Gate, Gates, Order, limits, order_of, set_apart
 from accelsim.lowering.kernels import Kernel
-from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.search import Search
-from accelsim.lowering.stay_search import StaySearch, dram_bytes, no_worse
+from accelsim.lowering.stay_search import Share, StaySearch, dram_bytes, no_worse
 from accelsim.lowering.stays import Stay
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
@@ -67,17 +66,17 @@ def plan_residency(
     search = StaySearch(network, kernels, needs, finder, maps)
     search.run()
     order = order_of(needs)
-    rooms = [2 * ranked.tile_bytes if ranked else 0 for ranked in search.ranked]
+    rooms = [2 * share.ranked.tile_bytes if share.ranked else 0 for share in search.shares]
     stays = set_apart(search.stays, rooms, (order, search.order), search.size)
     share = target.buffer_index("filter") == search.buffer
     shares = _shares(search, stays, order, share)
     spaces = [each.space for each in shares]
     gates = Gates(needs, stays, spaces, search.size, share).gates()
     refined = map(partial(_refined, finder), kernels, shares)
-    return Plan(stays, tuple(map(_placement, refined, gates, search.nothing)))
+    return Plan(stays, tuple(map(_placement, refined, gates, search.alone)))
 
 
-def _refined(finder: Search, kernel: Kernel, share: "_Share") -> "_Share":
+def _refined(finder: Search, kernel: Kernel, share: Share) -> Share:
     """The share with the best tiling for it; while planning, those at every scale were enough."""
     if share.ranked is None:
         return share
@@ -85,19 +84,10 @@ def _refined(finder: Search, kernel: Kernel, share: "_Share") -> "_Share":
     return replace(share, ranked=ranks.refined_within(share.space))
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """What a layer has of the buffer, and the tiling that makes use of it."""
-
-    residence: Residence
-    space: int
-    ranked: Ranked | None
-
-
 def _shares(
     search: StaySearch, stays: Sequence[Stay], order: Order, filters_share: bool
-) -> list[_Share]:
-    """Every layer's share: room up to the stays of its time.
+) -> list[Share]:
+    """Every layer's share, with room for its tiles up to the stays of its time.
 
     Where it would wait for others, or they for it, it takes less if that costs nothing.
     """
@@ -105,22 +95,25 @@ def _shares(
     for stay in stays:
         for layer in stay.time:
             around[layer].append(stay)
-    spaces = [
-        min((stay.address for stay in here), default=search.size) if ranked else 0
-        for here, ranked in zip(around, search.ranked, strict=True)
+    shares = [
+        replace(
+            share,
+            stays=tuple(here),
+            space=min((stay.address for stay in here), default=search.size) if share.ranked else 0,
+        )
+        for here, share in zip(around, search.shares, strict=True)
     ]
-    ranked = list(search.ranked)
+    spaces = [share.space for share in shares]
     for layer, addresses in enumerate(limits(stays, spaces, order, filters_share)):
         for space in sorted(addresses):
-            narrower = search.rank_within(layer, around[layer], space)
-            if no_worse(narrower, ranked[layer]):
-                spaces[layer], ranked[layer] = space, narrower
+            ranked = search.rank(layer, shares[layer].residence, space)
+            if no_worse(ranked, shares[layer].ranked):
+                shares[layer] = replace(shares[layer], space=space, ranked=ranked)
                 break
-    residences = [search.residence(layer, here) for layer, here in enumerate(around)]
-    return list(map(_Share, residences, spaces, ranked))
+    return shares
 
 
-def _placement(share: _Share, gate: Gate, alone: Ranked | None) -> Placement:
+def _placement(share: Share, gate: Gate, alone: Share) -> Placement:
     ranked = share.ranked
     return Placement(
         tiling=ranked.tiling if ranked else None,
@@ -128,5 +121,5 @@ def _placement(share: _Share, gate: Gate, alone: Ranked | None) -> Placement:
         space=share.space,
         follows=gate.inputs,
         filters_follow=gate.filters,
-        saved_bytes=dram_bytes(alone) - dram_bytes(ranked),
+        saved_bytes=dram_bytes(alone.ranked) - dram_bytes(ranked),
     )

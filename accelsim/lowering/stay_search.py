@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import permutations
 
 from accelsim.lowering.feature_maps import FeatureMap
@@ -12,8 +13,6 @@ from accelsim.lowering.search import Search
 from accelsim.lowering.stays import Stay, indices, meet, placed
 from accelsim.lowering.target import Residence
 from accelsim.network.graph import Network
-
-Tilings = Sequence[Ranked | None]
 
 FEW = 4
 """Feature maps that are tried in every order."""
@@ -30,14 +29,13 @@ AHEAD = 32
 """Layers that one may run ahead of another, or behind: they share a buffer then."""
 
 
+NEAR = 16
+"""Feature maps among which places are exchanged."""
+
+
 def dram_bytes(ranked: Ranked | None) -> int:
     """Traffic of a layer; an alias has none."""
     return 0 if ranked is None else ranked.dram_bytes
-
-
-def cycles(ranked: Ranked | None) -> float:
-    """Cycles of a layer, alone; an alias takes none."""
-    return 0 if ranked is None else ranked.cycles
 
 
 def no_worse(new: Ranked | None, old: Ranked | None) -> bool:
@@ -47,23 +45,22 @@ def no_worse(new: Ranked | None, old: Ranked | None) -> bool:
     return new.dram_bytes <= old.dram_bytes and new.cycles <= old.cycles
 
 
-def all_fit(new: Tilings, old: Tilings) -> bool:
-    """Whether layers that had a tiling have one."""
-    return all(after is not None or before is None for after, before in zip(new, old, strict=True))
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a layer has of the buffer: the stays of its time, and room for its tiles below them.
 
+    `ranked` is the best tiling with these; None for an alias, or where no tile fits.
+    """
 
-def is_better(new: Tilings, old: Tilings) -> bool:
-    """Whether layers move less, and take no longer."""
-    less = sum(map(dram_bytes, new)) < sum(map(dram_bytes, old))
-    return less and sum(map(cycles, new)) <= sum(map(cycles, old))
+    stays: tuple[Stay, ...]
+    residence: Residence
+    space: int
+    ranked: Ranked | None
 
 
 @dataclass
 class StaySearch:
-    """Feature maps that stay; `around` are those of each layer's time, `ranked` its best tiling.
-
-    A tiling is None for an alias. `nothing` are the tilings without residency.
-    """
+    """The feature maps that stay, as the layers' `shares` say; with nothing, these are `alone`."""
 
     network: Network
     kernels: Sequence[Kernel]
@@ -85,8 +82,8 @@ class StaySearch:
         self.order = likely_order(self.needs, self.kernels)
         self.whole = {item: stay for item in self.maps.values() if (stay := self.longest(item))}
         self.possible = _covering(self.whole, len(self.kernels))
-        self.nothing = tuple(self.rank(layer, ()) for layer in range(len(self.kernels)))
-        self.clear()
+        self.alone = [self.share(layer, ()) for layer in range(len(self.kernels))]
+        self.shares = list(self.alone)
 
     def longest(self, item: FeatureMap) -> Stay | None:
         """`item` on chip for all its readers in reach; None if there are none, or no room."""
@@ -110,16 +107,16 @@ class StaySearch:
         beside = indices(~apart & (1 << min(behind, len(self.kernels))) - (1 << first))
         return tuple(sorted({*course, *beside}))
 
-    def clear(self) -> None:
-        """Let nothing stay."""
-        self.around: list[tuple[Stay, ...]] = [()] * len(self.kernels)
-        self.ranked: list[Ranked | None] = list(self.nothing)
-
     @property
     def stays(self) -> tuple[Stay, ...]:
         """All that stay, first ones first."""
-        first = (s for layer, here in enumerate(self.around) for s in here if s.first == layer)
-        return tuple(sorted(first, key=lambda stay: (stay.first, stay.last)))
+        found = (
+            stay
+            for layer, share in enumerate(self.shares)
+            for stay in share.stays
+            if stay.first == layer
+        )
+        return tuple(sorted(found, key=lambda stay: (stay.first, stay.last)))
 
     def run(self) -> None:
         """Take the largest savings first; then see whether another should have gone first.
@@ -137,16 +134,16 @@ class StaySearch:
 
     def bound(self, item: FeatureMap) -> int:
         """Bytes that `item` can save at most, if the layers' tiles stay as they are."""
-        return item.size + sum(dram_bytes(self.nothing[reader]) for reader in item.readers)
+        return item.size + sum(dram_bytes(self.alone[reader].ranked) for reader in item.readers)
 
     def fill_in_best_order(self, items: Sequence[FeatureMap]) -> None:
         """Let stay what saves most, tried in every order."""
         found = []
         for order in permutations(items):
-            self.clear()
+            self.shares = list(self.alone)
             self.fill(order)
-            found.append((sum(map(dram_bytes, self.ranked)), self.around, self.ranked))
-        _, self.around, self.ranked = min(found, key=lambda each: each[0])
+            found.append((sum(dram_bytes(share.ranked) for share in self.shares), self.shares))
+        _, self.shares = min(found, key=lambda each: each[0])
 
     def fill(self, items: Iterable[FeatureMap]) -> None:
         """Let stay whatever else of `items` is worth it, the first ones first.
@@ -165,13 +162,13 @@ class StaySearch:
 
     def has(self, item: FeatureMap) -> bool:
         """Whether `item` stays."""
-        return any(stay.feature_map is item for stay in self.around[item.writers[0]])
+        return any(stay.feature_map is item for stay in self.shares[item.writers[0]].stays)
 
     def keep(self, item: FeatureMap) -> bool:
         """Let `item` stay for as many of its readers as it is worth it; whether it is at all."""
         for near in range(self.whole[item].near, 0, -1):
             stay = self.stay(item, near)
-            others = {other for layer in stay.time for other in self.around[layer]}
+            others = {other for layer in stay.time for other in self.shares[layer].stays}
             others = {other for other in others if meet(stay, other)}
             found = placed(stay, others, self.size)
             if found is not None and self.join(found):
@@ -180,61 +177,72 @@ class StaySearch:
 
     def join(self, stay: Stay) -> bool:
         """Let `stay` be, if tiles then fit and it is worth it."""
-        after = [self.rank(layer, (*self.around[layer], stay)) for layer in stay.time]
-        before = [self.ranked[layer] for layer in stay.time]
-        if not all_fit(after, before) or not is_better(after, before):
+        before = [self.shares[layer] for layer in stay.time]
+        after = list(map(partial(self.beside, stay), stay.time, before))
+        if not is_better(after, before):
             return False
-        for layer, ranked in zip(stay.time, after, strict=True):
-            self.ranked[layer] = ranked
-            self.around[layer] = (*self.around[layer], stay)
+        for layer, share in zip(stay.time, after, strict=True):
+            self.shares[layer] = share
         return True
 
     def is_ideal(self, item: FeatureMap) -> bool:
         """Whether all is on chip in the time of `item`, and no tile lacks room for it."""
-        time = self.whole[item].time
-        for layer in time:
-            there = {stay.feature_map for stay in self.around[layer] if not stay.far}
+        for layer in self.whole[item].time:
+            share = self.shares[layer]
+            there = {stay.feature_map for stay in share.stays if not stay.far}
             if not there.issuperset(self.possible[layer]):
                 return False
-            without_room = [replace(stay, address=self.size) for stay in self.around[layer]]
-            if dram_bytes(self.ranked[layer]) > dram_bytes(self.rank(layer, without_room)):
+            roomy = self.rank(layer, share.residence, self.size)
+            if dram_bytes(share.ranked) > dram_bytes(roomy):
                 return False
         return True
 
     def exchange(self, item: FeatureMap) -> None:
         """Let `item` take the place of all that are on chip in its time, if that is worth it."""
         time = self.whole[item].time
-        gone = {stay for layer in time for stay in self.around[layer]}
         near = {other for layer in time for other in self.possible[layer]}
+        if len(near) > NEAR:
+            return
         times = [self.whole[other].time for other in near]
         during = slice(min(each[0] for each in times), max(each[-1] for each in times) + 1)
-        around, ranked = self.around[during], self.ranked[during]
-        self.remove(gone)
-        if all_fit(self.ranked[during], ranked) and self.keep(item):
+        before = self.shares[during]
+        self.remove({stay for layer in time for stay in self.shares[layer].stays})
+        if all_fit(self.shares[during], before) and self.keep(item):
             self.fill(sorted(near, key=lambda other: (-self.bound(other), other.writers)))
-            if is_better(self.ranked[during], ranked):
+            if is_better(self.shares[during], before):
                 return
-        self.around[during], self.ranked[during] = around, ranked
+        self.shares[during] = before
 
     def remove(self, gone: set[Stay]) -> None:
         """Let `gone` stay no longer."""
         for layer in {layer for stay in gone for layer in stay.time}:
-            self.around[layer] = tuple(stay for stay in self.around[layer] if stay not in gone)
-            self.ranked[layer] = self.rank(layer, self.around[layer])
+            left = tuple(stay for stay in self.shares[layer].stays if stay not in gone)
+            self.shares[layer] = self.share(layer, left)
 
-    def rank(self, layer: int, stays: Iterable[Stay]) -> Ranked | None:
-        """A layer's best tiling with `stays`; None for an alias, or where no tile fits."""
+    def share(self, layer: int, stays: tuple[Stay, ...]) -> Share:
+        """A layer's share with `stays`."""
         space = min((stay.address for stay in stays), default=self.size)
-        return self.rank_within(layer, stays, space)
+        residence = self.residence(layer, stays)
+        return Share(stays, residence, space, self.rank(layer, residence, space))
 
-    def rank_within(self, layer: int, stays: Iterable[Stay], space: int) -> Ranked | None:
-        """A layer's best tiling with `stays` and so much room for its tiles."""
+    def beside(self, stay: Stay, layer: int, share: Share) -> Share:
+        """A layer's share with one stay more."""
+        stays = (*share.stays, stay)
+        if layer in stay.users:
+            return self.share(layer, stays)
+        space = min(share.space, stay.address)
+        cramped = space < share.space
+        ranked = self.rank(layer, share.residence, space) if cramped else share.ranked
+        return Share(stays, share.residence, space, ranked)
+
+    def rank(self, layer: int, residence: Residence, space: int) -> Ranked | None:
+        """A layer's best tiling with so much room for its tiles."""
         kernel = self.kernels[layer]
         if isinstance(kernel, Alias):
             return None
-        key = (layer, self.residence(layer, stays), space)
+        key = (layer, residence, space)
         if key not in self.known:
-            self.known[key] = self.slowed(self.search(kernel, key[1]).best_within(space), space)
+            self.known[key] = self.slowed(self.search(kernel, residence).best_within(space), space)
         return self.known[key]
 
     def slowed(self, ranked: Ranked | None, space: int) -> Ranked | None:
@@ -253,6 +261,27 @@ class StaySearch:
         ifmaps = tuple(item in here for item in self.inputs[layer]) if here else ()
         own = [stay for stay in stays if stay.feature_map is self.own[layer]]
         return Residence(ifmaps, bool(own), all(stay.stored for stay in own))
+
+
+def all_fit(new: Sequence[Share], old: Sequence[Share]) -> bool:
+    """Whether layers that had a tiling have one."""
+    return all(
+        after.ranked is not None or before.ranked is None
+        for after, before in zip(new, old, strict=True)
+    )
+
+
+def is_better(new: Sequence[Share], old: Sequence[Share]) -> bool:
+    """Whether layers move less and take no longer."""
+    less = sum(dram_bytes(share.ranked) for share in new) < sum(
+        dram_bytes(share.ranked) for share in old
+    )
+    return less and all_fit(new, old) and total_cycles(new) <= total_cycles(old)
+
+
+def total_cycles(shares: Sequence[Share]) -> float:
+    """Cycles of layers one after another, by the closed form of the cost."""
+    return sum(share.ranked.cycles for share in shares if share.ranked is not None)
 
 
 def _ifmaps(kernel: Kernel) -> int | None:

@@ -57,7 +57,9 @@ class Target:
     """The numbers of a hardware that lowering needs, resolved once.
 
     `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
-    layer at hand: one that uses DRAM for everything, if nothing is said.
+    layer at hand: one that uses DRAM for everything, if nothing is said. `cuts_windows`: a tile may
+    have some of a window's taps; where an accumulator saturates, the order of its sums matters,
+    and all taps of a channel stay together.
     """
 
     processor: ArrayModel | RowStationary
@@ -72,6 +74,7 @@ class Target:
     cycles_per_clock: Fraction = Fraction(0)
     turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
+    cuts_windows: bool = True
 
     @property
     def without_dram(self) -> "Target":
@@ -192,6 +195,7 @@ def target_of(hardware: Hardware) -> Target:
         hardware.dram.timing,
         hardware.cycles_per_dram_clock,
         _turnaround(hardware),
+        cuts_windows=hardware.precision.psum_overflow != "saturate",
     )
 
 

@@ -63,7 +63,9 @@ class GraphError(AccelsimError):
 class Network:
     """Layers in topological order. `inputs` maps each network input to its shape.
 
-    `weights` is the .npz file of parameters beside the network file, if it names one.
+    `weights` is the .npz file of parameters beside the network file, if it names one. `images` is
+    None but where the layers are measurements that do not depend on each other: then it says how
+    many images each of them takes at a time, times the batch of the run.
     """
 
     name: str
@@ -71,6 +73,17 @@ class Network:
     layers: tuple[Layer, ...]
     description: str = ""
     weights: Path | None = field(default=None)
+    images: Mapping[str, int] | None = None
+
+    def parts(self, batch: int) -> "list[tuple[Network, int]]":
+        """What runs for itself, and its images: the network, or each independent layer alone."""
+        if self.images is None:
+            return [(self, batch)]
+        return [(self._alone(layer), batch * self.images[layer.name]) for layer in self.layers]
+
+    def _alone(self, layer: Layer) -> "Network":
+        inputs = {name: self.inputs[name] for name in layer.inputs}
+        return Network(self.name, inputs, (layer,), self.description, self.weights)
 
     @cached_property
     def by_name(self) -> Mapping[str, Layer]:
@@ -159,25 +172,38 @@ def _naming_problems(
 def _topological(
     inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]
 ) -> tuple[list[LayerSpec], list[LayerSpec]]:
-    """Specs in an order that can run, and those that lie on a cycle."""
-    done = set(inputs)
-    ordered: list[LayerSpec] = []
-    waiting = list(specs)
-    while waiting:
-        ready = []
-        rest = []
-        for spec in waiting:
-            if done.issuperset(spec.inputs):
-                ready.append(spec)
-                done.add(spec.name)
-            else:
-                rest.append(spec)
-        ordered += ready
-        if not ready:
-            break
-        waiting = rest
+    """Specs in an order that can run, and those that lie on a cycle.
+
+    It is the order of reading them again and again, each time taking those whose inputs exist.
+    """
+    rounds = _rounds(inputs, specs)
+    ordered = sorted(rounds, key=lambda index: (rounds[index], index))
+    waiting = [spec for index, spec in enumerate(specs) if index not in rounds]
     on_cycle = [spec for spec in waiting if spec.name in _reachable(spec, waiting)]
-    return ordered, on_cycle
+    return [specs[index] for index in ordered], on_cycle
+
+
+def _rounds(inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]) -> dict[int, int]:
+    """For each spec that can run, by index, in which round of reading them all it is taken."""
+    missing = [set(spec.inputs).difference(inputs) for spec in specs]
+    readers: dict[str, list[int]] = {}
+    for index, names in enumerate(missing):
+        for name in names:
+            readers.setdefault(name, []).append(index)
+    rounds = {index: 0 for index, names in enumerate(missing) if not names}
+    ready = list(rounds)
+    earliest = dict.fromkeys(range(len(specs)), 0)
+    for index in ready:  # and those that are added below
+        name = specs[index].name
+        for reader in readers.get(name, ()):
+            if name in missing[reader]:  # the first of this name
+                missing[reader].remove(name)
+                after = rounds[index] + (index > reader)
+                earliest[reader] = max(earliest[reader], after)
+                if not missing[reader]:
+                    rounds[reader] = earliest[reader]
+                    ready.append(reader)
+    return rounds
 
 
 def _reachable(spec: LayerSpec, specs: Sequence[LayerSpec]) -> set[str]:

@@ -117,4 +117,5 @@ def _rebuilt(network: Network, specs: Iterable[LayerSpec], dropped: Mapping[str,
         for spec in specs
         if spec.name not in dropped
     ]
-    return build_network(network.name, network.inputs, kept, network.description, network.weights)
+    built = build_network(network.name, network.inputs, kept, network.description, network.weights)
+    return replace(built, images=network.images)

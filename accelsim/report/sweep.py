@@ -7,7 +7,14 @@ from itertools import islice
 from accelsim.report.quantities import NONE
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.sweep.axes import Axis
-from accelsim.sweep.quantities import HARDWARE_QUANTITIES, UNLIKE_BATCHES, Record, compare_batches
+from accelsim.sweep.quantities import (
+    HARDWARE_QUANTITIES,
+    UNLIKE_BATCHES,
+    UNLIKE_CLOCKS,
+    Record,
+    compare_batches,
+    compare_clocks,
+)
 from accelsim.sweep.space import Sweep
 from accelsim.sweep.summary import Summary, judged
 
@@ -163,9 +170,15 @@ def _progress(summary: Summary) -> Iterator[tuple[str, str]]:
 
 
 def _hints(summary: Summary) -> list[str]:
-    runs = {(record["network"], record["batch"]) for record in summary.records}
-    unlike = len(runs) > len(dict(runs)) and not compare_batches(summary.about.objectives)
-    return [f"Hint: {UNLIKE_BATCHES}."] if unlike else []
+    objectives = summary.about.objectives
+    batches = {(record["network"], record["batch"]) for record in summary.records}
+    clocks = {(record["network"], record.get("clock")) for record in summary.records}
+    hints = []
+    if len(batches) > len(dict(batches)) and not compare_batches(objectives):
+        hints.append(f"Hint: {UNLIKE_BATCHES}.")
+    if len(clocks) > len(dict(clocks)) and not compare_clocks(objectives):
+        hints.append(f"Hint: {UNLIKE_CLOCKS}.")
+    return hints
 
 
 def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from accelsim.engine.machine import LayerTimes
 from accelsim.lowering.kernels import GemmKernel
@@ -30,6 +31,23 @@ def run_result(program: Program, times: Sequence[LayerTimes]) -> RunResult:
         cycles=max((time.end for time in times), default=0),
         layers=layers,
     )
+
+
+def one_after_another(runs: Sequence[RunResult], batch: int) -> RunResult:
+    """Runs that do not depend on each other as one: each begins where the one before has ended."""
+    layers: list[LayerResult] = []
+    end = 0
+    for run in runs:
+        layers += [_later(layer, end) for layer in run.layers]
+        end += run.cycles
+    return replace(runs[0], batch=batch, cycles=end, layers=tuple(layers))
+
+
+def _later(layer: LayerResult, cycles: int) -> LayerResult:
+    if not cycles:
+        return layer
+    start, end = layer.start_cycle + cycles, layer.end_cycle + cycles
+    return replace(layer, start_cycle=start, end_cycle=end)
 
 
 def _layer_result(

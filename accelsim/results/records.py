@@ -5,7 +5,7 @@ SRAM words are counted at the edge of the array (or vector unit). All are of the
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -203,6 +203,11 @@ class RunResult:
     pes: int
     cycles: int
     layers: tuple[LayerResult, ...]
+
+    def of(self, names: Iterable[str]) -> "RunResult":
+        """This run, of layers that take the same and have these names."""
+        pairs = zip(self.layers, names, strict=True)
+        return replace(self, layers=tuple(replace(layer, name=name) for layer, name in pairs))
 
     @property
     def seconds(self) -> float:

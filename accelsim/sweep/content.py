@@ -20,8 +20,11 @@ def point_key(network: str, hardware: str, batch: int) -> str:
 
 
 def network_digest(network: Network) -> str:
-    """A hash of a network's inputs and layers."""
-    content = repr((sorted(network.inputs.items()), network.layers))
+    """A hash of a network's inputs and layers, and of the images of those that are independent."""
+    parts: tuple[object, ...] = (sorted(network.inputs.items()), network.layers)
+    if network.images is not None:
+        parts += (sorted(network.images.items()),)
+    content = repr(parts)
     return sha256(content.encode()).hexdigest()
 
 

@@ -36,12 +36,26 @@ UNLIKE_BATCHES = (
     "the batch varies, and objectives that count a whole batch call more images worse; name one "
     "that counts by image, such as cycles_per_image"
 )
+UNLIKE_CLOCKS = (
+    "the clock varies, and cycles of different clocks do not compare: the slowest takes the "
+    "fewest; name an objective that counts time, such as seconds"
+)
 _OF_ANY_BATCH = ("utilization", "energy_pj_per_mac")
 
 
 def compare_batches(objectives: Iterable[str]) -> bool:
     """Whether an objective is fair to runs of different batches."""
     return any("image" in name or name in _OF_ANY_BATCH for name in objectives)
+
+
+def compare_clocks(objectives: Iterable[str]) -> bool:
+    """Whether the objectives are fair to runs of different clocks: none in cycles, or one in time.
+
+    Energy times delay and everything per second count time.
+    """
+    names = [*objectives]
+    timed = any("second" in name or "delay" in name for name in names)
+    return timed or not any("cycles" in name for name in names)
 
 
 def impossible(name: str, least: float | None, most: float | None) -> str:

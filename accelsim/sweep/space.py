@@ -33,9 +33,11 @@ from accelsim.sweep.quantities import (
     ENERGY_QUANTITIES,
     HARDWARE_QUANTITIES,
     UNLIKE_BATCHES,
+    UNLIKE_CLOCKS,
     Constraint,
     Objectives,
     compare_batches,
+    compare_clocks,
     feasible,
     hardware_quantities,
     impossible,
@@ -176,6 +178,9 @@ def _hints(file: SweepFile, space: "Space", points: Sequence[Point]) -> Iterator
     runs = {(point.network, point.batch) for point in points}
     if len(runs) > len(dict(runs)) and not compare_batches(file.objectives):
         yield file.problem(("objectives",), UNLIKE_BATCHES, at_key=True)
+    clocks = {(point.network, point.hardware.clock) for point in points}
+    if len(clocks) > len(dict(clocks)) and not compare_clocks(file.objectives):
+        yield file.problem(("objectives",), UNLIKE_CLOCKS, at_key=True)
 
 
 def _content(file: SweepFile, points: Sequence[Point]) -> str:

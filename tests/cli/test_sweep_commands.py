@@ -13,7 +13,7 @@ from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.report.sheet import rendered
 from accelsim.report.sweep import dry_run_sheets
-from accelsim.sweep.quantities import UNLIKE_BATCHES
+from accelsim.sweep.quantities import UNLIKE_BATCHES, UNLIKE_CLOCKS
 from accelsim.sweep.records import NO_RESULT, Outcome, packed
 from accelsim.sweep.space import resolve
 from accelsim.sweep.store import Store
@@ -70,6 +70,13 @@ def test_results_say_where_objectives_do_not_compare_batches(cli, tmp_path: Path
     for name, objectives in (("a", {"cycles": "min"}), ("b", {"cycles_per_image": "min"})):
         path = stored(tmp_path / name, matrix=matrix, objectives=objectives)
         assert (UNLIKE_BATCHES[:40] in cli("results", path).stdout) == (name == "a")
+
+
+def test_results_say_where_objectives_do_not_compare_clocks(cli, tmp_path: Path) -> None:
+    matrix = {"clock": ["200 MHz", "1 GHz"]}
+    for name, objectives in (("a", {"cycles": "min"}), ("b", {"seconds": "min"})):
+        path = stored(tmp_path / name, matrix=matrix, objectives=objectives)
+        assert (UNLIKE_CLOCKS[:40] in cli("results", path).stdout) == (name == "a")
 
 
 def test_a_dry_run_gives_hints(cli, tmp_path: Path) -> None:

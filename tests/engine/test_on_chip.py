@@ -60,7 +60,9 @@ def both(network: Network, hardware: Hardware, batch: int = 1) -> tuple[Program,
 def plan_of(program: Program) -> Plan:
     kernels = [layer.kernel for layer in program.layers]
     needs = [layer.needs for layer in program.layers]
-    return plan_residency(program.network, kernels, needs, program.target, program.batch)
+    return plan_residency(
+        program.network, kernels, needs, search(program.target), program.batch
+    )
 
 
 # --- A painted buffer -----------------------------------------------------------------------------
@@ -237,6 +239,31 @@ def test_traffic_is_never_more_and_saved_as_planned(
     assert kept == (saved > 0)
     for now, then in zip(planned.layers, before.layers, strict=True):
         assert then.dram.total_bytes - now.dram.total_bytes == now.dram_saved_bytes
+
+
+def last_cycle(program: Program) -> int:
+    return max(time.end for time in play(program))
+
+
+@given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
+@settings(max_examples=300)
+def test_it_is_never_slower(network: Network, hardware: Hardware, batch: int) -> None:
+    """By more than 2 %, as played: else everything is layer by layer."""
+    _, layer_by_layer = both(network, hardware, batch)
+    program = lower(network, hardware, batch, last_cycle)
+    event("as planned" if program.layers != layer_by_layer.layers else "layer by layer")
+    assert last_cycle(program) <= 1.02 * last_cycle(layer_by_layer)
+
+
+@pytest.mark.parametrize(("slower", "stays"), [(1.01, True), (1.03, False)])
+def test_what_is_slower_as_played_does_not_stay(slower: float, stays: bool) -> None:
+    def played(program: Program) -> int:
+        on = program.layers[0].placement.residence.kept
+        return round(1e9 * slower) if on else 10**9
+
+    network = chain((2, 8, 8), conv(3), conv(4))
+    program = lower(network, machine(unified("64 KiB"), residency="on"), played=played)
+    assert program.layers[0].placement.residence.kept == stays
 
 
 def test_a_chain_that_fits_moves_filters_input_and_output() -> None:

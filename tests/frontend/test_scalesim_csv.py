@@ -1,5 +1,6 @@
 """SCALE-Sim topology files: rows as layers, its count of windows, and every mistake's line."""
 
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -60,18 +61,60 @@ def test_gemm_rows(tmp_path: Path) -> None:
         "K,M,Layer,N\n3,1,a,2\n",
         "Layer, M, N, K, Sparsity,\na, 1, 2, 3, 4:4,\n",
         "Layer, M, N, K, Sparsity,\na, 1, 2, 3,\n",
+        "Layer, M, N, K,,,,\na, 1, 2, 3,,,,,,\n",
+        "Layer, M, N, K\na, 1, 2, 3, , ,\t\n",
+        "Layer, M, N, K, Batch Size, Sparsity Ratio,\na, 1, 2, 3,,1:1,,\n",
     ],
-    ids=["no last comma", "bom crlf comments", "other order", "dense sparsity", "none"],
+    ids=[
+        *("no last comma", "bom crlf comments", "other order", "dense sparsity", "none"),
+        *("a spreadsheet's empty columns", "empty cells behind a row", "no batch"),
+    ],
 )
 def test_forms_that_mean_the_same(tmp_path: Path, text: str) -> None:
-    (layer,) = load(tmp_path, text).layers
+    network = load(tmp_path, text)
+    (layer,) = network.layers
     assert (layer.name, layer.input_shapes, layer.output_shape) == ("a", ((1, 3),), (1, 2))
+    assert network.images == {"a": 1}
 
 
 def test_repeated_names_get_numbers(tmp_path: Path) -> None:
     rows = "".join(f"{name}, 1, 2, 3,\n" for name in ("a", "a", "b", "a", "a_2"))
     names = [layer.name for layer in load(tmp_path, GEMM + rows).layers]
     assert names == ["a", "a_2", "b", "a_3", "a_2_2"]
+
+
+def test_a_layer_called_as_the_ifmap_of_another(tmp_path: Path) -> None:
+    """Network inputs have names, too; where these are taken, they step aside."""
+    rows = "".join(f"{name}, 1, 2, 3,\n" for name in ("a", "a/ifmap", "a/ifmap_2"))
+    network = load(tmp_path, GEMM + rows)
+    assert [layer.name for layer in network.layers] == ["a", "a/ifmap", "a/ifmap_2"]
+    assert [*network.inputs] == ["a/ifmap_3", "a/ifmap/ifmap", "a/ifmap_2/ifmap"]
+
+
+def test_digits_of_other_scripts_are_letters_of_a_name(tmp_path: Path) -> None:
+    (layer,) = load(tmp_path, CONV + "²,8,8,3,3,3,8,1,\n").layers
+    assert layer.name == "²"
+
+
+def test_a_name_that_starts_with_dp_is_depthwise(tmp_path: Path) -> None:
+    """SCALE-Sim's topology_utils: one layer per channel, each with all of the filters."""
+    rows = "DP1, 14, 14, 3, 3, 8, 2, 1,\nfull, 14, 14, 3, 3, 8, 2, 1,\nadp, 9, 9, 3, 3, 4, 1, 1,\n"
+    depthwise, full, other = load(tmp_path, CONV + rows).layers
+    assert (depthwise.output_shape, full.output_shape) == ((16, 12, 12), (2, 12, 12))
+    assert depthwise.macs == full.macs == 12 * 12 * 9 * 8 * 2
+    assert depthwise.op == replace(full.op, out_channels=16, groups=8)
+    assert other.output_shape == (1, 7, 7)
+    assert load(tmp_path, GEMM + "DP, 1, 2, 3,\n").layers[0].output_shape == (1, 2)
+
+
+def test_a_row_has_a_batch_of_its_own(tmp_path: Path) -> None:
+    header = CONV.replace("Strides", "Strides, Batch")
+    rows = "a, 8, 9, 3, 3, 3, 16, 1, 4,\nb, 8, 9, 3, 3, 3, 16, 1,,\n"
+    network = load(tmp_path, header + rows)
+    assert network.images == {"a": 4, "b": 1}
+    assert [(part.layers[0].name, images) for part, images in network.parts(3)] == [
+        *(("a", 12), ("b", 3))
+    ]
 
 
 @given(
@@ -104,11 +147,11 @@ def test_ofmap_is_scalesims(
         ("\na, 1, 2, 3,\n", [":2: this is no SCALE-Sim header; expected 'Layer name, "]),
         ("Layer, M, N,\na, 1, 2,\n", [":1: the column 'k' is missing; expected 'Layer name, "]),
         (
-            "Layer, M, N, N, K, Batch,\na, 1, 2, 2, 3, 4,\n",
+            "Layer, M, N, N, K, Bias,\na, 1, 2, 2, 3, 4,\n",
             [
                 ":1: the column 'n' is there twice",
                 ":1: the column 'n' is there twice",
-                ":1: unknown column 'batch'; ",
+                ":1: unknown column 'bias'; ",
             ],
         ),
         (
@@ -127,6 +170,14 @@ def test_ofmap_is_scalesims(
                 ":6: c: stride: expected a whole number above 0, found '1.5'",
                 ":7: the layer has no name",
                 ":8: d: 10 values for 8 columns",
+            ],
+        ),
+        (
+            "Layer, M, N, K, Batch,\na, 1, 2, 3, 0,\nb, 1, 2, 3, four,\nc, 1, 2, , 4,\n",
+            [
+                ":2: a: batch: expected a whole number above 0, found '0'",
+                ":3: b: batch: expected a whole number above 0, found 'four'",
+                ":4: c: k: expected a whole number above 0, found ''",
             ],
         ),
         (

@@ -93,6 +93,31 @@ def test_faults_that_leave_the_rest_readable(
 
 
 @pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        *[("010", 8), ("064", 52), ("-017", -15), ("0_1_6", 14), ("00", 0), ("1:30", 90)],
+        *[("-1:30", -90), ("190:20:30", 685230), ("1:30.5", 90.5), ("1_", 1), ("1__0", 10)],
+    ],
+)
+def test_numbers_that_are_others_than_they_look(tmp_path: Path, number: str, value: float) -> None:
+    """YAML 1.1 knows octal and base 60; whoever writes 064 means 64, or a text."""
+    told = f"{number} is read as {value} in YAML; write {value} if you mean that, or quote it"
+    found = document(tmp_path, f"a: 1\nb: {{c: [2, {number}]}}\n")
+    assert found.data["b"] == {"c": [2, value]}  # which is no second problem
+    (problem,) = problems(found)
+    assert problem.startswith(f"2:12: b.c[1]: {told}")
+    quoted = document(tmp_path, f"b: '{number}'\n{number}: 1\n")
+    assert (quoted.data, quoted.problems) == ({"b": number, number: 1}, ())
+
+
+def test_numbers_that_are_what_they_look(tmp_path: Path) -> None:
+    text = "[0, -7, +3, 1_000, 0x1F, 0b101, 0.5, -0.5, 1.5e+3, 1_000.5, 010.5, .inf]"
+    found = document(tmp_path, f"a: {text}\n")
+    values = [0, -7, 3, 1000, 31, 5, 0.5, -0.5, 1500.0, 1000.5, 10.5, float("inf")]
+    assert (found.data, found.problems) == ({"a": values}, ())
+
+
+@pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"", ": the file is empty; see the README for what it should hold"),

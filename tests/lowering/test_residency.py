@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise, permutations, product
+from typing import Any
 
 import pytest
 from hypothesis import assume, event, given, settings
@@ -29,11 +30,12 @@ from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.program import Program, kernels_of, lower
 from accelsim.lowering.residency import Plan, plan_residency
 from accelsim.lowering.search import best_tiling, best_vector_tiling, search
+from accelsim.lowering.stay_search import StaySearch
 from accelsim.lowering.stays import Stay, meet, placed
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.network.ops import Concat, Flatten, MatMul, Relu
+from accelsim.network.ops import Add, Concat, Flatten, MatMul, Relu
 
 # --- What shares bytes ----------------------------------------------------------------------------
 
@@ -136,7 +138,9 @@ def test_places_are_the_highest_that_are_free() -> None:
 def plan_of(program: Program) -> Plan:
     kernels = [layer.kernel for layer in program.layers]
     needs = [layer.needs for layer in program.layers]
-    return plan_residency(program.network, kernels, needs, program.target, program.batch)
+    return plan_residency(
+        program.network, kernels, needs, search(program.target), program.batch
+    )
 
 
 def traffic(kernel: Kernel, target: Target) -> int | None:
@@ -375,3 +379,30 @@ def test_a_row_stationary_array_keeps_nothing() -> None:
     hardware = load_hardware("eyeriss", ["residency=on"])
     program = lower(chain((2, 5, 5), conv(3), conv(2)), hardware)
     assert not any(layer.placement.residence.kept for layer in program.layers)
+
+
+def ladder(steps: int) -> Network:
+    """Convolutions and pools in turn, each step added to the one before."""
+    specs = [LayerSpec("a0", conv(4), ("x",))]
+    for step in range(1, steps):
+        op = max_pool(3, 1, 1) if step % 2 else conv(4)
+        specs.append(LayerSpec(f"b{step}", op, (f"a{step - 1}",)))
+        specs.append(LayerSpec(f"a{step}", Add(), (f"b{step}", f"a{step - 1}")))
+    return build_network("ladder", {"x": (4, 6, 6)}, specs)
+
+
+@pytest.mark.parametrize("size", ["400 B", "64 KiB"])
+def test_the_search_grows_with_the_layers(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the layers are twice the tilings looked up, not four times."""
+    ranks = []
+    rank = StaySearch.rank
+
+    def counted(self: StaySearch, *args: Any) -> object:
+        ranks[-1] += 1
+        return rank(self, *args)
+
+    monkeypatch.setattr(StaySearch, "rank", counted)
+    for steps in (40, 80):
+        ranks.append(0)
+        lower(ladder(steps), machine(split(size), residency="on"))
+    assert ranks[1] < 2.5 * ranks[0]

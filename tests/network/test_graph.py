@@ -1,6 +1,8 @@
 """The graph of layers: order, shapes, totals, and everything that does not fit at once."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from accelsim.network.graph import GraphError, LayerSpec, Network, build_network
 from accelsim.network.ops import Add, Conv, Dense, Op, Relu, Shape
@@ -115,3 +117,27 @@ def test_everything_that_does_not_fit(
     specs: list[LayerSpec], expected: list[tuple[str, str]]
 ) -> None:
     assert problems(*specs) == tuple(expected)
+
+
+@st.composite
+def shuffled(draw: st.DrawFn) -> list[LayerSpec]:
+    """Up to nine layers that read one or two before them, in any order."""
+    names = ["input"]
+    specs = []
+    for number in range(draw(st.integers(1, 9))):
+        sources = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2))
+        specs.append(spec(f"l{number}", *sources, op=Relu() if len(sources) == 1 else Add()))
+        names.append(f"l{number}")
+    return draw(st.permutations(specs))
+
+
+@given(shuffled())
+def test_layers_are_taken_in_rounds_of_reading_them_all(specs: list[LayerSpec]) -> None:
+    done = {"input"}
+    taken: list[str] = []
+    while len(taken) < len(specs):
+        for each in specs:
+            if each.name not in done and done.issuperset(each.inputs):
+                done.add(each.name)
+                taken.append(each.name)
+    assert [layer.name for layer in built(*specs).layers] == taken

@@ -10,7 +10,7 @@ from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.hardware import Hardware
-from accelsim.sweep.quantities import UNLIKE_BATCHES
+from accelsim.sweep.quantities import UNLIKE_BATCHES, UNLIKE_CLOCKS
 from accelsim.sweep.space import Sweep, resolve
 
 
@@ -409,6 +409,32 @@ objectives: {cycles: min, pes: min}
     assert hints(text.replace("pes: min", "images_per_second: max")) == [unused]
     one_batch_each = text + "include: [{network: vgg16, batch: 4}]\n"
     assert hints(one_batch_each.replace("[1, 2]", "[1]")) == [unused]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "told"),
+    [
+        ("{cycles: min}", True),
+        ("{cycles_per_image: min, dram_bytes: min}", True),
+        ("{cycles: min, seconds: min}", False),
+        ("{images_per_second: max}", False),
+        ("{dram_bytes: min}", False),
+    ],
+)
+def test_cycles_of_different_clocks_do_not_compare(
+    tmp_path: Path, objectives: str, told: bool
+) -> None:
+    """The slowest clock takes the fewest: DRAM keeps up with it."""
+    text = "name: s\nnetworks: [lenet5]\nbase: edge_ws\nmatrix: {clock: [200 MHz, 1 GHz]}\n"
+    (tmp_path / "s.yaml").write_text(f"{text}objectives: {objectives}\n")
+    found = resolve(load_sweep(tmp_path / "s.yaml")).hints
+    assert [(each.line, each.message) for each in found] == [(5, UNLIKE_CLOCKS)] * told
+
+
+def test_one_clock_of_each_network_is_no_hint(tmp_path: Path) -> None:
+    text = "name: s\nnetworks: [lenet5]\nbase: edge_ws\nmatrix: {clock: [200 MHz]}\n"
+    (tmp_path / "s.yaml").write_text(text + "include: [{network: alexnet, clock: 1 GHz}]\n")
+    assert resolve(load_sweep(tmp_path / "s.yaml")).hints == ()
 
 
 def test_on_and_off_are_shown_as_they_are_written(tmp_path: Path) -> None:
