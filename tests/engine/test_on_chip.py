@@ -30,6 +30,7 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.kernels import Alias
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.residency import Plan, plan_residency
+from accelsim.lowering.search import search
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Concat
 

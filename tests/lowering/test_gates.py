@@ -21,6 +21,7 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.gates import order_of
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.residency import Plan, plan_residency
+from accelsim.lowering.search import search
 from accelsim.lowering.stays import Stay
 from accelsim.network.graph import LayerSpec, Network, build_network
 
