@@ -339,20 +339,35 @@ class _VectorSpec:
             for message in self._alone(tile, task.step):
                 yield index, message
             part = (tile.pixels.batch, tile.channels, tile.pixels.rows, tile.pixels.cols)
-            if not self.done.finish(part):
+            if self._ends(tile) and not self.done.finish(part):
                 yield index, "some of its ofmap is finished twice, or is none"
 
     def _alone(self, tile: VectorTile, step: Step) -> Iterator[str]:
-        kernel = self.kernel
         written = tile.channels.size * tile.pixels.count
         read = self._read(tile)
-        yield from _work(step, written * kernel.operations)
+        yield from _work(step, written * self._operations(tile))
         yield from _sizes(step, {"ifmap": read, "ofmap": written}, self.target)
-        yield from _way_out(step, True, written, self.target, self.residence)
+        yield from _way_out(step, self._ends(tile), written, self.target, self.residence)
         if [load.operand for load in step.loads] != ["ifmap"] * bool(self._fetched):
             yield "its ifmaps are not loaded once"
         if not all(load.needs_inputs for load in step.loads):
             yield "the load of ifmaps does not wait for the layer's inputs"
+
+    def _ends(self, tile: VectorTile) -> bool:
+        """Whether a tile completes its part of the ofmap: in the last pass, or by the last tap."""
+        passes = self.kernel.passes
+        return tile.turn == len(passes) - 1 if passes and not tile.alone else tile.last
+
+    def _operations(self, tile: VectorTile) -> int:
+        """Lane operations for an element; what is done once follows the last tap."""
+        kernel = self.kernel
+        if tile.alone:
+            return kernel.operations
+        if kernel.passes:
+            return kernel.passes[tile.turn]
+        taps = tile.tap_rows.size * tile.tap_cols.size
+        once = kernel.operations - kernel.taps * kernel.tap_operations
+        return taps * kernel.tap_operations + once * tile.last
 
     @property
     def _fetched(self) -> list[bool]:
@@ -362,7 +377,9 @@ class _VectorSpec:
 
     def _read(self, tile: VectorTile) -> int:
         """Words of all ifmaps that a tile loads."""
-        rows = read_along(self.kernel.rows, tile.pixels.rows, Span(0, self.kernel.rows.kernel))
-        cols = read_along(self.kernel.cols, tile.pixels.cols, Span(0, self.kernel.cols.kernel))
-        per_channel = sum(rows * cols if full else 1 for full in self._fetched)
-        return tile.pixels.batch.size * tile.channels.size * per_channel
+        kernel, near = self.kernel, Span(0, self.kernel.depth.kernel)
+        rows = read_along(kernel.rows, tile.pixels.rows, tile.tap_rows)
+        cols = read_along(kernel.cols, tile.pixels.cols, tile.tap_cols)
+        full = read_along(kernel.depth, tile.channels, near) * rows * cols
+        each = sum(full if whole else tile.channels.size for whole in self._fetched)
+        return tile.pixels.batch.size * each

@@ -82,6 +82,11 @@ class VectorTile:
     first: bool
     last: bool
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is all of its block."""
+        return self.first and self.last
+
 
 Tile = GemmTile | VectorTile
 

@@ -146,7 +146,7 @@ class _Blocks:
         deep = span(kernel.depth, *_ends(channels), 0, kernel.depth.kernel)
         window = Planes(images, int(deep), int(down), int(across))
         block = Planes(images, piece, pixels.rows.size, pixels.cols.size)
-        alone = tile.first and tile.last
+        alone = tile.alone
         ends = tile.last if not kernel.passes else tile.turn == len(kernel.passes) - 1
         return _Part(
             read=window,
@@ -164,7 +164,7 @@ class _Blocks:
     def operations(self, tile: VectorTile) -> int:
         """Lane operations per element of a tile's block."""
         kernel = self.kernel
-        if tile.first and tile.last:
+        if tile.alone:
             return kernel.operations
         if kernel.passes:
             return kernel.passes[tile.turn]

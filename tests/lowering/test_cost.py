@@ -118,8 +118,8 @@ def test_array_cycles_are_those_of_every_tile(
     for turn in nest.turns(LOOPS):
         size = {axis: len(nest.indices(axis, turn)) for axis in nest.sizes}
         pixels = size["batch"] * size["rows"] * size["cols"]
-        depth = size["channels"] * kernel.taps
-        extents = Extents(pixels, size["filters"], depth, taps=kernel.taps)
+        taps = size["tap_rows"] * size["tap_cols"]
+        extents = Extents(pixels, size["filters"], size["channels"] * taps, taps=taps)
         cycles += size["groups"] * int(busy_cycles(to.array, extents))
     assert workload(kernel, to, as_arrays(kernel, tiling)).array_cycles[0] == cycles
 
