@@ -77,8 +77,8 @@ def test_nothing_stays_on_chip_between_rows_and_the_order_does_not_matter() -> N
 def test_equal_rows_are_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     played: list[str] = []
 
-    def play(program: object) -> RunResult:
-        result = timed(program)
+    def play(program: object, *player: object) -> RunResult:
+        result = timed(program, *player)
         played.extend(layer.name for layer in result.layers)
         return result
 
