@@ -129,7 +129,7 @@ def test_a_change_that_does_not_fit_is_no_help(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_hardware_that_nothing_fits_is_refused() -> None:
     with pytest.raises(DoesNotFitError):
-        what_would_help(chain((1, 9, 9), conv(1, 5)), machine(unified("16 B")))
+        what_would_help(chain((1, 9, 9), conv(1, 5)), machine(unified("10 B")))
 
 
 BASE = Why("net", "chip", "os", 100, {"array": 0.7, "buffer": 0, "vector": 0, "dram": 0.3}, ())

@@ -113,7 +113,7 @@ def _alive(group: int) -> bool:
 
 def test_a_point_that_fails_is_a_row_and_exit_1(tmp_path: Path) -> None:
     text = SWEEP.replace(
-        "array.rows: {range: [8, 72, 1]}", "buffers.ifmap_sram.size: [8 B, 64 KiB]"
+        "array.rows: {range: [8, 72, 1]}", "buffers.ifmap_sram.size: [1 B, 64 KiB]"
     )
     for _ in range(2):  # failed points are not tried again
         command = started(tmp_path, "--jobs", "1", text=text)

@@ -46,7 +46,8 @@ def test_a_convolution_by_hand() -> None:
     ofmap 12 in and 12 out. DRAM: 15 + 24 + 12 bytes at 100.
     """
     network = chain((1, 5, 3), Conv(out_channels=3, kernel=(4, 2)))
-    (layer,) = simulate(network, with_table(machine())).layers
+    fast = machine(dram={"bandwidth": "1 KiB/cycle"})
+    (layer,) = simulate(network, with_table(fast)).layers
     assert layer.inside == Inside(576, 172, 192, 72)
     assert layer.energy == Energy(
         mac=96 * 8,
