@@ -155,14 +155,18 @@ def _way_out(step: Step, finishes: bool, words: int, target: Target, there: Resi
     return problems
 
 
-def _sizes(step: Step, words: dict[Operand, int], target: Target) -> Iterator[str]:
-    """Transfers whose bytes are not those of the tile's regions."""
+def _sizes(step: Step, words: dict[Operand, int], target: Target, apart: int = 0) -> Iterator[str]:
+    """Transfers whose bytes are not those of the tile's regions.
+
+    The runs of ifmaps leave out words that lie `apart`: inputs of one value per channel.
+    """
     for transfer in step.transfers:
         size = words[transfer.operand] * target.bytes_of(transfer.operand)
         verb = "stored" if isinstance(transfer, Store) else "loaded"
         if transfer.size != size:
             yield f"{transfer.size:,} bytes of {transfer.operand} are {verb} for {size:,}"
-        if transfer.runs.count * transfer.runs.size != transfer.size:
+        left_out = apart * target.bytes_of("ifmap") if transfer.operand == "ifmap" else 0
+        if transfer.runs.count * transfer.runs.size != transfer.size - left_out:
             yield f"the runs of {transfer.operand} are not its {transfer.size:,} bytes"
 
 
@@ -346,7 +350,8 @@ class _VectorSpec:
         written = tile.channels.size * tile.pixels.count
         read = self._read(tile)
         yield from _work(step, written * self._operations(tile))
-        yield from _sizes(step, {"ifmap": read, "ofmap": written}, self.target)
+        single = self._fetched.count(False) * tile.pixels.batch.size * tile.channels.size
+        yield from _sizes(step, {"ifmap": read, "ofmap": written}, self.target, single)
         yield from _way_out(step, self._ends(tile), written, self.target, self.residence)
         if [load.operand for load in step.loads] != ["ifmap"] * bool(self._fetched):
             yield "its ifmaps are not loaded once"
