@@ -16,7 +16,7 @@ from accelsim.engine.machine import play
 from accelsim.facade import compile_program, timed, verify
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering import gemm_tasks, tiling, vector_tasks
+from accelsim.lowering import gemm_tasks, vector_tasks
 from accelsim.network.ops import Conv, Dense
 from accelsim.numerics.compare import precision_arithmetic
 from accelsim.numerics.computation import Computation
@@ -28,11 +28,10 @@ ZIGZAG_SECONDS = {"vgg16": 33.0, "googlenet": 226.0}
 """ZigZag's search for one mapping per layer, as the design document quotes it."""
 
 
-SEARCHES = (tiling.search, tiling._rankings, tiling._moves)
 SCHEDULES = (gemm_tasks.gemm_schedules, gemm_tasks.gemm_work, vector_tasks.vector_schedules)
 
 
-def forget(results: tuple[Callable[..., object], ...] = SEARCHES + SCHEDULES) -> None:
+def forget(results: tuple[Callable[..., object], ...] = SCHEDULES) -> None:
     """Empty these caches, so that the next run finds none of their results."""
     for cached in results:
         cached.cache_clear()
