@@ -21,7 +21,7 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.gates import order_of
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.residency import Plan, plan_residency
-from accelsim.lowering.search import search
+from accelsim.lowering.search import Memory, search
 from accelsim.lowering.stays import Stay
 from accelsim.network.graph import LayerSpec, Network, build_network
 
@@ -37,14 +37,15 @@ NETWORKS = st.one_of(networks(), tangled_networks())
 
 
 def planned(network: Network, hardware: Hardware) -> tuple[Program, Plan]:
+    memory = Memory()
     try:
-        program = lower(network, hardware)
+        program = lower(network, hardware, memory=memory)
     except DoesNotFitError:
         assume(False)
         raise
     kernels = [layer.kernel for layer in program.layers]
     needs = [layer.needs for layer in program.layers]
-    return program, plan_residency(network, kernels, needs, search(program.target), 1)
+    return program, plan_residency(network, kernels, needs, search(program.target, memory), 1)
 
 
 def waited_for(program: Program, without: tuple[int, int] | None = None) -> list[set[int]]:
@@ -110,7 +111,7 @@ def owned(program: Program, plan: Plan, layer: int, *, as_user: bool) -> Iterato
 
 
 @given(NETWORKS, ROOMY)
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_every_gate_is_needed(network: Network, hardware: Hardware) -> None:
     """Without it two that are in no order would have the same addresses."""
     program, plan = planned(network, hardware)
