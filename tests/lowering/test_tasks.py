@@ -350,7 +350,8 @@ def test_vector_schedules_do_not_grow_with_an_axis() -> None:
     """A billion elements, and a pool over millions of padded rows."""
     relu = VectorKernel(1, 2**30, Window(1, 1), Window(1, 1), 1)
     pool = VectorKernel(1, 64, Window(2**24, 5, 2, 1, 4, 4), Window(9, 3), 15)
-    for kernel, tiling in ((relu, VectorTiling(1, 7, 1, 1)), (pool, VectorTiling(1, 5, 3, 2))):
+    tilings = VectorTiling(1, 7, 1, 1, 1, 1, arrays=3), VectorTiling(1, 5, 3, 2, 5, 3, arrays=3)
+    for kernel, tiling in zip((relu, pool), tilings, strict=True):
         schedules = vector_schedules(kernel, target(arrays=3), tiling)
         assert sum(schedule.operations for schedule in schedules) == kernel.operations_total
         assert sum(len(schedule.nest) for schedule in schedules) < 50
