@@ -72,8 +72,9 @@ def plan_residency(
     shares = _shares(search, stays, order, share)
     spaces = [each.space for each in shares]
     gates = Gates(needs, stays, spaces, search.size, share).gates()
-    refined = map(partial(_refined, finder), kernels, shares)
-    return Plan(stays, tuple(map(_placement, refined, gates, search.alone)))
+    refine = partial(_refined, finder)
+    refined, alone = (map(refine, kernels, each) for each in (shares, search.alone))
+    return Plan(stays, tuple(map(_placement, refined, gates, alone)))
 
 
 def _refined(finder: Search, kernel: Kernel, share: Share) -> Share:
