@@ -124,7 +124,7 @@ SLOWER = 1.02
 """How much longer a network may take with feature maps on chip than layer by layer."""
 
 
-SHORT = 4096
+SHORT = 65536
 """Tasks of a program that is short: there chance decides how layers get past each other.
 
 In a longer one it evens out, and it takes long to play.
