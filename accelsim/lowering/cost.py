@@ -7,9 +7,8 @@ change it, so what the innermost loop does not index is fetched once for all its
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from enum import Enum
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,109 +16,10 @@ from numpy.typing import NDArray
 from accelsim.dram.law import occupancy
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.dataflow import Extents, Pieces, all_cycles, leaves_unfinished
-from accelsim.lowering.footprint import tap_reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
-
-Entry = TypeVar("Entry", bound=np.generic)
-Loop = Literal["pixels", "filters", "channels"]
-
-OPERAND_LOOPS: dict[Operand, tuple[Loop, Loop]] = {
-    "ifmap": ("pixels", "channels"),
-    "filter": ("filters", "channels"),
-    "psum": ("pixels", "filters"),
-    "ofmap": ("pixels", "filters"),
-}
-
-
-class LoopOrder(Enum):
-    """Loops from the outermost to the innermost, named by the operand that stays longest.
-
-    The other three orders of three loops cost the same as one of these (the tests show it).
-    """
-
-    OFMAP_STAYS = ("pixels", "filters", "channels")
-    IFMAP_STAYS = ("pixels", "channels", "filters")
-    FILTER_STAYS = ("filters", "channels", "pixels")
-
-
-TilingSizes = tuple[int, int, int, int, int, int, int, int]
-"""Batch, groups, rows, cols, filters, channels, tap rows, tap cols of a tile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tilings:
-    """Tile sizes under comparison, and what they read of the ifmap, in arrays that broadcast.
-
-    What depends on few of the sizes is worked out for few, and NumPy combines them where they
-    meet. `row_span` counts the ifmap rows that the largest tile reads, `row_reads` those that all
-    tiles along the rows, with all taps down the window, read together; columns likewise.
-    """
-
-    batch: Sizes
-    groups: Sizes
-    rows: Sizes
-    cols: Sizes
-    filters: Sizes
-    channels: Sizes
-    tap_rows: Sizes
-    tap_cols: Sizes
-    row_span: Sizes
-    row_reads: Sizes
-    col_span: Sizes
-    col_reads: Sizes
-
-    @property
-    def axes(self) -> tuple[Sizes, ...]:
-        """The sizes, in the order of TilingSizes."""
-        pixels = (self.batch, self.groups, self.rows, self.cols)
-        return *pixels, self.filters, self.channels, self.tap_rows, self.tap_cols
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """How many tilings there are along each axis of the arrays."""
-        return np.broadcast_shapes(*(axis.shape for axis in self.axes))
-
-    @property
-    def taps(self) -> Sizes:
-        """Taps of a tile, per channel."""
-        return self.tap_rows * self.tap_cols
-
-    def sizes(self, index: int) -> TilingSizes:
-        """The tiling at a flat `index`."""
-        shape, one = self.shape, np.array([index])
-        return tuple(int(chosen(axis, shape, one)[0]) for axis in self.axes)  # type: ignore[return-value]
-
-    def at(self, index: NDArray[np.intp]) -> "Tilings":
-        """Only the tilings at a flat `index`, in arrays of one axis."""
-        each = (getattr(self, item.name) for item in fields(self))
-        return Tilings(*(chosen(sizes, self.shape, index) for sizes in each))
-
-
-def tilings_of(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
-    """Tilings of the sizes given in the order of TilingSizes, in arrays that broadcast."""
-    _, _, rows, cols, _, _, tap_rows, tap_cols = axes
-    down, across = tap_reads(kernel.rows, rows, tap_rows), tap_reads(kernel.cols, cols, tap_cols)
-    batch, groups, _, _, filters, channels, _, _ = axes
-    pixels = (batch, groups, rows, cols)
-    reads = (*down, *across)
-    return Tilings(*pixels, filters, channels, tap_rows, tap_cols, *reads)
-
-
-def all_tilings(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
-    """Every combination of the sizes given for batch, groups, rows, cols, filters, channels, and
-    for the rows and columns of taps (if left out: whole windows)."""
-    whole = [np.array([kernel.rows.kernel]), np.array([kernel.cols.kernel])]
-    return tilings_of(kernel, np.ix_(*axes, *whole[len(axes) - 6 :]))
-
-
-def whole_sizes(kernel: GemmKernel) -> TilingSizes:
-    """The sizes of one tile that is all of `kernel`."""
-    return (
-        *(kernel.batch, kernel.groups, kernel.rows.outputs, kernel.cols.outputs),
-        *(kernel.filters, kernel.channels, kernel.rows.kernel, kernel.cols.kernel),
-    )
+from accelsim.lowering.tiling import OPERAND_LOOPS, Loop, LoopOrder, Tilings
 
 
 def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, Sizes]:
@@ -179,22 +79,6 @@ def keeps_groups_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_
     whole = (tilings.filters == kernel.filters) & _sums_whole(kernel, tilings)
     fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
     return fits
-
-
-def chosen(
-    sizes: NDArray[Entry], shape: tuple[int, ...], index: NDArray[np.intp]
-) -> NDArray[Entry]:
-    """What `sizes` says of the tilings at `index`, of tilings in axes of `shape`."""
-    if sizes.size == 1:
-        return np.broadcast_to(sizes.reshape(()), index.shape)
-    if sizes.shape == shape:
-        return sizes.reshape(-1)[index]
-    if index.size > sizes.size:
-        return np.broadcast_to(sizes, shape).reshape(-1)[index]
-    places = np.unravel_index(index, shape)[len(shape) - sizes.ndim :]
-    held = (place if size > 1 else 0 for place, size in zip(places, sizes.shape, strict=True))
-    taken: NDArray[Entry] = sizes[tuple(held)]
-    return taken
 
 
 def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
@@ -301,10 +185,6 @@ class Workload:
     def group_tiles(self) -> Sizes:
         """Turns of the outermost loop, over groups."""
         return -(-self.kernel.groups // self.tilings.groups)
-
-    def several(self, own: dict[Loop, Sizes], split: Loop) -> bool:
-        """Whether several arrays share out the turns of `split`."""
-        return own[split] is not self.turns[split]
 
     @property
     def tiles(self) -> Sizes:
@@ -431,16 +311,16 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     residence = target.residence
     demand = tile_demand(target, flow.demand)
     occupied = tile_demand(target, flow.occupied)
-    moves = target.move_bytes_per_cycle
-    busy = flow.array
-    if moves is not None:
-        busy = np.maximum(busy, flow.traffic["ofmap"] / float(moves))
+    moves = target.move_bytes_per_cycle is not None
+    busy = (
+        np.maximum(flow.array, target.move_cycles(flow.traffic["ofmap"])) if moves else flow.array
+    )
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
     waste = {item: occupied[item] / np.maximum(demand[item], 1) for item in traffic}
     outer = occupied["ifmap"] + occupied["filter"] + occupied["ofmap"] * residence.stored
     return Cost(
-        busy if moves is None else busy + demand["ofmap"] / float(moves),
+        busy + target.move_cycles(demand["ofmap"]) if moves else busy,
         outer,
         np.asarray(sum(moved * waste[item] for item, moved in traffic.items())),
         busy * flow.arrays / flow.tiles,
@@ -472,7 +352,7 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
         own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
         share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
         array = array * share * (own[split] / turns[split])
-    moved = _moved_bytes(work, order, own, split)
+    moved = _moved_bytes(work, order, own, split if arrays > 1 else None)
     visits = {item: _visits(work, order, item) for item in ("ifmap", "filter", "ofmap")}
     return Flow(array, moved, visits, work.demand, work.occupied, work.tiles, arrays)  # type: ignore[arg-type]
 
@@ -485,7 +365,7 @@ def _visits(work: Workload, order: LoopOrder, operand: Operand) -> Sizes:
 
 
 def _moved_bytes(
-    work: Workload, order: LoopOrder, own: dict[Loop, Sizes], split: Loop
+    work: Workload, order: LoopOrder, own: dict[Loop, Sizes], split: Loop | None
 ) -> dict[Operand, Sizes]:
     """Bytes moved by operand, when each array runs the loops with its `own` turns.
 
@@ -493,7 +373,6 @@ def _moved_bytes(
     bring again; its share of such an operand is counted as theirs.
     """
     kernel, tilings = work.kernel, work.tilings
-    arrays, left = np.divmod(work.turns[split], own[split])
     pixels = kernel.batch * tilings.row_reads * tilings.col_reads
     ofmap = kernel.groups * kernel.gemm.m * kernel.filters
     once: dict[Operand, Sizes | int] = {
@@ -509,7 +388,8 @@ def _moved_bytes(
             times = times - 1
         elif operand == "ofmap":
             times = np.ones_like(times)
-        elif work.several(own, split) and split not in OPERAND_LOOPS[operand]:
+        elif split is not None and split not in OPERAND_LOOPS[operand]:
+            arrays, left = np.divmod(work.turns[split], own[split])
             last = passes(order.value, {**own, split: left}, operand)
             times = times * arrays + last * np.minimum(left, 1)
         traffic[operand] = once[operand] * times * work.target.bytes_of(operand)

@@ -11,10 +11,10 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.lowering.cost import Tilings, TilingSizes, all_tilings, tilings_of, whole_sizes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Target
+from accelsim.lowering.tiling import Tilings, TilingSizes, all_tilings, tilings_of, whole_sizes
 from accelsim.units import ceil_div
 
 EXHAUSTIVE = 4096

@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
 from accelsim.lowering.cost import (
-    Entry,
     Flow,
-    Loop,
-    LoopOrder,
-    Tilings,
-    TilingSizes,
     buffer_demand,
     cost_of,
     demands,
@@ -34,7 +29,15 @@ from accelsim.lowering.gemm_candidates import (
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Part, Ranked, Ranking
 from accelsim.lowering.target import Target
-from accelsim.lowering.tiling import GemmTiling, too_small
+from accelsim.lowering.tiling import (
+    Entry,
+    GemmTiling,
+    Loop,
+    LoopOrder,
+    Tilings,
+    TilingSizes,
+    too_small,
+)
 
 CENTERS = 4
 """Tilings of which the neighbours are looked at."""

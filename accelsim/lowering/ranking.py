@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.lowering.cost import Cost, chosen, significant
+from accelsim.lowering.cost import Cost, significant
 from accelsim.lowering.target import Sizes
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
 
 
 @dataclass(frozen=True, slots=True)

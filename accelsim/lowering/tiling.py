@@ -1,11 +1,41 @@
-"""Tile sizes: what a search chooses, and what cutting an axis evenly gives."""
+"""Tile sizes: of one tiling, that a search chooses, and of many under comparison."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Literal, TypeVar
 
-from accelsim.lowering.cost import Loop, LoopOrder
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware import Operand
+from accelsim.lowering.footprint import tap_reads
+from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
-from accelsim.units import ceil_div
+
+Entry = TypeVar("Entry", bound=np.generic)
+
+
+Loop = Literal["pixels", "filters", "channels"]
+
+
+OPERAND_LOOPS: dict[Operand, tuple[Loop, Loop]] = {
+    "ifmap": ("pixels", "channels"),
+    "filter": ("filters", "channels"),
+    "psum": ("pixels", "filters"),
+    "ofmap": ("pixels", "filters"),
+}
+
+
+class LoopOrder(Enum):
+    """Loops from the outermost to the innermost, named by the operand that stays longest.
+
+    The other three orders of three loops cost the same as one of these (the tests show it).
+    """
+
+    OFMAP_STAYS = ("pixels", "filters", "channels")
+    IFMAP_STAYS = ("pixels", "channels", "filters")
+    FILTER_STAYS = ("filters", "channels", "pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +74,6 @@ class VectorTiling:
     arrays: int = 1
 
 
-FINE = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 56, 64, 96, 128, 224)
-COARSE = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
-
-
-def even_sizes(total: int, parts: Sequence[int], align: int = 1) -> set[int]:
-    """Sizes that cut `total` into about each of `parts`, in multiples of `align`, and 1."""
-    units = ceil_div(total, align)
-    cut = {min(ceil_div(units, min(part, units)) * align, total) for part in parts}
-    return cut | {1, total}
-
-
 def too_small(target: Target, needed: Sequence[int] | Sizes) -> str:
     """Every buffer whose half is less than the bytes `needed` of it, and the size that helps."""
     return "; ".join(
@@ -63,4 +82,101 @@ def too_small(target: Target, needed: Sequence[int] | Sizes) -> str:
         f"{2 * size} B"
         for space, size in zip(target.buffers, needed, strict=True)
         if size > space.half
+    )
+
+
+# --- Many at once --------------------------------------------------------------------------------
+
+
+TilingSizes = tuple[int, int, int, int, int, int, int, int]
+"""Batch, groups, rows, cols, filters, channels, tap rows, tap cols of a tile."""
+
+
+def chosen(
+    sizes: NDArray[Entry], shape: tuple[int, ...], index: NDArray[np.intp]
+) -> NDArray[Entry]:
+    """What `sizes` says of the tilings at `index`, of tilings in axes of `shape`."""
+    if sizes.size == 1:
+        return np.broadcast_to(sizes.reshape(()), index.shape)
+    if sizes.shape == shape:
+        return sizes.reshape(-1)[index]
+    if index.size > sizes.size:
+        return np.broadcast_to(sizes, shape).reshape(-1)[index]
+    places = np.unravel_index(index, shape)[len(shape) - sizes.ndim :]
+    held = (place if size > 1 else 0 for place, size in zip(places, sizes.shape, strict=True))
+    taken: NDArray[Entry] = sizes[tuple(held)]
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Tilings:
+    """Tile sizes under comparison, and what they read of the ifmap, in arrays that broadcast.
+
+    What depends on few of the sizes is worked out for few, and NumPy combines them where they
+    meet. `row_span` counts the ifmap rows that the largest tile reads, `row_reads` those that all
+    tiles along the rows, with all taps down the window, read together; columns likewise.
+    """
+
+    batch: Sizes
+    groups: Sizes
+    rows: Sizes
+    cols: Sizes
+    filters: Sizes
+    channels: Sizes
+    tap_rows: Sizes
+    tap_cols: Sizes
+    row_span: Sizes
+    row_reads: Sizes
+    col_span: Sizes
+    col_reads: Sizes
+
+    @property
+    def axes(self) -> tuple[Sizes, ...]:
+        """The sizes, in the order of TilingSizes."""
+        pixels = (self.batch, self.groups, self.rows, self.cols)
+        return *pixels, self.filters, self.channels, self.tap_rows, self.tap_cols
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many tilings there are along each axis of the arrays."""
+        return np.broadcast_shapes(*(axis.shape for axis in self.axes))
+
+    @property
+    def taps(self) -> Sizes:
+        """Taps of a tile, per channel."""
+        return self.tap_rows * self.tap_cols
+
+    def sizes(self, index: int) -> TilingSizes:
+        """The tiling at a flat `index`."""
+        shape, one = self.shape, np.array([index])
+        return tuple(int(chosen(axis, shape, one)[0]) for axis in self.axes)  # type: ignore[return-value]
+
+    def at(self, index: NDArray[np.intp]) -> "Tilings":
+        """Only the tilings at a flat `index`, in arrays of one axis."""
+        each = (getattr(self, item.name) for item in fields(self))
+        return Tilings(*(chosen(sizes, self.shape, index) for sizes in each))
+
+
+def tilings_of(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
+    """Tilings of the sizes given in the order of TilingSizes, in arrays that broadcast."""
+    _, _, rows, cols, _, _, tap_rows, tap_cols = axes
+    down, across = tap_reads(kernel.rows, rows, tap_rows), tap_reads(kernel.cols, cols, tap_cols)
+    batch, groups, _, _, filters, channels, _, _ = axes
+    pixels = (batch, groups, rows, cols)
+    reads = (*down, *across)
+    return Tilings(*pixels, filters, channels, tap_rows, tap_cols, *reads)
+
+
+def all_tilings(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
+    """Every combination of the sizes given for batch, groups, rows, cols, filters, channels, and
+    for the rows and columns of taps (if left out: whole windows)."""
+    whole = [np.array([kernel.rows.kernel]), np.array([kernel.cols.kernel])]
+    return tilings_of(kernel, np.ix_(*axes, *whole[len(axes) - 6 :]))
+
+
+def whole_sizes(kernel: GemmKernel) -> TilingSizes:
+    """The sizes of one tile that is all of `kernel`."""
+    return (
+        *(kernel.batch, kernel.groups, kernel.rows.outputs, kernel.cols.outputs),
+        *(kernel.filters, kernel.channels, kernel.rows.kernel, kernel.cols.kernel),
     )

@@ -14,11 +14,12 @@ from accelsim.dram.transfer import Runs, transfer_clocks
 from accelsim.engine.memory import Clock, DramChannel
 from accelsim.facade import timed
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import LoopOrder, all_tilings, gemm_cost, workload
+from accelsim.lowering.cost import gemm_cost, workload
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import lower
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Room, Store
+from accelsim.lowering.tiling import LoopOrder, all_tilings
 from accelsim.network.graph import Network
 from accelsim.network.ops import Window
 

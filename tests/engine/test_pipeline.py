@@ -10,11 +10,10 @@ from oracles.pipeline import Pipeline
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import LoopOrder
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import Program, lower
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import GemmTiling, LoopOrder
 from accelsim.network.graph import Network
 
 CONVS = st.builds(

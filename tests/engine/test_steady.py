@@ -14,11 +14,10 @@ from accelsim.engine.memory import Clock
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import compile_program
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import LoopOrder
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import Program, lower
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import GemmTiling, LoopOrder
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Add, Concat
 

@@ -8,14 +8,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from accelsim.hardware import MappingObjective, Operand
-from accelsim.lowering.cost import Loop, LoopOrder, Tilings, all_tilings
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Lanes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import BufferSpace, Target
 from accelsim.lowering.task import Task
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder, Tilings, all_tilings
 from accelsim.network.ops import Window
 
 AXES = ("batch", "groups", "rows", "cols", "filters", "channels", "tap_rows", "tap_cols")

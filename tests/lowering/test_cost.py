@@ -11,19 +11,13 @@ from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import (
-    Loop,
-    LoopOrder,
-    gemm_cost,
-    passes,
-    significant,
-    workload,
-)
+from accelsim.lowering.cost import gemm_cost, passes, significant, workload
 from accelsim.lowering.dataflow import Extents, busy_cycles
 from accelsim.lowering.footprint import reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import spans
+from accelsim.lowering.tiling import Loop, LoopOrder
 from accelsim.network.ops import Window
 
 LOOPS: tuple[Loop, Loop, Loop] = ("pixels", "filters", "channels")

@@ -12,7 +12,6 @@ from machines import MACHINES, chain, conv, machine, max_pool, networks, split
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering import tiles
-from accelsim.lowering.cost import Loop, LoopOrder
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
@@ -22,7 +21,7 @@ from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.task import GemmTile, Pixels, Span, Step, Task
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder
 from accelsim.network.graph import Network
 from accelsim.network.ops import Window
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
 
-from accelsim.lowering.cost import Loop, LoopOrder, buffer_demand, demands, gemm_cost, workload
+from accelsim.lowering.cost import buffer_demand, demands, gemm_cost, workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.schedule import Axis, Schedule, turns
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile, spans
 from accelsim.lowering.tiles import part_of, pieces, regions, shared_out, sums, tap_sums
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder, VectorTiling
 from accelsim.lowering.traffic import Dram
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.ops import Window

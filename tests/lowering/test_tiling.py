@@ -12,15 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.cost import (
-    all_tilings,
-    cost_of,
-    gemm_flow,
-    legal,
-    significant,
-    whole_sizes,
-    workload,
-)
+from accelsim.lowering.cost import cost_of, gemm_flow, legal, significant, workload
 from accelsim.lowering.gemm_candidates import (
     sizes_at_every_scale,
     tilings_to_compare,
@@ -31,7 +23,7 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.search import Memory, best_tiling, best_vector_tiling, search
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import GemmTiling, even_sizes
+from accelsim.lowering.tiling import GemmTiling, all_tilings, whole_sizes
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.ops import Window
 
@@ -164,12 +156,6 @@ def test_the_number_of_sizes_grows_with_the_logarithm(total: int, lanes: int) ->
     assert {1, total} <= sizes
     assert len(sizes) <= 8 + 4 * total.bit_length()
     assert all(1 <= size <= total for size in sizes)
-
-
-def test_even_sizes_by_hand() -> None:
-    assert even_sizes(10, (1, 2, 3, 4)) == {1, 10, 5, 4, 3}
-    assert even_sizes(10, (1, 2), align=4) == {1, 10, 8}  # three units of four: 3, or 2
-    assert even_sizes(1, (1, 8)) == {1}
 
 
 # --- What does not fit ----------------------------------------------------------------------------

@@ -10,14 +10,13 @@ from machines import spads_setting
 import accelsim.numerics.windows as tiled_module
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, Hardware
-from accelsim.lowering.cost import LoopOrder
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.lowering.row_stationary import row_shape
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import GemmTiling, LoopOrder
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
     Add,

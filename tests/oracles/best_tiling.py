@@ -12,11 +12,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from accelsim.lowering.cost import gemm_cost, legal, tilings_of, whole_sizes, workload
+from accelsim.lowering.cost import gemm_cost, legal, workload
 from accelsim.lowering.gemm_search import Way, ways_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import GemmTiling, tilings_of, whole_sizes
 
 AXES = ("batch", "groups", "rows", "cols", "filters", "channels", "tap_rows", "tap_cols")
 """What can be cut, by the names that a GemmTiling gives the sizes."""
