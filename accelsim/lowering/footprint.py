@@ -50,7 +50,7 @@ def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
     count, size, step = along
     for index in range(ceil_div(count, int(np.min(size)))):
         start = index * size
-        length = np.clip(count - start, 1, size)
+        length = _clipped(count - start, 1, size)
         first = start * step - window.before
         line = _Line(across[0], across[2], first, (length - 1) * step + 1, window.size)
         most, together = line.reads(across[1])
@@ -115,24 +115,26 @@ class _Line:
         best = np.asarray(np.minimum(self.size - length, 0), np.int64) - self.first
         places = (best // pitch, -(-best // pitch))
         spans = [
-            _clipped_span(
-                self.first + np.clip(at, 0, full - 1).astype(int) * pitch, length, self.size
-            )
+            _clipped_span(self.first + _clipped(at, 0, full - 1) * pitch, length, self.size)
             for at in places
         ]
         return np.asarray(np.maximum(*spans) * (full > 0))
 
 
+def _clipped(value: Whole, least: Whole, most: Whole) -> Sizes:
+    """`np.clip`, without what it takes to be called; `most` wins."""
+    return np.asarray(np.minimum(np.maximum(value, least), most))
+
+
 def _clipped_span(first: Whole, length: Whole, size: int) -> Sizes:
     """How much of [first, first + length) lies in [0, size)."""
-    stop = np.clip(first + length, 0, size)
-    return np.asarray(stop - np.clip(first, 0, size))
+    return np.asarray(_clipped(first + length, 0, size) - _clipped(first, 0, size))
 
 
 def _clipped_sum(first: Whole, step: Whole, count: Whole, size: int) -> Sizes:
     """The sum of first, first + step, ... (`count` of them), each clipped to [0, size]."""
-    below = np.clip(-(first // step), 0, count)  # those less than 0, and perhaps one that is 0
-    inside = np.clip(-((first - size) // step), below, count)  # the first that is `size` or more
+    below = _clipped(-(first // step), 0, count)  # those less than 0, and perhaps one that is 0
+    inside = _clipped(-((first - size) // step), below, count)  # the first that is `size` or more
     terms = inside - below
     rising = (first + below * step) * terms + step * (terms * (terms - 1) // 2)
     return np.asarray(rising + (count - inside) * size)

@@ -11,16 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
-from accelsim.lowering.cost import (
-    Flow,
-    buffer_demand,
-    cost_of,
-    demands,
-    gemm_flow,
-    keeps_groups_whole,
-    tile_demand,
-    workload,
-)
+from accelsim.lowering.cost import cost_of
+from accelsim.lowering.demand import buffer_demand, demands, keeps_groups_whole, tile_demand
+from accelsim.lowering.flow import Flow, gemm_flow, workload
 from accelsim.lowering.gemm_candidates import (
     tilings_near,
     tilings_to_compare,
@@ -108,8 +101,15 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
 
 
 def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:
-    """What every way says, the ways along a new first axis."""
-    return np.stack(np.broadcast_arrays(*each))
+    """What every way says, the ways along a new first axis, of one entry where all say the same."""
+    first = each[0]
+    if all(one is first for one in each):
+        return first[np.newaxis]
+    shape = np.broadcast_shapes(*(one.shape for one in each))
+    together = np.empty((len(each), *shape), dtype=first.dtype)
+    for place, one in enumerate(each):
+        together[place] = one
+    return together
 
 
 def gemm_ranking(target: Target, families: Sequence[Flows]) -> Ranking:
@@ -135,7 +135,7 @@ def _part(target: Target, flows: Flows) -> Part:
             flow.tiles,
         ),
         tile_bytes=needed[target.buffer_index("ifmap")],
-        index=np.flatnonzero(np.broadcast_to(fits, shape)),
+        fits=fits,
         shape=shape,
     )
 
@@ -149,8 +149,8 @@ def refined(kernel: GemmKernel, target: Target, space: int, start: Sequence[Rank
     best, centers = start[0], start
     for _ in range(ROUNDS):
         near = tilings_near(kernel, target, [*{sizes_of(each.tiling) for each in centers}])
-        ranking = gemm_ranking(target, [flows_of(kernel, target, near)]).within(space)
-        before, centers = best, ranking.several(rate, latency, CENTERS)
+        ranking = gemm_ranking(target, [flows_of(kernel, target, near)])
+        before, centers = best, ranking.at(rate, latency).within(space).several(CENTERS)
         best = centers[0]
         if best.cycles >= ENOUGH * before.cycles:
             break

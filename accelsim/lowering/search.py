@@ -154,21 +154,26 @@ class Ranks:
         if start[0].cycles <= GOOD_ENOUGH * least:
             return start[0]
         parts = self.search.with_parts_of_windows(kernel, self.residence)
-        start += self._of(parts, space, CENTERS)
+        start += self._of(parts, space, CENTERS, False)
         return refined(kernel, target, space, start)
 
     def _several(self, space: int, count: int) -> list[Ranked]:
         """The best tilings with whole windows; with parts of them only where none else fits."""
-        found = self._of(self.search.ranking(self.kernel, self.residence), space, count)
+        found = self._of(self.search.ranking(self.kernel, self.residence), space, count, True)
         if found:
             return found
         parts = self.search.with_parts_of_windows(self.kernel, self.residence)
-        return self._of(parts, space, count)
+        return self._of(parts, space, count, False)
 
-    def _of(self, ranking: Ranking, space: int, count: int) -> list[Ranked]:
+    def _of(self, ranking: Ranking, space: int, count: int, whole: bool) -> list[Ranked]:
         target = self.search.target
-        rate = float(target.dram_bytes_per_cycle)
-        return ranking.within(space).several(rate, target.dram_latency, count)
+        key = (self.kernel, self.residence, target, whole)
+        times = self.search.memory.recall(
+            "times",
+            key,
+            lambda: ranking.at(float(target.dram_bytes_per_cycle), target.dram_latency),
+        )
+        return times.within(space).several(count)
 
     @property
     def whole_space(self) -> int:

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from accelsim.lowering.cost import gemm_cost, legal, workload
+from accelsim.lowering.cost import gemm_cost
+from accelsim.lowering.demand import legal
+from accelsim.lowering.flow import workload
 from accelsim.lowering.gemm_search import Way, ways_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
