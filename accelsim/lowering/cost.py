@@ -1,8 +1,7 @@
 """What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,44 +15,36 @@ from accelsim.lowering.tiling import Loop, LoopOrder
 
 @dataclass(frozen=True, slots=True)
 class Turnaround:
-    """What the tiles of an operand take, one after another in the `places` that their buffer has.
+    """What tiles take, one after another in the `places` that their buffer has.
 
-    A tile's place is free again when it has been loaded and computed, or computed and stored: with
-    d places, that is a d-th of all cycles of the array, and of all bytes and latencies of its
-    `visits`.
+    A tile's place is free again when it has been loaded and computed, or computed and stored, or
+    all three. With d places that is a d-th of all cycles of the array, and of all bytes and
+    latencies of its `moves`.
     """
 
     busy_cycles: NDArray[np.float64]
-    tile_bytes: Sizes
-    visits: Sizes
+    moved_bytes: Sizes
+    moves: Sizes
     places: Sizes
 
     def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
         """Cycles with a DRAM of `rate` bytes per cycle."""
-        places = np.maximum(np.minimum(self.places, self.visits), 1)
-        alone = self.tile_bytes / rate + latency
-        cycles: NDArray[np.float64] = (self.busy_cycles + self.visits * alone) / places
+        places = np.maximum(np.minimum(self.places, self.moves), 1)
+        alone = self.moved_bytes / rate + latency * self.moves
+        cycles: NDArray[np.float64] = (self.busy_cycles + alone) / places
         return cycles
-
-    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Turnaround":
-        """With every array changed in the same way."""
-        return Turnaround(
-            change(self.busy_cycles),
-            change(self.tile_bytes),
-            change(self.visits),
-            change(self.places),
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What the closed form adds up, one entry per tiling: cycles, and bytes on the DRAM channel.
 
-    The array is busy between the first operands' coming and the last ofmap's leaving (if it is
-    `stored`), together `outer_bytes`. Where DRAM takes longer, the last tile computes
-    `alone_cycles` when all that is `moved_bytes` has been loaded. `dram_bytes` are exact, but for
-    several arrays of which the last has one turn: then a bound. `latencies` are those that nothing
-    hides: before the first tile, unless its ifmap lies on chip, and after the last.
+    The last of the arrays is busy between the first operands' coming, for each in turn, and the
+    last ofmap's leaving (if it is `stored`), together `outer_bytes`. Where DRAM takes longer, the
+    last tile computes `alone_cycles` when all that is `moved_bytes` has been loaded. `dram_bytes`
+    are exact, but for several arrays of which the last has one turn: then a bound. `latencies` are
+    those that nothing hides: before the first tile, unless its ifmap lies on chip, and after the
+    last.
     """
 
     busy_cycles: NDArray[np.float64]
@@ -72,18 +63,6 @@ class Cost:
         for each in self.turnarounds:
             most = np.maximum(most, each.cycles(rate, latency))
         return most
-
-    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Cost":
-        """With every array changed in the same way."""
-        return Cost(
-            change(self.busy_cycles),
-            change(self.outer_bytes),
-            change(self.moved_bytes),
-            change(self.alone_cycles),
-            change(self.dram_bytes),
-            self.latencies,
-            tuple(own.each(change) for own in self.turnarounds),
-        )
 
 
 def gemm_cost(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Cost:
@@ -106,7 +85,8 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
     waste = {item: occupied[item] / np.maximum(demand[item], 1) for item in traffic}
-    outer = occupied["ifmap"] + occupied["filter"] + occupied["ofmap"] * residence.stored
+    first = (occupied["ifmap"] + occupied["filter"]) * flow.arrays
+    outer = first + occupied["ofmap"] * residence.stored
     return Cost(
         busy + target.move_cycles(demand["ofmap"]) if moves else busy,
         outer,
@@ -114,7 +94,7 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         busy * flow.arrays / flow.tiles,
         np.asarray(sum(traffic.values())),
         (not residence.ifmap) + residence.stored,
-        tuple(_turnarounds(flow, target, busy, [item for item in traffic if item != "psum"])),
+        tuple(_turnarounds(flow, target, busy, [*traffic])),
     )
 
 
@@ -123,11 +103,27 @@ def _turnarounds(
 ) -> Iterator[Turnaround]:
     """Of the operands that are `moved`; each array has buffers of its own."""
     demand = tile_demand(target, flow.demand)
-    for item in moved:
-        space = target.buffers[target.buffer_index(item)]
+    for index, space in enumerate(target.buffers):
         places = np.maximum(space.size // np.maximum(buffer_demand(space, demand), 1), 2)
-        visits = -(-flow.visits[item] // flow.arrays)
-        yield Turnaround(busy, flow.occupied[item], visits, places)
+        for items in _in_turn([item for item in moved if target.buffer_index(item) == index]):
+            each = [_of_one(flow.visits[item], flow.arrays, target) for item in items]
+            of_bytes = [
+                moves * flow.occupied[item] for moves, item in zip(each, items, strict=True)
+            ]
+            yield Turnaround(busy, np.asarray(sum(of_bytes)), np.asarray(sum(each)), places)
+
+
+def _of_one(visits: Sizes, arrays: Sizes | int, target: Target) -> Sizes:
+    """The share of one array."""
+    return visits if target.arrays == 1 else -(-visits // arrays)
+
+
+def _in_turn(held: Sequence[Operand]) -> Iterator[Sequence[Operand]]:
+    """The operands of a buffer by whose tiles take each other's place: psums become the ofmap."""
+    yield from ((item,) for item in held if item in ("ifmap", "filter"))
+    results = [item for item in held if item in ("psum", "ofmap")]
+    if results:
+        yield results
 
 
 def significant(cycles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,18 +6,23 @@ groups lie outermost. An operand's tile stays in its buffer as long as the loops
 change it, so what the innermost loop does not index is fetched once for all its turns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.dataflow import Extents, Pieces, all_cycles
+from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles
 from accelsim.lowering.demand import demands, occupied_by_tiles, sums_whole
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import OPERAND_LOOPS, Loop, LoopOrder, Tilings
+
+Cut = tuple[Sizes, Sizes]
+"""Size and count of tiles along an axis."""
 
 
 def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
@@ -116,13 +121,13 @@ class Flow:
 def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
     """What a loop order moves."""
     times = {item: passes(order.value, work.turns, item) for item in OPERANDS}
-    visits = {item: _visits(work, item, times[item]) for item in ("ifmap", "filter", "ofmap")}
+    visits = {item: _visits(work, item, times[item]) for item in OPERANDS}
     array = work.array_cycles
     if arrays > 1:
         own, array = _shared(work, split, arrays)
         times = {item: _shared_passes(work, order, own, split, item) for item in OPERANDS}
     moved = _moved_bytes(work, times)
-    return Flow(array, moved, visits, work.demand, work.occupied, work.tiles, arrays)  # type: ignore[arg-type]
+    return Flow(array, moved, visits, work.demand, work.occupied, work.tiles, arrays)
 
 
 def _shared(
@@ -153,10 +158,12 @@ def _shared_passes(
 
 
 def _visits(work: Workload, operand: Operand, times: Sizes) -> Sizes:
-    """How often tiles of `operand` come or go; an ofmap's once."""
+    """How often tiles of `operand` come or go: an ofmap's once, psums out and in again."""
     first, second = OPERAND_LOOPS[operand]
     tiles = work.turns[first] * work.turns[second] * work.group_tiles
-    return tiles if operand == "ofmap" else tiles * times
+    if operand == "ofmap":
+        return tiles
+    return tiles * (2 * (times - 1) if operand == "psum" else times)
 
 
 def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, Sizes]:
@@ -176,7 +183,7 @@ def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, S
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.float64]:
     """Array cycles of all tiles, one after another."""
     m, n = _pixel_pieces(kernel, tilings), _filter_pieces(kernel, tilings)
-    cycles = all_cycles(target.array, m, n, _k_pieces(kernel, tilings))
+    cycles = all_cycles(target.array, m, n, _k_pieces(kernel, tilings, bool(target.array.buffers)))
     return np.asarray(cycles * kernel.groups, dtype=float)
 
 
@@ -193,21 +200,45 @@ def _pixel_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
     ]
 
 
-def _k_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
-    """Sums that are not whole start or end in one of their tiles; here none counts as either."""
+def _k_pieces(kernel: GemmKernel, tilings: Tilings, ends_count: bool) -> Pieces:
+    """Of sums that are not whole the first tile starts them and the last one ends them.
+
+    Where that makes no difference, as ports have no limits, it is left out.
+    """
     whole = sums_whole(kernel, tilings)
+    axes = [
+        [*_cut(kernel.channels, tilings.channels)],
+        [*_cut(kernel.rows.kernel, tilings.tap_rows)],
+        [*_cut(kernel.cols.kernel, tilings.tap_cols)],
+    ]
+    pieces: Pieces = [
+        (_of_sums([size for size, _ in each], whole, whole), prod(count for _, count in each))
+        for each in product(*axes)
+    ]
+    return [*pieces, *_ends(axes, whole)] if ends_count else pieces
+
+
+def _ends(axes: Sequence[Sequence[Cut]], whole: NDArray[np.bool_]) -> Pieces:
+    """What makes the first and the last tile of sums differ from those between."""
+    first = [cut[0][0] for cut in axes]
+    last = [np.where(cut[-1][1] > 0, cut[-1][0], cut[0][0]) for cut in axes]
+    parted = ~whole
     return [
-        (
-            Extents(1, 1, channels * rows * cols, whole, whole, rows * cols),
-            c_count * r_count * s_count,
-        )
-        for channels, c_count in _cut(kernel.channels, tilings.channels)
-        for rows, r_count in _cut(kernel.rows.kernel, tilings.tap_rows)
-        for cols, s_count in _cut(kernel.cols.kernel, tilings.tap_cols)
+        (_of_sums(first, True, False), parted * 1),
+        (_of_sums(first, False, False), parted * -1),
+        (_of_sums(last, False, True), parted * 1),
+        (_of_sums(last, False, False), parted * -1),
     ]
 
 
-def _cut(total: int, size: Sizes) -> Iterator[tuple[Sizes, Sizes]]:
+def _of_sums(sizes: Sequence[Sizes], starts: Truth, ends: Truth) -> Extents:
+    """Extents along k alone, of channels and of rows and columns of taps."""
+    channels, rows, cols = sizes
+    taps = rows * cols
+    return Extents(1, 1, channels * taps, starts, ends, taps)
+
+
+def _cut(total: int, size: Sizes) -> Iterator[Cut]:
     """(size, count) of the full tiles and, where there is one, of the remainder along an axis."""
     rest = total % size
     yield size, total // size

@@ -60,6 +60,23 @@ def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
     return largest, total
 
 
+FEW = 1 << 16
+"""Pairs of outputs and taps that are looked at one by one."""
+
+
+def touched(window: Window) -> int:
+    """Positions that any output reads with any tap; where taps are dilated, at least so many."""
+    pairs = window.outputs * window.kernel
+    if window.dilation == 1 or window.kernel == 1:
+        whole = window.stride <= window.extent
+        return int(reads(window, window.outputs if whole else 1)[1])
+    if pairs > FEW:
+        return max(window.outputs - ceil_div(window.before + window.after, window.stride), 1)
+    starts = np.arange(window.outputs) * window.stride - window.before
+    each = np.add.outer(starts, np.arange(window.kernel) * window.dilation)
+    return len(np.unique(each[(each >= 0) & (each < window.size)]))
+
+
 def _is_bare(window: Window) -> bool:
     """Whether no window reaches beyond the data."""
     last = (window.outputs - 1) * window.stride - window.before + window.extent

@@ -20,6 +20,15 @@ from accelsim.units import ceil_div
 EXHAUSTIVE = 4096
 """Tilings that are all looked at; where there are more, each axis is thinned."""
 
+FEW = 64
+"""Pixels of an ofmap that are taken in blocks of every size."""
+
+BLOCKS = 24
+"""Blocks of pixels with cut columns that are looked at, at every scale."""
+
+PARTS = 48
+"""Parts of a window that are looked at, at every scale."""
+
 SMALL = 3
 """Sizes up to this are all looked at."""
 
@@ -61,7 +70,9 @@ def tilings_to_compare(kernel: GemmKernel, target: Target) -> list[Tilings]:
     channels = sorted(sizes_at_every_scale(kernel.channels, lanes))
     families = [_family(kernel, pixels, [1], filters, [(each, *whole[6:]) for each in channels])]
     if kernel.groups > 1:
-        several = sorted(sizes_at_every_scale(kernel.groups) - {1})
+        several = sorted(
+            (sizes_at_every_scale(kernel.groups) | _shares(kernel.groups, target)) - {1}
+        )
         families.append(_family(kernel, pixels, several, filters[-1:], [whole[5:]]))
     return families
 
@@ -73,7 +84,7 @@ def tilings_with_parts_of_windows(kernel: GemmKernel, target: Target) -> list[Ti
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
     filters = sorted(coarse_sizes(kernel.filters, lanes))
     parts = _parts_of_windows(kernel, target)
-    return [_family(kernel, _pixel_sizes(kernel, target), [1], filters, parts)]
+    return [_family(kernel, _coarse_pixels(kernel, target), [1], filters, parts)]
 
 
 def _least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:
@@ -83,8 +94,12 @@ def _least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:
 
 def _filter_sizes(kernel: GemmKernel, target: Target) -> list[int]:
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
-    shares = {ceil_div(kernel.filters, target.arrays * parts) for parts in range(1, 9)}
-    return sorted(sizes_at_every_scale(kernel.filters, lanes) | shares)
+    return sorted(sizes_at_every_scale(kernel.filters, lanes) | _shares(kernel.filters, target))
+
+
+def _shares(total: int, target: Target) -> set[int]:
+    """Sizes that give every array as many tiles."""
+    return {ceil_div(total, target.arrays * parts) for parts in range(1, 9)}
 
 
 def _family(
@@ -105,21 +120,30 @@ def _family(
 def _pixel_sizes(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
     """Images, rows and columns: whole columns first, then coarser blocks that cut them."""
     images, rows, cols = kernel.batch, kernel.rows.outputs, kernel.cols.outputs
-    if images * rows * cols <= 64:
+    if images * rows * cols <= FEW:
+        return _coarse_pixels(kernel, target)
+    lanes = Systolic(target.array).likes(kernel.taps).get("m", 1)
+    step = max(lanes // np.gcd(lanes, cols), 1)
+    cuts = sizes_at_every_scale(rows, int(step)) | _shares(rows, target)
+    chosen = {(1, size, cols) for size in cuts}
+    chosen |= {(1, 1, size) for size in sizes_at_every_scale(cols, lanes)}
+    chosen |= {(size, rows, cols) for size in sizes_at_every_scale(images)}
+    return sorted({*chosen, *_coarse_pixels(kernel, target)})
+
+
+def _coarse_pixels(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
+    """Some images, rows and columns; all where there are few."""
+    images, rows, cols = kernel.batch, kernel.rows.outputs, kernel.cols.outputs
+    if images * rows * cols <= FEW:
         each = (range(1, images + 1), range(1, rows + 1), range(1, cols + 1))
         return sorted(product(*each))
     lanes = Systolic(target.array).likes(kernel.taps).get("m", 1)
-    step = max(lanes // np.gcd(lanes, cols), 1)
-    shares = {ceil_div(rows, target.arrays * parts) for parts in range(1, 9)}
-    chosen = {(1, size, cols) for size in sizes_at_every_scale(rows, int(step)) | shares}
-    chosen |= {(1, 1, size) for size in sizes_at_every_scale(cols, lanes)}
-    chosen |= {(size, rows, cols) for size in sizes_at_every_scale(images)}
-    coarse = (coarse_sizes(images), coarse_sizes(rows), coarse_sizes(cols, lanes))
-    return sorted({*chosen, *_thinned(coarse)})
+    axes = (coarse_sizes(images), coarse_sizes(rows), coarse_sizes(cols, lanes))
+    return sorted(_thinned(axes, BLOCKS))
 
 
 def _thinned(
-    axes: tuple[set[int], set[int], set[int]], most: int = 24
+    axes: tuple[set[int], set[int], set[int]], most: int
 ) -> Iterator[tuple[int, int, int]]:
     """Every combination of the sizes, or of some of the sizes, so that there are not too many."""
     lists = [sorted(axis) for axis in axes]
@@ -131,13 +155,12 @@ def _thinned(
 
 
 def _parts_of_windows(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
-    """Channels, and rows and columns of taps: first rows are cut, then columns of single rows."""
+    """Channels, and rows and columns of taps, of which there are fewer than in a window."""
     lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
     down, across = kernel.rows.kernel, kernel.cols.kernel
-    taps = {(size, across) for size in coarse_sizes(down)}
-    taps |= {(1, size) for size in coarse_sizes(across)}
-    channels = coarse_sizes(kernel.channels, lanes)
-    return sorted((some, *each) for some in channels for each in taps - {(down, across)})
+    axes = (coarse_sizes(kernel.channels, lanes), coarse_sizes(down), coarse_sizes(across))
+    each = {*_thinned(axes, PARTS), *product(axes[0], axes[1], [across])}
+    return sorted(part for part in each if part[1:] != (down, across))
 
 
 # --- Nearby ---------------------------------------------------------------------------------------

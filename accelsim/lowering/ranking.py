@@ -1,6 +1,6 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,13 +90,29 @@ class Times:
         pairs = zip(self.parts, self.cycles, strict=True)
         return Times(self.parts, tuple(part.within(cycles, space) for part, cycles in pairs))
 
-    def several(self, count: int) -> list[Ranked]:
-        """The best tiling, then the best with other ways to run the loops, `count` in all."""
+    @property
+    def any_fits(self) -> bool:
+        """Whether there is a tiling."""
+        return any(bool(np.isfinite(cycles).any()) for cycles in self.cycles)
+
+    def several(self, orders: int = 0) -> list[Ranked]:
+        """The best tiling, then the best of each of the `orders` that the ways come in."""
         least = min((float(cycles.min()) for cycles in self.cycles), default=np.inf)
         if np.isinf(least):
             return []
         best = self._winner(float(significant(np.array(least))))
-        return [best, *(self._of_each_way() if count > 1 else ())][:count]
+        return [best, *(self._of_each_order(orders) if orders else ())]
+
+    def close(self, share: float, most: int) -> Iterator[Ranked]:
+        """Tilings that take up to `share` of the least cycles, the least first, `most` in all."""
+        bound = share * min(float(cycles.min()) for cycles in self.cycles)
+        found = []
+        for part, cycles in zip(self.parts, self.cycles, strict=True):
+            near = np.flatnonzero(cycles <= bound)
+            some = near[np.argsort(cycles.flat[near], kind="stable")[:most]]
+            found += [(float(cycles.flat[index]), part, int(index)) for index in some]
+        found.sort(key=lambda one: one[0])
+        return (part.ranked(index, cycles) for cycles, part, index in found[:most])
 
     def _winner(self, bound: float) -> Ranked:
         """The tiling with the least of each of the preferences, of those up to `bound` cycles."""
@@ -114,11 +130,13 @@ class Times:
         place, index = next((at, int(each[0])) for at, (_, each) in enumerate(tied) if each.size)
         return self.parts[place].ranked(index, float(self.cycles[place].flat[index]))
 
-    def _of_each_way(self) -> Sequence[Ranked]:
-        """The best of each way to run the loops, the least cycles first."""
-        found = []
-        for part, cycles in zip(self.parts, self.cycles, strict=True):
-            each = cycles.argmin(axis=1) + np.arange(len(cycles)) * cycles.shape[1]
-            found += [(float(cycles.flat[index]), part, int(index)) for index in each]
-        found.sort(key=lambda one: one[0])
-        return [part.ranked(index, cycles) for cycles, part, index in found if cycles < np.inf]
+    def _of_each_order(self, orders: int) -> Iterator[Ranked]:
+        """The best tiling of each loop order that has one that fits."""
+        by_order = [cycles.reshape(orders, -1) for cycles in self.cycles]
+        for order in range(orders):
+            each = [cycles[order] for cycles in by_order]
+            place = min(range(len(each)), key=lambda at: float(each[at].min()))
+            index = int(each[place].argmin())
+            if each[place][index] < np.inf:
+                flat = order * each[place].size + index
+                yield self.parts[place].ranked(flat, float(each[place][index]))
