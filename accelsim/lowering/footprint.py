@@ -7,7 +7,8 @@ nothing here grows with the number of pieces, but `tap_reads` of windows that me
 Everything is for integers and for arrays that broadcast.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,31 @@ def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
         largest = np.maximum(largest, most * there)
         total = total + together * there
     return largest, total
+
+
+TapReads = Callable[[Window, Whole, Whole], tuple[Sizes, Sizes]]
+"""`tap_reads`, or something that knows what it says."""
+
+TABLE = 1 << 13
+"""Pairs of outputs and taps of which a table is kept."""
+
+
+@dataclass
+class Tables:
+    """`tap_reads` looked up in tables of all pairs of pieces, for whoever owns them to drop."""
+
+    known: dict[Window, tuple[Sizes, Sizes]] = field(default_factory=dict)
+
+    def __call__(self, window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
+        """As `tap_reads`."""
+        if _is_bare(window) or window.outputs * window.kernel > TABLE:
+            return tap_reads(window, sizes, taps)
+        if window not in self.known:
+            each = np.ix_(np.arange(1, window.outputs + 1), np.arange(1, window.kernel + 1))
+            self.known[window] = tap_reads(window, *each)
+        largest, together = self.known[window]
+        place = np.asarray(sizes) - 1, np.asarray(taps) - 1
+        return largest[place], together[place]
 
 
 FEW = 1 << 16

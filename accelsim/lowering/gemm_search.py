@@ -14,6 +14,7 @@ from accelsim.hardware import OPERANDS
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.demand import buffer_demand, demands, keeps_groups_whole, tile_demand
 from accelsim.lowering.flow import Flow, gemm_flow, workload
+from accelsim.lowering.footprint import TapReads, tap_reads
 from accelsim.lowering.gemm_candidates import (
     tilings_near,
     tilings_to_compare,
@@ -142,7 +143,13 @@ def _part(target: Target, flows: Flows) -> Part:
     )
 
 
-def refined(kernel: GemmKernel, target: Target, space: int, start: Sequence[Ranked]) -> Times:
+def refined(
+    kernel: GemmKernel,
+    target: Target,
+    space: int,
+    start: Sequence[Ranked],
+    tap_reads: TapReads = tap_reads,
+) -> Times:
     """The best tilings that are found from those of `start`, going from neighbour to neighbour.
 
     A tile takes at most half of `space` of the buffer that holds ifmaps.
@@ -150,7 +157,8 @@ def refined(kernel: GemmKernel, target: Target, space: int, start: Sequence[Rank
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
     best, centers = start[0], start
     for _ in range(ROUNDS):
-        near = tilings_near(kernel, target, [*{sizes_of(gemm_tiling(each)) for each in centers}])
+        sizes = [*{sizes_of(gemm_tiling(each)) for each in centers}]
+        near = tilings_near(kernel, target, sizes, tap_reads)
         ranking = gemm_ranking(target, [flows_of(kernel, target, near)])
         times = ranking.at(rate, latency).within(space)
         before, centers = best, times.several(ORDERS)

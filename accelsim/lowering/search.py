@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.dataflow import untiled_cycles
-from accelsim.lowering.footprint import touched
+from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
 from accelsim.lowering.gemm_search import (
     ORDERS,
@@ -36,8 +36,8 @@ GOOD_ENOUGH = 1.015
 Alone = Callable[[GemmKernel, Residence, int, GemmTiling], int]
 """The cycles of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
 
-SURE = 1.03
-"""A tiling that takes no more than so much of what it should take, as played, has no rivals."""
+SURE = 0.03
+"""A tiling that takes what it should take as played, but for so little, has no rivals."""
 
 RIVAL = 1.05
 """Rivals of a tiling take at most so much of its cycles, by the closed form."""
@@ -61,6 +61,7 @@ class Memory:
 
     most: int = 128
     kinds: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
+    tap_reads: Tables = field(default_factory=Tables)
 
     def recall(self, kind: str, key: Hashable, find: Callable[[], Found]) -> Found:
         """What was found for `key` before, or what `find` finds now."""
@@ -104,7 +105,7 @@ class Search:
         target = self.target.at_any_rate.of_any_size
 
         def flows() -> list[Flows]:
-            families = tilings_to_compare(kernel, target)
+            families = tilings_to_compare(kernel, target, self.memory.tap_reads)
             return [flows_of(kernel, target, tilings) for tilings in families]
 
         return self.memory.recall("flows", (kernel, target), flows)
@@ -114,7 +115,7 @@ class Search:
         target = replace(self.target.at_any_rate, residence=residence)
 
         def ranking() -> Ranking:
-            families = tilings_with_parts_of_windows(kernel, target)
+            families = tilings_with_parts_of_windows(kernel, target, self.memory.tap_reads)
             return gemm_ranking(target, [flows_of(kernel, target, each) for each in families])
 
         return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
@@ -183,21 +184,20 @@ class Ranks:
             return None
         if start[0].cycles > GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
             start += self._times_with_parts(space).several(ORDERS)
-            times = refined(kernel, target, space, start)
+            times = refined(kernel, target, space, start, self.search.memory.tap_reads)
         return self._fastest(space, times)
 
     def _fastest(self, space: int, times: Times) -> Ranked:
-        """The best of `times`; if it takes longer than it says, the fastest of its rivals too."""
+        """The best of `times`; if it does not take what it says, the fastest of its rivals too."""
         (best,), alone = times.several(), self.search.alone
         if alone is None or tile_count(self.kernel, gemm_tiling(best)) > SHORT:
             return best
         least, fastest = alone(self.kernel, self.residence, space, gemm_tiling(best)), best
-        if least <= SURE * best.cycles:
+        if abs(least - best.cycles) <= SURE * best.cycles:
             return best
         for rival in self._rivals(best, times):
-            if rival.cycles < least:
-                cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
-                least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
+            cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
+            least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
         return fastest
 
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
