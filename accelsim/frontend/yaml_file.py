@@ -1,5 +1,6 @@
 """A network file in YAML as a `Network`. `network_file` has its keys, `blocks` unfolds blocks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -82,7 +83,10 @@ def _built(
         for layer in unfolding.layers
     ]
     try:
-        return build_network(header.name, header.input_shapes, specs, header.description, weights)
+        network = build_network(
+            header.name, header.input_shapes, specs, header.description, weights
+        )
+        return replace(network, family=header.family)
     except GraphError as error:
         paths = {layer.name: layer.path for layer in unfolding.layers}
         for name, message in filter(lambda problem: problem[1], error.problems):
