@@ -157,7 +157,7 @@ def refined(
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
     best, centers = start[0], start
     for _ in range(ROUNDS):
-        sizes = [*{sizes_of(gemm_tiling(each)) for each in centers}]
+        sizes = [*dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)]
         near = tilings_near(kernel, target, sizes, tap_reads)
         ranking = gemm_ranking(target, [flows_of(kernel, target, near)])
         times = ranking.at(rate, latency).within(space)
