@@ -84,13 +84,12 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     )
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    waste = {item: occupied[item] / np.maximum(demand[item], 1) for item in traffic}
     first = (occupied["ifmap"] + occupied["filter"]) * flow.arrays
     outer = first + occupied["ofmap"] * residence.stored
     return Cost(
         busy + target.move_cycles(demand["ofmap"]) if moves else busy,
         outer,
-        np.asarray(sum(moved * waste[item] for item, moved in traffic.items())),
+        np.asarray(sum(moved * flow.waste[item] for item, moved in traffic.items())),
         busy * flow.arrays / flow.tiles,
         np.asarray(sum(traffic.values())),
         (not residence.ifmap) + residence.stored,

@@ -97,6 +97,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         visits={item: _stacked([flow.visits[item] for flow in each]) for item in each[0].visits},
         demand=work.demand,
         occupied=work.occupied,
+        waste=work.waste,
         tiles=work.tiles,
         arrays=np.array([way.arrays for way in ways]).reshape(several),
     )
