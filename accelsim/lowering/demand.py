@@ -15,7 +15,6 @@ from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.tiling import Tilings, cut
 from accelsim.network.ops import Window
 
-
 Ratios = NDArray[np.float64]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles
+from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles, tails
 from accelsim.lowering.demand import demands, occupied_by_tiles, sums_whole, waste_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
@@ -70,6 +70,7 @@ class Workload:
     array_cycles: NDArray[np.float64]
     occupied: dict[Operand, Sizes]
     waste: dict[Operand, NDArray[np.float64]]
+    tail: Sizes
 
     @property
     def group_tiles(self) -> Sizes:
@@ -96,6 +97,7 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
         array_cycles=_array_cycles(kernel, target, tilings),
         occupied=occupied,
         waste=waste_of(kernel, target, tilings, demand, occupied),
+        tail=np.asarray(tails(target.array, _largest(tilings))),
     )
 
 
@@ -104,7 +106,8 @@ class Flow:
     """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
 
     `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel;
-    `waste` is how much more all tiles occupy there than they move.
+    `waste` is how much more all tiles occupy there than they move. `tail` is what the array takes
+    after a tile, where none follows.
     `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
     may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
     chip is all the same here, and so is the rate of DRAM, unless that is timed.
@@ -116,6 +119,7 @@ class Flow:
     demand: dict[Operand, Sizes]
     occupied: dict[Operand, Sizes]
     waste: dict[Operand, NDArray[np.float64]]
+    tail: Sizes
     tiles: Sizes
     arrays: Sizes | int
 
@@ -136,6 +140,7 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
         demand=work.demand,
         occupied=work.occupied,
         waste=work.waste,
+        tail=work.tail,
         tiles=work.tiles,
         arrays=arrays,
     )
@@ -189,6 +194,13 @@ def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, S
         "ofmap": np.full((1,) * times["ofmap"].ndim, ofmap),
     }
     return {item: words[item] * work.target.bytes_of(item) for item in OPERANDS}
+
+
+def _largest(tilings: Tilings) -> Extents:
+    """The largest tile of each tiling."""
+    pixels = tilings.batch * tilings.rows * tilings.cols
+    k = tilings.channels * tilings.taps
+    return Extents(m=pixels, n=tilings.filters, k=k, taps=tilings.taps)
 
 
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.float64]:

@@ -98,6 +98,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         demand=work.demand,
         occupied=work.occupied,
         waste=work.waste,
+        tail=work.tail,
         tiles=work.tiles,
         arrays=np.array([way.arrays for way in ways]).reshape(several),
     )

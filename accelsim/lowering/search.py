@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.dataflow import untiled_cycles
+from accelsim.lowering.dataflow import busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
 from accelsim.lowering.gemm_search import (
@@ -137,7 +137,7 @@ class Search:
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
         """What no tiling of `kernel` takes less than: its folds uncut, or each operand once."""
         target = self.target
-        array = kernel.groups * untiled_cycles(target.array, kernel.gemm) / target.arrays
+        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.arrays
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
         if not residence.ifmap:
             down, across = map(touched, kernel.windows)
@@ -145,7 +145,7 @@ class Search:
             moved += words * target.bytes_of("ifmap")
         if residence.stored:
             moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ofmap")
-        hidden = max(array, moved / float(target.dram_bytes_per_cycle))
+        hidden = max(busy, moved / float(target.dram_bytes_per_cycle))
         return hidden + target.dram_latency * ((not residence.ifmap) + residence.stored)
 
 
