@@ -53,7 +53,7 @@ class FloatArithmetic(Arithmetic):
         return x.values
 
     def mean(self, sums: Array, counts: Array, x: Quantization, output: Quantization) -> Array:
-        return self._stored(np.divide(sums, counts, dtype=np.float32))
+        return self._stored(np.divide(sums, counts, dtype=sums.dtype))
 
     def add(
         self, inputs: Sequence[Tensor], output: Quantization, activation: Activation | None
