@@ -121,8 +121,7 @@ def _forward(network: Network, loss: Loss) -> Network:
     output = network.outputs[0]
     if loss == "cross_entropy" and not isinstance(network.by_name[output].op, Softmax):
         specs.append(LayerSpec("loss/softmax", Softmax(), (stands.get(output, output),)))
-    built = build_network(network.name, network.inputs, specs, network.description, network.weights)
-    return built
+    return build_network(network.name, network.inputs, specs, network.description, network.weights)
 
 
 def _activation(op: Op) -> Elementwise | None:

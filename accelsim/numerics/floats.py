@@ -89,6 +89,9 @@ class FloatArithmetic(Arithmetic):
     def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
         return self._stored(shares / total)
 
+    def stored(self, values: Array) -> Array:
+        return self.activation.rounded(values)
+
     def _stored(self, values: Array, activation: Activation | None = None) -> Array:
         if activation is not None:
             values = ACTIVATIONS[activation].value(values)

@@ -29,9 +29,11 @@ from accelsim.network.ops import (
     Softmax,
     Window,
 )
+from accelsim.network.ops.gradients import Gradient
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
+from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.parameters import LayerParameters, Parameters
 
 
@@ -261,3 +263,11 @@ def _(op: Concat, work: Computation) -> Ofmap:
 @_compute.register(Dropout)
 def _(op: Flatten | Reshape | Dropout, work: Computation) -> Ofmap:
     return Ofmap(work.inputs[0].values.reshape(work.batch, *work.layer.output_shape))
+
+
+# --- A training step ------------------------------------------------------------------------------
+
+
+@_compute.register
+def _(op: Gradient, work: Computation) -> Ofmap:
+    return Ofmap(work.arithmetic.stored(gradient_values(work)))
