@@ -113,7 +113,7 @@ def _magnitude(work: Computation, size: Array) -> Array:
     positive numbers, where nothing cancels: the result's own `size`. The 1 % covers what this
     estimate itself loses to rounding.
     """
-    unsigned, signed = work.inputs, work.inputs[:0]
+    signed: tuple[Tensor, ...] = ()
     match work.layer.op:
         case Conv() | Dense() | MatMul() as op:
             layer = replace(work.layer, op=replace(op, activation=None))
@@ -122,7 +122,7 @@ def _magnitude(work: Computation, size: Array) -> Array:
         case DenseWeightGradient() | BiasGradient() | AvgPoolGradient():
             layer = work.layer
         case MaxPoolGradient():
-            layer, unsigned, signed = work.layer, work.inputs[:1], work.inputs[1:]
+            layer, signed = work.layer, work.inputs[1:]
         case LrnGradient() as op:
             return _lrn_magnitude(op, work)
         case _:

@@ -84,6 +84,7 @@ def _layer_result(
         mapping=program.tiling if isinstance(program.tiling, Mapping) else None,
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
+        phase=layer.op.phase,
     )
 
 
