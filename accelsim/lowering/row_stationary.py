@@ -233,8 +233,8 @@ class PassTime:
         return self.stream + self.fill + self.words
 
 
-def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
-    """How long a pass takes.
+def pass_time(model: RowStationary, shape: RowShape, work: Pass, words: PassWords) -> PassTime:
+    """How long a pass takes that moves `words`.
 
     First the filters go to their spads, then the first window of every ifmap row. Then each PE
     takes one MAC per cycle, while the networks bring the rest of the ifmap and the psums of
@@ -245,7 +245,6 @@ def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
     q: Count = -(-work.channels // work.r)
     p: Count = -(-work.filters // work.t)
     macs: Count = work.images * work.cols * p * q * shape.taps
-    words = pass_words(shape, work)
     first = work.channels * shape.taps * ifmap_rows(shape, work.rows)
     sets: Count = np.minimum(work.r, work.channels)
     chain = sets * shape.set_rows * model.stages

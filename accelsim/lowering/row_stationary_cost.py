@@ -178,11 +178,10 @@ def mapping_cost(kernel: GemmKernel, target: Target, mapping: Mapping) -> Mappin
     array: Count = 0 * mapping.n
     buffered: Count = 0 * mapping.n
     for count, tile in _tiles(kernel, mapping):
-        array = array + kernel.groups * count * unit.cycles(tile)
-        buffered = buffered + kernel.groups * count * unit.buffer_words(tile)
-    moved = _moved(kernel, mapping, kernel.windows)
-    size = sum(words * target.bytes_of(item) for item, words in moved.items())
-    dram = np.asarray(size / float(target.dram_bytes_per_cycle))
+        cycles, words = unit.cycles_and_words(tile)
+        array = array + kernel.groups * count * cycles
+        buffered = buffered + kernel.groups * count * words
+    dram = _dram_cycles(kernel, target, mapping)
     down, across = map(_padded, kernel.windows)
     return MappingCost(
         array_cycles=array,
@@ -191,6 +190,26 @@ def mapping_cost(kernel: GemmKernel, target: Target, mapping: Mapping) -> Mappin
         dram_words=sum(_moved(kernel, mapping, (down, across)).values()),
         buffer_words=buffered,
     )
+
+
+def rough_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
+    """About the time of a mapping: as if what is left at an edge took its share of a full tile."""
+    block = block_tile(kernel, mapping)
+    tiles = (
+        *(kernel.groups, -(-kernel.rows.outputs // block.rows)),
+        *(kernel.batch / block.images, kernel.cols.outputs / block.cols),
+        *(kernel.filters / block.filters, kernel.channels / block.channels),
+        kernel.taps / (block.tap_rows * block.tap_cols),
+    )
+    array = RowUnit(target.row_stationary, kernel.windows).cycles(block) * math.prod(tiles)
+    dram = _dram_cycles(kernel, target, mapping)
+    return _time(kernel, target, mapping, np.asarray(array), dram)
+
+
+def _dram_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
+    moved = _moved(kernel, mapping, kernel.windows)
+    size = sum(words * target.bytes_of(item) for item, words in moved.items())
+    return np.asarray(size / float(target.dram_bytes_per_cycle))
 
 
 def _padded(window: Window) -> Window:

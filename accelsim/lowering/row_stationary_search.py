@@ -28,6 +28,7 @@ from accelsim.lowering.row_stationary_cost import (
     block_words,
     legal,
     mapping_cost,
+    rough_cycles,
 )
 from accelsim.lowering.target import Target
 from accelsim.units import ceil_div
@@ -37,6 +38,9 @@ FILLED = 0.9
 
 CENTERS = 4
 """Mappings of which the neighbours are looked at."""
+
+CLOSER = 256
+"""Mappings that are looked at closely, where there are many."""
 
 ROUNDS = 8
 """How often they are looked at, at most."""
@@ -144,7 +148,10 @@ class _Search:
         return active_pes(shape, mapping)
 
     def _several(self, mapping: Mapping) -> Mapping:
-        """The best of them."""
+        """The best of them; for least time, of those of which a rough guess says least."""
+        if self.target.row_stationary.objective == "time" and np.size(mapping.m) > CLOSER:
+            rough = rough_cycles(self.kernel, self.target, mapping)
+            mapping = mapping.select(np.argpartition(rough, CLOSER)[:CLOSER])
         cost = mapping_cost(self.kernel, self.target, mapping)
         key = KEYS[self.target.row_stationary.objective](cost)
         return mapping.select(np.lexsort([np.asarray(each) for each in key[::-1]])[:CENTERS])

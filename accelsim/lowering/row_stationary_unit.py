@@ -9,6 +9,7 @@ from accelsim.lowering.extents import Cycles, Truth
 from accelsim.lowering.processor import Counts, TileWork
 from accelsim.lowering.row_stationary import (
     Pass,
+    PassWords,
     RowShape,
     RowStationary,
     inside_moves,
@@ -75,20 +76,18 @@ class RowUnit:
 
     def cycles(self, tile: RowTile) -> Cycles:
         """Cycles of all passes."""
-        shape = self.shape(tile)
-        cycles: Cycles = 0 * tile.filters
-        for count, work in self.passes(tile):
-            cycles = cycles + count * shape.pieces * pass_time(self.model, shape, work).total
-        return cycles
+        return self.cycles_and_words(tile)[0]
 
-    def buffer_words(self, tile: RowTile) -> Cycles:
-        """Ifmap words that all passes read, and psums that they read and write."""
+    def cycles_and_words(self, tile: RowTile) -> tuple[Cycles, Cycles]:
+        """Cycles of all passes; ifmap words that they read, and psums that they read and write."""
         shape = self.shape(tile)
-        total: Cycles = 0 * tile.filters
+        cycles: Cycles = 0
+        buffered: Cycles = 0
         for count, work in self.passes(tile):
             words = pass_words(shape, work)
-            total = total + count * shape.pieces * (words.ifmap + 2 * words.psum)
-        return total
+            cycles = cycles + count * pass_time(self.model, shape, work, words).total
+            buffered = buffered + count * (words.ifmap + 2 * words.psum)
+        return cycles * shape.pieces, buffered * shape.pieces
 
     def tail(self, tile: RowTile) -> Cycles:
         """None: a pass ends when its last psum is out."""
@@ -104,7 +103,7 @@ class RowUnit:
             times = count * shape.pieces
             ends = count * np.equal(tile.ends, True)  # passes after which psums are complete
             words = pass_words(shape, work)
-            _add(cycles, times, self._cycles(shape, work))
+            _add(cycles, times, self._cycles(shape, work, words))
             _add(sram, times, {"ifmap_reads": words.ifmap, "filter_reads": words.filter})
             _add(sram, times, {"psum_reads": words.psum})
             _add(sram, times - ends, {"psum_writes": words.psum})
@@ -114,8 +113,8 @@ class RowUnit:
         macs = tile.images * tile.rows * tile.cols * tile.filters * taps
         return TileWork(**cycles, tail=self.tail(tile), operations=macs, sram=sram, inside=inside)
 
-    def _cycles(self, shape: RowShape, work: Pass) -> Counts:
-        time = pass_time(self.model, shape, work)
+    def _cycles(self, shape: RowShape, work: Pass, words: PassWords) -> Counts:
+        time = pass_time(self.model, shape, work, words)
         waits: Cycles = np.minimum(time.words, 1)
         bound: Cycles = time.total * waits
         return {

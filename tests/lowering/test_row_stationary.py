@@ -103,7 +103,7 @@ def test_what_a_pass_moves_and_does_is_what_its_pes_do(work: Geometry) -> None:
         for kernel, (stride, dilation) in ((work.set_rows, work.row), (work.taps, work.col))
     ):
         assert words.ifmap == len(seen.ifmap)  # windows that leave no gap
-    assert pass_time(row_array(), shape, pass_of(work)).stream == max(seen.macs.values())
+    assert pass_time(row_array(), shape, pass_of(work), words).stream == max(seen.macs.values())
     assert sum(seen.macs.values()) == kernel_of(work).macs
 
 
@@ -241,7 +241,8 @@ def clocked(model: RowStationary, work: Geometry) -> int:
 
 
 def law(model: RowStationary, work: Geometry) -> PassTime:
-    return pass_time(model, shape_of(work), pass_of(work))
+    shape, work_of = shape_of(work), pass_of(work)
+    return pass_time(model, shape, work_of, pass_words(shape, work_of))
 
 
 UNDILATED = geometries(4).map(lambda work: replace(work, col=(work.col[0], 1)))
@@ -334,7 +335,7 @@ def test_the_law_is_near_the_clock_for_the_passes_of_the_chip(name: str) -> None
     kernel, mapping = kernels()[name], published_mappings()[name]
     work = chip_pass(kernel, mapping)
     shape = whole_shape(model, kernel)
-    time = int(pass_time(model, shape, pass_of(work)).total)
+    time = int(pass_time(model, shape, pass_of(work), pass_words(shape, pass_of(work))).total)
     late = clocked(model, work) - time
     column = column_of(model, work)
     assert late == min(column.macs, column.leaving)
