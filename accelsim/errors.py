@@ -1,8 +1,15 @@
 """The one exception tree: what a user can get wrong, and what a simulation can run into."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from accelsim.text import cut, nearest, visible, visible_lines
+
+_LONGEST_MESSAGE = 2000
+_LONGEST_KEY = 200
+_LONGEST_PLACE = 600
+_MOST_TOLD = 50
 
 
 class AccelsimError(Exception):
@@ -29,7 +36,9 @@ class Problem:
             place += f":{self.line}"
             if self.column:
                 place += f":{self.column}"
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        message = visible_lines(cut(self.message, _LONGEST_MESSAGE))
+        where = visible(cut(place, _LONGEST_PLACE)), visible(cut(self.key, _LONGEST_KEY))
+        return ": ".join(part for part in (*where, message) if part)
 
 
 class InputError(AccelsimError):
@@ -37,7 +46,9 @@ class InputError(AccelsimError):
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        told = [str(problem) for problem in self.problems[:_MOST_TOLD]]
+        more = len(self.problems) - len(told)
+        super().__init__("\n".join(told + ([f"... and {more:,} more"] if more else [])))
 
 
 class ShapeError(AccelsimError):
@@ -56,7 +67,12 @@ class TryAgainError(AccelsimError):
     """What the work ran on has gone; what is done is kept, and the same command goes on."""
 
 
+def reason(error: OSError | ValueError) -> str:
+    """Why a path cannot be used, in words."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`did you mean 'near'? `, to go on from, or nothing where no known name is near."""
-    near = get_close_matches(name, [*known], 1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, known)
+    return f"did you mean {near!r}? " if near else ""

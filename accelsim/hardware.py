@@ -25,6 +25,7 @@ from pydantic import (
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.technology import EnergyTable, json_schema_with_name
+from accelsim.text import shown
 from accelsim.units import (
     Duration,
     Rate,
@@ -44,7 +45,7 @@ SYSTOLIC: tuple[DataflowName, ...] = ("os", "ws", "is")
 """Dataflows of a systolic array: PEs have single registers and pass words to neighbours."""
 
 _FLOATS = {"float32": 32, "float16": 16, "bfloat16": 16}
-_INTEGER = re.compile(r"(u?)int(\d+)")
+_INTEGER = re.compile(r"(u?)int([1-9][0-9]?)")
 
 
 def format_bits(number_format: str) -> int:
@@ -54,7 +55,7 @@ def format_bits(number_format: str) -> int:
         return _FLOATS[number_format]
     if integer is None:
         raise ValueError(
-            f"unknown number format {number_format!r}; use int8, uint8, int16, int32, "
+            f"unknown number format {shown(number_format)}; use int8, uint8, int16, int32, "
             "float32, float16 or bfloat16"
         )
     return int(integer[2])
@@ -63,7 +64,8 @@ def format_bits(number_format: str) -> int:
 def _activation_format(value: str) -> str:
     if value not in ("int8", "uint8", "int16", *_FLOATS):
         raise ValueError(
-            f"unknown number format {value!r}; use int8, uint8, int16, float32, float16 or bfloat16"
+            f"unknown number format {shown(value)}; use int8, uint8, int16, float32, float16 or "
+            "bfloat16"
         )
     return value
 
@@ -71,7 +73,7 @@ def _activation_format(value: str) -> str:
 def _psum_format(value: str) -> str:
     if value not in _FLOATS and not (value.startswith("int") and 8 <= format_bits(value) <= 48):
         raise ValueError(
-            f"unknown psum format {value!r}; use int8 to int48 (an accumulator's own width, "
+            f"unknown psum format {shown(value)}; use int8 to int48 (an accumulator's own width, "
             "such as int24 or int32), float32, float16 or bfloat16"
         )
     return value

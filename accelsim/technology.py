@@ -6,6 +6,7 @@ bit and word lines are as long as the side of its square, the root of its capaci
 as many times one of the table's accesses as it has bits.
 """
 
+import re
 from collections.abc import Mapping
 from math import log, pow, sqrt
 from typing import Annotated, Any
@@ -40,10 +41,16 @@ def _size_of(key: object) -> int:
     return key if isinstance(key, int) else parse_size(key)
 
 
+def _bits_of(key: object) -> object:
+    """Bits from a mapping's key, which is text: plain decimal digits."""
+    return int(key) if isinstance(key, str) and _DIGITS.fullmatch(key) else key
+
+
+_DIGITS = re.compile("[1-9][0-9]{0,9}")
 _KEY = {"type": "string", "examples": ["64 KiB"]}
 SizeKey = Annotated[int, BeforeValidator(_size_of), WithJsonSchema(_KEY)]
-Bits = Annotated[int, Field(gt=0, le=2**16)]
-Amount = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+Bits = Annotated[int, BeforeValidator(_bits_of), Field(gt=0, le=2**16, strict=True)]
+Amount = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, strict=True)]
 ByWidth = dict[Bits, Amount]
 
 

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from accelsim.text import shown
+
 _DECIMAL = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _BYTES = {prefix + "B": scale for prefix, scale in (_DECIMAL | _BINARY).items()}
@@ -20,7 +22,10 @@ _SECONDS = {
     "ps": Fraction(1, 10**12),
 }
 _LARGEST = Fraction(10**15)
-_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z/]*)\s*")
+_NUMBER = re.compile(
+    r"\s*([0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?)\s*([A-Za-z/]*)\s*"
+)
+"""Without an end, `1e99999999` would be computed in full before it is found too large."""
 
 
 def ceil_div(dividend: int, divisor: int) -> int:
@@ -32,7 +37,7 @@ def _quantity(text: object, example: str) -> tuple[Fraction, str]:
     """Split `64 KiB` into (64, "KiB"); ValueError names the expected form."""
     match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
     if match is None or not match[2]:
-        raise ValueError(f"expected a number with a unit such as {example!r}, found {text!r}")
+        raise ValueError(f"expected a number with a unit such as {example!r}, found {shown(text)}")
     return Fraction(match[1]), match[2]
 
 
@@ -40,21 +45,22 @@ def _scaled(text: object, units: dict[str, int], example: str) -> Fraction:
     number, unit = _quantity(text, example)
     if unit not in units:
         raise ValueError(
-            f"unknown unit {unit!r} in {text!r}; use one of {', '.join(units)} as in {example!r}"
+            f"unknown unit {shown(unit)} in {shown(text)}; use one of {', '.join(units)} "
+            f"as in {example!r}"
         )
     return number * units[unit]
 
 
 def _whole(value: Fraction, text: object, what: str) -> int:
     if value.denominator != 1 or value <= 0:
-        raise ValueError(f"expected a whole, positive number of {what}, found {text!r}")
+        raise ValueError(f"expected a whole, positive number of {what}, found {shown(text)}")
     return int(_bounded(value, text))
 
 
 def _bounded(value: Fraction, text: object) -> Fraction:
     """`value`, unless it is beyond any machine: then a ValueError."""
     if value > _LARGEST or 0 < value < 1 / _LARGEST:
-        raise ValueError(f"{text!r} is beyond what can be simulated; is the unit right?")
+        raise ValueError(f"{shown(text)} is beyond what can be simulated; is the unit right?")
     return value
 
 
@@ -86,11 +92,11 @@ def parse_rate(text: object) -> Rate:
     size, slash, period = unit.partition("/")
     if size not in _BYTES or not slash or period not in ("s", "cycle"):
         raise ValueError(
-            f"unknown unit {unit!r} in {text!r}; use bytes per second or per cycle, "
+            f"unknown unit {shown(unit)} in {shown(text)}; use bytes per second or per cycle, "
             "as in '16 GB/s' or '32 B/cycle'"
         )
     if number <= 0:
-        raise ValueError(f"expected a positive bandwidth, found {text!r}")
+        raise ValueError(f"expected a positive bandwidth, found {shown(text)}")
     return Rate(_bounded(number * _BYTES[size], text), per_cycle=period == "cycle")
 
 
@@ -114,8 +120,8 @@ def parse_time(text: object) -> Duration:
         return Duration(_bounded(number, text), in_cycles=True)
     if unit not in _SECONDS:
         raise ValueError(
-            f"unknown unit {unit!r} in {text!r}; use one of {', '.join(_SECONDS)}, cycles, "
-            "as in '100 ns'"
+            f"unknown unit {shown(unit)} in {shown(text)}; use one of {', '.join(_SECONDS)}, "
+            "cycles, as in '100 ns'"
         )
     return Duration(_bounded(number * _SECONDS[unit], text), in_cycles=False)
 

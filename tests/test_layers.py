@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "accelsim"
 ORDER = (
     *(
+        "text",
         "errors",
         "units",
         "dram",
@@ -85,7 +86,7 @@ def parts_used(part: str) -> set[str]:
 
 def test_network_and_hardware_do_not_know_each_other() -> None:
     assert "hardware" not in parts_used("network")
-    assert parts_used("hardware") == {"dram", "units", "technology"}
+    assert parts_used("hardware") == {"dram", "text", "units", "technology"}
     assert parts_used("technology") == {"units"}
     assert parts_used("dram") == {"dram"}
 
@@ -100,7 +101,9 @@ def test_the_reference_knows_no_schedule() -> None:
             continue
         reached.add(name)
         frontier += [each for each in all_imports(path) if each.startswith("accelsim.")]
-    assert {name.split(".")[1] for name in reached} <= {"errors", "units", "network", "numerics"}
+    assert {name.split(".")[1] for name in reached} <= {
+        *("text", "errors", "units", "network", "numerics")
+    }
     assert not any(name.startswith("accelsim.numerics.tiled") for name in reached)
 
 

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from accelsim.errors import Problem, ShapeError
+from accelsim.errors import InputError, Problem, ShapeError
 from accelsim.frontend.findings import Finding, JsonSchema, findings, unknown
 from accelsim.frontend.network_file import BlockFile, LayerFile, layer_schema
-from accelsim.frontend.source import Data, Document, KeyPath, in_file_order
+from accelsim.frontend.source import MOST_VALUES, Data, Document, KeyPath, in_file_order
 from accelsim.network.ops import OPS, Op, Shape
 
 T = TypeVar("T")
+
+MOST_LAYERS = 20_000
+"""Layers of a network with its blocks unfolded."""
+DEEPEST_BLOCKS = 50
+"""Blocks inside blocks."""
 
 _LAYER = TypeAdapter(LayerFile)
 _BLOCK = TypeAdapter(BlockFile)
@@ -90,6 +95,10 @@ class Faults:
                     self.note(Finding(full, found.message, found.at_key), layer)
         return None
 
+    def refuse(self, path: KeyPath, message: str) -> NoReturn:
+        """Raise InputError at once: to go on would take too long."""
+        raise InputError(self._document.problem(path, message, at_key=True))
+
     @property
     def keys(self) -> set[str | int]:
         """The top-level keys in which something is wrong."""
@@ -127,6 +136,7 @@ class Unfolding:
         self.layers: list[FlatLayer] = []
         self.last: dict[str, str] = {}
         self._faults = faults
+        self._values = 0
         self._blocks: dict[str, BlockFile | None] = {}
         for name, data in blocks.items():
             path = ("blocks", name)
@@ -140,6 +150,8 @@ class Unfolding:
         previous = scope.source
         for name, data in layers.items():
             path, flat_name = (*scope.path, name), scope.prefix + name
+            if len(self.layers) >= MOST_LAYERS:
+                self._faults.refuse(path, f"this network has more than {MOST_LAYERS:,} layers")
             given = self._substituted(data, path, flat_name, scope)
             layer = self._faults.check(_LAYER, given, path, _LAYER.json_schema, flat_name)
             if layer is None:
@@ -179,6 +191,9 @@ class Unfolding:
     ) -> None:
         path, prefix = ("blocks", layer.op, "layers"), name + "/"
         around = (*scope.around, layer.op)
+        if len(around) > DEEPEST_BLOCKS:
+            message = f"blocks lie in blocks more than {DEEPEST_BLOCKS} deep"
+            self._faults.refuse((*scope.path, name.rpartition("/")[2]), message)
         self.unfold(Scope(path, prefix, source, layer.arguments, around), block.layers)
         self.last[name] = prefix + list(block.layers)[-1]
 
@@ -197,7 +212,12 @@ class Unfolding:
         if not isinstance(data, str) or not data.startswith("$"):
             return data
         if data[1:] in scope.values:
-            return scope.values[data[1:]]
+            value = scope.values[data[1:]]
+            self._values += _size(value)
+            if self._values > MOST_VALUES:
+                message = f"the blocks' parameters stand for more than {MOST_VALUES:,} values"
+                self._faults.refuse(path, message)
+            return value
         if not scope.around:
             message = f"{data!r} has no meaning here; parameters stand inside blocks"
             self._faults.note(Finding(path, message), layer)
@@ -205,6 +225,13 @@ class Unfolding:
             message = unknown("parameter", data, [f"${name}" for name in ("input", *scope.values)])
             self._faults.note(Finding(path, message), layer)
         return data
+
+
+def _size(value: Data) -> int:
+    """A value and all values in it, counted."""
+    if isinstance(value, dict):
+        return 1 + sum(map(_size, value.values()))
+    return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
 
 
 def _misfits(

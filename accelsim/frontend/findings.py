@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
@@ -10,8 +9,12 @@ from pydantic_core import ErrorDetails
 
 from accelsim.errors import Problem
 from accelsim.frontend.source import Document, KeyPath, in_file_order
+from accelsim.text import nearest, shown
 
 JsonSchema: TypeAlias = dict[str, Any]
+
+_MOST_DETAILS = 500
+"""Of one record; where more is wrong, these say enough."""
 
 _MISSING = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
 _UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
@@ -61,7 +64,8 @@ def findings(error: ValidationError, data: object, schema: JsonSchema) -> list[F
     Pydantic reports every branch of a union; here they become one finding, from the branch
     that got furthest.
     """
-    located = [(_existing(detail["loc"], data), detail) for detail in error.errors()]
+    details = error.errors(include_url=False)[:_MOST_DETAILS]
+    located = [(_existing(detail["loc"], data), detail) for detail in details]
     groups: dict[KeyPath, list[ErrorDetails]] = {}
     for path, detail in located:
         deeper = (
@@ -79,9 +83,9 @@ def findings(error: ValidationError, data: object, schema: JsonSchema) -> list[F
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """`unknown key 'strid'; did you mean 'stride'?`, or the list where none is near."""
     names = sorted(known)
-    near = get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(names)}"
-    return f"unknown {kind} {name!r}" + (f"; {hint}" if names else f"; no {kind} fits here")
+    near = nearest(name, names)
+    hint = f"did you mean {near!r}?" if near else f"use one of {', '.join(names)}"
+    return f"unknown {kind} {shown(name)}" + (f"; {hint}" if names else f"; no {kind} fits here")
 
 
 def _existing(location: Sequence[str | int], data: object) -> KeyPath:
@@ -128,7 +132,7 @@ def _found(data: Any, path: KeyPath) -> str:
         return "a mapping" if data else "an empty mapping"
     if isinstance(data, (list, tuple)):
         return f"a list of {len(data)}" if data else "an empty list"
-    return repr(data)
+    return shown(data)
 
 
 def _keys(schemas: list[JsonSchema], path: KeyPath, definitions: JsonSchema) -> set[str]:

@@ -69,7 +69,7 @@ def load_scalesim_csv(path: Path) -> Network:
     lines = list(_lines(read_text(path), source))
     if not lines:
         raise InputError(
-            Problem("the file is empty; it needs a header and a row for each layer", source)
+            Problem("the file is empty; it needs a header and a row for each layer", source, 1)
         )
     (header_line, header), *rest = lines
     columns = [_SYNONYMS.get(cell.lower(), cell.lower()) for cell in header]

@@ -1,22 +1,29 @@
 """YAML text as plain data that remembers where every key and value stands in the file."""
 
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import yaml
 from yaml.constructor import SafeConstructor
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, reason
+from accelsim.text import shown
 
 Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
 Mark: TypeAlias = tuple[int, int]  # line and column, from 1
 
-_DEEPEST = 50
+LARGEST_FILE = 4 * 2**20
+"""Bytes of a file of text that is read: networks of 20,000 layers are smaller."""
+MOST_VALUES = 250_000
+"""Values that a YAML file may hold once its aliases are replaced by what they stand for."""
+DEEPEST = 50
+"""Levels of nesting in a YAML file."""
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _TEXT = frozenset(_TAG + kind for kind in ("str", "timestamp", "value", "merge"))
@@ -36,13 +43,14 @@ class Node:
     """A value of the file: its plain data, where it starts, and its parts.
 
     `parts` holds a mapping's values by key or a list's by index; `keys` where a mapping's
-    keys stand.
+    keys stand. `size` counts it and all values in it.
     """
 
     data: Data
     mark: Mark
     parts: "Mapping[str | int, Node]" = field(default_factory=dict)
     keys: Mapping[str, Mark] = field(default_factory=dict)
+    size: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +92,40 @@ class Document:
         return Problem(message, self.source, line, column, dotted(path))
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte-order mark; raises InputError."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(
-            Problem("no such file; check the path, or see `accelsim list`", str(path))
-        ) from None
-    except IsADirectoryError:
-        raise InputError(Problem("is a directory, expected a file", str(path))) from None
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", str(path))) from error
+def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
+    """The text of a UTF-8 file of at most `largest` bytes, without a byte-order mark.
+
+    Raises InputError, also for what is no file, such as a pipe, which may never end.
+    """
+    content = _read_bytes(path, largest)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8 text: byte 0x{content[error.start]:02x}; save the file as UTF-8"
         raise InputError(Problem(message, str(path), line)) from None
+
+
+def _read_bytes(path: Path, largest: int) -> bytes:
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise InputError(Problem("is a directory, expected a file", str(path)))
+        if not stat.S_ISREG(kind):
+            message = "is a device or a pipe, expected a file; save it as one first"
+            raise InputError(Problem(message, str(path)))
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+    except FileNotFoundError:
+        raise InputError(
+            Problem("no such file; check the path, or see `accelsim list`", str(path))
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        raise InputError(Problem(f"cannot be read: {reason(error)}", str(path))) from None
+    if len(content) > largest:
+        message = f"is larger than {largest:,} bytes, the most that is read"
+        raise InputError(Problem(message, str(path)))
+    return content
 
 
 def read_yaml(path: Path) -> Document:
@@ -114,7 +138,7 @@ def read_yaml(path: Path) -> Document:
     raw = _compose(read_text(path), source)
     if raw is None:
         raise InputError(
-            Problem("the file is empty; see the README for what it should hold", source)
+            Problem("the file is empty; see the README for what it should hold", source, 1)
         )
     composer = _Composer(source)
     root = composer.node(raw, ())
@@ -171,8 +195,8 @@ def _limit_depth(events: Iterable[yaml.Event], source: str) -> None:
     for event in events:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            message = f"nested too deeply; at most {_DEEPEST} levels can be read"
+        if depth > DEEPEST:
+            message = f"nested too deeply; at most {DEEPEST} levels can be read"
             raise InputError(Problem(message, source, *_mark(event.start_mark)))
 
 
@@ -221,7 +245,7 @@ class _Composer:
         if isinstance(raw, yaml.SequenceNode) and raw.tag == f"{_TAG}seq":
             items = [self.node(item, (*path, index)) for index, item in enumerate(raw.value)]
             data = [item.data for item in items]
-            return Node(data, _mark(raw.start_mark), dict(enumerate(items)))
+            return self._counted(Node(data, _mark(raw.start_mark), dict(enumerate(items))))
         if isinstance(raw, yaml.ScalarNode) and raw.tag in _TEXT:
             return Node(raw.value, _mark(raw.start_mark))
         if isinstance(raw, yaml.ScalarNode) and raw.tag in _CONSTRUCTED:
@@ -234,7 +258,7 @@ class _Composer:
         try:
             value = self._scalars.construct_object(raw)
         except (ValueError, KeyError):  # `!!int three`, `0x_`
-            return self._faulty(raw, path, f"{raw.value!r} is no YAML {kind}")
+            return self._faulty(raw, path, f"{shown(raw.value)} is no YAML {kind}")
         if kind in ("int", "float") and _misleads(raw.value, kind):
             message = (
                 f"{raw.value} is read as {value} in YAML; write {value} if you mean that, or quote "
@@ -257,14 +281,23 @@ class _Composer:
             elif not isinstance(key, yaml.ScalarNode):
                 self._faulty(key, path, "a key must be text, not a list or a mapping")
             elif key.value in keys:
-                message = f"duplicate key {key.value!r}, first given in line {keys[key.value][0]}"
+                first, _ = keys[key.value]
+                message = f"duplicate key {shown(key.value)}, first given in line {first}"
                 self._faulty(key, (*path, key.value), message)
             else:
                 keys[key.value] = _mark(key.start_mark)
                 parts[key.value] = self.node(value, (*path, key.value))
         parts, keys = {**merged, **parts}, {**merged_keys, **keys}
         data = {str(name): part.data for name, part in parts.items()}
-        return Node(data, _mark(raw.start_mark), parts, keys)
+        return self._counted(Node(data, _mark(raw.start_mark), parts, keys))
+
+    def _counted(self, node: Node) -> Node:
+        """The node with its size; InputError where aliases make it too large to be walked."""
+        size = 1 + sum(part.size for part in node.parts.values())
+        if size > MOST_VALUES:
+            message = f"holds more than {MOST_VALUES:,} values, those behind aliases counted"
+            raise InputError(Problem(message, self._source, *node.mark))
+        return replace(node, size=size)
 
     def _merged(self, raw: yaml.Node, path: KeyPath) -> list[Node]:
         """The mappings behind `<<`, one or a list of them."""

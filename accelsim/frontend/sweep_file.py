@@ -22,6 +22,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.findings import JsonSchema, findings, validation_problems
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
+from accelsim.text import shown
 from accelsim.units import parse_quantity, parse_size, split_quantity
 
 LONGEST_AXIS = 100_000
@@ -98,9 +99,11 @@ def _number(value: object) -> _Number:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         kind, amount, unit, unit_amount = "number", Fraction(str(value)), "", Fraction(1)
     else:
-        raise ValueError(f"expected numbers, with units where the key has one, found {value!r}")
+        raise ValueError(
+            f"expected numbers, with units where the key has one, found {shown(value)}"
+        )
     if amount <= 0:
-        raise ValueError(f"expected a positive number, found {value}")
+        raise ValueError(f"expected a positive number, found {shown(value)}")
     return _Number(str(value), kind, amount, unit, unit_amount)
 
 
@@ -149,7 +152,7 @@ def _amount(value: object) -> object:
 Amount = Annotated[
     float,
     BeforeValidator(_amount),
-    Field(allow_inf_nan=False),
+    Field(allow_inf_nan=False, strict=True),
     WithJsonSchema({"type": ["number", "string"], "examples": [0.3, "512 KiB"]}),
 ]
 
@@ -238,7 +241,7 @@ class SweepFile(_Schema):
     max_points: Annotated[int, Field(gt=0, strict=True)] = Field(
         10_000, description="A matrix of more combinations than this is an error."
     )
-    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = Field(
         None, description="Seconds after which a point is given up as failed; none if left out."
     )
     search: Search | None = Field(

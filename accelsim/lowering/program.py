@@ -6,7 +6,7 @@ from functools import partial
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
-from accelsim.lowering.kernels import Alias, Kernel, copy_of, kernel_of
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping
@@ -144,14 +144,22 @@ def lower(
         tuple(index[name] for name in layer.inputs if name in index) for layer in network.layers
     ]
     kernels = kernels_of(network, batch)
-    finder = search(target, memory)
-    _refuse_misfits(network, hardware, kernels, finder)
+    sample = {kernel: layer for layer, kernel in zip(network.layers, kernels, strict=True)}
     size = target.buffers[target.buffer_index("ifmap")].size
     lower_layer = partial(_lower_layer, target, target.without_dram.of_any_size)
 
     def program(placements: Iterable[Placement]) -> Program:
         layers = map(lower_layer, network.layers, kernels, needs, placements)
         return Program(network, hardware, batch, target, tuple(layers))
+
+    def cycles_alone(kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling) -> int:
+        placement = Placement(tiling, residence, space)
+        layer = lower_layer(sample[kernel], kernel, (), placement)
+        assert played is not None
+        return played(Program(network, hardware, batch, target, (layer,)))
+
+    finder = search(target, memory, None if played is None else cycles_alone)
+    _refuse_misfits(network, hardware, kernels, finder)
 
     def apart() -> Program:
         tilings = (_tiling(kernel, finder) for kernel in kernels)

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 from accelsim.errors import AccelsimError, ShapeError
 from accelsim.network.ops import Op, Shape
+from accelsim.text import nearest, shown
+
+_MOST_HINTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,9 @@ def _naming_problems(
         seen.add(spec.name)
         for source in spec.inputs:
             if source not in known:
-                near = get_close_matches(source, known, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                problems.append((spec.name, f"unknown input {source!r}{hint}"))
+                near = nearest(source, known) if len(problems) < _MOST_HINTS else None
+                hint = f"; did you mean {near!r}?" if near else ""
+                problems.append((spec.name, f"unknown input {shown(source)}{hint}"))
     return problems
 
 

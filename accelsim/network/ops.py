@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from accelsim.errors import ShapeError
+from accelsim.text import shown
 from accelsim.units import ceil_div
 
 Shape = tuple[int, ...]
@@ -35,7 +36,7 @@ def _pair(value: object) -> object:
         return value, value
     if isinstance(value, (list, tuple)) and len(value) == 2:
         return value
-    raise ValueError(f"expected a whole number or a pair [height, width], found {value!r}")
+    raise ValueError(f"expected a whole number or a pair [height, width], found {shown(value)}")
 
 
 def _kernel(value: object) -> object:
@@ -44,7 +45,7 @@ def _kernel(value: object) -> object:
         return value if value == "global" else _pair(value)
     except ValueError:
         raise ValueError(
-            f"expected a whole number, a pair [height, width] or 'global', found {value!r}"
+            f"expected a whole number, a pair [height, width] or 'global', found {shown(value)}"
         ) from None
 
 
@@ -60,7 +61,7 @@ def _padding(value: object) -> object:
         return value
     raise ValueError(
         "expected a whole number, a pair [height, width], four sides [top, bottom, left, right], "
-        f"'same' or 'valid', found {value!r}"
+        f"'same' or 'valid', found {shown(value)}"
     )
 
 
@@ -87,6 +88,9 @@ Padding = Annotated[
         | Literal["same", "valid"],
     ),
 ]
+Real = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False, strict=True)]
+"""A number written as one, so large at most that values of float32 stay finite."""
+NonNegativeReal = Annotated[Real, Field(ge=0)]
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -424,7 +428,7 @@ class LeakyRelu(_Unary):
     """x where x > 0, slope * x elsewhere. As a fused activation the slope is 0.01."""
 
     name: ClassVar[str] = "leaky_relu"
-    slope: float = 0.01
+    slope: Real = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -463,9 +467,9 @@ class Lrn(Op):
 
     name: ClassVar[str] = "lrn"
     size: Positive = 5
-    alpha: float = 1e-4
-    beta: float = 0.75
-    bias: float = 1.0
+    alpha: NonNegativeReal = 1e-4
+    beta: Annotated[Real, Field(ge=-8, le=8)] = 0.75
+    bias: Annotated[Real, Field(ge=1e-6)] = 1.0
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         if self.size % 2 == 0:
@@ -481,7 +485,7 @@ class BatchNorm(Op):
     """
 
     name: ClassVar[str] = "batch_norm"
-    epsilon: float = 1e-5
+    epsilon: NonNegativeReal = 1e-5
     activation: Activation | None = None
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
@@ -496,7 +500,7 @@ class Dropout(_Unary):
     """The identity at inference."""
 
     name: ClassVar[str] = "dropout"
-    rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    rate: Annotated[Real, Field(ge=0, lt=1)] = 0.5
 
 
 OPS: Mapping[str, type[Op]] = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.number]
 
-_INTEGER = re.compile(r"(u?)int([1-9]\d?)")
+_INTEGER = re.compile(r"(u?)int([1-9][0-9]?)")
 
 
 @dataclass(frozen=True, slots=True)

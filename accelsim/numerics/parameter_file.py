@@ -16,11 +16,9 @@ Real weights are refused where the formats are integers: quantizing them honestl
 scales calibrated on data, which is another tool's work.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -28,11 +26,13 @@ from accelsim.errors import InputError, Problem
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Shape
 from accelsim.network.passes import fold_parameters, foldable, prepare_for_inference
+from accelsim.numerics.archive import LARGEST_ARRAY, Archive, Outline, UnreadableError
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
 from accelsim.numerics.parameters import SAME_CODES, Parameters, learned_shapes
+from accelsim.text import nearest
 
-_UNREADABLE = (OSError, ValueError, EOFError, BadZipFile)
+_MOST_SURPLUS = 20
 
 
 def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> Parameters:
@@ -44,7 +44,7 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
     prepared = prepare_for_inference(network)
     if network.weights is None:
         return Parameters.of(prepared, arithmetic, seed)
-    given = _opened(network.weights)
+    given = Archive(network.weights)
     problems = problems_of(network, arithmetic, given)
     if problems:
         raise InputError(
@@ -80,18 +80,6 @@ def _folded(
     return {**{name: given[name] for name in network.inputs if name in given}, **folded}
 
 
-def _opened(path: Path) -> Mapping[str, Array]:
-    """The arrays of the file, each read when it is asked for."""
-    try:
-        archive = np.load(path)
-    except _UNREADABLE as error:
-        raise InputError(Problem(f"cannot be read as .npz: {error}", str(path))) from error
-    if isinstance(archive, np.ndarray):
-        raise InputError(Problem("holds a single array; save with numpy.savez", str(path)))
-    arrays: Mapping[str, Array] = archive
-    return arrays
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the array under one key has to be.
@@ -108,27 +96,45 @@ class Wanted:
 
     def misfit(self, array: Array) -> str:
         """What is wrong with `array`; "" if nothing is."""
-        shape = array.shape
+        return self.outline_misfit(Outline(array.shape, array.dtype)) or self._value_misfit(array)
+
+    def outline_misfit(self, outline: Outline) -> str:
+        """What is wrong with the shape and type of an array; "" if nothing is."""
+        shape = outline.shape
         if self.batched and len(shape) == len(self.shapes[0]) + 1:
             shape = shape[1:]
         if shape not in self.shapes:
             shapes = " or ".join(str(wanted) for wanted in self.shapes)
-            return f"has shape {array.shape}, needs {'(N, ...) and ' * self.batched}{shapes}"
+            return f"has shape {outline.shape}, needs {'(N, ...) and ' * self.batched}{shapes}"
+        if outline.dtype.itemsize * math.prod(outline.shape) > LARGEST_ARRAY:
+            return f"has more than {LARGEST_ARRAY:,} bytes, the most that is read"
+        if isinstance(self.format, IntegerFormat) and outline.dtype.kind not in "iu":
+            return _no_codes(outline.dtype, self.format)
+        return "" if outline.dtype.kind in "fiu" else f"holds {outline.dtype}; {_REAL}"
+
+    def _value_misfit(self, array: Array) -> str:
+        if not array.size:
+            return "is empty"
         if isinstance(self.format, IntegerFormat):
-            return _integer_misfit(array, self.format)
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            return f"holds {array.dtype}; needs finite real numbers"
+            return _range_misfit(array, self.format)
+        if not np.isfinite(array).all():
+            return f"holds {array.dtype}; {_REAL}"
         if self.positive and not (array > 0).all():
             return "must be positive"
         return ""
 
 
-def _integer_misfit(array: Array, format_: IntegerFormat) -> str:
-    if array.dtype.kind not in "iu":
-        return (
-            f"holds {array.dtype}, {format_} needs integer codes; quantize it with another tool "
-            "and give its weight_scale and output_scale, or choose floating-point formats"
-        )
+_REAL = "needs finite real numbers"
+
+
+def _no_codes(dtype: "np.dtype[np.generic]", format_: IntegerFormat) -> str:
+    return (
+        f"holds {dtype}, {format_} needs integer codes; quantize it with another tool "
+        "and give its weight_scale and output_scale, or choose floating-point formats"
+    )
+
+
+def _range_misfit(array: Array, format_: IntegerFormat) -> str:
     if array.min() < format_.lowest or array.max() > format_.highest:
         return (
             f"holds {array.min()} to {array.max()}, "
@@ -183,14 +189,15 @@ def problems_of(
         for key, want in wanted.items()
         if want.required and key not in given
     ]
-    problems += ((key, _surplus(key, wanted)) for key in given if key not in wanted)
+    surplus = [key for key in given if key not in wanted]
+    problems += [(key, _surplus(key, wanted)) for key in surplus[:_MOST_SURPLUS]]
     problems += _misfits(wanted, given)
     return problems
 
 
 def _surplus(key: str, wanted: Mapping[str, Wanted]) -> str:
-    near = get_close_matches(key, wanted, 1)
-    return "no layer takes this" + (f"; did you mean {near[0]!r}?" if near else "")
+    near = nearest(key, wanted)
+    return "no layer takes this" + (f"; did you mean {near!r}?" if near else "")
 
 
 def _misfits(wanted: Mapping[str, Wanted], given: Mapping[str, Array]) -> Iterator[tuple[str, str]]:
@@ -198,8 +205,9 @@ def _misfits(wanted: Mapping[str, Wanted], given: Mapping[str, Array]) -> Iterat
         if key not in given:
             continue
         try:
-            message = want.misfit(given[key])
-        except _UNREADABLE as error:
+            outlined = want.outline_misfit(given.outline(key)) if isinstance(given, Archive) else ""
+            message = outlined or want.misfit(given[key])
+        except UnreadableError as error:
             message = f"cannot be read: {error}"
         if message:
             yield key, message

@@ -62,7 +62,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("compare --hardware edge_ws tpu_v1", ["NETWORK...: name at least one network"]),
         ("show both.yaml", ["both.yaml: has `layers` like a network and `array` like hardware"]),
         ("show neither.yaml", ["neither.yaml: neither a network (it has no `layers`) nor"]),
-        ("show empty.yaml", ["empty.yaml: the file is empty"]),
+        ("show empty.yaml", ["empty.yaml:1: the file is empty"]),
         ("show none.yaml", ["none.yaml: no such file"]),
         ("show edge_w", ["called 'edge_w'; did you mean 'edge_ws'? networks: alexnet, "]),
         ("show lenet5 --json none/x", ["--json none/x: there is no directory none"]),

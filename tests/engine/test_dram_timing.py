@@ -14,7 +14,8 @@ from accelsim.dram.transfer import Runs, transfer_clocks
 from accelsim.engine.memory import Clock, DramChannel
 from accelsim.facade import timed
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import gemm_cost, workload
+from accelsim.lowering.cost import gemm_cost
+from accelsim.lowering.flow import workload
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import lower
 from accelsim.lowering.target import target_of

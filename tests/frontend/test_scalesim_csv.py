@@ -141,8 +141,8 @@ def test_ofmap_is_scalesims(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", [": the file is empty"]),
-        ("\n# nothing\n", [": the file is empty"]),
+        ("", [":1: the file is empty"]),
+        ("\n# nothing\n", [":1: the file is empty"]),
         (GEMM, [":1: no layers follow the header"]),
         ("\na, 1, 2, 3,\n", [":2: this is no SCALE-Sim header; expected 'Layer name, "]),
         (GEMM + "x" * 2**18 + ", 1, 2, 3,\n", [":2: no row of a topology file"]),

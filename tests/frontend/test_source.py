@@ -59,11 +59,16 @@ def test_anchors_and_merge_keys(tmp_path: Path) -> None:
     assert found.problems == ()
 
 
-def test_anchors_that_multiply_are_read_once(tmp_path: Path) -> None:
-    """Nine levels of nine aliases each are 387 million values if every alias is a copy."""
-    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
-    found = document(tmp_path, "a0: &a0 [x]\n" + levels)
-    assert len(found.data) == 10
+def multiplied(levels: int) -> str:
+    """Each level has nine aliases of the one before: nine levels are 387 million values."""
+    lines = (f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, levels + 1))
+    return "a0: &a0 [x]\n" + "".join(lines)
+
+
+def test_anchors_that_multiply(tmp_path: Path) -> None:
+    assert len(document(tmp_path, multiplied(4)).data) == 5
+    with pytest.raises(InputError, match=r"yaml:7:5: holds more than 250,000 values, those behind"):
+        document(tmp_path, multiplied(9))
 
 
 @pytest.mark.parametrize(
@@ -120,8 +125,8 @@ def test_numbers_that_are_what_they_look(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", ": the file is empty; see the README for what it should hold"),
-        (b"# only this\n", ": the file is empty; see the README for what it should hold"),
+        (b"", ":1: the file is empty; see the README for what it should hold"),
+        (b"# only this\n", ":1: the file is empty; see the README for what it should hold"),
         (b"- a\n", ":1:1: expected a mapping of keys to values at the top"),
         (b"\n\n  text\n", ":3:3: expected a mapping of keys to values at the top"),
         (b"a: 1\nb: \xff\n", ":2: not UTF-8 text: byte 0xff; save the file as UTF-8"),

@@ -1,0 +1,52 @@
+"""Text from files made safe to show: a name may hold anything, and a terminal obeys some of it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+from reprlib import Repr
+
+_LONGEST_COMPARED = 64
+_MOST_COMPARED = 1000
+
+
+def visible(text: str) -> str:
+    r"""`text` on one line, with what is not seen as itself written out: \x1b, \n, \u202e.
+
+    These are control characters, changes of direction, half a surrogate pair, odd blanks.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _written_out(each) for each in text)
+
+
+def visible_lines(text: str) -> str:
+    """As `visible`, but that lines stay lines."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def cut(text: str, longest: int) -> str:
+    """`text`, or its beginning where it is longer."""
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def shown(value: object) -> str:
+    """A value for a message, as `repr` but never long."""
+    return _SHORT.repr(value)
+
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlong = 40
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like `name`; None where none is near, or the search is long."""
+    if len(name) > _LONGEST_COMPARED:
+        return None
+    names = [each for each in islice(known, _MOST_COMPARED) if len(each) <= _LONGEST_COMPARED]
+    return next(iter(get_close_matches(name, names, 1)), None)
