@@ -27,7 +27,7 @@ from accelsim.units import ceil_div
 AXES = ("n", "e", "f", "p", "q", "r", "t", "tap_rows", "tap_cols")
 """What is chosen; m follows."""
 
-FEW = 2**14
+FEW = 2**12
 """Mappings that are all looked at; where there are more, each axis is thinned."""
 
 PAIRS = (

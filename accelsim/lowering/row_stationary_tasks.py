@@ -99,7 +99,7 @@ class _Steps:
         work = tile_work(self.kernel, target, self.mapping, tile)
         return Step(
             tuple(self._loads(tile, flight)),
-            (),
+            () if tile.ifmap.words else (flight,),
             work,
             work.cycles,
             (flight, *(room for room in block if tile.ends and room.buffer != kept)),
@@ -110,12 +110,16 @@ class _Steps:
         )
 
     def _loads(self, tile: GemmSize, flight: Room) -> Iterator[Load]:
-        """The ifmap and the filters of a tile, which stream through the room of their block."""
+        """The ifmap and the filters of a tile, which stream through the room of their block.
+
+        Some taps meet nothing but padding.
+        """
         kernel, word = self.kernel, self.target.bytes_of("ifmap")
         read = tile.ifmap
         channels = kernel.groups * kernel.channels
         source = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
-        yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
+        if read.words:
+            yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
         weights = tile.filters * tile.channels * tile.taps
         size = weights * self.target.bytes_of("filter")
         none = Room(flight.buffer, 0)

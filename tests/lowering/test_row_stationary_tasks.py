@@ -256,7 +256,7 @@ def test_blocks_take_their_room_once_and_give_it_back(
             assert held[to.buffer_index("psum")] >= outputs * to.bytes_of("psum")
             assert held[to.buffer_index("ofmap")] >= outputs * to.bytes_of("ofmap")
             if pieces_of(kernel, to, mapping) == 1:
-                (ifmap,) = (load.size for load in step.loads if load.operand == "ifmap")
+                ifmap = sum(load.size for load in step.loads if load.operand == "ifmap")
                 assert held[to.buffer_index("ifmap")] >= ifmap
             store = () if step.store is None else (step.store.room,)
             for room in (*step.closes, *store):
