@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeVar
 
+import numpy as np
+
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.dataflow import ArrayModel, untiled_cycles
+from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
 from accelsim.lowering.gemm_search import (
@@ -17,7 +20,9 @@ from accelsim.lowering.gemm_search import (
     gemm_tiling,
     misfit,
     refined,
+    sizes_of,
     tile_count,
+    ways_of,
 )
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import Ranked, Ranking, Tiling, Times
@@ -25,7 +30,7 @@ from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.row_stationary_search import misfit as row_misfit
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import GemmTiling, VectorTiling, too_small
+from accelsim.lowering.tiling import GemmTiling, VectorTiling, tilings_of, too_small
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 
 Found = TypeVar("Found")
@@ -48,6 +53,9 @@ RIVALS = 5
 
 LOOKED_AT = 64
 """Tilings among which rivals are looked for."""
+
+FAR, FAR_OFF = 2.0, 256
+"""Contenders take up to so many times the least cycles, and are looked for among so many."""
 
 SHORT = 65536
 """Tiles of a kernel that is played; in a longer one what the closed form leaves out is less."""
@@ -129,7 +137,7 @@ class Search:
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
         """What no tiling of `kernel` takes less than: its folds uncut, or each operand once."""
         target = self.target
-        array = kernel.groups * untiled_cycles(target.array, kernel.gemm) / target.arrays
+        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.arrays
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
         if not residence.ifmap:
             down, across = map(touched, kernel.windows)
@@ -137,7 +145,7 @@ class Search:
             moved += words * target.bytes_of("ifmap")
         if residence.stored:
             moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ofmap")
-        hidden = max(array, moved / float(target.dram_bytes_per_cycle))
+        hidden = max(busy, moved / float(target.dram_bytes_per_cycle))
         return hidden + target.dram_latency * ((not residence.ifmap) + residence.stored)
 
 
@@ -170,7 +178,33 @@ class Ranks:
         key = (self.kernel, self.residence, space, target, self.search.alone is None)
         return self.search.memory.recall("refined", key, lambda: self._refined(space))
 
+    def contenders(self, space: int, count: int) -> list[Ranked]:
+        """The best tilings, each with another course of its loops, `count` at most."""
+        times = self._near(space)
+        if times is None:
+            return []
+        found: dict[Hashable, Ranked] = {}
+        for each in chain(times.several(), times.close(FAR, FAR_OFF)):
+            found.setdefault(course(self.kernel, gemm_tiling(each)), each)
+        return sorted(found.values(), key=lambda one: one.cycles)[:count]
+
+    def cost_of(self, tiling: GemmTiling) -> Ranked:
+        """What a tiling costs."""
+        target = replace(self.search.target, residence=self.residence)
+        one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
+        flows = flows_of(self.kernel, target, one)
+        times = gemm_ranking(target, [flows]).at(
+            float(target.dram_bytes_per_cycle), target.dram_latency
+        )
+        ways = {each.tiling: each for each in times.of_each(len(ways_of(target)))}
+        return ways[tiling]
+
     def _refined(self, space: int) -> Ranked | None:
+        times = self._near(space)
+        return None if times is None else self._fastest(space, times)
+
+    def _near(self, space: int) -> Times | None:
+        """Times of the best tilings and those near them; None if none fits."""
         kernel, target = self.kernel, replace(self.search.target, residence=self.residence)
         times = self._times(space)
         start = times.several(ORDERS)
@@ -179,7 +213,7 @@ class Ranks:
         if start[0].cycles > GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
             start += self._times_with_parts(space).several(ORDERS)
             times = refined(kernel, target, space, start, self.search.memory.tap_reads)
-        return self._fastest(space, times)
+        return times
 
     def _fastest(self, space: int, times: Times) -> Ranked:
         """The best of `times`; if it does not take what it says, the fastest of its rivals too."""
@@ -190,20 +224,21 @@ class Ranks:
         if abs(least - best.cycles) <= SURE * best.cycles:
             return best
         for rival in self._rivals(best, times):
-            cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
-            least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
+            if rival.cycles < least:
+                cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
+                least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
         return fastest
 
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
-        """The best tilings with other courses of their loops."""
+        """The best of each way to run the loops, then some as good with other courses of them."""
         known = {course(self.kernel, gemm_tiling(best))}
-        for other in times.close(RIVAL, LOOKED_AT):
+        ways = sorted(times.of_each(len(ways_of(self.search.target))), key=lambda one: one.cycles)
+        most = len(ways) + RIVALS
+        for other in chain(ways, times.close(RIVAL, LOOKED_AT)):
             its = course(self.kernel, gemm_tiling(other))
-            if its not in known:
+            if its not in known and len(known) <= most:
                 known.add(its)
                 yield other
-            if len(known) > RIVALS:
-                return
 
     def _times(self, space: int) -> Times:
         """Times of tilings with whole windows; with parts of them only where none else fits."""
