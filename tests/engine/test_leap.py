@@ -1,16 +1,16 @@
-"""The steady state: leaping over turns that go as before changes no time of any layer."""
+"""Leaps: leaping over turns that go as before changes no time of any layer."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool
 
-from accelsim.engine.compute import Loaded, Unit
+from accelsim.engine.clock import Clock
 from accelsim.engine.machine import LayerTimes, play
-from accelsim.engine.memory import Clock
+from accelsim.engine.unit import Loaded, Unit
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import compile_program
 from accelsim.hardware import Hardware
@@ -41,6 +41,17 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Program], tuple[list[La
 
     monkeypatch.setattr(Unit, "hand_over", counted)
     return play_and_count
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a call is about."""
+
+    number: int
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        return (self.number,)
 
 
 def tiles_of(program: Program) -> int:
@@ -124,11 +135,12 @@ def test_psums_that_come_back_are_leapt_over(
 def test_a_leap_of_the_clock_delays_all_that_is_to_come() -> None:
     clock, seen = Clock(), []
     for cycles in (3, 5, 3):
-        clock.after(cycles, lambda what: seen.append((clock.now, what)), cycles)
-    clock.after(0, lambda what: seen.append((clock.now, what)), 0)
+        clock.after(cycles, lambda what: seen.append((clock.now, what)), Name(cycles))
+    clock.after(0, lambda what: seen.append((clock.now, what)), Name(0))
     clock.run(until=2)
-    due = [(cycles, event.value[1]) for cycles, _, event in clock.agenda]
-    assert due == [(1, 3), (1, 3), (3, 5)]
-    clock.leap(100)
+    state = clock.state
+    assert state is not None
+    assert [(cycles, place) for cycles, _, _, place in state] == [(1, (3,)), (1, (3,)), (3, (5,))]
+    clock.shift(100)
     clock.run()
-    assert seen == [(0, 0), (103, 3), (103, 3), (105, 5)]
+    assert [(at, what.number) for at, what in seen] == [(0, 0), (103, 3), (103, 3), (105, 5)]
