@@ -5,11 +5,13 @@ thereby known to it, so who leaps over time asks all of them and can forget none
 """
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
-from heapq import heappop
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 import simpy
+from simpy.events import NORMAL
 
 State = tuple[Any, ...]
 
@@ -39,29 +41,40 @@ class Component(ABC):
     def shift(self, cycles: int) -> None:
         """Let so much time pass at once: what is to come, comes as much later."""
 
+
+class Worker(Component):
+    """A component that goes through loops."""
+
     @property
+    @abstractmethod
     def turns(self) -> tuple[int, ...]:
         """Turns that each of the loops that it is in has still to begin, the outermost first."""
-        return ()
 
     @property
-    def rest(self) -> int | None:
-        """How far it has come, if no time passes for it until others bring it something."""
-        return None
-
-    @property
+    @abstractmethod
     def counts(self) -> tuple[int, ...]:
         """What only grows or shrinks, and which nothing depends on."""
-        return ()
 
+    @property
+    @abstractmethod
+    def rests(self) -> bool:
+        """Whether no time passes for it until others bring it something.
+
+        Then it has neither turns nor counts.
+        """
+
+    @property
+    @abstractmethod
+    def where(self) -> tuple[int, ...]:
+        """Which loops it is in, of all that it ever goes through; how far it is, while it rests."""
+
+    @abstractmethod
     def repeat(self, times: int, turns: tuple[int, ...], counts: tuple[int, ...]) -> None:
         """Take off `turns` so many times, and add `counts`."""
-        assert not turns
-        assert not counts
 
 
 class Call(simpy.Event):
-    """An event that calls `then` with `what`."""
+    """An event that calls `then` with `what`, and that nobody else can wait for."""
 
     _ok = True
     _value = None
@@ -69,59 +82,50 @@ class Call(simpy.Event):
     def __init__(self, then: Callable[[Any], None], what: Placed | None) -> None:
         self.then = then
         self.what = what
-        self.callbacks = _CALL
-
-    @staticmethod
-    def happen(event: simpy.Event) -> None:
-        """Call."""
-        assert isinstance(event, Call)
-        event.then(event.what)
-
-
-_CALL: list[Callable[[Any], None]] = [Call.happen]
 
 
 class Clock(simpy.Environment):
-    """SimPy's environment with time in whole cycles, and all components."""
+    """SimPy's environment with time in whole cycles, and all components.
+
+    What it calls by itself needs no more of SimPy than a place in its queue.
+    """
+
+    now = 0  # the current cycle; SimPy's own is a property of the same value
 
     def __init__(self) -> None:
         super().__init__()
         self.components: list[Component] = []
+        self.last: deque[Callable[[Any], None]] = deque()  # calls at the end of this cycle
 
-    @property
-    def now(self) -> int:
-        """The current cycle."""
-        return self._now  # type: ignore[return-value]
-
-    def run(self, until: Any = None) -> Any:
-        """Let all come that is to come; calls without the detours of other events."""
-        if until is not None:
-            return super().run(until)
+    def step(self) -> None:
+        """Let the next event happen."""
         queue = self._queue
-        while queue:
-            event = queue[0][3]
-            if type(event) is Call:
-                self._now = heappop(queue)[0]
+        if self.last and not (queue and queue[0][0] <= self.now):
+            self.last.popleft()(None)
+            return
+        if queue:
+            self.now = self._now = queue[0][0]  # type: ignore[assignment]
+            if type(event := queue[0][3]) is Call:
+                heappop(queue)
                 event.then(event.what)
-            else:
-                self.step()
-        return None
+                return
+        super().step()
 
     def after(self, cycles: int, then: Callable[[Any], None], what: Placed | None = None) -> None:
         """Call `then(what)` in so many cycles; at once if there are none, or less."""
         if cycles > 0:
-            self.schedule(Call(then, what), delay=cycles)
+            heappush(self._queue, (self.now + cycles, NORMAL, next(self._eid), Call(then, what)))
         else:
             then(what)
 
-    def soon(self, then: Callable[[Any], None], what: Placed | None = None) -> None:
-        """Call `then(what)` in this cycle, after all that is to come in it already."""
-        self.schedule(Call(then, what))
+    def soon(self, then: Callable[[Any], None]) -> None:
+        """Call `then(None)` in this cycle, after all else that is to come in it."""
+        self.last.append(then)
 
     @property
     def glimpse(self) -> list[int]:
         """A little of its state: in how many cycles something is to come."""
-        now = self._now
+        now = self.now
         return sorted([entry[0] - now for entry in self._queue])  # type: ignore[misc]
 
     @property
@@ -131,14 +135,15 @@ class Clock(simpy.Environment):
         for at, urgency, _, event in sorted(self._queue):
             if isinstance(event, Call):
                 what = event.what
-                due.append((at - self._now, urgency, event.then, what and what.place))
+                due.append((at - self.now, urgency, event.then, what and what.place))
             elif event.callbacks:
                 return None
-        return tuple(due)
+        return tuple(due), tuple(self.last)
 
     def shift(self, cycles: int) -> None:
         """Let so much time pass at once, for all components."""
-        self._now += cycles
+        self.now += cycles
+        self._now = self.now
         self._queue[:] = [
             (at + cycles, urgency, order, event) for at, urgency, order, event in self._queue
         ]

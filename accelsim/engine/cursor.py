@@ -46,16 +46,21 @@ class Cursor:
 
     @property
     def place(self) -> tuple[tuple[int, int], ...]:
-        """In which loops it is, and where in each, but for the turns."""
-        return tuple([(id(frame.nest), frame.index) for frame in self.frames])
+        """In which loops it is, and where in each, but for the turns; else where in the nest."""
+        return tuple([(id(frame.nest), frame.index) for frame in self.frames[1:] or self.frames])
 
     @property
     def turns(self) -> tuple[int, ...]:
         """Turns to begin of each loop."""
-        return tuple([frame.left for frame in self.frames])
+        return tuple([frame.left for frame in self.frames[1:]])
+
+    @property
+    def entry(self) -> int:
+        """How many entries of the whole nest it has begun with."""
+        return self.frames[0].index if self.frames else 0
 
     def skip(self, turns: tuple[int, ...]) -> None:
         """Leave out turns of each loop."""
-        for frame, fewer in zip(self.frames, turns, strict=True):
+        for frame, fewer in zip(self.frames[1:], turns, strict=True):
             frame.left -= fewer
             assert frame.left >= 0

@@ -14,14 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accelsim.engine.clock import Clock, Component, State
+from accelsim.engine.clock import Clock, State, Worker
 from accelsim.engine.cursor import Frame
 
 if TYPE_CHECKING:
     from accelsim.engine.unit import Unit
 
 Numbers = tuple[tuple[int, ...], ...]
-"""Some of each component."""
+"""Some of each worker."""
 
 MOST_STATES = 4_096
 """States to remember: where none comes again, memory must not grow with the turns."""
@@ -32,15 +32,12 @@ MOST_MARKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """When a state was met, turns left then, and what was counted until then.
-
-    `rests`: of components that rest, how far they had come.
-    """
+    """When and where a state was met, turns left then, and what was counted until then."""
 
     now: int
     turns: Numbers
     counts: Numbers
-    rests: tuple[int | None, ...]
+    where: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Period:
 
 
 def _times(fewer: tuple[int, ...], before: tuple[int, ...], now: tuple[int, ...]) -> int:
-    """How often one component's loops can go through a period."""
+    """How often one worker's loops can go through a period."""
     level = next(level for level, each in enumerate(fewer) if each)
     return now[level] // fewer[level] if now[level + 1 :] == before[level + 1 :] else 0
 
@@ -76,13 +73,17 @@ class Leaper:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.workers: list[Worker] = []
         self.glimpses: set[State] = set()
         self.marks: dict[State, list[Mark]] = {}
         self.periods: dict[State, list[Period]] = {}
 
     def look(self, unit: "Unit", frame: Frame) -> None:
-        """Leap over turns that `unit` need not play, if there are such, in the loop of `frame`."""
-        if self.is_new(unit, frame):
+        """Leap over turns that `unit` need not play, if there are such, in the loop of `frame`.
+
+        What comes again does so for all who are at work, so one of them is enough to look at.
+        """
+        if unit is not self.first_at_work() or self.is_new(unit, frame):
             return
         state = self.state(unit)
         if state is None:
@@ -91,16 +92,20 @@ class Leaper:
         if not any(leaps):
             self.learn(state)
 
-    def forget(self) -> None:
-        """Forget what was met, for a loader turns to another layer; periods stay known."""
-        self.marks.clear()
+    def first_at_work(self) -> Worker:
+        """The first of all that do not rest."""
+        if not self.workers:
+            self.workers = [each for each in self.clock.components if isinstance(each, Worker)]
+        return next(each for each in self.workers if not each.rests)
 
     def is_new(self, unit: "Unit", frame: Frame) -> bool:
         """Whether even a glimpse tells that the state was never met before.
 
-        The whole state takes as long to see as a task to play, so it is only looked at when that
-        may be worth it.
+        The whole state takes as long to see as some tasks to play, so after a single one it is only
+        looked at when that may be worth it.
         """
+        if len(frame.nest) > 1:
+            return False
         glimpse = (id(unit), id(frame.nest), len(unit.loaded), *self.clock.glimpse)
         if glimpse in self.glimpses:
             return False
@@ -125,12 +130,12 @@ class Leaper:
 
     def learn(self, state: State) -> None:
         """Remember a state; if it has come again, leap by the period since."""
-        components = self.clock.components
+        workers = self.workers
         now = Mark(
             self.clock.now,
-            tuple([each.turns for each in components]),
-            tuple([each.counts for each in components]),
-            tuple([each.rest for each in components]),
+            tuple([each.turns for each in workers]),
+            tuple([each.counts for each in workers]),
+            tuple([each.where for each in workers]),
         )
         if len(self.marks) > MOST_STATES:
             self.marks.clear()
@@ -146,22 +151,19 @@ class Leaper:
 
     def leap(self, period: Period) -> bool:
         """Let a period pass as often as it comes again now; whether it does."""
-        components: list[Component] = self.clock.components
-        times = period.times(tuple([each.turns for each in components]))
+        workers = self.workers
+        times = period.times(tuple([each.turns for each in workers]))
         if not times:
             return False
-        for component, turns, counts in zip(components, period.turns, period.counts, strict=True):
-            component.repeat(times, turns, counts)
+        for worker, turns, counts in zip(workers, period.turns, period.counts, strict=True):
+            worker.repeat(times, turns, counts)
         self.clock.shift(times * period.cycles)
         return True
 
 
 def _between(mark: Mark, now: Mark) -> Period | None:
-    """The period between two marks of a state, if each component has gone on in one loop.
-
-    Or not at all: one that rests may not have done anything meanwhile.
-    """
-    if mark.rests != now.rests:
+    """The period between two marks of a state, if each worker has gone on in one loop or not."""
+    if mark.where != now.where:
         return None
     turns = _differences(mark.turns, now.turns)
     if any(sum(map(bool, each)) > 1 or min(each, default=0) < 0 for each in turns):

@@ -44,7 +44,8 @@ def play(program: Program, leaps: bool = True) -> list[LayerTimes]:
     ]
     for core in cores:
         for unit in ("array", "vector"):
-            Unit(core, [run for run in runs if _has_part(run, unit, core.index)])
+            waiting = [run for run in runs if _has_part(run, unit, core.index)]
+            Unit(core, waiting, _total_cycles(runs, unit))
     clock.run()
     stuck = [run for run in runs if not run.done.processed]
     if stuck:
@@ -61,6 +62,12 @@ def _buffers(clock: Clock, target: Target) -> tuple[Buffer, ...]:
 def _has_part(run: LayerRun, unit: str, array: int) -> bool:
     """Whether there are tiles of a layer for the unit of an array."""
     return run.program.unit == unit and bool(run.tracks[array].nest)
+
+
+def _total_cycles(runs: list[LayerRun], unit: str) -> int:
+    """Cycles of all tasks of all arrays, or vector units: none of them is above the others."""
+    schedules = (each.program.schedules for each in runs if each.program.unit == unit)
+    return sum(schedule.cycles for each in schedules for schedule in each)
 
 
 def _times(run: LayerRun) -> LayerTimes:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from accelsim.engine.clock import Clock, Component, Placed, State
 
@@ -17,7 +17,7 @@ class Asker(Protocol):
     """A unit, as the memories see it.
 
     `work` is the cycles of all tasks before the one that it asks for, counted from the first,
-    `total` those of all.
+    `total` those of all units of its kind.
     """
 
     work: int
@@ -40,8 +40,7 @@ class Asker(Protocol):
         """Its transfer is under way and arrives in cycle `arrival`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """Room that somebody waits for."""
 
     asker: Asker
@@ -95,11 +94,10 @@ class Buffer(Component):
         """Take `size` of `space` bytes; if that must wait, say so, and tell the asker in time."""
         if not size:
             return True
-        wish = Wish(asker, size, space)
-        if not self.waiting and self.has_room(size, space) and self.is_fair(wish):
+        if not self.waiting and self.can_grant(asker, size, space):
             self.take(asker, size, space)
             return True
-        self.waiting.append(wish)
+        self.waiting.append(Wish(asker, size, space))
         if len(self.waiting) > 1:
             self.serve()
         return False
@@ -112,28 +110,30 @@ class Buffer(Component):
 
     def serve(self) -> None:
         """Grant all wishes that can be granted now."""
-        while (wish := self.next_wish()) is not None:
+        while self.waiting and (wish := self.next_wish()) is not None:
             self.waiting.remove(wish)
             self.take(wish.asker, wish.size, wish.space)
             wish.asker.granted()
 
     def next_wish(self) -> Wish | None:
         """Whose turn it is, if there is room; who finds none keeps it for himself as it comes."""
-        for wish in sorted(self.waiting, key=attrgetter("ahead")):
+        waiting = self.waiting
+        for wish in sorted(waiting, key=attrgetter("ahead")) if len(waiting) > 1 else waiting:
+            if self.can_grant(wish.asker, wish.size, wish.space):
+                return wish
             if not self.has_room(wish.size, wish.space):
                 return None
-            if self.is_fair(wish):
-                return wish
         return None
 
-    def is_fair(self, wish: Wish) -> bool:
-        """Whether it is for the asker's next tile, or leaves all others the room for theirs."""
-        if wish.asker.ahead < 2:
+    def can_grant(self, asker: Asker, size: int, space: int) -> bool:
+        """Whether there is room, and for more than a next tile without that for others' next."""
+        if not self.has_room(size, space):
+            return False
+        held = self.held
+        if (len(held) == 1 and asker in held) or asker.ahead < 2:
             return True
-        left = [
-            room for asker in self.held if asker is not wish.asker for room in self.unmet(asker)
-        ]
-        return not left or self.has_room(wish.size, wish.space, *left)
+        left = [room for each in held if each is not asker for room in self.unmet(each)]
+        return not left or self.has_room(size, space, *left)
 
     def is_shared(self, asker: Asker) -> bool:
         """Whether somebody else has room here, or must have it left."""
@@ -150,7 +150,7 @@ class Buffer(Component):
         """Whether `size` more bytes within `space`, and `more` such, leave all their place."""
         taken = self.taken
         if not more and (not taken or (len(taken) == 1 and space in taken)):
-            return taken.get(space, 0) + size <= min(space, self.size)
+            return taken.get(space, 0) + size <= (space if space < self.size else self.size)
         total = dict(taken)
         for each, within in ((size, space), *more):
             total[within] = total.get(within, 0) + each
@@ -183,7 +183,7 @@ class Buffer(Component):
         self.moves_until += cycles
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Request:
     """A transfer that waits for the channel, the `order`th of all; `work` of the asker before it.
 
@@ -204,9 +204,9 @@ class DramChannel(Component):
     A transfer holds the channel for its bursts; its data arrive the latency later, while the
     channel serves others. Turning from reads to writes or back takes the channel, too.
 
-    What a unit waits for is served before what others load ahead, and among such first the unit
-    with the most work of all; a unit's own transfers keep their order. Nobody waits for ever: what
-    a unit waits for is one tile, and while that is computed, whoever waits is before it.
+    What a unit waits for is served before what others load ahead, and among such first the kind of
+    unit with the most work of all; a unit's own transfers keep their order. Nobody waits for ever:
+    what a unit waits for is one tile, and while that is computed, whoever waits is before it.
     """
 
     def __init__(self, clock: Clock, latency: int, turnaround: tuple[int, int] = (0, 0)) -> None:
@@ -216,19 +216,26 @@ class DramChannel(Component):
         self.turnaround = turnaround
         self.writing: bool | None = None
         self.free_at = 0
-        self.waiting: dict[Asker, deque[Request]] = {}
+        self.waiting: dict[int, Request] = {}  # in the order of asking
+        self.queues: dict[Asker, deque[Request]] = {}
         self.asked = 0
 
     def transfer(self, asker: Asker, what: Placed, cycles: int, is_write: bool) -> None:
         """Move a tile: at once, if the channel is free, or in its turn."""
-        if not self.waiting and self.free_at <= self.clock.now:
-            self.begin(asker, what, cycles, is_write)
-            return
         if not self.waiting:
-            self.clock.after(self.free_at - self.clock.now, self.begin_next)
+            now = self.clock.now
+            if self.free_at <= now:
+                self.begin(asker, what, cycles, is_write)
+                return
+            self.clock.after(self.free_at - now, self.begin_next)
         self.asked += 1
         request = Request(asker, what, cycles, is_write, asker.work, self.asked)
-        self.waiting.setdefault(asker, deque()).append(request)
+        self.waiting[self.asked] = request
+        queue = self.queues.get(asker)
+        if queue is None:
+            self.queues[asker] = deque((request,))
+        else:
+            queue.append(request)
 
     def begin_next(self, _: None) -> None:
         """Begin with the transfer that is needed first."""
@@ -240,16 +247,19 @@ class DramChannel(Component):
 
     def next_request(self) -> Request:
         """Take what is needed first out of the queue."""
-        heads = [requests[0] for requests in self.waiting.values()]
-        request = heads[0] if len(heads) == 1 else min(heads, key=self.rank)
-        requests = self.waiting[request.asker]
-        requests.popleft()
-        if not requests:
-            del self.waiting[request.asker]
+        if len(self.queues) == 1:
+            (queue,) = self.queues.values()
+        else:
+            queue = min(self.queues.values(), key=self.rank)
+        request = queue.popleft()
+        if not queue:
+            del self.queues[request.asker]
+        del self.waiting[request.order]
         return request
 
-    def rank(self, request: Request) -> tuple[bool, int, int]:
+    def rank(self, queue: "deque[Request]") -> tuple[bool, int, int]:
         """The least comes first."""
+        request = queue[0]
         waits = request.asker.waits_behind(request.work)
         return not waits, -request.asker.total, request.order
 
@@ -264,14 +274,11 @@ class DramChannel(Component):
 
     def state(self, now: int) -> State:
         """Which way it goes, how long it is held, and what waits for it."""
-        waiting = sorted(
-            (request.order, request) for requests in self.waiting.values() for request in requests
-        )
-        return (
-            self.writing,
-            max(self.free_at - now, 0),
-            tuple([(each.cycles, each.is_write, each.what.place) for _, each in waiting]),
-        )
+        waiting = [
+            (each.asker, each.cycles, each.is_write and each.what.place)  # loads are in order
+            for each in self.waiting.values()
+        ]
+        return self.writing, max(self.free_at - now, 0), tuple(waiting)
 
     def shift(self, cycles: int) -> None:
         self.free_at += cycles

@@ -1,13 +1,12 @@
 """A unit (array or vector unit) of a core: its loader, its computation and its stores."""
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import simpy
 
-from accelsim.engine.clock import Clock, Component, State
+from accelsim.engine.clock import Clock, State, Worker
 from accelsim.engine.cursor import Cursor, Frame
 from accelsim.engine.memory import Buffer, DramChannel
 from accelsim.engine.scheduler import LayerRun, Timeline, next_run
@@ -77,21 +76,22 @@ class Loaded:
         return self.unit.tasks - self.index, self.step
 
 
-class Unit(Component):
+class Unit(Worker):
     """Plays the tasks of its layers on one core, loading ahead as far as there is room."""
 
-    def __init__(self, core: Core, waiting: list[LayerRun]) -> None:
+    def __init__(self, core: Core, waiting: list[LayerRun], total: int) -> None:
         super().__init__(core.clock)
         self.core = core
         self.clock = core.clock
         self.dram = core.dram
         self.buffers = core.buffers
         self.waiting = waiting
-        self.total = sum(run.program.schedules[core.index].cycles for run in waiting)
+        self.total = total
         # Loading: the part and task at hand, how much of that has been asked for.
         self.part: Part | None = None
         self.cursor = Cursor((), self.turned)
         self.item: Loaded | None = None
+        self.layers = 0  # that it has turned to
         self.asked = 0
         self.has_room = False  # for what the loader has asked last
         self.wakes = False  # the loader will go on in this cycle
@@ -151,8 +151,7 @@ class Unit(Component):
         track = run.tracks[self.core.index]
         self.part = Part(run, track, run.program.spaces, track.finishing)
         self.cursor = Cursor(track.nest, self.turned)
-        if self.core.leaper is not None:
-            self.core.leaper.forget()
+        self.layers += 1
         self.leave_room()
 
     def leave_room(self) -> None:
@@ -168,7 +167,8 @@ class Unit(Component):
         run, asks = item.part.run, item.step.asks
         while self.asked < len(asks):
             ask = asks[self.asked]
-            if not self.is_open(run.inputs if ask.needs_inputs else run.filters):
+            gate = run.inputs if ask.needs_inputs else run.filters
+            if gate.callbacks is not None and not self.is_open(gate):
                 return False
             if ask.resumes and self.awaits_psums(item):
                 return False
@@ -254,7 +254,7 @@ class Unit(Component):
     def pair(self, buffer: int) -> tuple[int, int]:
         """Room for the tile that it computes and the next one, and the space that they lie in."""
         part = self.entitled
-        return (0, 0) if part is None else (part.track.pair.get(buffer, 0), part.spaces[buffer])
+        return (0, 0) if part is None else (part.track.pair[buffer], part.spaces[buffer])
 
     @property
     def entitled(self) -> Part | None:
@@ -376,15 +376,14 @@ class Unit(Component):
     # --- Leaping ----------------------------------------------------------------------------------
 
     @property
-    def stands(self) -> bool:
-        """Whether it does nothing until others bring it something: no time passes for it."""
+    def rests(self) -> bool:
         busy = self.current is not None or self.storing or self.wakes
-        return not busy and self not in self.dram.waiting
+        return not busy and self not in self.dram.queues
 
     def state(self, now: int) -> State | None:
         """The place in the loops, and each task's; None while two layers are on the unit."""
-        if self.stands:
-            return self.tiles, self.entitled, self.asked
+        if self.rests:
+            return self.tiles, self.asked, tuple(map(self.pair, range(len(self.buffers))))
         part, item = self.part, self.item
         if part is None or part.line is None or not part.line.computed:
             return None
@@ -392,31 +391,43 @@ class Unit(Component):
             return None
         computing = self.busy_until > now
         return (
-            *(part.track, part.spaces, self.cursor.place, self.asked, self.has_room),
+            *(part.track.pair, part.track.lag, part.spaces),
+            *(self.cursor.place, self.asked, self.has_room),
             item and (item.pending, max(item.arrival - now, 0), item.crowded),
             *(self.storing, self.tiles, self.free_at - now, computing and self.busy_until - now),
             tuple([self.tasks - index for index in sorted(self.spilled)]),
             self.awaited and self.tasks - self.awaited,
             self.current and (self.current.step, computing or self.waits(self.current, now)),
             tuple([item.step for item in self.loaded]),
-            tuple(self.expected(now)),
+            self.expected(now),
         )
 
-    def expected(self, now: int) -> Iterator[State]:
-        """The loaded tasks, by their place in the queue, that might have to be waited for."""
-        for place, item in enumerate(reversed(self.loaded)):
-            if item.pending or item.arrival > now or item.room_at > self.free_at:
-                yield (place, *self.waits(item, now))
+    def expected(self, now: int) -> State:
+        """The loaded tasks that might have to be waited for: the last ones."""
+        free_at = self.free_at
+        waits = []
+        for item in reversed(self.loaded):
+            if item.pending or item.arrival > now or item.room_at > free_at:
+                waits.append(self.waits(item, now))
             elif item.step.loads:
-                return  # all before it has come before it
+                break  # all before it has come before it
+            else:
+                waits.append(())
+        return tuple(waits)
 
     def waits(self, item: Loaded, now: int) -> State:
         """In how many cycles a task's operands are there; since when it has its room."""
-        room_at = max(item.room_at, self.free_at)
-        return item.pending, max(item.arrival - now, 0), room_at - now, item.crowded
+        room_at, arrival = item.room_at - now, item.arrival - now
+        free_at = self.free_at - now
+        return (
+            item.pending,
+            arrival if arrival > 0 else 0,
+            room_at if room_at > free_at else free_at,
+            item.crowded,
+        )
 
     def shift(self, cycles: int) -> None:
-        if self.stands:
+        if self.rests:
             return
         self.free_at += cycles
         self.busy_until += cycles
@@ -426,16 +437,16 @@ class Unit(Component):
                 item.arrival += cycles
 
     @property
-    def rest(self) -> int | None:
-        return self.tasks if self.stands else None
+    def where(self) -> tuple[int, ...]:
+        return (self.tasks,) if self.rests else (self.layers, self.cursor.entry)
 
     @property
     def turns(self) -> tuple[int, ...]:
-        return () if self.stands else self.cursor.turns
+        return () if self.rests else self.cursor.turns
 
     @property
     def counts(self) -> tuple[int, ...]:
-        if self.stands:
+        if self.rests:
             return ()
         assert self.part is not None
         line = self.part.line

@@ -69,30 +69,30 @@ PricedNest = tuple[PricedStep | Loop, ...]
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """A unit's tasks of a layer; `finishing` of them complete an ofmap tile.
+    """A unit's tasks of a layer, on a core with so many `buffers`.
 
-    A task that loads psums loads those that the task `lag` before it has stored.
+    `finishing` of them complete an ofmap tile. A task that loads psums loads those that
+    the task `lag` before it has stored.
     """
 
     nest: PricedNest
     lag: int
     finishing: int
+    buffers: int
 
     @cached_property
-    def pair(self) -> dict[int, int]:
+    def pair(self) -> tuple[int, ...]:
         """Bytes of each buffer for a task that is computed and the next one, where most."""
-        most: dict[int, int] = {}
-        held: dict[int, int] = {}
-        freed: tuple[tuple[int, int], ...] = ()
+        held, most = [0] * self.buffers, [0] * self.buffers
+        freed: tuple[Room, ...] = ()
         for step in _turned_twice(self.nest):
             for ask in step.asks:
-                index = ask.room.buffer
-                held[index] = held.get(index, 0) + ask.room.size
-                most[index] = max(most.get(index, 0), held[index])
-            for index, size in freed:
-                held[index] -= size
+                held[ask.room.buffer] += ask.room.size
+            most = list(map(max, most, held))
+            for room in freed:
+                held[room.buffer] -= room.size
             freed = tuple(_freed(step))
-        return most
+        return tuple(most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,33 +121,43 @@ def price(program: Program) -> PricedProgram:
 
 
 class _Prices:
-    """What has a price already."""
+    """What has a price already. Equal steps, and equal nests of them, become one object."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.tracks: dict[Schedule, Track] = {}
         self.steps: dict[Step, PricedStep] = {}
+        self.equal_steps: dict[tuple[object, ...], PricedStep] = {}
+        self.nests: dict[PricedNest, PricedNest] = {}
+        self.loops: dict[tuple[PricedNest, int], Loop] = {}
         self.transfers: dict[Transfer, int] = {}
 
     def track(self, schedule: Schedule) -> Track:
         track = self.tracks.get(schedule)
         if track is None:
             finishing = sum(count for step, count in schedule.counts if step.finishes)
-            track = Track(self.nest(schedule.nest), schedule.lag, finishing)
-            self.tracks[schedule] = track
+            nest, buffers = self.nest(schedule.nest), len(self.target.buffers)
+            track = self.tracks[schedule] = Track(nest, schedule.lag, finishing, buffers)
         return track
 
     def nest(self, nest: Nest) -> PricedNest:
-        return tuple(
-            Loop(self.nest(entry.body), entry.times)
+        priced = tuple(
+            self.loop(self.nest(entry.body), entry.times)
             if isinstance(entry, Repeat)
             else self.steps.get(entry) or self.step(entry)
             for entry in nest
         )
+        return self.nests.setdefault(priced, priced)
+
+    def loop(self, body: PricedNest, times: int) -> Loop:
+        loop = self.loops.get((body, times))
+        if loop is None:
+            loop = self.loops[body, times] = Loop(body, times)
+        return loop
 
     def step(self, step: Step) -> PricedStep:
         keep, store = step.keep, step.store
-        priced = self.steps[step] = PricedStep(
+        priced = PricedStep(
             asks=tuple(self.asks(step)),
             loads=len(step.loads),
             cycles=step.cycles,
@@ -160,6 +170,8 @@ class _Prices:
             stored=None if store is None else store.room,
             finishes=step.finishes,
         )
+        content = tuple([getattr(priced, name) for name in PricedStep.__slots__])
+        priced = self.steps[step] = self.equal_steps.setdefault(content, priced)
         return priced
 
     def asks(self, step: Step) -> Iterator[Ask]:
@@ -190,8 +202,6 @@ def _turned_twice(nest: PricedNest) -> Iterator[PricedStep]:
             yield entry
 
 
-def _freed(step: PricedStep) -> Iterator[tuple[int, int]]:
+def _freed(step: PricedStep) -> Iterator[Room]:
     """The room that a task gives back, till its result is put away."""
-    for room in (*step.closes, step.frees, step.stored):
-        if room is not None:
-            yield room.buffer, room.size
+    return (room for room in (*step.closes, step.frees, step.stored) if room is not None)

@@ -184,6 +184,20 @@ def test_the_array_takes_the_layer_that_can_run() -> None:
     assert result.layer("after").start_cycle >= result.layer("pool").end_cycle
 
 
+def test_a_pool_is_not_starved_by_a_convolution_that_loads_ahead() -> None:
+    """The convolution could fill all buffers with tiles that nobody waits for yet.
+
+    The pool, whose tiles are small, takes hardly longer beside it than alone; and the convolution
+    hardly longer than without the pool.
+    """
+    hardware = machine(split("1 KiB", "1 KiB", "2 KiB"), dram={"bandwidth": "16 B/cycle"})
+    pool, array = LayerSpec("pool", max_pool(3, 1), ("x",)), LayerSpec("conv", conv(40, 5), ("x",))
+    alone = [simulate(fork(spec), hardware).layers[0].cycles for spec in (pool, array)]
+    together = simulate(fork(array, pool), hardware)
+    assert together.layer("pool").cycles < 1.3 * alone[0]
+    assert together.layer("conv").cycles < 1.1 * alone[1]
+
+
 def test_arrays_share_the_channel() -> None:
     """Twice the arrays halve the time where computing bounds, but not where the DRAM does."""
 
