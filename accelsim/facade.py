@@ -63,7 +63,7 @@ def simulate(
 
 
 class Player:
-    """Plays programs, each once, and remembers their times."""
+    """Plays programs; those of whole networks once, as it remembers their times."""
 
     def __init__(self) -> None:
         self._played: list[tuple[Program, list[LayerTimes]]] = []
@@ -73,8 +73,10 @@ class Player:
         for known, times in self._played:
             if known is program:
                 return times
-        self._played.append((program, play(program)))
-        return self._played[-1][1]
+        times = play(program)
+        if len(program.layers) == len(program.network.layers):
+            self._played.append((program, times))
+        return times
 
     def cycles(self, program: Program) -> int:
         """When the last layer ended."""
@@ -93,7 +95,14 @@ def compile_program(
     `simulate` times this one, but for layers that are independent measurements: these alone.
     """
     machine = hardware_of(hardware, dataflow)
-    return lower(_prepared(network, batch), machine, batch, memory, Player().cycles)
+    return _program(_prepared(network, batch), machine, batch, memory)
+
+
+def _program(
+    network: Network, machine: Hardware, batch: int, memory: Memory | None = None
+) -> Program:
+    """The Program that `simulate` times."""
+    return lower(network, machine, batch, memory, Player().cycles)
 
 
 def _prepared(network: NetworkLike, batch: int) -> Network:
@@ -184,7 +193,7 @@ def verify(
 
     network, machine = network_of(network), hardware_of(hardware, dataflow)
     parts = _prepared(network, batch).parts(batch)
-    programs = _each(parts, lambda part, images: lower(part, machine, images))
+    programs = _each(parts, lambda part, images: _program(part, machine, images))
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
     total = sum(len(program.layers) for program in programs)

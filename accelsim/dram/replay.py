@@ -137,21 +137,28 @@ class Channel:
     def _first_ready(self, queue: list[_Request], slot: str) -> int:
         """Issue for the oldest request that is ready; 0 if there is one, else when one may be."""
         self.scan += 1
-        scan, wake = self.scan, _NEVER
+        scan, wake, clock = self.scan, _NEVER, self.clock
+        hits, others = slot != "row", slot != "column"
         for index, request in enumerate(queue):
             bank = request.bank
-            hit = bank.row == request.row
-            if (bank.hit_refused if hit else bank.other_refused) == scan:
+            if bank.row == request.row:
+                if bank.hit_refused == scan:
+                    continue
+                bank.hit_refused = scan
+                wanted = hits
+            else:
+                if bank.other_refused == scan:
+                    continue
+                bank.other_refused = scan
+                wanted = others
+            if not wanted:
                 continue
-            ready = self._ready(request) if slot == "any" or hit == (slot == "column") else _NEVER
-            if ready <= self.clock:
+            ready = self._ready(request)
+            if ready <= clock:
                 self._give(queue, index)
                 return 0
-            wake = min(wake, ready)
-            if hit:
-                bank.hit_refused = scan
-            else:
-                bank.other_refused = scan
+            if ready < wake:
+                wake = ready
         return wake
 
     def _ready(self, request: _Request) -> int:

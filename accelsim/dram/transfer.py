@@ -3,7 +3,7 @@
 A replay of some hundred bursts gives the clocks per run; a transfer takes that times its runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -70,14 +70,15 @@ def _bursts(size: int, pitch: int, burst_bytes: int) -> Iterator[tuple[int, int]
 
 def _clocks(sheet: DramTiming, channels: list[list[Access]]) -> Fraction:
     """Clocks of the slowest channel, without the way to the first data, refresh included."""
-    slowest = max(_busy(sheet, accesses) for accesses in channels if accesses)
+    different = {tuple(accesses) for accesses in channels if accesses}
+    slowest = max(_busy(sheet, accesses) for accesses in different)
     return slowest / sheet.refresh_factor
 
 
-def _busy(sheet: DramTiming, accesses: list[Access]) -> Fraction:
+def _busy(sheet: DramTiming, accesses: Sequence[Access]) -> Fraction:
     played = Channel(sheet, refresh=False).play(accesses) - sheet.lead_clocks
     return max(Fraction(played), _least(sheet, accesses))
 
 
-def _least(sheet: DramTiming, accesses: list[Access]) -> Fraction:
+def _least(sheet: DramTiming, accesses: Sequence[Access]) -> Fraction:
     return Fraction(len(accesses) * sheet.nBL, sheet.data_buses)

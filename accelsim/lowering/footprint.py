@@ -7,7 +7,8 @@ nothing here grows with the number of pieces, but `tap_reads` of windows that me
 Everything is for integers and for arrays that broadcast.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
     count, size, step = along
     for index in range(ceil_div(count, int(np.min(size)))):
         start = index * size
-        length = np.clip(count - start, 1, size)
+        length = _clipped(count - start, 1, size)
         first = start * step - window.before
         line = _Line(across[0], across[2], first, (length - 1) * step + 1, window.size)
         most, together = line.reads(across[1])
@@ -58,6 +59,48 @@ def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
         largest = np.maximum(largest, most * there)
         total = total + together * there
     return largest, total
+
+
+TapReads = Callable[[Window, Whole, Whole], tuple[Sizes, Sizes]]
+"""`tap_reads`, or something that knows what it says."""
+
+TABLE = 1 << 13
+"""Pairs of outputs and taps of which a table is kept."""
+
+
+@dataclass
+class Tables:
+    """`tap_reads` looked up in tables of all pairs of pieces, for whoever owns them to drop."""
+
+    known: dict[Window, tuple[Sizes, Sizes]] = field(default_factory=dict)
+
+    def __call__(self, window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
+        """As `tap_reads`."""
+        if _is_bare(window) or window.outputs * window.kernel > TABLE:
+            return tap_reads(window, sizes, taps)
+        if window not in self.known:
+            each = np.ix_(np.arange(1, window.outputs + 1), np.arange(1, window.kernel + 1))
+            self.known[window] = tap_reads(window, *each)
+        largest, together = self.known[window]
+        place = np.asarray(sizes) - 1, np.asarray(taps) - 1
+        return largest[place], together[place]
+
+
+FEW = 1 << 16
+"""Pairs of outputs and taps that are looked at one by one."""
+
+
+def touched(window: Window) -> int:
+    """Positions that any output reads with any tap; where taps are dilated, at least so many."""
+    pairs = window.outputs * window.kernel
+    if window.dilation == 1 or window.kernel == 1:
+        whole = window.stride <= window.extent
+        return int(reads(window, window.outputs if whole else 1)[1])
+    if pairs > FEW:
+        return max(window.outputs - ceil_div(window.before + window.after, window.stride), 1)
+    starts = np.arange(window.outputs) * window.stride - window.before
+    each = np.add.outer(starts, np.arange(window.kernel) * window.dilation)
+    return len(np.unique(each[(each >= 0) & (each < window.size)]))
 
 
 def _is_bare(window: Window) -> bool:
@@ -115,24 +158,26 @@ class _Line:
         best = np.asarray(np.minimum(self.size - length, 0), np.int64) - self.first
         places = (best // pitch, -(-best // pitch))
         spans = [
-            _clipped_span(
-                self.first + np.clip(at, 0, full - 1).astype(int) * pitch, length, self.size
-            )
+            _clipped_span(self.first + _clipped(at, 0, full - 1) * pitch, length, self.size)
             for at in places
         ]
         return np.asarray(np.maximum(*spans) * (full > 0))
 
 
+def _clipped(value: Whole, least: Whole, most: Whole) -> Sizes:
+    """`np.clip`, without what it takes to be called; `most` wins."""
+    return np.asarray(np.minimum(np.maximum(value, least), most))
+
+
 def _clipped_span(first: Whole, length: Whole, size: int) -> Sizes:
     """How much of [first, first + length) lies in [0, size)."""
-    stop = np.clip(first + length, 0, size)
-    return np.asarray(stop - np.clip(first, 0, size))
+    return np.asarray(_clipped(first + length, 0, size) - _clipped(first, 0, size))
 
 
 def _clipped_sum(first: Whole, step: Whole, count: Whole, size: int) -> Sizes:
     """The sum of first, first + step, ... (`count` of them), each clipped to [0, size]."""
-    below = np.clip(-(first // step), 0, count)  # those less than 0, and perhaps one that is 0
-    inside = np.clip(-((first - size) // step), below, count)  # the first that is `size` or more
+    below = _clipped(-(first // step), 0, count)  # those less than 0, and perhaps one that is 0
+    inside = _clipped(-((first - size) // step), below, count)  # the first that is `size` or more
     terms = inside - below
     rising = (first + below * step) * terms + step * (terms * (terms - 1) // 2)
     return np.asarray(rising + (count - inside) * size)

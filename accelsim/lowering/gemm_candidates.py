@@ -5,12 +5,17 @@ sizes themselves, so most sizes cut it evenly; others fill the array's rows or c
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import product
 from math import prod
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.lowering.demand import buffer_demand, demands
+from accelsim.lowering.footprint import TapReads, tap_reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Target
@@ -19,6 +24,15 @@ from accelsim.units import ceil_div
 
 EXHAUSTIVE = 4096
 """Tilings that are all looked at; where there are more, each axis is thinned."""
+
+FEW = 64
+"""Pixels of an ofmap that are taken in blocks of every size."""
+
+BLOCKS = 24
+"""Blocks of pixels with cut columns that are looked at, at every scale."""
+
+PARTS = 48
+"""Parts of a window that are looked at, at every scale."""
 
 SMALL = 3
 """Sizes up to this are all looked at."""
@@ -46,7 +60,9 @@ def coarse_sizes(total: int, lanes: int = 1) -> set[int]:
     return cuts | {1, min(lanes, total), total}
 
 
-def tilings_to_compare(kernel: GemmKernel, target: Target) -> list[Tilings]:
+def tilings_to_compare(
+    kernel: GemmKernel, target: Target, tap_reads: TapReads = tap_reads
+) -> list[Tilings]:
     """All tilings if there are few; else families of some at every scale, with whole windows.
 
     One has tiles of a single group, one whole groups, which must not be cut.
@@ -55,25 +71,30 @@ def tilings_to_compare(kernel: GemmKernel, target: Target) -> list[Tilings]:
     if prod(whole) <= EXHAUSTIVE:
         least = (*(1 for _ in whole[:6]), *_least_taps(kernel, target))
         axes = [np.arange(low, total + 1) for low, total in zip(least, whole, strict=True)]
-        return [all_tilings(kernel, axes)]
+        return [all_tilings(kernel, axes, tap_reads)]
     pixels, filters = _pixel_sizes(kernel, target), _filter_sizes(kernel, target)
     lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
     channels = sorted(sizes_at_every_scale(kernel.channels, lanes))
-    families = [_family(kernel, pixels, [1], filters, [(each, *whole[6:]) for each in channels])]
+    family = partial(_family, kernel, tap_reads)
+    families = [family(pixels, [1], filters, [(each, *whole[6:]) for each in channels])]
     if kernel.groups > 1:
-        several = sorted(sizes_at_every_scale(kernel.groups) - {1})
-        families.append(_family(kernel, pixels, several, filters[-1:], [whole[5:]]))
+        several = sorted(
+            (sizes_at_every_scale(kernel.groups) | _shares(kernel.groups, target)) - {1}
+        )
+        families.append(family(pixels, several, filters[-1:], [whole[5:]]))
     return families
 
 
-def tilings_with_parts_of_windows(kernel: GemmKernel, target: Target) -> list[Tilings]:
+def tilings_with_parts_of_windows(
+    kernel: GemmKernel, target: Target, tap_reads: TapReads = tap_reads
+) -> list[Tilings]:
     """Tilings at every scale whose tiles have parts of the kernel's window."""
     if kernel.taps == 1 or not target.cuts_windows or prod(whole_sizes(kernel)) <= EXHAUSTIVE:
         return []
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
     filters = sorted(coarse_sizes(kernel.filters, lanes))
     parts = _parts_of_windows(kernel, target)
-    return [_family(kernel, _pixel_sizes(kernel, target), [1], filters, parts)]
+    return [_family(kernel, tap_reads, _coarse_pixels(kernel, target), [1], filters, parts)]
 
 
 def _least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:
@@ -83,12 +104,17 @@ def _least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:
 
 def _filter_sizes(kernel: GemmKernel, target: Target) -> list[int]:
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
-    shares = {ceil_div(kernel.filters, target.arrays * parts) for parts in range(1, 9)}
-    return sorted(sizes_at_every_scale(kernel.filters, lanes) | shares)
+    return sorted(sizes_at_every_scale(kernel.filters, lanes) | _shares(kernel.filters, target))
+
+
+def _shares(total: int, target: Target) -> set[int]:
+    """Sizes that give every array as many tiles."""
+    return {ceil_div(total, target.arrays * parts) for parts in range(1, 9)}
 
 
 def _family(
     kernel: GemmKernel,
+    tap_reads: TapReads,
     pixels: Sequence[tuple[int, int, int]],
     groups: Sequence[int],
     filters: Iterable[int],
@@ -99,27 +125,37 @@ def _family(
     channels, tap_rows, tap_cols = np.array(reductions).T.reshape(3, -1, 1, 1, 1)
     some = np.array(groups).reshape(-1, 1, 1)
     each = np.array([*filters]).reshape(-1, 1)
-    return tilings_of(kernel, (batch, some, rows, cols, each, channels, tap_rows, tap_cols))
+    axes = (batch, some, rows, cols, each, channels, tap_rows, tap_cols)
+    return tilings_of(kernel, axes, tap_reads)
 
 
 def _pixel_sizes(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
     """Images, rows and columns: whole columns first, then coarser blocks that cut them."""
     images, rows, cols = kernel.batch, kernel.rows.outputs, kernel.cols.outputs
-    if images * rows * cols <= 64:
+    if images * rows * cols <= FEW:
+        return _coarse_pixels(kernel, target)
+    lanes = Systolic(target.array).likes(kernel.taps).get("m", 1)
+    step = max(lanes // np.gcd(lanes, cols), 1)
+    cuts = sizes_at_every_scale(rows, int(step)) | _shares(rows, target)
+    chosen = {(1, size, cols) for size in cuts}
+    chosen |= {(1, 1, size) for size in sizes_at_every_scale(cols, lanes)}
+    chosen |= {(size, rows, cols) for size in sizes_at_every_scale(images)}
+    return sorted({*chosen, *_coarse_pixels(kernel, target)})
+
+
+def _coarse_pixels(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
+    """Some images, rows and columns; all where there are few."""
+    images, rows, cols = kernel.batch, kernel.rows.outputs, kernel.cols.outputs
+    if images * rows * cols <= FEW:
         each = (range(1, images + 1), range(1, rows + 1), range(1, cols + 1))
         return sorted(product(*each))
     lanes = Systolic(target.array).likes(kernel.taps).get("m", 1)
-    step = max(lanes // np.gcd(lanes, cols), 1)
-    shares = {ceil_div(rows, target.arrays * parts) for parts in range(1, 9)}
-    chosen = {(1, size, cols) for size in sizes_at_every_scale(rows, int(step)) | shares}
-    chosen |= {(1, 1, size) for size in sizes_at_every_scale(cols, lanes)}
-    chosen |= {(size, rows, cols) for size in sizes_at_every_scale(images)}
-    coarse = (coarse_sizes(images), coarse_sizes(rows), coarse_sizes(cols, lanes))
-    return sorted({*chosen, *_thinned(coarse)})
+    axes = (coarse_sizes(images), coarse_sizes(rows), coarse_sizes(cols, lanes))
+    return sorted(_thinned(axes, BLOCKS))
 
 
 def _thinned(
-    axes: tuple[set[int], set[int], set[int]], most: int = 24
+    axes: tuple[set[int], set[int], set[int]], most: int
 ) -> Iterator[tuple[int, int, int]]:
     """Every combination of the sizes, or of some of the sizes, so that there are not too many."""
     lists = [sorted(axis) for axis in axes]
@@ -131,27 +167,61 @@ def _thinned(
 
 
 def _parts_of_windows(kernel: GemmKernel, target: Target) -> list[tuple[int, int, int]]:
-    """Channels, and rows and columns of taps: first rows are cut, then columns of single rows."""
+    """Channels, and rows and columns of taps, of which there are fewer than in a window."""
     lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
     down, across = kernel.rows.kernel, kernel.cols.kernel
-    taps = {(size, across) for size in coarse_sizes(down)}
-    taps |= {(1, size) for size in coarse_sizes(across)}
-    channels = coarse_sizes(kernel.channels, lanes)
-    return sorted((some, *each) for some in channels for each in taps - {(down, across)})
+    axes = (coarse_sizes(kernel.channels, lanes), coarse_sizes(down), coarse_sizes(across))
+    each = {*_thinned(axes, PARTS), *product(axes[0], axes[1], [across])}
+    return sorted(part for part in each if part[1:] != (down, across))
 
 
 # --- Nearby ---------------------------------------------------------------------------------------
 
 
-def tilings_near(kernel: GemmKernel, target: Target, centers: Sequence[TilingSizes]) -> Tilings:
-    """Tilings that differ from one of `centers` in the size along one axis or two."""
+def tilings_near(
+    kernel: GemmKernel,
+    target: Target,
+    centers: Sequence[TilingSizes],
+    tap_reads: TapReads = tap_reads,
+) -> Tilings:
+    """Tilings that differ from one of `centers` in the size along one axis or two.
+
+    And those that differ along one and then take as many filters, or channels, as fit.
+    """
     whole = whole_sizes(kernel)
     likes = Systolic(target.array).likes(kernel.taps)
     m, n, k = (likes.get(axis, 1) for axis in ("m", "n", "k"))
     lanes = (1, 1, m, m, n, k, 1, 1)
     least = (1, 1, 1, 1, 1, 1, *_least_taps(kernel, target))
-    found = [_pairs(center, [*map(_sizes_near, whole, center, lanes, least)]) for center in centers]
-    return tilings_of(kernel, [*np.concatenate(found).T])
+    steps = [[*map(_sizes_near, whole, center, lanes, least)] for center in centers]
+    pairs = np.concatenate([*map(_pairs, centers, steps)])
+    singles = np.concatenate([*map(_singles, centers, steps)])
+    single = tilings_of(kernel, [*singles.T], tap_reads)
+    fill = partial(_filled, kernel, target)
+    filled = [fill(fill(single, "filters"), "channels"), fill(fill(single, "channels"), "filters")]
+    rows = [np.stack(np.broadcast_arrays(*each.axes), axis=1) for each in filled]
+    return tilings_of(kernel, [*np.concatenate([pairs, *rows]).T], tap_reads)
+
+
+def _filled(
+    kernel: GemmKernel, target: Target, tilings: Tilings, axis: Literal["filters", "channels"]
+) -> Tilings:
+    """`tilings` with the largest size along an axis that fits, given the others, if any does.
+
+    What a tile takes of a buffer is linear in a size, but for psums where sums get whole.
+    """
+    given = getattr(tilings, axis)
+    largest = np.full_like(given, getattr(kernel, axis))
+    one, two = (
+        demands(kernel, target, replace(tilings, **{axis: np.full_like(given, size)}))
+        for size in (1, 2)
+    )
+    for space in target.buffers:
+        least = buffer_demand(space, one)
+        more = buffer_demand(space, two) - least
+        most = 1 + (space.half - least) // np.maximum(more, 1)
+        largest = np.where(more > 0, np.minimum(largest, most), largest)
+    return replace(tilings, **{axis: np.where(largest > 0, largest, given)})
 
 
 def _sizes_near(total: int, size: int, lanes: int, least: int) -> list[int]:
@@ -163,6 +233,15 @@ def _sizes_near(total: int, size: int, lanes: int, least: int) -> list[int]:
     if lanes > 1:
         near |= {size // lanes * lanes, ceil_div(size, lanes) * lanes}
     return sorted(each for each in near if least <= each <= total and each != size)
+
+
+def _singles(center: TilingSizes, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Tilings by row: `center`, and with another size along one axis."""
+    moves = [(axis, size) for axis, sizes in enumerate(steps) for size in sizes]
+    block = np.tile(np.array(center, dtype=np.int64), (len(moves) + 1, 1))
+    for row, (axis, size) in enumerate(moves, start=1):
+        block[row, axis] = size
+    return block
 
 
 def _pairs(center: TilingSizes, steps: Sequence[Sequence[int]]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 Tilings at every scale are compared first; then those near the best of them, until none is better.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -11,23 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
-from accelsim.lowering.cost import (
-    Flow,
-    buffer_demand,
-    cost_of,
-    demands,
-    gemm_flow,
-    keeps_groups_whole,
-    tile_demand,
-    workload,
-)
+from accelsim.lowering.cost import cost_of
+from accelsim.lowering.demand import buffer_demand, demands, keeps_groups_whole, tile_demand
+from accelsim.lowering.flow import Flow, gemm_flow, workload
+from accelsim.lowering.footprint import TapReads, tap_reads
 from accelsim.lowering.gemm_candidates import (
     tilings_near,
     tilings_to_compare,
     tilings_with_parts_of_windows,
 )
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import Part, Ranked, Ranking
+from accelsim.lowering.ranking import Part, Ranked, Ranking, Times
 from accelsim.lowering.target import Target
 from accelsim.lowering.tiling import (
     Entry,
@@ -37,10 +31,12 @@ from accelsim.lowering.tiling import (
     Tilings,
     TilingSizes,
     too_small,
+    whole_sizes,
 )
+from accelsim.units import ceil_div
 
-CENTERS = 4
-"""Tilings of which the neighbours are looked at."""
+ORDERS = len(LoopOrder)
+"""The neighbours of the best tiling of each loop order are looked at."""
 
 ENOUGH = 0.998
 """A round that does not take this share of the cycles before is the last."""
@@ -108,8 +104,15 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
 
 
 def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:
-    """What every way says, the ways along a new first axis."""
-    return np.stack(np.broadcast_arrays(*each))
+    """What every way says, the ways along a new first axis, of one entry where all say the same."""
+    first = each[0]
+    if all(one is first for one in each):
+        return first[np.newaxis]
+    shape = np.broadcast_shapes(*(one.shape for one in each))
+    together = np.empty((len(each), *shape), dtype=first.dtype)
+    for place, one in enumerate(each):
+        together[place] = one
+    return together
 
 
 def gemm_ranking(target: Target, families: Sequence[Flows]) -> Ranking:
@@ -135,31 +138,64 @@ def _part(target: Target, flows: Flows) -> Part:
             flow.tiles,
         ),
         tile_bytes=needed[target.buffer_index("ifmap")],
-        index=np.flatnonzero(np.broadcast_to(fits, shape)),
+        fits=fits,
         shape=shape,
     )
 
 
-def refined(kernel: GemmKernel, target: Target, space: int, start: Sequence[Ranked]) -> Ranked:
-    """The best tiling that is found from those of `start`, going from neighbour to neighbour.
+def refined(
+    kernel: GemmKernel,
+    target: Target,
+    space: int,
+    start: Sequence[Ranked],
+    tap_reads: TapReads = tap_reads,
+) -> Times:
+    """The best tilings that are found from those of `start`, going from neighbour to neighbour.
 
     A tile takes at most half of `space` of the buffer that holds ifmaps.
     """
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
     best, centers = start[0], start
     for _ in range(ROUNDS):
-        near = tilings_near(kernel, target, [*{sizes_of(each.tiling) for each in centers}])
-        ranking = gemm_ranking(target, [flows_of(kernel, target, near)]).within(space)
-        before, centers = best, ranking.several(rate, latency, CENTERS)
+        sizes = [*{sizes_of(gemm_tiling(each)) for each in centers}]
+        near = tilings_near(kernel, target, sizes, tap_reads)
+        ranking = gemm_ranking(target, [flows_of(kernel, target, near)])
+        times = ranking.at(rate, latency).within(space)
+        before, centers = best, times.several(ORDERS)
         best = centers[0]
         if best.cycles >= ENOUGH * before.cycles:
             break
-    return best
+    return times
 
 
-def sizes_of(tiling: object) -> TilingSizes:
+def turns(kernel: GemmKernel, tiling: GemmTiling) -> dict[Loop, tuple[int, ...]]:
+    """Turns of the tile loops along each of their axes, those of groups left out."""
+    whole, sizes = whole_sizes(kernel), sizes_of(tiling)
+    images, _, rows, cols, filters, *sums = map(ceil_div, whole, sizes)
+    return {"pixels": (images, rows, cols), "filters": (filters,), "channels": (*sums,)}
+
+
+def tile_count(kernel: GemmKernel, tiling: GemmTiling) -> int:
+    """Tiles of all arrays."""
+    each = turns(kernel, tiling).values()
+    return ceil_div(kernel.groups, tiling.groups) * prod(map(prod, each))
+
+
+def course(kernel: GemmKernel, tiling: GemmTiling) -> Hashable:
+    """What the tile loops of tilings that run much alike have in common: their turns in order."""
+    each = turns(kernel, tiling)
+    loops = tuple((loop, each[loop]) for loop in tiling.order.value if prod(each[loop]) > 1)
+    return loops, tiling.groups, tiling.arrays, tiling.split if tiling.arrays > 1 else None
+
+
+def gemm_tiling(ranked: Ranked) -> GemmTiling:
+    """The tiling of a GEMM kernel that is ranked."""
+    assert isinstance(ranked.tiling, GemmTiling)
+    return ranked.tiling
+
+
+def sizes_of(tiling: GemmTiling) -> TilingSizes:
     """The sizes of a GEMM tiling, without the way its loops run."""
-    assert isinstance(tiling, GemmTiling)
     pixels = (tiling.batch, tiling.groups, tiling.rows, tiling.cols)
     return *pixels, tiling.filters, tiling.channels, tiling.tap_rows, tiling.tap_cols
 

@@ -150,14 +150,24 @@ def lower(
         tuple(index[name] for name in layer.inputs if name in index) for layer in network.layers
     ]
     kernels = kernels_of(network, batch)
-    finder = search(target, memory)
-    _refuse_misfits(network, hardware, kernels, finder)
+    sample = {kernel: layer for layer, kernel in zip(network.layers, kernels, strict=True)}
     size = target.buffers[target.buffer_index("ifmap")].size
     lower_layer = partial(_lower_layer, target, target.without_dram.of_any_size)
 
     def program(placements: Iterable[Placement]) -> Program:
         layers = map(lower_layer, network.layers, kernels, needs, placements)
         return Program(network, hardware, batch, target, tuple(layers))
+
+    def cycles_alone(
+        kernel: GemmKernel, residence: Residence, space: int, tiling: GemmTiling
+    ) -> int:
+        placement = Placement(tiling, residence, space)
+        layer = lower_layer(sample[kernel], kernel, (), placement)
+        assert played is not None
+        return played(Program(network, hardware, batch, target, (layer,)))
+
+    finder = search(target, memory, None if played is None else cycles_alone)
+    _refuse_misfits(network, hardware, kernels, finder)
 
     def apart() -> Program:
         tilings = (_tiling(kernel, finder) for kernel in kernels)

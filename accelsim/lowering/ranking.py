@@ -1,8 +1,7 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,9 @@ class Ranked:
     cycles: float
 
 
-SOME = 16
-"""Of so many tilings one is looked at for a first bound."""
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Tilings under comparison in arrays that broadcast, of which those at `index` fit.
+    """Tilings under comparison in arrays that broadcast to `shape`; the first axis is of ways.
 
     `tiling` makes one of a flat index. `tile_bytes` is what a tile takes of the buffer in which
     feature maps stay.
@@ -39,35 +34,38 @@ class Part:
     cost: Cost
     preferences: tuple[NDArray[Any], ...]
     tile_bytes: Sizes
-    index: NDArray[np.intp]
+    fits: NDArray[np.bool_]
     shape: tuple[int, ...]
+
+    def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
+        """What the tilings take, by way and flat index to the others; infinite if none fits."""
+        cycles = np.where(self.fits, self.cost.cycles(rate, latency), np.inf)
+        return np.broadcast_to(cycles, self.shape).reshape(self.shape[0], -1)
+
+    def within(self, cycles: NDArray[np.float64], space: int) -> NDArray[np.float64]:
+        """`cycles` of those of which a tile fits half of `space`, infinite for the others."""
+        fits = np.broadcast_to(self.tile_bytes <= space // 2, self.shape)
+        return np.where(fits.reshape(cycles.shape), cycles, np.inf)
 
     def take(self, sizes: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
         """What `sizes` says of the tilings at a flat `index`."""
         taken: NDArray[Any] = chosen(sizes, self.shape, index)
         return taken
 
-    def cycles(self, index: NDArray[np.intp], rate: float, latency: int) -> NDArray[np.float64]:
-        """What the tilings at a flat `index` take."""
-        return self.cost.each(lambda sizes: self.take(sizes, index)).cycles(rate, latency)
-
-    def near(self, bound: float, rate: float) -> NDArray[np.intp]:
-        """The tilings that fit and may take no more than `bound` cycles, by flat index."""
-        loaded = np.nextafter(bound * rate, np.inf)
-        busy = self.take(self.cost.busy_cycles, self.index) <= bound
-        moved = self.take(self.cost.moved_bytes, self.index) <= loaded
-        found: NDArray[np.intp] = self.index[busy & moved]
-        return found
-
-    def within(self, space: int) -> "Part":
-        """Only the tilings of which a tile fits half of `space`."""
-        fits = self.take(self.tile_bytes, self.index) <= space // 2
-        return self if fits.all() else replace(self, index=self.index[fits])
+    def ranked(self, index: int, cycles: float) -> Ranked:
+        """The tiling at a flat index."""
+        one = np.array([index])
+        return Ranked(
+            tiling=self.tiling(index),
+            dram_bytes=int(self.take(self.cost.dram_bytes, one)[0]),
+            tile_bytes=int(self.take(self.tile_bytes, one)[0]),
+            cycles=cycles,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What the tilings of a kernel that fit cost at any rate of DRAM, given what is resident.
+    """What the tilings of a kernel cost at any rate of DRAM, given what is resident.
 
     Among tilings of equal cycles, those with the least of each of the preferences win; cycles are
     equal if they are to `significant` digits.
@@ -75,75 +73,70 @@ class Ranking:
 
     parts: tuple[Part, ...]
 
-    def best(self, rate: float, latency: int) -> Ranked | None:
-        """The best tiling with a DRAM of `rate` bytes per cycle; None if none fits."""
-        found = self.several(rate, latency, 1)
-        return found[0] if found else None
+    def at(self, rate: float, latency: int) -> "Times":
+        """With a DRAM of `rate` bytes per cycle."""
+        return Times(self.parts, tuple(part.cycles(rate, latency) for part in self.parts))
 
-    def several(self, rate: float, latency: int, count: int) -> list[Ranked]:
-        """The best tiling with a DRAM of `rate` bytes per cycle, then the best that differ more.
 
-        What some of them take bounds what the best one takes, and so which ones are looked at.
-        """
-        parts = [part for part in self.parts if len(part.index)]
-        if not parts:
-            return []
-        some = [part.cycles(part.index[::SOME], rate, latency).min() for part in parts]
-        bound = significant(np.array(some)).min()
-        near = [part.near(bound, rate) for part in parts]
-        cycles = [
-            part.cycles(index, rate, latency) for part, index in zip(parts, near, strict=True)
-        ]
-        owner = np.repeat(np.arange(len(parts)), [*map(len, near)])
-        return _sorted_out(parts, owner, np.concatenate(near), np.concatenate(cycles), count)
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The tilings of a kernel with their times: `cycles` by part, way and flat index."""
 
-    def within(self, space: int) -> "Ranking":
+    parts: tuple[Part, ...]
+    cycles: tuple[NDArray[np.float64], ...]
+
+    def within(self, space: int) -> "Times":
         """Only the tilings of which a tile fits half of `space`."""
-        return Ranking(tuple(part.within(space) for part in self.parts))
+        pairs = zip(self.parts, self.cycles, strict=True)
+        return Times(self.parts, tuple(part.within(cycles, space) for part, cycles in pairs))
 
+    @property
+    def any_fits(self) -> bool:
+        """Whether there is a tiling."""
+        return any(bool(np.isfinite(cycles).any()) for cycles in self.cycles)
 
-def _sorted_out(
-    parts: Sequence[Part],
-    owner: NDArray[np.intp],
-    index: NDArray[np.intp],
-    cycles: NDArray[np.float64],
-    count: int,
-) -> list[Ranked]:
-    """The winner of the tilings at `index` of the parts that own them, then the next ones."""
-    tied = np.flatnonzero(cycles <= significant(cycles.min()))
-    for preference in range(len(parts[0].preferences)):
-        values = np.concatenate(
-            [
-                part.take(part.preferences[preference], index[tied[owner[tied] == at]])
-                for at, part in enumerate(parts)
+    def several(self, orders: int = 0) -> list[Ranked]:
+        """The best tiling, then the best of each of the `orders` that the ways come in."""
+        least = min((float(cycles.min()) for cycles in self.cycles), default=np.inf)
+        if np.isinf(least):
+            return []
+        best = self._winner(float(significant(np.array(least))))
+        return [best, *(self._of_each_order(orders) if orders else ())]
+
+    def close(self, share: float, most: int) -> Iterator[Ranked]:
+        """Tilings that take up to `share` of the least cycles, the least first, `most` in all."""
+        bound = share * min(float(cycles.min()) for cycles in self.cycles)
+        found = []
+        for part, cycles in zip(self.parts, self.cycles, strict=True):
+            near = np.flatnonzero(cycles <= bound)
+            some = near[np.argsort(cycles.flat[near], kind="stable")[:most]]
+            found += [(float(cycles.flat[index]), part, int(index)) for index in some]
+        found.sort(key=lambda one: one[0])
+        return (part.ranked(index, cycles) for cycles, part, index in found[:most])
+
+    def _winner(self, bound: float) -> Ranked:
+        """The tiling with the least of each of the preferences, of those up to `bound` cycles."""
+        tied = [
+            (part, np.flatnonzero(cycles <= bound))
+            for part, cycles in zip(self.parts, self.cycles, strict=True)
+        ]
+        for preference in range(len(self.parts[0].preferences)):
+            values = [part.take(part.preferences[preference], index) for part, index in tied]
+            least = min(each.min() for each in values if each.size)
+            tied = [
+                (part, index[each == least])
+                for (part, index), each in zip(tied, values, strict=True)
             ]
-        )
-        tied = tied[values == values.min()]
-    chosen_ones = (
-        [int(tied[0]), *_different(owner, parts, index, cycles)] if count > 1 else tied[:1]
-    )
-    return [_ranked(parts[owner[at]], index[at], float(cycles[at])) for at in chosen_ones[:count]]
+        place, index = next((at, int(each[0])) for at, (_, each) in enumerate(tied) if each.size)
+        return self.parts[place].ranked(index, float(self.cycles[place].flat[index]))
 
-
-def _different(
-    owner: NDArray[np.intp],
-    parts: Sequence[Part],
-    index: NDArray[np.intp],
-    cycles: NDArray[np.float64],
-) -> list[int]:
-    """The best of each way to run the loops, the first axis of a part, the least cycles first."""
-    sizes = np.array([prod(part.shape[1:]) for part in parts])
-    way = index // sizes[owner]
-    by_way = np.lexsort((cycles, way))
-    first = by_way[np.flatnonzero(np.diff(way[by_way], prepend=-1))]
-    return [int(at) for at in first[np.argsort(cycles[first], kind="stable")]]
-
-
-def _ranked(part: Part, index: np.intp, cycles: float) -> Ranked:
-    one = np.array([index])
-    return Ranked(
-        tiling=part.tiling(int(index)),
-        dram_bytes=int(part.take(part.cost.dram_bytes, one)[0]),
-        tile_bytes=int(part.take(part.tile_bytes, one)[0]),
-        cycles=cycles,
-    )
+    def _of_each_order(self, orders: int) -> Iterator[Ranked]:
+        """The best tiling of each loop order that has one that fits."""
+        by_order = [cycles.reshape(orders, -1) for cycles in self.cycles]
+        for order in range(orders):
+            each = [cycles[order] for cycles in by_order]
+            place = min(range(len(each)), key=lambda at: float(each[at].min()))
+            index = int(each[place].argmin())
+            if each[place][index] < np.inf:
+                flat = order * each[place].size + index
+                yield self.parts[place].ranked(flat, float(each[place][index]))

@@ -1,16 +1,26 @@
 """The search for the best tiling of any kernel, which remembers what it has found."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.dataflow import untiled_cycles
-from accelsim.lowering.footprint import reads
+from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
-from accelsim.lowering.gemm_search import CENTERS, Flows, flows_of, gemm_ranking, misfit, refined
+from accelsim.lowering.gemm_search import (
+    ORDERS,
+    Flows,
+    course,
+    flows_of,
+    gemm_ranking,
+    gemm_tiling,
+    misfit,
+    refined,
+    tile_count,
+)
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
-from accelsim.lowering.ranking import Ranked, Ranking
+from accelsim.lowering.ranking import Ranked, Ranking, Times
 from accelsim.lowering.row_stationary import Mapping, RowStationary
 from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.target import Residence, Target
@@ -23,6 +33,25 @@ GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
 
 
+Alone = Callable[[GemmKernel, Residence, int, GemmTiling], int]
+"""The cycles of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
+
+SURE = 0.03
+"""A tiling that takes what it should take as played, but for so little, has no rivals."""
+
+RIVAL = 1.05
+"""Rivals of a tiling take at most so much of its cycles, by the closed form."""
+
+RIVALS = 5
+"""Rivals that are played; each has another course of its loops."""
+
+LOOKED_AT = 64
+"""Tilings among which rivals are looked for."""
+
+SHORT = 65536
+"""Tiles of a kernel that is played; in a longer one what the closed form leaves out is less."""
+
+
 @dataclass
 class Memory:
     """What searches have found, for whoever owns this to drop; never more than `most` of a kind.
@@ -32,6 +61,7 @@ class Memory:
 
     most: int = 128
     kinds: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
+    tap_reads: Tables = field(default_factory=Tables)
 
     def recall(self, kind: str, key: Hashable, find: Callable[[], Found]) -> Found:
         """What was found for `key` before, or what `find` finds now."""
@@ -46,10 +76,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class Search:
-    """The tilings of kernels on a target."""
+    """The tilings of kernels on a target; `alone` plays one, if that is asked for."""
 
     target: Target
     memory: Memory
+    alone: Alone | None = None
 
     def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | VectorRanks":
         """What the tilings of `kernel` take with so much of it resident."""
@@ -74,7 +105,7 @@ class Search:
         target = self.target.at_any_rate.of_any_size
 
         def flows() -> list[Flows]:
-            families = tilings_to_compare(kernel, target)
+            families = tilings_to_compare(kernel, target, self.memory.tap_reads)
             return [flows_of(kernel, target, tilings) for tilings in families]
 
         return self.memory.recall("flows", (kernel, target), flows)
@@ -84,7 +115,7 @@ class Search:
         target = replace(self.target.at_any_rate, residence=residence)
 
         def ranking() -> Ranking:
-            families = tilings_with_parts_of_windows(kernel, target)
+            families = tilings_with_parts_of_windows(kernel, target, self.memory.tap_reads)
             return gemm_ranking(target, [flows_of(kernel, target, each) for each in families])
 
         return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
@@ -107,7 +138,7 @@ class Search:
         array = kernel.groups * untiled_cycles(target.array, kernel.gemm) / target.arrays
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
         if not residence.ifmap:
-            down, across = (int(reads(each, each.outputs)[1]) for each in kernel.windows)
+            down, across = map(touched, kernel.windows)
             words = kernel.batch * kernel.groups * kernel.channels * down * across
             moved += words * target.bytes_of("ifmap")
         if residence.stored:
@@ -131,7 +162,7 @@ class Ranks:
 
     def best_within(self, space: int) -> Ranked | None:
         """As `best`, of those of which a tile fits half of `space`."""
-        found = self._several(space, 1)
+        found = self._times(space).several()
         return found[0] if found else None
 
     @property
@@ -142,33 +173,62 @@ class Ranks:
     def refined_within(self, space: int) -> Ranked | None:
         """The best tiling of all of which a tile fits half of `space`, as far as it is found."""
         target = self.search.target
-        key = (self.kernel, self.residence, space, target)
+        key = (self.kernel, self.residence, space, target, self.search.alone is None)
         return self.search.memory.recall("refined", key, lambda: self._refined(space))
 
     def _refined(self, space: int) -> Ranked | None:
         kernel, target = self.kernel, replace(self.search.target, residence=self.residence)
-        start = self._several(space, CENTERS)
+        times = self._times(space)
+        start = times.several(ORDERS)
         if not start:
             return None
-        least = self.search.least_cycles(kernel, self.residence)
-        if start[0].cycles <= GOOD_ENOUGH * least:
-            return start[0]
-        parts = self.search.with_parts_of_windows(kernel, self.residence)
-        start += self._of(parts, space, CENTERS)
-        return refined(kernel, target, space, start)
+        if start[0].cycles > GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
+            start += self._times_with_parts(space).several(ORDERS)
+            times = refined(kernel, target, space, start, self.search.memory.tap_reads)
+        return self._fastest(space, times)
 
-    def _several(self, space: int, count: int) -> list[Ranked]:
-        """The best tilings with whole windows; with parts of them only where none else fits."""
-        found = self._of(self.search.ranking(self.kernel, self.residence), space, count)
-        if found:
-            return found
-        parts = self.search.with_parts_of_windows(self.kernel, self.residence)
-        return self._of(parts, space, count)
+    def _fastest(self, space: int, times: Times) -> Ranked:
+        """The best of `times`; if it does not take what it says, the fastest of its rivals too."""
+        (best,), alone = times.several(), self.search.alone
+        if alone is None or tile_count(self.kernel, gemm_tiling(best)) > SHORT:
+            return best
+        least, fastest = alone(self.kernel, self.residence, space, gemm_tiling(best)), best
+        if abs(least - best.cycles) <= SURE * best.cycles:
+            return best
+        for rival in self._rivals(best, times):
+            cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
+            least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
+        return fastest
 
-    def _of(self, ranking: Ranking, space: int, count: int) -> list[Ranked]:
+    def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
+        """The best tilings with other courses of their loops."""
+        known = {course(self.kernel, gemm_tiling(best))}
+        for other in times.close(RIVAL, LOOKED_AT):
+            its = course(self.kernel, gemm_tiling(other))
+            if its not in known:
+                known.add(its)
+                yield other
+            if len(known) > RIVALS:
+                return
+
+    def _times(self, space: int) -> Times:
+        """Times of tilings with whole windows; with parts of them only where none else fits."""
+        ranking = self.search.ranking(self.kernel, self.residence)
+        times = self._at_rate("whole windows", ranking).within(space)
+        return times if times.any_fits else self._times_with_parts(space)
+
+    def _times_with_parts(self, space: int) -> Times:
+        """Times of tilings with parts of windows."""
+        ranking = self.search.with_parts_of_windows(self.kernel, self.residence)
+        return self._at_rate("parts of windows", ranking).within(space)
+
+    def _at_rate(self, kind: str, ranking: Ranking) -> Times:
         target = self.search.target
-        rate = float(target.dram_bytes_per_cycle)
-        return ranking.within(space).several(rate, target.dram_latency, count)
+        rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
+        key = (self.kernel, self.residence, target)
+        return self.search.memory.recall(
+            f"times with {kind}", key, lambda: ranking.at(rate, latency)
+        )
 
     @property
     def whole_space(self) -> int:
@@ -177,13 +237,13 @@ class Ranks:
         return target.buffers[target.buffer_index("ifmap")].size
 
 
-def search(target: Target, memory: Memory | None = None) -> Search:
+def search(target: Target, memory: Memory | None = None, alone: Alone | None = None) -> Search:
     """The search on `target`, with nothing resident but what is said."""
-    return Search(replace(target, residence=Residence()), memory or Memory())
+    return Search(replace(target, residence=Residence()), memory or Memory(), alone)
 
 
 def best_tiling(kernel: GemmKernel, target: Target, memory: Memory | None = None) -> GemmTiling:
-    """The legal tiling of least cost.
+    """The legal tiling of least cost, by the closed form.
 
     Ties go to less DRAM traffic, then to fewer arrays and array cycles (which take energy behind a
     slow DRAM, too), then to fewer tiles. Raises DoesNotFitError if not even the smallest tile fits.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
-from accelsim.lowering.footprint import tap_reads
+from accelsim.lowering.footprint import TapReads, tap_reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
 
@@ -157,7 +157,9 @@ class Tilings:
         return Tilings(*(chosen(sizes, self.shape, index) for sizes in each))
 
 
-def tilings_of(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
+def tilings_of(
+    kernel: GemmKernel, axes: Sequence[Sizes], tap_reads: TapReads = tap_reads
+) -> Tilings:
     """Tilings of the sizes given in the order of TilingSizes, in arrays that broadcast."""
     _, _, rows, cols, _, _, tap_rows, tap_cols = axes
     down, across = tap_reads(kernel.rows, rows, tap_rows), tap_reads(kernel.cols, cols, tap_cols)
@@ -167,11 +169,13 @@ def tilings_of(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
     return Tilings(*pixels, filters, channels, tap_rows, tap_cols, *reads)
 
 
-def all_tilings(kernel: GemmKernel, axes: Sequence[Sizes]) -> Tilings:
+def all_tilings(
+    kernel: GemmKernel, axes: Sequence[Sizes], tap_reads: TapReads = tap_reads
+) -> Tilings:
     """Every combination of the sizes given for batch, groups, rows, cols, filters, channels, and
     for the rows and columns of taps (if left out: whole windows)."""
     whole = [np.array([kernel.rows.kernel]), np.array([kernel.cols.kernel])]
-    return tilings_of(kernel, np.ix_(*axes, *whole[len(axes) - 6 :]))
+    return tilings_of(kernel, np.ix_(*axes, *whole[len(axes) - 6 :]), tap_reads)
 
 
 def whole_sizes(kernel: GemmKernel) -> TilingSizes:

@@ -36,7 +36,7 @@ AXES = ("batch", "channels", "rows", "cols", "tap_rows", "tap_cols", "arrays")
 
 
 TIE = 1 + 1 / 128
-"""By so much cycles may differ and be ties."""
+"""By so much cycles may differ and be ties: the closed form is no better than that."""
 
 
 def totals(kernel: VectorKernel, target: Target) -> tuple[int, ...]:
@@ -122,6 +122,11 @@ class VectorCosts:
     def turns(self) -> Sizes:
         """Passes over a block."""
         return np.where(self.in_passes, max(len(self.kernel.passes), 1), 1)
+
+    @property
+    def tiles_in_all(self) -> Sizes:
+        """Tiles of all blocks, in all passes."""
+        return np.asarray(self.blocks * self.parts * self.turns)
 
     # --- What is read -----------------------------------------------------------------------------
 
@@ -321,16 +326,6 @@ class VectorCosts:
     def cycles(self) -> Cycles:
         """Cycles of the whole layer, by itself."""
         return np.asarray(np.maximum.reduce(list(self._bounds())))
-
-    @property
-    def order(self) -> NDArray[np.intp]:
-        """The tilings, best first; ties go to less DRAM traffic, then to fewer tiles.
-
-        The closed form is no better than TIE, so what is that close to the least are ties.
-        """
-        tiles = self.blocks * self.parts * self.turns
-        tied = self.cycles <= TIE * self.cycles.min(initial=np.inf)
-        return np.lexsort((tiles, self.dram_bytes * tied, np.where(tied, 0, self.cycles)))
 
     def _bounds(self) -> Iterator[Cycles]:
         target = self.target

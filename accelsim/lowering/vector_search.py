@@ -15,7 +15,7 @@ from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import VectorTiling
-from accelsim.lowering.vector_cost import VectorCosts, totals
+from accelsim.lowering.vector_cost import TIE, VectorCosts, totals
 
 SMALL = 8
 """Sizes up to this one are all tried, and even cuts into up to twice as many pieces."""
@@ -33,7 +33,11 @@ ROUNDS = 6
 """How often all axes are looked at again."""
 
 
-CLOSE = 1.005
+ENOUGH = 0.998
+"""A round that does not take this share of the cycles before is the last."""
+
+
+CLOSE = 1.015
 """A tiling that takes so little more than any could is not improved."""
 
 
@@ -96,9 +100,16 @@ def _with_space(target: Target, space: int) -> Target:
     return replace(target, buffers=tuple(buffers))
 
 
-def _best(costs: VectorCosts, count: int) -> NDArray[np.intp]:
-    """The best first, and the one of least cycles, too, whatever it moves."""
-    return np.append(costs.order[: count - 1], costs.cycles.argmin())
+def _best(costs: VectorCosts, count: int, among: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The best `among` some first, and the one of least cycles, too, whatever it moves.
+
+    Ties go to less DRAM traffic, then to fewer tiles.
+    """
+    cycles = costs.cycles[among]
+    tied = cycles <= TIE * cycles.min()
+    moved = costs.dram_bytes[among] * tied
+    order = np.lexsort((costs.tiles_in_all[among], moved, np.where(tied, 0, cycles)))
+    return among[np.append(order[: count - 1], cycles.argmin())]
 
 
 def _grid(axes: Sequence[Sequence[int]]) -> Sizes:
@@ -152,12 +163,13 @@ class _VectorSearch:
 
     def improved(self, front: Sizes) -> Sizes:
         """The best that changes along one axis at a time lead to, from those of `front`."""
+        cycles = self.cycles(front[:, :1])[0]
         for _ in range(ROUNDS):
-            before = front[:, 0]
-            if self.cycles(front[:, :1])[0] <= CLOSE * self.bound:
+            if cycles <= CLOSE * self.bound:
                 break
             front = self.promising(np.concatenate([front, self.around(front)], axis=1))
-            if (front[:, 0] == before).all():
+            before, cycles = cycles, self.cycles(front[:, :1])[0]
+            if cycles >= ENOUGH * before:
                 break
         return front
 
@@ -168,11 +180,11 @@ class _VectorSearch:
         """
         guess = VectorCosts(self.kernel, self.target, tilings, kinds=False)
         fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
-        some = VectorCosts(self.kernel, self.target, tilings[:, fits], kinds=False)
         if not fits.size:
-            return some.sizes
-        likely = some.sizes[:, _best(some, SOME)]
-        return likely[:, _best(VectorCosts(self.kernel, self.target, likely), FEW)]
+            return tilings[:, fits]
+        likely = tilings[:, _best(guess, SOME, fits)]
+        costs = VectorCosts(self.kernel, self.target, likely)
+        return likely[:, _best(costs, FEW, np.arange(likely.shape[1]))]
 
     def cycles(self, tilings: Sizes) -> NDArray[np.float64]:
         """Cycles of tilings."""
@@ -226,4 +238,6 @@ class _VectorSearch:
         kernel, target = self.kernel, self.target
         whole = VectorCosts(kernel, target, np.array([[*self.totals[:6], 1]]).T)
         lanes = kernel.operations_total / (target.lanes * target.arrays)
-        return max(lanes, float(whole.dram_bytes[0] / target.dram_bytes_per_cycle))
+        moved = float(whole.dram_bytes[0] / target.dram_bytes_per_cycle)
+        first, last = target.dram_latency * any(whole.loaded), target.dram_latency * whole.stored
+        return max(lanes + first + last, moved + first)

@@ -16,7 +16,8 @@ from accelsim.engine.clock import Clock
 from accelsim.engine.memory import DramChannel
 from accelsim.facade import timed
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import gemm_cost, workload
+from accelsim.lowering.cost import gemm_cost
+from accelsim.lowering.flow import workload
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import lower
 from accelsim.lowering.target import target_of

@@ -117,9 +117,14 @@ def played(program: Program) -> int:
     return max(times.end for times in play(program))
 
 
+def lowered(layer: LayerCase, hardware: Hardware) -> Program:
+    """A layer as `simulate` lowers it."""
+    return lower(layer.network, hardware, layer.batch, played=played)
+
+
 def alone(layer: LayerCase, hardware: Hardware) -> int:
     """Cycles of a layer by itself."""
-    return played(lower(layer.network, hardware, layer.batch))
+    return played(lowered(layer, hardware))
 
 
 def psums_again(layer: LayerCase, hardware: Hardware) -> float:
@@ -127,7 +132,7 @@ def psums_again(layer: LayerCase, hardware: Hardware) -> float:
 
     From DRAM as its stores go there, and from the buffer to the array.
     """
-    program = lower(layer.network, hardware, layer.batch)
+    program = lowered(layer, hardware)
     stores = sum(
         times * program.target.occupied_cycles(step.store)
         for steps in program.layers[0].steps

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from cut_by_hand import cut_case, played
+from cut_by_hand import cut_case, lowered, played
 from oracles.best_tiling import challenge, cheapest, cycles_of
 from search_cases import Case, large_case, mid_case
 
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.program import Program
 from accelsim.lowering.search import best_tiling
 from accelsim.lowering.target import Target, target_of
 from accelsim.lowering.tiling import GemmTiling
@@ -64,7 +64,7 @@ def played_gap(case: Case, among: int = 50) -> Gap:
     cheap = [found.tiling for found in cheapest(kernel, target, among)]
     if not cheap:
         return Gap(None, None, 1.0)
-    program = lower(case.layer.network, case.hardware, case.layer.batch)
+    program = lowered(case.layer, case.hardware)
     times = [played(with_tiling(program, tiling)) for tiling in cheap]
     best = int(np.argmin(times))
     chosen = program.layers[0].tiling

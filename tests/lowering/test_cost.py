@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import gemm_cost, passes, significant, workload
+from accelsim.lowering.cost import gemm_cost, significant
 from accelsim.lowering.dataflow import Extents, busy_cycles
+from accelsim.lowering.flow import passes, workload
 from accelsim.lowering.footprint import reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
 
-from accelsim.lowering.cost import buffer_demand, demands, gemm_cost, workload
+from accelsim.lowering.cost import gemm_cost
+from accelsim.lowering.demand import buffer_demand, demands
+from accelsim.lowering.flow import workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.schedule import Axis, Schedule, turns

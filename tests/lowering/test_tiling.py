@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.cost import cost_of, gemm_flow, legal, significant, workload
+from accelsim.lowering.cost import cost_of, significant
+from accelsim.lowering.demand import legal
+from accelsim.lowering.flow import gemm_flow, workload
 from accelsim.lowering.gemm_candidates import (
     sizes_at_every_scale,
     tilings_to_compare,

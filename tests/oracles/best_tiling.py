@@ -12,7 +12,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from accelsim.lowering.cost import gemm_cost, legal, workload
+from accelsim.lowering.cost import gemm_cost
+from accelsim.lowering.demand import legal
+from accelsim.lowering.flow import workload
 from accelsim.lowering.gemm_search import Way, ways_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
@@ -103,15 +105,15 @@ def cheapest(kernel: GemmKernel, target: Target, count: int = 1) -> list[Found]:
 
     Fewer, or none, if there are no more that are legal.
     """
-    best: list[tuple[float, float, int, Found]] = []
+    best: list[tuple[float, float, Found]] = []
     for sizes in every_tiling(kernel):
         cycles, _ = costs(kernel, target, sizes)
         tiles = np.broadcast_to(_tiles(kernel, sizes), cycles.shape).ravel()
         order = np.lexsort((tiles, cycles.ravel()))[:count]
         for place in order[np.isfinite(cycles.ravel()[order])]:
             found = _found(kernel, target, sizes, cycles, int(place))
-            best.append((found.cycles, float(tiles[place]), len(best), found))
-        best = sorted(best)[:count]
+            best.append((found.cycles, float(tiles[place]), found))
+        best = sorted(best, key=lambda one: one[:2])[:count]
     return [found for *_, found in best]
 
 

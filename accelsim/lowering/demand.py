@@ -1,0 +1,123 @@
+"""What tiles take of buffers and, in bytes, of the DRAM channel, for many tilings at once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.dram.law import occupancy
+from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.dataflow import leaves_unfinished
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
+from accelsim.lowering.target import BufferSpace, Sizes, Target
+from accelsim.lowering.tiling import Tilings
+
+
+def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, Sizes]:
+    """Bytes that one tile of each operand takes in its buffer.
+
+    Psums need room only where a tile's sum leaves the array unfinished: where k takes several
+    folds (WS, IS) or several tiles. What is resident has its place outside of the tiles.
+    """
+    images, groups = tilings.batch, tilings.groups
+    ifmap = tilings.row_span * tilings.col_span
+    pixels = images * groups * tilings.rows * tilings.cols
+    folds_k = leaves_unfinished(target.array, tilings.channels * tilings.taps, tilings.taps)
+    unfinished = folds_k | ~sums_whole(kernel, tilings)
+    words: dict[Operand, Sizes] = {
+        "ifmap": images * groups * tilings.channels * ifmap,
+        "filter": groups * tilings.filters * tilings.channels * tilings.taps,
+        "psum": pixels * tilings.filters * unfinished,
+        "ofmap": pixels * tilings.filters,
+    }
+    demand = {operand: words[operand] * target.bytes_of(operand) for operand in OPERANDS}
+    return tile_demand(target, demand)
+
+
+def sums_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether a tile has all channels and taps of its sums."""
+    whole: NDArray[np.bool_] = (tilings.channels == kernel.channels) & (tilings.taps == kernel.taps)
+    return whole
+
+
+def tile_demand(target: Target, demand: dict[Operand, Sizes]) -> dict[Operand, Sizes]:
+    """`demand` without the operands that are resident."""
+    nothing = np.zeros_like(demand["filter"])
+    resident = {"ifmap": target.residence.ifmap, "ofmap": target.computes_in_place}
+    return {item: nothing if resident.get(item) else demand[item] for item in OPERANDS}
+
+
+def buffer_demand(space: BufferSpace, demand: dict[Operand, Sizes]) -> Sizes:
+    """Bytes that one tile takes of a buffer; finished psums become the ofmap in place."""
+    operands = [demand[operand] for operand in space.holds]
+    total = sum(operands, start=np.int64(0))
+    if "psum" in space.holds and "ofmap" in space.holds:
+        total = total - np.minimum(demand["psum"], demand["ofmap"])
+    return np.asarray(total)
+
+
+def legal(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether a tile fits half of every buffer. Tiles of several groups hold them whole."""
+    demand = demands(kernel, target, tilings)
+    fits = keeps_groups_whole(kernel, tilings)
+    for space in target.buffers:
+        fits = fits & (buffer_demand(space, demand) <= space.half)
+    return np.broadcast_to(fits, tilings.shape)
+
+
+def keeps_groups_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether a tile has one group, or all filters and sums of several."""
+    whole = (tilings.filters == kernel.filters) & sums_whole(kernel, tilings)
+    fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
+    return fits
+
+
+def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
+    """Bytes that a transfer of `count` bytes occupies on the DRAM channel."""
+    return -(-count // target.dram_burst) * target.dram_burst
+
+
+def occupied_bytes(count: Sizes, runs: ManyRuns, target: Target, write: bool = False) -> Sizes:
+    """Bytes that could have moved while a transfer of `count` bytes occupies the DRAM channel."""
+    rounded = rounded_to_bursts(count, target)
+    if target.timing is None:
+        return rounded
+    clocks = occupancy(target.timing, runs.count, runs.size, runs.pitch, write)
+    moved = clocks * float(target.cycles_per_clock * target.dram_bytes_per_cycle)
+    return np.asarray(np.maximum(rounded, moved))
+
+
+def tile_runs(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, ManyRuns]:
+    """How the largest tile of each operand lies in DRAM, psums as the ofmap."""
+    channels, filters = kernel.groups * kernel.channels, kernel.groups * kernel.filters
+    ifmap = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+    ofmap = Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
+    own = tilings.groups * tilings.filters
+    read = (
+        *(tilings.batch, tilings.groups * tilings.channels),
+        *(tilings.row_span, tilings.col_span),
+    )
+    written = (tilings.batch, own, tilings.rows, tilings.cols)
+    row, part = kernel.channels * kernel.taps, tilings.channels * tilings.taps
+    word = target.bytes_of("filter")
+    computed = kernel.filter_is_input
+    return {
+        "ifmap": many_map_runs(ifmap, read, target.bytes_of("ifmap")),
+        "filter": many_filter_runs(own, row, part, word)
+        if computed
+        else many_packed(own * part * word),
+        "psum": many_map_runs(ofmap, written, target.bytes_of("psum")),
+        "ofmap": many_map_runs(ofmap, written, target.bytes_of("ofmap")),
+    }
+
+
+def occupied_by_tiles(
+    kernel: GemmKernel, target: Target, tilings: Tilings, demand: dict[Operand, Sizes]
+) -> dict[Operand, Sizes]:
+    """`occupied_bytes` of the largest tile of each operand."""
+    if target.timing is None:
+        return {operand: rounded_to_bursts(demand[operand], target) for operand in OPERANDS}
+    runs = tile_runs(kernel, target, tilings)
+    return {
+        operand: occupied_bytes(demand[operand], runs[operand], target, operand == "ofmap")
+        for operand in OPERANDS
+    }

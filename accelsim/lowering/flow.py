@@ -1,0 +1,246 @@
+"""What moves when the tile loops of a GEMM kernel run, for many tilings at once.
+
+A tiling cuts a GEMM kernel into tiles (batch, groups, ofmap rows and columns, filters,
+channels) and orders three loops over them: pixels (batch, rows, columns), filters, channels;
+groups lie outermost. An operand's tile stays in its buffer as long as the loops that run do not
+change it, so what the innermost loop does not index is fetched once for all its turns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles
+from accelsim.lowering.demand import demands, occupied_by_tiles, sums_whole
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.target import Sizes, Target
+from accelsim.lowering.tiling import OPERAND_LOOPS, Loop, LoopOrder, Tilings
+
+Cut = tuple[Sizes, Sizes]
+"""Size and count of tiles along an axis."""
+
+
+def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
+    """Turns of each loop, for one tile of groups."""
+
+    def count(total: int, size: Sizes) -> Sizes:
+        return -(-total // size)
+
+    pixels = (
+        count(kernel.batch, tilings.batch)
+        * count(kernel.rows.outputs, tilings.rows)
+        * count(kernel.cols.outputs, tilings.cols)
+    )
+    return {
+        "pixels": pixels,
+        "filters": count(kernel.filters, tilings.filters),
+        "channels": count(kernel.channels, tilings.channels)
+        * count(kernel.rows.kernel, tilings.tap_rows)
+        * count(kernel.cols.kernel, tilings.tap_cols),
+    }
+
+
+def passes(order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand) -> Sizes:
+    """How often every tile of `operand` is brought into its buffer.
+
+    Each turn of a loop that does not index the operand brings it again, if a loop further in
+    does index it and turns more than once.
+    """
+    result: Sizes = np.ones_like(turns["pixels"])
+    changes_inside: NDArray[np.bool_] = np.zeros_like(result, dtype=bool)
+    for loop in reversed(order):
+        if loop in OPERAND_LOOPS[operand]:
+            changes_inside = changes_inside | (turns[loop] > 1)
+        else:
+            result = np.where(changes_inside, result * turns[loop], result)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A kernel on a target with its tilings, and what does not depend on the loop order."""
+
+    kernel: GemmKernel
+    target: Target
+    tilings: Tilings
+    demand: dict[Operand, Sizes]
+    turns: dict[Loop, Sizes]
+    array_cycles: NDArray[np.float64]
+    occupied: dict[Operand, Sizes]
+
+    @property
+    def group_tiles(self) -> Sizes:
+        """Turns of the outermost loop, over groups."""
+        return -(-self.kernel.groups // self.tilings.groups)
+
+    @property
+    def tiles(self) -> Sizes:
+        """Turns of all loops."""
+        turns = self.turns["pixels"] * self.turns["filters"] * self.turns["channels"]
+        return turns * self.group_tiles
+
+
+def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
+    """Everything the loop orders of `tilings` share."""
+    demand = demands(kernel, target, tilings)
+    return Workload(
+        kernel,
+        target,
+        tilings,
+        demand,
+        trips(kernel, tilings),
+        _array_cycles(kernel, target, tilings),
+        occupied_by_tiles(kernel, target, tilings, demand),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
+
+    `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel.
+    `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
+    may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
+    chip is all the same here, and so is the rate of DRAM, unless that is timed.
+    """
+
+    array: NDArray[np.float64]
+    traffic: dict[Operand, Sizes]
+    visits: dict[Operand, Sizes]
+    demand: dict[Operand, Sizes]
+    occupied: dict[Operand, Sizes]
+    tiles: Sizes
+    arrays: Sizes | int
+
+
+def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
+    """What a loop order moves."""
+    times = {item: passes(order.value, work.turns, item) for item in OPERANDS}
+    visits = {item: _visits(work, item, times[item]) for item in OPERANDS}
+    array = work.array_cycles
+    if arrays > 1:
+        own, array = _shared(work, split, arrays)
+        times = {item: _shared_passes(work, order, own, split, item) for item in OPERANDS}
+    moved = _moved_bytes(work, times)
+    return Flow(array, moved, visits, work.demand, work.occupied, work.tiles, arrays)
+
+
+def _shared(
+    work: Workload, split: Loop, arrays: int
+) -> tuple[dict[Loop, Sizes], NDArray[np.float64]]:
+    """Turns and array cycles of the first of `arrays` that take blocks of the turns of `split`."""
+    turns, by_groups = work.turns, work.group_tiles > 1
+    own = dict(turns)
+    own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
+    share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
+    return own, work.array_cycles * share * (own[split] / turns[split])
+
+
+def _shared_passes(
+    work: Workload, order: LoopOrder, own: dict[Loop, Sizes], split: Loop, operand: Operand
+) -> Sizes:
+    """`passes` when each array runs the loops with its `own` turns.
+
+    The last array takes what is left. With a single turn it may keep a tile that the others
+    bring again; its share of such an operand is counted as theirs.
+    """
+    times = passes(order.value, own, operand)
+    if operand in ("psum", "ofmap") or split in OPERAND_LOOPS[operand]:
+        return times
+    arrays, left = np.divmod(work.turns[split], own[split])
+    last = passes(order.value, {**own, split: left}, operand)
+    return np.asarray(times * arrays + last * np.minimum(left, 1))
+
+
+def _visits(work: Workload, operand: Operand, times: Sizes) -> Sizes:
+    """How often tiles of `operand` come or go: an ofmap's once, psums out and in again."""
+    first, second = OPERAND_LOOPS[operand]
+    tiles = work.turns[first] * work.turns[second] * work.group_tiles
+    if operand == "ofmap":
+        return tiles
+    return tiles * (2 * (times - 1) if operand == "psum" else times)
+
+
+def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, Sizes]:
+    """Bytes moved by operand, each tile brought so many `times`."""
+    kernel, tilings = work.kernel, work.tilings
+    pixels = kernel.batch * tilings.row_reads * tilings.col_reads
+    ofmap = kernel.groups * kernel.gemm.m * kernel.filters
+    words: dict[Operand, Sizes] = {
+        "ifmap": pixels * (kernel.groups * kernel.channels) * times["ifmap"],
+        "filter": kernel.groups * kernel.filters * kernel.channels * kernel.taps * times["filter"],
+        "psum": 2 * ofmap * (times["psum"] - 1),
+        "ofmap": np.full((1,) * times["ofmap"].ndim, ofmap),
+    }
+    return {item: words[item] * work.target.bytes_of(item) for item in OPERANDS}
+
+
+def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.float64]:
+    """Array cycles of all tiles, one after another."""
+    m, n = _pixel_pieces(kernel, tilings), _filter_pieces(kernel, tilings)
+    cycles = all_cycles(target.array, m, n, _k_pieces(kernel, tilings, bool(target.array.buffers)))
+    return np.asarray(cycles * kernel.groups, dtype=float)
+
+
+def _filter_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
+    return [(Extents(1, size, 1), count) for size, count in _cut(kernel.filters, tilings.filters)]
+
+
+def _pixel_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
+    return [
+        (Extents(images * rows * cols, 1, 1), image_count * row_count * col_count)
+        for images, image_count in _cut(kernel.batch, tilings.batch)
+        for rows, row_count in _cut(kernel.rows.outputs, tilings.rows)
+        for cols, col_count in _cut(kernel.cols.outputs, tilings.cols)
+    ]
+
+
+def _k_pieces(kernel: GemmKernel, tilings: Tilings, ends_count: bool) -> Pieces:
+    """Of sums that are not whole the first tile starts them and the last one ends them.
+
+    Where that makes no difference, as ports have no limits, it is left out.
+    """
+    whole = sums_whole(kernel, tilings)
+    axes = [
+        [*_cut(kernel.channels, tilings.channels)],
+        [*_cut(kernel.rows.kernel, tilings.tap_rows)],
+        [*_cut(kernel.cols.kernel, tilings.tap_cols)],
+    ]
+    pieces: Pieces = [
+        (_of_sums([size for size, _ in each], whole, whole), prod(count for _, count in each))
+        for each in product(*axes)
+    ]
+    return [*pieces, *_ends(axes, whole)] if ends_count else pieces
+
+
+def _ends(axes: Sequence[Sequence[Cut]], whole: NDArray[np.bool_]) -> Pieces:
+    """What makes the first and the last tile of sums differ from those between."""
+    first = [cut[0][0] for cut in axes]
+    last = [np.where(cut[-1][1] > 0, cut[-1][0], cut[0][0]) for cut in axes]
+    parted = ~whole
+    return [
+        (_of_sums(first, True, False), parted * 1),
+        (_of_sums(first, False, False), parted * -1),
+        (_of_sums(last, False, True), parted * 1),
+        (_of_sums(last, False, False), parted * -1),
+    ]
+
+
+def _of_sums(sizes: Sequence[Sizes], starts: Truth, ends: Truth) -> Extents:
+    """Extents along k alone, of channels and of rows and columns of taps."""
+    channels, rows, cols = sizes
+    taps = rows * cols
+    return Extents(1, 1, channels * taps, starts, ends, taps)
+
+
+def _cut(total: int, size: Sizes) -> Iterator[Cut]:
+    """(size, count) of the full tiles and, where there is one, of the remainder along an axis."""
+    rest = total % size
+    yield size, total // size
+    if rest.any():
+        yield np.maximum(rest, 1), np.minimum(rest, 1)
