@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from accelsim.engine.clock import Clock
+from accelsim.engine.core import Core
 from accelsim.engine.leap import Leaper
 from accelsim.engine.memory import Buffer, DramChannel
 from accelsim.engine.scheduler import LayerRun, layer_runs
-from accelsim.engine.unit import Core, Unit
+from accelsim.engine.unit import Unit
 from accelsim.errors import SimulationError
 from accelsim.lowering.price import price
 from accelsim.lowering.program import Program

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool, split
 
 from accelsim.engine.clock import Clock, Component
+from accelsim.engine.core import Loaded
 from accelsim.engine.leap import Leaper
 from accelsim.engine.machine import LayerTimes, play
-from accelsim.engine.unit import Loaded, Unit
+from accelsim.engine.unit import Unit
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import compile_program
 from accelsim.hardware import Hardware

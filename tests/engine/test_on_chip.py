@@ -21,10 +21,11 @@ from machines import (
 
 import accelsim.engine.machine
 from accelsim.engine.clock import Clock
+from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
 from accelsim.engine.memory import Asker, Buffer
 from accelsim.engine.scheduler import LayerRun
-from accelsim.engine.unit import Loaded, Unit
+from accelsim.engine.unit import Unit
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate, timed
 from accelsim.hardware import Hardware
