@@ -14,6 +14,7 @@ ORDER = (
     *(
         "text",
         "errors",
+        "files",
         "units",
         "dram",
         "technology",

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from accelsim.errors import AccelsimError, SimulationError, TryAgainError
+from accelsim.report.tell import tell
 
 CHECK_FAILED, BAD_INPUT, BUG, TRY_AGAIN, INTERRUPTED, READER_GONE = 1, 2, 70, 75, 130, 141
 
@@ -21,10 +22,9 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except SimulationError as error:
             _complain("internal error", error)
-            print(
+            tell(
                 f"This is a bug in accelsim {_version()}, not in your files. Please report it with "
-                "this command, the files it names and the lines above.",
-                file=sys.stderr,
+                "this command, the files it names and the lines above."
             )
             raise typer.Exit(BUG) from None
         except TryAgainError as error:
@@ -34,7 +34,7 @@ class Commands(TyperGroup):
             _complain("error", error)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+            tell("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The interpreter must not flush what is still buffered on its way out.
@@ -43,8 +43,8 @@ class Commands(TyperGroup):
 
 
 def _complain(prefix: str, error: AccelsimError) -> None:
-    for line in str(error).splitlines():
-        print(f"{prefix}: {line}", file=sys.stderr)
+    for line in str(error).split("\n"):
+        tell(f"{prefix}: {line}")
 
 
 app = typer.Typer(

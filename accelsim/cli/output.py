@@ -19,7 +19,8 @@ def deliver(
     csv: Callable[[], str] | None = None,
 ) -> None:
     """Write the files that the user asked for; sheets go to standard output if it is free."""
-    from accelsim.report.export import STANDARD_OUTPUT, write_file
+    from accelsim.files import write_file
+    from accelsim.report.export import STANDARD_OUTPUT
 
     for path, text in ((destinations.json, json), (destinations.csv, csv)):
         if path == STANDARD_OUTPUT and text:

@@ -55,7 +55,7 @@ def run(
     from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
-    destinations = Destinations(json, csv)
+    destinations = Destinations(json, csv, (network, hardware))
     problems = list(destinations.problems)
     with gathered(problems):
         shown = shown_columns(columns, RUN_COLUMNS)
@@ -103,7 +103,7 @@ def compare(
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.sheet import Sheet
 
-    destinations = Destinations(json, csv)
+    destinations = Destinations(json, csv, (*names, *(hardware or ())))
     problems = list(destinations.problems)
     with gathered(problems):
         shown = compare_columns(columns)
@@ -135,7 +135,7 @@ def verify(
     from accelsim.report.export import Destinations, json_text
     from accelsim.report.verification import verify_sheets
 
-    destinations = Destinations(json)
+    destinations = Destinations(json, None, (network, hardware))
     model, machine = loaded(network, hardware, settings, dataflow, destinations.problems)
     result = _checked(model, machine, batch, seed)
     deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))

@@ -26,7 +26,7 @@ def show(
     from accelsim.report import description
     from accelsim.report.export import Destinations, json_text
 
-    destinations = Destinations(json)
+    destinations = Destinations(json, None, (name,))
     raise_if_any(destinations.problems)
     if expect_kind(name) == "network":
         network = load_network(name)

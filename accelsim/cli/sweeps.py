@@ -1,6 +1,5 @@
 """The commands around many points, and what differs: sweep, results, diff."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,14 +53,15 @@ def sweep(
     from accelsim.frontend.sweep_file import load_sweep
     from accelsim.report.progress import counted
     from accelsim.report.sweep import dry_run_sheets
+    from accelsim.report.tell import tell
     from accelsim.sweep.execute import default_path
     from accelsim.sweep.space import resolve
 
-    with counted("points checked") as tell:
-        resolved = resolve(load_sweep(file), tell)
+    with counted("points checked") as count:
+        resolved = resolve(load_sweep(file), count)
     if not quiet:
         for hint in resolved.hints:
-            print(f"hint: {hint}", file=sys.stderr)
+            tell(f"hint: {hint}")
     if dry_run:
         print_sheets(dry_run_sheets(resolved))
         return
@@ -71,7 +71,7 @@ def sweep(
         from accelsim.report.sweep import results_sheets
 
         print_sheets(results_sheets(summary))
-        print(f"results: {destination}; accelsim results {destination}", file=sys.stderr)
+        tell(f"results: {destination}; accelsim results {destination}")
     if summary.failed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -96,7 +96,7 @@ def results(
     from accelsim.sweep.store import Store
     from accelsim.sweep.summary import brief_summary_of, summary_of
 
-    destinations = Destinations(json, csv)
+    destinations = Destinations(json, csv, (file,))
     problems = list(destinations.problems)
     if by_layer and csv is None:
         problems.append(Problem("is for --csv; add --csv F, or --csv - for stdout", "--by-layer"))
@@ -128,7 +128,7 @@ def diff(
     from accelsim.report.export import Destinations, json_text, rows_text
     from accelsim.sweep.difference import difference
 
-    destinations = Destinations(json, csv)
+    destinations = Destinations(json, csv, (before, after))
     raise_if_any(destinations.problems)
     found = difference(before, after)
     deliver(
@@ -151,6 +151,7 @@ def _swept(
     import logging
 
     from accelsim.report.sweep_progress import sweep_progress
+    from accelsim.report.tell import tell
     from accelsim.sweep.execute import execute, runner_for
     from accelsim.sweep.stops import stops_interrupt
     from accelsim.sweep.store import Store
@@ -164,10 +165,9 @@ def _swept(
                 execute(resolved, store, runner, watch, retry_failed)
         except (KeyboardInterrupt, TryAgainError):
             stored = len(store.done_keys())
-            print(
+            tell(
                 f"{stored:,} finished points are safe in {path}; the same command goes on from "
-                "there",
-                file=sys.stderr,
+                "there"
             )
             raise
         return brief_summary_of(store)

@@ -1,10 +1,12 @@
 """Where the built-in accelerators, energy tables, sweeps (`configs/`) and networks are."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.text import shown
 
 Kind = Literal["configs", "configs/energy", "configs/sweeps", "workloads"]
 
@@ -46,9 +48,9 @@ def find_file(kind: Kind, name_or_path: str | Path, suffixes: Sequence[str]) -> 
     if path.suffix.lower() in suffixes:
         return path
     endings = ", ".join(suffixes)
-    if path.suffix or path.name != str(name_or_path) or path.exists():
+    if path.suffix or path.name != str(name_or_path) or os.path.exists(path):
         message = f"cannot tell the format; {_NOUN[kind]} files end in {endings}"
         raise InputError(Problem(message, str(path)))
     hint = did_you_mean(str(name_or_path), names)
     known = f"built in are {', '.join(names)}; or give a file ending in {endings}"
-    raise InputError(Problem(f"unknown {_NOUN[kind]} {str(name_or_path)!r}; {hint}{known}"))
+    raise InputError(Problem(f"unknown {_NOUN[kind]} {shown(str(name_or_path))}; {hint}{known}"))

@@ -6,6 +6,7 @@ from typing import Literal
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.source import read_yaml
+from accelsim.text import shown
 
 Kind = Literal["network", "hardware"]
 
@@ -47,6 +48,6 @@ def _unclear(name: str) -> Problem:
         return Problem(message, name)
     hint = did_you_mean(name, networks + hardware)
     return Problem(
-        f"no network or hardware is called {name!r}; {hint}networks: {', '.join(networks)}; "
+        f"no network or hardware is called {shown(name)}; {hint}networks: {', '.join(networks)}; "
         f"hardware: {', '.join(hardware)}; or give a file ending in .yaml, .yml, .csv"
     )

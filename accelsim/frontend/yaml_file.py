@@ -1,5 +1,6 @@
 """A network file in YAML as a `Network`. `network_file` has its keys, `blocks` unfolds blocks."""
 
+import os
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -68,7 +69,7 @@ def _weights(path: Path, header: NetworkFile | None, faults: Faults) -> Path | N
     weights = path.parent / header.weights
     if weights.suffix != ".npz":
         faults.note(Finding(("weights",), f"expected an .npz file, found {header.weights!r}"))
-    elif not weights.is_file():
+    elif not os.path.isfile(weights):
         faults.note(Finding(("weights",), f"no such file: {weights}"))
     return weights
 

@@ -4,25 +4,29 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import Problem
+from accelsim.files import obstacles
 from accelsim.results import LayerResult, RunResult, layer_record
+from accelsim.text import visible
 
 STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Where the user wants JSON and CSV: paths, `-` for standard output, or nowhere."""
+    """Where the user wants JSON and CSV: paths, `-` for standard output, or nowhere.
+
+    `inputs` are what the command reads, where nothing may be written.
+    """
 
     json: str | None = None
     csv: str | None = None
+    inputs: tuple[str, ...] = ()
 
     @property
     def on_standard_output(self) -> bool:
@@ -39,26 +43,8 @@ class Destinations:
             Problem(message, f"{option} {path}")
             for option, path in named
             if path is not None and path != STANDARD_OUTPUT
-            for message in _obstacles(Path(path))
+            for message in obstacles(path, self.inputs)
         ]
-
-
-def _obstacles(path: Path) -> Iterable[str]:
-    folder = path.parent
-    if path.is_dir():
-        yield "is a directory, expected a file"
-    elif not folder.is_dir():
-        yield f"there is no directory {folder}"
-    elif not os.access(path if path.exists() else folder, os.W_OK):
-        yield "not writable: permission denied"
-
-
-def write_file(path: str, text: str) -> None:
-    """Write a file at once; raises InputError where the system does not let it."""
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(Problem(f"cannot be written: {error.strerror}", path)) from None
 
 
 def json_text(data: Mapping[str, Any]) -> str:
@@ -99,7 +85,19 @@ def streamed_text(rows: Callable[[], Iterable[Mapping[str, object]]]) -> str:
     """As `rows_text`, of records that are made twice so that never all of them are kept."""
     text = io.StringIO()
     names = dict.fromkeys(chain.from_iterable(rows()))
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows())
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(cell, names))
+    writer.writerows([cell(row.get(name)) for name in names] for row in rows())
     return text.getvalue()
+
+
+def cell(value: object) -> object:
+    """A value for CSV; no text that a spreadsheet takes for a formula, or that is not seen."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""And their wide forms, which some take for the same."""

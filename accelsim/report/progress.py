@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from accelsim.text import visible
+
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str], None]]:
     """A bar of `total` steps; call the given function with what has just been done."""
     with _bar() as bar:
         task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, advance=1, description=done)
+        yield lambda done: bar.update(task, advance=1, description=visible(done))
 
 
 @contextmanager

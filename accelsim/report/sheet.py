@@ -6,7 +6,7 @@ gets every column at its full width, without colours.
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.cells import cell_len
@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+from accelsim.text import visible, visible_lines
 
 _UNLIMITED = 10_000
 _NOTE_WIDTH = 100
@@ -77,10 +79,25 @@ def rendered(sheets: Iterable[Sheet], width: int | None = None, encoding: str = 
     for index, sheet in enumerate(sheets):
         if index:
             console.print()
-        _print(sheet, console)
+        _print(_seen(sheet), console)
     file.seek(0)
     text = file.read()
     return text if width else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _seen(sheet: Sheet) -> Sheet:
+    """The sheet without anything that a terminal obeys: names come from anybody's files."""
+    return Sheet(
+        visible(sheet.title),
+        tuple(replace(each, header=visible_lines(each.header)) for each in sheet.columns),
+        tuple(map(_seen_row, sheet.rows)),
+        tuple(map(_seen_row, sheet.totals)),
+        tuple(map(visible_lines, sheet.notes)),
+    )
+
+
+def _seen_row(row: Row) -> Row:
+    return replace(row, cells=tuple(map(visible, row.cells)))
 
 
 def _print(sheet: Sheet, console: Console) -> None:

@@ -166,7 +166,7 @@ def _progress(summary: Summary) -> Iterator[tuple[str, str]]:
             continue  # met by every point, or it would be none
         met = sum(1 for record in summary.done if constraint.holds(record))
         yield f"done and {constraint}", f"{met:,}"
-    yield "accelsim", summary.about.version
+    yield "accelsim", f"{summary.about.version}, sources {summary.about.code}"
 
 
 def _hints(summary: Summary) -> list[str]:

@@ -16,11 +16,13 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from accelsim.report.tell import tell
 from accelsim.sweep.execute import Tally, Watcher
 from accelsim.sweep.pareto import best_per_objective
 from accelsim.sweep.quantities import Record, hardware_quantities, result_quantities
 from accelsim.sweep.records import Outcome, Point
 from accelsim.sweep.space import Sweep
+from accelsim.text import visible
 
 LINE_EVERY_S = 10.0
 SHOW_EVERY_S = 0.1
@@ -104,7 +106,7 @@ def _bar(best: _Best) -> Iterator[Watcher]:
                 task,
                 total=tally.total,
                 completed=tally.finished,
-                description=", ".join(part for part in parts if part),
+                description=visible(", ".join(part for part in parts if part)),
             )
 
         yield watch
@@ -132,11 +134,11 @@ def _lines(best: _Best, every_s: float = LINE_EVERY_S) -> Watcher:
         if point and outcome:
             best.see(point, outcome)
         elif tally.stored:
-            _say(_stored(tally))
+            tell(_stored(tally))
         now, speed = time.monotonic(), rate.of(tally)
         if now - said_at >= every_s:
             said_at = now
-            _say(_line(tally, speed, str(best)))
+            tell(_line(tally, speed, str(best)))
 
     return watch
 
@@ -156,7 +158,3 @@ def _line(tally: Tally, rate: float, best: str) -> str:
         parts += [f"{rate:.1f} per second", f"{left:,.0f} s left"]
     parts.append(best)
     return ", ".join(part for part in parts if part)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -19,9 +19,10 @@ from threadpoolctl import threadpool_limits
 import accelsim.facade  # noqa: F401 - before the time of a worker's first point counts
 from accelsim import __version__
 from accelsim.errors import InputError, Problem, TryAgainError
+from accelsim.sweep.code import CODE
 from accelsim.sweep.local import Finished, Work
 from accelsim.sweep.records import Outcome, Point
-from accelsim.sweep.work import died_twice, evaluate, out_of_time
+from accelsim.sweep.work import died_twice, evaluate, other_code, out_of_time
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -203,13 +204,16 @@ class _Task:
     """`work` on a worker's thread, within `timeout_s`, by the same accelsim as the client's."""
 
     def __init__(self, work: Work, timeout_s: float | None) -> None:
-        self.work, self.timeout_s, self.version = work, timeout_s, __version__
+        self.work, self.timeout_s = work, timeout_s
+        self.version, self.code = __version__, CODE
 
     def __call__(self, point: Point) -> Outcome:
         """The outcome; raises InputError on a worker with another accelsim."""
         if self.version != __version__:
             message = f"a worker has accelsim {__version__}, not {self.version}; install the same"
             raise InputError(Problem(message, "--scheduler"))
+        if self.code != CODE:
+            raise InputError(Problem(other_code(self.code), "--scheduler"))
         with threadpool_limits(1):
             if self.timeout_s is None:
                 return self.work(point)

@@ -1,6 +1,7 @@
 """What changed between two results: two sweeps point by point, or two runs layer by layer."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend.source import read_text
 from accelsim.results import SCHEMA
 from accelsim.sweep.quantities import RESULT_QUANTITIES, result_quantities
-from accelsim.sweep.store import Store, is_results_file
+from accelsim.sweep.results_file import is_results_file
+from accelsim.sweep.store import Store
 
 Number = int | float
 COMPARED = (
@@ -120,7 +122,7 @@ def difference(before: str, after: str) -> Difference:
 
 
 def _is_sweep(path: Path) -> bool:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(Problem("no such file", str(path)))
     return is_results_file(path)
 

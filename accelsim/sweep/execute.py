@@ -84,6 +84,7 @@ def execute(
         from accelsim.sweep.search import searched  # Optuna is optional
 
         searched(sweep, store, known, stored, tally)
+    store.check_in_place()
     return tally
 
 
@@ -146,7 +147,11 @@ def sweep(
         return summary_of(store)
 
 
+_LONGEST_NAME = 60
+
+
 def default_path(sweep: Sweep) -> Path:
     """Where the results go if nobody says: a file of the sweep's name, here."""
     name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in sweep.name)
+    name = name[:_LONGEST_NAME]
     return Path(f"{name}.sqlite")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
+from accelsim.sweep.code import CODE
 
 Status = Literal["done", "failed"]
 Value = str | int | float | bool | None
@@ -20,7 +21,7 @@ class Point:
 
     `key` is a hash of the resolved content: of the network's layers, the hardware, the batch.
     `graph` is the very network that was hashed: whoever simulates the point reads no file, which
-    may be another by then, or on another machine.
+    may be another by then, or on another machine. `code` names the sources that it belongs to.
     `parameters` are what the sweep file varies, by its keys, as text or numbers for people.
     """
 
@@ -30,6 +31,7 @@ class Point:
     batch: int
     parameters: dict[str, Value]
     graph: Network = field(repr=False, compare=False)
+    code: str = field(default=CODE, repr=False)
 
 
 def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.results import SCHEMA, layer_record
+from accelsim.sweep.about import About
 from accelsim.sweep.pareto import best_per_objective, by_network, candidates, pareto_front
 from accelsim.sweep.quantities import Record
-from accelsim.sweep.store import About, Store
+from accelsim.sweep.store import Store
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Summary:
             "schema": SCHEMA,
             "sweep": self.about.name,
             "version": self.about.version,
+            "code": self.about.code,
             "objectives": dict(self.about.objectives),
             "constraints": bounds,
             "points": self.points,

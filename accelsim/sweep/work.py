@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
+from accelsim import __version__
 from accelsim.errors import AccelsimError
+from accelsim.sweep.code import CODE
 from accelsim.sweep.records import NO_RESULT, Outcome, Point, Status, packed
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
     from accelsim.facade import simulate  # who only reads results need not wait for it
     from accelsim.lowering.search import Memory
 
+    if point.code != CODE:
+        return failed(point, other_code(point.code))
     worker.memory = worker.memory or Memory()
     start = time.perf_counter()
     totals: dict[str, Any] = {}
@@ -51,6 +55,14 @@ def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
         error = f"internal error: {type(failure).__name__}: {failure}"
     status: Status = "failed" if error else "done"
     return Outcome(point.key, status, totals, result, time.perf_counter() - start, error)
+
+
+def other_code(wanted: str) -> str:
+    """Why a worker refuses to compute for a process that has other sources than itself."""
+    return (
+        f"a worker has other sources of accelsim {__version__} ({CODE}) than what started the "
+        f"sweep ({wanted}); install the same, and do not edit them while a sweep starts"
+    )
 
 
 def failed(point: Point, error: str, attempts: int = 1, wall_seconds: float = 0.0) -> Outcome:

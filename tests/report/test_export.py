@@ -10,7 +10,8 @@ import pytest
 from results_by_hand import LAYER, VIEW, run
 
 from accelsim.errors import InputError
-from accelsim.report.export import Destinations, csv_text, json_text, rows_text, write_file
+from accelsim.files import write_file
+from accelsim.report.export import Destinations, csv_text, json_text, rows_text
 
 
 def test_csv_columns_and_values() -> None:

@@ -1,0 +1,96 @@
+"""Files that results are written to: whole or not at all, and never over what was read."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelsim.errors import InputError, Problem, reason
+
+_INPUTS = (".yaml", ".yml", ".npz", ".npy", ".onnx", ".sqlite", ".py")
+"""Endings of what accelsim reads, or runs: a file with one is no old output."""
+
+
+def obstacles(path: str, inputs: Iterable[str] = ()) -> Iterator[str]:
+    """What stands in the way of writing to `path`, which is none of the `inputs`, in words."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        yield "is a directory, expected a file"
+    elif not os.path.isdir(folder):
+        yield f"there is no directory {folder}"
+    elif not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        yield "not writable: permission denied"
+    elif any(_same(path, each) for each in inputs):
+        yield "is what this command reads; give another path"
+    elif os.path.exists(path) and path.lower().endswith(_INPUTS):
+        yield "is there already, and looks like an input by its name; give another path"
+    else:
+        yield from _unusable(path)
+
+
+def _same(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):
+        return False
+
+
+def _unusable(path: str) -> Iterator[str]:
+    """A path that no file can have: too long, or with a NUL in it."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        yield f"cannot be written: {reason(error)}"
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a file; raises InputError where the system does not let it, and the old one stays.
+
+    It is written beside and renamed, but for devices, pipes, and files in folders that are not
+    ours to write.
+    """
+    try:
+        if os.path.exists(path) and not _replaceable(path):
+            Path(path).write_text(text, encoding="utf-8")
+        else:
+            with replacing(Path(path).resolve()) as beside:
+                beside.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
+
+
+def _replaceable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(os.path.dirname(path) or ".", os.W_OK)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` when this ends well."""
+    number, name = tempfile.mkstemp(prefix=".accelsim-", dir=path.parent)
+    os.close(number)
+    beside = Path(name)
+    try:
+        beside.chmod(_mode(path))
+        yield beside
+        _on_disk(beside)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """The permissions of the file that is there, or of a new one."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _on_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
