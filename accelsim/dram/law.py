@@ -56,7 +56,7 @@ class Layout:
         return np.asarray(np.maximum(np.maximum(field, high), 1))
 
 
-def _ceil(count: Counts, size: int) -> Counts:
+def _ceil(count: Counts, size: Counts | int) -> Counts:
     return -(-count // size)
 
 
@@ -74,7 +74,8 @@ def demand(sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts) -
     layout = Layout.of(sheet)
     span = (count - 1) * pitch + run_bytes
     each = _ceil(run_bytes, layout.burst_bytes)
-    bursts = np.minimum(count * each, _ceil(span, layout.burst_bytes))
+    touched = count * _touched(layout.burst_bytes, run_bytes, pitch, count)
+    bursts = np.minimum(touched, _ceil(span, layout.burst_bytes))
     region_bytes = layout.region * layout.burst_bytes
     regions = np.minimum(count * _ceil(run_bytes, region_bytes), _ceil(span, region_bytes))
     regions = np.maximum(regions, 1)
@@ -85,6 +86,16 @@ def demand(sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts) -
     starts = np.minimum(layout.pitch_banks(pitch) * np.minimum(run_banks, GROUP_BURSTS), count)
     reached = np.minimum(np.maximum(starts, run_banks), layout.banks)
     return Demand(bursts / layout.channels, visits, reached)
+
+
+def _touched(burst: int, run_bytes: Counts, pitch: Counts, count: Counts) -> Clocks:
+    """Bursts that a run touches on average: most start amid one.
+
+    Runs start at all multiples of gcd(pitch, burst) in a burst; the first one at its start.
+    """
+    step = np.gcd(pitch, burst)
+    amid = (_ceil(run_bytes, step) * step + burst - step) / burst
+    return np.asarray(np.where(count > 1, amid, _ceil(run_bytes, burst)))
 
 
 def visit_clocks(sheet: DramTiming, bursts: Clocks, write: bool = False) -> Clocks:

@@ -78,20 +78,19 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     residence = target.residence
     demand = tile_demand(target, flow.demand)
     occupied = tile_demand(target, flow.occupied)
-    moves = target.move_bytes_per_cycle is not None
-    busy = (
-        np.maximum(flow.array, target.move_cycles(flow.traffic["ofmap"])) if moves else flow.array
-    )
+    busy, end = flow.array, np.asarray(flow.tail, dtype=float)
+    if target.move_bytes_per_cycle is not None:
+        busy = np.maximum(busy, target.move_cycles(flow.traffic["ofmap"]))
+        end = end + target.move_cycles(demand["ofmap"])
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    waste = {item: occupied[item] / np.maximum(demand[item], 1) for item in traffic}
     first = (occupied["ifmap"] + occupied["filter"]) * flow.arrays
     outer = first + occupied["ofmap"] * residence.stored
     return Cost(
-        busy + target.move_cycles(demand["ofmap"]) if moves else busy,
+        busy + end,
         outer,
-        np.asarray(sum(moved * waste[item] for item, moved in traffic.items())),
-        busy * flow.arrays / flow.tiles,
+        np.asarray(sum(moved * flow.waste[item] for item, moved in traffic.items())),
+        busy * flow.arrays / flow.tiles + flow.tail,
         np.asarray(sum(traffic.values())),
         (not residence.ifmap) + residence.stored,
         tuple(_turnarounds(flow, target, busy, [*traffic])),

@@ -1,5 +1,8 @@
 """What tiles take of buffers and, in bytes, of the DRAM channel, for many tilings at once."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +12,10 @@ from accelsim.lowering.dataflow import leaves_unfinished
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
-from accelsim.lowering.tiling import Tilings
+from accelsim.lowering.tiling import Tilings, cut
+from accelsim.network.ops import Window
+
+Ratios = NDArray[np.float64]
 
 
 def demands(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, Sizes]:
@@ -121,3 +127,42 @@ def occupied_by_tiles(
         operand: occupied_bytes(demand[operand], runs[operand], target, operand == "ofmap")
         for operand in OPERANDS
     }
+
+
+def waste_of(
+    kernel: GemmKernel,
+    target: Target,
+    tilings: Tilings,
+    demand: dict[Operand, Sizes],
+    occupied: dict[Operand, Sizes],
+) -> dict[Operand, Ratios]:
+    """Bytes that all tiles of each operand occupy on the DRAM channel, for each that they have.
+
+    Where DRAM is timed, tiles with fewer columns have shorter runs, and as many of them.
+    """
+    if target.timing is None:
+        return {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
+    had: dict[Operand, Ratios] = dict.fromkeys(OPERANDS, np.zeros(1))
+    taken = dict(had)
+    for tiles, count in _kinds(kernel, tilings):
+        one = demands(kernel, target, tiles)
+        on_channel = occupied_by_tiles(kernel, target, tiles, one)
+        had = {item: had[item] + count * one[item] for item in OPERANDS}
+        taken = {item: taken[item] + count * on_channel[item] for item in OPERANDS}
+    return {item: taken[item] / np.maximum(had[item], 1) for item in OPERANDS}
+
+
+def _kinds(kernel: GemmKernel, tilings: Tilings) -> Iterator[tuple[Tilings, Sizes]]:
+    """Tiles with all rows and columns of a tiling, or with what is left of them; how many."""
+    for rows, down in cut(kernel.rows.outputs, tilings.rows):
+        row_span = _span(kernel.rows, rows, tilings.tap_rows, tilings.row_span)
+        for cols, across in cut(kernel.cols.outputs, tilings.cols):
+            col_span = _span(kernel.cols, cols, tilings.tap_cols, tilings.col_span)
+            tiles = replace(tilings, rows=rows, cols=cols, row_span=row_span, col_span=col_span)
+            yield tiles, down * across
+
+
+def _span(window: Window, outputs: Sizes, taps: Sizes, most: Sizes) -> Sizes:
+    """What some outputs read with some taps away from all edges, or as much as a tile does."""
+    span = (outputs - 1) * window.stride + (taps - 1) * window.dilation + 1
+    return np.asarray(np.minimum(span, most))

@@ -6,7 +6,7 @@ groups lie outermost. An operand's tile stays in its buffer as long as the loops
 change it, so what the innermost loop does not index is fetched once for all its turns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -15,14 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles
-from accelsim.lowering.demand import demands, occupied_by_tiles, sums_whole
+from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles, tails
+from accelsim.lowering.demand import demands, occupied_by_tiles, sums_whole, waste_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
-from accelsim.lowering.tiling import OPERAND_LOOPS, Loop, LoopOrder, Tilings
-
-Cut = tuple[Sizes, Sizes]
-"""Size and count of tiles along an axis."""
+from accelsim.lowering.tiling import OPERAND_LOOPS, Cut, Loop, LoopOrder, Tilings, cut
 
 
 def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
@@ -72,6 +69,8 @@ class Workload:
     turns: dict[Loop, Sizes]
     array_cycles: NDArray[np.float64]
     occupied: dict[Operand, Sizes]
+    waste: dict[Operand, NDArray[np.float64]]
+    tail: Sizes
 
     @property
     def group_tiles(self) -> Sizes:
@@ -88,14 +87,17 @@ class Workload:
 def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
     """Everything the loop orders of `tilings` share."""
     demand = demands(kernel, target, tilings)
+    occupied = occupied_by_tiles(kernel, target, tilings, demand)
     return Workload(
-        kernel,
-        target,
-        tilings,
-        demand,
-        trips(kernel, tilings),
-        _array_cycles(kernel, target, tilings),
-        occupied_by_tiles(kernel, target, tilings, demand),
+        kernel=kernel,
+        target=target,
+        tilings=tilings,
+        demand=demand,
+        turns=trips(kernel, tilings),
+        array_cycles=_array_cycles(kernel, target, tilings),
+        occupied=occupied,
+        waste=waste_of(kernel, target, tilings, demand, occupied),
+        tail=np.asarray(tails(target.array, _largest(tilings))),
     )
 
 
@@ -103,7 +105,9 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
 class Flow:
     """Array cycles and, by operand, the bytes that are brought or taken away, one per tiling.
 
-    `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel.
+    `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel;
+    `waste` is how much more all tiles occupy there than they move. `tail` is what the array takes
+    after a tile, where none follows.
     `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
     may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
     chip is all the same here, and so is the rate of DRAM, unless that is timed.
@@ -114,6 +118,8 @@ class Flow:
     visits: dict[Operand, Sizes]
     demand: dict[Operand, Sizes]
     occupied: dict[Operand, Sizes]
+    waste: dict[Operand, NDArray[np.float64]]
+    tail: Sizes
     tiles: Sizes
     arrays: Sizes | int
 
@@ -127,7 +133,17 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
         own, array = _shared(work, split, arrays)
         times = {item: _shared_passes(work, order, own, split, item) for item in OPERANDS}
     moved = _moved_bytes(work, times)
-    return Flow(array, moved, visits, work.demand, work.occupied, work.tiles, arrays)
+    return Flow(
+        array=array,
+        traffic=moved,
+        visits=visits,
+        demand=work.demand,
+        occupied=work.occupied,
+        waste=work.waste,
+        tail=work.tail,
+        tiles=work.tiles,
+        arrays=arrays,
+    )
 
 
 def _shared(
@@ -180,6 +196,13 @@ def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, S
     return {item: words[item] * work.target.bytes_of(item) for item in OPERANDS}
 
 
+def _largest(tilings: Tilings) -> Extents:
+    """The largest tile of each tiling."""
+    pixels = tilings.batch * tilings.rows * tilings.cols
+    k = tilings.channels * tilings.taps
+    return Extents(m=pixels, n=tilings.filters, k=k, taps=tilings.taps)
+
+
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.float64]:
     """Array cycles of all tiles, one after another."""
     m, n = _pixel_pieces(kernel, tilings), _filter_pieces(kernel, tilings)
@@ -188,15 +211,15 @@ def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArr
 
 
 def _filter_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
-    return [(Extents(1, size, 1), count) for size, count in _cut(kernel.filters, tilings.filters)]
+    return [(Extents(1, size, 1), count) for size, count in cut(kernel.filters, tilings.filters)]
 
 
 def _pixel_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
     return [
         (Extents(images * rows * cols, 1, 1), image_count * row_count * col_count)
-        for images, image_count in _cut(kernel.batch, tilings.batch)
-        for rows, row_count in _cut(kernel.rows.outputs, tilings.rows)
-        for cols, col_count in _cut(kernel.cols.outputs, tilings.cols)
+        for images, image_count in cut(kernel.batch, tilings.batch)
+        for rows, row_count in cut(kernel.rows.outputs, tilings.rows)
+        for cols, col_count in cut(kernel.cols.outputs, tilings.cols)
     ]
 
 
@@ -207,9 +230,9 @@ def _k_pieces(kernel: GemmKernel, tilings: Tilings, ends_count: bool) -> Pieces:
     """
     whole = sums_whole(kernel, tilings)
     axes = [
-        [*_cut(kernel.channels, tilings.channels)],
-        [*_cut(kernel.rows.kernel, tilings.tap_rows)],
-        [*_cut(kernel.cols.kernel, tilings.tap_cols)],
+        [*cut(kernel.channels, tilings.channels)],
+        [*cut(kernel.rows.kernel, tilings.tap_rows)],
+        [*cut(kernel.cols.kernel, tilings.tap_cols)],
     ]
     pieces: Pieces = [
         (_of_sums([size for size, _ in each], whole, whole), prod(count for _, count in each))
@@ -220,8 +243,8 @@ def _k_pieces(kernel: GemmKernel, tilings: Tilings, ends_count: bool) -> Pieces:
 
 def _ends(axes: Sequence[Sequence[Cut]], whole: NDArray[np.bool_]) -> Pieces:
     """What makes the first and the last tile of sums differ from those between."""
-    first = [cut[0][0] for cut in axes]
-    last = [np.where(cut[-1][1] > 0, cut[-1][0], cut[0][0]) for cut in axes]
+    first = [each[0][0] for each in axes]
+    last = [np.where(each[-1][1] > 0, each[-1][0], each[0][0]) for each in axes]
     parted = ~whole
     return [
         (_of_sums(first, True, False), parted * 1),
@@ -236,11 +259,3 @@ def _of_sums(sizes: Sequence[Sizes], starts: Truth, ends: Truth) -> Extents:
     channels, rows, cols = sizes
     taps = rows * cols
     return Extents(1, 1, channels * taps, starts, ends, taps)
-
-
-def _cut(total: int, size: Sizes) -> Iterator[Cut]:
-    """(size, count) of the full tiles and, where there is one, of the remainder along an axis."""
-    rest = total % size
-    yield size, total // size
-    if rest.any():
-        yield np.maximum(rest, 1), np.minimum(rest, 1)

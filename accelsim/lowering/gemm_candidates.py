@@ -186,7 +186,8 @@ def tilings_near(
 ) -> Tilings:
     """Tilings that differ from one of `centers` in the size along one axis or two.
 
-    And those that differ along one and then take as many filters, or channels, as fit.
+    And those that differ along one, or in a pair of axes at will, and then take as many filters,
+    or channels, as fit. `centers` are sorted, the best first.
     """
     whole = whole_sizes(kernel)
     likes = Systolic(target.array).likes(kernel.taps)
@@ -196,11 +197,32 @@ def tilings_near(
     steps = [[*map(_sizes_near, whole, center, lanes, least)] for center in centers]
     pairs = np.concatenate([*map(_pairs, centers, steps)])
     singles = np.concatenate([*map(_singles, centers, steps)])
-    single = tilings_of(kernel, [*singles.T], tap_reads)
+    blocks = _blocks(kernel, centers[0], least)
+    single = tilings_of(kernel, [*np.concatenate([singles, *blocks]).T], tap_reads)
     fill = partial(_filled, kernel, target)
     filled = [fill(fill(single, "filters"), "channels"), fill(fill(single, "channels"), "filters")]
     rows = [np.stack(np.broadcast_arrays(*each.axes), axis=1) for each in filled]
     return tilings_of(kernel, [*np.concatenate([pairs, *rows]).T], tap_reads)
+
+
+TOGETHER = ((0, 2), (2, 3), (5, 6), (5, 7))
+"""Places in TilingSizes: images and rows, rows and columns, channels and taps of a block."""
+
+
+def _blocks(
+    kernel: GemmKernel, center: TilingSizes, least: TilingSizes
+) -> Iterator[NDArray[np.int64]]:
+    """Tilings by row: `center` with two axes cut otherwise, to sizes at every scale."""
+    whole = whole_sizes(kernel)
+    for pair in TOGETHER:
+        some, others = (
+            sorted(size for size in sizes_at_every_scale(whole[axis], ratio=1.4) if size >= low)
+            for axis, low in ((axis, least[axis]) for axis in pair)
+        )
+        if len(some) > 1 < len(others):
+            block = np.tile(np.array(center, dtype=np.int64), (len(some) * len(others), 1))
+            block[:, pair] = [*product(some, others)]
+            yield block
 
 
 def _filled(

@@ -97,6 +97,8 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         visits={item: _stacked([flow.visits[item] for flow in each]) for item in each[0].visits},
         demand=work.demand,
         occupied=work.occupied,
+        waste=work.waste,
+        tail=work.tail,
         tiles=work.tiles,
         arrays=np.array([way.arrays for way in ways]).reshape(several),
     )
@@ -157,7 +159,7 @@ def refined(
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
     best, centers = start[0], start
     for _ in range(ROUNDS):
-        sizes = [*{sizes_of(gemm_tiling(each)) for each in centers}]
+        sizes = [*dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)]
         near = tilings_near(kernel, target, sizes, tap_reads)
         ranking = gemm_ranking(target, [flows_of(kernel, target, near)])
         times = ranking.at(rate, latency).within(space)

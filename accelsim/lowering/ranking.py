@@ -101,7 +101,7 @@ class Times:
         if np.isinf(least):
             return []
         best = self._winner(float(significant(np.array(least))))
-        return [best, *(self._of_each_order(orders) if orders else ())]
+        return [best, *(self.of_each(orders) if orders else ())]
 
     def close(self, share: float, most: int) -> Iterator[Ranked]:
         """Tilings that take up to `share` of the least cycles, the least first, `most` in all."""
@@ -130,13 +130,13 @@ class Times:
         place, index = next((at, int(each[0])) for at, (_, each) in enumerate(tied) if each.size)
         return self.parts[place].ranked(index, float(self.cycles[place].flat[index]))
 
-    def _of_each_order(self, orders: int) -> Iterator[Ranked]:
-        """The best tiling of each loop order that has one that fits."""
-        by_order = [cycles.reshape(orders, -1) for cycles in self.cycles]
-        for order in range(orders):
-            each = [cycles[order] for cycles in by_order]
+    def of_each(self, groups: int) -> Iterator[Ranked]:
+        """The best tiling that fits of each of the `groups` that the ways come in, in order."""
+        grouped = [cycles.reshape(groups, -1) for cycles in self.cycles]
+        for group in range(groups):
+            each = [cycles[group] for cycles in grouped]
             place = min(range(len(each)), key=lambda at: float(each[at].min()))
             index = int(each[place].argmin())
             if each[place][index] < np.inf:
-                flat = order * each[place].size + index
+                flat = group * each[place].size + index
                 yield self.parts[place].ranked(flat, float(each[place][index]))

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeVar
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.dataflow import untiled_cycles
+from accelsim.lowering.dataflow import busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
 from accelsim.lowering.gemm_search import (
@@ -18,6 +19,7 @@ from accelsim.lowering.gemm_search import (
     misfit,
     refined,
     tile_count,
+    ways_of,
 )
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import Ranked, Ranking, Times
@@ -135,7 +137,7 @@ class Search:
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
         """What no tiling of `kernel` takes less than: its folds uncut, or each operand once."""
         target = self.target
-        array = kernel.groups * untiled_cycles(target.array, kernel.gemm) / target.arrays
+        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.arrays
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
         if not residence.ifmap:
             down, across = map(touched, kernel.windows)
@@ -143,7 +145,7 @@ class Search:
             moved += words * target.bytes_of("ifmap")
         if residence.stored:
             moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ofmap")
-        hidden = max(array, moved / float(target.dram_bytes_per_cycle))
+        hidden = max(busy, moved / float(target.dram_bytes_per_cycle))
         return hidden + target.dram_latency * ((not residence.ifmap) + residence.stored)
 
 
@@ -196,20 +198,21 @@ class Ranks:
         if abs(least - best.cycles) <= SURE * best.cycles:
             return best
         for rival in self._rivals(best, times):
-            cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
-            least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
+            if rival.cycles < least:
+                cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
+                least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
         return fastest
 
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
-        """The best tilings with other courses of their loops."""
+        """The best of each way to run the loops, then some as good with other courses of them."""
         known = {course(self.kernel, gemm_tiling(best))}
-        for other in times.close(RIVAL, LOOKED_AT):
+        ways = sorted(times.of_each(len(ways_of(self.search.target))), key=lambda one: one.cycles)
+        most = len(ways) + RIVALS
+        for other in chain(ways, times.close(RIVAL, LOOKED_AT)):
             its = course(self.kernel, gemm_tiling(other))
-            if its not in known:
+            if its not in known and len(known) <= most:
                 known.add(its)
                 yield other
-            if len(known) > RIVALS:
-                return
 
     def _times(self, space: int) -> Times:
         """Times of tilings with whole windows; with parts of them only where none else fits."""

@@ -1,6 +1,6 @@
 """Tile sizes: of one tiling, that a search chooses, and of many under comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Literal, TypeVar
@@ -184,3 +184,15 @@ def whole_sizes(kernel: GemmKernel) -> TilingSizes:
         *(kernel.batch, kernel.groups, kernel.rows.outputs, kernel.cols.outputs),
         *(kernel.filters, kernel.channels, kernel.rows.kernel, kernel.cols.kernel),
     )
+
+
+Cut = tuple[Sizes, Sizes]
+"""Size and count of tiles along an axis."""
+
+
+def cut(total: int, size: Sizes) -> Iterator[Cut]:
+    """(size, count) of the full tiles and, where there is one, of the remainder along an axis."""
+    rest = total % size
+    yield size, total // size
+    if rest.any():
+        yield np.maximum(rest, 1), np.minimum(rest, 1)
