@@ -263,6 +263,16 @@ def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
     return best.tiling
 
 
+def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
+    """A layer of `program` alone, in the same room, cut by `tiling`."""
+    target = program.target
+    place = target.buffer_index("ifmap")
+    placement = Placement(tiling, layer.placement.residence, layer.spaces[place])
+    alike = target.without_dram.of_any_size
+    one = _lower_layer(target, alike, layer.layer, layer.kernel, (), placement)
+    return replace(program, layers=(one,))
+
+
 def _lower_layer(
     target: Target,
     alike: Target,

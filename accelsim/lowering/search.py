@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, TypeVar
 
+import numpy as np
+
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.dataflow import busy_cycles
 from accelsim.lowering.footprint import Tables, touched
@@ -18,6 +20,7 @@ from accelsim.lowering.gemm_search import (
     gemm_tiling,
     misfit,
     refined,
+    sizes_of,
     tile_count,
     ways_of,
 )
@@ -26,7 +29,7 @@ from accelsim.lowering.ranking import Ranked, Ranking, Times
 from accelsim.lowering.row_stationary import Mapping, RowStationary
 from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import GemmTiling, VectorTiling, too_small
+from accelsim.lowering.tiling import GemmTiling, VectorTiling, tilings_of, too_small
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 
 Found = TypeVar("Found")
@@ -49,6 +52,9 @@ RIVALS = 5
 
 LOOKED_AT = 64
 """Tilings among which rivals are looked for."""
+
+FAR, FAR_OFF = 2.0, 256
+"""Contenders take up to so many times the least cycles, and are looked for among so many."""
 
 SHORT = 65536
 """Tiles of a kernel that is played; in a longer one what the closed form leaves out is less."""
@@ -178,7 +184,33 @@ class Ranks:
         key = (self.kernel, self.residence, space, target, self.search.alone is None)
         return self.search.memory.recall("refined", key, lambda: self._refined(space))
 
+    def contenders(self, space: int, count: int) -> list[Ranked]:
+        """The best tilings, each with another course of its loops, `count` at most."""
+        times = self._near(space)
+        if times is None:
+            return []
+        found: dict[Hashable, Ranked] = {}
+        for each in chain(times.several(), times.close(FAR, FAR_OFF)):
+            found.setdefault(course(self.kernel, gemm_tiling(each)), each)
+        return sorted(found.values(), key=lambda one: one.cycles)[:count]
+
+    def cost_of(self, tiling: GemmTiling) -> Ranked:
+        """What a tiling costs."""
+        target = replace(self.search.target, residence=self.residence)
+        one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
+        flows = flows_of(self.kernel, target, one)
+        times = gemm_ranking(target, [flows]).at(
+            float(target.dram_bytes_per_cycle), target.dram_latency
+        )
+        ways = {each.tiling: each for each in times.of_each(len(ways_of(target)))}
+        return ways[tiling]
+
     def _refined(self, space: int) -> Ranked | None:
+        times = self._near(space)
+        return None if times is None else self._fastest(space, times)
+
+    def _near(self, space: int) -> Times | None:
+        """Times of the best tilings and those near them; None if none fits."""
         kernel, target = self.kernel, replace(self.search.target, residence=self.residence)
         times = self._times(space)
         start = times.several(ORDERS)
@@ -187,7 +219,7 @@ class Ranks:
         if start[0].cycles > GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
             start += self._times_with_parts(space).several(ORDERS)
             times = refined(kernel, target, space, start, self.search.memory.tap_reads)
-        return self._fastest(space, times)
+        return times
 
     def _fastest(self, space: int, times: Times) -> Ranked:
         """The best of `times`; if it does not take what it says, the fastest of its rivals too."""
