@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelsim.errors import AccelsimError
+    from accelsim.explanation import Explanation, explain
     from accelsim.facade import compare, simulate, train, verify
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
@@ -26,12 +27,14 @@ __version__ = "0.1.0"
 __all__ = [
     "AccelsimError",
     "Comparison",
+    "Explanation",
     "RunResult",
     "Summary",
     "Validation",
     "VerifyResult",
     "Why",
     "compare",
+    "explain",
     "load_hardware",
     "load_network",
     "load_results",
@@ -52,6 +55,8 @@ _HOMES = {
     "VerifyResult": "accelsim.results",
     "Why": "accelsim.why",
     "compare": "accelsim.facade",
+    "Explanation": "accelsim.explanation",
+    "explain": "accelsim.explanation",
     "load_hardware": "accelsim.frontend.hardware_file",
     "load_network": "accelsim.frontend",
     "load_results": "accelsim.sweep.summary",

@@ -24,6 +24,7 @@ app.command()(sweeps.sweep)
 app.command()(sweeps.results)
 app.command()(sweeps.diff)
 app.command()(shows.show)
+app.command()(shows.explain)
 app.command("list")(shows.list_builtin)
 app.command()(shows.schema)
 

@@ -5,8 +5,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from accelsim.cli.inputs import memory_size, network_named, raise_if_any
-from accelsim.cli.options import BatchOption, JsonOption
+from accelsim.cli.inputs import loaded, memory_size, network_named, raise_if_any
+from accelsim.cli.options import (
+    BatchOption,
+    DataflowOption,
+    HardwareName,
+    JsonOption,
+    NetworkName,
+    SetOption,
+)
 from accelsim.cli.output import deliver, emit, print_sheets
 from accelsim.cli.training import OptimizerOption
 
@@ -51,6 +58,30 @@ def show(
         hardware = load_hardware(name)
         sheets, data = description.hardware_sheets(hardware), description.hardware_dict(hardware)
     deliver(destinations, sheets, lambda: json_text(data))
+
+
+def explain(
+    network: NetworkName,
+    hardware: HardwareName,
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="A layer of the network.")],
+    dataflow: DataflowOption = None,
+    batch: BatchOption = 1,
+    settings: SetOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Show how a layer runs: its tiles and loops, what moves, and what else it could do.
+
+    Example: `accelsim explain vgg16 edge_ws conv3_1`
+    """
+    from accelsim.explanation import explain as explained
+    from accelsim.report.explanation import explanation_sheets
+    from accelsim.report.export import Destinations, json_text
+
+    destinations = Destinations(json, None, (network, hardware))
+    problems = list(destinations.problems)
+    model, machine = loaded(network, hardware, settings, dataflow, problems)
+    told = explained(model, machine, layer, batch=batch)
+    deliver(destinations, explanation_sheets(told), lambda: json_text(told.as_dict()))
 
 
 def list_builtin() -> None:

@@ -1,6 +1,7 @@
 """The engine: plays a Program's tasks in time with SimPy, and sees only byte and cycle counts.
 
-`memory` is what tasks wait for (buffers and the DRAM channel), `compute` an array or vector unit
-with its loader and stores, `steady` what of them need not be played, `scheduler` which layer comes
-next, `machine` the whole.
+`clock` is time and what all components owe to it, `memory` what tasks wait for (buffers and the
+DRAM channel), `unit` an array or vector unit with its loader and stores, `cursor` its place in the
+loops, `leap` what of them need not be played, `scheduler` which layer comes next, `machine` the
+whole. The prices are found before, in lowering.
 """

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 
-from accelsim.engine.compute import Core, Unit
-from accelsim.engine.memory import Buffer, Clock, DramChannel
+from accelsim.engine.clock import Clock
+from accelsim.engine.core import Core
+from accelsim.engine.leap import Leaper
+from accelsim.engine.memory import Buffer, DramChannel
 from accelsim.engine.scheduler import LayerRun, layer_runs
+from accelsim.engine.unit import Unit
 from accelsim.errors import SimulationError
+from accelsim.lowering.price import price
 from accelsim.lowering.program import Program
+from accelsim.lowering.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +36,39 @@ def play(program: Program, leaps: bool = True) -> list[LayerTimes]:
     Without `leaps` every tile is played, also where all goes on as before; the times are the same.
     Raises SimulationError if a layer cannot finish; the message says what each waits for.
     """
-    env = Clock()
-    runs = layer_runs(env, program.layers)
-    dram = DramChannel(env, program.target)
-    units: list[Unit] = []
+    clock, target = Clock(), program.target
+    runs = layer_runs(clock, price(program).layers)
+    dram = DramChannel(clock, target.dram_latency, target.turnaround_cycles)
+    leaper = Leaper(clock) if leaps else None
     cores = [
-        Core(env, index, _buffers(env, program), dram, units)
-        for index in range(program.target.arrays)
+        Core(clock, index, _buffers(clock, target), dram, leaper) for index in range(target.arrays)
     ]
     for core in cores:
         for unit in ("array", "vector"):
-            Unit(core, [run for run in runs if _has_part(run, unit, core.index)], leaps)
-    env.run()
+            waiting = [run for run in runs if _has_part(run, unit, core.index)]
+            Unit(core, waiting, _total_cycles(runs, unit))
+    clock.run()
     stuck = [run for run in runs if not run.done.processed]
     if stuck:
         raise SimulationError(_who_waits(stuck, cores))
     return [_times(run) for run in runs]
 
 
-def _buffers(env: Clock, program: Program) -> tuple[Buffer, ...]:
-    return tuple(Buffer(env, space.name, space.size) for space in program.target.buffers)
+def _buffers(clock: Clock, target: Target) -> tuple[Buffer, ...]:
+    return tuple(
+        Buffer(clock, space.name, space.size, index) for index, space in enumerate(target.buffers)
+    )
 
 
 def _has_part(run: LayerRun, unit: str, array: int) -> bool:
     """Whether there are tiles of a layer for the unit of an array."""
-    return run.program.unit == unit and bool(run.program.schedules[array].nest)
+    return run.program.unit == unit and bool(run.tracks[array].nest)
+
+
+def _total_cycles(runs: list[LayerRun], unit: str) -> int:
+    """Cycles of all tasks of all arrays, or vector units: none of them is above the others."""
+    schedules = (each.program.schedules for each in runs if each.program.unit == unit)
+    return sum(schedule.cycles for each in schedules for schedule in each)
 
 
 def _times(run: LayerRun) -> LayerTimes:
@@ -79,15 +92,23 @@ def _times(run: LayerRun) -> LayerTimes:
     )
 
 
+def _unfinished(run: LayerRun, cores: list[Core]) -> int:
+    """Ofmap tiles of a layer that are still to come."""
+    return sum(
+        core.unfinished(run) if core.index in run.timelines else run.tracks[core.index].finishing
+        for core in cores
+    )
+
+
 def _who_waits(stuck: list[LayerRun], cores: list[Core]) -> str:
     """For each layer that did not finish, what it waits for, and the state of the buffers."""
     lines = []
     for run in stuck:
-        missing = "its inputs" if not run.inputs.processed else f"{run.unfinished} ofmap tiles"
+        missing = f"{_unfinished(run, cores)} ofmap tiles" if run.inputs.processed else "its inputs"
         lines.append(f"layer {run.program.layer.name} waits for {missing}")
     for core in cores:
         for buffer in core.buffers:
-            asked = ", ".join(f"{size:,}" for size, *_ in buffer.waiting) or "nobody"
+            asked = ", ".join(f"{wish.size:,}" for wish in buffer.waiting) or "nobody"
             lines.append(
                 f"core {core.index}: {buffer.name} has {buffer.free:,} bytes free; "
                 f"waiting for room: {asked}"

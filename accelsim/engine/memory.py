@@ -1,151 +1,284 @@
-"""Buffers with room to reserve, and the DRAM channel that everything shares."""
+"""Buffers with room to reserve, and the DRAM channel that everything shares.
+
+Both serve first whom they would otherwise keep waiting, so nobody's prefetch delays what another
+waits for by more than the one transfer that is under way.
+"""
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
-import simpy
-
-from accelsim.lowering.target import Target
-from accelsim.lowering.task import Transfer
+from accelsim.engine.clock import Clock, Component, Placed, State
 
 
-class Clock(simpy.Environment):
-    """SimPy's environment with time in whole cycles."""
+class Asker(Protocol):
+    """A unit, as the memories see it.
 
-    @property
-    def now(self) -> int:
-        """The current cycle."""
-        return self._now  # type: ignore[return-value]
+    `work` is the cycles of all tasks before the one that it asks for, counted from the first,
+    `total` those of all units of its kind.
+    """
 
-    def after(self, cycles: int, then: Callable[[Any], None], what: object) -> None:
-        """Call `then(what)` in so many cycles; at once if there are none, or less."""
-        if cycles > 0:
-            event = self.timeout(cycles, (then, what))
-            assert event.callbacks is not None
-            event.callbacks.append(_call)
-        else:
-            then(what)
+    work: int
+    total: int
 
     @property
-    def agenda(self) -> list[tuple[int, int, simpy.Event]]:
-        """What is to come and calls somebody, in order: in how many cycles, how urgent, what."""
-        return [
-            (at - self._now, urgency, event)  # type: ignore[misc]
-            for at, urgency, _, event in sorted(self._queue)
-            if event.callbacks
-        ]
+    def ahead(self) -> int:
+        """Tiles that it has and has not computed."""
 
-    def leap(self, cycles: int) -> None:
-        """Let so much time pass at once: all that is to come comes as much later."""
-        self._now += cycles
-        self._queue[:] = [
-            (at + cycles, urgency, order, event) for at, urgency, order, event in self._queue
-        ]
+    def waits_behind(self, work: int) -> bool:
+        """Whether so much work is done, and it cannot go on without more."""
 
+    def pair(self, buffer: int) -> tuple[int, int]:
+        """Room for the tile that it computes and the next one, and the space that they lie in."""
 
-def _call(event: simpy.Event) -> None:
-    then, what = event.value  # type: ignore[misc]
-    then(what)
+    def granted(self) -> None:
+        """It has the room that it waited for."""
+
+    def served(self, what: Any, is_write: bool, arrival: int) -> None:
+        """Its transfer is under way and arrives in cycle `arrival`."""
 
 
-class Buffer:
-    """Room for tiles, in bytes. Who asks first is served first.
+class Wish(NamedTuple):
+    """Room that somebody waits for."""
+
+    asker: Asker
+    size: int
+    space: int
+
+    @property
+    def ahead(self) -> int:
+        """Tiles that its asker has to compute before it waits."""
+        return self.asker.ahead
+
+
+class Buffer(Component):
+    """Room for tiles, in bytes.
 
     A layer's tiles lie within the first `space` bytes. So layers with at most some space
     together take at most that, and whatever it is, there is room for two halves.
+
+    Who has the fewest tiles to compute is served first, among equals who asked first; and what is
+    more than a unit's next tile leaves the others room for theirs.
+
+    Nobody waits for ever. A tile that has all its room is computed and put away without any more,
+    so in the end all who wait have nothing else to do, and none is refused for another's sake.
+    Then each has at most the tile that it is loading: no more than half of its space, so that the
+    first to ask finds room; or a block, whose rooms are taken in the order of the buffers, so that
+    whoever holds some of the last buffer that is waited for has all it needs.
     """
 
-    def __init__(self, env: Clock, name: str, size: int) -> None:
-        self.env = env
+    def __init__(self, clock: Clock, name: str, size: int, index: int = 0) -> None:
+        super().__init__(clock)
+        self.clock = clock
         self.name = name
         self.size = size
+        self.index = index
         self.taken: dict[int, int] = {}
-        self.waiting: deque[tuple[int, int, simpy.Event]] = deque()
+        self.held: dict[Asker, int] = {}
+        self.waiting: list[Wish] = []
         self.moves_until = 0
 
     def move(self, cycles: int) -> int:
         """Bring something in after all that was asked for before; in how many cycles it is in."""
-        self.moves_until = max(self.env.now, self.moves_until) + cycles
-        return self.moves_until - self.env.now
+        self.moves_until = max(self.clock.now, self.moves_until) + cycles
+        return self.moves_until - self.clock.now
 
     @property
     def free(self) -> int:
         """Bytes without tiles; feature maps may lie in them."""
         return self.size - sum(self.taken.values())
 
-    @property
-    def state(self) -> tuple[object, ...]:
-        """What is taken, who waits for room, and how long moves will go on."""
-        moving = max(self.moves_until - self.env.now, 0)
-        return tuple(self.taken.items()), tuple(self.waiting), moving
+    def reserve(self, asker: Asker, size: int, space: int) -> bool:
+        """Take `size` of `space` bytes; if that must wait, say so, and tell the asker in time."""
+        if not size:
+            return True
+        if not self.waiting and self.can_grant(asker, size, space):
+            self.take(asker, size, space)
+            return True
+        self.waiting.append(Wish(asker, size, space))
+        if len(self.waiting) > 1:
+            self.serve()
+        return False
 
-    def reserve(self, size: int, space: int) -> simpy.Event | None:
-        """Take `size` of `space` bytes: None if there is room now, else the event of getting it."""
-        if not size or (not self.waiting and self.has_room(size, space)):
-            self.take(size, space)
-            return None
-        event = self.env.event()
-        self.waiting.append((size, space, event))
-        return event
-
-    def release(self, size: int, space: int) -> None:
+    def release(self, asker: Asker, size: int, space: int) -> None:
         """Give `size` of `space` bytes back and serve those who wait."""
-        self.take(-size, space)
-        while self.waiting and self.has_room(*self.waiting[0][:2]):
-            size, space, event = self.waiting.popleft()
-            self.take(size, space)
-            event.succeed()
+        self.take(asker, -size, space)
+        if self.waiting:
+            self.serve()
 
-    def has_room(self, size: int, space: int) -> bool:
-        """Whether `size` more bytes within `space` leave all their place."""
+    def serve(self) -> None:
+        """Grant all wishes that can be granted now."""
+        while self.waiting and (wish := self.next_wish()) is not None:
+            self.waiting.remove(wish)
+            self.take(wish.asker, wish.size, wish.space)
+            wish.asker.granted()
+
+    def next_wish(self) -> Wish | None:
+        """Whose turn it is, if there is room; who finds none keeps it for himself as it comes."""
+        waiting = self.waiting
+        for wish in sorted(waiting, key=attrgetter("ahead")) if len(waiting) > 1 else waiting:
+            if self.can_grant(wish.asker, wish.size, wish.space):
+                return wish
+            if not self.has_room(wish.size, wish.space):
+                return None
+        return None
+
+    def can_grant(self, asker: Asker, size: int, space: int) -> bool:
+        """Whether there is room, and for more than a next tile without that for others' next."""
+        if not self.has_room(size, space):
+            return False
+        held = self.held
+        if (len(held) == 1 and asker in held) or asker.ahead < 2:
+            return True
+        left = [room for each in held if each is not asker for room in self.unmet(each)]
+        return not left or self.has_room(size, space, *left)
+
+    def is_shared(self, asker: Asker) -> bool:
+        """Whether somebody else has room here, or must have it left."""
+        others = (each for each in self.held if each is not asker)
+        return any(self.held[each] or each.pair(self.index)[0] for each in others)
+
+    def unmet(self, asker: Asker) -> Iterator[tuple[int, int]]:
+        """Room that an asker may yet need for its next tile, and the space of that."""
+        size, space = asker.pair(self.index)
+        if size > self.held[asker]:
+            yield size - self.held[asker], space
+
+    def has_room(self, size: int, space: int, *more: tuple[int, int]) -> bool:
+        """Whether `size` more bytes within `space`, and `more` such, leave all their place."""
         taken = self.taken
-        if not taken or (len(taken) == 1 and space in taken):
-            return taken.get(space, 0) + size <= min(space, self.size)
-        within = size
-        for each in sorted({*taken, space}):
-            within += taken.get(each, 0)
-            if each >= space and within > min(each, self.size):
+        if not more and (not taken or (len(taken) == 1 and space in taken)):
+            return taken.get(space, 0) + size <= (space if space < self.size else self.size)
+        total = dict(taken)
+        for each, within in ((size, space), *more):
+            total[within] = total.get(within, 0) + each
+        sums = 0
+        for each in sorted(total):
+            sums += total[each]
+            if each >= space and sums > min(each, self.size):
                 return False
         return True
 
-    def take(self, size: int, space: int) -> None:
+    def take(self, asker: Asker, size: int, space: int) -> None:
         """Count `size` bytes more (or less) as taken."""
+        self.held[asker] = self.held.get(asker, 0) + size
         taken = self.taken.get(space, 0) + size
         if taken:
             self.taken[space] = taken
         else:
             self.taken.pop(space, None)  # an empty entry would be looked at ever after
 
+    def state(self, now: int) -> State:
+        """What is taken, who waits for room, and how long moves will go on."""
+        return (
+            tuple(self.taken.items()),
+            tuple(self.held.values()),
+            tuple(self.waiting),
+            max(self.moves_until - now, 0),
+        )
 
-class DramChannel:
-    """One channel, first come first served, shared by all arrays.
+    def shift(self, cycles: int) -> None:
+        self.moves_until += cycles
 
-    A transfer holds the channel for its bursts; its data arrive the latency later, while the
-    channel serves others. The order of requests fixes every start, so a transfer is only a time
-    and no queue is needed. Turning from reads to writes or back takes the channel, too.
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A transfer that waits for the channel, the `order`th of all; `work` of the asker before it.
+
+    `cycles` is how long it will hold the channel, `what` the asker's task.
     """
 
-    def __init__(self, env: Clock, target: Target) -> None:
-        self.env = env
-        self.latency = target.dram_latency
-        self.target = target
-        self.known: dict[int, tuple[Transfer, int]] = {}  # by identity: equal ones are one object
+    asker: Asker
+    what: Placed
+    cycles: int
+    is_write: bool
+    work: int
+    order: int
+
+
+class DramChannel(Component):
+    """One channel, shared by all arrays.
+
+    A transfer holds the channel for its bursts; its data arrive the latency later, while the
+    channel serves others. Turning from reads to writes or back takes the channel, too.
+
+    What a unit waits for is served before what others load ahead, and among such first the kind of
+    unit with the most work of all; a unit's own transfers keep their order. Nobody waits for ever:
+    what a unit waits for is one tile, and while that is computed, whoever waits is before it.
+    """
+
+    def __init__(self, clock: Clock, latency: int, turnaround: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(clock)
+        self.clock = clock
+        self.latency = latency
+        self.turnaround = turnaround
         self.writing: bool | None = None
         self.free_at = 0
+        self.waiting: dict[int, Request] = {}  # in the order of asking
+        self.queues: dict[Asker, deque[Request]] = {}
+        self.asked = 0
 
-    def cycles(self, transfer: Transfer) -> int:
-        """Cycles that `transfer` occupies the channel, looked up once."""
-        known = self.known.get(id(transfer))
-        if known is None:
-            known = self.known[id(transfer)] = transfer, self.target.occupied_cycles(transfer)
-        return known[1]
+    def transfer(self, asker: Asker, what: Placed, cycles: int, is_write: bool) -> None:
+        """Move a tile: at once, if the channel is free, or in its turn."""
+        if not self.waiting:
+            now = self.clock.now
+            if self.free_at <= now:
+                self.begin(asker, what, cycles, is_write)
+                return
+            self.clock.after(self.free_at - now, self.begin_next)
+        self.asked += 1
+        request = Request(asker, what, cycles, is_write, asker.work, self.asked)
+        self.waiting[self.asked] = request
+        queue = self.queues.get(asker)
+        if queue is None:
+            self.queues[asker] = deque((request,))
+        else:
+            queue.append(request)
 
-    def transfer(self, transfer: Transfer) -> int:
-        """Move a tile after all requested before; the cycle of its arrival."""
-        start = max(self.env.now, self.free_at)
-        if self.writing not in (None, transfer.is_write):
-            start += self.target.turnaround_cycles[transfer.is_write]
-        self.writing = transfer.is_write
-        self.free_at = start + self.cycles(transfer)
-        return self.free_at + self.latency
+    def begin_next(self, _: None) -> None:
+        """Begin with the transfer that is needed first."""
+        while self.waiting and self.free_at <= self.clock.now:
+            request = self.next_request()
+            self.begin(request.asker, request.what, request.cycles, request.is_write)
+        if self.waiting:
+            self.clock.after(self.free_at - self.clock.now, self.begin_next)
+
+    def next_request(self) -> Request:
+        """Take what is needed first out of the queue."""
+        if len(self.queues) == 1:
+            (queue,) = self.queues.values()
+        else:
+            queue = min(self.queues.values(), key=self.rank)
+        request = queue.popleft()
+        if not queue:
+            del self.queues[request.asker]
+        del self.waiting[request.order]
+        return request
+
+    def rank(self, queue: "deque[Request]") -> tuple[bool, int, int]:
+        """The least comes first."""
+        request = queue[0]
+        waits = request.asker.waits_behind(request.work)
+        return not waits, -request.asker.total, request.order
+
+    def begin(self, asker: Asker, what: Placed, cycles: int, is_write: bool) -> None:
+        """Hold the channel for a transfer, and say when it arrives."""
+        start = self.clock.now
+        if self.writing not in (None, is_write):
+            start += self.turnaround[is_write]
+        self.writing = is_write
+        self.free_at = start + cycles
+        asker.served(what, is_write, self.free_at + self.latency)
+
+    def state(self, now: int) -> State:
+        """Which way it goes, how long it is held, and what waits for it."""
+        waiting = [
+            (each.asker, each.cycles, each.is_write and each.what.place)  # loads are in order
+            for each in self.waiting.values()
+        ]
+        return self.writing, max(self.free_at - now, 0), tuple(waiting)
+
+    def shift(self, cycles: int) -> None:
+        self.free_at += cycles

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import simpy
 
-from accelsim.engine.memory import Clock
+from accelsim.engine.clock import Clock
+from accelsim.lowering.price import PricedLayer, Track
 from accelsim.lowering.program import LayerProgram
 
 
@@ -31,14 +32,15 @@ class LayerRun:
     """A layer being played: `inputs` fires when its ifmaps exist, `done` when its ofmap does.
 
     Both in DRAM or on chip; `inputs` waits for the layer's room too, and `filters` for theirs.
-    `unfinished` counts the ofmap tiles to come, `timelines` has one for each core at work.
+    `parts` are at work or to come, `timelines` has one for each core at work.
     """
 
     program: LayerProgram
+    tracks: tuple[Track, ...]
     inputs: simpy.Event
     filters: simpy.Event
     done: simpy.Event
-    unfinished: int
+    parts: int
     ready_at: int = 0
     timelines: dict[int, Timeline] = field(default_factory=dict)
 
@@ -46,23 +48,29 @@ class LayerRun:
         """Remember when the inputs came to exist."""
         self.ready_at = int(inputs.env.now)
 
-    def store_finished(self) -> None:
-        """Count a finished ofmap tile; the last one completes the layer."""
-        self.unfinished -= 1
-        if not self.unfinished:
+    def part_finished(self) -> None:
+        """Count a core's part; the last one completes the layer."""
+        self.parts -= 1
+        if not self.parts:
             self.done.succeed()
 
 
-def layer_runs(env: Clock, programs: tuple[LayerProgram, ...]) -> list[LayerRun]:
+def layer_runs(clock: Clock, layers: tuple[PricedLayer, ...]) -> list[LayerRun]:
     """A run for every layer, each waiting for the layers it needs."""
     runs: list[LayerRun] = []
-    for program in programs:
+    for layer in layers:
+        program = layer.program
         placement = program.placement
-        inputs = env.all_of([runs[i].done for i in (*program.needs, *placement.follows)])
-        filters = env.all_of([runs[i].done for i in placement.filters_follow])
-        counts = (count for steps in program.steps for step, count in steps if step.finishes)
-        done = env.event() if program.unit else inputs
-        run = LayerRun(program, inputs, filters, done, sum(counts))
+        inputs = clock.all_of([runs[i].done for i in (*program.needs, *placement.follows)])
+        filters = clock.all_of([runs[i].done for i in placement.filters_follow])
+        run = LayerRun(
+            program=program,
+            tracks=layer.tracks,
+            inputs=inputs,
+            filters=filters,
+            done=clock.event() if program.unit else inputs,
+            parts=sum(bool(track.nest) for track in layer.tracks),
+        )
         if inputs.callbacks is not None:
             inputs.callbacks.append(run.note_ready)
         runs.append(run)

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, TypeVar
 
+import numpy as np
+
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.dataflow import busy_cycles
+from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
 from accelsim.lowering.gemm_search import (
@@ -18,15 +20,17 @@ from accelsim.lowering.gemm_search import (
     gemm_tiling,
     misfit,
     refined,
+    sizes_of,
     tile_count,
     ways_of,
 )
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
-from accelsim.lowering.ranking import Ranked, Ranking, Times
-from accelsim.lowering.row_stationary import Mapping, RowStationary
-from accelsim.lowering.row_stationary_search import best_mapping
+from accelsim.lowering.ranking import Ranked, Ranking, Tiling, Times
+from accelsim.lowering.row_stationary import RowStationary
+from accelsim.lowering.row_stationary_ranks import RowRanks
+from accelsim.lowering.row_stationary_search import misfit as row_misfit
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import GemmTiling, VectorTiling, too_small
+from accelsim.lowering.tiling import GemmTiling, VectorTiling, tilings_of, too_small
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 
 Found = TypeVar("Found")
@@ -49,6 +53,9 @@ RIVALS = 5
 
 LOOKED_AT = 64
 """Tilings among which rivals are looked for."""
+
+FAR, FAR_OFF = 2.0, 256
+"""Contenders take up to so many times the least cycles, and are looked for among so many."""
 
 SHORT = 65536
 """Tiles of a kernel that is played; in a longer one what the closed form leaves out is less."""
@@ -84,14 +91,14 @@ class Search:
     memory: Memory
     alone: Alone | None = None
 
-    def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | VectorRanks":
+    def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | RowRanks | VectorRanks":
         """What the tilings of `kernel` take with so much of it resident."""
         if isinstance(kernel, VectorKernel):
             target = replace(self.target, residence=residence)
             key = (kernel, target)
             return self.memory.recall("vector kernels", key, lambda: VectorRanks(*key))
         assert isinstance(kernel, GemmKernel)
-        return Ranks(self, kernel, residence)
+        return ARRAYS[type(self.target.processor)].ranks(self, kernel, residence)
 
     def ranking(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings at every scale cost, at any rate of DRAM."""
@@ -122,16 +129,9 @@ class Search:
 
         return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
 
-    def mapping(self, kernel: GemmKernel) -> Mapping:
-        """The best row-stationary mapping; raises DoesNotFitError if none fits."""
-        key = (kernel, self.target)
-        return self.memory.recall("mappings", key, lambda: best_mapping(kernel, self.target))
-
     def check(self, kernel: Kernel) -> None:
         """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""
-        if isinstance(kernel, GemmKernel) and isinstance(self.target.processor, RowStationary):
-            self.mapping(kernel)
-        elif not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
+        if not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
             raise DoesNotFitError(_misfit(kernel, self.target))
 
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
@@ -178,7 +178,33 @@ class Ranks:
         key = (self.kernel, self.residence, space, target, self.search.alone is None)
         return self.search.memory.recall("refined", key, lambda: self._refined(space))
 
+    def contenders(self, space: int, count: int) -> list[Ranked]:
+        """The best tilings, each with another course of its loops, `count` at most."""
+        times = self._near(space)
+        if times is None:
+            return []
+        found: dict[Hashable, Ranked] = {}
+        for each in chain(times.several(), times.close(FAR, FAR_OFF)):
+            found.setdefault(course(self.kernel, gemm_tiling(each)), each)
+        return sorted(found.values(), key=lambda one: one.cycles)[:count]
+
+    def cost_of(self, tiling: GemmTiling) -> Ranked:
+        """What a tiling costs."""
+        target = replace(self.search.target, residence=self.residence)
+        one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
+        flows = flows_of(self.kernel, target, one)
+        times = gemm_ranking(target, [flows]).at(
+            float(target.dram_bytes_per_cycle), target.dram_latency
+        )
+        ways = {each.tiling: each for each in times.of_each(len(ways_of(target)))}
+        return ways[tiling]
+
     def _refined(self, space: int) -> Ranked | None:
+        times = self._near(space)
+        return None if times is None else self._fastest(space, times)
+
+    def _near(self, space: int) -> Times | None:
+        """Times of the best tilings and those near them; None if none fits."""
         kernel, target = self.kernel, replace(self.search.target, residence=self.residence)
         times = self._times(space)
         start = times.several(ORDERS)
@@ -187,7 +213,7 @@ class Ranks:
         if start[0].cycles > GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
             start += self._times_with_parts(space).several(ORDERS)
             times = refined(kernel, target, space, start, self.search.memory.tap_reads)
-        return self._fastest(space, times)
+        return times
 
     def _fastest(self, space: int, times: Times) -> Ranked:
         """The best of `times`; if it does not take what it says, the fastest of its rivals too."""
@@ -240,6 +266,21 @@ class Ranks:
         return target.buffers[target.buffer_index("ifmap")].size
 
 
+@dataclass(frozen=True)
+class ArraySearch:
+    """How a kind of array finds its tilings of a kernel, and what it says of one too large."""
+
+    ranks: "Callable[[Search, GemmKernel, Residence], Ranks | RowRanks]"
+    misfit: Callable[[GemmKernel, Target], str]
+
+
+ARRAYS: dict[type, ArraySearch] = {
+    ArrayModel: ArraySearch(Ranks, misfit),
+    RowStationary: ArraySearch(RowRanks, row_misfit),
+}
+"""Every kind of array."""
+
+
 def search(target: Target, memory: Memory | None = None, alone: Alone | None = None) -> Search:
     """The search on `target`, with nothing resident but what is said."""
     return Search(replace(target, residence=Residence()), memory or Memory(), alone)
@@ -268,9 +309,7 @@ def best_vector_tiling(
     return tiling
 
 
-def _best(
-    kernel: GemmKernel | VectorKernel, target: Target, memory: Memory | None
-) -> GemmTiling | VectorTiling:
+def _best(kernel: GemmKernel | VectorKernel, target: Target, memory: Memory | None) -> Tiling:
     best = search(target, memory)(kernel, target.residence).refined
     if best is None:
         raise DoesNotFitError(_misfit(kernel, target))
@@ -280,5 +319,5 @@ def _best(
 def _misfit(kernel: GemmKernel | VectorKernel, target: Target) -> str:
     """Demand, bound and lever of the smallest tile."""
     if isinstance(kernel, GemmKernel):
-        return misfit(kernel, target)
+        return ARRAYS[type(target.processor)].misfit(kernel, target)
     return too_small(target, smallest_needs(kernel, target))

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import simpy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from machines import (
@@ -21,8 +20,9 @@ from machines import (
 )
 from oracles.pipeline import Pipeline
 
+from accelsim.engine.clock import Clock
 from accelsim.engine.machine import play
-from accelsim.engine.memory import Buffer
+from accelsim.engine.memory import Asker, Buffer
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import timed, with_dataflow
 from accelsim.hardware import Hardware
@@ -48,18 +48,12 @@ def checked_buffers() -> Iterator[list[Buffer]]:
     made: list[Buffer] = []
 
     class Checked(Buffer):
-        def __init__(self, env: object, name: str, size: int) -> None:
-            super().__init__(env, name, size)  # type: ignore[arg-type]
-            self.size = size
+        def __init__(self, clock: Clock, name: str, size: int, index: int) -> None:
+            super().__init__(clock, name, size, index)
             made.append(self)
 
-        def reserve(self, size: int, space: int) -> simpy.Event | None:
-            event = super().reserve(size, space)
-            assert 0 <= self.free <= self.size
-            return event
-
-        def release(self, size: int, space: int) -> None:
-            super().release(size, space)
+        def take(self, asker: Asker, size: int, space: int) -> None:
+            super().take(asker, size, space)
             assert 0 <= self.free <= self.size
 
     with pytest.MonkeyPatch.context() as patch:
@@ -165,7 +159,9 @@ def test_one_pass() -> None:
     DRAM: ifmap 4 B in cycle 0, filter 1 B in cycle 1, there at 12; 12..19; ofmap 19..20, at 30.
     """
     program = lower(chain((1, 2, 2), conv(1)), machine(array={"dataflow": "rs"}))
-    assert program.layers[0].tiling == Mapping(m=1, n=1, e=2, p=1, q=1, r=1, t=1)
+    assert program.layers[0].tiling == Mapping(
+        m=1, n=1, e=2, p=1, q=1, r=1, t=1, f=2, tap_rows=1, tap_cols=1
+    )
     (times,) = play(program)
     assert (times.start, times.read_wait, times.write_wait, times.end) == (0, 12, 11, 30)
     (layer,) = timed(program).layers

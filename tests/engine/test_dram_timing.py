@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machines import machine, networks
 from oracles.dram_sheets import SHEETS, STANDARDS
+from oracles.waiter import Waiter
 
 from accelsim.dram.transfer import Runs, transfer_clocks
-from accelsim.engine.memory import Clock, DramChannel
+from accelsim.engine.clock import Clock
+from accelsim.engine.memory import DramChannel
 from accelsim.facade import timed
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import gemm_cost
@@ -52,8 +54,7 @@ def test_turning_takes_the_channel() -> None:
     clocks instead of 4: 5 cycles more. To a read 16 + 4 + nWTRS 4 = 24 instead of 4: 13 more."""
     target = target_of(with_standard("DDR4-3200"))
     assert target.turnaround_cycles == (13, 5)
-    clock = Clock()
-    dram = DramChannel(clock, target)
+    dram = DramChannel(Clock(), target.dram_latency, target.turnaround_cycles)
     runs = Runs(1, 6400, 6400)
     load = Load("ifmap", Room(0, 6400), False, 6400, runs)
     store = Store("ofmap", Room(0, 6400), 6400, runs)
@@ -61,10 +62,18 @@ def test_turning_takes_the_channel() -> None:
         ceil(transfer_clocks(SHEETS["DDR4-3200"], runs, kind) * target.cycles_per_clock)
         for kind in (False, True)
     )
-    ends = []
-    for transfer in (load, load, store, store, load):
-        dram.transfer(transfer)
-        ends.append(dram.free_at)
+    assert [target.occupied_cycles(each) for each in (load, store)] == [read, write]
+    unit = Waiter()
+    for cycles, is_write in [
+        (read, False),
+        (read, False),
+        (write, True),
+        (write, True),
+        (read, False),
+    ]:
+        dram.transfer(unit, unit, cycles, is_write)
+    dram.clock.run()
+    ends = [arrival - target.dram_latency for arrival in unit.arrivals]
     took = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
     assert took == [read, read, write + 5, write, read + 13]
 

@@ -20,10 +20,12 @@ from machines import (
 )
 
 import accelsim.engine.machine
-from accelsim.engine.compute import Loaded, Unit
+from accelsim.engine.clock import Clock
+from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
-from accelsim.engine.memory import Buffer, Clock
+from accelsim.engine.memory import Asker, Buffer
 from accelsim.engine.scheduler import LayerRun
+from accelsim.engine.unit import Unit
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate, timed
 from accelsim.hardware import Hardware
@@ -128,12 +130,12 @@ def paint(program: Program) -> None:
     painting = Painting(program, plan_of(program))
     name = program.target.buffers[painting.index].name
     index = {layer.layer.name: i for i, layer in enumerate(program.layers)}
-    hand_over, store_finished = Unit.hand_over, LayerRun.store_finished
+    hand_over, part_finished = Unit.hand_over, LayerRun.part_finished
     finished: set[int] = set()
 
     class PaintedBuffer(Buffer):
-        def take(self, size: int, space: int) -> None:
-            super().take(size, space)
+        def take(self, asker: Asker, size: int, space: int) -> None:
+            super().take(asker, size, space)
             if self.name == name:
                 painting.tile(size, space)
 
@@ -144,8 +146,8 @@ def paint(program: Program) -> None:
         hand_over(self, item)
 
     def painted_finish(self: LayerRun) -> None:
-        store_finished(self)
-        if not self.unfinished:
+        part_finished(self)
+        if not self.parts:
             layer = index[self.program.layer.name]
             finished.add(layer)
             painting.done(layer)
@@ -153,7 +155,7 @@ def paint(program: Program) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accelsim.engine.machine, "Buffer", PaintedBuffer)
         patch.setattr(Unit, "hand_over", painted_hand_over)
-        patch.setattr(LayerRun, "store_finished", painted_finish)
+        patch.setattr(LayerRun, "part_finished", painted_finish)
         play(program, leaps=False)
     assert not any(painting.reading.values())
     assert not any(painting.spaces.values())

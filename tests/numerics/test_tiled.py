@@ -198,7 +198,7 @@ def test_filters_larger_than_array_and_spads_are_cut() -> None:
     program = lower(LAYERS["conv, larger than array and spads"], hardware("rs"), 2)
     (layer,) = program.layers
     assert isinstance(layer.kernel, GemmKernel)
-    shape = row_shape(program.target.row_stationary, layer.kernel)
+    shape = row_shape(program.target.row_stationary, layer.kernel.windows, 6, 5)
     assert (shape.pieces, shape.set_rows, shape.taps) == (4, 3, 3)
     assert len(layer.all_tasks) > 4
 

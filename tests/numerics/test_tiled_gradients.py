@@ -8,11 +8,11 @@ from accelsim.lowering.kernels import Alias
 from accelsim.lowering.program import lower
 from accelsim.network.backward import training_step
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.network.ops import AvgPool, Concat, Conv, Dense, Dropout, Lrn, MaxPool
+from accelsim.network.ops import AvgPool, Concat, Conv, Dense, Dropout, Lrn, MaxPool, Op
 from accelsim.network.ops.gradients import GRADIENTS, GradientSum
 
 SQUARE = {"kernel": (3, 3), "padding": (1, 1, 1, 1)}
-LAYERS = {
+LAYERS: dict[str, tuple[Op, tuple[str, ...]]] = {
     "a": (Conv(out_channels=6, kernel=(3, 3), padding="same"), ("x",)),
     "b": (Conv(out_channels=4, kernel=(3, 2), stride=(2, 1), groups=2), ("a",)),
     "n": (Lrn(size=3, alpha=0.5), ("b",)),
@@ -28,11 +28,7 @@ LAYERS = {
 
 def deep() -> Network:
     """Layers of nearly every type behind each other."""
-    specs = [
-        LayerSpec(name, op, inputs)
-        for name, (op, *sources) in LAYERS.items()
-        for inputs in [tuple(sources)]
-    ]
+    specs = [LayerSpec(name, op, inputs) for name, (op, inputs) in LAYERS.items()]
     return build_network("deep", {"x": (3, 9, 7)}, specs)
 
 

@@ -1,0 +1,245 @@
+"""Why a layer runs as it does: its tiles, the loops over them, what moves, and what else it could.
+
+The tilings are compared as the search compares them, by the closed form, and played alone.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from accelsim.engine.machine import play
+from accelsim.errors import InputError, Problem
+from accelsim.facade import HardwareLike, NetworkLike, compile_program, hardware_of, network_of
+from accelsim.frontend.findings import unknown
+from accelsim.lowering.dataflow import fold_count, mapping_efficiency
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.laws import ArrayModel
+from accelsim.lowering.program import LayerProgram, Program, by_itself
+from accelsim.lowering.search import Memory, Ranks, search
+from accelsim.lowering.task import Keep
+from accelsim.lowering.tiling import GemmTiling
+
+SHOWN = 10
+"""Tilings that are compared."""
+
+INDEXED = {
+    "ifmap": {"groups", "batch", "rows", "cols", "channels", "tap_rows", "tap_cols"},
+    "filter": {"groups", "filters", "channels", "tap_rows", "tap_cols"},
+    "ofmap": {"groups", "batch", "rows", "cols", "filters"},
+}
+"""The axes that change each operand's tile."""
+
+PIXELS, SUMS = ("batch", "rows", "cols"), ("channels", "tap_rows", "tap_cols")
+AXES = {"pixels": PIXELS, "filters": ("filters",), "channels": SUMS}
+
+
+@dataclass(frozen=True, slots=True)
+class TileLoop:
+    """A loop over the tiles along an axis: `turns` of `size` each, the last one of `last`.
+
+    `brings` are the operands of which each turn needs another tile, and no loop inside does.
+    """
+
+    axis: str
+    total: int
+    size: int
+    turns: int
+    last: int
+    brings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bytes of an operand that are read from DRAM, written there, or kept on chip."""
+
+    operand: str
+    way: str
+    transfers: int
+    largest_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A tiling, its cycles by the closed form and as played alone, and its DRAM traffic."""
+
+    tiling: dict[str, Any]
+    cost_cycles: float
+    played_cycles: int
+    dram_bytes: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How one layer runs, and what else it could do.
+
+    `loops` are those that turn, the outermost first. `folds` are of the largest tile. What lies
+    on chip, ifmaps or the ofmap, is in `resident`.
+    """
+
+    network: str
+    hardware: str
+    dataflow: str
+    batch: int
+    layer: str
+    op: str
+    tiling: dict[str, Any]
+    loops: tuple[TileLoop, ...]
+    resident: tuple[str, ...]
+    moved: tuple[Moved, ...]
+    tiles: int
+    folds: int | None
+    pes_holding_work: float | None
+    contenders: tuple[Contender, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"schema": 1, **asdict(self)}
+
+
+def explain(
+    network: NetworkLike,
+    hardware: HardwareLike,
+    layer: str,
+    dataflow: str | None = None,
+    batch: int = 1,
+    memory: Memory | None = None,
+) -> Explanation:
+    """How `layer` of a network runs on a hardware, and the best of what else it could do.
+
+    Raises InputError for bad input or a layer that does not exist, and DoesNotFitError where no
+    tile of a layer fits the buffers.
+    """
+    model, machine = network_of(network), hardware_of(hardware, dataflow)
+    program = compile_program(model, machine, None, batch, memory)
+    found = {each.layer.name: each for each in program.layers}
+    if layer not in found:
+        raise InputError(Problem(unknown("layer", layer, [*found]), model.name))
+    its = found[layer]
+    tiling = its.tiling
+    folds, share = _folds(program, its)
+    return Explanation(
+        network=model.name,
+        hardware=machine.name,
+        dataflow=machine.array.dataflow,
+        batch=batch,
+        layer=layer,
+        op=its.layer.op.name,
+        tiling=_plain(tiling),
+        loops=tuple(_loops(its)),
+        resident=tuple(_resident(its)),
+        moved=tuple(_moved(its)),
+        tiles=its.tiles,
+        folds=folds,
+        pes_holding_work=share,
+        contenders=tuple(_contenders(program, its, memory)),
+    )
+
+
+def _plain(tiling: object) -> dict[str, Any]:
+    """A tiling's sizes by name."""
+    if tiling is None:
+        return {}
+    return {
+        key: value.name.lower() if isinstance(value, Enum) else value
+        for key, value in asdict(tiling).items()  # type: ignore[call-overload]
+    }
+
+
+def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
+    """The loops over tiles that turn, the outermost first."""
+    tiling, kernel = layer.tiling, layer.kernel
+    if not isinstance(tiling, GemmTiling) or not isinstance(kernel, GemmKernel):
+        return
+    axes = ["groups", *(axis for loop in tiling.order.value for axis in AXES[loop])]
+    totals = {
+        "groups": kernel.groups,
+        "batch": kernel.batch,
+        "filters": kernel.filters,
+        "rows": kernel.rows.outputs,
+        "cols": kernel.cols.outputs,
+        "channels": kernel.channels,
+        "tap_rows": kernel.rows.kernel,
+        "tap_cols": kernel.cols.kernel,
+    }
+    turning = [axis for axis in axes if totals[axis] > getattr(tiling, axis)]
+    for place, axis in enumerate(turning):
+        size, total = getattr(tiling, axis), totals[axis]
+        count = -(-total // size)
+        inside = turning[place + 1 :]
+        brings = (item for item, on in INDEXED.items() if axis in on and on.isdisjoint(inside))
+        yield TileLoop(axis, total, size, count, total - (count - 1) * size, tuple(brings))
+
+
+def _resident(layer: LayerProgram) -> Iterator[str]:
+    residence = layer.placement.residence
+    if any(residence.ifmaps):
+        yield "ifmap"
+    if residence.kept:
+        yield "ofmap"
+
+
+def _moved(layer: LayerProgram) -> Iterator[Moved]:
+    """What the tasks of all arrays move, added up by operand."""
+    counts: dict[tuple[str, str], list[int]] = {}
+    for steps in layer.steps:
+        for step, times in steps:
+            for transfer in step.transfers:
+                way = "written to DRAM" if transfer.is_write else "read from DRAM"
+                _add(counts, (transfer.operand, way), transfer.size, times)
+            if isinstance(step.keep, Keep):
+                _add(counts, ("ofmap", "kept on chip"), step.keep.size, times)
+    for (operand, way), (transfers, largest, total) in counts.items():
+        yield Moved(operand, way, transfers, largest, total)
+
+
+def _add(counts: dict[tuple[str, str], list[int]], key: tuple[str, str], size: int, n: int) -> None:
+    transfers, largest, total = counts.get(key, [0, 0, 0])
+    counts[key] = [transfers + n, max(largest, size), total + size * n]
+
+
+def _folds(program: Program, layer: LayerProgram) -> tuple[int | None, float | None]:
+    """Folds of the whole GEMM and the share of PEs that hold work in them."""
+    array, kernel = program.target.processor, layer.kernel
+    if not isinstance(array, ArrayModel) or not isinstance(kernel, GemmKernel):
+        return None, layer.mapping_efficiency or None
+    return kernel.groups * fold_count(array, kernel.gemm), mapping_efficiency(array, kernel.gemm)
+
+
+def _contenders(
+    program: Program, layer: LayerProgram, memory: Memory | None
+) -> Iterator[Contender]:
+    """The best tilings with different courses of their loops, the one chosen among them."""
+    kernel, chosen = layer.kernel, layer.tiling
+    if not isinstance(kernel, GemmKernel) or not isinstance(chosen, GemmTiling):
+        return
+    ranks = search(program.target, memory)(kernel, layer.placement.residence)
+    assert isinstance(ranks, Ranks)
+    space = layer.spaces[program.target.buffer_index("ifmap")]
+    listed = ranks.contenders(space, SHOWN)
+    if chosen not in (each.tiling for each in listed):
+        cost = ranks.cost_of(chosen)
+        listed = sorted([*listed[: SHOWN - 1], cost], key=lambda one: one.cycles)
+    for each in listed:
+        one = by_itself(program, layer, each.tiling)
+        yield Contender(
+            tiling=_plain(each.tiling),
+            cost_cycles=each.cycles,
+            played_cycles=max(times.end for times in play(one)),
+            dram_bytes=each.dram_bytes,
+            chosen=each.tiling == chosen,
+        )
+
+
+def lines(loops: Sequence[TileLoop], body: Iterable[str]) -> Iterator[str]:
+    """The loop nest as the field prints it."""
+    depth = 0
+    for depth, loop in enumerate(loops):
+        rest = f" (last {loop.last})" if loop.last != loop.size else ""
+        brings = f"   # next {' and '.join(loop.brings)}" if loop.brings else ""
+        what = loop.axis.replace("_", " ")
+        yield f"{'  ' * depth}for {what} in {loop.turns:,} turns of {loop.size:,}{rest}:{brings}"
+    indent = "  " * (depth + 1 if loops else 0)
+    yield from (f"{indent}{line}" for line in body)

@@ -1,0 +1,207 @@
+"""Prices: the room and the cycles of every task, found before anything is played.
+
+The engine reads these numbers only. Equal steps are one object, so each is priced once, and the
+schedules of layers of one shape are one priced nest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from accelsim.lowering.program import LayerProgram, Program
+from accelsim.lowering.schedule import Nest, Repeat, Schedule
+from accelsim.lowering.target import Target
+from accelsim.lowering.task import Load, Room, Step, Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a task asks for before it is computed: room, and a transfer into it.
+
+    `cycles` are those on the DRAM channel; None: there is no transfer. It `needs_inputs` of the
+    layer or only its filters; if it `resumes`, the psums that it brings must have been stored.
+    """
+
+    room: Room
+    cycles: int | None
+    needs_inputs: bool
+    resumes: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PricedStep:
+    """A task as the engine sees it.
+
+    Room and transfers that it asks for in turn, `cycles` of its unit, room that it `closes` then.
+    Its last result leaves the unit `tail` cycles later, is moved for `move_cycles` into the buffer
+    `moves_into`, which `frees` room; then it is stored for `store_cycles` of the channel, which
+    frees `stored`. What does not happen is None. `loads`: transfers among its `asks`.
+    """
+
+    asks: tuple[Ask, ...]
+    loads: int
+    cycles: int
+    closes: tuple[Room, ...]
+    tail: int
+    move_cycles: int
+    moves_into: int | None
+    frees: Room | None
+    store_cycles: int | None
+    stored: Room | None
+    finishes: bool
+
+    @property
+    def puts_away(self) -> bool:
+        """Whether it has a result that leaves the unit."""
+        return self.store_cycles is not None or self.moves_into is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loop:
+    """`body`, `times` in a row."""
+
+    body: "PricedNest"
+    times: int
+
+
+PricedNest = tuple[PricedStep | Loop, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A unit's tasks of a layer, on a core with so many `buffers`.
+
+    `finishing` of them complete an ofmap tile. A task that loads psums loads those that
+    the task `lag` before it has stored.
+    """
+
+    nest: PricedNest
+    lag: int
+    finishing: int
+    buffers: int
+
+    @cached_property
+    def pair(self) -> tuple[int, ...]:
+        """Bytes of each buffer for a task that is computed and the next one, where most."""
+        held, most = [0] * self.buffers, [0] * self.buffers
+        freed: tuple[Room, ...] = ()
+        for step in _turned_twice(self.nest):
+            for ask in step.asks:
+                held[ask.room.buffer] += ask.room.size
+            most = list(map(max, most, held))
+            for room in freed:
+                held[room.buffer] -= room.size
+            freed = tuple(_freed(step))
+        return tuple(most)
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLayer:
+    """A layer with the track of each array (or its vector unit)."""
+
+    program: LayerProgram
+    tracks: tuple[Track, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedProgram:
+    """A Program with all its prices."""
+
+    program: Program
+    layers: tuple[PricedLayer, ...]
+
+
+def price(program: Program) -> PricedProgram:
+    """`program` with the cycles of every transfer and computation."""
+    prices = _Prices(program.target)
+    layers = [
+        PricedLayer(layer, tuple(map(prices.track, layer.schedules))) for layer in program.layers
+    ]
+    return PricedProgram(program, tuple(layers))
+
+
+class _Prices:
+    """What has a price already. Equal steps, and equal nests of them, become one object."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.tracks: dict[Schedule, Track] = {}
+        self.steps: dict[Step, PricedStep] = {}
+        self.equal_steps: dict[tuple[object, ...], PricedStep] = {}
+        self.nests: dict[PricedNest, PricedNest] = {}
+        self.loops: dict[tuple[PricedNest, int], Loop] = {}
+        self.transfers: dict[Transfer, int] = {}
+
+    def track(self, schedule: Schedule) -> Track:
+        track = self.tracks.get(schedule)
+        if track is None:
+            finishing = sum(count for step, count in schedule.counts if step.finishes)
+            nest, buffers = self.nest(schedule.nest), len(self.target.buffers)
+            track = self.tracks[schedule] = Track(nest, schedule.lag, finishing, buffers)
+        return track
+
+    def nest(self, nest: Nest) -> PricedNest:
+        priced = tuple(
+            self.loop(self.nest(entry.body), entry.times)
+            if isinstance(entry, Repeat)
+            else self.steps.get(entry) or self.step(entry)
+            for entry in nest
+        )
+        return self.nests.setdefault(priced, priced)
+
+    def loop(self, body: PricedNest, times: int) -> Loop:
+        loop = self.loops.get((body, times))
+        if loop is None:
+            loop = self.loops[body, times] = Loop(body, times)
+        return loop
+
+    def step(self, step: Step) -> PricedStep:
+        keep, store = step.keep, step.store
+        priced = PricedStep(
+            asks=tuple(self.asks(step)),
+            loads=len(step.loads),
+            cycles=step.cycles,
+            closes=step.closes,
+            tail=step.work.tail,
+            move_cycles=0 if keep is None else keep.cycles,
+            moves_into=None if keep is None else keep.buffer,
+            frees=None if keep is None else keep.room,
+            store_cycles=None if store is None else self.transfer(store),
+            stored=None if store is None else store.room,
+            finishes=step.finishes,
+        )
+        content = tuple([getattr(priced, name) for name in PricedStep.__slots__])
+        priced = self.steps[step] = self.equal_steps.setdefault(content, priced)
+        return priced
+
+    def asks(self, step: Step) -> Iterator[Ask]:
+        for room in step.reserves:
+            yield Ask(room, None, needs_inputs=True, resumes=False)
+        for load in step.loads:
+            yield self.load(load)
+        for room in step.opens:
+            yield Ask(room, None, needs_inputs=True, resumes=False)
+
+    def load(self, load: Load) -> Ask:
+        return Ask(load.room, self.transfer(load), load.needs_inputs, load.operand == "psum")
+
+    def transfer(self, transfer: Transfer) -> int:
+        cycles = self.transfers.get(transfer)
+        if cycles is None:
+            cycles = self.transfers[transfer] = self.target.occupied_cycles(transfer)
+        return cycles
+
+
+def _turned_twice(nest: PricedNest) -> Iterator[PricedStep]:
+    """The steps of `nest`, with two turns of each loop: so each follows all that it can follow."""
+    for entry in nest:
+        if isinstance(entry, Loop):
+            for _ in range(min(entry.times, 2)):
+                yield from _turned_twice(entry.body)
+        else:
+            yield entry
+
+
+def _freed(step: PricedStep) -> Iterator[Room]:
+    """The room that a task gives back, till its result is put away."""
+    return (room for room in (*step.closes, step.frees, step.stored) if room is not None)

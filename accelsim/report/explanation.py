@@ -1,0 +1,93 @@
+"""What `accelsim explain` prints: the loop nest of a layer, what moves, and other tilings."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from accelsim.explanation import Contender, Explanation, lines
+from accelsim.report.quantities import percent
+from accelsim.report.sheet import Column, Row, Sheet
+from accelsim.units import format_bytes
+
+
+def explanation_sheets(told: Explanation) -> list[Sheet]:
+    """The layer's loops, its traffic, and the tilings that were compared."""
+    title = (
+        f"{told.network} on {told.hardware}, {told.dataflow}, batch {told.batch}: "
+        f"{told.layer} ({told.op})"
+    )
+    if not told.tiling:
+        return [Sheet(title, notes=("It costs nothing: the same bytes under another name.",))]
+    sheets = [Sheet(title, notes=(*lines(told.loops, _body(told)),)), _traffic(told)]
+    return [*sheets, _contenders(told)] if told.contenders else sheets
+
+
+def _body(told: Explanation) -> Iterator[str]:
+    """What a tile is, and what the array makes of the layer."""
+    sizes = [f"{key.replace('_', ' ')} {value}" for key, value in told.tiling.items()]
+    for start in range(0, len(sizes), 4):
+        yield f"{'a tile:' if not start else '       '} {', '.join(sizes[start : start + 4])}"
+    yield f"{told.tiles:,} tiles in all"
+    if told.folds is not None:
+        yield f"{told.folds:,} folds if uncut"
+    if told.pes_holding_work:
+        yield f"{percent(told.pes_holding_work)} % of the PEs hold work"
+
+
+def _traffic(told: Explanation) -> Sheet:
+    columns = (
+        *(Column("operand", text=True), Column("way", text=True)),
+        *(Column("transfers"), Column("largest"), Column("together")),
+    )
+    rows = (
+        Row(
+            (
+                *(each.operand, each.way, f"{each.transfers:,}"),
+                *(format_bytes(each.largest_bytes), format_bytes(each.total_bytes)),
+            )
+        )
+        for each in told.moved
+    )
+    there = ", ".join(told.resident)
+    notes = (f"On chip, so not moved: {there}.",) if there else ()
+    return Sheet("What moves", columns, tuple(rows), notes=notes)
+
+
+def _contenders(told: Explanation) -> Sheet:
+    keys = [key for key in told.tiling if _varies(told, key)]
+    columns = (
+        *(Column(key.replace("_", " "), text=True) for key in keys),
+        *(Column("cost"), Column("played alone"), Column("DRAM"), Column("", text=True)),
+    )
+    rows = tuple(_row(each, keys) for each in told.contenders)
+    notes = (
+        "cost: cycles by the closed form that the search compares; played alone: by the engine.",
+        _verdict(told),
+    )
+    return Sheet(
+        "The best tilings, with different courses of their loops", columns, rows, (), notes
+    )
+
+
+def _varies(told: Explanation, key: str) -> bool:
+    values: set[Any] = {each.tiling[key] for each in told.contenders}
+    return len(values) > 1
+
+
+def _row(each: Contender, keys: list[str]) -> Row:
+    cells = (
+        *(str(each.tiling[key]).replace("_", " ") for key in keys),
+        *(f"{each.cost_cycles:,.0f}", f"{each.played_cycles:,}", format_bytes(each.dram_bytes)),
+        "chosen" if each.chosen else "",
+    )
+    return Row(cells, style="bold" if each.chosen else "")
+
+
+def _verdict(told: Explanation) -> str:
+    """Why the one that is chosen was."""
+    chosen = next(each for each in told.contenders if each.chosen)
+    least = min(told.contenders, key=lambda one: one.cost_cycles)
+    if chosen is least:
+        return "The chosen one costs least."
+    if chosen.cost_cycles <= 1.01 * least.cost_cycles and chosen.dram_bytes < least.dram_bytes:
+        return "The chosen one ties with the least (within 0.8 %), and moves less."
+    return "The chosen one is faster as played, or was found with other room on chip."
