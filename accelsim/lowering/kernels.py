@@ -32,7 +32,11 @@ from accelsim.network.ops import (
 )
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
+    BatchNormForward,
+    BatchNormInputGradient,
     BiasGradient,
+    ChannelMean,
+    ChannelVariance,
     ConvInputGradient,
     ConvWeightGradient,
     DenseInputGradient,
@@ -40,12 +44,15 @@ from accelsim.network.ops.gradients import (
     DropoutMask,
     ForwardMask,
     FunctionGradient,
+    GammaGradient,
+    GradientProduct,
     GradientSum,
     Interleave,
     LossGradient,
     LrnGradient,
     MaxPoolGradient,
     Part,
+    ProductSum,
     Update,
     View,
 )
@@ -226,13 +233,6 @@ def _dense_weight_gradient(op: DenseWeightGradient, layer: Layer, batch: int) ->
     )
 
 
-def _bias_gradient(op: BiasGradient, layer: Layer, batch: int) -> Kernel:
-    """One window for each channel: its maps of all images, one below the other."""
-    channels, rows, cols = planes(layer.input_shapes[0])
-    down, across = Window(batch * rows, batch * rows), Window(cols, cols)
-    return VectorKernel(1, channels, down, across, batch * rows * cols, tap_operations=1)
-
-
 def _max_pool_gradient(op: MaxPoolGradient, layer: Layer, batch: int) -> Kernel:
     """Pixel by pixel of the ifmap, which is read as far as the windows around a pixel reach.
 
@@ -270,6 +270,36 @@ def _lrn_gradient(op: LrnGradient, layer: Layer, batch: int) -> Kernel:
     channels, rows, cols = op.shape
     axes = (_each(rows), _each(cols))
     return VectorKernel(batch, channels, *axes, 3 * size + 6, (True, True), reach=size - 1)
+
+
+def _over_maps(operations: int, once: int, inputs: tuple[bool, ...]) -> Callable[..., Kernel]:
+    """One window per channel over its maps of all images: lane operations per value, and once."""
+
+    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
+        channels, rows, cols = planes(layer.input_shapes[0])
+        down, across = Window(batch * rows, batch * rows), Window(cols, cols)
+        work = operations * batch * rows * cols + once
+        return VectorKernel(1, channels, down, across, work, inputs, tap_operations=operations)
+
+    return kernel
+
+
+def _with_statistics(operations: int, full: int) -> Callable[..., Kernel]:
+    """Element-wise work on `full` maps, and on one value per channel of the other inputs."""
+
+    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
+        channels, rows, cols = planes(layer.output_shape)
+        inputs = tuple(index < full for index in range(len(layer.inputs)))
+        return VectorKernel(batch, channels, _each(rows), _each(cols), operations, inputs)
+
+    return kernel
+
+
+def _product_sum(op: ProductSum, layer: Layer, batch: int) -> Kernel:
+    """One window per channel and image."""
+    channels, rows, cols = planes(layer.input_shapes[0])
+    axes = (Window(rows, rows), Window(cols, cols))
+    return VectorKernel(batch, channels, *axes, 2 * rows * cols, (True, True), tap_operations=2)
 
 
 def _update(op: Update, layer: Layer, batch: int) -> Kernel:
@@ -312,7 +342,14 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     ConvWeightGradient: _conv_weight_gradient,
     DenseInputGradient: _dense_input_gradient,
     DenseWeightGradient: _dense_weight_gradient,
-    BiasGradient: _bias_gradient,
+    BiasGradient: _over_maps(1, 0, (True,)),
+    ChannelMean: _over_maps(1, 1, (True,)),
+    ChannelVariance: _over_maps(2, 1, (True, False)),
+    BatchNormForward: _with_statistics(2, 1),
+    GammaGradient: _over_maps(3, 0, (True, True, False, False)),
+    BatchNormInputGradient: _with_statistics(5, 2),
+    GradientProduct: _each_element(1),
+    ProductSum: _product_sum,
     FunctionGradient: _each_element(2),
     MaxPoolGradient: _max_pool_gradient,
     AvgPoolGradient: _avg_pool_gradient,

@@ -19,6 +19,7 @@ from accelsim.network.ops import (
     Activation,
     Add,
     AvgPool,
+    BatchNorm,
     Concat,
     Conv,
     Dense,
@@ -27,6 +28,7 @@ from accelsim.network.ops import (
     Flatten,
     Lrn,
     MaxPool,
+    Mul,
     Op,
     Reshape,
     Shape,
@@ -34,7 +36,11 @@ from accelsim.network.ops import (
 )
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
+    BatchNormForward,
+    BatchNormInputGradient,
     BiasGradient,
+    ChannelMean,
+    ChannelVariance,
     ConvInputGradient,
     ConvWeightGradient,
     DenseInputGradient,
@@ -42,6 +48,8 @@ from accelsim.network.ops.gradients import (
     DropoutMask,
     ForwardMask,
     FunctionGradient,
+    GammaGradient,
+    GradientProduct,
     GradientSum,
     Interleave,
     Loss,
@@ -50,6 +58,7 @@ from accelsim.network.ops.gradients import (
     MaxPoolGradient,
     Optimizer,
     Part,
+    ProductSum,
     Update,
     View,
     phase_axis,
@@ -111,6 +120,11 @@ def _forward(network: Network, loss: Loss) -> Network:
             seed = crc32(layer.name.encode())
             mask = ForwardMask(shape=layer.output_shape, rate=layer.op.rate, seed=seed)
             specs.append(LayerSpec(layer.name, mask, inputs))
+        elif isinstance(layer.op, BatchNorm):
+            specs += _normalised(layer, inputs[0], layer.op)
+            if function is not None:
+                stands[layer.name] = f"{layer.name}/{function.name}"
+                specs.append(LayerSpec(stands[layer.name], function, (layer.name,)))
         elif function is None:
             specs.append(LayerSpec(layer.name, layer.op, inputs))
         else:
@@ -122,6 +136,19 @@ def _forward(network: Network, loss: Loss) -> Network:
     if loss == "cross_entropy" and not isinstance(network.by_name[output].op, Softmax):
         specs.append(LayerSpec("loss/softmax", Softmax(), (stands.get(output, output),)))
     return build_network(network.name, network.inputs, specs, network.description, network.weights)
+
+
+def _normalised(layer: Layer, x: str, op: BatchNorm) -> list[LayerSpec]:
+    """A batch norm with the statistics of the batch."""
+    channels = layer.output_shape[:1] + (1, 1) * (len(layer.output_shape) == 3)
+    mean, variance = f"{layer.name}@mean", f"{layer.name}@variance"
+    function = None if _hidden(op) else op.activation
+    norm = BatchNormForward(shape=layer.output_shape, epsilon=op.epsilon, activation=function)
+    return [
+        LayerSpec(mean, ChannelMean(shape=channels), (x,)),
+        LayerSpec(variance, ChannelVariance(shape=channels), (x, mean)),
+        LayerSpec(layer.name, norm, (x, mean, variance)),
+    ]
 
 
 def _activation(op: Op) -> Elementwise | None:
@@ -283,6 +310,36 @@ class _Step:
             bias = BiasGradient(shape=shapes["bias"])
             name = self.add(f"{layer.name}@bias_gradient", bias, gradient)
             self.updated(layer, "bias", shapes["bias"], name)
+
+    @rule.register(ChannelMean)
+    @rule.register(ChannelVariance)
+    def _(self, op: Op, layer: Layer, gradient: str) -> None:
+        """Never asked: the batch norm's own rule knows what comes through its statistics."""
+
+    @rule.register
+    def _(self, op: BatchNormForward, layer: Layer, gradient: str) -> None:
+        gamma, beta = layer.parameter_shapes["gamma"], layer.parameter_shapes["beta"]
+        reads = (gradient, *layer.inputs)
+        gammas = GammaGradient(shape=gamma, epsilon=op.epsilon)
+        of_gamma = self.add(f"{layer.name}@gamma_gradient", gammas, *reads)
+        of_beta = self.add(f"{layer.name}@beta_gradient", BiasGradient(shape=beta), gradient)
+        if self.passes(layer):
+            back = BatchNormInputGradient(
+                shape=layer.output_shape, owner=layer.name, epsilon=op.epsilon
+            )
+            name = self.add(f"{layer.name}@input_gradient", back, *reads, of_gamma, of_beta)
+            self.give(layer.inputs[0], name)
+        self.updated(layer, "gamma", gamma, of_gamma)
+        self.updated(layer, "beta", beta, of_beta)
+
+    @rule.register
+    def _(self, op: Mul, layer: Layer, gradient: str) -> None:
+        pairs = zip(layer.inputs, reversed(layer.inputs), layer.input_shapes, strict=True)
+        for index, (name, other, shape) in enumerate(pairs):
+            if self.wanted[name]:
+                whole = shape == layer.output_shape
+                back = GradientProduct() if whole else ProductSum(shape=shape)
+                self.give(name, self.add(f"{layer.name}@factor{index}", back, gradient, other))
 
     @rule.register
     def _(self, op: MaxPool, layer: Layer, gradient: str) -> None:

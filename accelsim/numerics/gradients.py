@@ -9,21 +9,27 @@ from itertools import product
 
 import numpy as np
 
-from accelsim.network.ops import Conv, Op, Window
+from accelsim.network.ops import ACTIVATIONS, Conv, Op, Window
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
+    BatchNormForward,
+    BatchNormInputGradient,
     BiasGradient,
+    ChannelMean,
+    ChannelVariance,
     ConvInputGradient,
     ConvWeightGradient,
     DenseInputGradient,
     DenseWeightGradient,
     DropoutMask,
     FunctionGradient,
+    GammaGradient,
     Interleave,
     LossGradient,
     LrnGradient,
     MaxPoolGradient,
     Part,
+    ProductSum,
     Update,
     View,
 )
@@ -242,6 +248,75 @@ def _lrn(op: LrnGradient, work: Computation) -> Array:
     return direct - x * around(terms, op.lrn.size)
 
 
+# --- Batch norm, products -------------------------------------------------------------------------
+
+
+def _axes(x: Array) -> tuple[int, ...]:
+    """All axes but the channels'."""
+    return (0, *range(2, x.ndim))
+
+
+def _mean(op: ChannelMean, work: Computation) -> Array:
+    (x,) = _arrays(work)
+    return np.asarray(x.mean(_axes(x)))
+
+
+def _variance(op: ChannelVariance, work: Computation) -> Array:
+    x, mean = _arrays(work)
+    return np.asarray(np.square(x - mean).mean(_axes(x)))
+
+
+def normalised(x: Array, mean: Array, variance: Array, epsilon: float) -> Array:
+    """Distances from the mean, in standard deviations."""
+    return np.asarray((x - mean) / np.sqrt(variance + epsilon))
+
+
+def _batch_norm(op: BatchNormForward, work: Computation) -> Array:
+    x, mean, variance = _arrays(work)
+    gamma, beta = (work.parameters.arrays[name] for name in ("gamma", "beta"))
+    return batch_norm_values(
+        op, (x, mean, variance), (gamma.reshape(mean.shape), beta.reshape(mean.shape))
+    )
+
+
+def batch_norm_values(
+    op: BatchNormForward, inputs: tuple[Array, Array, Array], line: tuple[Array, Array]
+) -> Array:
+    """The ofmap, from ifmap, mean and variance, and gamma and beta."""
+    values = line[0] * normalised(*inputs, op.epsilon) + line[1]
+    return ACTIVATIONS[op.activation].value(values) if op.activation else np.asarray(values)
+
+
+def _gamma(op: GammaGradient, work: Computation) -> Array:
+    gradient, x, mean, variance = _arrays(work)
+    terms = gradient * normalised(x, mean, variance, op.epsilon)
+    return np.asarray(terms.sum(_axes(terms)))
+
+
+def _batch_norm_input(op: BatchNormInputGradient, work: Computation) -> Array:
+    gradient, x, mean, variance, of_gamma, of_beta = _arrays(work)
+    gamma = work.parameters.arrays["gamma"].reshape(mean.shape)
+    sums = (of_gamma.reshape(mean.shape), of_beta.reshape(mean.shape))
+    return batch_norm_slope(op, (gradient, x), (mean, variance, gamma, *sums), x[:, 0].size)
+
+
+def batch_norm_slope(
+    op: BatchNormInputGradient,
+    maps: tuple[Array, Array],
+    channels: tuple[Array, Array, Array, Array, Array],
+    count: int,
+) -> Array:
+    """The gradient of the ifmap; `count` values have one mean."""
+    (gradient, x), (mean, variance, gamma, of_gamma, of_beta) = maps, channels
+    shared = (of_beta + normalised(x, mean, variance, op.epsilon) * of_gamma) / count
+    return np.asarray(gamma * (gradient - shared) / np.sqrt(variance + op.epsilon))
+
+
+def _product_sum(op: ProductSum, work: Computation) -> Array:
+    gradient, x = _arrays(work)
+    return np.asarray((gradient * x).sum((2, 3)))
+
+
 # --- Moving values, and updates -------------------------------------------------------------------
 
 
@@ -280,5 +355,11 @@ _RULES: Mapping[type[Op], Callable[..., Array]] = {
     Part: _part,
     View: _view,
     DropoutMask: _dropout,
+    ChannelMean: _mean,
+    ChannelVariance: _variance,
+    BatchNormForward: _batch_norm,
+    GammaGradient: _gamma,
+    BatchNormInputGradient: _batch_norm_input,
+    ProductSum: _product_sum,
     Update: _updated,
 }

@@ -13,21 +13,35 @@ from accelsim.lowering.task import Pixels, Span, VectorTile
 from accelsim.network.ops import Op, Window
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
+    BatchNormForward,
+    BatchNormInputGradient,
     BiasGradient,
+    ChannelMean,
+    ChannelVariance,
     ConvInputGradient,
     ConvWeightGradient,
     DenseInputGradient,
     DenseWeightGradient,
     DropoutMask,
     FunctionGradient,
+    GammaGradient,
     LossGradient,
     LrnGradient,
     MaxPoolGradient,
+    ProductSum,
     Update,
 )
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import Array
-from accelsim.numerics.gradients import around, function_slope, lrn_terms, mask
+from accelsim.numerics.gradients import (
+    around,
+    batch_norm_slope,
+    batch_norm_values,
+    function_slope,
+    lrn_terms,
+    mask,
+    normalised,
+)
 from accelsim.numerics.tiled_gemm import GemmOperands
 from accelsim.numerics.tiled_vector import VectorExecutor, counts_of
 from accelsim.numerics.windows import feature_map, windows
@@ -107,10 +121,69 @@ _OPERANDS: Mapping[type[Op], Callable[..., tuple[Array, Array, Array]]] = {
 
 def _bias(run: VectorExecutor, op: BiasGradient, tile: VectorTile) -> Array | None:
     """The maps of all images lie one below the other."""
-    fmap = feature_map(run.work.inputs[0].values)
+    sums = run.gathered(np.add, _tall_taps(run, 0, tile).sum(2))
+    return run.work.arithmetic.stored(sums) if tile.last else None
+
+
+def _tall_taps(run: VectorExecutor, index: int, tile: VectorTile) -> Array:
+    """The taps (1, c, R*S, 1, 1) of an input whose images lie one below the other."""
+    fmap = feature_map(run.work.inputs[index].values)
     tall = fmap.swapaxes(0, 1).reshape(1, fmap.shape[1], -1, fmap.shape[3])
-    taps = run.taps(tall, tile, 0)
-    sums = run.gathered(np.add, taps.sum(2))
+    return run.taps(tall, tile, 0)
+
+
+def _statistics(run: VectorExecutor, tile: VectorTile, first: int) -> list[Array]:
+    """The inputs from `first` on that have one value per channel, (1, c, 1, 1)."""
+    return [feature_map(x.values)[:, tile.channels.slice] for x in run.work.inputs[first:]]
+
+
+def _learned(run: VectorExecutor, name: str, tile: VectorTile) -> Array:
+    """A parameter per channel, (1, c, 1, 1)."""
+    return run.work.parameters.arrays[name][None, tile.channels.slice, None, None]
+
+
+def _count(run: VectorExecutor, index: int = 0) -> int:
+    """Values that have one mean."""
+    x = run.work.inputs[index].values
+    return x[:, 0].size
+
+
+def _mean(run: VectorExecutor, op: ChannelMean, tile: VectorTile) -> Array | None:
+    sums = run.gathered(np.add, _tall_taps(run, 0, tile).sum(2))
+    return run.work.arithmetic.stored(sums / _count(run)) if tile.last else None
+
+
+def _variance(run: VectorExecutor, op: ChannelVariance, tile: VectorTile) -> Array | None:
+    (mean,) = _statistics(run, tile, 1)
+    squares = np.square(_tall_taps(run, 0, tile) - mean[..., None])
+    sums = run.gathered(np.add, squares.sum(2))
+    return run.work.arithmetic.stored(sums / _count(run)) if tile.last else None
+
+
+def _batch_norm(run: VectorExecutor, op: BatchNormForward, tile: VectorTile) -> Array:
+    x, (mean, variance) = run.part(run.work.inputs[0], tile), _statistics(run, tile, 1)
+    line = (_learned(run, "gamma", tile), _learned(run, "beta", tile))
+    return run.work.arithmetic.stored(batch_norm_values(op, (x, mean, variance), line))
+
+
+def _gamma(run: VectorExecutor, op: GammaGradient, tile: VectorTile) -> Array | None:
+    gradient, x = (_tall_taps(run, index, tile) for index in (0, 1))
+    mean, variance = (each[..., None] for each in _statistics(run, tile, 2))
+    terms = gradient * normalised(x, mean, variance, op.epsilon)
+    sums = run.gathered(np.add, terms.sum(2))
+    return run.work.arithmetic.stored(sums) if tile.last else None
+
+
+def _batch_norm_input(run: VectorExecutor, op: BatchNormInputGradient, tile: VectorTile) -> Array:
+    gradient, x = (run.part(each, tile) for each in run.work.inputs[:2])
+    mean, variance, *sums = _statistics(run, tile, 2)
+    channels = (mean, variance, _learned(run, "gamma", tile), sums[0], sums[1])
+    return run.work.arithmetic.stored(batch_norm_slope(op, (gradient, x), channels, _count(run, 1)))
+
+
+def _product_sum(run: VectorExecutor, op: ProductSum, tile: VectorTile) -> Array | None:
+    gradient, x = (run.taps(each.values, tile, 0) for each in run.work.inputs)
+    sums = run.gathered(np.add, (gradient * x).sum(2))
     return run.work.arithmetic.stored(sums) if tile.last else None
 
 
@@ -222,6 +295,12 @@ def _update(run: VectorExecutor, op: Update, tile: VectorTile) -> Array:
 
 VECTOR_RULES: Mapping[type[Op], Callable[..., Array | None]] = {
     BiasGradient: _bias,
+    ChannelMean: _mean,
+    ChannelVariance: _variance,
+    BatchNormForward: _batch_norm,
+    GammaGradient: _gamma,
+    BatchNormInputGradient: _batch_norm_input,
+    ProductSum: _product_sum,
     FunctionGradient: _function,
     LossGradient: _loss,
     DropoutMask: _dropout,

@@ -78,7 +78,8 @@ class VectorExecutor:
     def part_of(self, values: Array, tile: VectorTile, channels: Span | None = None) -> Array:
         """The block of an array, of other `channels` than the tile's if some are given."""
         fmap = feature_map(values)
-        block = fmap[tile.pixels.batch.slice, (channels or tile.channels).slice]
+        images = tile.pixels.batch.slice if len(fmap) > 1 else slice(None)
+        block = fmap[images, (channels or tile.channels).slice]
         if fmap.shape[2:] == (1, 1):
             return block
         return block[..., tile.pixels.rows.slice, tile.pixels.cols.slice]

@@ -22,17 +22,21 @@ from accelsim.network.ops import ACTIVATIONS, Activation, AvgPool, Conv, Dense, 
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
     BiasGradient,
+    ChannelMean,
+    ChannelVariance,
     ConvInputGradient,
     ConvWeightGradient,
     DenseInputGradient,
     DenseWeightGradient,
+    GammaGradient,
     LrnGradient,
     MaxPoolGradient,
+    ProductSum,
 )
 from accelsim.numerics.arithmetic import FloatArithmetic
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
-from accelsim.numerics.gradients import around, lrn_terms
+from accelsim.numerics.gradients import around, lrn_terms, normalised
 from accelsim.numerics.reference import compute
 
 _FUNCTION_ROUNDINGS = 8  # of exp, power, tanh: 4 units in the last place, each two roundoffs
@@ -68,6 +72,10 @@ def _terms(work: Computation) -> int:
         case ConvWeightGradient():
             rows, cols = op.windows
             return 2 * batch * rows.kernel * cols.kernel + 2
+        case ChannelMean() | ChannelVariance() | GammaGradient():
+            return 2 * batch * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 8
+        case ProductSum():
+            return 2 * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 2
         case DenseWeightGradient() | BiasGradient():
             gradient = work.layer.input_shapes[-1]
             return 2 * batch * math.prod(gradient) // op.shape[0] + 2
@@ -119,12 +127,18 @@ def _magnitude(work: Computation, size: Array) -> Array:
             layer = replace(work.layer, op=replace(op, activation=None))
         case AvgPool() | ConvInputGradient() | ConvWeightGradient() | DenseInputGradient():
             layer = work.layer
-        case DenseWeightGradient() | BiasGradient() | AvgPoolGradient():
+        case DenseWeightGradient() | BiasGradient() | AvgPoolGradient() | ChannelMean():
+            layer = work.layer
+        case ProductSum():
             layer = work.layer
         case MaxPoolGradient():
             layer, signed = work.layer, work.inputs[1:]
         case LrnGradient() as op:
             return _lrn_magnitude(op, work)
+        case GammaGradient() as op:
+            gradient, x, *statistics = (each.values.astype(np.float64) for each in work.inputs)
+            terms = np.abs(gradient * normalised(x, statistics[0], statistics[1], op.epsilon))
+            return np.asarray(1.01 * terms.sum((0, *range(2, terms.ndim)))[None])
         case _:
             return 1.01 * size
     single = FLOATS["float32"]

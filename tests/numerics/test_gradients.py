@@ -1,6 +1,7 @@
 """Gradients of every layer type against finite differences, in float64."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,21 +12,23 @@ from accelsim.network.ops import (
     ELEMENTWISE,
     Add,
     AvgPool,
+    BatchNorm,
     Concat,
     Conv,
     Dense,
     Flatten,
     Lrn,
     MaxPool,
+    Mul,
     Op,
     Reshape,
     Shape,
     Softmax,
 )
-from accelsim.network.ops.gradients import Loss, Update
+from accelsim.network.ops.gradients import Loss, LossGradient, Update
 from accelsim.numerics.floats import FloatArithmetic
 from accelsim.numerics.formats import FLOAT64, Array
-from accelsim.numerics.parameters import Parameters, learned_shapes
+from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import reference
 
 DOUBLE = FloatArithmetic(FLOAT64, FLOAT64, FLOAT64)
@@ -34,45 +37,42 @@ BATCH, STEP = 2, 1e-6
 
 @dataclass
 class Trained:
-    """A network with values for all it reads, and what its loss is."""
+    """A step of training with values for all it reads, and what its loss is."""
 
-    network: Network
+    step: Network
     loss: Loss
     given: dict[str, Array]
 
     @classmethod
     def of(cls, network: Network, loss: Loss = "squared_error", seed: int = 0) -> "Trained":
         generator = np.random.default_rng(seed)
-        step = training_step(network, loss)
+        step = training_step(network, loss, rate=1.0)
         given = {
             name: generator.standard_normal((BATCH, *shape)) for name, shape in step.inputs.items()
         }
         if loss == "cross_entropy":
             given[TARGET] = np.eye(step.inputs[TARGET][0])[:BATCH] * 1.0
-        for layer in network.layers:
-            for name, shape in learned_shapes(layer).items():
+        for layer in step.layers:
+            for name, shape in layer.parameter_shapes.items():
                 given[f"{layer.name}.{name}"] = generator.standard_normal(shape) / 2
-        return cls(network, loss, given)
+        return cls(step, loss, given)
 
     def value(self, given: dict[str, Array]) -> float:
         """The loss summed over the images."""
-        parameters = Parameters.of(self.network, DOUBLE, given=given)
-        for work, ofmap in reference(self.network, DOUBLE, parameters, BATCH):
-            if work.layer.name == self.network.outputs[0]:
-                y, target = ofmap.values, given[TARGET]
+        parameters = Parameters.of(self.step, DOUBLE, given=given)
+        for work, _ in reference(self.step, DOUBLE, parameters, BATCH):
+            if isinstance(work.layer.op, LossGradient):
+                y, target = (x.values for x in work.inputs)
                 if self.loss == "squared_error":
                     return float(np.square(y - target).sum() / 2)
-                logits = y if not isinstance(work.layer.op, Softmax) else np.log(y)
-                log_share = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-                return float(-(target * log_share).sum())
+                return float(-(target * np.log(y)).sum())
         raise AssertionError
 
     def gradients(self) -> dict[str, Array]:
         """Of every parameter, read off what its update takes away."""
-        step = training_step(self.network, self.loss, rate=1.0)
-        parameters = Parameters.of(step, DOUBLE, given=self.given)
+        parameters = Parameters.of(self.step, DOUBLE, given=self.given)
         found = {}
-        for work, ofmap in reference(step, DOUBLE, parameters, BATCH):
+        for work, ofmap in reference(self.step, DOUBLE, parameters, BATCH):
             op = work.layer.op
             if isinstance(op, Update):
                 name = f"{op.owner}.{op.parameter}"
@@ -82,7 +82,7 @@ class Trained:
     def check(self) -> None:
         """Every parameter's gradient is a finite difference, to 1e-6 of the largest."""
         found = self.gradients()
-        assert set(found) == set(self.given) - {*self.network.inputs, TARGET}
+        assert set(found) == set(self.given) - set(self.step.inputs)
         for name, gradient in found.items():
             slopes = np.empty(gradient.shape)
             for place in np.ndindex(gradient.shape):
@@ -128,6 +128,9 @@ ONE_LAYER = {
     "avg pool, data only": AvgPool(kernel=(3, 3), padding=PADDED, count_padding=False),
     "avg pool, ceil": AvgPool(kernel=(4, 3), stride=(3, 2), ceil_mode=True),
     "avg pool, global": AvgPool(kernel="global"),
+    "batch norm": BatchNorm(epsilon=0.1),
+    "batch norm, silu": BatchNorm(activation="silu"),
+    "batch norm, relu": BatchNorm(activation="relu"),
     "flatten": Flatten(),
     "reshape": Reshape(shape=(12, 10)),
     "lrn": Lrn(size=3, alpha=0.7, beta=0.6),
@@ -154,6 +157,17 @@ def test_gradients_of_several_readers_add_up() -> None:
         LayerSpec("out", Conv(out_channels=1, kernel=(1, 1)), ("joined",)),
     ]
     Trained.of(build_network("several", {"x": (2, 4, 3)}, specs)).check()
+
+
+@pytest.mark.parametrize("kernel", ["global", (1, 1)])
+def test_gradients_of_products_and_of_values_per_channel(kernel: Any) -> None:
+    specs = [
+        LayerSpec("a", Conv(out_channels=3, kernel=(1, 1)), ("x",)),
+        LayerSpec("mean", AvgPool(kernel=kernel), ("a",)),
+        LayerSpec("gate", Conv(out_channels=3, kernel=(1, 1), activation="sigmoid"), ("mean",)),
+        LayerSpec("scaled", Mul(activation="tanh"), ("a", "gate")),
+    ]
+    Trained.of(build_network("excite", {"x": (2, 4, 3)}, specs)).check()
 
 
 @pytest.mark.parametrize("softmax", [False, True])

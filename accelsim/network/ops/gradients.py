@@ -6,14 +6,15 @@ that is not `batched` has one result for all images.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from accelsim.network.ops.base import Op
 from accelsim.network.ops.contractions import Conv, Dense
-from accelsim.network.ops.elementwise import Elementwise
+from accelsim.network.ops.elementwise import Activation, Elementwise
 from accelsim.network.ops.fields import Shape
-from accelsim.network.ops.joins import Add
+from accelsim.network.ops.joins import Add, Mul
 from accelsim.network.ops.norms import Lrn
 from accelsim.network.ops.pooling import AvgPool, MaxPool
 from accelsim.network.ops.window import Window
@@ -261,6 +262,70 @@ class ForwardMask(DropoutMask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelMean(Gradient):
+    """The mean of each channel over its maps of all images."""
+
+    name: ClassVar[str] = "channel_mean"
+    phase: ClassVar[str] = "forward"
+    batched: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelVariance(Gradient):
+    """The mean square of each channel's distance from its mean; reads maps and means."""
+
+    name: ClassVar[str] = "channel_variance"
+    phase: ClassVar[str] = "forward"
+    batched: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchNormForward(Gradient):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the statistics of the batch."""
+
+    name: ClassVar[str] = "batch_norm_forward"
+    phase: ClassVar[str] = "forward"
+    epsilon: float
+    activation: Activation | None = None
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        return {"gamma": self.shape[:1], "beta": self.shape[:1]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GammaGradient(Gradient):
+    """Per channel the sum of gradient times normalised ifmap, over its maps of all images."""
+
+    name: ClassVar[str] = "gamma_gradient"
+    phase: ClassVar[str] = "weight_gradient"
+    batched: ClassVar[bool] = False
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchNormInputGradient(Gradient):
+    """Reads gradient, ifmap, mean, variance and the gradients of gamma and beta."""
+
+    name: ClassVar[str] = "batch_norm_input_gradient"
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientProduct(Mul):
+    """The gradient times the other factor."""
+
+    name: ClassVar[str] = "gradient_product"
+    phase: ClassVar[str] = "input_gradient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductSum(Gradient):
+    """Of a factor with one value per channel: the gradient times the maps, summed over pixels."""
+
+    name: ClassVar[str] = "product_sum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update(Gradient):
     """New values of a parameter, or of what an optimizer has `kept` for it, from its gradient.
 
@@ -281,6 +346,8 @@ class Update(Gradient):
 GRADIENTS: tuple[type[Op], ...] = (
     *(ConvInputGradient, Interleave, ConvWeightGradient, DenseInputGradient, DenseWeightGradient),
     *(BiasGradient, FunctionGradient, MaxPoolGradient, AvgPoolGradient, LrnGradient, LossGradient),
+    *(ChannelMean, ChannelVariance, BatchNormForward, GammaGradient, BatchNormInputGradient),
+    *(GradientProduct, ProductSum),
     *(Part, View, GradientSum, DropoutMask, ForwardMask, Update),
 )
 """Every layer type of a training step beside those of network files."""
