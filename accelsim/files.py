@@ -29,6 +29,14 @@ def obstacles(path: str, inputs: Iterable[str] = ()) -> Iterator[str]:
         yield from _unusable(path)
 
 
+def copy_obstacles(path: str | None) -> Iterator[str]:
+    """What stands in the way of a copy, which takes the place of nothing."""
+    if path is not None and os.path.exists(path):
+        yield "is there already; give another path"
+    elif path is not None:
+        yield from obstacles(path)
+
+
 def _same(path: str, other: str) -> bool:
     try:
         return os.path.samefile(path, other)

@@ -57,23 +57,18 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"accelsim {_version()}")
-        raise typer.Exit
-
-
 def _version() -> str:
     from accelsim import __version__
 
     return __version__
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def accelsim(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Say the version.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --version: of everything that results rest on.")
     ] = False,
 ) -> None:
     """Simulate neural networks on AI accelerators: cycles, utilization, traffic, exact values.
@@ -82,3 +77,11 @@ def accelsim(
 
     Exit status: 0 fine, 1 a check failed, 2 the input is wrong.
     """
+    if version:
+        from accelsim.cli.output import emit
+        from accelsim.report.versions import versions_text
+
+        emit(versions_text() if verbose else f"accelsim {_version()}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.fail("Missing command.")

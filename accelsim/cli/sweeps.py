@@ -1,5 +1,6 @@
 """The commands around many points, and what differs: sweep, results, diff."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,9 @@ from accelsim.cli.output import deliver, print_sheets
 from accelsim.errors import Problem, TryAgainError
 
 if TYPE_CHECKING:
+    from accelsim.sweep.execute import Runner
     from accelsim.sweep.space import Sweep
+    from accelsim.sweep.store import Store
     from accelsim.sweep.summary import Summary
 
 
@@ -39,6 +42,9 @@ def sweep(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try points that failed before once more.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Drop damaged rows of the results, and redo them.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check and list the points.")
     ] = False,
@@ -50,12 +56,16 @@ def sweep(
 
     Example: `accelsim sweep array_shape --jobs 2`
     """
+    import logging
+
     from accelsim.frontend.sweep_file import load_sweep
     from accelsim.report.progress import counted
     from accelsim.report.sweep import dry_run_sheets
     from accelsim.report.tell import tell
-    from accelsim.sweep.execute import default_path
+    from accelsim.sweep.execute import default_path, runner_for
     from accelsim.sweep.space import resolve
+    from accelsim.sweep.stops import stops_interrupt
+    from accelsim.sweep.store import Store
 
     with counted("points checked") as count:
         resolved = resolve(load_sweep(file), count)
@@ -65,8 +75,11 @@ def sweep(
     if dry_run:
         print_sheets(dry_run_sheets(resolved))
         return
+    logging.getLogger("accelsim").setLevel(logging.ERROR if quiet else logging.WARNING)
     destination = path or str(default_path(resolved))
-    summary = _swept(resolved, destination, jobs, scheduler, retry_failed, quiet)
+    runner = runner_for(jobs, scheduler, resolved.timeout_s)
+    with stops_interrupt(), Store.open(destination, resolved, repair) as store:
+        summary = _swept(resolved, store, runner, retry_failed, quiet)
     if not quiet:
         from accelsim.report.sweep import results_sheets
 
@@ -86,11 +99,19 @@ def results(
     by_layer: Annotated[
         bool, typer.Option("--by-layer", help="CSV has one row per point and layer.")
     ] = False,
+    export: Annotated[
+        str | None,
+        typer.Option("--export", metavar="F2", help="Copy the results, though a sweep may write."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Drop damaged rows; the sweep computes them again.")
+    ] = False,
 ) -> None:
     """Show what a sweep found: Pareto front, best per objective, failures. It may still run.
 
     Example: `accelsim results array_shape.sqlite --csv points.csv`
     """
+    from accelsim.files import copy_obstacles
     from accelsim.report.export import Destinations, json_text, rows_text, streamed_text
     from accelsim.report.sweep import results_sheets
     from accelsim.sweep.store import Store
@@ -100,8 +121,13 @@ def results(
     problems = list(destinations.problems)
     if by_layer and csv is None:
         problems.append(Problem("is for --csv; add --csv F, or --csv - for stdout", "--by-layer"))
+    problems += [Problem(each, f"--export {export}") for each in copy_obstacles(export)]
     raise_if_any(problems)
+    if repair:
+        Store.repair(file)
     with Store.read(file) as store:
+        if export is not None:
+            store.export(Path(export))
         summary = summary_of(store) if json or csv else brief_summary_of(store)
     deliver(
         destinations,
@@ -140,34 +166,22 @@ def diff(
 
 
 def _swept(
-    resolved: "Sweep",
-    path: str,
-    jobs: int | None,
-    scheduler: str | None,
-    retry_failed: bool,
-    quiet: bool,
+    resolved: "Sweep", store: "Store", runner: "Runner", retry_failed: bool, quiet: bool
 ) -> "Summary":
     """What the sweep found; whatever stops it, this says how to go on."""
-    import logging
-
     from accelsim.report.sweep_progress import sweep_progress
     from accelsim.report.tell import tell
-    from accelsim.sweep.execute import execute, runner_for
-    from accelsim.sweep.stops import stops_interrupt
-    from accelsim.sweep.store import Store
+    from accelsim.sweep.execute import execute
     from accelsim.sweep.summary import brief_summary_of
 
-    logging.getLogger("accelsim").setLevel(logging.ERROR if quiet else logging.WARNING)
-    runner = runner_for(jobs, scheduler, resolved.timeout_s)
-    with stops_interrupt(), Store.open(path, resolved) as store:
-        try:
-            with sweep_progress(resolved, quiet) as watch:
-                execute(resolved, store, runner, watch, retry_failed)
-        except (KeyboardInterrupt, TryAgainError):
-            stored = len(store.done_keys())
-            tell(
-                f"{stored:,} finished points are safe in {path}; the same command goes on from "
-                "there"
-            )
-            raise
-        return brief_summary_of(store)
+    try:
+        with sweep_progress(resolved, quiet) as watch:
+            execute(resolved, store, runner, watch, retry_failed)
+    except (KeyboardInterrupt, TryAgainError):
+        stored = len(store.done_keys())
+        tell(
+            f"{stored:,} finished points are safe in {store.path}; the same command goes on from "
+            "there"
+        )
+        raise
+    return brief_summary_of(store)

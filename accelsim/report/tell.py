@@ -8,5 +8,7 @@ from accelsim.text import visible
 
 def tell(line: str) -> None:
     """Say a line, if anybody can hear it."""
+    if sys.stderr is None:  # `print` would take standard output
+        return
     with suppress(OSError, ValueError):  # ValueError: closed
         print(visible(line), file=sys.stderr, flush=True)

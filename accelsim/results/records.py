@@ -7,6 +7,7 @@ SRAM words are counted at the edge of the array (or vector unit). All are of the
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
+from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -85,13 +86,13 @@ class Energy:
     @property
     def all_buffers(self) -> float:
         """pJ of all buffers."""
-        return sum(self.buffers.values())
+        return fsum(self.buffers.values())
 
     @property
     def total(self) -> float:
         """pJ of everything."""
-        parts = (self.mac, self.vector, self.register_file, self.network, self.all_buffers)
-        return sum(parts) + self.dram
+        parts = (self.mac, self.vector, self.register_file, self.network, self.dram)
+        return fsum((*parts, *self.buffers.values()))
 
     def per_mac(self, macs: int) -> float | None:
         """pJ of everything for each of `macs`; None where there are none."""

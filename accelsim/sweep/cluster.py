@@ -67,19 +67,42 @@ def _connected(address: str) -> "Client":
         message = 'needs Dask; install it with pip install "accelsim[dask]"'
         raise InputError(Problem(message, "--scheduler")) from None
     try:
+        _check_address(address)
         get_address_host(address)
-        return Client(address, timeout=_PATIENCE_S, set_as_default=False)
-    except ValueError as error:
-        message = f"is no scheduler's address ({error}); give tcp://HOST:PORT"
+        with _losses_untold():
+            return Client(address, timeout=_PATIENCE_S, set_as_default=False)
     except OSError as error:
-        message = f"no Dask scheduler answers ({error}); start one with `dask scheduler`"
+        message = (
+            f"no Dask scheduler answers ({_first_line(error)}); start one with `dask scheduler`"
+        )
+    except Exception as error:  # each kind of address has a library of its own behind it
+        message = f"is no scheduler's address ({_first_line(error)}); {_ADDRESSES}"
     raise InputError(Problem(message, address))
+
+
+def _check_address(address: str) -> None:
+    """Raise ValueError for an address that Dask would be long about."""
+    from distributed.security import Security
+
+    scheme, colon, _ = address.partition("://")
+    if colon and scheme not in ("tcp", "tls"):
+        raise ValueError(f"{scheme}:// is not supported")
+    if scheme == "tls" and not Security().get_connection_args("client").get("ssl_context"):
+        raise ValueError("no certificates are configured for TLS")
+
+
+_LOGS = ("distributed", "distributed.client", "distributed.comm", "asyncio", "tornado")
+_ADDRESSES = "give tcp://HOST:PORT, or tls://HOST:PORT with Dask's TLS files configured"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager
 def _losses_untold() -> Iterator[None]:
     """What Dask logs of a scheduler that has gone is not shown; ClusterLostError says it."""
-    logs = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    logs = [logging.getLogger(name) for name in _LOGS]
     levels = [log.level for log in logs]  # each has one of its own
     for log in logs:
         log.setLevel(logging.CRITICAL)

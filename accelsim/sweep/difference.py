@@ -1,6 +1,5 @@
 """What changed between two results: two sweeps point by point, or two runs layer by layer."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend.source import read_text
 from accelsim.results import SCHEMA
-from accelsim.sweep.quantities import RESULT_QUANTITIES, result_quantities
+from accelsim.sweep.quantities import RESULT_QUANTITIES
 from accelsim.sweep.results_file import is_results_file
+from accelsim.sweep.run_file import layers_of, read_run
 from accelsim.sweep.store import Store
+from accelsim.text import cut
 
 Number = int | float
 COMPARED = (
@@ -163,44 +163,13 @@ def _by_parameters(store: Store, names: Sequence[str]) -> dict[str, Mapping[str,
 
 
 def _of_runs(before: Path, after: Path) -> Difference:
-    one, other = _run(before), _run(after)
+    one, other = read_run(before), read_run(after)
     facts = tuple(
-        (name, str(one.get(name)), str(other.get(name)))
+        (name, cut(str(one.get(name)), 100), cut(str(other.get(name)), 100))
         for name in ("network", "hardware", "dataflow", "batch", "clock_hz")
     )
-    items, only_before, only_after = _matched(_layers(one), _layers(other))
+    items, only_before, only_after = _matched(layers_of(one), layers_of(other))
     return Difference("run", str(before), str(after), items, only_before, only_after, facts)
-
-
-def _run(path: Path) -> Mapping[str, Any]:
-    try:
-        data = json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(
-            Problem(f"is neither a results file nor JSON: {error}", str(path))
-        ) from None
-    wanted = {"schema", "totals", "layers", "network", "batch"}
-    if not isinstance(data, dict) or not wanted <= data.keys():
-        message = "is not what `accelsim run --json` writes; it has no `totals` and `layers`"
-        raise InputError(Problem(message, str(path)))
-    if data["schema"] != SCHEMA:
-        message = f"has schema {data['schema']}; this version of accelsim reads {SCHEMA}"
-        raise InputError(Problem(message, str(path)))
-    return data
-
-
-def _layers(run: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:
-    """The whole run and its layers by name, as flat records."""
-    records: dict[str, Mapping[str, object]] = {
-        "whole run": result_quantities(run["totals"], run["batch"])
-    }
-    for layer in run["layers"]:
-        dram = layer["dram"]
-        read = sum(dram[name] for name in dram if name.endswith("_read_bytes"))
-        write = sum(dram[name] for name in dram if name.endswith("_write_bytes"))
-        moved = {"dram_read_bytes": read, "dram_write_bytes": write, "dram_bytes": read + write}
-        records[layer["name"]] = {**layer, **moved}
-    return records
 
 
 # --- Both -----------------------------------------------------------------------------------------

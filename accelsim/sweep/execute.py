@@ -110,6 +110,8 @@ def runner_for(
 def _processes(jobs: int | None) -> int:
     """Processes for so many `jobs`: more of them than cores would only share these."""
     cores = available_cores()
+    if jobs is not None and jobs < 1:
+        raise InputError(Problem(f"expected 1 or more processes, found {jobs}", "--jobs"))
     if jobs is not None and jobs > cores:
         _log.warning(
             "%s processes start, not %s: there are no more cores", f"{cores:,}", f"{jobs:,}"

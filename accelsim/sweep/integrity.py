@@ -12,12 +12,17 @@ _Rows = Callable[[str], Iterable[Sequence[Any]]]
 
 
 def checksum(values: Iterable[object]) -> str:
-    """A hash of the values of a row; of their types too, and of where each ends."""
-    whole = blake2b(digest_size=16)
-    for value in values:
-        part = value if isinstance(value, bytes) else repr(value).encode("utf-8", "replace")
-        whole.update(b"%d:" % len(part) + part)
-    return whole.hexdigest()
+    """A hash of the values of a row, of their types too, and of where each ends."""
+    return _hash(repr(tuple(values)).encode("utf-8", "backslashreplace"))
+
+
+def blob_checksum(blob: object) -> str:
+    """A hash of bytes; of none where something else stands in their place."""
+    return _hash(blob) if isinstance(blob, bytes) else ""
+
+
+def _hash(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Checked:
 
     def sealed(self, row: Mapping[str, object]) -> dict[str, object]:
         """The row with its checksums."""
-        row = {**row, f"{self.blob}_checksum": checksum([row[self.blob]])} if self.blob else row
+        row = {**row, f"{self.blob}_checksum": blob_checksum(row[self.blob])} if self.blob else row
         return {**row, "checksum": checksum(row[name] for name in self._summed)}
 
     @property
@@ -54,7 +59,7 @@ class Checked:
         columns = ", ".join([*summed, "checksum", *([self.blob] if self.blob else [])])
         for number, *row in rows(f"SELECT rowid, {columns} FROM {self.name}"):
             values, rest = row[: len(summed)], row[len(summed) :]
-            blob_is_whole = not self.blob or checksum(rest[1:]) == values[-1]
+            blob_is_whole = not self.blob or blob_checksum(rest[1]) == values[-1]
             if checksum(values) != rest[0] or not blob_is_whole:
                 yield number, str(row[0])
 

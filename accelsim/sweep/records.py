@@ -34,6 +34,10 @@ class Point:
     code: str = field(default=CODE, repr=False)
 
 
+LARGEST_RESULT = 256 * 2**20
+"""Bytes of a run's totals and layers, unpacked."""
+
+
 def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> bytes:
     """A run's totals and layers, compressed; layers as columns, which takes less."""
     names = list(dict.fromkeys(name for layer in layers for name in layer))
@@ -44,8 +48,12 @@ def packed(totals: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> by
 
 
 def unpacked(blob: bytes) -> tuple[dict[str, Any], Table]:
-    """The inverse of `packed`."""
-    totals, names, rows = json.loads(zlib.decompress(blob))
+    """The inverse of `packed`; ValueError beyond what any run has."""
+    unfolding = zlib.decompressobj()
+    text = unfolding.decompress(blob, LARGEST_RESULT)
+    if unfolding.unconsumed_tail:
+        raise ValueError(f"more than {LARGEST_RESULT:,} bytes")
+    totals, names, rows = json.loads(text)
     if names is None:
         return totals, rows
     return totals, [dict(zip(names, values, strict=True)) for values in zip(*rows, strict=True)]

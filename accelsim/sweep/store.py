@@ -156,6 +156,31 @@ class Store:
             if {ABOUT.name, MEMBERS.name} & set(found):
                 connection.execute("DELETE FROM about")
 
+    @classmethod
+    def repair(cls, path: str | Path) -> None:
+        """Drop damaged rows, which the sweep computes again; raises InputError if it has none.
+
+        What the file says of its sweep must be whole: only the sweep file can replace that.
+        """
+        path = Path(path)
+        if not os.path.isfile(path):
+            raise InputError(Problem("no such file; `accelsim sweep` writes one", str(path)))
+        claim = Claim(path)
+        try:
+            with in_words(path), _closed_on_error(writing(path)) as connection:
+                claim.note()
+                check_format(connection, path)
+                store = cls(path, connection, claim)
+                about = store.about
+                store._drop_damaged()
+                with store._transaction():
+                    if not next(store._rows("SELECT count(*) FROM about"))[0]:
+                        store._write_about(replace(about, content=""))
+            store.close()
+        except BaseException:
+            claim.release()
+            raise
+
     def check_in_place(self) -> None:
         """Raise InputError where the file is no more what this has written."""
         loss = self._claim.loss() if self._claim else ""

@@ -18,6 +18,8 @@ from accelsim.hardware import COUPLED_PARTS, Hardware
 from accelsim.sweep.axes import BATCH, ENERGY, NETWORK, Setting, Settings
 from accelsim.sweep.content import part_text
 
+_OUTSIDE = (NETWORK, BATCH)
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -37,7 +39,8 @@ class Variants:
 
     Points differ in few parts of their hardware (array, buffers, dram, ...), so each different
     part is validated and put into text once, and so is each combination of those that `Hardware`
-    holds against each other.
+    holds against each other. The very same settings are known by their identities, and kept, so
+    that no others have these.
     """
 
     def __init__(self, file: SweepFile, base: dict[str, Data]) -> None:
@@ -48,6 +51,7 @@ class Variants:
             part: model for part, model in self._base_hardware or () if isinstance(model, BaseModel)
         }
         self._base_names = {part: _name(part, ()) for part in base}
+        self._asked: dict[tuple[int, ...], tuple[Settings, Variant]] = {}
         self._made: dict[tuple[str, ...], Variant] = {}
         self._parts: dict[str, Any] = {}
         self._agreed: set[tuple[str | None, ...]] = set()
@@ -55,10 +59,16 @@ class Variants:
 
     def of(self, settings: Settings) -> Variant:
         """The base with the settings; raises InputError at the lines that set what is wrong."""
+        chosen = [each for each in settings if each.path not in _OUTSIDE]
+        asked = tuple(map(id, chosen))
+        if asked not in self._asked:
+            self._asked[asked] = chosen, self._variant(chosen)
+        return self._asked[asked][1]
+
+    def _variant(self, settings: Settings) -> Variant:
         by_part: dict[str, list[Setting]] = {}
         for setting in settings:
-            if setting.path not in (NETWORK, BATCH):
-                by_part.setdefault(str(setting.path[0]), []).append(setting)
+            by_part.setdefault(str(setting.path[0]), []).append(setting)
         names = {part: _name(part, chosen) for part, chosen in by_part.items()}
         whole = tuple(sorted(names.values()))
         if whole not in self._made:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from math import fsum
 from typing import Any
 
 from accelsim.validation.reference import Comparison, Reference
@@ -41,7 +42,7 @@ class Tally:
     def mean_absolute_error(self) -> float | None:
         """Mean size of the relative errors; None where nothing is judged."""
         sizes = [magnitude(each) for each in self.judged]
-        return sum(sizes) / len(sizes) if sizes else None
+        return fsum(sizes) / len(sizes) if sizes else None
 
     @property
     def worst(self) -> Comparison | None:

@@ -13,6 +13,7 @@ array waits for weights.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import fsum
 
 from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
@@ -206,7 +207,7 @@ def _more_memory() -> Comparison:
         for app in applications()
         for chain in chains(app.name)[:1]
     ]
-    mean = sum(faster) / len(faster)
+    mean = fsum(faster) / len(faster)
     return Comparison("4 x memory, mean", "speed-up", "", 3.0, mean, None, _MORE_MEMORY)
 
 
