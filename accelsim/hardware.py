@@ -223,8 +223,8 @@ class Buffer(_Schema):
     size: Size = Field(description="Capacity, such as 64 KiB.")
     bank: Size = Field(
         1,
-        description="Operands take whole banks of this size (rs), such as 4 KiB, and what a pass reads "
-        "of an image lies in one; a buffer without banks if left out.",
+        description="Operands take whole banks of this size (rs), such as 4 KiB, and what a pass "
+        "reads of an image lies in one; a buffer without banks if left out.",
     )
     bandwidth: Bandwidth | None = Field(
         None, description="Rate at the array's side, such as 32 B/cycle; unlimited if left out."
