@@ -150,16 +150,30 @@ class Unfolding:
         previous = scope.source
         for name, data in layers.items():
             path, flat_name = (*scope.path, name), scope.prefix + name
-            if len(self.layers) >= MOST_LAYERS:
-                self._faults.refuse(path, f"this network has more than {MOST_LAYERS:,} layers")
+            self._refuse_too_many(path)
             given = self._substituted(data, path, flat_name, scope)
             layer = self._faults.check(_LAYER, given, path, _LAYER.json_schema, flat_name)
             if layer is None:
                 self.layers.append(FlatLayer(flat_name, path, FaultyOp(), ()))
             else:
                 inputs = scope.named(layer.sources) or (previous,)
-                self._add(layer, flat_name, path, inputs, scope)
+                self._add_all(layer, flat_name, path, inputs, scope)
             previous = flat_name
+
+    def _add_all(
+        self, layer: LayerFile, name: str, path: KeyPath, inputs: tuple[str, ...], scope: Scope
+    ) -> None:
+        """Add a layer, or all that it is repeated as, one behind the other."""
+        for copy in layer.names(name):
+            self._refuse_too_many(path)
+            self._add(layer, copy, path, inputs, scope)
+            inputs = (copy,)
+        if copy != name:
+            self.last[name] = copy
+
+    def _refuse_too_many(self, path: KeyPath) -> None:
+        if len(self.layers) >= MOST_LAYERS:
+            self._faults.refuse(path, f"this network has more than {MOST_LAYERS:,} layers")
 
     def resolved(self, name: str) -> str:
         """The layer that a name means, which may be a block instance's."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -17,7 +18,7 @@ from pydantic import (
 from accelsim.frontend.findings import JsonSchema
 from accelsim.network.ops import OPS, Op, Positive, Shape
 
-RESERVED = ("op", "input", "inputs")
+RESERVED = ("op", "input", "inputs", "repeat")
 
 
 class _Record(BaseModel):
@@ -67,6 +68,16 @@ def _form(value: object) -> str:
     return "matrix" if "rows" in keys else "vector" if "features" in keys else "feature_map"
 
 
+def _numbers(value: object) -> object:
+    """A count, or the first and the last number."""
+    return (1, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Repeat = Annotated[
+    tuple[Positive, Positive],
+    BeforeValidator(_numbers, json_schema_input_type=Positive | tuple[Positive, Positive]),
+]
+
 InputShape = Annotated[
     Annotated[FeatureMap, Tag("feature_map")]
     | Annotated[Vector, Tag("vector")]
@@ -86,12 +97,26 @@ class LayerFile(_Record):
     """The layer or network input this layer reads; the layer before where not given."""
     inputs: Annotated[list[str], Field(min_length=1)] | None = None
     """What a layer with several inputs reads, in order."""
+    repeat: Repeat | None = None
+    """So many of them, each reading the one before: `conv: {repeat: 3}` is conv_1, conv_2 and
+    conv_3, and `conv` the last. [first, last] numbers them from another one than 1."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "LayerFile":
         if self.input is not None and self.inputs is not None:
             raise ValueError("give `input` or `inputs`, not both")
+        if self.repeat and self.repeat[0] > self.repeat[1]:
+            raise ValueError(f"repeat {list(self.repeat)} ends before it begins")
+        if self.repeat and len(self.sources) > 1:
+            raise ValueError("what is repeated reads the one before, so give it one input")
         return self
+
+    def names(self, name: str) -> list[str]:
+        """What the layer called `name` is, or all that `repeat` makes of it are, called."""
+        if self.repeat is None:
+            return [name]
+        first, last = self.repeat
+        return [f"{name}_{number}" for number in range(first, last + 1)]
 
     @property
     def sources(self) -> list[str]:
@@ -129,6 +154,8 @@ class NetworkFile(_Record):
     """The name in reports."""
     description: str = ""
     """One sentence on what this network is and where it was published."""
+    family: str = ""
+    """What `accelsim list` groups it under."""
     input: InputShape | None = None
     """The shape of the only network input, which layers call `input`; the batch is left out."""
     inputs: Annotated[dict[str, InputShape], Field(min_length=1)] | None = None
@@ -164,6 +191,7 @@ def layer_schema(op: type[Op]) -> JsonSchema:
         "op": {"const": op.name},
         "input": _NAME,
         "inputs": {"type": "array", "items": _NAME, "minItems": 1},
+        "repeat": LayerFile.model_json_schema()["properties"]["repeat"],
     }
     required = ["op", *schema.get("required", [])]
     return schema | {"properties": common | schema["properties"], "required": required}
@@ -194,7 +222,7 @@ def network_schema() -> JsonSchema:
 def _parameterised(layer: JsonSchema) -> JsonSchema:
     """The same layer inside a block, where `$name` may stand for any value."""
     properties = {
-        name: value if name in RESERVED else _or_parameter(value)
+        name: value if name in ("op", "input", "inputs") else _or_parameter(value)
         for name, value in layer["properties"].items()
     }
     return layer | {"properties": properties}

@@ -1,6 +1,7 @@
 """A network file in YAML as a `Network`. `network_file` has its keys, `blocks` unfolds blocks."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -83,7 +84,10 @@ def _built(
         for layer in unfolding.layers
     ]
     try:
-        return build_network(header.name, header.input_shapes, specs, header.description, weights)
+        network = build_network(
+            header.name, header.input_shapes, specs, header.description, weights
+        )
+        return replace(network, family=header.family)
     except GraphError as error:
         paths = {layer.name: layer.path for layer in unfolding.layers}
         for name, message in filter(lambda problem: problem[1], error.problems):

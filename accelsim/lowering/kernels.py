@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
+    ELEMENTWISE,
     Add,
     AvgPool,
     BatchNorm,
@@ -19,18 +20,14 @@ from accelsim.network.ops import (
     Dense,
     Dropout,
     Flatten,
-    LeakyRelu,
     Lrn,
     MatMul,
     MaxPool,
     Mul,
     Op,
-    Relu,
     Reshape,
     Shape,
-    Sigmoid,
     Softmax,
-    Tanh,
     Window,
 )
 
@@ -200,10 +197,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     AvgPool: _pool,
     Add: _each_element(1),
     Mul: _each_element(1),
-    Relu: _each_element(1),
-    LeakyRelu: _each_element(1),
-    Sigmoid: _each_element(1),
-    Tanh: _each_element(1),
+    **{row: _each_element(row.operations) for row in ELEMENTWISE},
     Softmax: _each_element(4, passes=(1, 2, 2)),
     Lrn: _lrn,
     BatchNorm: _each_element(2),

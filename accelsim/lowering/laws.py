@@ -11,7 +11,7 @@ writes all those of a result, in one step.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -289,6 +289,7 @@ class ArrayModel:
     mac_stages: int = 1
     psum_registers: int = 1
     by_tap: bool = False
+    reserves_blocks: ClassVar[bool] = False
 
     @property
     def psums_move(self) -> bool:

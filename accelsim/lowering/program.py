@@ -3,28 +3,21 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
-from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
-from accelsim.lowering.gemm_tasks import gemm_schedules
-from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel, copy_of, kernel_of
-from accelsim.lowering.residency import Placement, Tiling, can_keep, plan_residency
-from accelsim.lowering.row_stationary import Mapping, RowStationary
-from accelsim.lowering.row_stationary_search import pes_holding_work
-from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
+from accelsim.lowering.ranking import Tiling
+from accelsim.lowering.residency import Placement, can_keep, plan_residency
+from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.search import Memory, Search, search
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import Step, Task
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.lowering.traffic import Dram, Inside, Sram
-from accelsim.lowering.vector_tasks import vector_schedules
+from accelsim.lowering.units import Unit, lowered
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Concat, Shape
-
-Unit = Literal["array", "vector"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +38,7 @@ class LayerProgram:
     placement: Placement
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
+    mapping: Mapping | None = None
 
     @property
     def all_tasks(self) -> tuple[Task, ...]:
@@ -158,9 +152,7 @@ def lower(
         layers = map(lower_layer, network.layers, kernels, needs, placements)
         return Program(network, hardware, batch, target, tuple(layers))
 
-    def cycles_alone(
-        kernel: GemmKernel, residence: Residence, space: int, tiling: GemmTiling
-    ) -> int:
+    def cycles_alone(kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling) -> int:
         placement = Placement(tiling, residence, space)
         layer = lower_layer(sample[kernel], kernel, (), placement)
         assert played is not None
@@ -256,8 +248,6 @@ def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
     """The best tiling of a kernel that fits, with nothing resident; None for an alias."""
     if isinstance(kernel, Alias):
         return None
-    if isinstance(kernel, GemmKernel) and isinstance(finder.target.processor, RowStationary):
-        return finder.mapping(kernel)
     best = finder(kernel, Residence()).refined
     assert best is not None
     return best.tiling
@@ -287,20 +277,17 @@ def _lower_layer(
     """
     spaces = [space.size for space in target.buffers]
     spaces[target.buffer_index("ifmap")] = placement.space
-    alike = replace(alike, residence=placement.residence)
-    rooms = (tuple(spaces), placement)
-    match kernel, placement.tiling:
-        case GemmKernel(), Mapping() as mapping:
-            schedules = row_stationary_schedules(kernel, target.without_dram, mapping)
-            busy = sum(schedule.cycles for schedule in schedules)
-            counts = (busy, pes_holding_work(kernel, target, mapping))
-            return LayerProgram(layer, kernel, "array", needs, schedules, mapping, *rooms, *counts)
-        case GemmKernel(), GemmTiling() as tiling:
-            schedules = gemm_schedules(kernel, alike, tiling)
-            untiled = kernel.groups * untiled_cycles(target.array, kernel.gemm)
-            counts = (untiled, mapping_efficiency(target.array, kernel.gemm))
-            return LayerProgram(layer, kernel, "array", needs, schedules, tiling, *rooms, *counts)
-        case VectorKernel(), VectorTiling() as vector_tiling:
-            schedules = vector_schedules(kernel, alike, vector_tiling)
-            return LayerProgram(layer, kernel, "vector", needs, schedules, vector_tiling, *rooms)
-    return LayerProgram(layer, kernel, None, needs, (), None, *rooms)
+    done = lowered(kernel, replace(alike, residence=placement.residence), placement.tiling)
+    return LayerProgram(
+        layer=layer,
+        kernel=kernel,
+        unit=done.unit,
+        needs=needs,
+        schedules=done.schedules,
+        tiling=placement.tiling,
+        spaces=tuple(spaces),
+        placement=placement,
+        untiled_array_cycles=done.untiled_array_cycles,
+        mapping_efficiency=done.mapping_efficiency,
+        mapping=done.mapping,
+    )

@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.lowering.cost import Cost, significant
+from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.target import Sizes
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
+
+Tiling = GemmTiling | VectorTiling | Mapping
+"""How a layer is cut, on any unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """A tiling with its DRAM bytes, what a tile takes of the buffer that holds ifmaps, and time."""
 
-    tiling: GemmTiling | VectorTiling
+    tiling: Tiling
     dram_bytes: int
     tile_bytes: int
     cycles: float

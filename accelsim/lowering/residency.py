@@ -7,15 +7,12 @@ from functools import partial
 from accelsim.lowering.feature_maps import feature_maps
 from accelsim.lowering.gates import Gate, Gates, Order, limits, order_of, set_apart
 from accelsim.lowering.kernels import Kernel
-from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.search import Search
 from accelsim.lowering.stay_search import Share, StaySearch, dram_bytes, no_worse
 from accelsim.lowering.stays import Stay
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.network.graph import Network
-
-Tiling = GemmTiling | VectorTiling | Mapping
 
 
 def can_keep(target: Target) -> bool:

@@ -6,9 +6,9 @@ ofmap rows. A processing pass is what the array does between two loads of its fi
 letters are the papers': N images, M filters, C channels, E x F ofmap, R x S filter, U stride.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from accelsim.hardware import Hardware, MappingObjective, Operand
 from accelsim.lowering.dataflow import Lanes, limited_buffers
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.traffic import Inside
-from accelsim.units import ceil_div
+from accelsim.network.ops import Window
 
 Count = int | NDArray[np.int64]  # one mapping, or one entry for each mapping under comparison
 
@@ -38,6 +37,7 @@ class RowStationary:
     stages: int
     objective: MappingObjective
     buffers: tuple[Lanes, ...] = ()
+    reserves_blocks: ClassVar[bool] = True
 
 
 def row_stationary_model(hardware: Hardware) -> RowStationary:
@@ -68,52 +68,59 @@ def row_stationary_model(hardware: Hardware) -> RowStationary:
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """A layer as rows: what one PE set of it looks like.
+    """The taps of a task as rows: what one PE set of them looks like.
 
-    A filter of more rows than the array, or of longer rows than a spad, is cut into
-    `pieces`, each a pass of its own whose psums add up like those of further channels; R and S
-    (`set_rows`, `taps`) are then a piece's. `span` counts the ifmap rows behind one ofmap row of a
-    piece, `reach` those of the whole filter, `width` the columns of an ifmap row with its
-    padding, `kernel_taps` the whole filter's R*S.
+    Taps of more rows than the array, or of longer rows than a spad, are cut into `pieces`,
+    each a pass of its own whose psums add up like those of further channels; R and S (`set_rows`,
+    `taps`) are then a piece's. `span` counts the ifmap rows behind one ofmap row of a piece,
+    `reach` those of all the taps, and `extent` the ifmap columns behind one ofmap column.
     """
 
-    set_rows: int
-    taps: int
-    span: int
-    reach: int
-    pieces: int
+    set_rows: Count
+    taps: Count
+    span: Count
+    reach: Count
+    extent: Count
+    pieces: Count
     stride: int
-    ofmap_cols: int
-    width: int
-    kernel_taps: int
+    col_stride: int
+    task_taps: Count
+
+    def width(self, cols: Count) -> Count:
+        """Columns of the ifmap, padding included, behind `cols` ofmap columns."""
+        return (cols - 1) * self.col_stride + self.extent
 
 
-def row_shape(model: RowStationary, kernel: GemmKernel) -> RowShape:
-    """How `kernel` looks to the PEs of `model`."""
-    rows, cols = kernel.rows, kernel.cols
-    row_pieces = ceil_div(rows.kernel, model.rows)
-    col_pieces = ceil_div(cols.kernel, min(model.ifmap_spad, model.filter_spad))
-    set_rows = ceil_div(rows.kernel, row_pieces)
+def row_shape(
+    model: RowStationary, windows: tuple[Window, Window], tap_rows: Count, tap_cols: Count
+) -> RowShape:
+    """How so many taps of `windows` look to the PEs of `model`."""
+    rows, cols = windows
+    row_pieces = -(-tap_rows // model.rows)
+    col_pieces = -(-tap_cols // min(model.ifmap_spad, model.filter_spad))
+    set_rows = -(-tap_rows // row_pieces)
     return RowShape(
-        set_rows,
-        ceil_div(cols.kernel, col_pieces),
-        (set_rows - 1) * rows.dilation + 1,
-        rows.extent,
-        row_pieces * col_pieces,
-        rows.stride,
-        cols.outputs,
-        (cols.outputs - 1) * cols.stride + cols.extent,
-        kernel.taps,
+        set_rows=set_rows,
+        taps=-(-tap_cols // col_pieces),
+        span=(set_rows - 1) * rows.dilation + 1,
+        reach=(tap_rows - 1) * rows.dilation + 1,
+        extent=(tap_cols - 1) * cols.dilation + 1,
+        pieces=row_pieces * col_pieces,
+        stride=rows.stride,
+        col_stride=cols.stride,
+        task_taps=tap_rows * tap_cols,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """The seven parameters of a row-stationary mapping (JSSC 2017, table III).
+    """The seven parameters of a row-stationary mapping (JSSC 2017, table III), and what is cut.
 
     m: filters whose psums are in the buffer. n: images of a pass. e: ofmap rows of a PE set.
     p: filters, and q: channels, that a PE interleaves. r: PE sets that take different channels,
-    t: PE sets that take different filters. Each an int, or one entry per mapping compared.
+    t: PE sets that take different filters. f: ofmap columns of a pass, and `tap_rows` x `tap_cols`:
+    taps of a task, all that the layer has wherever these fit. Each an int, or one entry per
+    mapping compared.
     """
 
     m: Count
@@ -123,6 +130,9 @@ class Mapping:
     q: Count
     r: Count
     t: Count
+    f: Count
+    tap_rows: Count
+    tap_cols: Count
 
     @property
     def channels(self) -> Count:
@@ -134,7 +144,7 @@ class Mapping:
         """Filters of a pass."""
         return self.p * self.t
 
-    def select(self, index: "NDArray[np.intp] | int") -> "Mapping":
+    def select(self, index: "NDArray[np.intp] | NDArray[np.bool_]") -> "Mapping":
         """Only the mappings at `index`."""
         return Mapping(*(getattr(self, item.name)[index] for item in fields(self)))
 
@@ -143,31 +153,37 @@ class Mapping:
         return Mapping(*(int(getattr(self, item.name)[index]) for item in fields(self)))
 
 
-def sets_along(model: RowStationary, shape: RowShape, e: int) -> tuple[int, int]:
+def whole_rows(kernel: GemmKernel, *parameters: Count) -> Mapping:
+    """The mapping with these seven parameters that cuts neither rows nor windows."""
+    m, n, e, p, q, r, t = parameters
+    taps = (kernel.rows.kernel, kernel.cols.kernel)
+    whole = (each + 0 * m for each in (kernel.cols.outputs, *taps))
+    return Mapping(m, n, e, p, q, r, t, *whole)
+
+
+def sets_along(model: RowStationary, set_rows: Count, e: Count) -> tuple[Count, Count]:
     """PE sets of `e` columns that fit the array, one above and one beside another.
 
     A set wider than the array is folded into pieces that lie above one another (JSSC 2017,
     figure 6). Psums pass from set to set upwards only.
     """
-    bands = model.rows // shape.set_rows
-    if e <= model.cols:
-        return bands, model.cols // e
-    return bands // ceil_div(e, model.cols), 1
+    bands = model.rows // set_rows
+    return bands // -(-e // model.cols), np.maximum(model.cols // e, 1)
 
 
-def replications(model: RowStationary, shape: RowShape, e: int) -> Iterator[tuple[int, int]]:
-    """(r, most t) of the sets that fit: r sets in a chain of psums, t such chains."""
-    above, beside = sets_along(model, shape, e)
-    for r in range(1, above + 1):
-        yield r, above // r * beside
+def most_chains(model: RowStationary, set_rows: Count, e: Count, r: Count) -> Count:
+    """The largest t: chains of `r` sets that fit the array."""
+    above, beside = sets_along(model, set_rows, e)
+    return above // r * beside
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The extent of a processing pass: images, ofmap rows, channels, filters; r as mapped."""
+    """The extent of a processing pass: images, ofmap rows and columns, channels, filters."""
 
     images: Count
     rows: Count
+    cols: Count
     channels: Count
     filters: Count
     r: Count
@@ -197,9 +213,9 @@ class PassWords:
 def pass_words(shape: RowShape, work: Pass) -> PassWords:
     """What one pass moves: the psums once in and once out."""
     return PassWords(
-        work.images * work.channels * ifmap_rows(shape, work.rows) * shape.width,
+        work.images * work.channels * ifmap_rows(shape, work.rows) * shape.width(work.cols),
         work.filters * work.channels * shape.set_rows * shape.taps,
-        work.images * work.filters * work.rows * shape.ofmap_cols,
+        work.images * work.filters * work.rows * work.cols,
     )
 
 
@@ -217,8 +233,8 @@ class PassTime:
         return self.stream + self.fill + self.words
 
 
-def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
-    """How long a pass takes.
+def pass_time(model: RowStationary, shape: RowShape, work: Pass, words: PassWords) -> PassTime:
+    """How long a pass takes that moves `words`.
 
     First the filters go to their spads, then the first window of every ifmap row. Then each PE
     takes one MAC per cycle, while the networks bring the rest of the ifmap and the psums of
@@ -226,17 +242,18 @@ def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
     psums pass the `stages` of every PE of their chain, and reach their buffer while the next
     pass loads its filters. A buffer with a bandwidth moves all words of a pass in its time.
     """
-    q, p = -(-work.channels // work.r), -(-work.filters // work.t)
-    macs = work.images * shape.ofmap_cols * p * q * shape.taps
-    words = pass_words(shape, work)
+    q: Count = -(-work.channels // work.r)
+    p: Count = -(-work.filters // work.t)
+    macs: Count = work.images * work.cols * p * q * shape.taps
     first = work.channels * shape.taps * ifmap_rows(shape, work.rows)
-    chain = np.minimum(work.r, work.channels) * shape.set_rows * model.stages
+    sets: Count = np.minimum(work.r, work.channels)
+    chain = sets * shape.set_rows * model.stages
     fill = _cycles(words.filter, model.filter_rate) + _cycles(first, model.ifmap_rate) + chain
     slowest = np.maximum(
         _cycles(np.maximum(words.ifmap - first, 0), model.ifmap_rate),
         _cycles(words.psum, min(model.psum_in_rate, model.psum_out_rate)),
     )
-    waiting = np.maximum(slowest - macs, 0)
+    waiting: Count = np.maximum(slowest - macs, 0)
     for lanes in model.buffers:
         moved = sum(word * words.of(operand) for operand, word in lanes.word_bytes)
         waiting = np.maximum(waiting, _cycles(moved, lanes.bytes_per_cycle) - macs - fill)
@@ -245,7 +262,8 @@ def pass_time(model: RowStationary, shape: RowShape, work: Pass) -> PassTime:
 
 def _cycles(words: Count, rate: Fraction) -> Count:
     """Cycles that `words` take at `rate` words per cycle."""
-    return -(-words * rate.denominator // rate.numerator)
+    cycles: Count = -(-words * rate.denominator // rate.numerator)
+    return cycles
 
 
 def active_pes(shape: RowShape, mapping: Mapping) -> Count:
@@ -253,8 +271,8 @@ def active_pes(shape: RowShape, mapping: Mapping) -> Count:
     return shape.set_rows * mapping.e * mapping.r * mapping.t
 
 
-def pass_inside(shape: RowShape, work: Pass, macs: int) -> Inside:
-    """Spad accesses and network words of one pass of `macs` MACs, in ints.
+def inside_moves(shape: RowShape, work: Pass) -> dict[str, Count]:
+    """Spad accesses and network words of a pass for every piece of the taps, as `Inside` counts.
 
     A MAC reads ifmap, filter and psum from their spads and writes the psum. A filter word is
     written to the e PEs of its row, an ifmap word to a PE for each filter row that it meets, in
@@ -262,18 +280,23 @@ def pass_inside(shape: RowShape, work: Pass, macs: int) -> Inside:
     from the buffer, from PE to PE, and back.
     """
     words = pass_words(shape, work)
-    p = ceil_div(int(work.filters), int(work.t))
-    chains = ceil_div(int(work.filters), p)
-    q = ceil_div(int(work.channels), int(work.r))
-    height = ceil_div(int(work.channels), q) * shape.set_rows
-    rows = int(work.images) * int(work.channels) * shape.set_rows * int(work.rows)
-    filters = int(words.filter) * int(work.rows)
-    ifmaps = rows * shape.width * chains
-    sums = 2 * macs + height * int(words.psum)
-    hops = (height + 1) * int(words.psum)
-    return Inside(
-        register_accesses=2 * macs + filters + ifmaps + sums,
-        network_words=filters + ifmaps + hops,
-        psum_register_accesses=sums,
-        psum_network_words=hops,
-    )
+    chains: Count = _sets_at_work(work.filters, work.t)
+    height: Count = _sets_at_work(work.channels, work.r) * shape.set_rows
+    rows = work.images * work.channels * shape.set_rows * work.rows
+    filters = shape.pieces * words.filter * work.rows
+    ifmaps = shape.pieces * rows * shape.width(work.cols) * chains
+    macs = words.psum * work.channels * shape.task_taps
+    sums = 2 * macs + shape.pieces * height * words.psum
+    hops = shape.pieces * (height + 1) * words.psum
+    return {
+        "register_accesses": 2 * macs + filters + ifmaps + sums,
+        "network_words": filters + ifmaps + hops,
+        "psum_register_accesses": sums,
+        "psum_network_words": hops,
+    }
+
+
+def _sets_at_work(items: Count, sets: Count) -> Count:
+    """How many of `sets` get any of so many channels or filters, each as many as the others."""
+    share: Count = np.maximum(-(-items // sets), 1)
+    return -(-items // share)

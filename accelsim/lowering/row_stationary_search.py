@@ -1,234 +1,168 @@
-"""The search for a row-stationary mapping: candidates, legal, cost, min."""
+"""The search for a row-stationary mapping: candidates, legal, cost, min.
 
-from collections.abc import Iterable
+Mappings at every scale are compared first; then those near the best of them, until none is better.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import DoesNotFitError
-from accelsim.hardware import MappingObjective, Operand
+from accelsim.hardware import MappingObjective
 from accelsim.lowering.cost import significant
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.row_stationary import (
-    Count,
-    Mapping,
-    Pass,
-    RowShape,
-    RowStationary,
-    pass_time,
-    replications,
-    row_shape,
+from accelsim.lowering.row_stationary import Count, Mapping, active_pes, row_shape
+from accelsim.lowering.row_stationary_candidates import (
+    AXES,
+    every_one,
+    joined,
+    most_filters,
+    most_of,
+    near,
+    starts,
+)
+from accelsim.lowering.row_stationary_cost import (
+    MappingCost,
+    block_bytes,
+    block_words,
+    legal,
+    mapping_cost,
+    rough_cycles,
 )
 from accelsim.lowering.target import Target
-from accelsim.lowering.task import spans
 from accelsim.units import ceil_div
 
-FILLED: dict[MappingObjective, float] = {"time": 0.5, "energy": 0.0, "traffic": 0.9}
+FILLED = 0.9
 """Least share of the PEs that a layer can fill at best; Eyeriss' own mappings fill over 92 %."""
 
-SMALL = 2**16
-"""MACs of a layer for which least time is searched among all sets."""
+CENTERS = 4
+"""Mappings of which the neighbours are looked at."""
+
+CLOSER = 256
+"""Mappings that are looked at closely, where there are many."""
+
+ROUNDS = 8
+"""How often they are looked at, at most."""
 
 DRAM_ENERGY, BUFFER_ENERGY = 200, 6
 """Energy of a word relative to a MAC: Chen et al., ISCA 2016, table IV."""
 
-
-def cuts(total: int, most: int) -> set[int]:
-    """Sizes up to `most` that cut `total` without a rest, or evenly where those are small."""
-    most = min(most, total)
-    whole = {size for size in range(1, most + 1) if total % size == 0}
-    if 2 * max(whole) > most:
-        return whole
-    return whole | {ceil_div(total, parts) for parts in range(ceil_div(total, most), total + 1)}
+Key = tuple[Count | NDArray[np.float64], ...]
+"""What mappings are compared by, the most important first."""
 
 
-def candidates(kernel: GemmKernel, target: Target, filled: float) -> Mapping:
-    """Mappings to compare, legal for the spads and the array; m as large as its buffer allows.
-
-    Their sets fill the share `filled` of the PEs that those which fill most do.
-    """
-    model = target.row_stationary
-    shape = row_shape(model, kernel)
-    chosen = []
-    for e, r, t in _filled_sets(kernel, model, shape, filled):
-        filters = cuts(ceil_div(kernel.filters, t), model.psum_spad)
-        for q in cuts(kernel.channels, model.ifmap_spad // shape.taps):
-            if q * r < kernel.channels + q:
-                most = model.filter_spad // (q * shape.taps)
-                chosen += [(e, p, q, r, t) for p in filters if p <= most]
-    e, p, q, r, t = np.array(chosen, dtype=np.int64).T
-    images = np.array(sorted(cuts(kernel.batch, kernel.batch)), dtype=np.int64)
-    index, n = (axis.ravel() for axis in np.meshgrid(np.arange(len(e)), images, indexing="ij"))
-    mapping = Mapping(n, n, *(axis[index] for axis in (e, p, q, r, t)))
-    return _most_filters(kernel, shape, target, mapping)
+def _by_time(cost: MappingCost) -> Key:
+    """Time, then DRAM traffic: the closed form is no better than to some digits."""
+    return significant(cost.cycles), cost.dram_words, cost.buffer_words
 
 
-def _filled_sets(
-    kernel: GemmKernel, model: RowStationary, shape: RowShape, filled: float
-) -> list[tuple[int, int, int]]:
-    """(e, r, t) that fill enough of the PEs that the layer can fill at best."""
-    sets = sorted(_sets(kernel, model, shape))
-    most = max(e * r * t for e, r, t in sets)
-    return [each for each in sets if each[0] * each[1] * each[2] >= filled * most]
-
-
-def _sets(
-    kernel: GemmKernel, model: RowStationary, shape: RowShape
-) -> Iterable[tuple[int, int, int]]:
-    """(e, r, t): PE sets that cut the ofmap rows evenly, and how often they are replicated."""
-    widest = min(kernel.rows.outputs, model.cols * (model.rows // shape.set_rows))
-    parts = range(ceil_div(kernel.rows.outputs, widest), kernel.rows.outputs + 1)
-    for e in {ceil_div(kernel.rows.outputs, part) for part in parts}:
-        for r, most in replications(model, shape, e):
-            if r <= kernel.channels:
-                yield from ((e, r, t) for t in cuts(kernel.filters, most))
-
-
-def _most_filters(kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping) -> Mapping:
-    """The mappings with the largest m whose psums fit beside the ifmap; in even blocks."""
-    words = block_words(kernel, shape, mapping)
-    most = np.full_like(mapping.p, kernel.filters)
-    for space in target.buffers:
-        results = {"psum", "ofmap"} & {*space.holds}
-        if results:
-            word = max(target.bytes_of(item) for item in space.holds if item in results)
-            free = space.size // space.bank + 0 * mapping.p
-            for item in space.holds:
-                if item not in results:
-                    free = free - -(-words[item] * target.bytes_of(item) // space.bank)
-            each = mapping.n * mapping.e * shape.ofmap_cols * word
-            most = np.minimum(most, free * space.bank // each)
-    tiles = -(-kernel.filters // mapping.filters)
-    fitting = np.where(most < kernel.filters, most // mapping.filters, tiles)
-    pairs, index = np.unique(np.stack([tiles, fitting]), axis=1, return_inverse=True)
-    largest = [max(cuts(tiles, max(fitting, 1))) for tiles, fitting in pairs.T.tolist()]
-    m = np.array(largest, dtype=np.int64)[index.ravel()] * mapping.filters
-    return Mapping(m, mapping.n, mapping.e, mapping.p, mapping.q, mapping.r, mapping.t)
-
-
-def block_words(kernel: GemmKernel, shape: RowShape, mapping: Mapping) -> dict[Operand, Count]:
-    """Words that a block keeps on chip: ifmap and filters of a pass, psums of its m filters."""
-    channels: Count = np.minimum(mapping.channels, kernel.channels)
-    kept: Count = np.minimum(mapping.m, kernel.filters)
-    filters: Count = np.minimum(mapping.filters, kernel.filters)
-    outputs = mapping.n * kept * mapping.e * shape.ofmap_cols
-    rows = (mapping.e - 1) * shape.stride + shape.reach
-    ifmap = mapping.n * channels * rows * shape.width
-    weights = filters * channels * shape.set_rows * shape.taps
-    return {"ifmap": ifmap, "filter": weights, "psum": outputs, "ofmap": outputs}
-
-
-def block_bytes(target: Target, words: dict[Operand, Count]) -> list[Count]:
-    """Bytes that a block takes of each buffer, in whole banks; the ofmap lies where psums were."""
-    taken: list[Count] = []
-    for space in target.buffers:
-        sizes = {item: words[item] * target.bytes_of(item) for item in space.holds}
-        if "psum" in sizes and "ofmap" in sizes:
-            sizes["psum"] = np.maximum(sizes["psum"], sizes.pop("ofmap"))
-        total: Count = 0 * words["ofmap"]
-        for size in sizes.values():
-            total = total + -(-size // space.bank) * space.bank
-        taken.append(total)
-    return taken
-
-
-def legal(
-    kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping
-) -> NDArray[np.bool_]:
-    """Whether a block fits every buffer."""
-    taken = block_bytes(target, block_words(kernel, shape, mapping))
-    fits = np.ones(np.shape(mapping.p), dtype=bool)
-    for space, size in zip(target.buffers, taken, strict=True):
-        fits &= size <= space.size // space.bank * space.bank
-    return fits
-
-
-@dataclass(frozen=True, slots=True)
-class MappingCost:
-    """What a mapping takes: array and DRAM cycles, words to and from DRAM and the buffers."""
-
-    array_cycles: Count | NDArray[np.float64]
-    dram_cycles: NDArray[np.float64]
-    dram_words: Count
-    buffer_words: Count
-    passes: Count
-
-
-def mapping_cost(
-    kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping
-) -> MappingCost:
-    """The closed form of one array's whole layer. Passes at an edge are counted as full ones, and
-    the ifmap with its padding, as the chip's authors list it."""
-    blocks = -(-kernel.batch // mapping.n) * -(-kernel.rows.outputs // mapping.e)
-    steps = -(-kernel.channels // mapping.channels) * shape.pieces
-    filter_blocks = -(-kernel.filters // mapping.m)
-    rest = kernel.filters - (filter_blocks - 1) * mapping.m
-    filter_passes = (filter_blocks - 1) * (mapping.m // mapping.filters) + -(
-        -rest // mapping.filters
-    )
-    passes = kernel.groups * blocks * steps * filter_passes
-    images = kernel.groups * kernel.batch * kernel.channels
-    strips = -(-kernel.rows.outputs // mapping.e)
-    brought, read = (
-        kernel.rows.outputs * shape.stride + strips * (rows - shape.stride)
-        for rows in (shape.reach, shape.span)
-    )
-    outputs = kernel.groups * kernel.gemm.m * kernel.filters
-    weights = kernel.groups * kernel.filters * kernel.channels * kernel.taps * blocks
-    ifmap = images * brought * shape.width * filter_blocks
-    moved = (
-        ifmap * target.bytes_of("ifmap")
-        + weights * target.bytes_of("filter")
-        + outputs * target.bytes_of("ofmap")
-    )
-    channels: Count = np.minimum(mapping.channels, kernel.channels)
-    filters: Count = np.minimum(mapping.filters, kernel.filters)
-    full = Pass(mapping.n, mapping.e, channels, filters, mapping.r, mapping.t)
-    return MappingCost(
-        passes * pass_time(target.row_stationary, shape, full).total,
-        np.asarray(moved / float(target.dram_bytes_per_cycle)),
-        ifmap + weights + outputs,
-        2 * outputs * steps + images * shape.pieces * read * shape.width * filter_passes,
-        passes,
-    )
-
-
-@lru_cache(maxsize=4096)
-def best_mapping(kernel: GemmKernel, target: Target) -> Mapping:
-    """The legal mapping that is best by the hardware's objective.
-
-    Time is max(array, DRAM), and ties go to less DRAM traffic. Traffic is that of DRAM, then that
-    of the buffers, among mappings that fill the array. Ties of both others go to less time.
-    Raises DoesNotFitError if none is legal.
-    """
-    shape = row_shape(target.row_stationary, kernel)
-    objective = target.row_stationary.objective
-    few = objective == "time" and kernel.macs <= SMALL
-    for filled in (0.0 if few else FILLED[objective], 0.0):
-        mapping = candidates(kernel, target, filled)
-        fitting = np.flatnonzero(legal(kernel, shape, target, mapping))
-        if len(fitting):
-            break
-    else:
-        raise DoesNotFitError(_misfit(kernel, shape, target, mapping))
-    mapping = mapping.select(fitting)
-    cost = mapping_cost(kernel, shape, target, mapping)
-    cycles = significant(np.maximum(cost.array_cycles / target.arrays, cost.dram_cycles))
+def _by_energy(cost: MappingCost) -> Key:
     energy = DRAM_ENERGY * cost.dram_words + BUFFER_ENERGY * cost.buffer_words
-    criteria: dict[MappingObjective, list[object]] = {
-        "time": [cycles, cost.dram_words, cost.passes],
-        "energy": [energy, cycles, cost.passes],
-        "traffic": [cost.dram_words, cost.buffer_words, cycles, cost.passes],
-    }
-    order = np.lexsort(np.array(criteria[objective][::-1]))
-    return mapping.only(int(order[0]))
+    return energy, cost.cycles
 
 
-def _misfit(kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping) -> str:
+def _by_traffic(cost: MappingCost) -> Key:
+    return cost.dram_words, cost.buffer_words, cost.cycles
+
+
+KEYS: dict[MappingObjective, Callable[[MappingCost], Key]] = {
+    "time": _by_time,
+    "energy": _by_energy,
+    "traffic": _by_traffic,
+}
+"""What is best by each objective."""
+
+
+def best_mapping(kernel: GemmKernel, target: Target) -> Mapping | None:
+    """The legal mapping that is best by the hardware's objective; None if none is legal.
+
+    Traffic is that of DRAM, then that of the buffers, among mappings that fill the array. Ties of
+    energy and traffic go to less time.
+    """
+    objective = target.row_stationary.objective
+    for family in starts(kernel, target, uncut=objective != "time"):
+        tried = most_filters(kernel, target, family)
+        fits = legal(kernel, target, tried)
+        if fits.any():
+            return _Search(kernel, target, _free(kernel, target, family)).best(tried.select(fits))
+    return None
+
+
+def _free(kernel: GemmKernel, target: Target, family: Mapping) -> tuple[str, ...]:
+    """What may be changed to find a mapping that is better than those of a family.
+
+    Rows and windows only where they are cut already, or for least time.
+    """
+    whole = most_of(kernel)
+    in_time = target.row_stationary.objective == "time"
+    may_cut = {"f": in_time, "tap_rows": in_time, "tap_cols": in_time}
+    if not target.cuts_windows:
+        may_cut |= {"tap_rows": False, "tap_cols": False}
+    return tuple(
+        axis
+        for axis in AXES
+        if may_cut.get(axis, True) or np.any(getattr(family, axis) < whole[axis])
+    )
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The best mapping of a kernel among those at hand and those near them."""
+
+    kernel: GemmKernel
+    target: Target
+    free: tuple[str, ...]
+
+    def best(self, tried: Mapping) -> Mapping:
+        """The best mapping, from the best of those `tried`, which are legal."""
+        least = self._least_pes(tried)
+        every = every_one(self.kernel, self.target, self.free)
+        if every is not None:
+            keep = legal(self.kernel, self.target, every) & (self._pes(every) >= least)
+            return self._several(every.select(keep)).only(0)
+        found = self._several(tried.select(np.asarray(self._pes(tried) >= least)))
+        known: set[Mapping] = set()
+        while new := [each for each in self._each(found) if each not in known]:
+            known.update(new)
+            around = joined(near(self.kernel, self.target, each, self.free) for each in new)
+            keep = legal(self.kernel, self.target, around) & (self._pes(around) >= least)
+            found = self._several(joined((found, around.select(keep))))
+            if len(known) > ROUNDS * CENTERS:
+                break
+        return found.only(0)
+
+    def _each(self, several: Mapping) -> list[Mapping]:
+        """The mappings one by one."""
+        return [several.only(index) for index in range(len(np.atleast_1d(several.m)))]
+
+    def _least_pes(self, tried: Mapping) -> float:
+        """PEs that a mapping fills at least."""
+        if self.target.row_stationary.objective != "traffic":
+            return 0.0
+        return FILLED * float(np.max(self._pes(tried)))
+
+    def _pes(self, mapping: Mapping) -> Count:
+        taps = mapping.tap_rows, mapping.tap_cols
+        shape = row_shape(self.target.row_stationary, self.kernel.windows, *taps)
+        return active_pes(shape, mapping)
+
+    def _several(self, mapping: Mapping) -> Mapping:
+        """The best of them; for least time, of those of which a rough guess says least."""
+        if self.target.row_stationary.objective == "time" and np.size(mapping.m) > CLOSER:
+            rough = rough_cycles(self.kernel, self.target, mapping)
+            mapping = mapping.select(np.argpartition(rough, CLOSER)[:CLOSER])
+        cost = mapping_cost(self.kernel, self.target, mapping)
+        key = KEYS[self.target.row_stationary.objective](cost)
+        return mapping.select(np.lexsort([np.asarray(each) for each in key[::-1]])[:CENTERS])
+
+
+def misfit(kernel: GemmKernel, target: Target) -> str:
     """Demand, bound and lever of the smallest block."""
-    taken = np.array(block_bytes(target, block_words(kernel, shape, mapping)))
+    *_, family = starts(kernel, target, uncut=False)
+    taken = np.array(
+        block_bytes(target, block_words(kernel, target, most_filters(kernel, target, family)))
+    )
     index = int(np.argmin(taken.sum(axis=0)))
     return "; ".join(
         f"the smallest block needs {size:,} bytes of buffer {space.name}, which has "
@@ -244,11 +178,23 @@ def pes_holding_work(kernel: GemmKernel, target: Target, mapping: Mapping) -> fl
     rows = kernel.rows.outputs / ceil_div(kernel.rows.outputs, int(mapping.e))
     chains = _mean_sets(kernel.channels, kernel.channels, int(mapping.channels), int(mapping.r))
     beside = _mean_sets(kernel.filters, int(mapping.m), int(mapping.filters), int(mapping.t))
-    pes = model.rows * model.cols
-    return row_shape(model, kernel).set_rows * rows * chains * beside / pes
+    taps = int(mapping.tap_rows), int(mapping.tap_cols)
+    set_rows = int(row_shape(model, kernel.windows, *taps).set_rows)
+    return set_rows * rows * chains * beside / (model.rows * model.cols)
 
 
 def _mean_sets(total: int, block: int, size: int, sets: int) -> float:
     """PE sets at work, of `sets`, averaged over pieces of `size` that cut blocks of `total`."""
-    pieces = [piece.size for part in spans(total, block) for piece in spans(part.size, size)]
-    return sum(ceil_div(piece, ceil_div(piece, sets)) for piece in pieces) / len(pieces)
+    parts = [
+        (piece, blocks * count)
+        for part, blocks in _alike(total, block)
+        for piece, count in _alike(part, size)
+    ]
+    busy = sum(ceil_div(piece, ceil_div(piece, sets)) * count for piece, count in parts)
+    return busy / sum(count for _, count in parts)
+
+
+def _alike(total: int, size: int) -> list[tuple[int, int]]:
+    """Sizes of the pieces that `total` is cut into, and how many there are of each."""
+    parts = [(size, total // size), (total % size, 1)]
+    return [(piece, count) for piece, count in parts if piece and count]

@@ -7,21 +7,14 @@ m filters.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, map_runs, packed
-from accelsim.lowering.row_stationary import (
-    Mapping,
-    Pass,
-    RowShape,
-    pass_inside,
-    pass_time,
-    pass_words,
-    row_shape,
-)
-from accelsim.lowering.row_stationary_search import block_bytes, block_words
+from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.row_stationary_cost import block_bytes, block_words
+from accelsim.lowering.row_stationary_unit import RowTile, RowUnit
 from accelsim.lowering.schedule import Boxes, Level, Run, Schedule, nested, turns
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
@@ -41,14 +34,13 @@ from accelsim.lowering.tiles import (
     shared_out,
     size_of,
     sums,
+    tap_sums,
 )
-from accelsim.lowering.traffic import Inside, Sram
 
 BLOCK = ("groups", "batch", "rows", "cols", "filters")
 PASS = ("channels", "tap_rows", "tap_cols")
 
 
-@lru_cache(maxsize=256)
 def row_stationary_schedules(
     kernel: GemmKernel, target: Target, mapping: Mapping
 ) -> tuple[Schedule, ...]:
@@ -58,13 +50,13 @@ def row_stationary_schedules(
         pieces(kernel.groups, 1),
         pieces(kernel.batch, int(mapping.n)),
         regions(kernel.rows, int(mapping.e)),
-        regions(kernel.cols, kernel.cols.outputs),
+        regions(kernel.cols, int(mapping.f)),
         pieces(kernel.filters, int(mapping.m)),
     )
     passes = (
         sums(kernel.channels, int(mapping.channels)),
-        pieces(kernel.rows.kernel, kernel.rows.kernel),
-        pieces(kernel.cols.kernel, kernel.cols.kernel),
+        tap_sums(kernel.rows, int(mapping.tap_rows)),
+        tap_sums(kernel.cols, int(mapping.tap_cols)),
     )
     return tuple(
         Schedule(
@@ -100,15 +92,14 @@ class _Steps:
         return self.made[size]
 
     def _build(self, tile: GemmSize) -> Step:
-        target, kernel = self.target, self.kernel
-        shape = row_shape(target.row_stationary, kernel)
+        target = self.target
         flight = Room(target.in_flight, 1)
-        block = block_rooms(kernel, shape, target, self.mapping, tile)
+        block = block_rooms(self.kernel, target, self.mapping, tile)
         kept = target.buffer_index("ofmap")
-        work = tile_work(target, shape, self.mapping, tile)
+        work = tile_work(self.kernel, target, self.mapping, tile)
         return Step(
             tuple(self._loads(tile, flight)),
-            (),
+            () if tile.ifmap.words else (flight,),
             work,
             work.cycles,
             (flight, *(room for room in block if tile.ends and room.buffer != kept)),
@@ -119,13 +110,17 @@ class _Steps:
         )
 
     def _loads(self, tile: GemmSize, flight: Room) -> Iterator[Load]:
-        """The ifmap and the filters of a tile, which stream through the room of their block."""
+        """The ifmap and the filters of a tile, which stream through the room of their block.
+
+        Some taps meet nothing but padding.
+        """
         kernel, word = self.kernel, self.target.bytes_of("ifmap")
         read = tile.ifmap
         channels = kernel.groups * kernel.channels
         source = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
-        yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
-        weights = tile.filters * tile.channels * kernel.taps
+        if read.words:
+            yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
+        weights = tile.filters * tile.channels * tile.taps
         size = weights * self.target.bytes_of("filter")
         none = Room(flight.buffer, 0)
         yield Load("filter", none, kernel.filter_is_input, size, packed(size))
@@ -140,58 +135,30 @@ class _Steps:
 
 
 def block_rooms(
-    kernel: GemmKernel, shape: RowShape, target: Target, mapping: Mapping, tile: GemmSize
+    kernel: GemmKernel, target: Target, mapping: Mapping, tile: GemmSize
 ) -> tuple[Room, ...]:
     """What the block of a tile takes of each buffer."""
-    block = Mapping(
-        *(tile.filters, tile.batch, tile.rows),
-        *(mapping.p, mapping.q, mapping.r, mapping.t),
-    )
-    taken = block_bytes(target, block_words(kernel, shape, block))
+    block = replace(mapping, m=tile.filters, n=tile.batch, e=tile.rows, f=tile.cols)
+    taken = block_bytes(target, block_words(kernel, target, block))
     return tuple(Room(index, int(size)) for index, size in enumerate(taken) if size)
 
 
-def tile_work(target: Target, shape: RowShape, mapping: Mapping, tile: GemmSize) -> Work:
+def tile_work(kernel: GemmKernel, target: Target, mapping: Mapping, tile: GemmSize) -> Work:
     """Cycles and words of the passes of one tile: all its filters, a pass's at a time."""
-    model, filters = target.row_stationary, int(mapping.filters)
-    stream = fill = waiting = bound = 0
-    words, inside = Sram(), Inside()
-    macs = tile.pixels * tile.channels * shape.kernel_taps
-    for each, count in ((filters, tile.filters // filters), (tile.filters % filters, 1)):
-        if not each or not count:
-            continue
-        count *= shape.pieces
-        work = Pass(
-            *(tile.batch, tile.rows, tile.channels, each),
-            *(mapping.r, mapping.t),
+    unit = RowUnit(target.row_stationary, kernel.windows)
+    work = unit.work(
+        RowTile(
+            images=tile.batch,
+            rows=tile.rows,
+            cols=tile.cols,
+            filters=tile.filters,
+            channels=tile.channels,
+            tap_rows=tile.tap_rows,
+            tap_cols=tile.tap_cols,
+            pass_filters=mapping.filters,
+            r=mapping.r,
+            t=mapping.t,
+            ends=tile.ends,
         )
-        time = pass_time(model, shape, work)
-        stream += count * int(time.stream)
-        fill += count * int(time.fill)
-        waiting += count * int(time.words)
-        bound += count * int(time.total) if time.words else 0
-        words += _pass_sram(shape, work, tile.ends).times(count)
-        inside += pass_inside(shape, work, each * macs // shape.pieces).times(count)
-    return Work(
-        stream,
-        fill,
-        waiting,
-        bound,
-        0,
-        tile.filters * macs,
-        words,
-        inside,
     )
-
-
-def _pass_sram(shape: RowShape, work: Pass, last: bool) -> Sram:
-    """Words of one pass at the array's edge. Every pass takes psums, the first ones the bias."""
-    words = pass_words(shape, work)
-    psums = int(words.psum)
-    return Sram(
-        ifmap_reads=int(words.ifmap),
-        filter_reads=int(words.filter),
-        psum_reads=psums,
-        psum_writes=0 if last else psums,
-        ofmap_writes=psums if last else 0,
-    )
+    return work.of_groups(1)

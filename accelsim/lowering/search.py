@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.dataflow import busy_cycles
+from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
 from accelsim.lowering.gemm_search import (
@@ -25,9 +25,10 @@ from accelsim.lowering.gemm_search import (
     ways_of,
 )
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
-from accelsim.lowering.ranking import Ranked, Ranking, Times
-from accelsim.lowering.row_stationary import Mapping, RowStationary
-from accelsim.lowering.row_stationary_search import best_mapping
+from accelsim.lowering.ranking import Ranked, Ranking, Tiling, Times
+from accelsim.lowering.row_stationary import RowStationary
+from accelsim.lowering.row_stationary_ranks import RowRanks
+from accelsim.lowering.row_stationary_search import misfit as row_misfit
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, tilings_of, too_small
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
@@ -90,14 +91,14 @@ class Search:
     memory: Memory
     alone: Alone | None = None
 
-    def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | VectorRanks":
+    def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | RowRanks | VectorRanks":
         """What the tilings of `kernel` take with so much of it resident."""
         if isinstance(kernel, VectorKernel):
             target = replace(self.target, residence=residence)
             key = (kernel, target)
             return self.memory.recall("vector kernels", key, lambda: VectorRanks(*key))
         assert isinstance(kernel, GemmKernel)
-        return Ranks(self, kernel, residence)
+        return ARRAYS[type(self.target.processor)].ranks(self, kernel, residence)
 
     def ranking(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings at every scale cost, at any rate of DRAM."""
@@ -128,16 +129,9 @@ class Search:
 
         return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
 
-    def mapping(self, kernel: GemmKernel) -> Mapping:
-        """The best row-stationary mapping; raises DoesNotFitError if none fits."""
-        key = (kernel, self.target)
-        return self.memory.recall("mappings", key, lambda: best_mapping(kernel, self.target))
-
     def check(self, kernel: Kernel) -> None:
         """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""
-        if isinstance(kernel, GemmKernel) and isinstance(self.target.processor, RowStationary):
-            self.mapping(kernel)
-        elif not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
+        if not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
             raise DoesNotFitError(_misfit(kernel, self.target))
 
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
@@ -272,6 +266,21 @@ class Ranks:
         return target.buffers[target.buffer_index("ifmap")].size
 
 
+@dataclass(frozen=True)
+class ArraySearch:
+    """How a kind of array finds its tilings of a kernel, and what it says of one too large."""
+
+    ranks: "Callable[[Search, GemmKernel, Residence], Ranks | RowRanks]"
+    misfit: Callable[[GemmKernel, Target], str]
+
+
+ARRAYS: dict[type, ArraySearch] = {
+    ArrayModel: ArraySearch(Ranks, misfit),
+    RowStationary: ArraySearch(RowRanks, row_misfit),
+}
+"""Every kind of array."""
+
+
 def search(target: Target, memory: Memory | None = None, alone: Alone | None = None) -> Search:
     """The search on `target`, with nothing resident but what is said."""
     return Search(replace(target, residence=Residence()), memory or Memory(), alone)
@@ -300,9 +309,7 @@ def best_vector_tiling(
     return tiling
 
 
-def _best(
-    kernel: GemmKernel | VectorKernel, target: Target, memory: Memory | None
-) -> GemmTiling | VectorTiling:
+def _best(kernel: GemmKernel | VectorKernel, target: Target, memory: Memory | None) -> Tiling:
     best = search(target, memory)(kernel, target.residence).refined
     if best is None:
         raise DoesNotFitError(_misfit(kernel, target))
@@ -312,5 +319,5 @@ def _best(
 def _misfit(kernel: GemmKernel | VectorKernel, target: Target) -> str:
     """Demand, bound and lever of the smallest tile."""
     if isinstance(kernel, GemmKernel):
-        return misfit(kernel, target)
+        return ARRAYS[type(target.processor)].misfit(kernel, target)
     return too_small(target, smallest_needs(kernel, target))

@@ -1,15 +1,17 @@
 """The numbers of a hardware that lowering needs, resolved once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import transfer_clocks
-from accelsim.hardware import OPERANDS, Hardware, Operand
+from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
 from accelsim.lowering.task import Transfer
@@ -129,19 +131,17 @@ class Target:
     @property
     def array(self) -> ArrayModel:
         """The systolic array."""
-        assert isinstance(self.processor, ArrayModel)
-        return self.processor
+        return cast(ArrayModel, self.processor)
 
     @property
     def row_stationary(self) -> RowStationary:
         """The row-stationary array."""
-        assert isinstance(self.processor, RowStationary)
-        return self.processor
+        return cast(RowStationary, self.processor)
 
     @property
     def reserves_blocks(self) -> bool:
         """Whether work takes all its room at once, since a block may fill more than half."""
-        return isinstance(self.processor, RowStationary)
+        return self.processor.reserves_blocks
 
     @property
     def in_flight(self) -> int:
@@ -171,13 +171,20 @@ class Target:
         return max(least, ceil(clocks * self.cycles_per_clock))
 
 
+MODELS: dict[DataflowName, Callable[[Hardware], ArrayModel | RowStationary]] = {
+    **dict.fromkeys(SYSTOLIC, array_model),
+    "rs": row_stationary_model,
+}
+"""What the law of each dataflow sees of a hardware."""
+
+
 def target_of(hardware: Hardware) -> Target:
     """What lowering needs to know of `hardware`."""
     words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
-    rows = hardware.array.dataflow == "rs"
-    streams = (BufferSpace("tiles in flight", 2, ()),) if rows else ()
+    processor = MODELS[hardware.array.dataflow](hardware)
+    streams = (BufferSpace("tiles in flight", 2, ()),) if processor.reserves_blocks else ()
     return Target(
-        row_stationary_model(hardware) if rows else array_model(hardware),
+        processor,
         hardware.array.count,
         hardware.vector_unit.lanes,
         (words[0], words[1], words[2], words[3]),

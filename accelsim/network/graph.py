@@ -67,7 +67,8 @@ class Network:
 
     `weights` is the .npz file of parameters beside the network file, if it names one. `images` is
     None but where the layers are measurements that do not depend on each other: then it says how
-    many images each of them takes at a time, times the batch of the run.
+    many images each of them takes at a time, times the batch of the run. `family` is how lists
+    group it under.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Network:
     description: str = ""
     weights: Path | None = field(default=None)
     images: Mapping[str, int] | None = None
+    family: str = ""
 
     def parts(self, batch: int) -> "list[tuple[Network, int]]":
         """What runs for itself, and its images: the network, or each independent layer alone."""

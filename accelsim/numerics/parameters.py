@@ -19,11 +19,15 @@ from accelsim.network.ops import (
     Add,
     AvgPool,
     BatchNorm,
+    Clip,
     Concat,
     Conv,
     Dense,
     Dropout,
+    Elu,
     Flatten,
+    Gelu,
+    HardSwish,
     LeakyRelu,
     Lrn,
     MatMul,
@@ -31,6 +35,7 @@ from accelsim.network.ops import (
     Relu,
     Reshape,
     Shape,
+    Silu,
     Softmax,
 )
 from accelsim.numerics.arithmetic import Arithmetic
@@ -47,7 +52,12 @@ from accelsim.units import ceil_div
 SAME_CODES = (Flatten, Reshape, Dropout)
 """Layers whose ofmap is their ifmap's codes, whatever they stand for."""
 
-_SAME_SCALE = (*SAME_CODES, MaxPool, AvgPool, Relu, LeakyRelu, Add, Concat, Lrn)
+_SAME_SCALE = (
+    *SAME_CODES,
+    *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
+)
+
+_RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")
 
 # --- How large values are: estimates for normal values, used to choose scales ---------------------
 
@@ -78,14 +88,14 @@ def _rms(layer: Layer, inputs: list[float], target: float) -> float:
             rms = inputs[0] * _HIGHEST_OF_WINDOW
         case AvgPool():
             rms = inputs[0] * _MEAN_OF_WINDOW
-        case Relu():
+        case Relu() | Clip() | Gelu() | Silu() | HardSwish() | Elu():
             rms = inputs[0] * _RECTIFIED
         case Softmax() as op:
             shape = layer.output_shape
             rms = 8 * target / shape[op.axis(shape)]
         case _:
             rms = max(inputs)
-    if getattr(layer.op, "activation", None) == "relu":
+    if getattr(layer.op, "activation", None) in _RECTIFIERS:
         rms *= _RECTIFIED
     return min(rms, _CLIPPED * target)
 

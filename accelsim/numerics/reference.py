@@ -18,28 +18,18 @@ from accelsim.network.ops import (
     Conv,
     Dense,
     Dropout,
+    Elementwise,
     Flatten,
-    LeakyRelu,
     Lrn,
     MatMul,
     MaxPool,
     Mul,
     Op,
-    Relu,
     Reshape,
-    Sigmoid,
     Softmax,
-    Tanh,
     Window,
 )
-from accelsim.numerics.arithmetic import (
-    Arithmetic,
-    Function,
-    LeakyReluFunction,
-    relu,
-    sigmoid,
-    tanh,
-)
+from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.parameters import LayerParameters, Parameters
@@ -229,28 +219,9 @@ def batch_norm_line(op: BatchNorm, parameters: LayerParameters) -> tuple[Array, 
     return slope.astype(np.float32), (beta - slope * mean).astype(np.float32)
 
 
-def _applied(function: Function, work: Computation) -> Ofmap:
-    return Ofmap(work.arithmetic.apply(function, work.inputs[0], work.output))
-
-
 @_compute.register
-def _(op: Relu, work: Computation) -> Ofmap:
-    return _applied(relu, work)
-
-
-@_compute.register
-def _(op: LeakyRelu, work: Computation) -> Ofmap:
-    return _applied(LeakyReluFunction(op.slope), work)
-
-
-@_compute.register
-def _(op: Sigmoid, work: Computation) -> Ofmap:
-    return _applied(sigmoid, work)
-
-
-@_compute.register
-def _(op: Tanh, work: Computation) -> Ofmap:
-    return _applied(tanh, work)
+def _(op: Elementwise, work: Computation) -> Ofmap:
+    return Ofmap(work.arithmetic.apply(op, work.inputs[0], work.output))
 
 
 # --- Across channels ------------------------------------------------------------------------------

@@ -17,18 +17,14 @@ from accelsim.network.ops import (
     AvgPool,
     BatchNorm,
     Concat,
-    LeakyRelu,
+    Elementwise,
     Lrn,
     MaxPool,
     Mul,
     Op,
-    Relu,
-    Sigmoid,
     Softmax,
-    Tanh,
     Window,
 )
-from accelsim.numerics.arithmetic import Function, LeakyReluFunction, relu, sigmoid, tanh
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.reference import batch_norm_line
@@ -127,13 +123,10 @@ class VectorExecutor:
         )
         return self.work.arithmetic.affine(x, slope, offset, self.work.output, op.activation)
 
-    @compute.register(Relu)
-    @compute.register(LeakyRelu)
-    @compute.register(Sigmoid)
-    @compute.register(Tanh)
-    def _(self, op: Op, tile: VectorTile) -> Array:
+    @compute.register
+    def _(self, op: Elementwise, tile: VectorTile) -> Array:
         (x,) = self.inputs(tile)
-        return self.work.arithmetic.apply(_function(op), x, self.work.output)
+        return self.work.arithmetic.apply(op, x, self.work.output)
 
     @compute.register
     def _(self, op: Softmax, tile: VectorTile) -> Array | None:
@@ -182,15 +175,6 @@ class VectorExecutor:
                 parts.append(self.work.arithmetic.rescale(block, self.work.output))
             first += channels
         return np.concatenate(parts, 1)
-
-
-_FUNCTIONS: dict[type[Op], Function] = {Relu: relu, Sigmoid: sigmoid, Tanh: tanh}
-
-
-def _function(op: Op) -> Function:
-    if isinstance(op, LeakyRelu):
-        return LeakyReluFunction(op.slope)
-    return _FUNCTIONS[type(op)]
 
 
 def _block(tile: VectorTile) -> tuple[slice, ...]:

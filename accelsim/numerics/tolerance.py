@@ -7,8 +7,9 @@ which each term meets at most t such factors is off by at most
     ((1 + u)^t - 1) * (sum of the terms' magnitudes),
 
 in whatever order it is taken. Two orders differ by twice that. Storing both in a format with unit
-roundoff v adds at most v times each; relu, leaky relu, sigmoid and tanh never increase a
-difference, and exp, power, sigmoid and tanh are taken to be within 4 units in the last place.
+roundoff v adds at most v times each; a function that follows multiplies a difference by its
+steepest slope at most, and exp, power and the functions are taken to be within 4 units in the last
+place.
 """
 
 import math
@@ -17,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from accelsim.network.graph import Layer
-from accelsim.network.ops import AvgPool, Conv, Dense, Lrn, MatMul, Softmax
+from accelsim.network.ops import ACTIVATIONS, Activation, AvgPool, Conv, Dense, Lrn, MatMul, Softmax
 from accelsim.numerics.arithmetic import FloatArithmetic
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
@@ -36,10 +37,17 @@ def tolerance(work: Computation, ofmap: Array) -> Array:
     terms = _roundings(work.layer)
     growth = math.expm1(terms * math.log1p(arithmetic.psum.unit_roundoff))
     size = np.abs(ofmap.astype(np.float64))
-    sums = 2 * growth * (_magnitude(work, size) + terms * arithmetic.psum.tiny)
+    growth *= 2 * _steepest(work.layer)
+    sums = growth * (_magnitude(work, size) + terms * arithmetic.psum.tiny)
     stored = arithmetic.activation.unit_roundoff + _FUNCTION_ROUNDINGS * 2.0**-24
     bound: Array = sums + 3 * stored * (size + sums) + arithmetic.activation.tiny
     return bound
+
+
+def _steepest(layer: Layer) -> float:
+    """The largest slope of the activation that is fused, 1 at least."""
+    activation: Activation | None = getattr(layer.op, "activation", None)
+    return max(1.0, ACTIVATIONS[activation].steepest) if activation else 1.0
 
 
 def _roundings(layer: Layer) -> int:

@@ -29,10 +29,20 @@ def list_sheets(
         Column("peak MAC/s"),
         Column("description", prose=True),
     )
-    network_rows = (
-        Row((name, si(network.macs), si(network.parameters), network.description))
-        for name, network in networks.items()
-    )
+    ordered = sorted(networks.items(), key=lambda item: item[1].macs)
+    families = dict.fromkeys(network.family for _, network in ordered)
+    network_sheets = [
+        Sheet(
+            f"Networks: {family}" if family else "Networks",
+            network_columns,
+            tuple(
+                Row((name, si(network.macs), si(network.parameters), network.description))
+                for name, network in ordered
+                if network.family == family
+            ),
+        )
+        for family in families
+    ]
     hardware_rows = (
         Row((name, f"{each.pes:,}", si(each.pes * each.clock), each.description))
         for name, each in hardware.items()
@@ -42,7 +52,7 @@ def list_sheets(
     sweep_columns = (Column("sweep", text=True), Column("description", prose=True))
     sweep_rows = (Row((name, each.description)) for name, each in sweeps.items())
     return [
-        Sheet("Networks", network_columns, tuple(network_rows)),
+        *network_sheets,
         Sheet("Hardware", hardware_columns, tuple(hardware_rows)),
         Sheet("Energy tables, for the key `energy` of hardware", table_columns, tuple(table_rows)),
         Sheet("Sweeps", sweep_columns, tuple(sweep_rows)),

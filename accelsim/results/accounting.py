@@ -7,7 +7,6 @@ from dataclasses import replace
 from accelsim.engine.machine import LayerTimes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.target import Target
 from accelsim.results.energy import Activity, EnergyRates, energy_rates
 from accelsim.results.records import Bound, Buckets, Energy, LayerResult, Resident, RunResult
@@ -81,7 +80,7 @@ def _layer_result(
         buckets=_buckets(program, times, whole.target),
         inside=program.inside,
         energy=_energy(program, rates) if rates else None,
-        mapping=program.tiling if isinstance(program.tiling, Mapping) else None,
+        mapping=program.mapping,
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
     )

@@ -159,7 +159,9 @@ def test_one_pass() -> None:
     DRAM: ifmap 4 B in cycle 0, filter 1 B in cycle 1, there at 12; 12..19; ofmap 19..20, at 30.
     """
     program = lower(chain((1, 2, 2), conv(1)), machine(array={"dataflow": "rs"}))
-    assert program.layers[0].tiling == Mapping(m=1, n=1, e=2, p=1, q=1, r=1, t=1)
+    assert program.layers[0].tiling == Mapping(
+        m=1, n=1, e=2, p=1, q=1, r=1, t=1, f=2, tap_rows=1, tap_cols=1
+    )
     (times,) = play(program)
     assert (times.start, times.read_wait, times.write_wait, times.end) == (0, 12, 11, 30)
     (layer,) = timed(program).layers

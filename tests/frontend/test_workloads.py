@@ -11,15 +11,38 @@ from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.network_file import network_schema
 from accelsim.frontend.source import read_yaml
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import AvgPool, Concat, Conv, Dense, Dropout, Lrn, MaxPool, Softmax
+from accelsim.network.ops import (
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Lrn,
+    MaxPool,
+    Softmax,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+SAME = ("alexnet", "googlenet", "inception_v3", "inception_v4", "lenet5", "lenet_caffe")
 TABLES = {
-    "alexnet": "alexnet",
-    "googlenet": "googlenet",
-    "lenet5": "lenet5",
+    **{name: name for name in (*SAME, "nin_cifar10", "nin_imagenet")},
+    **{f"resnet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
+    "inception_v2": "inception_v2_bn",
+    "vgg11": "vgg_A",
+    "vgg13": "vgg_B",
     "vgg16": "vgg_D",
+    "vgg16_c": "vgg_C",
     "vgg19": "vgg_E",
+}
+PUBLISHED = {
+    "densenet121": 7_978_856,  # torchvision
+    "efficientnet_b0": 5_288_548,  # torchvision
+    "mobilenet_v1": 4_231_976,  # Keras, trainable
+    "mobilenet_v2": 3_504_872,  # torchvision
+    "mobilenet_v3": 5_483_032,  # torchvision, large
+    "squeezenet": 1_248_424,  # torchvision, squeezenet1_0
+    "mlp": 785 * 500 + 501 * 10,  # LeCun et al. 1998: 28x28-500-10
 }
 COLUMNS = (
     *("C", "H", "W", "M", "R", "S", "stride", "pad_h", "pad_w", "groups", "E", "F"),
@@ -34,12 +57,21 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def same_spelling(name: str) -> str:
-    """The tables write CONV1-1 where the released models write conv1_1."""
-    return name.lower().replace("-", "_")
+    """The tables write CONV1-1 where the released models write conv1_1.
+
+    A convolution with its batch norm is one row of a table and a block here.
+    """
+    return name.lower().replace("-", "_").removesuffix("/conv")
 
 
-def measured(layer: Layer) -> dict[str, str]:
-    """A layer as a row of the golden tables."""
+def normalising(network: Network) -> dict[str, int]:
+    """Parameters of the batch norm that follows a layer, by that layer's name."""
+    norms = (layer for layer in network.layers if isinstance(layer.op, BatchNorm))
+    return {norm.inputs[0]: norm.parameters for norm in norms}
+
+
+def measured(layer: Layer, normalised: dict[str, int]) -> dict[str, str]:
+    """A layer as a row of the golden tables, which count its batch norm's parameters with it."""
     op = layer.op
     if isinstance(op, Dense):
         ifmap, ofmap = (math.prod(layer.input_shapes[0]), 1, 1), (op.out_features, 1, 1)
@@ -53,7 +85,8 @@ def measured(layer: Layer) -> dict[str, str]:
         window = (*op.kernel, stride[0], top, left, groups)
     weights = math.prod(layer.parameter_shapes.get("weight", (0,)))
     numbers = (*ifmap, ofmap[0], *window, *ofmap[1:], weights)
-    numbers = (*numbers, layer.parameters, layer.macs, layer.output_elements)
+    learned = layer.parameters + normalised.get(layer.name, 0)
+    numbers = (*numbers, learned, layer.macs, layer.output_elements)
     named = {"layer": same_spelling(layer.name), "kind": KINDS[type(op)]}
     return named | {column: str(n) for column, n in zip(COLUMNS, numbers, strict=True)}
 
@@ -67,7 +100,9 @@ def test_every_layer_is_the_papers(name: str) -> None:
     golden = rows(GOLDEN / "layers" / f"{TABLES[name]}.csv")
     for row in golden:
         row["layer"] = same_spelling(row["layer"])
-    assert [measured(layer) for layer in tabled(load_network(name))] == golden
+    network = load_network(name)
+    after = normalising(network)
+    assert [measured(layer, after) for layer in tabled(network)] == golden
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -80,6 +115,31 @@ def test_totals_are_the_papers(name: str) -> None:
         golden["layer_output_elements"]
     )
     assert "x".join(map(str, network.inputs["input"])) == golden["input_CHW"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_are_the_published_ones(name: str) -> None:
+    assert load_network(name).parameters == PUBLISHED[name]
+
+
+def test_every_workload_is_held_against_something() -> None:
+    assert {*TABLES, *PUBLISHED, "inception_v1_naive"} == set(builtin_names("workloads"))
+
+
+def test_naive_modules_grow_as_the_paper_says() -> None:
+    """Figure 2(a): a module passes on all that it reads beside its own widths of table 1."""
+    widths = [
+        *((64, 128, 32), (128, 192, 96), (192, 208, 48), (160, 224, 64), (128, 256, 64)),
+        *((112, 288, 64), (256, 320, 128), (256, 320, 128), (384, 384, 128)),
+    ]
+    stem = 64 * (3 * 49 + 1) + 64 * (64 + 1) + 192 * (64 * 9 + 1)
+    parameters, channels = stem, 192
+    for c1, c3, c5 in widths:
+        parameters += (c1 + 9 * c3 + 25 * c5) * channels + c1 + c3 + c5
+        channels += c1 + c3 + c5
+    naive = load_network("inception_v1_naive")
+    assert naive.parameters == parameters + 1000 * (channels + 1)
+    assert naive.macs > 7 * load_network("googlenet").macs
 
 
 def test_googlenet_names_are_the_released_models() -> None:

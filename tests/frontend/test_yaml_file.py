@@ -369,3 +369,52 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "10:3: layers.e: unknown input 'nowhere'",
         "11:3: layers.f: lies on a cycle through 'f'; let it read another layer",
     ]
+
+
+def test_repeated_layers_read_the_one_before(tmp_path: Path) -> None:
+    network = load(
+        tmp_path,
+        HEAD
+        + """
+blocks:
+  pair:
+    parameters: [n]
+    layers:
+      a: {op: relu, repeat: $n}
+      b: {op: tanh}
+layers:
+  first: {op: relu, repeat: 2}
+  more:  {op: pair, repeat: [3, 4], n: 2}
+  last:  {op: add, inputs: [first, more]}
+""",
+    )
+    assert [(layer.name, layer.inputs) for layer in network.layers] == [
+        ("first_1", ("input",)),
+        ("first_2", ("first_1",)),
+        ("more_3/a_1", ("first_2",)),
+        ("more_3/a_2", ("more_3/a_1",)),
+        ("more_3/b", ("more_3/a_2",)),
+        ("more_4/a_1", ("more_3/b",)),
+        ("more_4/a_2", ("more_4/a_1",)),
+        ("more_4/b", ("more_4/a_2",)),
+        ("last", ("first_2", "more_4/b")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("{op: relu, repeat: [3, 2]}", "repeat [3, 2] ends before it begins"),
+        ("{op: add, inputs: [input, input], repeat: 2}", "give it one input"),
+        ("{op: relu, repeat: 0}", "greater than 0"),
+        ("{op: relu, repeat: 16777216}", "more than 20,000 layers"),
+    ],
+)
+def test_what_cannot_be_repeated_is_refused(tmp_path: Path, layer: str, message: str) -> None:
+    (told,) = faults(tmp_path, HEAD + f"layers:\n  a: {layer}\n")
+    assert message in told
+
+
+def test_names_that_repeat_makes_may_not_be_taken(tmp_path: Path) -> None:
+    (told,) = faults(tmp_path, HEAD + "layers:\n  a_1: {op: relu}\n  a: {op: relu, repeat: 2}\n")
+    assert "a_1" in told or "taken" in told

@@ -25,6 +25,7 @@ from accelsim.lowering.row_stationary import (
     pass_time,
     pass_words,
     row_shape,
+    whole_rows,
 )
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import spans
@@ -58,13 +59,18 @@ def kernel_of(work: Geometry) -> GemmKernel:
 
 
 def pass_of(work: Geometry) -> Pass:
-    sizes = (work.images, work.rows, work.channels, work.filters)
+    sizes = (work.images, work.rows, work.cols, work.channels, work.filters)
     return Pass(*sizes, work.r, work.t)
 
 
 def shape_of(work: Geometry) -> RowShape:
     """How it looks to PEs whose spads and rows are enough for whole filters."""
-    return row_shape(row_array((8, 8), (8, 64, 8)), kernel_of(work))
+    return whole_shape(row_array((8, 8), (8, 64, 8)), kernel_of(work))
+
+
+def whole_shape(model: RowStationary, kernel: GemmKernel) -> RowShape:
+    """How a whole window looks to the PEs."""
+    return row_shape(model, kernel.windows, kernel.rows.kernel, kernel.cols.kernel)
 
 
 def operands(work: Geometry, seed: int = 0) -> tuple[Matrix, Matrix, Matrix]:
@@ -97,7 +103,7 @@ def test_what_a_pass_moves_and_does_is_what_its_pes_do(work: Geometry) -> None:
         for kernel, (stride, dilation) in ((work.set_rows, work.row), (work.taps, work.col))
     ):
         assert words.ifmap == len(seen.ifmap)  # windows that leave no gap
-    assert pass_time(row_array(), shape, pass_of(work)).stream == max(seen.macs.values())
+    assert pass_time(row_array(), shape, pass_of(work), words).stream == max(seen.macs.values())
     assert sum(seen.macs.values()) == kernel_of(work).macs
 
 
@@ -125,8 +131,9 @@ def test_active_pes_by_hand() -> None:
     """CONV1 of AlexNet on Eyeriss: 11 filter rows, 7 ofmap rows, one set above, two beside."""
     rows = Window(227, 11, 4)
     model = row_array((12, 14), (12, 224, 24))
-    shape = row_shape(model, GemmKernel(4, 1, 96, 3, rows, rows))
-    assert active_pes(shape, Mapping(96, 1, 7, 16, 1, 1, 2)) == 154
+    kernel = GemmKernel(4, 1, 96, 3, rows, rows)
+    mapping = whole_rows(kernel, 96, 1, 7, 16, 1, 1, 2)
+    assert active_pes(whole_shape(model, kernel), mapping) == 154
 
 
 LAYERS = st.builds(
@@ -144,7 +151,7 @@ def test_pieces_of_filters_and_blocks_of_channels_add_up(
     kernel: GemmKernel, rows: int, spad: int, channels: int
 ) -> None:
     """Filters taller than the array or longer than the spad: piece after piece, block by block."""
-    shape = row_shape(row_array((rows, 3), (spad, 64, 3)), kernel)
+    shape = whole_shape(row_array((rows, 3), (spad, 64, 3)), kernel)
     whole = whole_of(kernel)
     ifmap, weights, _ = operands(whole)
     psums = np.zeros_like(convolved(whole, ifmap, weights))
@@ -234,7 +241,8 @@ def clocked(model: RowStationary, work: Geometry) -> int:
 
 
 def law(model: RowStationary, work: Geometry) -> PassTime:
-    return pass_time(model, shape_of(work), pass_of(work))
+    shape, work_of = shape_of(work), pass_of(work)
+    return pass_time(model, shape, work_of, pass_words(shape, work_of))
 
 
 UNDILATED = geometries(4).map(lambda work: replace(work, col=(work.col[0], 1)))
@@ -326,8 +334,8 @@ def test_the_law_is_near_the_clock_for_the_passes_of_the_chip(name: str) -> None
     model = target_of(load_hardware("eyeriss")).row_stationary
     kernel, mapping = kernels()[name], published_mappings()[name]
     work = chip_pass(kernel, mapping)
-    shape = row_shape(model, kernel)
-    time = int(pass_time(model, shape, pass_of(work)).total)
+    shape = whole_shape(model, kernel)
+    time = int(pass_time(model, shape, pass_of(work), pass_words(shape, pass_of(work))).total)
     late = clocked(model, work) - time
     column = column_of(model, work)
     assert late == min(column.macs, column.leaving)

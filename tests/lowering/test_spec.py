@@ -16,7 +16,6 @@ from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program, lower
 from accelsim.lowering.residency import Placement
-from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target
@@ -281,5 +280,4 @@ def test_a_wrong_halo_is_caught(
     program = lower(network, CUT.model_copy(update={"array": array}))
     monkeypatch.undo()
     gemm_schedules.cache_clear()
-    row_stationary_schedules.cache_clear()
     assert any("bytes of ifmap are loaded" in str(each) for each in program_problems(program))

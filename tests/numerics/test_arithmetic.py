@@ -5,12 +5,11 @@ import pytest
 from layers import INT8, INT16, UINT8
 
 from accelsim.errors import InputError
+from accelsim.network.ops import Relu, Sigmoid
 from accelsim.numerics.arithmetic import (
     FloatArithmetic,
     IntegerArithmetic,
     arithmetic_of,
-    relu,
-    sigmoid,
 )
 from accelsim.numerics.formats import FLOATS, IntegerFormat, Quantization, Tensor
 
@@ -48,7 +47,7 @@ def test_relu_table_is_the_clip_at_the_zero_point(arithmetic: IntegerArithmetic)
     format_ = arithmetic.activation
     codes = np.arange(format_.lowest, format_.highest + 1).astype(format_.dtype)
     meaning = Quantization(0.3, 17)
-    result = arithmetic.apply(relu, Tensor(codes, meaning), meaning)
+    result = arithmetic.apply(Relu(), Tensor(codes, meaning), meaning)
     assert np.array_equal(result, np.maximum(codes, 17))
 
 
@@ -64,7 +63,7 @@ def test_softmax_does_not_depend_on_the_order_of_channels() -> None:
 
 def test_sigmoid_does_not_overflow() -> None:
     with np.errstate(all="raise", under="ignore"):
-        assert sigmoid(np.float32([-200, 0, 200])).tolist() == [0, 0.5, 1]
+        assert Sigmoid().value(np.float32([-200, 0, 200])).tolist() == [0, 0.5, 1]
 
 
 def test_float_sums_that_overflow_are_counted() -> None:

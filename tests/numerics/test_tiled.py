@@ -19,6 +19,7 @@ from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
 from accelsim.lowering.tiling import GemmTiling, LoopOrder
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
+    ELEMENTWISE,
     Add,
     AvgPool,
     BatchNorm,
@@ -116,6 +117,8 @@ LAYERS = {
     "reshape": single(Reshape(shape=(9, 42)), FMAP),
     "relu": single(Relu(), FMAP),
     "leaky relu": single(LeakyRelu(slope=0.3), (17, 30)),
+    "conv, gelu": single(Conv(out_channels=3, kernel=(2, 2), activation="gelu"), FMAP),
+    **{row.name: single(row(), (17, 30)) for row in ELEMENTWISE[4:]},
     "sigmoid": single(Sigmoid(), FMAP),
     "tanh": single(Tanh(), (300,)),
     "softmax of a vector": single(Softmax(), (60,)),
@@ -195,7 +198,7 @@ def test_filters_larger_than_array_and_spads_are_cut() -> None:
     program = lower(LAYERS["conv, larger than array and spads"], hardware("rs"), 2)
     (layer,) = program.layers
     assert isinstance(layer.kernel, GemmKernel)
-    shape = row_shape(program.target.row_stationary, layer.kernel)
+    shape = row_shape(program.target.row_stationary, layer.kernel.windows, 6, 5)
     assert (shape.pieces, shape.set_rows, shape.taps) == (4, 3, 3)
     assert len(layer.all_tasks) > 4
 

@@ -1,0 +1,77 @@
+"""From the tiling of a layer to its schedules, on the unit that the tiling is for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
+from accelsim.lowering.gemm_tasks import gemm_schedules
+from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.ranking import Tiling
+from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.row_stationary_search import pes_holding_work
+from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
+from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.target import Target
+from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.vector_tasks import vector_schedules
+
+Unit = Literal["array", "vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The schedule of each array or vector unit, and what is said of a layer on an array.
+
+    `untiled_array_cycles` are those of its folds uncut, or of its passes; `mapping` is a
+    row-stationary one.
+    """
+
+    unit: Unit | None
+    schedules: tuple[Schedule, ...] = ()
+    untiled_array_cycles: int = 0
+    mapping_efficiency: float = 0.0
+    mapping: Mapping | None = None
+
+
+def _nowhere(kernel: Kernel, target: Target, tiling: None) -> Lowered:
+    """An alias, which takes nothing."""
+    return Lowered(None)
+
+
+def _systolic(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> Lowered:
+    return Lowered(
+        unit="array",
+        schedules=gemm_schedules(kernel, target, tiling),
+        untiled_array_cycles=kernel.groups * untiled_cycles(target.array, kernel.gemm),
+        mapping_efficiency=mapping_efficiency(target.array, kernel.gemm),
+    )
+
+
+def _row_stationary(kernel: GemmKernel, target: Target, mapping: Mapping) -> Lowered:
+    schedules = row_stationary_schedules(kernel, target, mapping)
+    return Lowered(
+        unit="array",
+        schedules=schedules,
+        untiled_array_cycles=sum(schedule.cycles for schedule in schedules),
+        mapping_efficiency=pes_holding_work(kernel, target, mapping),
+        mapping=mapping,
+    )
+
+
+def _vector(kernel: VectorKernel, target: Target, tiling: VectorTiling) -> Lowered:
+    return Lowered(unit="vector", schedules=vector_schedules(kernel, target, tiling))
+
+
+UNITS: dict[type, Callable[[Any, Target, Any], Lowered]] = {
+    GemmTiling: _systolic,
+    Mapping: _row_stationary,
+    VectorTiling: _vector,
+    type(None): _nowhere,
+}
+"""The unit that each kind of tiling is for."""
+
+
+def lowered(kernel: Kernel, target: Target, tiling: Tiling | None) -> Lowered:
+    """The schedules of a tiling of `kernel`."""
+    return UNITS[type(tiling)](kernel, target, tiling)

@@ -1,0 +1,88 @@
+"""The layer types: one frozen record each, with its shape law, parameters and MACs.
+
+Shapes leave the batch out: a feature map is (channels, height, width), a vector (features,),
+a matrix (rows, features). The papers' letters: a convolution has C = in_channels / groups,
+K = out_channels, an R x S kernel, a P x Q ofmap.
+
+The records are also the schema of the network file: a frontend builds them through pydantic,
+which turns `kernel: 3` into (3, 3) with the validators of `fields`. They raise ShapeError when
+their inputs do not fit.
+"""
+
+from collections.abc import Mapping
+
+from accelsim.network.ops.base import Op, Unary
+from accelsim.network.ops.contractions import Conv, Dense, MatMul
+from accelsim.network.ops.elementwise import (
+    ACTIVATIONS,
+    ELEMENTWISE,
+    Activation,
+    Clip,
+    Elementwise,
+    Elu,
+    Gelu,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Relu,
+    ScaledTanh,
+    Sigmoid,
+    Silu,
+    Softplus,
+    Tanh,
+)
+from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
+from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape
+from accelsim.network.ops.norms import BatchNorm, Lrn, Softmax
+from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool
+from accelsim.network.ops.window import Window
+
+__all__ = [
+    "ACTIVATIONS",
+    "ELEMENTWISE",
+    "OPS",
+    "Activation",
+    "Add",
+    "AvgPool",
+    "BatchNorm",
+    "Clip",
+    "Concat",
+    "Conv",
+    "Dense",
+    "Dropout",
+    "Elementwise",
+    "Elu",
+    "Flatten",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Lrn",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Op",
+    "Padding",
+    "Pair",
+    "Pool",
+    "Positive",
+    "Relu",
+    "Reshape",
+    "ScaledTanh",
+    "Shape",
+    "Sigmoid",
+    "Silu",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "Unary",
+    "Window",
+]
+
+_ALL: tuple[type[Op], ...] = (
+    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape),
+    *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
+)
+
+OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
+"""Every layer type by its name in network files."""

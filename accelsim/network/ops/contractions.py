@@ -1,0 +1,92 @@
+"""Layers of multiply-accumulates: they run on the array."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from accelsim.errors import ShapeError
+from accelsim.network.ops.base import Op, only
+from accelsim.network.ops.elementwise import Activation
+from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
+from accelsim.network.ops.window import Window, windows_over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conv(Op):
+    """Two-dimensional convolution; depthwise is groups = in_channels."""
+
+    name: ClassVar[str] = "conv"
+    out_channels: Positive
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
+    groups: Positive = 1
+    bias: bool = True
+    activation: Activation | None = None
+
+    def windows(self, shape: Shape) -> tuple[Window, Window]:
+        """The vertical and horizontal window over an ifmap of `shape` (C, H, W)."""
+        return windows_over(shape, self.kernel, self.stride, self.padding, self.dilation)
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs, (3,))
+        if shape[0] % self.groups:
+            raise ShapeError(f"{shape[0]} input channels do not divide into {self.groups} groups")
+        if self.out_channels % self.groups:
+            raise ShapeError(
+                f"out_channels {self.out_channels} does not divide into {self.groups} groups"
+            )
+        rows, cols = self.windows(shape)
+        return self.out_channels, rows.outputs, cols.outputs
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        weight = (self.out_channels, inputs[0][0] // self.groups, *self.kernel)
+        return {"weight": weight} | ({"bias": weight[:1]} if self.bias else {})
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return math.prod(self.output_shape(inputs)) * math.prod(
+            self.parameter_shapes(inputs)["weight"][1:]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dense(Op):
+    """Fully connected: a feature map is flattened first; a matrix is mapped row by row."""
+
+    name: ClassVar[str] = "dense"
+    out_features: Positive
+    bias: bool = True
+    activation: Activation | None = None
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs, (1, 2, 3))
+        return (shape[0], self.out_features) if len(shape) == 2 else (self.out_features,)
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        features = inputs[0][1] if len(inputs[0]) == 2 else math.prod(inputs[0])
+        weight = (self.out_features, features)
+        return {"weight": weight} | ({"bias": weight[:1]} if self.bias else {})
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return math.prod(self.output_shape(inputs)) * self.parameter_shapes(inputs)["weight"][1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatMul(Op):
+    """Product of two computed matrices, (m, k) x (k, n), image by image."""
+
+    name: ClassVar[str] = "matmul"
+    activation: Activation | None = None
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        if len(inputs) != 2 or any(len(shape) != 2 for shape in inputs):
+            raise ShapeError(f"takes two matrices, found shapes {list(inputs)}")
+        (m, k), (k2, n) = inputs
+        if k != k2:
+            raise ShapeError(f"inner sizes differ: {m}x{k} times {k2}x{n}")
+        return m, n
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return math.prod(self.output_shape(inputs)) * inputs[0][1]

@@ -1,0 +1,77 @@
+"""Types of the keys that layers have in a network file, and how each may be written."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from accelsim.text import shown
+
+Shape = tuple[int, ...]
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _pair(value: object) -> object:
+    """One number for both axes, or (height, width)."""
+    if _whole(value):
+        return value, value
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return value
+    raise ValueError(f"expected a whole number or a pair [height, width], found {shown(value)}")
+
+
+def _kernel(value: object) -> object:
+    """As `_pair`, or "global"."""
+    try:
+        return value if value == "global" else _pair(value)
+    except ValueError:
+        raise ValueError(
+            f"expected a whole number, a pair [height, width] or 'global', found {shown(value)}"
+        ) from None
+
+
+def _padding(value: object) -> object:
+    """One number, (height, width), or (top, bottom, left, right); "valid" is no padding."""
+    if _whole(value):
+        return (value,) * 4
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return value[0], value[0], value[1], value[1]
+    if value == "valid":
+        return 0, 0, 0, 0
+    if value == "same" or (isinstance(value, (list, tuple)) and len(value) == 4):
+        return value
+    raise ValueError(
+        "expected a whole number, a pair [height, width], four sides [top, bottom, left, right], "
+        f"'same' or 'valid', found {shown(value)}"
+    )
+
+
+Positive = Annotated[int, Field(gt=0, le=2**24, strict=True)]
+NonNegative = Annotated[int, Field(ge=0, le=2**24, strict=True)]
+Pair = Annotated[
+    tuple[Positive, Positive],
+    BeforeValidator(_pair, json_schema_input_type=Positive | tuple[Positive, Positive]),
+]
+Kernel = Annotated[
+    tuple[Positive, Positive] | Literal["global"],
+    BeforeValidator(
+        _kernel, json_schema_input_type=Positive | tuple[Positive, Positive] | Literal["global"]
+    ),
+]
+Sides = tuple[NonNegative, NonNegative, NonNegative, NonNegative]
+Padding = Annotated[
+    Sides | Literal["same"],
+    BeforeValidator(
+        _padding,
+        json_schema_input_type=NonNegative
+        | tuple[NonNegative, NonNegative]
+        | Sides
+        | Literal["same", "valid"],
+    ),
+]
+Real = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False, strict=True)]
+"""A number written as one, so large at most that values of float32 stay finite."""
+NonNegativeReal = Annotated[Real, Field(ge=0)]
+STRICT = ConfigDict(extra="forbid")

@@ -1,0 +1,103 @@
+"""Layers that join several inputs, and those that only move or rename values."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from accelsim.errors import ShapeError
+from accelsim.network.ops.base import Op, Unary, only
+from accelsim.network.ops.elementwise import Activation
+from accelsim.network.ops.fields import Positive, Real, Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined(Op):
+    """What add and mul share."""
+
+    activation: Activation | None = None
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        """Inputs have one shape, or are (C, 1, 1) beside (C, H, W)."""
+        if len(inputs) < 2:
+            raise ShapeError(f"takes two or more inputs, found {len(inputs)}")
+        largest = max(inputs, key=math.prod)
+        for shape in inputs:
+            per_channel = len(largest) == 3 and shape == (largest[0], 1, 1)
+            if shape != largest and not per_channel:
+                raise ShapeError(f"input shapes differ: {', '.join(map(str, inputs))}")
+        return largest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Joined):
+    """Element-wise sum; a (C, 1, 1) input is added to every pixel of its channel."""
+
+    name: ClassVar[str] = "add"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mul(Joined):
+    """Element-wise product of two inputs; a (C, 1, 1) input scales its channel."""
+
+    name: ClassVar[str] = "mul"
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        if len(inputs) != 2:
+            raise ShapeError(f"takes two inputs, found {len(inputs)}")
+        return Joined.output_shape(self, inputs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concat(Op):
+    """Inputs one after another along the channels (feature maps) or the last axis."""
+
+    name: ClassVar[str] = "concat"
+
+    @staticmethod
+    def axis(shape: Shape) -> int:
+        """The axis that is joined, batch left out."""
+        return 0 if len(shape) == 3 else len(shape) - 1
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        if not inputs:
+            raise ShapeError("takes at least one input, found none")
+        axis = self.axis(inputs[0])
+        rest = {(len(s), *s[:axis], *s[axis + 1 :]) for s in inputs}
+        if len(rest) > 1:
+            raise ShapeError(f"inputs differ beyond the joined axis: {', '.join(map(str, inputs))}")
+        joined = sum(shape[axis] for shape in inputs)
+        return (*inputs[0][:axis], joined, *inputs[0][axis + 1 :])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flatten(Op):
+    """The input as a vector; moves nothing."""
+
+    name: ClassVar[str] = "flatten"
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        return (math.prod(only(inputs)),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reshape(Op):
+    """The input's elements in another shape; moves nothing."""
+
+    name: ClassVar[str] = "reshape"
+    shape: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)]
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        have, want = math.prod(only(inputs)), math.prod(self.shape)
+        if have != want:
+            raise ShapeError(f"{inputs[0]} holds {have} elements, {self.shape} needs {want}")
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropout(Unary):
+    """The identity at inference."""
+
+    name: ClassVar[str] = "dropout"
+    rate: Annotated[Real, Field(ge=0, lt=1)] = 0.5

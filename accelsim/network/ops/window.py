@@ -1,0 +1,79 @@
+"""Sliding windows over feature maps."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from accelsim.errors import ShapeError
+from accelsim.network.ops.fields import Shape, Sides
+from accelsim.units import ceil_div
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window along one spatial axis of `size` elements, padded at both ends."""
+
+    size: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+    ceil_mode: bool = False
+
+    @property
+    def extent(self) -> int:
+        """Elements from the first to the last tap of the kernel."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def outputs(self) -> int:
+        """Positions of the window: floor((n + 2p - f)/s) + 1.
+
+        With ceil_mode the division rounds up, but a window that would start in the padding
+        after the data is dropped (Caffe's and PyTorch's rule).
+        """
+        room = self.size + self.before + self.after - self.extent
+        if room < 0:
+            return 0
+        if not self.ceil_mode:
+            return room // self.stride + 1
+        count = ceil_div(room, self.stride) + 1
+        return count - 1 if (count - 1) * self.stride >= self.size + self.before else count
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """The input elements [first, last) that outputs [start, stop) touch, padding left out."""
+        first = start * self.stride - self.before
+        last = (stop - 1) * self.stride - self.before + self.extent
+        return min(max(first, 0), self.size), min(max(last, 0), self.size)
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Padding (before, after) that makes ceil(size / stride) outputs (TensorFlow's `SAME`)."""
+    extent = (kernel - 1) * dilation + 1
+    total = max((ceil_div(size, stride) - 1) * stride + extent - size, 0)
+    return total // 2, total - total // 2
+
+
+def windows_over(
+    shape: Shape,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Sides | Literal["same"],
+    dilation: tuple[int, int] = (1, 1),
+    ceil_mode: bool = False,
+) -> tuple[Window, Window]:
+    """The vertical and the horizontal window over a (C, H, W) feature map."""
+    vertical, horizontal = (
+        (padding[:2], padding[2:])
+        if padding != "same"
+        else (_same(*axis) for axis in zip(shape[1:], kernel, stride, dilation, strict=True))
+    )
+    rows = Window(shape[1], kernel[0], stride[0], dilation[0], *vertical, ceil_mode)
+    cols = Window(shape[2], kernel[1], stride[1], dilation[1], *horizontal, ceil_mode)
+    if rows.outputs < 1 or cols.outputs < 1:
+        raise ShapeError(
+            f"the {rows.extent}x{cols.extent} kernel does not fit the padded input of "
+            f"{rows.size + rows.before + rows.after}x{cols.size + cols.before + cols.after}; "
+            "use a smaller kernel or dilation, or more padding"
+        )
+    return rows, cols

@@ -1,0 +1,95 @@
+"""Floating point: operands in their formats, products and sums in float32."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn
+from accelsim.numerics.formats import Array, FloatFormat, Quantization, Tensor
+from accelsim.numerics.gemm import Psum
+from accelsim.numerics.operations import Arithmetic
+
+
+@dataclass(frozen=True, slots=True)
+class FloatArithmetic(Arithmetic):
+    """Array: operands in their formats, products and sums in float32, results rounded.
+
+    A psum format narrower than float32 rounds the sums whenever they leave the array, that is
+    after every slice of k. Quantizations are ignored.
+    """
+
+    activation: FloatFormat
+    filter: FloatFormat
+    psum: FloatFormat
+
+    def operand(self, x: Tensor) -> Array:
+        return x.values
+
+    def preload(self, bias: Array | None) -> Psum:
+        if bias is None:
+            return Psum(np.zeros((1, 1), np.float32))
+        return Psum(self.psum.rounded(bias[..., None]))
+
+    def factors(self, a: Array, b: Array) -> tuple[Callable[[Array], Array], int | None]:
+        return lambda piece: piece, None
+
+    def accumulate(self, psum: Psum, a: Array, b: Array, bound: int | None = None) -> Psum:
+        product = a @ b
+        np.add(product, psum.sums, out=product)
+        return Psum(self.psum.rounded(product))
+
+    def overflowed(self, psum: Psum) -> int:
+        """Sums that became infinite."""
+        return int(np.isinf(psum.sums).sum())
+
+    def finish(
+        self, psum: Psum, unit: Array, output: Quantization, activation: Activation | None
+    ) -> Array:
+        return self._stored(psum.sums, activation)
+
+    def rescale(self, x: Tensor, output: Quantization) -> Array:
+        return x.values
+
+    def mean(self, sums: Array, counts: Array, x: Quantization, output: Quantization) -> Array:
+        return self._stored(np.divide(sums, counts, dtype=np.float32))
+
+    def add(
+        self, inputs: Sequence[Tensor], output: Quantization, activation: Activation | None
+    ) -> Array:
+        return self._stored(reduce(np.add, (x.values for x in inputs)), activation)
+
+    def multiply(
+        self, x: Tensor, y: Tensor, output: Quantization, activation: Activation | None
+    ) -> Array:
+        return self._stored(x.values * y.values, activation)
+
+    def apply(self, function: Elementwise, x: Tensor, output: Quantization) -> Array:
+        return self._stored(function.value(x.values))
+
+    def affine(
+        self,
+        x: Tensor,
+        slope: Array,
+        offset: Array,
+        output: Quantization,
+        activation: Activation | None,
+    ) -> Array:
+        return self._stored(x.values * slope + offset, activation)
+
+    def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
+        base = np.float32(op.bias) + np.float32(op.alpha / op.size) * squares
+        return self._stored(x.values * base ** np.float32(-op.beta))
+
+    def exponentials(self, x: Tensor, largest: Array) -> Array:
+        shares: Array = np.exp(x.values - largest)
+        return shares
+
+    def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
+        return self._stored(shares / total)
+
+    def _stored(self, values: Array, activation: Activation | None = None) -> Array:
+        if activation is not None:
+            values = ACTIVATIONS[activation].value(values)
+        return self.activation.rounded(values)
