@@ -235,7 +235,7 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     """`hardware` with another dataflow; raises InputError for an unknown one."""
     if dataflow not in DATAFLOWS:
         raise InputError(Problem(unknown("dataflow", dataflow, DATAFLOWS)))
-    if dataflow == "rs" and hardware.array.row_stationary is None:
+    if dataflow not in hardware.dataflows:
         raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
     name: DataflowName = next(each for each in DATAFLOWS if each == dataflow)
     array = hardware.array.model_copy(update={"dataflow": name})

@@ -119,8 +119,8 @@ class RowStationarySpec(_Schema):
     objective: MappingObjective = Field(
         "time",
         description="What the search of mappings minimises: time; energy: 200 per DRAM word and 6 "
-        "per buffer word; traffic: of the mappings that fill nine tenths of the PEs, that of DRAM, "
-        "then of the buffers, as Eyeriss' own mappings do.",
+        "per buffer word; traffic: of the mappings that cut filters evenly and fill nine tenths of "
+        "the PEs, that of DRAM, then of the buffers, as Eyeriss' own mappings do.",
     )
 
 
@@ -221,7 +221,11 @@ class Buffer(_Schema):
         description="Operands kept here: ifmap, filter, psum, ofmap."
     )
     size: Size = Field(description="Capacity, such as 64 KiB.")
-    bank: Size = Field(1, description="Operands take whole banks of this size (rs), such as 4 KiB.")
+    bank: Size = Field(
+        1,
+        description="Operands take whole banks of this size (rs), such as 4 KiB, and what a pass "
+        "reads of an image lies in one; a buffer without banks if left out.",
+    )
     bandwidth: Bandwidth | None = Field(
         None, description="Rate at the array's side, such as 32 B/cycle; unlimited if left out."
     )

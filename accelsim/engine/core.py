@@ -37,13 +37,15 @@ class Core:
 class Part:
     """A unit's part of a layer, and what it sees of it: `line` from the start of its first task.
 
-    `unfinished` counts the ofmap tiles to come, `under_way` the tasks from loading to put away.
+    `unfinished` counts the ofmap tiles to come, `under_way` the tasks from loading to put away,
+    `left` the cycles of the tasks to hand over.
     """
 
     run: LayerRun
     track: Track
     spaces: tuple[int, ...]
     unfinished: int
+    left: int
     under_way: int = 0
     line: Timeline | None = None
 

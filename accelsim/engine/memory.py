@@ -24,6 +24,14 @@ class Asker(Protocol):
     total: int
 
     @property
+    def layer(self) -> object:
+        """The layer that it loads for."""
+
+    @property
+    def left(self) -> int:
+        """Cycles of its tasks of that layer, from the one that it asks for."""
+
+    @property
     def ahead(self) -> int:
         """Tiles that it has and has not computed."""
 
@@ -205,8 +213,9 @@ class DramChannel(Component):
     channel serves others. Turning from reads to writes or back takes the channel, too.
 
     What a unit waits for is served before what others load ahead, and among such first the kind of
-    unit with the most work of all; a unit's own transfers keep their order. Nobody waits for ever:
-    what a unit waits for is one tile, and while that is computed, whoever waits is before it.
+    unit with the most work of all. Arrays that share a layer keep step: who has the most of it left
+    goes first. A unit's own transfers keep their order. Nobody waits for ever: what a unit waits
+    for is one tile, and while that is computed, whoever waits is before it.
     """
 
     def __init__(self, clock: Clock, latency: int, turnaround: tuple[int, int] = (0, 0)) -> None:
@@ -247,19 +256,25 @@ class DramChannel(Component):
 
     def next_request(self) -> Request:
         """Take what is needed first out of the queue."""
-        if len(self.queues) == 1:
-            (queue,) = self.queues.values()
-        else:
-            queue = min(self.queues.values(), key=self.rank)
+        queue = self.queues[self.first()]
         request = queue.popleft()
         if not queue:
             del self.queues[request.asker]
         del self.waiting[request.order]
         return request
 
-    def rank(self, queue: "deque[Request]") -> tuple[bool, int, int]:
+    def first(self) -> Asker:
+        """Whose transfer is needed first."""
+        if len(self.queues) == 1:
+            return next(iter(self.queues))
+        ranks = {asker: self.rank(queue[0]) for asker, queue in self.queues.items()}
+        first = min(ranks, key=ranks.__getitem__)
+        urgency, layer = ranks[first][:2], first.layer
+        sharers = [each for each in ranks if each.layer is layer and ranks[each][:2] == urgency]
+        return max(sharers, key=lambda each: (each.left, -ranks[each][2]))
+
+    def rank(self, request: Request) -> tuple[bool, int, int]:
         """The least comes first."""
-        request = queue[0]
         waits = request.asker.waits_behind(request.work)
         return not waits, -request.asker.total, request.order
 

@@ -1,12 +1,16 @@
 """The layers in flight: when their inputs exist, when they are done, and which comes next."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import simpy
 
 from accelsim.engine.clock import Clock
 from accelsim.lowering.price import PricedLayer, Track
 from accelsim.lowering.program import LayerProgram
+
+if TYPE_CHECKING:
+    from accelsim.engine.core import Part
 
 
 @dataclass(slots=True)
@@ -32,7 +36,8 @@ class LayerRun:
     """A layer being played: `inputs` fires when its ifmaps exist, `done` when its ofmap does.
 
     Both in DRAM or on chip; `inputs` waits for the layer's room too, and `filters` for theirs.
-    `parts` are at work or to come, `timelines` has one for each core at work.
+    `parts` are at work or to come, those `begun` with are loaded, by core. `timelines` has one for
+    each core at work.
     """
 
     program: LayerProgram
@@ -43,6 +48,12 @@ class LayerRun:
     parts: int
     ready_at: int = 0
     timelines: dict[int, Timeline] = field(default_factory=dict)
+    begun: "dict[int, Part]" = field(default_factory=dict)
+
+    def gaps(self, part: "Part") -> tuple[tuple[int, int], ...]:
+        """How many more cycles than `part` each has left that has any, by its core."""
+        begun = self.begun.items()
+        return tuple([(core, each.left - part.left) for core, each in begun if each.left])
 
     def note_ready(self, inputs: simpy.Event) -> None:
         """Remember when the inputs came to exist."""

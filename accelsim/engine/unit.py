@@ -85,7 +85,8 @@ class Unit(Worker):
         """Turn to the next layer."""
         run = next_run(self.waiting)
         track = run.tracks[self.core.index]
-        self.part = Part(run, track, run.program.spaces, track.finishing)
+        self.part = Part(run, track, run.program.spaces, track.finishing, track.cycles)
+        run.begun[self.core.index] = self.part
         self.cursor = Cursor(track.nest, self.turned)
         self.layers += 1
         self.leave_room()
@@ -164,6 +165,7 @@ class Unit(Worker):
         item.room_at = self.clock.now
         self.item = None
         self.work += step.cycles
+        item.part.left -= step.cycles
         self.tiles += 1
         if step.store_cycles is not None and not step.finishes:
             self.spilled.add(item.index)
@@ -177,6 +179,16 @@ class Unit(Worker):
             self.core.leaper.look(self, frame)
 
     # --- As the memories see it -------------------------------------------------------------------
+
+    @property
+    def layer(self) -> LayerRun | None:
+        """The layer that it loads for."""
+        return None if self.part is None else self.part.run
+
+    @property
+    def left(self) -> int:
+        """Cycles of its tasks of that layer, from the one that it asks for."""
+        return 0 if self.part is None else self.part.left
 
     @property
     def ahead(self) -> int:
@@ -327,7 +339,7 @@ class Unit(Worker):
             return None
         computing = self.busy_until > now
         return (
-            *(part.track.pair, part.track.lag, part.spaces),
+            *(part.track.pair, part.track.lag, part.spaces, part.run.gaps(part)),
             *(self.cursor.place, self.asked, self.has_room),
             item and (item.pending, max(item.arrival - now, 0), item.crowded),
             *(self.storing, self.tiles, self.free_at - now, computing and self.busy_until - now),
@@ -384,10 +396,11 @@ class Unit(Worker):
     def counts(self) -> tuple[int, ...]:
         if self.rests:
             return ()
-        assert self.part is not None
-        line = self.part.line
+        part = self.part
+        assert part is not None
+        line = part.line
         assert line is not None
-        return line.other_layer, line.read_wait, line.write_wait, self.part.unfinished
+        return line.other_layer, line.read_wait, line.write_wait, part.unfinished, part.left
 
     def repeat(self, times: int, turns: tuple[int, ...], counts: tuple[int, ...]) -> None:
         if not counts:
@@ -396,9 +409,10 @@ class Unit(Worker):
         assert self.part is not None
         line = self.part.line
         assert line is not None
-        other_layer, read_wait, write_wait, unfinished = counts
+        other_layer, read_wait, write_wait, unfinished, left = counts
         line.other_layer += times * other_layer
         line.read_wait += times * read_wait
         line.write_wait += times * write_wait
         self.part.unfinished += times * unfinished
+        self.part.left += times * left
         assert self.part.unfinished

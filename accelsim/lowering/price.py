@@ -71,13 +71,14 @@ PricedNest = tuple[PricedStep | Loop, ...]
 class Track:
     """A unit's tasks of a layer, on a core with so many `buffers`.
 
-    `finishing` of them complete an ofmap tile. A task that loads psums loads those that
-    the task `lag` before it has stored.
+    `finishing` of them complete an ofmap tile; all take `cycles` on it. A task that loads psums
+    loads those that the task `lag` before it has stored.
     """
 
     nest: PricedNest
     lag: int
     finishing: int
+    cycles: int
     buffers: int
 
     @cached_property
@@ -137,7 +138,13 @@ class _Prices:
         if track is None:
             finishing = sum(count for step, count in schedule.counts if step.finishes)
             nest, buffers = self.nest(schedule.nest), len(self.target.buffers)
-            track = self.tracks[schedule] = Track(nest, schedule.lag, finishing, buffers)
+            track = self.tracks[schedule] = Track(
+                nest=nest,
+                lag=schedule.lag,
+                finishing=finishing,
+                cycles=schedule.cycles,
+                buffers=buffers,
+            )
         return track
 
     def nest(self, nest: Nest) -> PricedNest:

@@ -245,35 +245,36 @@ def _time(
     """Cycles of a layer whose passes take `array`, and whose transfers take `dram`.
 
     Two blocks that fit side by side overlap. Where a block fills a buffer, the next one's first
-    operands come when the last one's ofmap has left. Two tasks of an array are under way at a time.
+    operands come when the last one's ofmap has left. Two tasks of an array are under way at a
+    time; while an ofmap leaves, those of the next block behind them wait for their operands.
     """
     blocks = blocks_of(kernel, mapping)
     every = kernel.groups * blocks.all
     longest = -(-every // target.arrays)  # blocks of the array that has most of them
     tasks = longest * blocks.tasks
     busy = array * longest / every
-    ends = _ends(kernel, target, mapping) + 2 * target.dram_latency
-    apart = np.maximum(
-        busy + longest * ends, dram + longest * 2 * target.dram_latency + busy / blocks.tasks
-    )
-    together = np.maximum(busy, dram) + ends
+    task = busy / tasks
+    load, store = _ends(kernel, target, mapping)
+    waits = 2 * target.dram_latency
+    held = np.where(blocks.tasks > 2, np.maximum(store - 2 * task, 0), 0)
+    apart = np.maximum(busy + longest * (load + store + waits), dram + longest * (waits + task))
+    together = np.maximum(busy + (longest - 1) * held + load + store, dram + task) + waits
     time = np.where(_fits_twice(kernel, target, mapping), together, apart)
-    turn = target.dram_latency + dram / (every * blocks.tasks) + busy / tasks
+    turn = target.dram_latency + dram / (every * blocks.tasks) + task
     return np.asarray(np.maximum(time, tasks * turn / 2))
 
 
-def _ends(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
+def _ends(kernel: GemmKernel, target: Target, mapping: Mapping) -> tuple[Cycles, Cycles]:
     """DRAM cycles of the first operands of a block, and of its ofmap."""
     block = block_tile(kernel, mapping)
     down, _ = tap_reads(kernel.rows, mapping.e, mapping.tap_rows)
     across, _ = tap_reads(kernel.cols, mapping.f, mapping.tap_cols)
     weights = block.filters * block.channels * block.tap_rows * block.tap_cols
-    size = (
-        block.images * block.channels * down * across * target.bytes_of("ifmap")
-        + weights * target.bytes_of("filter")
-        + block.images * block.filters * block.rows * block.cols * target.bytes_of("ofmap")
-    )
-    return np.asarray(size / float(target.dram_bytes_per_cycle))
+    ifmap = block.images * block.channels * down * across * target.bytes_of("ifmap")
+    load = ifmap + weights * target.bytes_of("filter")
+    outputs = block.images * block.filters * block.rows * block.cols
+    rate = float(target.dram_bytes_per_cycle)
+    return np.asarray(load / rate), np.asarray(outputs * target.bytes_of("ofmap") / rate)
 
 
 def _fits_twice(kernel: GemmKernel, target: Target, mapping: Mapping) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """What networks and hardware are, before anything runs: `accelsim show` and `accelsim list`."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -263,12 +263,22 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
 
 def _fold(array: ArrayModel | RowStationary) -> str:
     """Cycles of a full fold, in words."""
-    if isinstance(array, RowStationary):
-        return "none: passes of PE sets, which are as large as a layer's filter rows"
+    return FOLDS[type(array)](array)
+
+
+def _systolic_fold(array: ArrayModel) -> str:
     if not array.pipelined:
         return f"{array.overhead:,} cycles beside its steps"
     turn = int(least_turn(array, array.rows, array.cols))
     return f"as many cycles as steps, at least {turn:,}; up to {array.overhead:,} more for the last"
+
+
+def _no_fold(array: RowStationary) -> str:
+    return "none: passes of PE sets, which are as large as a layer's filter rows"
+
+
+FOLDS: dict[type, Callable[[Any], str]] = {ArrayModel: _systolic_fold, RowStationary: _no_fold}
+"""What is said of each kind of array."""
 
 
 def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:

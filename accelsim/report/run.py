@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from accelsim.hardware import Hardware
+from accelsim.lowering.target import target_of
 from accelsim.report.columns import RUN_COLUMNS, Shown, cells, shown_columns
 from accelsim.report.quantities import (
     NONE,
@@ -102,7 +103,7 @@ def residency(result: RunResult, hardware: Hardware) -> str:
         return "off: every layer reads from and writes to DRAM"
     if hardware.array.count > 1:
         return "none: each array has buffers of its own"
-    if hardware.array.dataflow == "rs":
+    if target_of(hardware).reserves_blocks:
         return "none: a row-stationary array fills its buffer with blocks of one layer"
     written = [layer for layer in result.layers if not layer.is_free]
     kept = sum(1 for layer in written if layer.resident.ofmap_bytes)

@@ -83,7 +83,7 @@ def long_networks(draw: st.DrawFn) -> Network:
 
 
 @given(long_networks(), MACHINES, st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_leaps_change_nothing(network: Network, drawn: Hardware, arrays: int) -> None:
     hardware = with_arrays(drawn, arrays)
     try:

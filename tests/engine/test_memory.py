@@ -81,6 +81,17 @@ def test_the_unit_with_most_work_is_first_among_those_who_wait() -> None:
     assert (large.arrivals, small.arrivals) == ([11, 12], [13])
 
 
+def test_arrays_that_share_a_layer_keep_step() -> None:
+    """The one with most of it left goes first; who is at another layer keeps its turn."""
+    dram, layer = DramChannel(Clock(), 0), object()
+    near, elsewhere = Waiter(left=1, layer=layer), Waiter(left=9, layer=object())
+    far = Waiter(left=2, layer=layer)
+    for waiter in (near, elsewhere, near, far):
+        load(dram, waiter, 10)
+    dram.clock.run()
+    assert (near.arrivals, elsewhere.arrivals, far.arrivals) == ([10, 40], [20], [30])
+
+
 def test_who_waits_is_served_before_all_that_is_asked_while_others_compute() -> None:
     """A unit that loads ahead for ever, a transfer as soon as one begins, starves nobody."""
 

@@ -15,6 +15,8 @@ class Waiter:
     space: int = 0
     total: int = 0
     work: int = 0
+    left: int = 0
+    layer: object = None
     grants: int = 0
     arrivals: list[int] = field(default_factory=list)
 
