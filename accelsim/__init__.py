@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from accelsim.errors import AccelsimError
     from accelsim.explanation import Explanation, explain
-    from accelsim.facade import compare, simulate, verify
+    from accelsim.facade import compare, simulate, train, verify
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
@@ -40,6 +40,7 @@ __all__ = [
     "load_results",
     "simulate",
     "sweep",
+    "train",
     "validate",
     "verify",
     "what_would_help",
@@ -60,6 +61,7 @@ _HOMES = {
     "load_network": "accelsim.frontend",
     "load_results": "accelsim.sweep.summary",
     "simulate": "accelsim.facade",
+    "train": "accelsim.facade",
     "validate": "accelsim.validation.catalog",
     "verify": "accelsim.facade",
     "what_would_help": "accelsim.why",

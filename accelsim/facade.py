@@ -17,7 +17,9 @@ from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.search import Memory
+from accelsim.network.backward import training_step
 from accelsim.network.graph import Network
+from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
@@ -60,6 +62,20 @@ def simulate(
 
     parts = _prepared(network, batch).parts(batch)
     return one_after_another(_each(parts, run), batch)
+
+
+def train(
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None = None,
+    batch: int = 1,
+    loss: Loss = "cross_entropy",
+    optimizer: Optimizer = "sgd",
+    memory: Memory | None = None,
+) -> RunResult:
+    """Time one step of training: forward, loss, gradients and updates, as `simulate` would."""
+    step = training_step(network_of(network), loss, optimizer)
+    return simulate(step, hardware, dataflow, batch, memory)
 
 
 class Player:
@@ -193,6 +209,7 @@ def verify(
 
     network, machine = network_of(network), hardware_of(hardware, dataflow)
     parts = _prepared(network, batch).parts(batch)
+    _refuse_integer_gradients(network, machine)
     programs = _each(parts, lambda part, images: _program(part, machine, images))
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
@@ -211,6 +228,17 @@ def verify(
         exact=precision.is_integer,
         layers=tuple(layers),
     )
+
+
+def _refuse_integer_gradients(network: Network, machine: Hardware) -> None:
+    """Raise InputError where a training step is to be computed in integers."""
+    trains = any(layer.op.phase != "forward" for layer in network.layers)
+    if trains and machine.precision.is_integer:
+        message = (
+            "gradients are small real numbers, which these integers cannot hold; set "
+            "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
+        )
+        raise InputError(Problem(message, machine.name, key="precision"))
 
 
 def network_of(network: NetworkLike) -> Network:

@@ -10,12 +10,13 @@ Everything heavy is imported inside the commands, so that `accelsim --help` is q
 import os
 import sys
 
-from accelsim.cli import runs, shows, sweeps
+from accelsim.cli import runs, shows, sweeps, training
 from accelsim.cli.application import app
 
 __all__ = ["app", "main"]
 
 app.command()(runs.run)
+app.command()(training.train)
 app.command()(runs.compare)
 app.command()(runs.verify)
 app.command()(runs.validate)

@@ -55,6 +55,16 @@ def network_named(name: str) -> "Network":
     return load_network(name)
 
 
+def memory_size(text: str) -> int:
+    """Bytes of a size such as `12 GiB`; raises InputError."""
+    from accelsim.units import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise InputError(Problem(str(error), key="--memory")) from None
+
+
 def hardware_named(name: str, settings: list[str] | None) -> "Hardware":
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.frontend.kind import kind_of

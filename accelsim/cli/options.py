@@ -47,6 +47,9 @@ ColumnsOption = Annotated[
         "leave out the usual ones.",
     ),
 ]
+TrainOption = Annotated[
+    bool, typer.Option("--train", help="A step of training instead of inference.")
+]
 WhyOption = Annotated[
     bool,
     typer.Option(

@@ -16,6 +16,7 @@ from accelsim.cli.options import (
     NetworkName,
     SeedOption,
     SetOption,
+    TrainOption,
     WhyOption,
 )
 from accelsim.cli.output import deliver
@@ -91,6 +92,7 @@ def compare(
     settings: SetOption = None,
     columns: ColumnsOption = None,
     why: WhyOption = False,
+    train: TrainOption = False,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -109,6 +111,7 @@ def compare(
         shown = compare_columns(columns)
     models, machines = cases(names, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
+    models = [_step_of(each) for each in models] if train else models
     comparisons = _compared(models, machines, dataflows, batch)
     reasons = _reasons(comparisons, models, machines) if why else []
     deliver(
@@ -126,6 +129,7 @@ def verify(
     batch: BatchOption = 1,
     seed: SeedOption = 0,
     settings: SetOption = None,
+    train: TrainOption = False,
     json: JsonOption = None,
 ) -> None:
     """Check that the schedule that is timed computes the right values; exit 1 if not.
@@ -137,6 +141,7 @@ def verify(
 
     destinations = Destinations(json, None, (network, hardware))
     model, machine = loaded(network, hardware, settings, dataflow, destinations.problems)
+    model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed)
     deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
     if not result.passed:
@@ -171,6 +176,13 @@ def validate(
     )
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _step_of(network: "Network") -> "Network":
+    """A step of training a network, by plain descent on the cross entropy."""
+    from accelsim.network.backward import training_step
+
+    return training_step(network)
 
 
 def _compared(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from accelsim.cli.inputs import loaded, raise_if_any
+from accelsim.cli.inputs import loaded, memory_size, network_named, raise_if_any
 from accelsim.cli.options import (
     BatchOption,
     DataflowOption,
@@ -15,12 +15,22 @@ from accelsim.cli.options import (
     SetOption,
 )
 from accelsim.cli.output import deliver, emit, print_sheets
+from accelsim.cli.training import OptimizerOption
 
 
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NETWORK|HARDWARE", help="A built-in name, or a file.")
     ],
+    train: Annotated[
+        bool, typer.Option("--train", help="The memory that training the network takes.")
+    ] = False,
+    batch: BatchOption = 1,
+    optimizer: OptimizerOption = "sgd",
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="SIZE", help="With --train: the largest batch in it."),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Show what a network is made of, or every setting of an accelerator and what follows.
@@ -30,11 +40,17 @@ def show(
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.frontend.kind import expect_kind
-    from accelsim.report import description
+    from accelsim.report import description, training
     from accelsim.report.export import Destinations, json_text
 
     destinations = Destinations(json, None, (name,))
     raise_if_any(destinations.problems)
+    if train:
+        found = training.training_memory(network_named(name), batch, optimizer=optimizer)
+        limit = None if memory is None else memory_size(memory)
+        sheets = training.memory_sheets(found, limit)
+        deliver(destinations, sheets, lambda: json_text(found.as_dict(limit)))
+        return
     if expect_kind(name) == "network":
         network = load_network(name)
         sheets, data = description.network_sheets(network), description.network_dict(network)

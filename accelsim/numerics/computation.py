@@ -23,6 +23,11 @@ class Computation:
         """Images computed at once, N."""
         return len(self.inputs[0].values)
 
+    @property
+    def ofmap_shape(self) -> tuple[int, ...]:
+        """The shape of what is computed, images first, or 1 where all have one result."""
+        return (self.batch if self.layer.op.batched else 1, *self.layer.output_shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Ofmap:

@@ -53,7 +53,7 @@ class FloatArithmetic(Arithmetic):
         return x.values
 
     def mean(self, sums: Array, counts: Array, x: Quantization, output: Quantization) -> Array:
-        return self._stored(np.divide(sums, counts, dtype=np.float32))
+        return self._stored(np.divide(sums, counts, dtype=sums.dtype))
 
     def add(
         self, inputs: Sequence[Tensor], output: Quantization, activation: Activation | None
@@ -88,6 +88,9 @@ class FloatArithmetic(Arithmetic):
 
     def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
         return self._stored(shares / total)
+
+    def stored(self, values: Array) -> Array:
+        return self.activation.rounded(values)
 
     def _stored(self, values: Array, activation: Activation | None = None) -> Array:
         if activation is not None:

@@ -95,8 +95,10 @@ class FloatFormat:
         """The largest relative error of one rounding to nearest."""
         return 2.0**-self.significand_bits
 
-    def rounded(self, values: Array) -> NDArray[np.float32]:
+    def rounded(self, values: Array) -> NDArray[np.float32] | NDArray[np.float64]:
         """Return `values` (any shape) rounded to nearest, ties to even; overflow gives infinity."""
+        if self.name == "float64":
+            return values.astype(np.float64, copy=False)
         single = values.astype(np.float32, copy=False)
         if self.name == "float16":
             with np.errstate(over="ignore"):
@@ -135,6 +137,9 @@ FLOATS = {
     "float16": FloatFormat("float16", 11, 2.0**-24),
     "bfloat16": FloatFormat("bfloat16", 8, 2.0**-133),
 }
+
+FLOAT64 = FloatFormat("float64", 53, 2.0**-1074)
+"""What gradients are held against finite differences in; no hardware has it."""
 
 
 def parse_format(name: str) -> Format:

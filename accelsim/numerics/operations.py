@@ -102,6 +102,10 @@ class Arithmetic(ABC):
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         """`x` (any shape) by LRN, given the sums of squared operands around each element."""
 
+    def stored(self, values: Array) -> Array:
+        """Real numbers (any shape) in the format of activations; of floats only."""
+        raise NotImplementedError("gradients are floating point")
+
     def softmax(self, x: Tensor, axis: int, output: Quantization) -> Array:
         """exp(x) / sum of exp(x) over `axis`."""
         shares = self.exponentials(x, x.values.max(axis, keepdims=True))

@@ -40,6 +40,7 @@ from accelsim.network.ops import (
 )
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.formats import (
+    FLOAT64,
     Array,
     FloatFormat,
     Format,
@@ -273,7 +274,8 @@ class Parameters:
         formats = {"weight": self.arithmetic.filter, "bias": self.arithmetic.psum}
         key = f"{layer.name}.{name}"
         values = self.given[key] if key in self.given else self._made(layer, name, shape)
-        return _stored(values, formats.get(name))
+        exact = FLOAT64 if self.arithmetic.activation == FLOAT64 else None
+        return _stored(values, formats.get(name, exact))
 
     def _made(self, layer: Layer, name: str, shape: Shape) -> Array:
         """Random values for the array `name` of `layer`."""

@@ -29,9 +29,11 @@ from accelsim.network.ops import (
     Softmax,
     Window,
 )
+from accelsim.network.ops.gradients import Gradient
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
+from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.parameters import LayerParameters, Parameters
 
 
@@ -46,7 +48,8 @@ def reference(
     for layer in network.layers:
         inputs = tuple(tensors[source] for source in layer.inputs)
         output = parameters.quantization(layer.name)
-        work = Computation(layer, inputs, parameters.layer(layer), output, arithmetic)
+        owner = network.by_name[layer.op.owner_of_parameters or layer.name]
+        work = Computation(layer, inputs, parameters.layer(owner), output, arithmetic)
         ofmap = compute(work)
         yield work, ofmap
         tensors[layer.name] = Tensor(ofmap.values, output)
@@ -179,7 +182,7 @@ def _(op: AvgPool, work: Computation) -> Ofmap:
     (x,) = work.inputs
     rows, cols = op.windows(work.layer.input_shapes[0])
     taps = _taps(work.arithmetic.operand(x), rows, cols, 0)
-    wide = np.float32 if taps.dtype.kind == "f" else np.int64
+    wide = taps.dtype if taps.dtype.kind == "f" else np.int64
     sums = taps.sum((-4, -3), dtype=wide)
     counts = np.outer(_data_taps(rows, op.count_padding), _data_taps(cols, op.count_padding))
     return Ofmap(work.arithmetic.mean(sums, counts, x.quantization, work.output))
@@ -237,7 +240,7 @@ def _(op: Softmax, work: Computation) -> Ofmap:
 def _(op: Lrn, work: Computation) -> Ofmap:
     (x,) = work.inputs
     operand = work.arithmetic.operand(x)
-    wide = np.float32 if operand.dtype.kind == "f" else np.int64
+    wide = operand.dtype if operand.dtype.kind == "f" else np.int64
     side = op.size // 2
     squares = np.pad(np.square(operand, dtype=wide), ((0, 0), (side, side), (0, 0), (0, 0)))
     channels = operand.shape[1]
@@ -260,3 +263,11 @@ def _(op: Concat, work: Computation) -> Ofmap:
 @_compute.register(Dropout)
 def _(op: Flatten | Reshape | Dropout, work: Computation) -> Ofmap:
     return Ofmap(work.inputs[0].values.reshape(work.batch, *work.layer.output_shape))
+
+
+# --- A training step ------------------------------------------------------------------------------
+
+
+@_compute.register
+def _(op: Gradient, work: Computation) -> Ofmap:
+    return Ofmap(work.arithmetic.stored(gradient_values(work)))

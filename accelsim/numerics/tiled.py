@@ -12,9 +12,12 @@ from accelsim.lowering.program import LayerProgram
 from accelsim.network.ops import (
     Concat,
 )
+from accelsim.network.ops.gradients import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
+from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.tiled_gemm import GemmExecutor, operands_of
+from accelsim.numerics.tiled_gradients import GradientExecutor, gradient_operands
 from accelsim.numerics.tiled_vector import VectorExecutor
 
 
@@ -22,9 +25,11 @@ def execute(program: LayerProgram, work: Computation) -> Ofmap:
     """The ofmap of one layer, (N, *output_shape), computed task by task."""
     match program.kernel:
         case GemmKernel() as kernel:
-            return GemmExecutor(kernel, work, operands_of(kernel, work)).run(program.all_tasks)
+            operands = gradient_operands if isinstance(work.layer.op, Gradient) else operands_of
+            return GemmExecutor(kernel, work, operands(kernel, work)).run(program.all_tasks)
         case VectorKernel() as kernel:
-            return VectorExecutor(kernel, work).run(program.all_tasks)
+            run = GradientExecutor if isinstance(work.layer.op, Gradient) else VectorExecutor
+            return run(kernel, work).run(program.all_tasks)
         case _:
             return Ofmap(_alias(work))
 
@@ -32,6 +37,8 @@ def execute(program: LayerProgram, work: Computation) -> Ofmap:
 def _alias(work: Computation) -> Array:
     """A view of the inputs, one after another where there are several."""
     shape = (work.batch, *work.layer.output_shape)
+    if isinstance(work.layer.op, Gradient):
+        return gradient_values(work)
     if not isinstance(work.layer.op, Concat):
         return work.inputs[0].values.reshape(shape)
     parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]

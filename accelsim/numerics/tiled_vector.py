@@ -41,17 +41,26 @@ class VectorExecutor:
 
     def run(self, tasks: Iterable[Task]) -> Ofmap:
         """Compute all tasks, in their order."""
-        shape = (self.work.batch, *self.work.layer.output_shape)
-        result = np.zeros(shape, self.work.inputs[0].values.dtype)
-        ofmap = feature_map(result)
+        result = np.zeros(self.work.ofmap_shape, self.work.inputs[0].values.dtype)
+        ofmap = self.viewed(result)
         for task in tasks:
             assert isinstance(task.tile, VectorTile)
             if task.tile.first:
                 self.kept.clear()
-            values = self.compute(self.work.layer.op, task.tile)
+            values = self.values(task.tile)
             if values is not None:
                 ofmap[_block(task.tile)] = values
         return Ofmap(result)
+
+    def values(self, tile: VectorTile) -> Array | None:
+        """The values (n, c, p, q) of a tile, if it finishes any."""
+        return self.compute(self.work.layer.op, tile)
+
+    def viewed(self, ofmap: Array) -> Array:
+        """The ofmap as tiles count it, (N, C, P, Q)."""
+        if self.work.layer.op.batched:
+            return feature_map(ofmap)
+        return ofmap.reshape(1, ofmap.shape[1], -1, 1)
 
     @singledispatchmethod
     def compute(self, op: Op, tile: VectorTile) -> Array | None:
@@ -62,10 +71,15 @@ class VectorExecutor:
         """Each input's part of an element-wise tile; one value per channel stays one."""
         return [Tensor(self.part(x, tile), x.quantization) for x in self.work.inputs]
 
-    def part(self, x: Tensor, tile: VectorTile) -> Array:
+    def part(self, x: Tensor, tile: VectorTile, channels: Span | None = None) -> Array:
         """The block (n, c, p, q) of an input under a tile, or (n, c, 1, 1)."""
-        fmap = feature_map(x.values)
-        block = fmap[tile.pixels.batch.slice, tile.channels.slice]
+        return self.part_of(x.values, tile, channels)
+
+    def part_of(self, values: Array, tile: VectorTile, channels: Span | None = None) -> Array:
+        """The block of an array, of other `channels` than the tile's if some are given."""
+        fmap = feature_map(values)
+        images = tile.pixels.batch.slice if len(fmap) > 1 else slice(None)
+        block = fmap[images, (channels or tile.channels).slice]
         if fmap.shape[2:] == (1, 1):
             return block
         return block[..., tile.pixels.rows.slice, tile.pixels.cols.slice]
@@ -95,13 +109,13 @@ class VectorExecutor:
     def _(self, op: AvgPool, tile: VectorTile) -> Array | None:
         (x,) = self.work.inputs
         taps = self.taps(self.work.arithmetic.operand(x), tile, 0)
-        wide = np.float32 if taps.dtype.kind == "f" else np.int64
+        wide = taps.dtype if taps.dtype.kind == "f" else np.int64
         sums = self.gathered(np.add, taps.sum(2, dtype=wide))
         if not tile.last:
             return None
         counts = np.outer(
-            _counts(self.kernel.rows, tile.pixels.rows, op.count_padding),
-            _counts(self.kernel.cols, tile.pixels.cols, op.count_padding),
+            counts_of(self.kernel.rows, tile.pixels.rows, op.count_padding),
+            counts_of(self.kernel.cols, tile.pixels.cols, op.count_padding),
         )
         return self.work.arithmetic.mean(sums, counts, x.quantization, self.work.output)
 
@@ -151,7 +165,7 @@ class VectorExecutor:
         depth, channels = self.kernel.depth, tile.channels
         around = Span(*depth.span(channels.start, channels.stop))
         operand = self.work.arithmetic.operand(self.inputs(replace(tile, channels=around))[0])
-        wide = np.float32 if operand.dtype.kind == "f" else np.int64
+        wide = operand.dtype if operand.dtype.kind == "f" else np.int64
         squares = np.square(operand, dtype=wide)
         sums = np.zeros_like(squares[:, : channels.size])
         for shift in range(-(op.size // 2), op.size // 2 + 1):
@@ -189,7 +203,7 @@ def _cut(window: Window, taps: Span) -> Window:
     return replace(window, kernel=taps.size, before=before)
 
 
-def _counts(window: Window, outputs: Span, count_padding: bool) -> Array:
+def counts_of(window: Window, outputs: Span, count_padding: bool) -> Array:
     """How many taps of each output's window the mean divides by."""
     first = np.arange(outputs.start, outputs.stop)[:, None] * window.stride - window.before
     taps = first + np.arange(window.kernel) * window.dilation

@@ -19,9 +19,24 @@ import numpy as np
 
 from accelsim.network.graph import Layer
 from accelsim.network.ops import ACTIVATIONS, Activation, AvgPool, Conv, Dense, Lrn, MatMul, Softmax
+from accelsim.network.ops.gradients import (
+    AvgPoolGradient,
+    BiasGradient,
+    ChannelMean,
+    ChannelVariance,
+    ConvInputGradient,
+    ConvWeightGradient,
+    DenseInputGradient,
+    DenseWeightGradient,
+    GammaGradient,
+    LrnGradient,
+    MaxPoolGradient,
+    ProductSum,
+)
 from accelsim.numerics.arithmetic import FloatArithmetic
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
+from accelsim.numerics.gradients import around, lrn_terms, normalised
 from accelsim.numerics.reference import compute
 
 _FUNCTION_ROUNDINGS = 8  # of exp, power, tanh: 4 units in the last place, each two roundoffs
@@ -34,7 +49,7 @@ def tolerance(work: Computation, ofmap: Array) -> Array:
     """
     arithmetic = work.arithmetic
     assert isinstance(arithmetic, FloatArithmetic)
-    terms = _roundings(work.layer)
+    terms = _terms(work)
     growth = math.expm1(terms * math.log1p(arithmetic.psum.unit_roundoff))
     size = np.abs(ofmap.astype(np.float64))
     growth *= 2 * _steepest(work.layer)
@@ -48,6 +63,24 @@ def _steepest(layer: Layer) -> float:
     """The largest slope of the activation that is fused, 1 at least."""
     activation: Activation | None = getattr(layer.op, "activation", None)
     return max(1.0, ACTIVATIONS[activation].steepest) if activation else 1.0
+
+
+def _terms(work: Computation) -> int:
+    """As `_roundings`; sums over images grow with the batch."""
+    op, batch = work.layer.op, work.batch
+    match op:
+        case ConvWeightGradient():
+            rows, cols = op.windows
+            return 2 * batch * rows.kernel * cols.kernel + 2
+        case ChannelMean() | ChannelVariance() | GammaGradient():
+            return 2 * batch * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 8
+        case ProductSum():
+            return 2 * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 2
+        case DenseWeightGradient() | BiasGradient():
+            gradient = work.layer.input_shapes[-1]
+            return 2 * batch * math.prod(gradient) // op.shape[0] + 2
+        case _:
+            return _roundings(work.layer)
 
 
 def _roundings(layer: Layer) -> int:
@@ -65,6 +98,14 @@ def _roundings(layer: Layer) -> int:
         case AvgPool() as op:
             rows, cols = op.windows(shapes[0])
             return rows.kernel * cols.kernel + 1
+        case ConvInputGradient() as op:
+            return 2 * op.macs(shapes) // layer.output_elements + 2
+        case DenseInputGradient() as op:
+            return 2 * op.dense.out_features + 2
+        case MaxPoolGradient() | AvgPoolGradient() as op:
+            return math.prod(window.kernel for window in op.pool.windows(op.shape)) + 1
+        case LrnGradient() as op:
+            return math.ceil((2 * op.lrn.size + 8) * (op.lrn.beta + 1)) + _FUNCTION_ROUNDINGS
         case Softmax() as op:
             return shapes[0][op.axis(shapes[0])] + 2 * _FUNCTION_ROUNDINGS
         case Lrn() as op:
@@ -80,11 +121,24 @@ def _magnitude(work: Computation, size: Array) -> Array:
     positive numbers, where nothing cancels: the result's own `size`. The 1 % covers what this
     estimate itself loses to rounding.
     """
+    signed: tuple[Tensor, ...] = ()
     match work.layer.op:
         case Conv() | Dense() | MatMul() as op:
             layer = replace(work.layer, op=replace(op, activation=None))
-        case AvgPool():
+        case AvgPool() | ConvInputGradient() | ConvWeightGradient() | DenseInputGradient():
             layer = work.layer
+        case DenseWeightGradient() | BiasGradient() | AvgPoolGradient() | ChannelMean():
+            layer = work.layer
+        case ProductSum():
+            layer = work.layer
+        case MaxPoolGradient():
+            layer, signed = work.layer, work.inputs[1:]
+        case LrnGradient() as op:
+            return _lrn_magnitude(op, work)
+        case GammaGradient() as op:
+            gradient, x, *statistics = (each.values.astype(np.float64) for each in work.inputs)
+            terms = np.abs(gradient * normalised(x, statistics[0], statistics[1], op.epsilon))
+            return np.asarray(1.01 * terms.sum((0, *range(2, terms.ndim)))[None])
         case _:
             return 1.01 * size
     single = FLOATS["float32"]
@@ -92,8 +146,22 @@ def _magnitude(work: Computation, size: Array) -> Array:
     magnitudes = replace(
         work,
         layer=layer,
-        inputs=tuple(Tensor(np.abs(x.values)) for x in work.inputs),
+        inputs=tuple(
+            x if any(x is each for each in signed) else Tensor(np.abs(x.values))
+            for x in work.inputs
+        ),
         parameters=replace(work.parameters, arrays=arrays),
         arithmetic=FloatArithmetic(single, single, single),
     )
     return 1.01 * compute(magnitudes).values.astype(np.float64)
+
+
+def _magnitudes(x: Tensor) -> Tensor:
+    return Tensor(np.abs(x.values))
+
+
+def _lrn_magnitude(op: LrnGradient, work: Computation) -> Array:
+    """Both parts of the gradient, each of magnitudes."""
+    gradient, x = (np.abs(each.values.astype(np.float64)) for each in work.inputs)
+    direct, terms = lrn_terms(gradient, x, op)
+    return np.asarray(1.01 * (direct + x * around(terms, op.lrn.size)))

@@ -13,6 +13,7 @@ from accelsim.report.quantities import (
     percent,
     percentages,
     seconds,
+    si,
 )
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import Buckets, Energy, LayerResult, RunResult
@@ -61,10 +62,33 @@ def run_sheets(
         (_total(result, shown),),
         tuple(free_notes(result.layers)),
     )
-    sheets = [layers, _totals(result, hardware), _where(result)]
+    sheets = [layers, *_phases(result), _totals(result, hardware), _where(result)]
     if result.energy is not None:
         sheets.append(_energy(result, result.energy, hardware))
     return [*sheets, _largest(result)]
+
+
+def _phases(result: RunResult) -> list[Sheet]:
+    """The parts of a training step, where it is one."""
+    phases = result.phases
+    if len(phases) < 2:
+        return []
+    total = sum(part.cycles for part in phases.values()) or 1
+    columns = (
+        *(Column("phase", text=True), Column("layer cycles"), Column("%"), Column("util %")),
+        *(Column("MACs"), Column("DRAM read"), Column("DRAM write")),
+    )
+    rows = (
+        Row(
+            (
+                *(name.replace("_", " "), f"{part.cycles:,}", percent(part.cycles / total)),
+                *(percent(part.utilization), si(part.macs)),
+                *(format_bytes(part.dram.read_bytes), format_bytes(part.dram.write_bytes)),
+            )
+        )
+        for name, part in phases.items()
+    )
+    return [Sheet("Phases of the training step", columns, tuple(rows))]
 
 
 def _layer(layer: LayerResult, shown: tuple[Shown, ...]) -> Row:

@@ -83,6 +83,7 @@ def _layer_result(
         mapping=program.mapping,
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
+        phase=layer.op.phase,
     )
 
 

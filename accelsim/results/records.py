@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Bound = Literal["array", "dram", "buffer", "vector", "none"]
 SCHEMA = 1
+PHASES = ("forward", "loss", "input_gradient", "weight_gradient", "update")
 AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
 
@@ -118,7 +119,8 @@ class LayerResult:
     whole layer's folds, as if every operand were on chip. energy is None where the hardware names
     no energy table. mapping is a row-stationary array's. dram_saved_bytes is how much less the
     layer moves than with nothing resident; negative where resident feature maps of other layers
-    take the room of its tiles.
+    take the room of its tiles. phase is the part of a training step: forward, loss, input_gradient,
+    weight_gradient or update.
     """
 
     name: str
@@ -146,6 +148,7 @@ class LayerResult:
     mapping: "row_stationary.Mapping | None" = None
     resident: Resident = Resident()
     dram_saved_bytes: int = 0
+    phase: str = "forward"
 
     @property
     def cycles(self) -> int:
@@ -264,6 +267,17 @@ class RunResult:
         raise KeyError(name)
 
     @property
+    def phases(self) -> "dict[str, RunResult]":
+        """The layers of each phase, as runs that take the sum of their layers' cycles."""
+        found = {layer.phase for layer in self.layers}
+        names = [phase for phase in PHASES if phase in found]
+        of = {name: [each for each in self.layers if each.phase == name] for name in names}
+        return {
+            name: replace(self, layers=tuple(some), cycles=sum(each.cycles for each in some))
+            for name, some in of.items()
+        }
+
+    @property
     def totals(self) -> dict[str, Any]:
         """The JSON form of the totals."""
         dram = self.dram
@@ -289,6 +303,13 @@ class RunResult:
             **_energy_dict(self.energy, self.macs),
         }
 
+    def _phases_dict(self) -> dict[str, Any]:
+        """The totals of each phase, where there are several."""
+        phases = self.phases
+        if len(phases) < 2:
+            return {}
+        return {"phases": {name: part.totals for name, part in phases.items()}}
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON form of the run."""
         return {
@@ -299,5 +320,6 @@ class RunResult:
             "batch": self.batch,
             "clock_hz": self.clock_hz,
             "totals": self.totals,
+            **self._phases_dict(),
             "layers": [layer.as_dict() for layer in self.layers],
         }

@@ -197,8 +197,9 @@ def test_blocks_in_blocks(tmp_path: Path) -> None:
                 "4:31: layers.a.out_channels: expected a whole number, found true",
                 "4:45: layers.a.kernel: expected a whole number or a pair [height, width], "
                 "found 1.5",
-                "4:62: layers.a.activation: expected 'relu', 'leaky_relu', 'sigmoid' or 'tanh', "
-                "found 'rellu'",
+                "4:62: layers.a.activation: expected 'relu', 'leaky_relu', 'sigmoid', 'tanh', "
+                "'gelu', 'silu', 'hard_swish', 'hard_sigmoid', 'elu', 'softplus', 'relu6' or "
+                "'scaled_tanh', found 'rellu'",
             ],
         ),
         (

@@ -16,6 +16,15 @@ class Op:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     name: ClassVar[str]
+    phase: ClassVar[str] = "forward"
+    """The part of a training step that it belongs to."""
+    batched: ClassVar[bool] = True
+    """Whether every image has a result of its own."""
+
+    @property
+    def owner_of_parameters(self) -> str | None:
+        """The layer whose parameters it computes with, if it has none of its own."""
+        return None
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         """Return the ofmap's shape; raises ShapeError."""

@@ -1,0 +1,62 @@
+"""The command `train`: one step of training, timed."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from accelsim.cli.inputs import gathered, loaded
+from accelsim.cli.options import (
+    BatchOption,
+    ColumnsOption,
+    CsvOption,
+    DataflowOption,
+    HardwareName,
+    JsonOption,
+    NetworkName,
+    SetOption,
+)
+from accelsim.cli.output import deliver
+
+LossOption = Annotated[
+    Literal["cross_entropy", "squared_error"],
+    typer.Option("--loss", help="Of the network's output, against one-of-c targets."),
+]
+OptimizerOption = Annotated[
+    Literal["sgd", "momentum", "adam"], typer.Option("--optimizer", help="What updates cost.")
+]
+
+
+def train(
+    network: NetworkName,
+    hardware: HardwareName,
+    dataflow: DataflowOption = None,
+    batch: BatchOption = 1,
+    loss: LossOption = "cross_entropy",
+    optimizer: OptimizerOption = "sgd",
+    settings: SetOption = None,
+    columns: ColumnsOption = None,
+    json: JsonOption = None,
+    csv: CsvOption = None,
+) -> None:
+    """Time one step of training a network: forward, loss, gradients, updates.
+
+    Example: `accelsim train lenet5 edge_ws --batch 32`
+    """
+    from accelsim.facade import train as timed_step
+    from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
+    from accelsim.report.export import Destinations, csv_text, json_text
+    from accelsim.report.run import run_sheets
+
+    destinations = Destinations(json, csv, (network, hardware))
+    problems = list(destinations.problems)
+    with gathered(problems):
+        shown = shown_columns(columns, RUN_COLUMNS)
+    model, machine = loaded(network, hardware, settings, dataflow, problems)
+    refuse_energy_without_table(shown, [machine])
+    result = timed_step(model, machine, batch=batch, loss=loss, optimizer=optimizer)
+    deliver(
+        destinations,
+        run_sheets(result, machine, shown),
+        lambda: json_text(result.as_dict()),
+        lambda: csv_text([result]),
+    )

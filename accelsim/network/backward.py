@@ -1,0 +1,423 @@
+"""From a network to one step of its training: forward, loss, gradients, updates, in one Network.
+
+One rule per layer type says which layers make the gradients of its inputs and parameters from the
+gradient of its ofmap. Where several layers read a tensor, their gradients are added. Gradients are
+of the loss summed over the images of the batch.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import singledispatchmethod
+from itertools import product
+from zlib import crc32
+
+from accelsim.errors import InputError, Problem
+from accelsim.network.graph import Layer, LayerSpec, Network, build_network
+from accelsim.network.ops import (
+    ACTIVATIONS,
+    Activation,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Elementwise,
+    Flatten,
+    Lrn,
+    MaxPool,
+    Mul,
+    Op,
+    Reshape,
+    Shape,
+    Softmax,
+)
+from accelsim.network.ops.gradients import (
+    AvgPoolGradient,
+    BatchNormForward,
+    BatchNormInputGradient,
+    BiasGradient,
+    ChannelMean,
+    ChannelVariance,
+    ConvInputGradient,
+    ConvWeightGradient,
+    DenseInputGradient,
+    DenseWeightGradient,
+    DropoutMask,
+    ForwardMask,
+    FunctionGradient,
+    GammaGradient,
+    GradientProduct,
+    GradientSum,
+    Interleave,
+    Loss,
+    LossGradient,
+    LrnGradient,
+    MaxPoolGradient,
+    Optimizer,
+    Part,
+    ProductSum,
+    Update,
+    View,
+    phase_axis,
+)
+from accelsim.units import ceil_div
+
+TARGET = "target"
+"""The network input that holds what the network should have said."""
+
+_UPDATES: Mapping[Optimizer, tuple[tuple[str, int, int], ...]] = {
+    "sgd": (("", 2, 2),),
+    "momentum": (("/velocity", 2, 2), ("", 2, 2)),
+    "adam": (("/mean", 2, 3), ("/square", 2, 4), ("", 3, 6)),
+}
+"""For each array that an optimizer writes, the parameter last: arrays read, lane operations."""
+
+
+def training_step(
+    network: Network,
+    loss: Loss = "cross_entropy",
+    optimizer: Optimizer = "sgd",
+    rate: float = 0.01,
+) -> Network:
+    """One step of training `network`, as a network with the input `target` beside its own.
+
+    The layers of the forward pass keep their names. Raises InputError with every layer that has no
+    rule, and where the network has several outputs.
+    """
+    forward = _forward(network, loss)
+    _refuse_untrainable(forward)
+    step = _Step(forward, optimizer, rate)
+    last = forward.layers[-1] if loss == "squared_error" else forward.by_name[forward.outputs[0]]
+    step.begin(last, loss)
+    for layer in reversed(forward.layers):
+        step.go_back(layer)
+    inputs = {**forward.inputs, TARGET: last.output_shape}
+    return build_network(
+        forward.name, inputs, step.specs, forward.description, weights=network.weights
+    )
+
+
+# --- The forward pass -----------------------------------------------------------------------------
+
+
+def _forward(network: Network, loss: Loss) -> Network:
+    """The layers to train: with masks for dropouts, and a softmax at the end for cross entropy.
+
+    A fused function whose derivative its output does not tell becomes a layer of its own.
+    """
+    if len(network.outputs) != 1:
+        message = f"training needs one output, found {', '.join(network.outputs)}"
+        raise InputError(Problem(message, network.name))
+    specs: list[LayerSpec] = []
+    stands: dict[str, str] = {}
+    for layer in network.layers:
+        inputs = tuple(stands.get(name, name) for name in layer.inputs)
+        function = _hidden(layer.op)
+        if isinstance(layer.op, Dropout):
+            seed = crc32(layer.name.encode())
+            mask = ForwardMask(shape=layer.output_shape, rate=layer.op.rate, seed=seed)
+            specs.append(LayerSpec(layer.name, mask, inputs))
+        elif isinstance(layer.op, BatchNorm):
+            specs += _normalised(layer, inputs[0], layer.op)
+            if function is not None:
+                stands[layer.name] = f"{layer.name}/{function.name}"
+                specs.append(LayerSpec(stands[layer.name], function, (layer.name,)))
+        elif function is None:
+            specs.append(LayerSpec(layer.name, layer.op, inputs))
+        else:
+            bare = replace(layer.op, activation=None)  # type: ignore[call-arg]
+            specs.append(LayerSpec(layer.name, bare, inputs))
+            stands[layer.name] = f"{layer.name}/{function.name}"
+            specs.append(LayerSpec(stands[layer.name], function, (layer.name,)))
+    output = network.outputs[0]
+    if loss == "cross_entropy" and not isinstance(network.by_name[output].op, Softmax):
+        specs.append(LayerSpec("loss/softmax", Softmax(), (stands.get(output, output),)))
+    return build_network(network.name, network.inputs, specs, network.description, network.weights)
+
+
+def _normalised(layer: Layer, x: str, op: BatchNorm) -> list[LayerSpec]:
+    """A batch norm with the statistics of the batch."""
+    channels = layer.output_shape[:1] + (1, 1) * (len(layer.output_shape) == 3)
+    mean, variance = f"{layer.name}@mean", f"{layer.name}@variance"
+    function = None if _hidden(op) else op.activation
+    norm = BatchNormForward(shape=layer.output_shape, epsilon=op.epsilon, activation=function)
+    return [
+        LayerSpec(mean, ChannelMean(shape=channels), (x,)),
+        LayerSpec(variance, ChannelVariance(shape=channels), (x, mean)),
+        LayerSpec(layer.name, norm, (x, mean, variance)),
+    ]
+
+
+def _activation(op: Op) -> Elementwise | None:
+    name: Activation | None = getattr(op, "activation", None)
+    return ACTIVATIONS[name] if name else None
+
+
+def _hidden(op: Op) -> Elementwise | None:
+    """The function that is fused into a layer, if its ofmap does not tell the derivative."""
+    function = _activation(op)
+    return function if function and not _tells(function) else None
+
+
+def _tells(function: Elementwise) -> bool:
+    import numpy as np
+
+    return function.derivative_at(np.ones(1)) is not None
+
+
+def _refuse_untrainable(network: Network) -> None:
+    rules, last = _Step.__dict__["rule"].dispatcher, network.outputs[0]
+    problems = [
+        Problem(f"layers of type {layer.op.name!r} cannot be trained", network.name, key=layer.name)
+        for layer in network.layers
+        if rules.dispatch(type(layer.op)) is rules.dispatch(object)
+        and not (isinstance(layer.op, Softmax) and layer.name == last)
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+# --- Backward -------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Step:
+    """A training step in the making: `specs` are its layers, `gradients` those given so far."""
+
+    network: Network
+    optimizer: Optimizer
+    rate: float
+    specs: list[LayerSpec] = field(default_factory=list)
+    gradients: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.specs += [LayerSpec(each.name, each.op, each.inputs) for each in self.network.layers]
+        self.wanted = _wanted(self.network)
+
+    def add(self, name: str, op: Op, *inputs: str) -> str:
+        """A layer of the step; returns its name."""
+        self.specs.append(LayerSpec(name, op, inputs))
+        return name
+
+    def give(self, tensor: str, gradient: str) -> None:
+        """A reader's gradient of a tensor."""
+        self.gradients.setdefault(tensor, []).append(gradient)
+
+    def begin(self, last: Layer, loss: Loss) -> None:
+        """The gradient of the loss; behind a softmax it is that of the softmax's ifmap."""
+        op = LossGradient(shape=last.output_shape, loss=loss)
+        gradient = self.add("loss@gradient", op, last.name, TARGET)
+        fused = loss == "cross_entropy"
+        self.give(last.inputs[0] if fused else last.name, gradient)
+
+    def go_back(self, layer: Layer) -> None:
+        """Add the gradients of a layer's inputs and parameters, if the loss depends on it."""
+        given = self.gradients.pop(layer.name, [])
+        if not given or not self.wanted[layer.name]:
+            return
+        gradient = given[0]
+        if len(given) > 1:
+            gradient = self.add(f"{layer.name}@sum", GradientSum(), *given)
+        function = _activation(layer.op)
+        if function is not None:
+            op = FunctionGradient(shape=layer.output_shape, function=function, at_output=True)
+            gradient = self.add(f"{layer.name}@{function.name}", op, gradient, layer.name)
+        self.rule(layer.op, layer, gradient)
+
+    def passes(self, layer: Layer) -> bool:
+        """Whether the gradient of a layer's first input is of use."""
+        return self.wanted[layer.inputs[0]]
+
+    def updated(self, layer: Layer, parameter: str, shape: Shape, gradient: str) -> None:
+        """The optimizer's layers for one parameter."""
+        for kept, reads, operations in _UPDATES[self.optimizer]:
+            op = Update(
+                shape=shape,
+                owner=layer.name,
+                parameter=parameter,
+                kept=bool(kept),
+                reads=reads,
+                operations=operations,
+                rate=self.rate,
+            )
+            gradient = self.add(f"{layer.name}.{parameter}{kept}@update", op, gradient)
+
+    # --- One rule per layer type ------------------------------------------------------------------
+
+    @singledispatchmethod
+    def rule(self, op: Op, layer: Layer, gradient: str) -> None:
+        """Add the gradients of what a layer of type `op` reads, given that of its ofmap."""
+        raise NotImplementedError(f"no gradient of layers of type {op.name!r}")
+
+    @rule.register
+    def _(self, op: Conv, layer: Layer, gradient: str) -> None:
+        x, ifmap = layer.inputs[0], layer.input_shapes[0]
+        if _is_dense(op, layer):
+            self._dense(Dense(out_features=op.out_channels), layer, gradient)
+            return
+        self._learned(layer, gradient, ConvWeightGradient, conv=op, ifmap=ifmap)
+        if not self.passes(layer):
+            return
+        windows = op.windows(ifmap)
+        places = [
+            at
+            for at in product(range(op.stride[0]), range(op.stride[1]))
+            if all(phase_axis(window, place) for window, place in zip(windows, at, strict=True))
+            and all(place < window.size for window, place in zip(windows, at, strict=True))
+        ]
+        name, parts = f"{layer.name}@input_gradient", []
+        alone = op.stride == (1, 1)
+        for at in places:
+            sizes = (
+                ceil_div(window.size - place, window.stride)
+                for window, place in zip(windows, at, strict=True)
+            )
+            phase = ConvInputGradient(
+                shape=(ifmap[0], *sizes), owner=layer.name, conv=op, ifmap=ifmap, at=at
+            )
+            parts.append(self.add(name if alone else f"{name}[{at[0]},{at[1]}]", phase, gradient))
+        if not alone:
+            self.add(name, Interleave(shape=ifmap, stride=op.stride, places=tuple(places)), *parts)
+        self.give(x, name)
+
+    @rule.register
+    def _(self, op: Dense, layer: Layer, gradient: str) -> None:
+        self._dense(op, layer, gradient)
+
+    def _dense(self, op: Dense, layer: Layer, gradient: str) -> None:
+        """The gradients of a dense layer, or of a convolution that is one."""
+        self._learned(layer, gradient, DenseWeightGradient, dense=op)
+        if self.passes(layer):
+            back = DenseInputGradient(shape=layer.input_shapes[0], owner=layer.name, dense=op)
+            self.give(layer.inputs[0], self.add(f"{layer.name}@input_gradient", back, gradient))
+
+    def _learned(
+        self,
+        layer: Layer,
+        gradient: str,
+        kind: type[ConvWeightGradient] | type[DenseWeightGradient],
+        **settings: object,
+    ) -> None:
+        """Gradients and updates of a weight and its bias."""
+        shapes = layer.parameter_shapes
+        op = kind(shape=shapes["weight"], **settings)  # type: ignore[arg-type]
+        name = self.add(f"{layer.name}@weight_gradient", op, layer.inputs[0], gradient)
+        self.updated(layer, "weight", shapes["weight"], name)
+        if "bias" in shapes:
+            bias = BiasGradient(shape=shapes["bias"])
+            name = self.add(f"{layer.name}@bias_gradient", bias, gradient)
+            self.updated(layer, "bias", shapes["bias"], name)
+
+    @rule.register(ChannelMean)
+    @rule.register(ChannelVariance)
+    def _(self, op: Op, layer: Layer, gradient: str) -> None:
+        """Never asked: the batch norm's own rule knows what comes through its statistics."""
+
+    @rule.register
+    def _(self, op: BatchNormForward, layer: Layer, gradient: str) -> None:
+        gamma, beta = layer.parameter_shapes["gamma"], layer.parameter_shapes["beta"]
+        reads = (gradient, *layer.inputs)
+        gammas = GammaGradient(shape=gamma, epsilon=op.epsilon)
+        of_gamma = self.add(f"{layer.name}@gamma_gradient", gammas, *reads)
+        of_beta = self.add(f"{layer.name}@beta_gradient", BiasGradient(shape=beta), gradient)
+        if self.passes(layer):
+            back = BatchNormInputGradient(
+                shape=layer.output_shape, owner=layer.name, epsilon=op.epsilon
+            )
+            name = self.add(f"{layer.name}@input_gradient", back, *reads, of_gamma, of_beta)
+            self.give(layer.inputs[0], name)
+        self.updated(layer, "gamma", gamma, of_gamma)
+        self.updated(layer, "beta", beta, of_beta)
+
+    @rule.register
+    def _(self, op: Mul, layer: Layer, gradient: str) -> None:
+        pairs = zip(layer.inputs, reversed(layer.inputs), layer.input_shapes, strict=True)
+        for index, (name, other, shape) in enumerate(pairs):
+            if self.wanted[name]:
+                whole = shape == layer.output_shape
+                back = GradientProduct() if whole else ProductSum(shape=shape)
+                self.give(name, self.add(f"{layer.name}@factor{index}", back, gradient, other))
+
+    @rule.register
+    def _(self, op: MaxPool, layer: Layer, gradient: str) -> None:
+        back = MaxPoolGradient(shape=layer.input_shapes[0], pool=op)
+        self._passed(layer, back, gradient, layer.inputs[0])
+
+    @rule.register
+    def _(self, op: AvgPool, layer: Layer, gradient: str) -> None:
+        self._passed(layer, AvgPoolGradient(shape=layer.input_shapes[0], pool=op), gradient)
+
+    @rule.register
+    def _(self, op: Lrn, layer: Layer, gradient: str) -> None:
+        back = LrnGradient(shape=layer.input_shapes[0], lrn=op)
+        self._passed(layer, back, gradient, layer.inputs[0])
+
+    @rule.register
+    def _(self, op: Elementwise, layer: Layer, gradient: str) -> None:
+        tells = _tells(op)
+        back = FunctionGradient(shape=layer.output_shape, function=op, at_output=tells)
+        self._passed(layer, back, gradient, layer.name if tells else layer.inputs[0])
+
+    @rule.register(Flatten)
+    @rule.register(Reshape)
+    def _(self, op: Op, layer: Layer, gradient: str) -> None:
+        self._passed(layer, View(shape=layer.input_shapes[0]), gradient)
+
+    @rule.register
+    def _(self, op: ForwardMask, layer: Layer, gradient: str) -> None:
+        mask = DropoutMask(shape=layer.output_shape, rate=op.rate, seed=op.seed)
+        self._passed(layer, mask, gradient)
+
+    @rule.register
+    def _(self, op: Add, layer: Layer, gradient: str) -> None:
+        for name, shape in zip(layer.inputs, layer.input_shapes, strict=True):
+            if shape != layer.output_shape:
+                message = "a sum with one value per channel cannot be trained"
+                raise InputError(Problem(message, self.network.name, key=layer.name))
+            self.give(name, gradient)
+
+    @rule.register
+    def _(self, op: Concat, layer: Layer, gradient: str) -> None:
+        axis, start = op.axis(layer.output_shape), 0
+        for index, (name, shape) in enumerate(zip(layer.inputs, layer.input_shapes, strict=True)):
+            if self.wanted[name]:
+                part = Part(shape=shape, start=start)
+                self.give(name, self.add(f"{layer.name}@part{index}", part, gradient))
+            start += shape[axis]
+
+    def _passed(self, layer: Layer, op: Op, gradient: str, *reads: str) -> None:
+        """The gradient of a layer's only input."""
+        if self.passes(layer):
+            name = self.add(f"{layer.name}@input_gradient", op, gradient, *reads)
+            self.give(layer.inputs[0], name)
+
+
+def _is_dense(op: Conv, layer: Layer) -> bool:
+    """Whether a convolution has one window, which is its whole ifmap."""
+    windows = op.windows(layer.input_shapes[0])
+    whole = all(each.extent == each.kernel == each.size for each in windows)
+    return whole and op.groups == 1 and layer.output_shape[1:] == (1, 1)
+
+
+def _wanted(network: Network) -> dict[str, bool]:
+    """Tensors whose gradient is of use: something before them, or of them, is learned."""
+    wanted = dict.fromkeys(network.inputs, False)
+    for layer in network.layers:
+        before = any(wanted[name] for name in layer.inputs)
+        wanted[layer.name] = before or bool(layer.parameter_shapes)
+    return wanted
+
+
+def kept_for_backward(step: Network) -> Sequence[Layer]:
+    """Layers of the forward pass whose ofmaps a later phase reads."""
+    backward = [layer for layer in step.layers if layer.op.phase != "forward"]
+    read = {name for layer in backward for name in layer.inputs}
+    return [layer for layer in step.layers if layer.op.phase == "forward" and layer.name in read]
+
+
+def elements(layers: Sequence[Layer]) -> int:
+    """Values of the ofmaps of layers, for one image."""
+    return sum(math.prod(layer.output_shape) for layer in layers)

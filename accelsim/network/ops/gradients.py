@@ -1,0 +1,353 @@
+"""Layers of a training step that no file names: gradients, the loss, updates of parameters.
+
+`backward` makes them. The gradient of a tensor has its shape. P x Q is the ofmap of the layer that
+a gradient belongs to, H x W its ifmap. `owner` is the layer whose parameters are read. A layer
+that is not `batched` has one result for all images.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from accelsim.network.ops.base import Op
+from accelsim.network.ops.contractions import Conv, Dense
+from accelsim.network.ops.elementwise import Activation, Elementwise
+from accelsim.network.ops.fields import Shape
+from accelsim.network.ops.joins import Add, Mul
+from accelsim.network.ops.norms import Lrn
+from accelsim.network.ops.pooling import AvgPool, MaxPool
+from accelsim.network.ops.window import Window
+from accelsim.units import ceil_div
+
+Optimizer = Literal["sgd", "momentum", "adam"]
+Loss = Literal["cross_entropy", "squared_error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradient(Op):
+    """What all of them share: the ofmap's shape, and the layer whose parameters they read."""
+
+    phase: ClassVar[str] = "input_gradient"
+    shape: Shape
+    owner: str | None = None
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        return self.shape
+
+    @property
+    def owner_of_parameters(self) -> str | None:
+        return self.owner
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseAxis:
+    """Which taps reach every stride-th position of an ifmap axis, and the window that they make.
+
+    Position stride * i + at is reached by output p through tap r where stride * p + dilation * r -
+    before equals it: taps `first`, `first` + `step`, ..., and outputs 1 apart for neighbours.
+    """
+
+    window: Window
+    taps: tuple[int, ...]
+
+
+def phase_axis(forward: Window, at: int) -> PhaseAxis | None:
+    """The axis of one phase of an input gradient; None where no tap reaches it."""
+    stride, dilation = forward.stride, forward.dilation
+    taps = [r for r in range(forward.kernel) if (at + forward.before - r * dilation) % stride == 0]
+    if not taps:
+        return None
+    apart = dilation // math.gcd(stride, dilation)
+    reach = (len(taps) - 1) * apart
+    before = reach - (at + forward.before - taps[0] * dilation) // stride
+    outputs = ceil_div(forward.size - at, stride)
+    after = outputs + reach - forward.outputs - before
+    size = forward.outputs + min(after, 0)
+    window = Window(size, len(taps), 1, apart, before, max(after, 0))
+    return PhaseAxis(window, tuple(reversed(taps)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvInputGradient(Gradient):
+    """One phase of the gradient of a convolution's ifmap: of every stride-th row and column.
+
+    It is a convolution of the gradient, stride 1, with those taps of the filter that meet the
+    phase, turned by 180 degrees: nothing is multiplied by an inserted zero.
+    """
+
+    name: ClassVar[str] = "conv_input_gradient"
+    conv: Conv
+    ifmap: Shape
+    at: tuple[int, int]
+
+    @property
+    def axes(self) -> tuple[PhaseAxis, PhaseAxis]:
+        """Down and across."""
+        rows, cols = (
+            phase_axis(window, at)
+            for window, at in zip(self.conv.windows(self.ifmap), self.at, strict=True)
+        )
+        assert rows is not None
+        assert cols is not None
+        return rows, cols
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        rows, cols = self.axes
+        taps = len(rows.taps) * len(cols.taps)
+        return math.prod(self.shape) * taps * self.conv.out_channels // self.conv.groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interleave(Gradient):
+    """The phases of an input gradient, each in its place; zero where there is none."""
+
+    name: ClassVar[str] = "interleave"
+    stride: tuple[int, int]
+    places: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvWeightGradient(Gradient):
+    """Of a filter, (K, C, R, S): the ifmap correlated with the gradient, summed over images."""
+
+    name: ClassVar[str] = "conv_weight_gradient"
+    phase: ClassVar[str] = "weight_gradient"
+    batched: ClassVar[bool] = False
+    conv: Conv
+    ifmap: Shape
+
+    @property
+    def windows(self) -> tuple[Window, Window]:
+        """The gradient is the kernel, P x Q, that slides over the ifmap to the R x S taps."""
+        rows, cols = (_turned(window) for window in self.conv.windows(self.ifmap))
+        return rows, cols
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        rows, cols = self.windows
+        return math.prod(self.shape) * rows.kernel * cols.kernel
+
+
+def _turned(forward: Window) -> Window:
+    """`forward` with its outputs and its taps in each other's place."""
+    reach = (forward.outputs - 1) * forward.stride + (forward.kernel - 1) * forward.dilation + 1
+    after = reach - forward.size - forward.before
+    return Window(
+        size=forward.size + min(after, 0),
+        kernel=forward.outputs,
+        stride=forward.dilation,
+        dilation=forward.stride,
+        before=forward.before,
+        after=max(after, 0),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseInputGradient(Gradient):
+    """The gradient times the transposed weight."""
+
+    name: ClassVar[str] = "dense_input_gradient"
+    dense: Dense
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return math.prod(self.shape) * self.dense.out_features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseWeightGradient(Gradient):
+    """Of a weight, (n, k): the gradient times the ifmap, summed over images and rows."""
+
+    name: ClassVar[str] = "dense_weight_gradient"
+    phase: ClassVar[str] = "weight_gradient"
+    batched: ClassVar[bool] = False
+    dense: Dense
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        rows = inputs[1][0] if len(inputs[1]) == 2 else 1
+        return math.prod(self.shape) * rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasGradient(Gradient):
+    """The gradient summed over its map and over all images, per channel."""
+
+    name: ClassVar[str] = "bias_gradient"
+    phase: ClassVar[str] = "weight_gradient"
+    batched: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionGradient(Gradient):
+    """The gradient times a function's derivative; reads its ofmap, or its ifmap where it must."""
+
+    name: ClassVar[str] = "function_gradient"
+    function: Elementwise
+    at_output: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxPoolGradient(Gradient):
+    """Each gradient goes to the first of the largest of its window, found again in the ifmap."""
+
+    name: ClassVar[str] = "max_pool_gradient"
+    pool: MaxPool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvgPoolGradient(Gradient):
+    """Each gradient is spread evenly over its window, divided as the mean was."""
+
+    name: ClassVar[str] = "avg_pool_gradient"
+    pool: AvgPool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LrnGradient(Gradient):
+    """Of local response normalisation, from the gradient and the ifmap."""
+
+    name: ClassVar[str] = "lrn_gradient"
+    lrn: Lrn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossGradient(Gradient):
+    """Prediction less target: of cross entropy behind a softmax, and of half the squared error.
+
+    It is the gradient of the sum over the images.
+    """
+
+    name: ClassVar[str] = "loss_gradient"
+    phase: ClassVar[str] = "loss"
+    loss: Loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part(Gradient):
+    """Channels (features) of a gradient, from `start` on: a view."""
+
+    name: ClassVar[str] = "part"
+    start: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View(Gradient):
+    """A gradient in another shape: it moves nothing."""
+
+    name: ClassVar[str] = "view"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientSum(Add):
+    """The gradients that several readers of a tensor have of it, added."""
+
+    name: ClassVar[str] = "gradient_sum"
+    phase: ClassVar[str] = "input_gradient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropoutMask(Gradient):
+    """Values times a random mask: 0, or 1 / (1 - rate). `seed` names the mask, not the layer."""
+
+    name: ClassVar[str] = "dropout_mask"
+    rate: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardMask(DropoutMask):
+    """The same on the way forward."""
+
+    name: ClassVar[str] = "dropout_forward"
+    phase: ClassVar[str] = "forward"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelMean(Gradient):
+    """The mean of each channel over its maps of all images."""
+
+    name: ClassVar[str] = "channel_mean"
+    phase: ClassVar[str] = "forward"
+    batched: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelVariance(Gradient):
+    """The mean square of each channel's distance from its mean; reads maps and means."""
+
+    name: ClassVar[str] = "channel_variance"
+    phase: ClassVar[str] = "forward"
+    batched: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchNormForward(Gradient):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the statistics of the batch."""
+
+    name: ClassVar[str] = "batch_norm_forward"
+    phase: ClassVar[str] = "forward"
+    epsilon: float
+    activation: Activation | None = None
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        return {"gamma": self.shape[:1], "beta": self.shape[:1]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GammaGradient(Gradient):
+    """Per channel the sum of gradient times normalised ifmap, over its maps of all images."""
+
+    name: ClassVar[str] = "gamma_gradient"
+    phase: ClassVar[str] = "weight_gradient"
+    batched: ClassVar[bool] = False
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchNormInputGradient(Gradient):
+    """Reads gradient, ifmap, mean, variance and the gradients of gamma and beta."""
+
+    name: ClassVar[str] = "batch_norm_input_gradient"
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientProduct(Mul):
+    """The gradient times the other factor."""
+
+    name: ClassVar[str] = "gradient_product"
+    phase: ClassVar[str] = "input_gradient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductSum(Gradient):
+    """Of a factor with one value per channel: the gradient times the maps, summed over pixels."""
+
+    name: ClassVar[str] = "product_sum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update(Gradient):
+    """New values of a parameter, or of what an optimizer has `kept` for it, from its gradient.
+
+    It `reads` so many arrays, the gradient among them. Values are those of plain descent:
+    parameter less `rate` times gradient; what is kept begins as the gradient.
+    """
+
+    name: ClassVar[str] = "update"
+    phase: ClassVar[str] = "update"
+    batched: ClassVar[bool] = False
+    parameter: str
+    kept: bool
+    reads: int
+    operations: int
+    rate: float = 0.01
+
+
+GRADIENTS: tuple[type[Op], ...] = (
+    *(ConvInputGradient, Interleave, ConvWeightGradient, DenseInputGradient, DenseWeightGradient),
+    *(BiasGradient, FunctionGradient, MaxPoolGradient, AvgPoolGradient, LrnGradient, LossGradient),
+    *(ChannelMean, ChannelVariance, BatchNormForward, GammaGradient, BatchNormInputGradient),
+    *(GradientProduct, ProductSum),
+    *(Part, View, GradientSum, DropoutMask, ForwardMask, Update),
+)
+"""Every layer type of a training step beside those of network files."""

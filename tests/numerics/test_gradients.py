@@ -1,0 +1,178 @@
+"""Gradients of every layer type against finite differences, in float64."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accelsim.network.backward import TARGET, training_step
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import (
+    ELEMENTWISE,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Flatten,
+    Lrn,
+    MaxPool,
+    Mul,
+    Op,
+    Reshape,
+    Shape,
+    Softmax,
+)
+from accelsim.network.ops.gradients import Loss, LossGradient, Update
+from accelsim.numerics.floats import FloatArithmetic
+from accelsim.numerics.formats import FLOAT64, Array
+from accelsim.numerics.parameters import Parameters
+from accelsim.numerics.reference import reference
+
+DOUBLE = FloatArithmetic(FLOAT64, FLOAT64, FLOAT64)
+BATCH, STEP = 2, 1e-6
+
+
+@dataclass
+class Trained:
+    """A step of training with values for all it reads, and what its loss is."""
+
+    step: Network
+    loss: Loss
+    given: dict[str, Array]
+
+    @classmethod
+    def of(cls, network: Network, loss: Loss = "squared_error", seed: int = 0) -> "Trained":
+        generator = np.random.default_rng(seed)
+        step = training_step(network, loss, rate=1.0)
+        given = {
+            name: generator.standard_normal((BATCH, *shape)) for name, shape in step.inputs.items()
+        }
+        if loss == "cross_entropy":
+            given[TARGET] = np.eye(step.inputs[TARGET][0])[:BATCH] * 1.0
+        for layer in step.layers:
+            for name, shape in layer.parameter_shapes.items():
+                given[f"{layer.name}.{name}"] = generator.standard_normal(shape) / 2
+        return cls(step, loss, given)
+
+    def value(self, given: dict[str, Array]) -> float:
+        """The loss summed over the images."""
+        parameters = Parameters.of(self.step, DOUBLE, given=given)
+        for work, _ in reference(self.step, DOUBLE, parameters, BATCH):
+            if isinstance(work.layer.op, LossGradient):
+                y, target = (x.values for x in work.inputs)
+                if self.loss == "squared_error":
+                    return float(np.square(y - target).sum() / 2)
+                return float(-(target * np.log(y)).sum())
+        raise AssertionError
+
+    def gradients(self) -> dict[str, Array]:
+        """Of every parameter, read off what its update takes away."""
+        parameters = Parameters.of(self.step, DOUBLE, given=self.given)
+        found = {}
+        for work, ofmap in reference(self.step, DOUBLE, parameters, BATCH):
+            op = work.layer.op
+            if isinstance(op, Update):
+                name = f"{op.owner}.{op.parameter}"
+                found[name] = self.given[name] - ofmap.values[0]
+        return found
+
+    def check(self) -> None:
+        """Every parameter's gradient is a finite difference, to 1e-6 of the largest."""
+        found = self.gradients()
+        assert set(found) == set(self.given) - set(self.step.inputs)
+        for name, gradient in found.items():
+            slopes = np.empty(gradient.shape)
+            for place in np.ndindex(gradient.shape):
+                sides = []
+                for sign in (1, -1):
+                    moved = self.given[name].copy()
+                    moved[place] += sign * STEP
+                    sides.append(self.value(self.given | {name: moved}))
+                slopes[place] = (sides[0] - sides[1]) / (2 * STEP)
+            size = max(float(np.abs(slopes).max()), 1.0)
+            assert np.abs(gradient - slopes).max() < 1e-6 * size, name
+
+
+def behind(op: Op, shape: Shape = (2, 6, 5), first: Op | None = None) -> Network:
+    """A layer behind one with parameters, so that its input gradient decides theirs."""
+    first = first or Conv(out_channels=4, kernel=(1, 1))
+    specs = [LayerSpec("first", first, ("x",)), LayerSpec("layer", op, ("first",))]
+    return build_network("one", {"x": shape}, specs)
+
+
+PADDED = (1, 2, 0, 1)
+ONE_LAYER = {
+    "conv": Conv(out_channels=3, kernel=(3, 2), padding=PADDED),
+    "conv, strided": Conv(out_channels=3, kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1)),
+    "conv, stride over kernel": Conv(out_channels=2, kernel=(1, 2), stride=(2, 3)),
+    "conv, rows left over": Conv(out_channels=2, kernel=(3, 3), stride=(2, 2)),
+    "conv, dilated": Conv(out_channels=2, kernel=(2, 3), dilation=(3, 2), padding=(2, 2, 2, 2)),
+    "conv, dilated and strided": Conv(
+        out_channels=2, kernel=(3, 2), dilation=(2, 2), stride=(2, 3), padding=(2, 1, 1, 2)
+    ),
+    "conv, grouped": Conv(out_channels=6, kernel=(2, 3), groups=2, stride=(1, 2)),
+    "conv, depthwise": Conv(out_channels=4, kernel=(3, 3), groups=4, padding="same"),
+    "conv, padded beyond its kernel": Conv(out_channels=2, kernel=(2, 2), padding=(3, 3, 2, 3)),
+    "conv, whole map": Conv(out_channels=5, kernel=(6, 5)),
+    "conv, tanh": Conv(out_channels=3, kernel=(2, 2), activation="tanh"),
+    "conv, silu": Conv(out_channels=3, kernel=(2, 2), activation="silu"),
+    "dense": Dense(out_features=7),
+    "dense, gelu": Dense(out_features=7, activation="gelu"),
+    "max pool": MaxPool(kernel=(2, 2)),
+    "max pool, overlapping": MaxPool(kernel=(3, 3), stride=(2, 1), padding=(1, 1, 1, 1)),
+    "max pool, ceil": MaxPool(kernel=(4, 3), stride=(3, 2), ceil_mode=True),
+    "avg pool": AvgPool(kernel=(3, 2), stride=(1, 2), padding=(1, 1, 1, 0)),
+    "avg pool, data only": AvgPool(kernel=(3, 3), padding=PADDED, count_padding=False),
+    "avg pool, ceil": AvgPool(kernel=(4, 3), stride=(3, 2), ceil_mode=True),
+    "avg pool, global": AvgPool(kernel="global"),
+    "batch norm": BatchNorm(epsilon=0.1),
+    "batch norm, silu": BatchNorm(activation="silu"),
+    "batch norm, relu": BatchNorm(activation="relu"),
+    "flatten": Flatten(),
+    "reshape": Reshape(shape=(12, 10)),
+    "lrn": Lrn(size=3, alpha=0.7, beta=0.6),
+    "lrn, wide": Lrn(size=7, alpha=0.9, bias=1.5),
+    **{row.name: row() for row in ELEMENTWISE},
+}
+
+
+@pytest.mark.parametrize("op", ONE_LAYER.values(), ids=ONE_LAYER)
+def test_gradients_are_finite_differences(op: Op) -> None:
+    Trained.of(behind(op)).check()
+
+
+def test_gradients_of_dense_layers_of_matrices() -> None:
+    Trained.of(behind(Dense(out_features=4), (3, 5), Dense(out_features=6))).check()
+
+
+def test_gradients_of_several_readers_add_up() -> None:
+    specs = [
+        LayerSpec("a", Conv(out_channels=2, kernel=(1, 1)), ("x",)),
+        LayerSpec("b", Conv(out_channels=2, kernel=(3, 3), padding="same"), ("a",)),
+        LayerSpec("sum", Add(activation="sigmoid"), ("a", "b", "a")),
+        LayerSpec("joined", Concat(), ("sum", "a")),
+        LayerSpec("out", Conv(out_channels=1, kernel=(1, 1)), ("joined",)),
+    ]
+    Trained.of(build_network("several", {"x": (2, 4, 3)}, specs)).check()
+
+
+@pytest.mark.parametrize("kernel", ["global", (1, 1)])
+def test_gradients_of_products_and_of_values_per_channel(kernel: Any) -> None:
+    specs = [
+        LayerSpec("a", Conv(out_channels=3, kernel=(1, 1)), ("x",)),
+        LayerSpec("mean", AvgPool(kernel=kernel), ("a",)),
+        LayerSpec("gate", Conv(out_channels=3, kernel=(1, 1), activation="sigmoid"), ("mean",)),
+        LayerSpec("scaled", Mul(activation="tanh"), ("a", "gate")),
+    ]
+    Trained.of(build_network("excite", {"x": (2, 4, 3)}, specs)).check()
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_cross_entropy(softmax: bool) -> None:
+    specs = [LayerSpec("a", Dense(out_features=5), ("x",))]
+    if softmax:
+        specs.append(LayerSpec("prob", Softmax(), ("a",)))
+    Trained.of(build_network("classes", {"x": (4,)}, specs), "cross_entropy").check()

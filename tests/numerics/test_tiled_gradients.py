@@ -1,0 +1,87 @@
+"""Training steps by tiles against the reference: floats within the bound of their sums."""
+
+import pytest
+from test_tiled import FLOAT, hardware, verified
+
+from accelsim.hardware import DATAFLOWS
+from accelsim.lowering.kernels import Alias
+from accelsim.lowering.program import lower
+from accelsim.network.backward import training_step
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import (
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Lrn,
+    MaxPool,
+    Mul,
+    Op,
+)
+from accelsim.network.ops.gradients import GRADIENTS, GradientSum
+
+SQUARE = {"kernel": (3, 3), "padding": (1, 1, 1, 1)}
+LAYERS: dict[str, tuple[Op, tuple[str, ...]]] = {
+    "a": (Conv(out_channels=6, kernel=(3, 3), padding="same"), ("x",)),
+    "b": (Conv(out_channels=4, kernel=(3, 2), stride=(2, 1), groups=2), ("a",)),
+    "n": (Lrn(size=3, alpha=0.5), ("b",)),
+    "m": (MaxPool(kernel=(3, 3), stride=(1, 2), padding=(1, 1, 1, 1)), ("n",)),
+    "v": (AvgPool(kernel=(2, 2), stride=(1, 1)), ("m",)),
+    "c": (Conv(out_channels=5, kernel=(2, 1), activation="relu"), ("v",)),
+    "d": (Conv(out_channels=3, kernel=(2, 1), activation="silu"), ("v",)),
+    "j": (Concat(), ("c", "d")),
+    "h": (BatchNorm(activation="relu"), ("j",)),
+    "p": (AvgPool(kernel="global"), ("h",)),
+    "s": (Mul(), ("h", "p")),
+    "o": (Dropout(rate=0.25), ("s",)),
+    "e": (Dense(out_features=7), ("o",)),
+}
+
+
+def deep() -> Network:
+    """Layers of nearly every type behind each other."""
+    specs = [LayerSpec(name, op, inputs) for name, (op, inputs) in LAYERS.items()]
+    return build_network("deep", {"x": (3, 9, 7)}, specs)
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_tiles_of_a_training_step_equal_the_reference(dataflow: str) -> None:
+    """Their schedules keep the spec, too: `verified` looks at both."""
+    program = lower(training_step(deep()), hardware(dataflow, *FLOAT), 2)
+    assert [check for check in verified(program) if not check.passed] == []
+
+
+def test_the_step_has_every_kind_of_layer_and_is_really_tiled() -> None:
+    step = training_step(deep())
+    missing = set(GRADIENTS) - {type(layer.op) for layer in step.layers}
+    assert {op.name for op in missing} == {"view"}
+    program = lower(step, hardware("ws"), 2)
+    at_work = [layer for layer in program.layers if not isinstance(layer.kernel, Alias)]
+    assert sum(layer.tiles > 1 for layer in at_work) > len(at_work) / 3  # some are tiny
+
+
+def test_weight_gradients_do_as_many_products_as_the_forward_pass() -> None:
+    step = training_step(deep())
+    for name in "ae":
+        forward, backward = step.by_name[name], step.by_name[f"{name}@weight_gradient"]
+        assert backward.macs == forward.macs
+
+
+def test_input_gradients_multiply_by_no_inserted_zero() -> None:
+    """Stride 2 x 2: the four phases have 4 + 2 + 2 + 1 of the 3 x 3 taps between them."""
+    specs = [
+        LayerSpec("a", Conv(out_channels=2, kernel=(1, 1)), ("x",)),
+        LayerSpec("b", Conv(out_channels=5, stride=(2, 2), **SQUARE), ("a",)),  # type: ignore[arg-type]
+    ]
+    step = training_step(build_network("strided", {"x": (3, 8, 8)}, specs), "squared_error")
+    phases = {each.name[-5:]: each.macs for each in step.layers if "input_gradient[" in each.name}
+    each_tap = 2 * 4 * 4 * 5
+    assert phases == {
+        "[0,0]": each_tap,
+        "[0,1]": 2 * each_tap,
+        "[1,0]": 2 * each_tap,
+        "[1,1]": 4 * each_tap,
+    }
+    assert not any(isinstance(layer.op, GradientSum) for layer in step.layers)
