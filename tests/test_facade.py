@@ -88,6 +88,7 @@ def test_every_number_of_a_tiny_run() -> None:
             "psum_network_words": 2 * 36,
         },
         "mapping": None,
+        "phase": "forward",
     }
     assert layer.as_dict() == expected
 
