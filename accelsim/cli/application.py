@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from accelsim.errors import AccelsimError, SimulationError, TryAgainError
+from accelsim.errors import AccelsimError, SimulationError, TryAgainError, reason
 from accelsim.report.tell import tell
 
 CHECK_FAILED, BAD_INPUT, BUG, TRY_AGAIN, INTERRUPTED, READER_GONE = 1, 2, 70, 75, 130, 141
@@ -40,6 +40,10 @@ class Commands(TyperGroup):
             # The interpreter must not flush what is still buffered on its way out.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(READER_GONE) from None
+        except (OSError, MemoryError) as error:  # no descriptor left, no place for semaphores
+            why = reason(error) if isinstance(error, OSError) else "there is not enough memory"
+            tell(f"error: the system does not let this go on: {why}")
+            raise typer.Exit(TRY_AGAIN) from None
 
 
 def _complain(prefix: str, error: AccelsimError) -> None:

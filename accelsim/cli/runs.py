@@ -222,9 +222,28 @@ def _reasons(
 def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) -> "VerifyResult":
     from accelsim.facade import verify
     from accelsim.report.progress import counted
+    from accelsim.report.tell import tell
 
-    with counted("layers checked") as tell:
-        return verify(network, hardware, batch=batch, seed=seed, progress=tell)
+    if network.macs * batch > _LONG_MACS:
+        tell(f"hint: {_long(network, batch)}")
+    with counted("layers checked") as count:
+        return verify(network, hardware, batch=batch, seed=seed, progress=count)
+
+
+_LONG_MACS = 10**10
+_BYTES_PER_VALUE = 5  # a value as it is, and its reference while it is held against it
+
+
+def _long(network: "Network", batch: int) -> str:
+    """What a long check takes, said before it begins."""
+    from accelsim.units import format_bytes
+
+    values = sum(layer.output_elements for layer in network.layers) * batch
+    return (
+        f"every value of {batch:,} images is computed, {network.macs * batch:,} "
+        "multiply-accumulates tile by tile: that takes minutes to hours, and about "
+        f"{format_bytes(_BYTES_PER_VALUE * values)} of memory; Ctrl-C stops it"
+    )
 
 
 def _validated(only: list[str], destinations: "Destinations") -> "Validation":

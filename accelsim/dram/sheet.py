@@ -13,6 +13,10 @@ Clocks = Annotated[int, Field(gt=0, le=10**6, strict=True)]
 Few = Annotated[int, Field(gt=0, le=4096, strict=True)]
 
 
+MOST_BUSES = 512
+"""Data buses of all channels; each is replayed command by command."""
+
+
 def _is_power_of_two(count: int) -> bool:
     return count & (count - 1) == 0
 
@@ -74,6 +78,11 @@ class DramTiming(BaseModel):
         if odd:
             listed = ", ".join(f"{name} {getattr(self, name)}" for name in odd)
             raise ValueError(f"addresses need powers of two, found {listed}")
+        if self.channels * self.data_buses > MOST_BUSES:
+            raise ValueError(
+                f"channels x data_buses are at most {MOST_BUSES}, found "
+                f"{self.channels * self.data_buses:,}"
+            )
         if self.row_bursts < 4:
             raise ValueError(f"a row has 4 bursts or more, found row_bursts {self.row_bursts}")
         if self.nRFC >= self.nREFI:

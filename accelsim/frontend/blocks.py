@@ -109,24 +109,24 @@ class Faults:
         """Everything found, the document's own problems included, in file order."""
         found = [
             self._document.problem(
-                finding.path, finding.message + _instances(finding.path, layers), finding.at_key
+                finding.path, finding.message + self._used(finding.path, layers), finding.at_key
             )
             for finding, layers in self._layers.items()
         ]
         return in_file_order([*self._document.problems, *found])
 
+    def _used(self, path: KeyPath, layers: list[str]) -> str:
+        """Which layers a fault in a block's body was met in, and where the first is asked for."""
+        if path[:1] != ("blocks",) or not layers[0]:
+            return ""
+        more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
+        line, _ = self._document.key_position(("layers", layers[0].partition("/")[0]))
+        return f" (in {layers[0]}{more}, from line {line})"
+
 
 @cache
 def _op_adapter(name: str) -> TypeAdapter[Op]:
     return TypeAdapter(OPS[name])
-
-
-def _instances(path: KeyPath, layers: list[str]) -> str:
-    """Which layers a fault in a block's body was met in."""
-    if path[:1] != ("blocks",) or not layers[0]:
-        return ""
-    more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
-    return f" (in {layers[0]}{more})"
 
 
 class Unfolding:

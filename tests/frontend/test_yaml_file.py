@@ -289,13 +289,16 @@ BLOCK = (
         ),
         (  # a misfit that depends on the instance: the line of the body, the instance's layer
             BLOCK + "layers:\n  x: {op: b, c: 3}\n",
-            ["8:7: blocks.b.layers.two: input shapes differ: (3, 6, 6), (3, 8, 8) (in x/two)"],
+            [
+                "8:7: blocks.b.layers.two: input shapes differ: (3, 6, 6), (3, 8, 8) "
+                "(in x/two, from line 10)"
+            ],
         ),
         (  # the same fault in every instance is told once
             BLOCK + "layers:\n  x: {op: b, c: no}\n  y: {op: b, input: input, c: no}\n",
             [
                 "7:37: blocks.b.layers.one.out_channels: expected a whole number, found false "
-                "(in x/one and 1 more)"
+                "(in x/one and 1 more, from line 10)"
             ],
         ),
         (
@@ -303,13 +306,16 @@ BLOCK = (
             "layers: {x: {op: b, c: 1}}\n",
             [
                 "4:52: blocks.b.layers.one.x: unknown parameter '$d'; use one of $c, $input "
-                "(in x/one)"
+                "(in x/one, from line 5)"
             ],
         ),
         (
             HEAD + "blocks:\n  a: {layers: {x: {op: b}}}\n  b: {layers: {y: {op: a}}}\n"
             "layers: {z: {op: a}}\n",
-            ["5:24: blocks.b.layers.y.op: a block cannot use itself: a -> b -> a (in z/x/y)"],
+            [
+                "5:24: blocks.b.layers.y.op: a block cannot use itself: a -> b -> a "
+                "(in z/x/y, from line 6)"
+            ],
         ),
         (
             HEAD + "blocks:\n  relu: {layers: {x: {op: tanh}}}\nlayers: {z: {op: relu}}\n",
@@ -333,7 +339,10 @@ BLOCK = (
         (  # a block does not see what is outside
             HEAD + "blocks:\n  b: {layers: {x: {op: tanh, input: a}}}\n"
             "layers: {a: {op: relu}, y: {op: b}}\n",
-            ["4:16: blocks.b.layers.x: unknown input 'y/a'; did you mean 'y/x'? (in y/x)"],
+            [
+                "4:16: blocks.b.layers.x: unknown input 'y/a'; did you mean 'y/x'? "
+                "(in y/x, from line 5)"
+            ],
         ),
     ],
 )
