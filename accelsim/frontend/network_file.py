@@ -1,6 +1,6 @@
 """What a network file may hold: its records, and the JSON schema derived from them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -111,12 +111,12 @@ class LayerFile(_Record):
             raise ValueError("what is repeated reads the one before, so give it one input")
         return self
 
-    def names(self, name: str) -> list[str]:
+    def names(self, name: str) -> Iterator[str]:
         """What the layer called `name` is, or all that `repeat` makes of it are, called."""
         if self.repeat is None:
-            return [name]
+            return iter((name,))
         first, last = self.repeat
-        return [f"{name}_{number}" for number in range(first, last + 1)]
+        return (f"{name}_{number}" for number in range(first, last + 1))
 
     @property
     def sources(self) -> list[str]:
