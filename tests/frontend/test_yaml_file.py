@@ -407,7 +407,7 @@ layers:
     [
         ("{op: relu, repeat: [3, 2]}", "repeat [3, 2] ends before it begins"),
         ("{op: add, inputs: [input, input], repeat: 2}", "give it one input"),
-        ("{op: relu, repeat: 0}", "greater than 0"),
+        ("{op: relu, repeat: 0}", "a number above 0"),
         ("{op: relu, repeat: 16777216}", "more than 20,000 layers"),
     ],
 )
