@@ -247,9 +247,20 @@ def last_cycle(program: Program) -> int:
 
 
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@settings(max_examples=300)
+@settings(max_examples=25)
 def test_it_is_never_slower(network: Network, hardware: Hardware, batch: int) -> None:
     """By more than 2 %, as played: else everything is layer by layer."""
+    is_not_slower(network, hardware, batch)
+
+
+@pytest.mark.slow
+@given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
+@settings(max_examples=300)
+def test_it_is_never_slower_on_many(network: Network, hardware: Hardware, batch: int) -> None:
+    is_not_slower(network, hardware, batch)
+
+
+def is_not_slower(network: Network, hardware: Hardware, batch: int) -> None:
     _, layer_by_layer = both(network, hardware, batch)
     program = lower(network, hardware, batch, played=last_cycle)
     event("as planned" if program.layers != layer_by_layer.layers else "layer by layer")
