@@ -4,7 +4,7 @@ Their number grows with the logarithm of an axis. All of them have the largest m
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import product
 
@@ -129,7 +129,7 @@ def every_one(kernel: GemmKernel, target: Target, axes: Iterable[str]) -> Mappin
     ranges = [range(1 if axis in axes else limits[axis], limits[axis] + 1) for axis in AXES]
     if math.prod(map(len, ranges)) * kernel.filters > FEW:
         return None
-    placed = _placed(kernel, target, np.array(list(product(*ranges))))
+    placed = _placed(kernel, target, np.array(list(product(*ranges))).T)
     blocks = range(1, kernel.filters + 1)
     every = joined(replace(placed, m=passes * placed.filters) for passes in blocks)
     return every.select(np.asarray(every.m < kernel.filters + every.filters))
@@ -262,19 +262,20 @@ def _even(target: Target, passes: Count, most: NDArray[np.int64]) -> NDArray[np.
 # --- Nearby ---------------------------------------------------------------------------------------
 
 
-def near(kernel: GemmKernel, target: Target, center: Mapping, free: Iterable[str]) -> Mapping:
+def near(kernel: GemmKernel, target: Target, center: Mapping, free: Sequence[str]) -> Mapping:
     """Mappings that differ from `center` in one of the parameters `free`, or in two of a pair."""
     limits, here = _limits(kernel, target), {axis: getattr(center, axis) for axis in AXES}
-    dense = {axis: _around(limits[axis], here[axis], 24) for axis in free}
-    some = {axis: _around(limits[axis], here[axis], 10) for axis in free}
-    rows = [{**here, axis: size} for axis, sizes in dense.items() for size in sizes]
-    for one, other in PAIRS:
-        if one in some and other in some:
-            rows += [{**here, one: a, other: b} for a, b in product(some[one], some[other])]
-    around = np.array([[row[axis] for axis in AXES] for row in rows])
+    around = [np.array([[here[axis]] for axis in AXES])]
+    for changed in (*((axis,) for axis in AXES), *PAIRS):
+        if all(axis in free for axis in changed):
+            some = (_around(limits[axis], here[axis], 24 // len(changed)) for axis in changed)
+            sizes = np.array(list(product(*some))).T
+            rows = np.repeat(around[0], sizes.shape[1], axis=1)
+            rows[[AXES.index(axis) for axis in changed]] = sizes
+            around.append(rows)
     return joined(
         (
-            most_filters(kernel, target, _placed(kernel, target, around)),
+            most_filters(kernel, target, _placed(kernel, target, np.hstack(around))),
             _other_blocks(kernel, target, center),
         )
     )
@@ -315,7 +316,7 @@ def _around(most: int, here: int, count: int) -> list[int]:
 
 def _placed(kernel: GemmKernel, target: Target, rows: NDArray[np.int64]) -> Mapping:
     """Mappings of the sizes in `rows`, for each of AXES, cut down to what array and spads hold."""
-    model, at = target.row_stationary, dict(zip(AXES, rows.T, strict=True))
+    model, at = target.row_stationary, dict(zip(AXES, rows, strict=True))
     shape = row_shape(model, kernel.windows, at["tap_rows"], at["tap_cols"])
     at["e"] = np.minimum(at["e"], model.cols * (model.rows // shape.set_rows))
     above, _ = sets_along(model, shape.set_rows, at["e"])

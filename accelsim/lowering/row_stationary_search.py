@@ -39,7 +39,7 @@ FILLED = 0.9
 CENTERS = 4
 """Mappings of which the neighbours are looked at."""
 
-CLOSER = 256
+CLOSER = 512
 """Mappings that are looked at closely, where there are many."""
 
 ROUNDS = 8
@@ -121,13 +121,14 @@ class _Search:
         if every is not None:
             keep = legal(self.kernel, self.target, every) & (self._pes(every) >= least)
             return self._several(every.select(keep)).only(0)
-        found = self._several(tried.select(np.asarray(self._pes(tried) >= least)))
+        filled = tried.select(np.asarray(self._pes(tried) >= least))
+        found = self._several(self._promising(filled))
         known: set[Mapping] = set()
         while new := [each for each in self._each(found) if each not in known]:
             known.update(new)
             around = joined(near(self.kernel, self.target, each, self.free) for each in new)
             keep = legal(self.kernel, self.target, around) & (self._pes(around) >= least)
-            found = self._several(joined((found, around.select(keep))))
+            found = self._several(joined((found, self._promising(around.select(keep)))))
             if len(known) > ROUNDS * CENTERS:
                 break
         return found.only(0)
@@ -147,11 +148,15 @@ class _Search:
         shape = row_shape(self.target.row_stationary, self.kernel.windows, *taps)
         return active_pes(shape, mapping)
 
-    def _several(self, mapping: Mapping) -> Mapping:
-        """The best of them; for least time, of those of which a rough guess says least."""
+    def _promising(self, mapping: Mapping) -> Mapping:
+        """For least time only those of which a rough guess says least, where there are many."""
         if self.target.row_stationary.objective == "time" and np.size(mapping.m) > CLOSER:
             rough = rough_cycles(self.kernel, self.target, mapping)
-            mapping = mapping.select(np.argpartition(rough, CLOSER)[:CLOSER])
+            return mapping.select(np.argpartition(rough, CLOSER)[:CLOSER])
+        return mapping
+
+    def _several(self, mapping: Mapping) -> Mapping:
+        """The best of them."""
         cost = mapping_cost(self.kernel, self.target, mapping)
         key = KEYS[self.target.row_stationary.objective](cost)
         return mapping.select(np.lexsort([np.asarray(each) for each in key[::-1]])[:CENTERS])
