@@ -4,7 +4,7 @@ The tilings are compared as the search compares them, by the closed form, and pl
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -13,25 +13,21 @@ from accelsim.errors import InputError, Problem
 from accelsim.facade import HardwareLike, NetworkLike, compile_program, hardware_of, network_of
 from accelsim.frontend.findings import unknown
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency
+from accelsim.lowering.gemm_tasks import AXES
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.laws import ArrayModel
 from accelsim.lowering.program import LayerProgram, Program, by_itself
 from accelsim.lowering.search import Memory, Ranks, search
-from accelsim.lowering.task import Keep
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, whole_sizes
 
 SHOWN = 10
 """Tilings that are compared."""
 
 INDEXED = {
-    "ifmap": {"groups", "batch", "rows", "cols", "channels", "tap_rows", "tap_cols"},
-    "filter": {"groups", "filters", "channels", "tap_rows", "tap_cols"},
-    "ofmap": {"groups", "batch", "rows", "cols", "filters"},
+    item: {"groups", *(axis for loop in OPERAND_LOOPS[item] for axis in AXES[loop])}
+    for item in ("ifmap", "filter", "ofmap")
 }
 """The axes that change each operand's tile."""
-
-PIXELS, SUMS = ("batch", "rows", "cols"), ("channels", "tap_rows", "tap_cols")
-AXES = {"pixels": PIXELS, "filters": ("filters",), "channels": SUMS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +149,9 @@ def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
     tiling, kernel = layer.tiling, layer.kernel
     if not isinstance(tiling, GemmTiling) or not isinstance(kernel, GemmKernel):
         return
-    axes = ["groups", *(axis for loop in tiling.order.value for axis in AXES[loop])]
-    totals = {
-        "groups": kernel.groups,
-        "batch": kernel.batch,
-        "filters": kernel.filters,
-        "rows": kernel.rows.outputs,
-        "cols": kernel.cols.outputs,
-        "channels": kernel.channels,
-        "tap_rows": kernel.rows.kernel,
-        "tap_cols": kernel.cols.kernel,
-    }
+    axes = [axis for loop in ("groups", *tiling.order.value) for axis in AXES[loop]]
+    sizes_first = zip(fields(tiling), whole_sizes(kernel), strict=False)
+    totals = {item.name: total for item, total in sizes_first}
     turning = [axis for axis in axes if totals[axis] > getattr(tiling, axis)]
     for place, axis in enumerate(turning):
         size, total = getattr(tiling, axis), totals[axis]
@@ -189,7 +177,7 @@ def _moved(layer: LayerProgram) -> Iterator[Moved]:
             for transfer in step.transfers:
                 way = "written to DRAM" if transfer.is_write else "read from DRAM"
                 _add(counts, (transfer.operand, way), transfer.size, times)
-            if isinstance(step.keep, Keep):
+            if step.keep is not None:
                 _add(counts, ("ofmap", "kept on chip"), step.keep.size, times)
     for (operand, way), (transfers, largest, total) in counts.items():
         yield Moved(operand, way, transfers, largest, total)

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
     from accelsim.network.graph import Network
+    from accelsim.report.columns import Shown
+    from accelsim.report.export import Destinations
 
 
 @contextmanager
@@ -44,6 +46,33 @@ def loaded(
             machine = with_dataflow(machine, dataflow)
     raise_if_any(problems)
     return model, machine
+
+
+class Timed(NamedTuple):
+    """What a command that times one network on one hardware was asked for."""
+
+    shown: "tuple[Shown, ...]"
+    network: "Network"
+    hardware: "Hardware"
+
+
+def asked(
+    network: str,
+    hardware: str,
+    settings: list[str] | None,
+    dataflow: str | None,
+    columns: str | None,
+    destinations: "Destinations",
+) -> Timed:
+    """All that is needed before anything is timed; raises InputError with all problems."""
+    from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
+
+    problems = list(destinations.problems)
+    with gathered(problems):
+        shown = shown_columns(columns, RUN_COLUMNS)
+    model, machine = loaded(network, hardware, settings, dataflow, problems)
+    refuse_energy_without_table(shown, [machine])
+    return Timed(shown, model, machine)
 
 
 def network_named(name: str) -> "Network":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import cases, gathered, loaded, raise_if_any
+from accelsim.cli.inputs import asked, cases, gathered, loaded, raise_if_any
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
@@ -50,18 +50,13 @@ def run(
     Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
     """
     from accelsim.facade import simulate
-    from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
     from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, csv, (network, hardware))
-    problems = list(destinations.problems)
-    with gathered(problems):
-        shown = shown_columns(columns, RUN_COLUMNS)
-    model, machine = loaded(network, hardware, settings, dataflow, problems)
-    refuse_energy_without_table(shown, [machine])
+    shown, model, machine = asked(network, hardware, settings, dataflow, columns, destinations)
     result = simulate(model, machine, batch=batch)
     check = _checked(model, machine, batch, seed=0) if verify else None
     reason = _explained(result, model, machine) if why else None

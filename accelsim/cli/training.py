@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from accelsim.cli.inputs import gathered, loaded
+from accelsim.cli.inputs import asked
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
@@ -43,16 +43,11 @@ def train(
     Example: `accelsim train lenet5 edge_ws --batch 32`
     """
     from accelsim.facade import train as timed_step
-    from accelsim.report.columns import RUN_COLUMNS, refuse_energy_without_table, shown_columns
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
 
     destinations = Destinations(json, csv, (network, hardware))
-    problems = list(destinations.problems)
-    with gathered(problems):
-        shown = shown_columns(columns, RUN_COLUMNS)
-    model, machine = loaded(network, hardware, settings, dataflow, problems)
-    refuse_energy_without_table(shown, [machine])
+    shown, model, machine = asked(network, hardware, settings, dataflow, columns, destinations)
     result = timed_step(model, machine, batch=batch, loss=loss, optimizer=optimizer)
     deliver(
         destinations,

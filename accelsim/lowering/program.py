@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
@@ -138,43 +138,98 @@ def lower(
     `memory` is what earlier calls have found, where the caller keeps it. Raises DoesNotFitError
     naming each layer that no tile fits.
     """
-    target = target_of(hardware)
-    index = {layer.name: position for position, layer in enumerate(network.layers)}
-    needs = [
-        tuple(index[name] for name in layer.inputs if name in index) for layer in network.layers
-    ]
-    kernels = kernels_of(network, batch)
-    sample = {kernel: layer for layer, kernel in zip(network.layers, kernels, strict=True)}
-    size = target.buffers[target.buffer_index("ifmap")].size
-    lower_layer = partial(_lower_layer, target, target.without_dram.of_any_size)
-
-    def program(placements: Iterable[Placement]) -> Program:
-        layers = map(lower_layer, network.layers, kernels, needs, placements)
-        return Program(network, hardware, batch, target, tuple(layers))
-
-    def cycles_alone(kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling) -> int:
-        placement = Placement(tiling, residence, space)
-        layer = lower_layer(sample[kernel], kernel, (), placement)
-        assert played is not None
-        return played(Program(network, hardware, batch, target, (layer,)))
-
-    finder = search(target, memory, None if played is None else cycles_alone)
-    _refuse_misfits(network, hardware, kernels, finder)
-
-    def apart() -> Program:
-        tilings = (_tiling(kernel, finder) for kernel in kernels)
-        return program(Placement(tiling, Residence(), size) for tiling in tilings)
-
-    if hardware.residency == "off" or not can_keep(target):
-        return apart()
-    plan = plan_residency(network, kernels, needs, finder, batch)
-    planned = program(plan.layers)
+    work = _Lowering(network, hardware, batch, target_of(hardware))
+    finder = search(work.target, memory, partial(work.cycles_alone, played) if played else None)
+    _refuse_misfits(network, hardware, work.kernels, finder)
+    if hardware.residency == "off" or not can_keep(work.target):
+        return work.apart(finder)
+    plan = plan_residency(network, work.kernels, work.needs, finder, batch)
+    planned = work.program(plan.layers)
     if played is None or not plan.stays or sum(layer.tiles for layer in planned.layers) > SHORT:
         return planned
     limit = played(planned) / SLOWER
-    alone = apart()
-    is_fast = limit <= _least_cycles(alone) or limit <= played(alone)
-    return planned if is_fast else alone
+    apart = work.apart(finder)
+    is_fast = limit <= _least_cycles(apart) or limit <= played(apart)
+    return planned if is_fast else apart
+
+
+@dataclass(frozen=True)
+class _Lowering:
+    """A network on its way to a Program on `target`, what `hardware` is to lowering."""
+
+    network: Network
+    hardware: Hardware
+    batch: int
+    target: Target
+
+    @cached_property
+    def alike(self) -> Target:
+        """It stands for all targets on which the tasks of a tiling are the same."""
+        return self.target.without_dram.of_any_size
+
+    @cached_property
+    def kernels(self) -> list[Kernel]:
+        """The kernel of every layer."""
+        return kernels_of(self.network, self.batch)
+
+    @cached_property
+    def samples(self) -> dict[Kernel, Layer]:
+        """A layer for every kernel."""
+        return dict(zip(self.kernels, self.network.layers, strict=True))
+
+    @cached_property
+    def needs(self) -> list[tuple[int, ...]]:
+        """The layers that each one reads."""
+        index = {layer.name: position for position, layer in enumerate(self.network.layers)}
+        return [
+            tuple(index[name] for name in layer.inputs if name in index)
+            for layer in self.network.layers
+        ]
+
+    def program(self, placements: Iterable[Placement]) -> Program:
+        """The Program with every layer in its place."""
+        layers = map(self.layer, self.network.layers, self.kernels, self.needs, placements)
+        return Program(self.network, self.hardware, self.batch, self.target, tuple(layers))
+
+    def apart(self, finder: Search) -> Program:
+        """The Program with nothing on chip but the tiles of the layer at hand."""
+        size = self.target.buffers[self.target.buffer_index("ifmap")].size
+        tilings = (_tiling(kernel, finder) for kernel in self.kernels)
+        return self.program(Placement(tiling, Residence(), size) for tiling in tilings)
+
+    def alone(self, layer: Layer, kernel: Kernel, placement: Placement) -> Program:
+        """The Program of one layer."""
+        one = self.layer(layer, kernel, (), placement)
+        return Program(self.network, self.hardware, self.batch, self.target, (one,))
+
+    def cycles_alone(
+        self, played: Played, kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling
+    ) -> int:
+        """Cycles of a kernel by itself, as played."""
+        placement = Placement(tiling, residence, space)
+        return played(self.alone(self.samples[kernel], kernel, placement))
+
+    def layer(
+        self, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement
+    ) -> LayerProgram:
+        """The program of a layer: its tasks move what does not lie on chip."""
+        spaces = [space.size for space in self.target.buffers]
+        spaces[self.target.buffer_index("ifmap")] = placement.space
+        alike = replace(self.alike, residence=placement.residence)
+        done = lowered(kernel, alike, placement.tiling)
+        return LayerProgram(
+            layer=layer,
+            kernel=kernel,
+            unit=done.unit,
+            needs=needs,
+            schedules=done.schedules,
+            tiling=placement.tiling,
+            spaces=tuple(spaces),
+            placement=placement,
+            untiled_array_cycles=done.untiled_array_cycles,
+            mapping_efficiency=done.mapping_efficiency,
+            mapping=done.mapping,
+        )
 
 
 def _least_cycles(program: Program) -> int:
@@ -255,39 +310,6 @@ def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
 
 def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
     """A layer of `program` alone, in the same room, cut by `tiling`."""
-    target = program.target
-    place = target.buffer_index("ifmap")
-    placement = Placement(tiling, layer.placement.residence, layer.spaces[place])
-    alike = target.without_dram.of_any_size
-    one = _lower_layer(target, alike, layer.layer, layer.kernel, (), placement)
-    return replace(program, layers=(one,))
-
-
-def _lower_layer(
-    target: Target,
-    alike: Target,
-    layer: Layer,
-    kernel: Kernel,
-    needs: tuple[int, ...],
-    placement: Placement,
-) -> LayerProgram:
-    """The program of a layer: its tasks move what does not lie on chip.
-
-    `alike` stands for all targets on which the tasks of a tiling are the same.
-    """
-    spaces = [space.size for space in target.buffers]
-    spaces[target.buffer_index("ifmap")] = placement.space
-    done = lowered(kernel, replace(alike, residence=placement.residence), placement.tiling)
-    return LayerProgram(
-        layer=layer,
-        kernel=kernel,
-        unit=done.unit,
-        needs=needs,
-        schedules=done.schedules,
-        tiling=placement.tiling,
-        spaces=tuple(spaces),
-        placement=placement,
-        untiled_array_cycles=done.untiled_array_cycles,
-        mapping_efficiency=done.mapping_efficiency,
-        mapping=done.mapping,
-    )
+    work = _Lowering(program.network, program.hardware, program.batch, program.target)
+    placement = Placement(tiling, layer.placement.residence, layer.placement.space)
+    return work.alone(layer.layer, layer.kernel, placement)

@@ -49,7 +49,7 @@ RIVAL = 1.05
 """Rivals of a tiling take at most so much of its cycles, by the closed form."""
 
 RIVALS = 5
-"""Rivals that are played; each has another course of its loops."""
+"""Rivals that are played beside the best of each way to run the loops, each with another course."""
 
 LOOKED_AT = 64
 """Tilings among which rivals are looked for."""

@@ -1,6 +1,6 @@
 """What `accelsim list` prints. It stands alone because it must be quick: nothing is lowered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from accelsim.frontend.sweep_file import SweepFile
 from accelsim.hardware import Hardware
@@ -8,6 +8,8 @@ from accelsim.network.graph import Network
 from accelsim.report.quantities import si
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.technology import EnergyTable
+
+DESCRIPTION = Column("description", prose=True)
 
 
 def list_sheets(
@@ -17,43 +19,36 @@ def list_sheets(
     sweeps: Mapping[str, SweepFile],
 ) -> list[Sheet]:
     """Everything `list` prints, by the names that commands take."""
-    network_columns = (
-        Column("network", text=True),
-        Column("MACs"),
-        Column("parameters"),
-        Column("description", prose=True),
-    )
-    hardware_columns = (
-        Column("hardware", text=True),
-        Column("PEs"),
-        Column("peak MAC/s"),
-        Column("description", prose=True),
-    )
-    ordered = sorted(networks.items(), key=lambda item: item[1].macs)
-    families = dict.fromkeys(network.family for _, network in ordered)
-    network_sheets = [
-        Sheet(
-            f"Networks: {family}" if family else "Networks",
-            network_columns,
-            tuple(
-                Row((name, si(network.macs), si(network.parameters), network.description))
-                for name, network in ordered
-                if network.family == family
-            ),
-        )
-        for family in families
+    return [
+        *_networks(networks),
+        _hardware(hardware),
+        _described("Energy tables, for the key `energy` of hardware", "energy table", tables),
+        _described("Sweeps", "sweep", sweeps),
     ]
-    hardware_rows = (
+
+
+def _networks(networks: Mapping[str, Network]) -> Iterator[Sheet]:
+    """A sheet for each family, that of the smallest network first."""
+    columns = (Column("network", text=True), Column("MACs"), Column("parameters"), DESCRIPTION)
+    ordered = sorted(networks.items(), key=lambda item: item[1].macs)
+    for family in dict.fromkeys(network.family for _, network in ordered):
+        rows = (
+            Row((name, si(network.macs), si(network.parameters), network.description))
+            for name, network in ordered
+            if network.family == family
+        )
+        yield Sheet(f"Networks: {family}" if family else "Networks", columns, tuple(rows))
+
+
+def _hardware(hardware: Mapping[str, Hardware]) -> Sheet:
+    columns = (Column("hardware", text=True), Column("PEs"), Column("peak MAC/s"), DESCRIPTION)
+    rows = (
         Row((name, f"{each.pes:,}", si(each.pes * each.clock), each.description))
         for name, each in hardware.items()
     )
-    table_columns = (Column("energy table", text=True), Column("description", prose=True))
-    table_rows = (Row((name, each.description)) for name, each in tables.items())
-    sweep_columns = (Column("sweep", text=True), Column("description", prose=True))
-    sweep_rows = (Row((name, each.description)) for name, each in sweeps.items())
-    return [
-        *network_sheets,
-        Sheet("Hardware", hardware_columns, tuple(hardware_rows)),
-        Sheet("Energy tables, for the key `energy` of hardware", table_columns, tuple(table_rows)),
-        Sheet("Sweeps", sweep_columns, tuple(sweep_rows)),
-    ]
+    return Sheet("Hardware", columns, tuple(rows))
+
+
+def _described(title: str, header: str, items: Mapping[str, EnergyTable | SweepFile]) -> Sheet:
+    rows = (Row((name, each.description)) for name, each in items.items())
+    return Sheet(title, (Column(header, text=True), DESCRIPTION), tuple(rows))
