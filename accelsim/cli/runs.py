@@ -42,6 +42,14 @@ def run(
     ] = False,
     columns: ColumnsOption = None,
     why: WhyOption = False,
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            "--trace",
+            metavar="F",
+            help="Write every tile and transfer, .json or .json.gz, for ui.perfetto.dev.",
+        ),
+    ] = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -55,9 +63,9 @@ def run(
     from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
-    destinations = Destinations(json, csv, (network, hardware))
+    destinations = Destinations(json, csv, (network, hardware), (("--trace", trace),))
     shown, model, machine = asked(network, hardware, settings, dataflow, columns, destinations)
-    result = simulate(model, machine, batch=batch)
+    result = simulate(model, machine, batch=batch, trace=trace)
     check = _checked(model, machine, batch, seed=0) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
