@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SWEEP = """
+NETWORK = ROOT / "tests" / "sweep" / "two_layers.yaml"
+SWEEP = f"""
 name: trial
-networks: [lenet5]
+networks: [{NETWORK}]
 base: edge_ws
 matrix:
-  array.rows: {range: [8, 72, 1]}
+  array.rows: {{range: [8, 72, 1]}}
 """
 POINTS = 65
 
