@@ -4,6 +4,6 @@ from hypothesis import settings
 
 
 def drawn(cases: int) -> settings:
-    """`cases` inputs where the slow tests run, too; else the part that conftest.py says, or 10."""
+    """`cases` inputs where the slow tests run, too; else the part that conftest.py says, or 5."""
     percent = settings().max_examples
-    return settings(max_examples=max(10, cases * percent // 100))
+    return settings(max_examples=max(5, cases * percent // 100))

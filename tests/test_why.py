@@ -43,7 +43,7 @@ def test_every_relaxation_is_the_file_with_that_change() -> None:
 
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
 def test_savings_are_those_of_the_runs(dataflow: str) -> None:
-    network = chain((4, 12, 12), conv(40, 3), max_pool(2), dense(40))
+    network = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
     why = what_would_help(network, "edge_ws", dataflow, batch=2)
     base = simulate(network, "edge_ws", dataflow, 2).cycles
     assert (why.cycles, why.dataflow, len(why.changes)) == (base, dataflow, len(EDGE))

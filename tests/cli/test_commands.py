@@ -289,19 +289,21 @@ def test_the_energy_of_compare_is_that_of_run(cli) -> None:
     assert float(csv_rows[0]["energy_buffer_ifmap_sram_pj"]) > 0
 
 
-def test_run_ends_with_why(cli, concat: Path) -> None:
-    plain, outcome = cli("run", concat, "edge_ws"), cli("run", concat, "edge_ws", "--why")
+def test_run_ends_with_why(cli, concat: Path, tmp_path: Path) -> None:
+    plain, why = tmp_path / "plain.json", tmp_path / "why.json"
+    without = cli("run", concat, "edge_ws", "--json", plain)
+    outcome = cli("run", concat, "edge_ws", "--why", "--json", why)
     sentence = accelsim.what_would_help(concat, "edge_ws").sentence
-    assert outcome.stdout == f"{plain.stdout}\n{sentence}\n"
-    data = json.loads(cli("run", concat, "edge_ws", "--why", "--json", "-").stdout)
-    assert data["why"]["sentence"] == sentence
-    assert "why" not in json.loads(cli("run", concat, "edge_ws", "--json", "-").stdout)
+    assert outcome.stdout == f"{without.stdout}\n{sentence}\n"
+    assert json.loads(why.read_text())["why"]["sentence"] == sentence
+    assert "why" not in json.loads(plain.read_text())
 
 
-def test_compare_says_why_of_the_best_of_each(cli, concat: Path) -> None:
-    arguments = ("compare", concat, "--hardware", "edge_ws", "gemmini_16x16", "--why")
-    sentences = cli(*arguments).stdout.splitlines()[-3::2]
-    data = json.loads(cli(*arguments, "--json", "-").stdout)
+def test_compare_says_why_of_the_best_of_each(cli, concat: Path, tmp_path: Path) -> None:
+    path = tmp_path / "why.json"
+    chips = ("--hardware", "edge_ws", "gemmini_16x16")
+    sentences = cli("compare", concat, *chips, "--why", "--json", path).stdout.splitlines()[-3::2]
+    data = json.loads(path.read_text())
     assert sentences == [best["why"]["sentence"] for best in data["best"]]
     for best, sentence in zip(data["best"], sentences, strict=True):
         assert sentence.startswith(
