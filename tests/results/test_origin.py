@@ -54,7 +54,8 @@ def test_run_and_compare_say_settings_and_version() -> None:
 
 
 def test_the_networks_hash_is_of_its_content(tmp_path: Path) -> None:
-    text = "name: {}\ninput: {{channels: 1, height: 8, width: 8}}\nlayers:\n  a: {{op: conv, out_channels: {}, kernel: 3}}\n"
+    start = "name: {}\ninput: {{channels: 1, height: 8, width: 8}}\n"
+    text = start + "layers:\n  a: {{op: conv, out_channels: {}, kernel: 3}}\n"
     hashes = []
     for number, (name, filters) in enumerate((("one", 4), ("other", 4), ("one", 5))):
         path = tmp_path / f"{number}.yaml"
