@@ -5,6 +5,7 @@ the lowering to a Program, from there to times or values, and to results.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
@@ -24,6 +25,8 @@ from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.comparison import Comparison
+from accelsim.results.origin import Origin
+from accelsim.results.trace import write_trace
 
 LARGEST_LAYER = 2**53
 LARGEST_BATCH = 2**16
@@ -41,27 +44,33 @@ def simulate(
     dataflow: str | None = None,
     batch: int = 1,
     memory: Memory | None = None,
+    trace: str | Path | None = None,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
     Layers that are independent measurements are timed one after another, each alone, and equal
     ones once. `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes
-    further calls on alike machines faster, and changes no result. Raises InputError for bad input
-    and DoesNotFitError where no tile of a layer fits the buffers.
+    further calls on alike machines faster, and changes no result. `trace` is where to write all
+    tiles and transfers in Chrome's trace format. Raises InputError for bad input and
+    DoesNotFitError where no tile of a layer fits the buffers.
     """
-    machine = hardware_of(hardware, dataflow)
-    runs: dict[object, RunResult] = {}
+    given, machine = network_of(network), hardware_of(hardware, dataflow)
+    runs: dict[object, tuple[Program, RunResult]] = {}
 
-    def run(part: Network, images: int) -> RunResult:
+    def run(part: Network, images: int) -> tuple[Program, RunResult]:
         work = images, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
             player = Player()
             program = lower(part, machine, images, memory, player.cycles)
-            runs[work] = timed(program, player)
-        return runs[work].of(layer.name for layer in part.layers)
+            runs[work] = program, timed(program, player)
+        program, result = runs[work]
+        return program.of(part), result.of(layer.name for layer in part.layers)
 
-    parts = _prepared(network, batch).parts(batch)
-    return one_after_another(_each(parts, run), batch)
+    parts = _each(_prepared(given, batch).parts(batch), run)
+    if trace is not None:
+        write_trace([program for program, _ in parts], str(trace))
+    whole = one_after_another([result for _, result in parts], batch)
+    return replace(whole, origin=Origin(given, machine))
 
 
 def train(

@@ -1,10 +1,13 @@
 """Files that results are written to: whole or not at all, and never over what was read."""
 
+import gzip
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
 from accelsim.errors import InputError, Problem, reason
 
@@ -61,13 +64,33 @@ def write_file(path: str, text: str) -> None:
     ours to write.
     """
     try:
-        if os.path.exists(path) and not _replaceable(path):
-            Path(path).write_text(text, encoding="utf-8")
-        else:
-            with replacing(Path(path).resolve()) as beside:
-                beside.write_text(text, encoding="utf-8")
+        with written(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
+
+
+@contextmanager
+def streamed(path: str) -> Iterator[TextIO]:
+    """Text to write piece by piece, compressed where `path` ends in .gz; otherwise as above."""
+    try:
+        with written(path) as beside, beside.open("wb") as raw:
+            is_packed = path.lower().endswith(".gz")
+            packed = gzip.GzipFile("", "wb", 6, raw, mtime=0) if is_packed else raw
+            with packed, TextIOWrapper(packed, encoding="utf-8") as file:
+                yield file
+    except (OSError, ValueError) as error:
+        raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
+
+
+@contextmanager
+def written(path: str) -> Iterator[Path]:
+    """Where to write what is to be at `path`: beside it, or there where that cannot be."""
+    if os.path.exists(path) and not _replaceable(path):
+        yield Path(path)
+    else:
+        with replacing(Path(path).resolve()) as beside:
+            yield beside
 
 
 def _replaceable(path: str) -> bool:

@@ -1,11 +1,12 @@
 """The commands that simulate now: run, compare, verify, validate."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import asked, cases, gathered, loaded, raise_if_any
+from accelsim.cli.inputs import asked, cases, gathered, loaded, raise_if_any, told
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
@@ -42,6 +43,14 @@ def run(
     ] = False,
     columns: ColumnsOption = None,
     why: WhyOption = False,
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            "--trace",
+            metavar="F",
+            help="Write every tile and transfer, .json or .json.gz, for ui.perfetto.dev.",
+        ),
+    ] = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -55,9 +64,9 @@ def run(
     from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
-    destinations = Destinations(json, csv, (network, hardware))
+    destinations = Destinations(json, csv, (network, hardware), (("--trace", trace),))
     shown, model, machine = asked(network, hardware, settings, dataflow, columns, destinations)
-    result = simulate(model, machine, batch=batch)
+    result = told(simulate(model, machine, batch=batch, trace=trace), settings)
     check = _checked(model, machine, batch, seed=0) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
@@ -107,7 +116,10 @@ def compare(
     models, machines = cases(names, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
-    comparisons = _compared(models, machines, dataflows, batch)
+    comparisons = [
+        replace(each, runs=tuple(told(run, settings) for run in each.runs))
+        for each in _compared(models, machines, dataflows, batch)
+    ]
     reasons = _reasons(comparisons, models, machines) if why else []
     deliver(
         destinations,

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from accelsim.engine.clock import Clock
 from accelsim.engine.core import Core
 from accelsim.engine.leap import Leaper
-from accelsim.engine.memory import Buffer, DramChannel
+from accelsim.engine.observed import Observer, Parts
 from accelsim.engine.scheduler import LayerRun, layer_runs
-from accelsim.engine.unit import Unit
 from accelsim.errors import SimulationError
 from accelsim.lowering.price import price
 from accelsim.lowering.program import Program
-from accelsim.lowering.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +28,33 @@ class LayerTimes:
     tail: int
 
 
-def play(program: Program, leaps: bool = True) -> list[LayerTimes]:
+def play(
+    program: Program, leaps: bool = True, observer: Observer | None = None
+) -> list[LayerTimes]:
     """Simulate `program` and return the times of its layers, in its order.
 
     Without `leaps` every tile is played, also where all goes on as before; the times are the same.
+    An `observer` hears of all that is played.
     Raises SimulationError if a layer cannot finish; the message says what each waits for.
     """
     clock, target = Clock(), program.target
     runs = layer_runs(clock, price(program).layers)
-    dram = DramChannel(clock, target.dram_latency, target.turnaround_cycles)
+    parts = Parts(clock, observer)
+    dram = parts.channel(target.dram_latency, target.turnaround_cycles)
     leaper = Leaper(clock) if leaps else None
     cores = [
-        Core(clock, index, _buffers(clock, target), dram, leaper) for index in range(target.arrays)
+        Core(clock, index, parts.buffers(target.buffers, index), dram, leaper)
+        for index in range(target.arrays)
     ]
     for core in cores:
         for unit in ("array", "vector"):
             waiting = [run for run in runs if _has_part(run, unit, core.index)]
-            Unit(core, waiting, _total_cycles(runs, unit))
+            parts.unit(core, waiting, _total_cycles(runs, unit))
     clock.run()
     stuck = [run for run in runs if not run.done.processed]
     if stuck:
         raise SimulationError(_who_waits(stuck, cores))
     return [_times(run) for run in runs]
-
-
-def _buffers(clock: Clock, target: Target) -> tuple[Buffer, ...]:
-    return tuple(
-        Buffer(clock, space.name, space.size, index) for index, space in enumerate(target.buffers)
-    )
 
 
 def _has_part(run: LayerRun, unit: str, array: int) -> bool:

@@ -110,6 +110,12 @@ class Program:
     target: Target
     layers: tuple[LayerProgram, ...]
 
+    def of(self, network: Network) -> "Program":
+        """This program, of a network whose layers are the same under other names."""
+        pairs = zip(self.layers, network.layers, strict=True)
+        layers = tuple(replace(program, layer=layer) for program, layer in pairs)
+        return replace(self, network=network, layers=layers)
+
 
 Played = Callable[["Program"], int]
 """The cycles that a program takes, as played."""

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations
 from typing import Any
 
 from accelsim.errors import Problem
@@ -21,12 +21,14 @@ STANDARD_OUTPUT = "-"
 class Destinations:
     """Where the user wants JSON and CSV: paths, `-` for standard output, or nowhere.
 
-    `inputs` are what the command reads, where nothing may be written.
+    `inputs` are what the command reads, where nothing may be written; `files` are paths of what
+    else is written, by option.
     """
 
     json: str | None = None
     csv: str | None = None
     inputs: tuple[str, ...] = ()
+    files: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def on_standard_output(self) -> bool:
@@ -36,15 +38,27 @@ class Destinations:
     @property
     def problems(self) -> list[Problem]:
         """What stands in the way of writing; known before anything is computed."""
-        if self.json is not None and self.json == self.csv:
-            return [Problem(f"both would go to {self.json!r}; give one a file", "--json and --csv")]
-        named = (("--json", self.json), ("--csv", self.csv))
+        given = (("--json", self.json), ("--csv", self.csv), *self.files)
+        named = [(option, path) for option, path in given if path is not None]
+        problems = [_both(*pair) for pair in combinations(named, 2) if pair[0][1] == pair[1][1]]
+        if problems:
+            return problems
         return [
             Problem(message, f"{option} {path}")
             for option, path in named
-            if path is not None and path != STANDARD_OUTPUT
-            for message in obstacles(path, self.inputs)
+            if path != STANDARD_OUTPUT or (option, path) in self.files
+            for message in self._obstacles(path)
         ]
+
+    def _obstacles(self, path: str) -> Iterable[str]:
+        if path == STANDARD_OUTPUT:
+            return ["goes to a file only; give its path"]
+        return obstacles(path, self.inputs)
+
+
+def _both(one: tuple[str, str], other: tuple[str, str]) -> Problem:
+    """Two options with one path."""
+    return Problem(f"both would go to {one[1]!r}; give one a file", f"{one[0]} and {other[0]}")
 
 
 def json_text(data: Mapping[str, Any]) -> str:

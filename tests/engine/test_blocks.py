@@ -57,7 +57,7 @@ def checked_buffers() -> Iterator[list[Buffer]]:
             assert 0 <= self.free <= self.size
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("accelsim.engine.machine.Buffer", Checked)
+        patch.setattr("accelsim.engine.observed.Buffer", Checked)
         yield made
 
 

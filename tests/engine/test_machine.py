@@ -223,7 +223,7 @@ def test_transfers_of_all_arrays_queue(monkeypatch: pytest.MonkeyPatch) -> None:
             super().begin(asker, what, cycles, is_write)
             log.append((self.clock.now, self.free_at))
 
-    monkeypatch.setattr("accelsim.engine.machine.DramChannel", Logged)
+    monkeypatch.setattr("accelsim.engine.observed.DramChannel", Logged)
     program = lower(chain((8, 8, 8), conv(8, 3)), machine(array={"count": 2}))
     play(program)
     assert all(schedule.nest for schedule in program.layers[0].schedules)

@@ -19,7 +19,7 @@ from machines import (
     unified,
 )
 
-import accelsim.engine.machine
+import accelsim.engine.observed
 from accelsim.engine.clock import Clock
 from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
@@ -153,7 +153,7 @@ def paint(program: Program) -> None:
             painting.done(layer)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accelsim.engine.machine, "Buffer", PaintedBuffer)
+        patch.setattr(accelsim.engine.observed, "Buffer", PaintedBuffer)
         patch.setattr(Unit, "hand_over", painted_hand_over)
         patch.setattr(LayerRun, "part_finished", painted_finish)
         play(program, leaps=False)
