@@ -1,9 +1,7 @@
 """What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +11,6 @@ from accelsim.lowering.demand import buffer_demand, tile_demand
 from accelsim.lowering.flow import Flow, Workload, gemm_flow
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import Loop, LoopOrder
-
-Pick = Callable[[NDArray[Any]], NDArray[Any]]
-"""What takes some entries of an array, one per tiling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +26,6 @@ class Turnaround:
     moved_bytes: Sizes
     moves: Sizes
     places: Sizes
-
-    def of(self, pick: Pick) -> "Turnaround":
-        """That of some of the tilings."""
-        moved, moves, places = map(pick, (self.moved_bytes, self.moves, self.places))
-        return Turnaround(pick(self.busy_cycles), moved, moves, places)
 
     def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
         """Cycles with a DRAM of `rate` bytes per cycle."""
@@ -65,29 +55,14 @@ class Cost:
     latencies: int
     turnarounds: tuple[Turnaround, ...] = ()
 
-    def of(self, pick: Pick) -> "Cost":
-        """That of some of the tilings: `pick` takes them of an array."""
-        return Cost(
-            busy_cycles=pick(self.busy_cycles),
-            outer_bytes=pick(self.outer_bytes),
-            moved_bytes=pick(self.moved_bytes),
-            alone_cycles=pick(self.alone_cycles),
-            dram_bytes=pick(self.dram_bytes),
-            latencies=self.latencies,
-            turnarounds=tuple(each.of(pick) for each in self.turnarounds),
-        )
-
     def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
-        """The most of the `bounds`, with a DRAM of `rate` bytes per cycle."""
-        return reduce(np.maximum, self.bounds(rate, latency))
-
-    def bounds(self, rate: float, latency: int) -> Iterator[NDArray[np.float64]]:
-        """What the array takes, the DRAM, and the places in the buffers, each by itself."""
+        """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle."""
         around = self.outer_bytes / rate + latency * self.latencies
-        yield self.busy_cycles + around
-        yield self.moved_bytes / rate + self.alone_cycles + latency * self.latencies
+        loaded = self.moved_bytes / rate + self.alone_cycles + latency * self.latencies
+        most = np.maximum(self.busy_cycles + around, loaded)
         for each in self.turnarounds:
-            yield each.cycles(rate, latency)
+            most = np.maximum(most, each.cycles(rate, latency))
+        return most
 
 
 def gemm_cost(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Cost:

@@ -1,7 +1,7 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,12 +66,6 @@ class Part:
             cycles=cycles,
         )
 
-    def bounds(self, index: int, rate: float, latency: int) -> list[float]:
-        """What of a machine takes how long with the tiling at a flat index."""
-        one = np.array([index])
-        cost = self.cost.of(lambda sizes: self.take(sizes, one))
-        return [float(each[0]) for each in cost.bounds(rate, latency)]
-
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -85,55 +79,37 @@ class Ranking:
 
     def at(self, rate: float, latency: int) -> "Times":
         """With a DRAM of `rate` bytes per cycle."""
-        cycles = tuple(part.cycles(rate, latency) for part in self.parts)
-        return Times(self.parts, cycles, rate, latency)
+        return Times(self.parts, tuple(part.cycles(rate, latency) for part in self.parts))
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The tilings of a kernel with their times: `cycles` by part, way and flat index.
-
-    With a DRAM of `rate` bytes per cycle, and a `latency`.
-    """
+    """The tilings of a kernel with their times: `cycles` by part, way and flat index."""
 
     parts: tuple[Part, ...]
     cycles: tuple[NDArray[np.float64], ...]
-    rate: float
-    latency: int
 
     def within(self, space: int) -> "Times":
         """Only the tilings of which a tile fits half of `space`."""
         pairs = zip(self.parts, self.cycles, strict=True)
-        return replace(self, cycles=tuple(part.within(each, space) for part, each in pairs))
+        return Times(self.parts, tuple(part.within(cycles, space) for part, cycles in pairs))
 
     @property
     def any_fits(self) -> bool:
         """Whether there is a tiling."""
-        return self.least < np.inf
-
-    @property
-    def least(self) -> float:
-        """The least cycles of any."""
-        return min((float(cycles.min()) for cycles in self.cycles), default=np.inf)
+        return any(bool(np.isfinite(cycles).any()) for cycles in self.cycles)
 
     def several(self, orders: int = 0) -> list[Ranked]:
         """The best tiling, then the best of each of the `orders` that the ways come in."""
-        if not self.any_fits:
+        least = min((float(cycles.min()) for cycles in self.cycles), default=np.inf)
+        if np.isinf(least):
             return []
-        place, index = self._winner()
-        best = self.parts[place].ranked(index, float(self.cycles[place].flat[index]))
+        best = self._winner(float(significant(np.array(least))))
         return [best, *(self.of_each(orders) if orders else ())]
-
-    @property
-    def strain(self) -> float:
-        """How much of the best tiling's cycles is what the machine's second busiest part takes."""
-        place, index = self._winner()
-        *_, second, most = sorted(self.parts[place].bounds(index, self.rate, self.latency))
-        return second / most
 
     def close(self, share: float, most: int) -> Iterator[Ranked]:
         """Tilings that take up to `share` of the least cycles, the least first, `most` in all."""
-        bound = share * self.least
+        bound = share * min(float(cycles.min()) for cycles in self.cycles)
         found = []
         for part, cycles in zip(self.parts, self.cycles, strict=True):
             near = np.flatnonzero(cycles <= bound)
@@ -142,9 +118,8 @@ class Times:
         found.sort(key=lambda one: one[0])
         return (part.ranked(index, cycles) for cycles, part, index in found[:most])
 
-    def _winner(self) -> tuple[int, int]:
-        """Part and flat index of the tiling of least cycles; ties go by the preferences."""
-        bound = float(significant(np.array(self.least)))
+    def _winner(self, bound: float) -> Ranked:
+        """The tiling with the least of each of the preferences, of those up to `bound` cycles."""
         tied = [
             (part, np.flatnonzero(cycles <= bound))
             for part, cycles in zip(self.parts, self.cycles, strict=True)
@@ -156,7 +131,8 @@ class Times:
                 (part, index[each == least])
                 for (part, index), each in zip(tied, values, strict=True)
             ]
-        return next((at, int(each[0])) for at, (_, each) in enumerate(tied) if each.size)
+        place, index = next((at, int(each[0])) for at, (_, each) in enumerate(tied) if each.size)
+        return self.parts[place].ranked(index, float(self.cycles[place].flat[index]))
 
     def of_each(self, groups: int) -> Iterator[Ranked]:
         """The best tiling that fits of each of the `groups` that the ways come in, in order."""
