@@ -13,11 +13,11 @@ import accelsim
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
+from accelsim.network.digest import network_digest
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Conv, Dense, Op
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerResult, RunResult
-from accelsim.sweep.content import network_digest
 
 CHIP = load_hardware("edge_ws", ["energy=horowitz_45nm"])
 ROWS: dict[str, tuple[Op, tuple[int, ...]]] = {

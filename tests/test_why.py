@@ -14,8 +14,8 @@ from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.network.ops import Flatten
-from accelsim.report.description import settings as settings_of
 from accelsim.results import Buckets, RunResult
+from accelsim.results.written import settings as settings_of
 from accelsim.why import Change, Why, explained, relaxed, what_would_help
 
 EDGE = {

@@ -89,13 +89,14 @@ class LayerProgram:
             shape for shape, lies in zip(self.layer.input_shapes, here, strict=False) if lies
         )
 
-    def dram_cycles(self, target: Target) -> int:
-        """Cycles that the layer's transfers occupy the DRAM channel."""
+    def dram_cycles(self, target: Target, filters: bool = True) -> int:
+        """Cycles that the layer's transfers occupy the DRAM channel, those of `filters` or not."""
         return sum(
             target.occupied_cycles(transfer) * count
             for steps in self.steps
             for step, count in steps
             for transfer in step.transfers
+            if filters or transfer.operand != "filter"
         )
 
 
@@ -242,7 +243,7 @@ def _least_cycles(program: Program) -> int:
     """Cycles that a program without residency takes at least.
 
     That is what each unit and DRAM are busy, and what layers in a row take, each with a load
-    before its work and a store after it.
+    before its work and a store after it. Only filters can come while the inputs are computed.
     """
     latency = program.target.dram_latency
     busy = {"array": 0, "vector": 0, "DRAM": 0}
@@ -254,7 +255,8 @@ def _least_cycles(program: Program) -> int:
         if layer.unit is not None:
             work = max(schedule.cycles for schedule in layer.schedules)
             busy[layer.unit] += work
-            ends[-1] += work + 2 * latency
+            moved = layer.dram_cycles(program.target, filters=False)
+            ends[-1] += max(work, moved) + 2 * latency
     return max(*busy.values(), *ends)
 
 
