@@ -30,10 +30,10 @@ def fresh(point: Point) -> str:
 
 VARIED = {
     "edge_ws": {
-        "dram.bandwidth": ["1 GB/s", "7 GB/s", "64 GB/s"],
+        "dram.bandwidth": ["1 GB/s", "7 GB/s"],
         "dram.latency": ["0 ns", "500 ns"],
         "dram.burst": ["1 B", "64 B"],
-        "buffers.filter_sram.size": ["2 KiB", "64 KiB", "128 KiB"],
+        "buffers.filter_sram.size": ["128 B", "64 KiB"],
         "array.rows": [16, 12],
     },
     "eyeriss": {"dram.bandwidth": ["100 MB/s", "1 GB/s"], "dram.latency": ["0 ns", "500 ns"]},
@@ -57,7 +57,7 @@ def test_cached_equals_fresh_whatever_came_before(base: str) -> None:
 def test_a_sweep_of_dram_rates_lists_no_task_again() -> None:
     """Where the tiling stays, so do its tasks; what tilings move is worked out once."""
     first, *others = small_sweep(
-        matrix={"dram.bandwidth": [f"{rate} GB/s" for rate in (32, 33, 34)]}
+        networks=["lenet5"], matrix={"dram.bandwidth": [f"{rate} GB/s" for rate in (32, 33, 34)]}
     ).points
     worker = Worker()
     evaluate(first, worker)
