@@ -145,8 +145,9 @@ def lower(
     `memory` is what earlier calls have found, where the caller keeps it. Raises DoesNotFitError
     naming each layer that no tile fits.
     """
-    work = _Lowering(network, hardware, batch, target_of(hardware))
-    finder = search(work.target, memory, partial(work.cycles_alone, played) if played else None)
+    work = _Lowering(network, hardware, batch, target_of(hardware), memory or Memory())
+    alone = partial(work.cycles_alone, played) if played else None
+    finder = search(work.target, work.memory, alone)
     _refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
@@ -168,6 +169,7 @@ class _Lowering:
     hardware: Hardware
     batch: int
     target: Target
+    memory: Memory
 
     @cached_property
     def alike(self) -> Target:
@@ -223,7 +225,8 @@ class _Lowering:
         spaces = [space.size for space in self.target.buffers]
         spaces[self.target.buffer_index("ifmap")] = placement.space
         alike = replace(self.alike, residence=placement.residence)
-        done = lowered(kernel, alike, placement.tiling)
+        key = kernel, alike, placement.tiling
+        done = self.memory.recall("schedules", key, lambda: lowered(*key))
         return LayerProgram(
             layer=layer,
             kernel=kernel,
@@ -318,6 +321,6 @@ def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
 
 def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
     """A layer of `program` alone, in the same room, cut by `tiling`."""
-    work = _Lowering(program.network, program.hardware, program.batch, program.target)
+    work = _Lowering(program.network, program.hardware, program.batch, program.target, Memory())
     placement = Placement(tiling, layer.placement.residence, layer.placement.space)
     return work.alone(layer.layer, layer.kernel, placement)
