@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import asked, cases, gathered, loaded, raise_if_any
+from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
     CsvOption,
     DataflowOption,
+    DimOption,
     HardwareName,
     JsonOption,
     NetworkName,
+    OutputsOption,
     SeedOption,
     SetOption,
     TrainOption,
@@ -37,6 +39,8 @@ def run(
     dataflow: DataflowOption = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
@@ -64,7 +68,9 @@ def run(
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, csv, (network, hardware), (("--trace", trace),))
-    shown, model, machine = asked(network, hardware, settings, dataflow, columns, destinations)
+    shown, model, machine = asked(
+        Model(network, dim, outputs), hardware, settings, dataflow, columns, destinations
+    )
     result = simulate(model, machine, batch=batch, trace=trace)
     check = _checked(model, machine, batch, seed=0) if verify else None
     reason = _explained(result, model, machine) if why else None
@@ -93,6 +99,8 @@ def compare(
     ] = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     columns: ColumnsOption = None,
     why: WhyOption = False,
     train: TrainOption = False,
@@ -112,7 +120,8 @@ def compare(
     problems = list(destinations.problems)
     with gathered(problems):
         shown = compare_columns(columns)
-    models, machines = cases(names, hardware or [], settings, dataflows, problems)
+    wanted = [_model(name, dim, outputs) for name in names]
+    models, machines = cases(wanted, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
     comparisons = _compared(models, machines, dataflows, batch)
@@ -132,6 +141,8 @@ def verify(
     batch: BatchOption = 1,
     seed: SeedOption = 0,
     settings: SetOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     train: TrainOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -143,7 +154,9 @@ def verify(
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, None, (network, hardware))
-    model, machine = loaded(network, hardware, settings, dataflow, destinations.problems)
+    model, machine = loaded(
+        Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
+    )
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed)
     deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
@@ -186,6 +199,11 @@ def _step_of(network: "Network") -> "Network":
     from accelsim.network.backward import training_step
 
     return training_step(network)
+
+
+def _model(name: str, dims: list[str] | None, outputs: list[str] | None) -> Model:
+    """A network among several; sizes and outputs are of those that have them."""
+    return Model(name, dims, outputs) if name.lower().endswith(".onnx") else Model(name)
 
 
 def _compared(
