@@ -5,6 +5,7 @@ the lowering to a Program, from there to times or values, and to results.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
@@ -24,6 +25,7 @@ from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.comparison import Comparison
+from accelsim.results.origin import Origin
 from accelsim.results.trace import write_trace
 
 LARGEST_LAYER = 2**53
@@ -52,7 +54,7 @@ def simulate(
     tiles and transfers in Chrome's trace format. Raises InputError for bad input and
     DoesNotFitError where no tile of a layer fits the buffers.
     """
-    machine = hardware_of(hardware, dataflow)
+    given, machine = network_of(network), hardware_of(hardware, dataflow)
     runs: dict[object, tuple[Program, RunResult]] = {}
 
     def run(part: Network, images: int) -> tuple[Program, RunResult]:
@@ -64,10 +66,11 @@ def simulate(
         program, result = runs[work]
         return program.of(part), result.of(layer.name for layer in part.layers)
 
-    parts = _each(_prepared(network, batch).parts(batch), run)
+    parts = _each(_prepared(given, batch).parts(batch), run)
     if trace is not None:
         write_trace([program for program, _ in parts], str(trace))
-    return one_after_another([result for _, result in parts], batch)
+    whole = one_after_another([result for _, result in parts], batch)
+    return replace(whole, origin=Origin(given, machine))
 
 
 def train(

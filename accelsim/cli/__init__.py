@@ -25,6 +25,7 @@ app.command()(sweeps.results)
 app.command()(sweeps.diff)
 app.command()(shows.show)
 app.command()(shows.explain)
+app.command()(shows.report)
 app.command("list")(shows.list_builtin)
 app.command()(shows.schema)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from accelsim.network.graph import Network
     from accelsim.report.columns import Shown
     from accelsim.report.export import Destinations
+    from accelsim.results import RunResult
 
 
 _MOST_DIGITS = 9
@@ -177,3 +178,11 @@ def _by_kind(
     if not networks and len(problems) == before:
         problems.append(Problem("name at least one network, such as vgg16", "NETWORK..."))
     return list(dict.fromkeys(networks)), list(dict.fromkeys(machines))
+
+
+def told(run: "RunResult", settings: list[str] | None) -> "RunResult":
+    """A run that says which settings its hardware was given."""
+    from dataclasses import replace
+
+    assert run.origin is not None
+    return replace(run, origin=replace(run.origin, settings=tuple(settings or ())))

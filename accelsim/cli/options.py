@@ -73,3 +73,7 @@ WhyOption = Annotated[
         "--why", help="Say what bounds the network and what would help most, by re-running."
     ),
 ]
+ReportOption = Annotated[
+    str | None,
+    typer.Option("--report", metavar="F", help="Write a page, .html, to look at and to show."),
+]

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from accelsim.errors import InputError, Problem
@@ -10,6 +10,7 @@ from accelsim.errors import InputError, Problem
 if TYPE_CHECKING:
     from accelsim.report.export import Destinations
     from accelsim.report.sheet import Sheet
+    from accelsim.results import RunResult
 
 
 def deliver(
@@ -48,3 +49,13 @@ def emit(text: str) -> None:
     except OSError as error:
         message = f"cannot be written: {error.strerror}"
         raise InputError(Problem(message, "standard output")) from None
+
+
+def deliver_page(path: str | None, runs: "Iterable[RunResult]") -> None:
+    """Write a page of the runs, where the user asked for one."""
+    from accelsim.files import write_file
+    from accelsim.report.page.recorded import recorded
+    from accelsim.report.page.whole import page
+
+    if path is not None:
+        write_file(path, page([recorded(run.as_dict(), "a run") for run in runs]))

@@ -1,11 +1,12 @@
 """The commands that simulate now: run, compare, verify, validate."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any
+from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any, told
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
@@ -16,12 +17,13 @@ from accelsim.cli.options import (
     JsonOption,
     NetworkName,
     OutputsOption,
+    ReportOption,
     SeedOption,
     SetOption,
     TrainOption,
     WhyOption,
 )
-from accelsim.cli.output import deliver
+from accelsim.cli.output import deliver, deliver_page
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -54,6 +56,7 @@ def run(
             help="Write every tile and transfer, .json or .json.gz, for ui.perfetto.dev.",
         ),
     ] = None,
+    report: ReportOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -67,17 +70,18 @@ def run(
     from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
-    destinations = Destinations(json, csv, (network, hardware), (("--trace", trace),))
-    shown, model, machine = asked(
-        Model(network, dim, outputs), hardware, settings, dataflow, columns, destinations
-    )
-    result = simulate(model, machine, batch=batch, trace=trace)
+    files = (("--trace", trace), ("--report", report))
+    destinations = Destinations(json, csv, (network, hardware), files)
+    wanted = Model(network, dim, outputs)
+    shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
+    result = told(simulate(model, machine, batch=batch, trace=trace), settings)
     check = _checked(model, machine, batch, seed=0) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
     data |= {"why": reason.as_dict()} if reason else {}
     sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
     sheets += [Sheet(reason.sentence)] if reason else []
+    deliver_page(report, [result])
     deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
     if check and not check.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -104,6 +108,7 @@ def compare(
     columns: ColumnsOption = None,
     why: WhyOption = False,
     train: TrainOption = False,
+    report: ReportOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -116,7 +121,8 @@ def compare(
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.sheet import Sheet
 
-    destinations = Destinations(json, csv, (*names, *(hardware or ())))
+    inputs = (*names, *(hardware or ()))
+    destinations = Destinations(json, csv, inputs, (("--report", report),))
     problems = list(destinations.problems)
     with gathered(problems):
         shown = compare_columns(columns)
@@ -124,8 +130,12 @@ def compare(
     models, machines = cases(wanted, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
-    comparisons = _compared(models, machines, dataflows, batch)
+    comparisons = [
+        replace(each, runs=tuple(told(run, settings) for run in each.runs))
+        for each in _compared(models, machines, dataflows, batch)
+    ]
     reasons = _reasons(comparisons, models, machines) if why else []
+    deliver_page(report, (run for comparison in comparisons for run in comparison.runs))
     deliver(
         destinations,
         comparison_sheets(comparisons, shown) + [Sheet(each.sentence) for each in reasons],

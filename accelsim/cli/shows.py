@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from accelsim.cli.inputs import Model, loaded, memory_size, network_named, raise_if_any
+from accelsim.cli.inputs import (
+    Model,
+    gathered,
+    loaded,
+    memory_size,
+    network_named,
+    raise_if_any,
+)
 from accelsim.cli.options import (
     BatchOption,
     DataflowOption,
@@ -103,6 +110,29 @@ def explain(
     model, machine = loaded(Model(network, dim, outputs), hardware, settings, dataflow, problems)
     told = explained(model, machine, layer, batch=batch)
     deliver(destinations, explanation_sheets(told), lambda: json_text(told.as_dict()))
+
+
+def report(
+    results: Annotated[
+        list[str],
+        typer.Argument(metavar="RESULT...", help="What run, compare or train --json wrote."),
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="F", help="The page, .html.")],
+) -> None:
+    """Write a page of saved results: tables and pictures, in one file that needs nothing else.
+
+    Example: `accelsim report before.json after.json -o report.html`
+    """
+    from accelsim.files import write_file
+    from accelsim.report.export import Destinations
+    from accelsim.report.page.recorded import read_runs
+    from accelsim.report.page.whole import page
+
+    problems = Destinations(inputs=tuple(results), files=(("-o", output),)).problems
+    with gathered(problems):
+        runs = read_runs(results)
+    raise_if_any(problems)
+    write_file(output, page(runs))
 
 
 def list_builtin() -> None:

@@ -89,13 +89,14 @@ class LayerProgram:
             shape for shape, lies in zip(self.layer.input_shapes, here, strict=False) if lies
         )
 
-    def dram_cycles(self, target: Target) -> int:
-        """Cycles that the layer's transfers occupy the DRAM channel."""
+    def dram_cycles(self, target: Target, filters: bool = True) -> int:
+        """Cycles that the layer's transfers occupy the DRAM channel, those of `filters` or not."""
         return sum(
             target.occupied_cycles(transfer) * count
             for steps in self.steps
             for step, count in steps
             for transfer in step.transfers
+            if filters or transfer.operand != "filter"
         )
 
 
@@ -144,8 +145,9 @@ def lower(
     `memory` is what earlier calls have found, where the caller keeps it. Raises DoesNotFitError
     naming each layer that no tile fits.
     """
-    work = _Lowering(network, hardware, batch, target_of(hardware))
-    finder = search(work.target, memory, partial(work.cycles_alone, played) if played else None)
+    work = _Lowering(network, hardware, batch, target_of(hardware), memory or Memory())
+    alone = partial(work.cycles_alone, played) if played else None
+    finder = search(work.target, work.memory, alone)
     _refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
@@ -167,6 +169,7 @@ class _Lowering:
     hardware: Hardware
     batch: int
     target: Target
+    memory: Memory
 
     @cached_property
     def alike(self) -> Target:
@@ -222,7 +225,8 @@ class _Lowering:
         spaces = [space.size for space in self.target.buffers]
         spaces[self.target.buffer_index("ifmap")] = placement.space
         alike = replace(self.alike, residence=placement.residence)
-        done = lowered(kernel, alike, placement.tiling)
+        key = kernel, alike, placement.tiling
+        done = self.memory.recall("schedules", key, lambda: lowered(*key))
         return LayerProgram(
             layer=layer,
             kernel=kernel,
@@ -242,7 +246,7 @@ def _least_cycles(program: Program) -> int:
     """Cycles that a program without residency takes at least.
 
     That is what each unit and DRAM are busy, and what layers in a row take, each with a load
-    before its work and a store after it.
+    before its work and a store after it. Only filters can come while the inputs are computed.
     """
     latency = program.target.dram_latency
     busy = {"array": 0, "vector": 0, "DRAM": 0}
@@ -254,7 +258,8 @@ def _least_cycles(program: Program) -> int:
         if layer.unit is not None:
             work = max(schedule.cycles for schedule in layer.schedules)
             busy[layer.unit] += work
-            ends[-1] += work + 2 * latency
+            moved = layer.dram_cycles(program.target, filters=False)
+            ends[-1] += max(work, moved) + 2 * latency
     return max(*busy.values(), *ends)
 
 
@@ -316,6 +321,6 @@ def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
 
 def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
     """A layer of `program` alone, in the same room, cut by `tiling`."""
-    work = _Lowering(program.network, program.hardware, program.batch, program.target)
+    work = _Lowering(program.network, program.hardware, program.batch, program.target, Memory())
     placement = Placement(tiling, layer.placement.residence, layer.placement.space)
     return work.alone(layer.layer, layer.kernel, placement)

@@ -111,7 +111,7 @@ _USUAL = (
     Quantity("dram_write", "DRAM write", _dram_write, _dram_write, drop=1),
     Quantity("bound", "bound", lambda it: it.bound, _nothing, text=True),
 )
-_BUCKETS = {  # in the order of the fields of Buckets
+BUCKET_NAMES = {  # in the order of the fields of Buckets
     "useful": "useful",
     "idle_pes": "idle PEs",
     "fill_drain": "fill drain",
@@ -133,14 +133,14 @@ QUANTITIES = {
     for quantity in (
         *_USUAL,
         Quantity("dram", "DRAM", _dram, _dram),
-        *(_bucket(place, name, _BUCKETS[name]) for place, name in enumerate(_BUCKETS)),
+        *(_bucket(place, name, BUCKET_NAMES[name]) for place, name in enumerate(BUCKET_NAMES)),
         _energy("energy", "energy", lambda it: it.total),
         Quantity("pj_per_mac", "pJ/MAC", _pj_per_mac, _pj_per_mac, needs_energy=True),
         *_COMPONENTS,
     )
 }
 GROUPS = {
-    "buckets": tuple(_BUCKETS),
+    "buckets": tuple(BUCKET_NAMES),
     "components": tuple(quantity.name for quantity in _COMPONENTS),
 }
 RUN_COLUMNS = tuple(quantity.name for quantity in _USUAL)

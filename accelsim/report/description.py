@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from pydantic import BaseModel
-
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
 from accelsim.errors import Coverage
@@ -19,13 +17,11 @@ from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Layer, Network
 from accelsim.network.passes import prepare_for_inference
-from accelsim.report import quantities
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
-from accelsim.results import SCHEMA
+from accelsim.results import SCHEMA, written
 from accelsim.results.energy import energy_rates
-from accelsim.technology import SramAccess
-from accelsim.units import Duration, Rate, format_bytes
+from accelsim.units import format_bytes
 
 # --- Networks -------------------------------------------------------------------------------------
 
@@ -190,66 +186,6 @@ def _layer_dict(layer: Layer, active: Activations) -> dict[str, Any]:
 
 # --- Hardware -------------------------------------------------------------------------------------
 
-_SIZED = {
-    "clock": quantities.clock,
-    "size": quantities.size,
-    "bank": quantities.size,
-    "burst": quantities.size,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A key of a hardware file with its value as a file would write it, and its meaning."""
-
-    path: tuple[str, ...]
-    value: str | float | list[str] | None
-    meaning: str
-
-    @property
-    def text(self) -> str:
-        """The value for people."""
-        if isinstance(self.value, list):
-            return ", ".join(self.value)
-        missing = "unlimited" if self.path[-1] == "bandwidth" else "not given"
-        return missing if self.value is None else str(self.value)
-
-
-def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
-    """Every setting of a hardware, defaults included, in the order of the schema."""
-    for name, described in type(model).model_fields.items():
-        value = getattr(model, name)
-        parts = value if isinstance(value, dict) else {None: value}
-        for key, part in parts.items():
-            here = (*path, name) if key is None else (*path, name, _key(model, key))
-            if part is None and path[:1] == ("dram",):
-                continue  # the other form of saying it, or as another timing
-            if isinstance(part, BaseModel):
-                yield from settings(part, here)
-            else:
-                yield Setting(here, _written(name, part), described.description or "")
-
-
-def _key(model: BaseModel, key: str | int) -> str:
-    """A key as a hardware file writes it: a name, a width in bits, the size of an SRAM."""
-    return quantities.size(int(key)) if isinstance(model, SramAccess) else str(key)
-
-
-def _written(key: str, value: object) -> str | float | list[str] | None:
-    """A value as a hardware file writes it."""
-    match value:
-        case Rate():
-            return quantities.rate(value)
-        case Duration():
-            return quantities.duration(value)
-        case int() if key in _SIZED:
-            return _SIZED[key](value)
-        case tuple():
-            return [str(item) for item in value]
-        case None | int() | float():
-            return value
-    return str(value)
-
 
 def hardware_sheets(hardware: Hardware) -> list[Sheet]:
     """Everything `show HARDWARE` prints."""
@@ -259,7 +195,7 @@ def hardware_sheets(hardware: Hardware) -> list[Sheet]:
         Column("meaning", drop=1, prose=True),
     )
     titles = (("name",), ("description",), ("energy", "description"))
-    shown = [each for each in settings(hardware) if each.path not in titles]
+    shown = [each for each in written.settings(hardware) if each.path not in titles]
     rows = tuple(Row((".".join(each.path), each.text, each.meaning)) for each in shown)
     title = _title(hardware.name, hardware.description)
     derived = facts("What follows from them", _derived(hardware))
@@ -353,8 +289,8 @@ def _buffers(hardware: Hardware) -> Sheet:
             for operand in space.holds
         )
         rate = hardware.buffers[space.name].bandwidth
-        bandwidth = "unlimited" if rate is None else quantities.rate(rate)
-        sizes = quantities.size(space.size), quantities.size(space.half)
+        bandwidth = "unlimited" if rate is None else written.rate(rate)
+        sizes = written.size(space.size), written.size(space.half)
         rows.append(Row((space.name, *sizes, " or ".join(words), bandwidth)))
     note = "A tile may fill half of a buffer; the next one loads into the other half."
     if target.reserves_blocks:
@@ -367,7 +303,7 @@ def hardware_dict(hardware: Hardware) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "kind": "hardware",
-        "settings": _nested(settings(hardware)),
+        "settings": written.nested(written.settings(hardware)),
         "derived": {
             "pes": hardware.pes,
             "macs_per_second": hardware.pes * hardware.clock,
@@ -376,13 +312,3 @@ def hardware_dict(hardware: Hardware) -> dict[str, Any]:
             "ridge_macs_per_byte": float(hardware.pes / hardware.dram_bytes_per_cycle),
         },
     }
-
-
-def _nested(flat: Iterable[Setting]) -> dict[str, Any]:
-    whole: dict[str, Any] = {}
-    for setting in flat:
-        place = whole
-        for part in setting.path[:-1]:
-            place = place.setdefault(part, {})
-        place[setting.path[-1]] = setting.value
-    return whole

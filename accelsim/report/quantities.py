@@ -1,25 +1,13 @@
-"""Numbers as text: rounded for tables, exact as a hardware file writes them."""
+"""Numbers as text, rounded for tables; `results.written` has them exact."""
 
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 
 from accelsim.network.ops import Shape
-from accelsim.units import Duration, Rate
 
 NONE = "-"
 """Stands where there is nothing to count."""
 
 _SI = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
-_SIZES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
-_BYTES = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
-_HERTZ = {"GHz": 10**9, "MHz": 10**6, "kHz": 10**3, "Hz": 1}
-_SECONDS = {
-    "s": Fraction(1),
-    "ms": Fraction(1, 10**3),
-    "us": Fraction(1, 10**6),
-    "ns": Fraction(1, 10**9),
-    "ps": Fraction(1, 10**12),
-}
 
 
 def si(number: float) -> str:
@@ -71,33 +59,3 @@ def gigabytes_per_second(rate: float) -> str:
 def shape(dimensions: Shape) -> str:
     """A shape: `64x224x224`."""
     return "x".join(map(str, dimensions))
-
-
-def clock(hertz: int) -> str:
-    """As in a hardware file: `700 MHz`."""
-    return _exact(Fraction(hertz), _HERTZ)
-
-
-def size(count: int) -> str:
-    """As in a hardware file: `64 KiB`."""
-    return _exact(Fraction(count), _SIZES)
-
-
-def rate(bandwidth: Rate) -> str:
-    """As in a hardware file: `16 GB/s`, `32 B/cycle`."""
-    units = {"B": 1} if bandwidth.per_cycle else _BYTES
-    return f"{_exact(bandwidth.amount, units)}/{'cycle' if bandwidth.per_cycle else 's'}"
-
-
-def duration(time: Duration) -> str:
-    """As in a hardware file: `100 ns`, `20 cycles`."""
-    return _exact(time.amount, {"cycles": 1} if time.in_cycles else _SECONDS)
-
-
-def _exact(amount: Fraction, units: Mapping[str, int | Fraction]) -> str:
-    """In the largest unit that makes it whole, else with decimals in the smallest."""
-    for unit, scale in units.items():
-        scaled = amount / scale
-        if scaled.denominator == 1 and (scaled or scale == 1):
-            return f"{scaled} {unit}"
-    return f"{float(scaled)!r} {unit}"

@@ -7,7 +7,6 @@ from accelsim.lowering.target import target_of
 from accelsim.report.columns import RUN_COLUMNS, Shown, cells, shown_columns
 from accelsim.report.quantities import (
     NONE,
-    clock,
     gigabytes_per_second,
     joules,
     percent,
@@ -17,6 +16,7 @@ from accelsim.report.quantities import (
 )
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import Buckets, Energy, LayerResult, RunResult
+from accelsim.results.written import clock
 from accelsim.units import format_bytes
 
 _BUCKETS = {

@@ -16,6 +16,7 @@ from accelsim.network.ops import Shape
 
 if TYPE_CHECKING:
     from accelsim.lowering import row_stationary
+    from accelsim.results.origin import Origin
 
 Bound = Literal["array", "dram", "buffer", "vector", "none"]
 SCHEMA = 1
@@ -196,7 +197,8 @@ class RunResult:
     """A network on a hardware: when everything happened and what moved.
 
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
-    may sum to more; everything else in the totals is the sum over layers.
+    may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
+    made from.
     """
 
     network: str
@@ -207,6 +209,7 @@ class RunResult:
     pes: int
     cycles: int
     layers: tuple[LayerResult, ...]
+    origin: "Origin | None" = field(default=None, compare=False, repr=False)
 
     def of(self, names: Iterable[str]) -> "RunResult":
         """This run, of layers that take the same and have these names."""
@@ -319,6 +322,7 @@ class RunResult:
             "dataflow": self.dataflow,
             "batch": self.batch,
             "clock_hz": self.clock_hz,
+            **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,
             **self._phases_dict(),
             "layers": [layer.as_dict() for layer in self.layers],

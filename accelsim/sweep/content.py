@@ -6,7 +6,6 @@ from hashlib import sha256
 
 from accelsim.frontend.source import Data
 from accelsim.hardware import Hardware
-from accelsim.network.graph import Network
 from accelsim.sweep.records import Value
 from accelsim.units import parse_quantity
 
@@ -17,15 +16,6 @@ LABELS = ("name", "description")
 def point_key(network: str, hardware: str, batch: int) -> str:
     """The key of a point: a hash of its network's digest, its hardware's text and its batch."""
     return sha256(f"{network}\n{batch}\n{hardware}".encode()).hexdigest()[:32]
-
-
-def network_digest(network: Network) -> str:
-    """A hash of a network's inputs and layers, and of the images of those that are independent."""
-    parts: tuple[object, ...] = (sorted(network.inputs.items()), network.layers)
-    if network.images is not None:
-        parts += (sorted(network.images.items()),)
-    content = repr(parts)
-    return sha256(content.encode()).hexdigest()
 
 
 def part_text(hardware: Hardware, part: str) -> str:

@@ -16,6 +16,7 @@ from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
 from accelsim.frontend.sweep_file import Search, SweepFile
 from accelsim.hardware import Hardware
+from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
     BATCH,
@@ -30,7 +31,7 @@ from accelsim.sweep.axes import (
     keys_of,
     value_at,
 )
-from accelsim.sweep.content import network_digest, plain, point_key
+from accelsim.sweep.content import plain, point_key
 from accelsim.sweep.quantities import (
     ENERGY_QUANTITIES,
     HARDWARE_QUANTITIES,

@@ -13,8 +13,8 @@ from accelsim.report.description import (
     hardware_sheets,
     network_dict,
     network_sheets,
-    settings,
 )
+from accelsim.results.written import settings
 
 TEXT = """
 name: blocks

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.report import quantities
+from accelsim.results import written
 from accelsim.units import parse_clock, parse_rate, parse_size, parse_time
 
 
@@ -42,24 +43,24 @@ def test_percentages_sum_to_100(counts: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["1 GHz", "700 MHz", "1500 kHz", "7 Hz"])
 def test_clock_as_written(text: str) -> None:
-    assert quantities.clock(parse_clock(text)) == text
+    assert written.clock(parse_clock(text)) == text
 
 
 @pytest.mark.parametrize("text", ["64 KiB", "24 MiB", "100 B", "1536 KiB"])
 def test_size_as_written(text: str) -> None:
-    assert quantities.size(parse_size(text)) == text
+    assert written.size(parse_size(text)) == text
 
 
 @pytest.mark.parametrize("text", ["16 GB/s", "480 MB/s", "32 B/cycle", "2.5 B/cycle", "0.5 B/s"])
 def test_rate_as_written(text: str) -> None:
-    assert quantities.rate(parse_rate(text)) == text
+    assert written.rate(parse_rate(text)) == text
 
 
 @pytest.mark.parametrize("text", ["100 ns", "20 cycles", "1 us", "0 cycles", "2.5 ps"])
 def test_duration_as_written(text: str) -> None:
-    assert quantities.duration(parse_time(text)) == text
+    assert written.duration(parse_time(text)) == text
 
 
 @given(st.integers(1, 10**15))
 def test_sizes_come_back_exact(count: int) -> None:
-    assert parse_size(quantities.size(count)) == count
+    assert parse_size(written.size(count)) == count

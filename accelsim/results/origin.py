@@ -1,0 +1,34 @@
+"""What a result was made from, so that it can be made again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from accelsim.hardware import Hardware
+from accelsim.network.digest import network_digest
+from accelsim.network.graph import Network
+from accelsim.results import written
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The network and the hardware of a run, and the `settings` that made the hardware other."""
+
+    network: Network
+    hardware: Hardware
+    settings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form: the hardware as a file with nothing left out, the network by its hash."""
+        from accelsim import __version__
+
+        hardware = self.hardware
+        return {
+            "accelsim": __version__,
+            "network_sha256": network_digest(self.network),
+            "settings": list(self.settings),
+            "hardware": written.nested(written.settings(hardware)),
+            "derived": {
+                "pes": hardware.pes,
+                "dram_bytes_per_cycle": float(hardware.dram_bytes_per_cycle),
+            },
+        }

@@ -1,0 +1,168 @@
+"""The page in a real browser: it opens from disk, asks nothing, sorts, fits, and runs no name.
+
+Needs Chromium with its driver (Debian: chromium, chromium-driver) and the extra `browser`.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report.results_by_hand import layer, run
+from report.test_page import HOSTILE, page_of
+
+from accelsim.results import Energy
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="needs chromium and chromium-driver"),
+]
+LAYERS = 40
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs the extra `browser`")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of two runs, whose layers have names of all kinds."""
+    names = [*HOSTILE, *(f"block{i}/3x3" for i in range(LAYERS - len(HOSTILE)))]
+    energy = Energy(mac=3.0, dram=5.0, buffers={"sram": 4.0})
+    os, ws = (
+        [
+            layer(1000 + 37 * i % 611 + more, name=name, energy=energy)
+            for i, name in enumerate(names)
+        ]
+        for more in (0, 300)
+    )
+    file = tmp_path_factory.mktemp("page") / "page.html"
+    file.write_text(page_of(run("os", *os), run("ws", *ws)), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def opened(browser: Any, path: Path) -> Any:
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get(path.as_uri())
+    return browser
+
+
+def column(opened: Any, place: int) -> list[str]:
+    """The texts of a column of the table of layers."""
+    cells = (
+        "[...document.querySelectorAll('table.layers tbody tr')].map(r => r.cells[%d].innerText)"
+    )
+    found: list[str] = opened.execute_script(f"return {cells % place}")
+    return found
+
+
+def press(opened: Any, place: int) -> str:
+    """Press a head of the table of layers; how it then says that it sorts."""
+    head = f"document.querySelectorAll('table.layers th')[{place}]"
+    opened.execute_script(f"{head}.querySelector('button').click()")
+    said: str = opened.execute_script(f"return {head}.ariaSort")
+    return said
+
+
+def test_it_opens_from_disk_without_errors_or_requests(opened: Any, path: Path) -> None:
+    assert opened.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
+    asked = [
+        each["params"]["request"]["url"]
+        for each in messages
+        if each["method"] == "Network.requestWillBeSent"
+    ]
+    assert asked == [path.as_uri()]
+
+
+def test_no_name_runs(opened: Any) -> None:
+    opened.execute_script(
+        "for (const e of document.querySelectorAll('*')) e.dispatchEvent(new Event('mouseover'))"
+    )
+    assert opened.execute_script("return window.hacked ?? null") is None
+    assert opened.execute_script("return document.scripts.length") == 1
+    assert "<script>window.hacked=1</script>" in column(opened, 0)
+
+
+def test_marks_are_drawn(opened: Any) -> None:
+    """Each layer of each run has a bar, a dot and a stretch of time that can be seen."""
+    for marks in ("table.layers .bar", "circle", "rect"):
+        seen = opened.execute_script(
+            f"return [...document.querySelectorAll('{marks}')].filter(e => {{"
+            "const box = e.getBoundingClientRect(); return box.width > 0.5 && box.height > 2;"
+            "}).length"
+        )
+        assert seen == 2 * LAYERS, marks
+
+
+def test_columns_sort_both_ways(opened: Any) -> None:
+    as_written = column(opened, 3)
+    assert press(opened, 3) == "descending"
+    numbers = [int(each.replace(",", "")) for each in column(opened, 3)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert press(opened, 3) == "ascending"
+    assert [int(each.replace(",", "")) for each in column(opened, 3)] == numbers[::-1]
+    assert press(opened, 0) == "ascending"
+    assert column(opened, 0) == sorted(column(opened, 0), key=str.lower)
+    assert sorted(column(opened, 3)) == sorted(as_written)
+
+
+def test_units_sort_by_what_they_mean(opened: Any) -> None:
+    script = (
+        "const row = t => ({cells: [{textContent: t}]});"
+        "return arguments[0].map(t => value(row(t), 0))"
+    )
+    texts = ["1.5 KiB", "1,000 B", "2.00 M", "3.0 us", "-", "", "conv", "3x3", "22.40 mJ", "12"]
+    found = opened.execute_script(script, texts)
+    wanted = [1536, 1000, 2e6, 3e-6, None, None, "conv", "3x3", 22.4e-3, 12]
+    assert [pytest.approx(each) if isinstance(each, float) else each for each in wanted] == found
+
+
+@pytest.mark.parametrize("width", [360, 640, 1280])
+def test_it_fits_any_width_and_zoom(opened: Any, width: int) -> None:
+    """640 is 1280 at 200 %."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    inside = "return [document.documentElement.scrollWidth, window.innerWidth]"
+    wide, window = opened.execute_script(inside)
+    assert wide <= window == width
+
+
+def test_light_and_dark(opened: Any) -> None:
+    color = "return getComputedStyle(document.body).backgroundColor"
+    seen = set()
+    for theme in ("light", "dark"):
+        media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        before = opened.execute_script(color)
+        opened.execute_script("document.getElementById('theme').click()")
+        assert opened.execute_script(color) != before
+        opened.execute_script("document.getElementById('theme').click()")
+        assert opened.execute_script(color) == before
+        seen.add(before)
+        opened.refresh()
+    assert len(seen) == 2
+
+
+def test_paper_has_everything_open(opened: Any) -> None:
+    count = "return document.querySelectorAll('details:not([open])').length"
+    assert opened.execute_script(count) > 0
+    opened.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert opened.execute_script(count) == 0
