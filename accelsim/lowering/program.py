@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from accelsim.errors import DoesNotFitError
+from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import Hardware
+from accelsim.lowering.forced import ForcedSearch, forced_kernels
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
@@ -137,15 +139,18 @@ def lower(
     batch: int = 1,
     memory: Memory | None = None,
     played: Played | None = None,
+    mapping: Source | None = None,
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
     Feature maps stay on chip unless that makes a short program slower, as `played` says.
-    `memory` is what earlier calls have found, where the caller keeps it. Raises DoesNotFitError
-    naming each layer that no tile fits.
+    `memory` is what earlier calls have found, where the caller keeps it. `mapping` forces sizes of
+    tiles, and how their loops run. Raises DoesNotFitError naming each layer that no tile fits.
     """
-    work = _Lowering(network, hardware, batch, target_of(hardware))
+    work = _Lowering(network, hardware, batch, target_of(hardware), mapping)
     finder = search(work.target, memory, partial(work.cycles_alone, played) if played else None)
+    if mapping is not None:
+        finder = ForcedSearch(finder.target, finder.memory, finder.alone)
     _refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
@@ -167,6 +172,7 @@ class _Lowering:
     hardware: Hardware
     batch: int
     target: Target
+    mapping: Source | None = None
 
     @cached_property
     def alike(self) -> Target:
@@ -175,8 +181,11 @@ class _Lowering:
 
     @cached_property
     def kernels(self) -> list[Kernel]:
-        """The kernel of every layer."""
-        return kernels_of(self.network, self.batch)
+        """The kernel of every layer; it carries what is forced on that."""
+        kernels = kernels_of(self.network, self.batch)
+        if self.mapping is None:
+            return kernels
+        return forced_kernels(self.network, kernels, self.target, self.mapping)
 
     @cached_property
     def samples(self) -> dict[Kernel, Layer]:
