@@ -51,7 +51,7 @@ def load_mapping(given: "str | Path | Forced") -> Source:
 
 
 def _given(layers: Forced) -> Source:
-    data = {"layers": {name: dict(each) for name, each in layers.items()}}
+    data = {"layers": {name: _plain(each) for name, each in layers.items()}}
     try:
         return Source(MappingFile.model_validate(data).layers, "mapping")
     except ValidationError as error:
@@ -59,3 +59,7 @@ def _given(layers: Forced) -> Source:
         raise InputError(
             Problem(each.message, "mapping", key=dotted(each.path[1:])) for each in found
         ) from None
+
+
+def _plain(entries: object) -> object:
+    return dict(entries) if isinstance(entries, Mapping) else entries

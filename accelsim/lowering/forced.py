@@ -6,6 +6,7 @@ whatever asks the search for its tilings is given only those that obey.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,6 +23,7 @@ from accelsim.lowering.forced_ranks import (
 )
 from accelsim.lowering.gemm_search import ways_of
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.row_stationary import Mapping as RowMapping
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_candidates import most_of
@@ -37,31 +39,74 @@ WHOLE = "all"
 """As a size: all of the axis."""
 
 
+ObeyingRanks = ForcedRanks | ForcedRowRanks | ForcedVectorRanks
+
+
 @dataclass(frozen=True)
 class ForcedSearch(Search):
-    """The search, where kernels may carry what is forced."""
+    """The search, where kernels may carry what is forced.
+
+    Where that fits only with feature maps on chip, a layer with none there is free to take
+    another: so they can be planned. `refuse_others` says in the end whether it came about.
+    """
 
     def __call__(self, kernel: Kernel, residence: Residence) -> Ranks | RowRanks | VectorRanks:
-        if isinstance(kernel, ForcedVector) and kernel.forced:
-            target = replace(self.target, residence=residence)
-            key = (kernel, target)
+        if not _is_forced(kernel):
+            return super().__call__(kernel, residence)
+        ranks = self._obeying(kernel, residence)
+        moves_all = not any(residence.ifmaps) and not residence.kept
+        if moves_all and ranks.best is None and self._fits_on_chip(kernel):
+            return super().__call__(kernel, residence)
+        return ranks
+
+    def _obeying(self, kernel: Kernel, residence: Residence) -> ObeyingRanks:
+        """What obeys of the tilings of a forced kernel."""
+        if isinstance(kernel, ForcedVector):
+            key = (kernel, replace(self.target, residence=residence))
             return self.memory.recall("vector kernels", key, lambda: ForcedVectorRanks(*key))
-        if isinstance(kernel, ForcedGemm) and kernel.forced:
-            rows = isinstance(self.target.processor, RowStationary)
-            return (ForcedRowRanks if rows else ForcedRanks)(self, kernel, residence)
-        return super().__call__(kernel, residence)
+        assert isinstance(kernel, ForcedGemm)
+        rows = isinstance(self.target.processor, RowStationary)
+        return (ForcedRowRanks if rows else ForcedRanks)(self, kernel, residence)
+
+    def _fits_on_chip(self, kernel: Kernel) -> bool:
+        """Whether something that obeys fits where all feature maps are on chip."""
+        if self.target.arrays > 1 or self.target.reserves_blocks:
+            return False
+        inputs = len(kernel.inputs) if isinstance(kernel, VectorKernel) else 1
+        all_there = Residence((True,) * inputs, kept=True, stored=False)
+        return self._obeying(kernel, all_there).best is not None
 
     def check(self, kernel: Kernel) -> None:
-        """Raise DoesNotFitError if no tile that obeys fits, with nothing resident."""
-        ranks = None
-        if isinstance(kernel, (ForcedGemm, ForcedVector)) and kernel.forced:
-            ranks = self(kernel, Residence())
-        if isinstance(ranks, (ForcedRanks, ForcedRowRanks, ForcedVectorRanks)):
-            if ranks.best is None:
-                told = ", ".join(f"{name} {value}" for name, value in ranks.kernel.forced)
-                raise DoesNotFitError(f"with {told} as the mapping forces, {ranks.misfit}")
-            return
-        super().check(kernel)
+        """Raise DoesNotFitError if no tile that obeys fits, wherever feature maps are."""
+        if not _is_forced(kernel):
+            super().check(kernel)
+        elif self(kernel, Residence()).best is None:
+            raise DoesNotFitError(self.misfit(kernel))
+
+    def misfit(self, kernel: Kernel) -> str:
+        """Why nothing that obeys fits with nothing on chip: demand, bound and lever."""
+        ranks = self._obeying(kernel, Residence())
+        return f"with {told(ranks.kernel.forced)} as the mapping forces, {ranks.misfit}"
+
+
+def _is_forced(kernel: Kernel) -> bool:
+    return isinstance(kernel, (ForcedGemm, ForcedVector)) and bool(kernel.forced)
+
+
+def told(values: Values) -> str:
+    """What is forced, as a mapping file says it."""
+    each = (
+        f"{axis} {value.name.lower() if isinstance(value, Enum) else value}"
+        for axis, value in values
+    )
+    return ", ".join(each)
+
+
+def disobeying(kernel: Kernel, tiling: Tiling | None) -> bool:
+    """Whether a tiling is not what is forced on its kernel."""
+    if not isinstance(kernel, (ForcedGemm, ForcedVector)):
+        return False
+    return any(getattr(tiling, axis) != value for axis, value in kernel.forced)
 
 
 def forced_kernels(
@@ -163,7 +208,7 @@ def choices_of(kernel: Kernel, target: Target) -> dict[str, Choice]:
     if not isinstance(kernel, GemmKernel):
         return {}
     if isinstance(target.processor, RowStationary):
-        limits = most_of(kernel) | {"m": kernel.filters}
+        limits = most_of(kernel) | {"m": 2 * kernel.filters}  # in whole passes, the last not full
         if not target.cuts_windows:
             return _sizes(RowMapping, limits, {"tap_rows", "tap_cols"})
         return _sizes(RowMapping, limits, set())

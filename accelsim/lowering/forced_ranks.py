@@ -169,8 +169,6 @@ class ForcedVectorRanks(VectorRanks):
         """Why nothing that obeys fits."""
         search = ForcedVectorSearch(self.kernel, self.target)
         tilings = search.coarse()
-        if not tilings.size:
-            return "windows are cut only where a tile has one row and one column"
         costs = VectorCosts(self.kernel, self.target, tilings)
         needs = np.stack(
             [np.broadcast_to(costs.demand(one), tilings.shape[1:]) for one in self.target.buffers]
@@ -194,15 +192,13 @@ class ForcedVectorSearch(VectorSearch):
         return self._obeying(super().around(front))
 
     def _obeying(self, tilings: Sizes) -> Sizes:
-        """`tilings` with the forced sizes; windows are cut only where outputs are taken singly."""
+        """`tilings` with the forced sizes."""
         made = tilings.copy()
         for place, item in enumerate(fields(VectorTiling)):
             for name, value in self.kernel.forced:
                 if name == item.name:
                     made[place] = value
-        whole = np.array(self.totals[4:6])[:, np.newaxis]
-        singly = (made[2] == 1) & (made[3] == 1)
-        return np.unique(made[:, singly | (made[4:6] == whole).all(axis=0)], axis=1)
+        return np.unique(made, axis=1)
 
 
 # --- Row-stationary arrays ------------------------------------------------------------------------

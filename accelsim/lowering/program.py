@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from accelsim.errors import DoesNotFitError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import Hardware
-from accelsim.lowering.forced import ForcedSearch, forced_kernels
+from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
@@ -149,8 +149,16 @@ def lower(
     """
     work = _Lowering(network, hardware, batch, target_of(hardware), mapping)
     finder = search(work.target, memory, partial(work.cycles_alone, played) if played else None)
-    if mapping is not None:
-        finder = ForcedSearch(finder.target, finder.memory, finder.alone)
+    if mapping is None:
+        return _lowered(work, finder, played)
+    forced = ForcedSearch(finder.target, finder.memory, finder.alone)
+    program = _lowered(work, forced, played)
+    _refuse_others(program, forced)
+    return program
+
+
+def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Program:
+    network, hardware, batch = work.network, work.hardware, work.batch
     _refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
@@ -288,6 +296,19 @@ def _refuse_misfits(
             misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
     if misfits:
         raise DoesNotFitError("\n".join(misfits))
+
+
+def _refuse_others(program: Program, finder: ForcedSearch) -> None:
+    """Raise DoesNotFitError where a layer was not given what is forced on it."""
+    others = [
+        f"{program.network.name} on {program.hardware.name}: layer {layer.layer.name}: "
+        f"{finder.misfit(layer.kernel)}; it would fit with its feature maps on chip, but there is "
+        "no room for them"
+        for layer in program.layers
+        if disobeying(layer.kernel, layer.tiling)
+    ]
+    if others:
+        raise DoesNotFitError("\n".join(others))
 
 
 def out_of_place(network: Network) -> set[str]:
