@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import MACHINES, machine
 
@@ -48,7 +49,7 @@ KINDS = st.lists(st.sampled_from(sorted(ROWS)), min_size=1, max_size=5)
 
 
 @given(KINDS, MACHINES, st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@drawn(40)
 def test_a_row_takes_what_it_takes_alone(kinds: list[str], chip: Hardware, batch: int) -> None:
     try:
         together = accelsim.simulate(rows(*kinds), chip, batch=batch)

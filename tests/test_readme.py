@@ -24,7 +24,12 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("accelsim ") and not line.startswith("accelsim/")
 ]
-TOUR = [command for command in COMMANDS if command != "accelsim validate"]  # see the last test
+LONG = ("run googlenet", "run vgg16", "compare", "explain", "verify googlenet")
+TOUR = [
+    pytest.param(command, marks=pytest.mark.slow if each.startswith(LONG) else ())
+    for command in COMMANDS
+    if (each := command.removeprefix("accelsim ")) != "validate"  # see the last test
+]
 
 
 def block(start: str) -> str:
@@ -42,6 +47,7 @@ def test_commands_of_the_tour_run(command: str) -> None:
     assert result.stdout
 
 
+@pytest.mark.slow
 def test_the_main_job_runs() -> None:
     line = next(line for line in README.splitlines() if "accelsim compare" in line)
     result = CliRunner().invoke(app, shlex.split(line.rpartition("&&")[2])[1:])
@@ -49,6 +55,7 @@ def test_the_main_job_runs() -> None:
     assert "Best for the network" in result.stdout
 
 
+@pytest.mark.slow
 def test_python_example_runs() -> None:
     exec(compile(block("import accelsim\n"), "README.md", "exec"), {})
 

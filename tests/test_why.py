@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from machines import MACHINES, chain, conv, dense, machine, networks, unified
+from drawing import drawn
+from hypothesis import given
+from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, unified
 
 import accelsim.why
 from accelsim.errors import DoesNotFitError
@@ -42,12 +43,13 @@ def test_every_relaxation_is_the_file_with_that_change() -> None:
 
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
 def test_savings_are_those_of_the_runs(dataflow: str) -> None:
-    why = what_would_help("lenet5", "edge_ws", dataflow, batch=2)
-    base = simulate("lenet5", "edge_ws", dataflow, 2).cycles
+    network = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
+    why = what_would_help(network, "edge_ws", dataflow, batch=2)
+    base = simulate(network, "edge_ws", dataflow, 2).cycles
     assert (why.cycles, why.dataflow, len(why.changes)) == (base, dataflow, len(EDGE))
     for change in why.changes:
         hardware = load_hardware("edge_ws", EDGE[change.action])
-        assert change.cycles == simulate("lenet5", hardware, dataflow, 2).cycles
+        assert change.cycles == simulate(network, hardware, dataflow, 2).cycles
         assert change.saved == 1 - change.cycles / base
     assert [change.saved for change in why.changes] == sorted(
         (change.saved for change in why.changes), reverse=True
@@ -168,7 +170,7 @@ def test_relaxed_hardware_still_keeps_to_the_schema() -> None:
 
 
 @given(networks(), MACHINES)
-@settings(max_examples=15, deadline=None)
+@drawn(15)
 def test_shares_add_up_and_every_machine_has_an_answer(
     network: Network, hardware: Hardware
 ) -> None:

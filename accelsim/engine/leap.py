@@ -101,11 +101,9 @@ class Leaper:
     def is_new(self, unit: "Unit", frame: Frame) -> bool:
         """Whether even a glimpse tells that the state was never met before.
 
-        The whole state takes as long to see as some tasks to play, so after a single one it is only
-        looked at when that may be worth it.
+        The whole state takes as long to see as some tasks to play, so it is only looked at when
+        that may be worth it.
         """
-        if len(frame.nest) > 1:
-            return False
         glimpse = (id(unit), id(frame.nest), len(unit.loaded), *self.clock.glimpse)
         if glimpse in self.glimpses:
             return False

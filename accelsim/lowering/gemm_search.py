@@ -3,7 +3,7 @@
 Tilings at every scale are compared first; then those near the best of them, until none is better.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,9 +14,7 @@ from accelsim.hardware import OPERANDS
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.demand import buffer_demand, demands, keeps_groups_whole, tile_demand
 from accelsim.lowering.flow import Flow, gemm_flow, workload
-from accelsim.lowering.footprint import TapReads, tap_reads
 from accelsim.lowering.gemm_candidates import (
-    tilings_near,
     tilings_to_compare,
     tilings_with_parts_of_windows,
 )
@@ -146,23 +144,21 @@ def _part(target: Target, flows: Flows) -> Part:
 
 
 def refined(
-    kernel: GemmKernel,
+    near: Callable[[tuple[TilingSizes, ...]], Ranking],
     target: Target,
     space: int,
     start: Sequence[Ranked],
-    tap_reads: TapReads = tap_reads,
 ) -> Times:
     """The best tilings that are found from those of `start`, going from neighbour to neighbour.
 
-    A tile takes at most half of `space` of the buffer that holds ifmaps.
+    `near` ranks those near some sizes. A tile takes at most half of `space` of the buffer that
+    holds ifmaps.
     """
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
     best, centers = start[0], start
     for _ in range(ROUNDS):
-        sizes = [*dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)]
-        near = tilings_near(kernel, target, sizes, tap_reads)
-        ranking = gemm_ranking(target, [flows_of(kernel, target, near)])
-        times = ranking.at(rate, latency).within(space)
+        sizes = dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)
+        times = near(tuple(sizes)).at(rate, latency).within(space)
         before, centers = best, times.several(ORDERS)
         best = centers[0]
         if best.cycles >= ENOUGH * before.cycles:

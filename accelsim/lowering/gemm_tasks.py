@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import prod
 
 from accelsim.dram.transfer import Runs
@@ -70,7 +69,6 @@ class Changes:
 ALL_NEW = Changes()
 
 
-@lru_cache(maxsize=256)
 def gemm_schedules(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> tuple[Schedule, ...]:
     """The schedule of each array; those that the tiling has no use for do nothing."""
     steps = _Steps(kernel, target, tiling)
@@ -269,7 +267,6 @@ def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
     return tuple(room for room in left if room.size)
 
 
-@lru_cache(maxsize=4096)
 def gemm_work(model: ArrayModel, groups: int, tile: Extents) -> Work:
     """Cycles and words of one tile of `groups` groups, summed over its folds."""
     return Systolic(model).work(tile).of_groups(groups)

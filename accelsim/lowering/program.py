@@ -91,13 +91,14 @@ class LayerProgram:
             shape for shape, lies in zip(self.layer.input_shapes, here, strict=False) if lies
         )
 
-    def dram_cycles(self, target: Target) -> int:
-        """Cycles that the layer's transfers occupy the DRAM channel."""
+    def dram_cycles(self, target: Target, filters: bool = True) -> int:
+        """Cycles that the layer's transfers occupy the DRAM channel, those of `filters` or not."""
         return sum(
             target.occupied_cycles(transfer) * count
             for steps in self.steps
             for step, count in steps
             for transfer in step.transfers
+            if filters or transfer.operand != "filter"
         )
 
 
@@ -147,8 +148,10 @@ def lower(
     `memory` is what earlier calls have found, where the caller keeps it. `mapping` forces sizes of
     tiles, and how their loops run. Raises DoesNotFitError naming each layer that no tile fits.
     """
-    work = _Lowering(network, hardware, batch, target_of(hardware), mapping)
-    finder = search(work.target, memory, partial(work.cycles_alone, played) if played else None)
+    target = target_of(hardware)
+    work = _Lowering(network, hardware, batch, target, memory or Memory(), mapping)
+    alone = partial(work.cycles_alone, played) if played else None
+    finder = search(work.target, work.memory, alone)
     if mapping is None:
         return _lowered(work, finder, played)
     forced = ForcedSearch(finder.target, finder.memory, finder.alone)
@@ -180,6 +183,7 @@ class _Lowering:
     hardware: Hardware
     batch: int
     target: Target
+    memory: Memory
     mapping: Source | None = None
 
     @cached_property
@@ -239,7 +243,8 @@ class _Lowering:
         spaces = [space.size for space in self.target.buffers]
         spaces[self.target.buffer_index("ifmap")] = placement.space
         alike = replace(self.alike, residence=placement.residence)
-        done = lowered(kernel, alike, placement.tiling)
+        key = kernel, alike, placement.tiling
+        done = self.memory.recall("schedules", key, lambda: lowered(*key))
         return LayerProgram(
             layer=layer,
             kernel=kernel,
@@ -259,7 +264,7 @@ def _least_cycles(program: Program) -> int:
     """Cycles that a program without residency takes at least.
 
     That is what each unit and DRAM are busy, and what layers in a row take, each with a load
-    before its work and a store after it.
+    before its work and a store after it. Only filters can come while the inputs are computed.
     """
     latency = program.target.dram_latency
     busy = {"array": 0, "vector": 0, "DRAM": 0}
@@ -271,7 +276,8 @@ def _least_cycles(program: Program) -> int:
         if layer.unit is not None:
             work = max(schedule.cycles for schedule in layer.schedules)
             busy[layer.unit] += work
-            ends[-1] += work + 2 * latency
+            moved = layer.dram_cycles(program.target, filters=False)
+            ends[-1] += max(work, moved) + 2 * latency
     return max(*busy.values(), *ends)
 
 
@@ -346,6 +352,6 @@ def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
 
 def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
     """A layer of `program` alone, in the same room, cut by `tiling`."""
-    work = _Lowering(program.network, program.hardware, program.batch, program.target)
+    work = _Lowering(program.network, program.hardware, program.batch, program.target, Memory())
     placement = Placement(tiling, layer.placement.residence, layer.placement.space)
     return work.alone(layer.layer, layer.kernel, placement)

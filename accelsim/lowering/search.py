@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -10,7 +11,11 @@ import numpy as np
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
-from accelsim.lowering.gemm_candidates import tilings_to_compare, tilings_with_parts_of_windows
+from accelsim.lowering.gemm_candidates import (
+    tilings_near,
+    tilings_to_compare,
+    tilings_with_parts_of_windows,
+)
 from accelsim.lowering.gemm_search import (
     ORDERS,
     Flows,
@@ -30,7 +35,13 @@ from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.row_stationary_search import misfit as row_misfit
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import GemmTiling, VectorTiling, tilings_of, too_small
+from accelsim.lowering.tiling import (
+    GemmTiling,
+    TilingSizes,
+    VectorTiling,
+    tilings_of,
+    too_small,
+)
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 
 Found = TypeVar("Found")
@@ -129,6 +140,18 @@ class Search:
 
         return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
 
+    def near(
+        self, kernel: GemmKernel, residence: Residence, centers: tuple[TilingSizes, ...]
+    ) -> Ranking:
+        """What tilings near some sizes cost."""
+        target = replace(self.target.at_any_rate, residence=residence)
+
+        def ranking() -> Ranking:
+            near = tilings_near(kernel, target, centers, self.memory.tap_reads)
+            return gemm_ranking(target, [flows_of(kernel, target, near)])
+
+        return self.memory.recall("near", (kernel, target, centers), ranking)
+
     def check(self, kernel: Kernel) -> None:
         """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""
         if not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
@@ -205,14 +228,15 @@ class Ranks:
 
     def _near(self, space: int) -> Times | None:
         """Times of the best tilings and those near them; None if none fits."""
-        kernel, target = self.kernel, replace(self.search.target, residence=self.residence)
-        times = self._times(space)
+        kernel, times = self.kernel, self._times(space)
         start = times.several(ORDERS)
         if not start:
             return None
         if start[0].cycles > GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
-            start += self._times_with_parts(space).several(ORDERS)
-            times = refined(kernel, target, space, start, self.search.memory.tap_reads)
+            if gemm_tiling(start[0]).channels == 1:  # with more, fewer are as good as few taps
+                start += self._times_with_parts(space).several(ORDERS)
+            near = partial(self.search.near, kernel, self.residence)
+            times = refined(near, self.search.target, space, start)
         return times
 
     def _fastest(self, space: int, times: Times) -> Ranked:

@@ -7,7 +7,7 @@ far (maxima, sums) on chip as psums.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from itertools import groupby
 from typing import cast
 
@@ -35,7 +35,6 @@ from accelsim.lowering.vector_cost import loaded_inputs
 from accelsim.lowering.vector_unit import VectorExtents, vector_unit
 
 
-@lru_cache(maxsize=256)
 def vector_schedules(
     kernel: VectorKernel, target: Target, tiling: VectorTiling
 ) -> tuple[Schedule, ...]:

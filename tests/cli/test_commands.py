@@ -16,25 +16,6 @@ from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.results import LayerCheck, VerifyResult
 
-CONCAT = """
-name: "[b]two[/b]"
-input: {channels: 4, height: 6, width: 6}
-layers:
-  "[red]left[/red]": {op: conv, out_channels: 4, kernel: 1}
-  right: {op: conv, input: input, out_channels: 4, kernel: 3, padding: 1}
-  both: {op: concat, inputs: ["[red]left[/red]", right]}
-  flat: {op: flatten}
-  out: {op: dense, out_features: 10}
-"""
-
-
-@pytest.fixture
-def concat(tmp_path: Path) -> Path:
-    """A network with brackets in its names, an in-place concat and a view."""
-    path = tmp_path / "two.yaml"
-    path.write_text(CONCAT)
-    return path
-
 
 def rows(stdout: str) -> dict[str, list[str]]:
     """The cells of each line of a table by its first."""
@@ -99,17 +80,17 @@ def test_csv_has_a_row_per_layer_of_each_run(cli) -> None:
     assert (table[0]["m"], table[1]["m"]) == ("784", "")
 
 
-def test_compare_prints_all_blocks_and_a_summary(cli) -> None:
-    outcome = cli("compare", "lenet5", "alexnet", "--hardware", "edge_ws", "gemmini_16x16")
+def test_compare_prints_all_blocks_and_a_summary(cli, concat: Path) -> None:
+    outcome = cli("compare", "lenet5", concat, "--hardware", "edge_ws", "gemmini_16x16")
     titles = [line for line in outcome.stdout.splitlines() if ", batch 1: " in line]
     assert [title.partition(",")[0] for title in titles] == [
         "lenet5 on edge_ws",
-        "alexnet on edge_ws",
+        "[b]two[/b] on edge_ws",
         "lenet5 on gemmini_16x16",
-        "alexnet on gemmini_16x16",
+        "[b]two[/b] on gemmini_16x16",
     ]
     summary = outcome.stdout.partition("\nSummary\n")[2]
-    assert summary.count("lenet5 ") == summary.count("alexnet ") == 2 * len(SYSTOLIC)
+    assert summary.count("lenet5 ") == summary.count("[b]two[/b] ") == 2 * len(SYSTOLIC)
 
 
 @pytest.mark.parametrize(
@@ -310,22 +291,26 @@ def test_the_energy_of_compare_is_that_of_run(cli) -> None:
     assert float(csv_rows[0]["energy_buffer_ifmap_sram_pj"]) > 0
 
 
-def test_run_ends_with_why(cli) -> None:
-    plain, outcome = cli("run", "lenet5", "edge_ws"), cli("run", "lenet5", "edge_ws", "--why")
-    sentence = accelsim.what_would_help("lenet5", "edge_ws").sentence
-    assert outcome.stdout == f"{plain.stdout}\n{sentence}\n"
-    data = json.loads(cli("run", "lenet5", "edge_ws", "--why", "--json", "-").stdout)
-    assert data["why"]["sentence"] == sentence
-    assert "why" not in json.loads(cli("run", "lenet5", "edge_ws", "--json", "-").stdout)
+def test_run_ends_with_why(cli, concat: Path, tmp_path: Path) -> None:
+    plain, why = tmp_path / "plain.json", tmp_path / "why.json"
+    without = cli("run", concat, "edge_ws", "--json", plain)
+    outcome = cli("run", concat, "edge_ws", "--why", "--json", why)
+    sentence = accelsim.what_would_help(concat, "edge_ws").sentence
+    assert outcome.stdout == f"{without.stdout}\n{sentence}\n"
+    assert json.loads(why.read_text())["why"]["sentence"] == sentence
+    assert "why" not in json.loads(plain.read_text())
 
 
-def test_compare_says_why_of_the_best_of_each(cli) -> None:
-    arguments = ("compare", "lenet5", "--hardware", "edge_ws", "gemmini_16x16", "--why")
-    sentences = cli(*arguments).stdout.splitlines()[-3::2]
-    data = json.loads(cli(*arguments, "--json", "-").stdout)
+def test_compare_says_why_of_the_best_of_each(cli, concat: Path, tmp_path: Path) -> None:
+    path = tmp_path / "why.json"
+    chips = ("--hardware", "edge_ws", "gemmini_16x16")
+    sentences = cli("compare", concat, *chips, "--why", "--json", path).stdout.splitlines()[-3::2]
+    data = json.loads(path.read_text())
     assert sentences == [best["why"]["sentence"] for best in data["best"]]
     for best, sentence in zip(data["best"], sentences, strict=True):
-        assert sentence.startswith(f"lenet5 on {best['hardware']} ({best['dataflow']}) is bound by")
+        assert sentence.startswith(
+            f"[b]two[/b] on {best['hardware']} ({best['dataflow']}) is bound by"
+        )
 
 
 @pytest.mark.parametrize("command", ["run", "compare"])

@@ -20,7 +20,7 @@ from accelsim.sweep.store import Store
 
 SAID = {
     "name": "small",
-    "networks": ["lenet5", "alexnet"],
+    "networks": ["lenet5", "mlp"],
     "base": "edge_ws",
     "matrix": {"array.rows": [8, 16], "dataflow": ["os", "ws"]},
     "objectives": {"cycles": "min", "pes": "min"},
@@ -60,7 +60,7 @@ def test_results_prints_fronts_bests_and_failures(cli, results: Path) -> None:
         *[["small:", "8", "points"], ["done", "6"], ["failed", "1"]],
         ["not", "run", "yet", "1"],
     ]
-    for network in ("lenet5", "alexnet"):
+    for network in ("lenet5", "mlp"):
         assert f"{network}: points; * Pareto front of cycles (min), pes (min)" in outcome.stdout
     assert "[bold]no tile fits[/bold]" in outcome.stdout
 
@@ -89,12 +89,12 @@ def test_a_dry_run_gives_hints(cli, tmp_path: Path) -> None:
 
 
 def test_results_name_what_varies_in_the_sweep_for_every_network(cli, results: Path) -> None:
-    """Of alexnet's points only those with 8 rows were simulated."""
+    """Of mlp's points only those with 8 rows were simulated."""
     printed = cli("results", results).stdout
-    table = printed.partition("alexnet: points;")[2].splitlines()
+    table = printed.partition("mlp: points;")[2].splitlines()
     assert table[1].split()[:3] == ["array.rows", "array.dataflow", "cycles"]
     assert [line.split()[:2] for line in table[3:5]] == [["8", "os"], ["8", "ws"]]
-    best = printed.partition("alexnet: best per objective")[2].splitlines()
+    best = printed.partition("mlp: best per objective")[2].splitlines()
     assert re.search(r"min cycles +[\d,]+  array.rows=8, array.dataflow=[ow]s$", best[3])
 
 
@@ -108,7 +108,7 @@ def test_failures_that_differ_in_numbers_are_told_once(cli, tmp_path: Path) -> N
     printed = cli("results", tmp_path / "a").stdout.partition("Failed: 6 points\n")[2]
     assert printed.splitlines()[:8] == [
         line
-        for network in ("lenet5", "alexnet")
+        for network in ("lenet5", "mlp")
         for line in (
             f"3 alike, the first network={network}, array.rows=8:",
             f"{network}: layer a1: needs 8 of 8.",
@@ -129,24 +129,24 @@ def test_results_json_and_csv(cli, results: Path) -> None:
     fastest = by_key[data["best"]["lenet5"]["cycles"]]
     assert fastest["cycles"] == min(record["cycles"] for record in lenet)
     assert fastest["key"] in data["front"]["lenet5"]
-    assert {by_key[key]["network"] for key in data["front"]["alexnet"]} == {"alexnet"}
+    assert {by_key[key]["network"] for key in data["front"]["mlp"]} == {"mlp"}
 
 
 def test_results_by_layer_are_the_rows_of_run(cli, results: Path) -> None:
     rows = list(
         csv.DictReader(io.StringIO(cli("results", results, "--csv", "-", "--by-layer").stdout))
     )
-    run = ("run", "alexnet", "edge_ws", "--dataflow", "ws", "--set", "array.rows=8", "--csv", "-")
+    run = ("run", "mlp", "edge_ws", "--dataflow", "ws", "--set", "array.rows=8", "--csv", "-")
     expected = list(csv.DictReader(io.StringIO(cli(*run).stdout)))
     found = [
         row
         for row in rows
-        if (row["network"], row["array.rows"], row["array.dataflow"]) == ("alexnet", "8", "ws")
+        if (row["network"], row["array.rows"], row["array.dataflow"]) == ("mlp", "8", "ws")
     ]
     assert [row["layer"] for row in found] == [row["layer"] for row in expected]
     for row, layer in zip(found, expected, strict=True):
         assert {name: row[name] for name in list(layer)[5:]} == dict(list(layer.items())[5:])
-    assert {row["network"] for row in rows} == {"lenet5", "alexnet"}
+    assert {row["network"] for row in rows} == {"lenet5", "mlp"}
     refused = cli("results", results, "--by-layer")
     assert (refused.status, refused.stdout) == (2, "")
     assert "--by-layer: is for --csv" in refused.stderr
@@ -174,7 +174,7 @@ def test_diff_of_sweeps_matches_points_by_what_they_are_called(
     assert (changes["cycles"]["before"], changes["cycles"]["after"]) == (one.cycles, two.cycles)
     assert changes["cycles"]["relative"] == pytest.approx(two.cycles / one.cycles - 1)
     assert "pes" not in changes
-    last = "network=alexnet, array.rows=16, array.dataflow=ws"
+    last = "network=mlp, array.rows=16, array.dataflow=ws"
     assert data["status"] == {last: "failed before, done after"}
     assert "network=lenet5, array.rows=64, array.dataflow=os" in data["only_after"]
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SWEEP = """
+NETWORK = ROOT / "tests" / "sweep" / "two_layers.yaml"
+SWEEP = f"""
 name: trial
-networks: [lenet5]
+networks: [{NETWORK}]
 base: edge_ws
 matrix:
-  array.rows: {range: [8, 72, 1]}
+  array.rows: {{range: [8, 72, 1]}}
 """
 POINTS = 65
 
@@ -68,19 +69,27 @@ def when_some_are_stored(folder: Path, command: subprocess.Popen[str], number: i
     return stored(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stop_is_clean_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
-    command = started(tmp_path, "--jobs", "2")
-    before = when_some_are_stored(tmp_path, command, number)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_is_clean(tmp_path: Path, number: int) -> None:
+    stops_cleanly(tmp_path, number)
+
+
+def stops_cleanly(folder: Path, number: int) -> None:
+    command = started(folder, "--jobs", "2")
+    before = when_some_are_stored(folder, command, number)
     output, errors = command.communicate(timeout=60)
     assert command.returncode == 130
     assert output == ""
     assert "finished points are safe in trial.sqlite; the same command goes on" in errors
     assert "Traceback" not in errors
     assert "leaked" not in errors
-    assert before <= stored(tmp_path) < POINTS
+    assert before <= stored(folder) < POINTS
+
+
+def test_ctrl_c_is_a_clean_stop_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    stops_cleanly(tmp_path, signal.SIGINT)
     again = started(tmp_path, "--jobs", "2")
-    output, errors = again.communicate(timeout=120)
+    _, errors = again.communicate(timeout=120)
     assert again.returncode == 0
     assert "points are stored already" in errors
     assert stored(tmp_path) == POINTS

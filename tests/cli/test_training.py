@@ -1,6 +1,7 @@
 """Training on the command line: what is printed, what is written, what is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -21,24 +22,24 @@ def test_train_tells_every_phase(cli) -> None:
     assert macs["forward"] == macs["weight_gradient"] == forward["totals"]["macs"]
 
 
-def test_optimizers_read_and_write_what_they_keep(cli) -> None:
-    """Of 61,706 parameters: 2 + 1 arrays; twice that; 2 + 1, 2 + 1 and 3 + 1."""
+def test_optimizers_read_and_write_what_they_keep(cli, concat: Path) -> None:
+    """Of 3,058 parameters: 2 + 1 arrays; twice that; 2 + 1, 2 + 1 and 3 + 1."""
     bytes_of = {}
     for optimizer in ("sgd", "momentum", "adam"):
-        outcome = cli("train", "lenet5", "edge_ws", "--optimizer", optimizer, "--json", "-")
+        outcome = cli("train", concat, "edge_ws", "--optimizer", optimizer, "--json", "-")
         dram = json.loads(outcome.stdout)["phases"]["update"]
         bytes_of[optimizer] = (dram["dram_read_bytes"], dram["dram_write_bytes"])
-    words = 61706
+    words = 4 * (4 + 1) + 4 * (4 * 9 + 1) + 10 * (2 * 4 * 36 + 1)
     assert bytes_of["sgd"][0] == 2 * words
     assert bytes_of["momentum"][0] == 4 * words
     assert bytes_of["adam"][0] == 7 * words
 
 
-def test_verify_train_computes_the_step_and_refuses_integers(cli) -> None:
-    outcome = cli("verify", "lenet5", "edge_ws", "--train", "--set", FLOATS)
+def test_verify_train_computes_the_step_and_refuses_integers(cli, concat: Path) -> None:
+    outcome = cli("verify", concat, "edge_ws", "--train", "--set", FLOATS)
     assert outcome.status == 0
-    assert "C3@weight_gradient" in outcome.stdout
-    refused = cli("verify", "lenet5", "edge_ws", "--train")
+    assert "right@weight_gradient" in outcome.stdout
+    refused = cli("verify", concat, "edge_ws", "--train")
     assert refused.status == 2
     assert "float32" in refused.stderr
 

@@ -3,7 +3,8 @@
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.dram_protocol import Issued, Logged, violations
 from oracles.dram_sheets import SHEETS, STANDARDS, changed
@@ -16,7 +17,7 @@ ACCESSES = st.lists(st.tuples(BURSTS, st.booleans()), min_size=1, max_size=60)
 
 
 @given(st.sampled_from(STANDARDS), ACCESSES, st.sampled_from([1, 4, 32]))
-@settings(max_examples=150, deadline=None)
+@drawn(150)
 def test_every_command_is_legal(name: str, bursts: list[Access], queue: int) -> None:
     sheet = SHEETS[name]
     channel = Logged(sheet, queue)

@@ -6,7 +6,8 @@ from math import ceil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.dram_sheets import SHEETS, STANDARDS, changed
 
@@ -24,7 +25,7 @@ def law(name: str, runs: Runs) -> float:
 
 
 @given(st.sampled_from(STANDARDS), st.integers(1, 3000), st.integers(0, 9000), st.booleans())
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 def test_no_transfer_is_faster_than_the_bus(name: str, size: int, gap: int, write: bool) -> None:
     sheet = SHEETS[name]
     runs = Runs(10, size, size + gap)

@@ -5,7 +5,8 @@ from math import ceil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import machine, networks
 from oracles.dram_sheets import SHEETS, STANDARDS
@@ -37,7 +38,7 @@ def with_standard(name: str, **more: object) -> Hardware:
 
 
 @given(networks(), st.sampled_from(STANDARDS), st.integers(1, 2))
-@settings(max_examples=40, deadline=None)
+@drawn(40)
 def test_a_run_obeys_its_bounds(network: Network, name: str, arrays: int) -> None:
     hardware = with_standard(name, array={"count": arrays})
     program = lower(network, hardware)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import assume, event, given, settings
+from drawing import drawn
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool, split
 
@@ -83,7 +84,7 @@ def long_networks(draw: st.DrawFn) -> Network:
 
 
 @given(long_networks(), MACHINES, st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@drawn(40)
 def test_leaps_change_nothing(network: Network, drawn: Hardware, arrays: int) -> None:
     hardware = with_arrays(drawn, arrays)
     try:

@@ -6,7 +6,8 @@ from itertools import pairwise
 from math import ceil
 
 import pytest
-from hypothesis import assume, given, settings
+from drawing import drawn
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, split
 
@@ -29,15 +30,23 @@ def lowered(network: Network, hardware: Hardware) -> Program:
         raise
 
 
-# --- Bounds ---------------------------------------------------------------------------------------
+# --- Laws of every run ----------------------------------------------------------------------------
 
 
 @given(networks(), MACHINES)
-@settings(max_examples=200)
-def test_bounds(network: Network, hardware: Hardware) -> None:
-    """Nothing drawn here deadlocks, and every run keeps between what it must and could take."""
+@drawn(200)
+def test_laws_of_a_run(network: Network, hardware: Hardware) -> None:
+    """Nothing drawn here deadlocks."""
     program = lowered(network, hardware)
     result = timed(program)
+    keeps_its_bounds(program, result, hardware)
+    has_every_cycle_in_one_bucket(program, result)
+    has_a_channel_that_serves_one_at_a_time(program, result)
+    moves_each_operand_at_least_once(program)
+
+
+def keeps_its_bounds(program: Program, result: RunResult, hardware: Hardware) -> None:
+    """Between what it must and what it could take."""
     assert result.cycles * hardware.pes >= result.macs
     assert result.cycles * hardware.dram_bytes_per_cycle >= result.dram.total_bytes
     assert result.cycles >= critical_chain(program, result)
@@ -69,11 +78,7 @@ def one_after_another(program: Program) -> int:
     )
 
 
-@given(networks(), MACHINES)
-@settings(max_examples=200)
-def test_every_cycle_of_a_layer_is_in_one_bucket(network: Network, hardware: Hardware) -> None:
-    program = lowered(network, hardware)
-    result = timed(program)
+def has_every_cycle_in_one_bucket(program: Program, result: RunResult) -> None:
     for layer in result.layers:
         assert sum(layer.buckets.values()) == layer.cycles
         assert min(layer.buckets.values()) >= 0
@@ -88,18 +93,28 @@ def test_every_cycle_of_a_layer_is_in_one_bucket(network: Network, hardware: Har
     assert result.cycles == max(ends)
 
 
-@given(networks(), MACHINES)
-@settings(max_examples=60)
-def test_the_channel_serves_one_at_a_time(network: Network, hardware: Hardware) -> None:
+def has_a_channel_that_serves_one_at_a_time(program: Program, result: RunResult) -> None:
     """A run is at least as long as all its transfers on the one channel, and the way of two."""
-    program = lowered(network, hardware)
-    result = timed(program)
     on_channel = sum(layer.dram_cycles for layer in result.layers)
     assert result.cycles >= on_channel + program.target.dram_latency
 
 
+def moves_each_operand_at_least_once(program: Program) -> None:
+    """What does not lie on chip, that is."""
+    for layer in program.layers:
+        if layer.unit == "array":
+            weights = layer.layer.parameter_shapes["weight"]
+            size = 1
+            for extent in weights:
+                size *= extent
+            assert layer.dram.filter_read_bytes >= size
+            stored = layer.placement.residence.stored
+            assert layer.dram.ofmap_write_bytes == layer.layer.output_elements * stored
+            assert layer.dram.psum_read_bytes == layer.dram.psum_write_bytes
+
+
 @given(networks(), MACHINES, st.integers(1, 2))
-@settings(max_examples=30)
+@drawn(30)
 def test_the_same_inputs_give_the_same_bytes(
     network: Network, hardware: Hardware, batch: int
 ) -> None:
@@ -112,23 +127,6 @@ def test_the_same_inputs_give_the_same_bytes(
         assume(False)
         raise
     assert run() == first
-
-
-@given(networks(), MACHINES)
-@settings(max_examples=60)
-def test_traffic_is_at_least_each_operand_once(network: Network, hardware: Hardware) -> None:
-    """What does not lie on chip, that is."""
-    program = lowered(network, hardware)
-    for layer in program.layers:
-        if layer.unit == "array":
-            weights = layer.layer.parameter_shapes["weight"]
-            size = 1
-            for extent in weights:
-                size *= extent
-            assert layer.dram.filter_read_bytes >= size
-            stored = layer.placement.residence.stored
-            assert layer.dram.ofmap_write_bytes == layer.layer.output_elements * stored
-            assert layer.dram.psum_read_bytes == layer.dram.psum_write_bytes
 
 
 # --- Overlap --------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import assume, event, given, settings
+from drawing import drawn
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from machines import (
     MACHINES,
@@ -172,7 +173,7 @@ def reads(program: Program, layer: int) -> Iterator[int]:
 
 @pytest.mark.slow
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@settings(max_examples=300)
+@drawn(100)
 def test_no_byte_has_two_owners(network: Network, hardware: Hardware, batch: int) -> None:
     """Nothing gets stuck, no tile or ofmap lands on what is still read, readers find it whole."""
     program, _ = both(network, hardware, batch)
@@ -181,10 +182,7 @@ def test_no_byte_has_two_owners(network: Network, hardware: Hardware, batch: int
     paint(program)
 
 
-@given(NETWORKS, ONE_ARRAY)
-@settings(max_examples=100)
-def test_layers_wait_only_for_those_before_them(network: Network, hardware: Hardware) -> None:
-    program, _ = both(network, hardware)
+def waits_only_for_layers_before(program: Program) -> None:
     for index, layer in enumerate(program.layers):
         assert all(before < index for before in layer.placement.follows)
         assert all(before < index for before in layer.placement.filters_follow)
@@ -228,11 +226,12 @@ def test_the_painting_catches_a_plan_without_its_gates() -> None:
 
 
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@settings(max_examples=200)
+@drawn(100)
 def test_traffic_is_never_more_and_saved_as_planned(
     network: Network, hardware: Hardware, batch: int
 ) -> None:
     program, layer_by_layer = both(network, hardware, batch)
+    waits_only_for_layers_before(program)
     planned, before = timed(program), timed(layer_by_layer)
     saved = before.dram.total_bytes - planned.dram.total_bytes
     assert saved == planned.dram_saved_bytes >= 0
@@ -247,20 +246,9 @@ def last_cycle(program: Program) -> int:
 
 
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@settings(max_examples=25)
+@drawn(100)
 def test_it_is_never_slower(network: Network, hardware: Hardware, batch: int) -> None:
     """By more than 2 %, as played: else everything is layer by layer."""
-    is_not_slower(network, hardware, batch)
-
-
-@pytest.mark.slow
-@given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@settings(max_examples=300)
-def test_it_is_never_slower_on_many(network: Network, hardware: Hardware, batch: int) -> None:
-    is_not_slower(network, hardware, batch)
-
-
-def is_not_slower(network: Network, hardware: Hardware, batch: int) -> None:
     _, layer_by_layer = both(network, hardware, batch)
     program = lower(network, hardware, batch, played=last_cycle)
     event("as planned" if program.layers != layer_by_layer.layers else "layer by layer")

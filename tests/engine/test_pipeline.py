@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from hypothesis import assume, given, settings
+from drawing import drawn
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool, split
 from oracles.pipeline import Pipeline
@@ -45,7 +46,7 @@ def tiled(program: Program, tiling: GemmTiling) -> Program:
 
 
 @given(CONVS, MACHINES)
-@settings(max_examples=120)
+@drawn(120)
 def test_the_chosen_schedule_is_played_as_stepped(network: Network, drawn: Hardware) -> None:
     array = drawn.array.model_copy(update={"count": 1})
     program = lowered(network, drawn.model_copy(update={"array": array}))
@@ -54,7 +55,7 @@ def test_the_chosen_schedule_is_played_as_stepped(network: Network, drawn: Hardw
 
 
 @given(st.data(), CONVS, st.sampled_from(["serial", "pipelined"]), st.sampled_from(LoopOrder))
-@settings(max_examples=120)
+@drawn(120)
 def test_any_schedule_is_played_as_stepped(
     data: st.DataObject, network: Network, overlap: str, order: LoopOrder
 ) -> None:

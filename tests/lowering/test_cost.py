@@ -6,7 +6,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 from cases import KERNELS, TARGETS, as_arrays, sizes_of, target, tilings, windows
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
 
@@ -33,7 +34,7 @@ def walked_bytes(kernel: GemmKernel, sizes: dict[str, int], order: object, to: T
 
 
 @given(st.data(), KERNELS, TARGETS)
-@settings(max_examples=300)
+@drawn(300)
 def test_dram_bytes_are_those_of_the_walked_nest(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
@@ -45,7 +46,7 @@ def test_dram_bytes_are_those_of_the_walked_nest(
 
 
 @given(st.data(), KERNELS)
-@settings(max_examples=100)
+@drawn(100)
 def test_three_orders_are_enough(data: st.DataObject, kernel: GemmKernel) -> None:
     """Each of the six orders moves exactly what one of the three moves, operand by operand."""
     nest = Nest(kernel, sizes_of(data.draw(tilings(kernel))))
@@ -90,7 +91,7 @@ def test_passes_by_hand(order: LoopOrder, operand: Operand, times: int) -> None:
 
 
 @given(windows(9))
-@settings(max_examples=200)
+@drawn(200)
 def test_ifmap_reads_are_the_spans_of_the_tiles(window: Window) -> None:
     sizes = np.arange(1, window.outputs + 1)
     largest, together = reads(window, sizes)
@@ -103,7 +104,7 @@ def test_ifmap_reads_are_the_spans_of_the_tiles(window: Window) -> None:
 
 
 @given(st.data(), KERNELS, TARGETS)
-@settings(max_examples=100)
+@drawn(100)
 def test_array_cycles_are_those_of_every_tile(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:

@@ -7,7 +7,8 @@ from math import ceil
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from drawing import drawn
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles.systolic import Matrix, Registers, Run, run
 
@@ -119,7 +120,7 @@ def test_an_axis_lies_on_one_side() -> None:
 
 
 @given(DATAFLOWS, LANES, LANES, SIZES, TAPS, st.booleans())
-@settings(max_examples=100)
+@drawn(100)
 def test_sums_leave_unfinished_where_a_fold_says_so(
     dataflow: str, rows: int, cols: int, gemm: Gemm, taps: int, by_tap: bool
 ) -> None:
@@ -133,7 +134,7 @@ def test_sums_leave_unfinished_where_a_fold_says_so(
 
 
 @given(DATAFLOWS, LANES, LANES, st.integers(1, 9), REGISTERS)
-@settings(max_examples=100)
+@drawn(100)
 def test_fold_law_is_the_clocked_array(
     dataflow: str, rows: int, cols: int, steps: int, registers: Registers
 ) -> None:
@@ -147,7 +148,7 @@ def test_fold_law_is_the_clocked_array(
 
 
 @given(DATAFLOWS, LANES, LANES, SIZES, st.booleans(), REGISTERS)
-@settings(max_examples=200)
+@drawn(200)
 def test_serial_folds(
     dataflow: str, rows: int, cols: int, gemm: Gemm, used: bool, registers: Registers
 ) -> None:
@@ -178,7 +179,7 @@ def turns_of(array: ArrayModel, gemm: Gemm) -> list[int]:
 
 
 @given(DATAFLOWS, LANES, LANES, SIZES, st.booleans(), REGISTERS)
-@settings(max_examples=400)
+@drawn(400)
 @example("ws", 4, 2, Gemm(6, 9, 6), True, PLAIN)  # the last fold's two rows follow four skewed ones
 @example("os", 1, 4, Gemm(2, 5, 1), True, PLAIN)  # the full fold before ends after the narrow one
 @example("os", 4, 1, Gemm(5, 2, 1), True, Registers(drain="cols"))  # and its like, turned
@@ -195,7 +196,7 @@ def test_pipelined_folds(
 
 
 @given(DATAFLOWS, LANES, LANES, st.tuples(*[st.integers(1, 3)] * 2), st.integers(1, 9), REGISTERS)
-@settings(max_examples=300)
+@drawn(300)
 def test_pipelined_folds_cannot_start_a_cycle_sooner(
     dataflow: str,
     rows: int,
@@ -217,7 +218,7 @@ def test_pipelined_folds_cannot_start_a_cycle_sooner(
 
 
 @given(DATAFLOWS, LANES, LANES, SIZES, TAPS, st.booleans(), st.booleans(), REGISTERS)
-@settings(max_examples=400)
+@drawn(400)
 @example("ws", 4, 3, Gemm(2, 3, 1), 4, True, True, PLAIN)  # one row of each fold, four folds
 @example("ws", 2, 3, Gemm(2, 7, 3), 2, True, True, PLAIN)  # two rows, one row; twice
 @example("is", 3, 2, Gemm(9, 1, 4), 3, True, True, Registers(psum=2))
@@ -243,7 +244,7 @@ def test_taps_one_after_another(
 
 
 @given(DATAFLOWS, LANES, st.integers(1, 7), st.integers(1, 3), st.integers(1, 3))
-@settings(max_examples=60)
+@drawn(60)
 def test_a_convolution_by_tap(
     dataflow: str, lanes: int, channels: int, down: int, across: int
 ) -> None:
@@ -304,7 +305,7 @@ def test_the_key_of_a_hardware_file() -> None:
 
 
 @given(DATAFLOWS, LANES, LANES, SIZES, TAPS, *[st.booleans()] * 5, REGISTERS)
-@settings(max_examples=400)
+@drawn(400)
 def test_fold_classes_are_the_folds(
     dataflow: str,
     rows: int,

@@ -4,7 +4,8 @@ from itertools import product
 
 import numpy as np
 from cases import windows
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.lowering.footprint import reads, span, tap_reads
@@ -41,7 +42,7 @@ ANY = st.one_of(windows(9), padded_windows())
 
 
 @given(ANY)
-@settings(max_examples=300)
+@drawn(300)
 def test_reads_are_those_of_all_pieces(window: Window) -> None:
     sizes = np.arange(1, window.outputs + 3)
     largest, together = reads(window, sizes)
@@ -53,7 +54,7 @@ def test_reads_are_those_of_all_pieces(window: Window) -> None:
 
 
 @given(ANY)
-@settings(max_examples=300, deadline=None)
+@drawn(300)
 def test_tap_reads_are_those_of_all_pairs_of_pieces(window: Window) -> None:
     sizes = np.arange(1, window.outputs + 2)[:, None]
     taps = np.arange(1, window.kernel + 2)

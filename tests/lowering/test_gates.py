@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from hypothesis import assume, event, given, settings
+from drawing import drawn
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from machines import (
     chain,
@@ -77,7 +78,7 @@ def comes_before(before: Sequence[set[int]], first: Sequence[int], then: Sequenc
 
 
 @given(NETWORKS, ROOMY)
-@settings(max_examples=200)
+@drawn(200)
 def test_who_shares_addresses_comes_one_after_the_other(
     network: Network, hardware: Hardware
 ) -> None:
@@ -111,7 +112,7 @@ def owned(program: Program, plan: Plan, layer: int, *, as_user: bool) -> Iterato
 
 
 @given(NETWORKS, ROOMY)
-@settings(max_examples=60)
+@drawn(60)
 def test_every_gate_is_needed(network: Network, hardware: Hardware) -> None:
     """Without it two that are in no order would have the same addresses."""
     program, plan = planned(network, hardware)

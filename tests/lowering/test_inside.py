@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from drawing import drawn
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles.moves import watched
 
@@ -21,7 +22,7 @@ def of_gemm(model: ArrayModel, gemm: Gemm) -> Inside:
 
 
 @given(st.sampled_from(["os", "ws", "is"]), LANES, LANES, SIZES, st.booleans(), TAPS, st.booleans())
-@settings(max_examples=200)
+@drawn(200)
 @example("ws", 5, 1, Gemm(1, 1, 1), False, 1, False)  # one PE of a column: sums pass five rows
 @example("os", 1, 1, Gemm(2, 2, 1), True, 1, False)
 @example("ws", 4, 2, Gemm(3, 2, 6), False, 3, True)

@@ -6,7 +6,8 @@ from fractions import Fraction
 from itertools import product
 
 import pytest
-from hypothesis import example, given, settings
+from drawing import drawn
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles.systolic import Registers
 from oracles.word_ports import Pipeline, Port, Shape, clocked, serial_steps
@@ -107,7 +108,7 @@ def shapes(draw: st.DrawFn) -> Shape:
 
 
 @given(DATAFLOWS, shapes(), REGISTERS, GROUPS, st.lists(RATES, min_size=4, max_size=4))
-@settings(max_examples=200)
+@drawn(200)
 @example("ws", Shape(4, 4, 3, 4, 4, False), PLAIN, [["filter"]], [Fraction(3)])
 def test_serial_folds_on_the_clock(
     dataflow: str,
@@ -127,7 +128,7 @@ def test_serial_folds_on_the_clock(
 
 
 @given(DATAFLOWS, shapes(), REGISTERS, GROUPS, st.lists(RATES, min_size=4, max_size=4))
-@settings(max_examples=100, deadline=None)
+@drawn(100)
 def test_pipelined_turns_on_the_clock(
     dataflow: str,
     shape: Shape,
@@ -150,7 +151,7 @@ def test_pipelined_turns_on_the_clock(
 
 
 @given(DATAFLOWS, shapes(), REGISTERS, GROUPS, st.lists(RATES, min_size=4, max_size=4))
-@settings(max_examples=200)
+@drawn(200)
 def test_one_pipelined_fold_is_a_serial_one(
     dataflow: str,
     shape: Shape,
@@ -282,7 +283,7 @@ def test_lanes_that_drain_together_wait_for_the_far_corner_at_the_pace_of_the_wo
     st.fractions(min_value=Fraction(1, 4), max_value=60, max_denominator=4),
     REGISTERS,
 )
-@settings(max_examples=300)
+@drawn(300)
 def test_a_buffer_left_out_never_limits(
     dataflow: str,
     rows: int,
@@ -310,7 +311,7 @@ def test_a_buffer_left_out_never_limits(
 
 
 @given(DATAFLOWS, *[st.integers(1, 12)] * 3, st.integers(1, 3), *[st.booleans()] * 3, GROUPS)
-@settings(max_examples=100)
+@drawn(100)
 def test_a_tile_is_the_sum_of_its_folds(
     dataflow: str,
     m: int,

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hypothesis import assume, given, settings
+from drawing import drawn
+from hypothesis import assume, given
 from machines import MACHINES, chain, conv, machine, networks
 
 from accelsim.errors import DoesNotFitError
@@ -33,7 +34,7 @@ def unrolled(nest: PricedNest) -> Iterator[PricedStep]:
 
 
 @given(networks(), MACHINES)
-@settings(max_examples=80, deadline=None)
+@drawn(80)
 def test_every_task_has_its_price(network: Network, hardware: Hardware) -> None:
     program = lowered(network, hardware)
     for layer in price(program).layers:
@@ -52,7 +53,7 @@ def test_every_task_has_its_price(network: Network, hardware: Hardware) -> None:
 
 
 @given(networks(), MACHINES)
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 def test_the_room_of_two_tasks_is_what_they_take(network: Network, hardware: Hardware) -> None:
     """Task by task, without the loops: each next one before the one before it gives back."""
     for layer in price(lowered(network, hardware)).layers:

@@ -7,7 +7,8 @@ from itertools import pairwise, permutations, product
 from typing import Any
 
 import pytest
-from hypothesis import assume, event, given, settings
+from drawing import drawn
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from machines import (
     chain,
@@ -279,7 +280,7 @@ SMALL = st.builds(
 
 
 @given(st.one_of(networks(), tangled_networks()), SMALL)
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 def test_the_plan_against_every_other(network: Network, hardware: Hardware) -> None:
     """Never less than the least there is, which proves its count; and mostly that."""
     kernels = kernels_of(network, 1)
@@ -327,7 +328,7 @@ def test_the_plan_of_a_chain_is_the_least(make, size: int) -> None:  # type: ign
 
 
 @given(st.one_of(networks(), tangled_networks()), SMALL)
-@settings(max_examples=150)
+@drawn(150)
 def test_every_reader_finds_what_it_reads(network: Network, hardware: Hardware) -> None:
     """On chip, or in DRAM if its writers stored it there; and tiles fit half of what is left."""
     try:

@@ -8,7 +8,8 @@ from math import ceil
 import numpy as np
 import pytest
 from cases import FAST, row_array
-from hypothesis import assume, given, settings
+from drawing import drawn
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles.row_pass import Geometry, Matrix, Network, PassClock, Port, Walked, convolved, walk
 
@@ -89,7 +90,7 @@ def walked(work: Geometry) -> Walked:
 
 
 @given(geometries())
-@settings(max_examples=300)
+@drawn(300)
 def test_what_a_pass_moves_and_does_is_what_its_pes_do(work: Geometry) -> None:
     """Ifmap rows come as they lie in the buffer, from the first column needed to the last."""
     seen, shape = walked(work), shape_of(work)
@@ -108,7 +109,7 @@ def test_what_a_pass_moves_and_does_is_what_its_pes_do(work: Geometry) -> None:
 
 
 @given(geometries())
-@settings(max_examples=100)
+@drawn(100)
 def test_a_pass_computes_the_convolution(work: Geometry) -> None:
     ifmap, weights, psums = operands(work)
     expected = convolved(work, ifmap, weights) + psums
@@ -116,7 +117,7 @@ def test_a_pass_computes_the_convolution(work: Geometry) -> None:
 
 
 @given(geometries())
-@settings(max_examples=100)
+@drawn(100)
 def test_a_pe_keeps_one_filter_row_and_one_ifmap_row_of_each_plane(work: Geometry) -> None:
     """What the spads must hold: p*q*S weights, and windows of q ifmap rows of S words."""
     seen = walked(work)
@@ -146,7 +147,7 @@ LAYERS = st.builds(
 
 
 @given(LAYERS, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
-@settings(max_examples=100)
+@drawn(100)
 def test_pieces_of_filters_and_blocks_of_channels_add_up(
     kernel: GemmKernel, rows: int, spad: int, channels: int
 ) -> None:
@@ -251,7 +252,7 @@ RATES = st.tuples(*[st.sampled_from([FAST, Fraction(4), Fraction(5, 2), Fraction
 
 
 @given(UNDILATED, WHOLE_RATES, st.integers(1, 3))
-@settings(max_examples=300)
+@drawn(300)
 def test_the_slowest_resource_sets_the_pace(
     work: Geometry, rates: tuple[Fraction, Fraction, Fraction, Fraction], stages: int
 ) -> None:
@@ -273,7 +274,7 @@ def test_the_slowest_resource_sets_the_pace(
 
 
 @given(UNDILATED, RATES, st.integers(1, 3))
-@settings(max_examples=300)
+@drawn(300)
 def test_the_law_is_within_one_column_of_the_clock(
     work: Geometry, rates: tuple[Fraction, Fraction, Fraction, Fraction], stages: int
 ) -> None:
@@ -302,7 +303,7 @@ PORTS = st.lists(
 
 
 @given(UNDILATED, RATES, PORTS)
-@settings(max_examples=150)
+@drawn(150)
 def test_a_buffers_port_is_shared_by_its_operands(
     work: Geometry, rates: tuple[Fraction, Fraction, Fraction, Fraction], lanes: list[Lanes]
 ) -> None:

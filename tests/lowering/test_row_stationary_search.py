@@ -8,7 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 from cases import LAYOUTS, row_array, row_target, windows
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.best_mapping import every_mapping, least_cycles
 
@@ -122,7 +123,7 @@ def as_ints(mapping: Mapping) -> tuple[int, ...]:
 
 
 @given(SMALL, targets())
-@settings(max_examples=200)
+@drawn(200)
 def test_what_is_found_is_legal_and_covers_the_layer(kernel: GemmKernel, to: Target) -> None:
     mapping = best_mapping(kernel, to)
     if mapping is None:
@@ -141,7 +142,7 @@ def test_what_is_found_is_legal_and_covers_the_layer(kernel: GemmKernel, to: Tar
 
 
 @given(SMALL, targets())
-@settings(max_examples=60)
+@drawn(60)
 def test_candidates_are_legal_where_the_buffers_are(kernel: GemmKernel, to: Target) -> None:
     array = to.row_stationary
     for tried in starts(kernel, to, uncut=True):
@@ -156,7 +157,7 @@ def test_candidates_are_legal_where_the_buffers_are(kernel: GemmKernel, to: Targ
 
 
 @given(SMALL, targets(), st.data())
-@settings(max_examples=60)
+@drawn(60)
 def test_neighbours_are_legal_where_the_buffers_are(
     kernel: GemmKernel, to: Target, data: st.DataObject
 ) -> None:
@@ -209,7 +210,7 @@ TINY = st.builds(GemmKernel, *(st.integers(1, 2) for _ in range(4)), windows(3, 
 
 
 @given(TINY, targets())
-@settings(max_examples=40)
+@drawn(40)
 def test_tiny_layers_get_the_best_of_all_mappings(kernel: GemmKernel, to: Target) -> None:
     """Within 1 %: times that are equal to some digits count as equal."""
     assert over_the_best(kernel, to) <= 1.01
@@ -369,7 +370,7 @@ LEVER = re.compile(r"make buffers\.(\S+)\.size at least (\d+) B")
 
 
 @given(SMALL, targets(smallest=4, largest=60))
-@settings(max_examples=100)
+@drawn(100)
 def test_the_lever_works(kernel: GemmKernel, to: Target) -> None:
     if best_mapping(kernel, to) is None:
         sizes = {name: int(size) for name, size in LEVER.findall(misfit(kernel, to))}

@@ -7,7 +7,8 @@ from itertools import chain
 import numpy as np
 import pytest
 from cases import FAST, LAYOUTS, listed, row_array, row_target, windows
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.walked_nest import touched
 
@@ -96,7 +97,7 @@ UNPADDED = KERNELS.map(
 
 
 @given(st.data(), KERNELS, TARGETS)
-@settings(max_examples=200)
+@drawn(200)
 def test_every_mac_once_and_every_output_once(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
@@ -122,7 +123,7 @@ def test_every_mac_once_and_every_output_once(
 
 
 @given(st.data(), KERNELS, TARGETS)
-@settings(max_examples=200)
+@drawn(200)
 def test_loads_and_stores_by_the_block(data: st.DataObject, kernel: GemmKernel, to: Target) -> None:
     """Each task brings the ifmap and filters of its channels; psums never leave the chip."""
     mapping = data.draw(mappings(kernel))
@@ -146,7 +147,7 @@ def test_loads_and_stores_by_the_block(data: st.DataObject, kernel: GemmKernel, 
 
 
 @given(st.data(), KERNELS, TARGETS)
-@settings(max_examples=200)
+@drawn(200)
 def test_the_closed_form_is_the_sum_of_the_tasks(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
@@ -163,7 +164,7 @@ def test_the_closed_form_is_the_sum_of_the_tasks(
 
 
 @given(st.data(), UNPADDED, TARGETS)
-@settings(max_examples=100)
+@drawn(100)
 def test_without_padding_words_of_dram_are_those_of_the_tasks(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
@@ -180,7 +181,7 @@ def test_without_padding_words_of_dram_are_those_of_the_tasks(
 
 
 @given(st.data(), KERNELS, TARGETS)
-@settings(max_examples=100)
+@drawn(100)
 def test_one_mapping_costs_what_it_does_among_many(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
@@ -212,7 +213,7 @@ def test_filters_in_pieces_move_what_the_closed_form_says(
 
 
 @given(st.data(), UNPADDED, TARGETS)
-@settings(max_examples=100)
+@drawn(100)
 def test_buffer_words_are_those_of_the_paper(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
@@ -239,7 +240,7 @@ def test_buffer_words_are_those_of_the_paper(
 
 
 @given(st.data(), KERNELS, TARGETS)
-@settings(max_examples=200)
+@drawn(200)
 def test_blocks_take_their_room_once_and_give_it_back(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:

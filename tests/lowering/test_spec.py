@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 from cases import KERNELS, MORE_TAPS, TARGETS, tilings
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, machine, max_pool, networks, split
 
@@ -26,7 +27,7 @@ from accelsim.network.ops import Window
 
 
 @given(networks(), MACHINES, st.sampled_from(DATAFLOWS), st.integers(1, 4), st.integers(1, 2))
-@settings(max_examples=150)
+@drawn(150)
 def test_drawn_programs_are_as_they_should_be(
     network: Network, hardware: Hardware, dataflow: str, arrays: int, batch: int
 ) -> None:
@@ -66,7 +67,7 @@ def layer_of(kernel: GemmKernel, schedules: tuple[Schedule, ...], there: Residen
     st.sampled_from(["pixels", "filters"]),
     RESIDENCES,
 )
-@settings(max_examples=300)
+@drawn(300)
 def test_any_tiling_is_as_it_should_be(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop, there: Residence
 ) -> None:
@@ -275,9 +276,8 @@ def test_a_wrong_halo_is_caught(
         return grown(down, start, stop), across
 
     monkeypatch.setattr(tiles, "ifmap_region", short)
-    network = chain((12, 11, 7), conv(23, 3, padding=1))  # no other test's: schedules are kept
+    network = chain((12, 11, 7), conv(23, 3, padding=1))
     array = CUT.array.model_copy(update={"dataflow": dataflow})
     program = lower(network, CUT.model_copy(update={"array": array}))
     monkeypatch.undo()
-    gemm_schedules.cache_clear()
     assert any("bytes of ifmap are loaded" in str(each) for each in program_problems(program))

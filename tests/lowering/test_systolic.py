@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.hardware import Operand
@@ -61,7 +62,7 @@ def stacked(alone: list[Extents]) -> Extents:
 
 
 @given(ARRAYS, st.lists(tiles(), min_size=1, max_size=8))
-@settings(max_examples=200)
+@drawn(200)
 def test_many_tiles_are_each_alone(array: ArrayModel, alone: list[Extents]) -> None:
     unit: Processor[Extents] = Systolic(array)
     many = stacked(alone)
@@ -79,7 +80,7 @@ def test_many_tiles_are_each_alone(array: ArrayModel, alone: list[Extents]) -> N
 
 
 @given(ARRAYS, tiles(), st.integers(1, 3))
-@settings(max_examples=200)
+@drawn(200)
 def test_work_is_that_of_the_folds(array: ArrayModel, tile: Extents, groups: int) -> None:
     """Every fold by itself, as it comes; groups one after another have one tail."""
     work = Systolic(array).work(tile).of_groups(groups)
@@ -99,7 +100,7 @@ def test_work_is_that_of_the_folds(array: ArrayModel, tile: Extents, groups: int
 
 
 @given(ARRAYS, tiles())
-@settings(max_examples=200)
+@drawn(200)
 def test_words_at_the_edge(array: ArrayModel, tile: Extents) -> None:
     """Operands once for every fold that works on them; every sum ends once, or is handed on."""
     m, n, k, starts, ends = (int(x) for x in (tile.m, tile.n, tile.k, tile.starts, tile.ends))
@@ -154,7 +155,7 @@ def test_likes_what_fills_the_array(
 
 
 @given(ARRAYS, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 9))
-@settings(max_examples=100)
+@drawn(100)
 def test_what_it_likes_leaves_no_pe_idle(
     array: ArrayModel, m: int, n: int, k: int, taps: int
 ) -> None:

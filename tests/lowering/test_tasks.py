@@ -7,7 +7,8 @@ from itertools import chain, product
 import numpy as np
 import pytest
 from cases import KERNELS, MORE_TAPS, TARGETS, as_arrays, listed, sizes_of, target, tilings, windows
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
 
@@ -57,7 +58,7 @@ def moved_by(tasks: tuple[tuple[Task, ...], ...]) -> Dram:
 
 
 @given(st.data(), KERNELS | MORE_TAPS, TARGETS)
-@settings(max_examples=200)
+@drawn(200)
 def test_transfers_are_those_of_the_walked_nest(
     data: st.DataObject, kernel: GemmKernel, to: Target
 ) -> None:
@@ -80,7 +81,7 @@ def with_arrays(to: Target, arrays: int) -> Target:
 
 
 @given(st.data(), KERNELS, TARGETS, ARRAYS, BY)
-@settings(max_examples=300)
+@drawn(300)
 def test_several_arrays_move_what_the_cost_says(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
@@ -94,7 +95,7 @@ def test_several_arrays_move_what_the_cost_says(
 
 
 @given(st.data(), KERNELS, TARGETS, ARRAYS, BY)
-@settings(max_examples=300)
+@drawn(300)
 def test_every_mac_once_and_every_output_once(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
@@ -114,7 +115,7 @@ def test_every_mac_once_and_every_output_once(
 
 
 @given(st.data(), KERNELS | MORE_TAPS, TARGETS, ARRAYS, BY)
-@settings(max_examples=200)
+@drawn(200)
 def test_each_step_is_that_of_its_tile(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
@@ -141,7 +142,7 @@ def test_each_step_is_that_of_its_tile(
 
 
 @given(st.data(), KERNELS, TARGETS, ARRAYS, BY)
-@settings(max_examples=200)
+@drawn(200)
 def test_psums_start_continue_and_end(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
@@ -177,7 +178,7 @@ def follow_psums(kernel: GemmKernel, schedule: Schedule) -> None:
 
 
 @given(st.data(), KERNELS, TARGETS, ARRAYS, BY)
-@settings(max_examples=300)
+@drawn(300)
 def test_rooms_are_opened_and_given_back(
     data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop
 ) -> None:
@@ -318,7 +319,7 @@ VECTOR_KERNELS = st.builds(
 
 
 @given(st.data(), VECTOR_KERNELS, TARGETS, ARRAYS)
-@settings(max_examples=150)
+@drawn(150)
 def test_vector_tasks(data: st.DataObject, kernel: VectorKernel, to: Target, arrays: int) -> None:
     """Every output element once; a load for every element its windows reach."""
     axes = (kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)

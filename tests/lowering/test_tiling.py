@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 from cases import LAYOUTS, target, windows
+from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,7 +83,7 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
 
 
 @given(SMALL, tight_targets())
-@settings(max_examples=60)
+@drawn(60)
 def test_the_search_finds_the_optimum(kernel: GemmKernel, to: Target) -> None:
     scores = brute_force(kernel, to)
     if not scores:
@@ -108,8 +109,18 @@ def test_less_room_is_a_smaller_buffer(
     assert within == alone
 
 
+@pytest.mark.xfail(strict=True, reason="the tiles in flight are counted in the whole buffer")
+def test_less_room_has_fewer_tiles_in_flight() -> None:
+    """13 of 40 bytes have place for fewer tiles: 25 cycles, not 24.75."""
+    kernel = GemmKernel(1, 1, 1, 2, Window(1, 1), Window(1, 2, after=2))
+    one = (("ifmap", "filter", "psum", "ofmap"),)
+    to = target(one, (40,), dataflow="os", latency=4, array=(1, 1))
+    within = search(to)(kernel, Residence()).best_within(13)
+    assert within == search(resized(to, {to.buffers[0].name: 13}))(kernel, Residence()).best
+
+
 @given(SMALL, tight_targets(), st.lists(st.tuples(st.integers(1, 9), st.integers(8, 160))))
-@settings(max_examples=60)
+@drawn(60)
 def test_what_was_searched_before_changes_nothing(
     kernel: GemmKernel, to: Target, others: list[tuple[int, int]]
 ) -> None:
@@ -187,7 +198,7 @@ def resized(to: Target, sizes: dict[str, int]) -> Target:
 
 
 @given(SMALL, tight_targets(largest=14))
-@settings(max_examples=150)
+@drawn(150)
 def test_the_lever_works_and_no_less_does(kernel: GemmKernel, to: Target) -> None:
     try:
         best_tiling(kernel, to)
@@ -210,7 +221,7 @@ def test_the_lever_of_a_tile_by_hand() -> None:
 
 
 @given(st.integers(1, 9), st.booleans(), tight_targets(smallest=2, largest=9))
-@settings(max_examples=80)
+@drawn(80)
 def test_the_lever_of_a_vector_layer(kernel: int, in_passes: bool, to: Target) -> None:
     window = Window(kernel, min(kernel, 3))
     pool = VectorKernel(1, 2, window, Window(1, 1), 1, passes=(1, 1) if in_passes else ())
@@ -225,7 +236,7 @@ def test_the_lever_of_a_vector_layer(kernel: int, in_passes: bool, to: Target) -
 
 
 @given(st.integers(1, 3), st.integers(1, 4), windows(5), windows(4), tight_targets())
-@settings(max_examples=60)
+@drawn(60)
 def test_vector_tiles_fit(
     batch: int, channels: int, rows: Window, cols: Window, to: Target
 ) -> None:

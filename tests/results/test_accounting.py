@@ -1,6 +1,7 @@
 """Where the cycles of a layer go, what bounds it, and how much of them is its own work."""
 
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from machines import MACHINES, networks
 
 from accelsim.errors import DoesNotFitError
@@ -11,7 +12,7 @@ from accelsim.results import layer_record
 
 
 @given(networks(), MACHINES)
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 def test_busy_cycles_are_the_span_without_its_waits(network: Network, hardware: Hardware) -> None:
     """Of the core that finishes last; what waits for DRAM or for others is not the layer's own."""
     try:
@@ -26,7 +27,7 @@ def test_busy_cycles_are_the_span_without_its_waits(network: Network, hardware: 
 
 
 @given(networks(), MACHINES)
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 def test_what_costs_nothing_is_bound_by_nothing(network: Network, hardware: Hardware) -> None:
     try:
         result = simulate(network, hardware)

@@ -3,7 +3,8 @@
 from dataclasses import fields
 
 import pytest
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from machines import MACHINES, chain, machine, max_pool, networks
 
 from accelsim.facade import simulate
@@ -104,7 +105,7 @@ def test_energy_adds_up_by_component() -> None:
 
 
 @given(networks(), MACHINES)
-@settings(max_examples=40, deadline=None)
+@drawn(40)
 def test_totals_are_the_sums_over_layers(network: Network, hardware: Hardware) -> None:
     from accelsim.errors import DoesNotFitError
 

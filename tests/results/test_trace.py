@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from machines import MACHINES, networks
 
 import accelsim
@@ -103,7 +104,7 @@ def test_it_tells_what_the_totals_count(
     assert trace["otherData"]["nanoseconds_per_cycle"] == pytest.approx(1e9 / machine.clock)
 
 
-@settings(max_examples=15)
+@drawn(15)
 @given(networks(), MACHINES)
 def test_it_does_so_for_drawn_networks(network: Network, hardware: Hardware) -> None:
     with TemporaryDirectory() as folder:

@@ -11,12 +11,14 @@ from accelsim.sweep.records import Outcome, Point
 from accelsim.sweep.space import Sweep, resolve
 from accelsim.sweep.work import evaluate
 
+NETWORK = Path(__file__).with_name("two_layers.yaml")
+
 
 def small_sweep(**changes: object) -> Sweep:
-    """LeNet-5 on twelve machines."""
+    """Two layers on twelve machines."""
     data = {
         "name": "small",
-        "networks": ["lenet5"],
+        "networks": [str(NETWORK)],
         "base": "edge_ws",
         "matrix": {
             "dataflow": ["os", "ws", "is"],
@@ -29,7 +31,7 @@ def small_sweep(**changes: object) -> Sweep:
 
 def edited_sweep(folder: Path, change: tuple[str, str]) -> tuple[Sweep, Sweep]:
     """A sweep of a network file that is edited when its points are known, and of the original."""
-    text = network_file("lenet5").read_text(encoding="utf-8")
+    text = NETWORK.read_text(encoding="utf-8")
     for name in ("kept.yaml", "edited.yaml"):
         (folder / name).write_text(text, encoding="utf-8")
     rows = {"array.rows": [8, 9, 10]}
@@ -41,11 +43,6 @@ def edited_sweep(folder: Path, change: tuple[str, str]) -> tuple[Sweep, Sweep]:
     assert before in text
     (folder / "edited.yaml").write_text(text.replace(before, after), encoding="utf-8")
     return edited, kept
-
-
-def network_file(name: str) -> Path:
-    """The file of a shipped network."""
-    return Path(__file__).parents[2] / "workloads" / f"{name}.yaml"
 
 
 def harmful(point: Point, harm: str) -> Point:
@@ -67,5 +64,5 @@ def evaluate_or_harm(point: Point) -> Outcome:
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        point = replace(point, network="lenet5")
+        point = replace(point, network=str(NETWORK))
     return evaluate(point)

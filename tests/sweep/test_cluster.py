@@ -91,7 +91,7 @@ def test_outcomes_are_those_of_a_run_and_harm_stays_with_its_point(tmp_path: Pat
 
 def test_a_worker_reads_no_network_file_of_its_own(tmp_path: Path) -> None:
     """At the same path there is another network, as in the folder of a worker elsewhere."""
-    edited, kept = edited_sweep(tmp_path, ("out_channels: 16", "out_channels: 64"))
+    edited, kept = edited_sweep(tmp_path, ("out_channels: 6", "out_channels: 64"))
     with scheduler(tmp_path) as (address, _), worker(address, "--no-nanny"):
         found = {
             point.key: outcome for point, outcome in cluster.cluster_runner(address)(edited.points)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from sweeps import evaluate_or_harm, harmful, small_sweep
+from sweeps import NETWORK, evaluate_or_harm, harmful, small_sweep
 
 import accelsim
 from accelsim.cli import app
@@ -30,7 +30,12 @@ from accelsim.sweep.store import Store
 from accelsim.sweep.summary import summary_of
 from accelsim.sweep.work import evaluate, failed
 
-SWEEP = {"name": "a/b", "networks": ["lenet5"], "base": "edge_ws", "matrix": {"array.rows": [8, 9]}}
+SWEEP = {
+    "name": "a/b",
+    "networks": [str(NETWORK)],
+    "base": "edge_ws",
+    "matrix": {"array.rows": [8, 9]},
+}
 
 
 def test_from_python(tmp_path: Path) -> None:
@@ -47,7 +52,7 @@ def test_from_python(tmp_path: Path) -> None:
 def test_layers_from_python(tmp_path: Path) -> None:
     summary = accelsim.sweep(SWEEP, tmp_path / "found.sqlite", jobs=1)
     rows = list(summary.layers())
-    run = accelsim.simulate("lenet5", accelsim.load_hardware("edge_ws", ["array.rows=9"]))
+    run = accelsim.simulate(NETWORK, accelsim.load_hardware("edge_ws", ["array.rows=9"]))
     found = [row for row in rows if row["array.rows"] == 9]
     assert [(row["layer"], row["cycles"]) for row in found] == [
         (layer.name, layer.cycles) for layer in run.layers
@@ -126,7 +131,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "2 of 3 points, 0 failed" in printed.err
-    assert f"best cycles {outcome.totals['cycles']:,} (lenet5)" in printed.err
+    assert f"best cycles {outcome.totals['cycles']:,} ({point.network})" in printed.err
 
 
 def test_the_rate_counts_from_the_first_point(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from sweeps import small_sweep
 
 import accelsim
 from accelsim.errors import InputError
-from accelsim.sweep import results_file
+from accelsim.sweep import records, results_file
 from accelsim.sweep.claim import Claim
 from accelsim.sweep.code import CODE
 from accelsim.sweep.execute import runner_for
@@ -118,10 +118,12 @@ def test_a_name_in_the_file_is_no_sql(path: Path) -> None:
         assert brief_summary_of(store).records[0]["x') FROM members; --"] is None
 
 
-def test_layers_that_unfold_without_end_are_refused() -> None:
+def test_layers_that_unfold_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import zlib
 
-    bomb = zlib.compress(bytes(600 * 2**20), 1)
+    assert 2**24 < records.LARGEST_RESULT < 2**30
+    monkeypatch.setattr(records, "LARGEST_RESULT", 2**20)
+    bomb = zlib.compress(bytes(3 * 2**20), 1)
     with pytest.raises(ValueError, match="more than"):
         unpacked(bomb)
 

@@ -17,7 +17,8 @@ from accelsim.validation.reference import Reference
 
 ALL = references()
 NAMES = [each.name for each in ALL]
-SLOW = pytest.mark.slow  # replays 400,000 bursts
+SLOW = ("dram", "tpu")
+"""References that replay 400,000 bursts, or simulate 36 chains (test_tpu.py has fewer)."""
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Reference) -> None:
@@ -31,7 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Re
 
 @pytest.mark.parametrize(
     "each",
-    [pytest.param(each, marks=SLOW if each.name == "dram" else ()) for each in ALL],
+    [pytest.param(each, marks=pytest.mark.slow if each.name in SLOW else ()) for each in ALL],
     ids=NAMES,
 )
 def test_every_reference_is_within_its_bands(each: Reference) -> None:

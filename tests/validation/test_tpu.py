@@ -180,6 +180,8 @@ def test_a_wrong_machine_leaves_the_band(monkeypatch: pytest.MonkeyPatch) -> Non
     """Twice the memory: the reference notices."""
     twice = load_hardware("tpu_v1", ["dram.timing.channels=4"])
     monkeypatch.setattr(tpu, "load_hardware", lambda name, settings=(): twice)
+    monkeypatch.setattr(tpu, "applications", lambda: [APPS["MLP0"], APPS["LSTM0"]])
+    monkeypatch.setattr(tpu, "chains", lambda app: chains(app)[:1])
     outcome = validate(only=["tpu"]).outcome("tpu")
     outside = {(each.case, each.quantity) for each in outcome.tally.outside}
     assert ("MLP0", "throughput") in outside
