@@ -1,7 +1,7 @@
 """The one exception tree: what a user can get wrong, and what a simulation can run into."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from accelsim.text import cut, nearest, visible, visible_lines
@@ -49,6 +49,27 @@ class InputError(AccelsimError):
         told = [str(problem) for problem in self.problems[:_MOST_TOLD]]
         more = len(self.problems) - len(told)
         super().__init__("\n".join(told + ([f"... and {more:,} more"] if more else [])))
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One operator: its nodes, those of them that are refused, MACs, and why the first was."""
+
+    operator: str
+    nodes: int
+    refused: int
+    macs: int
+    share: float
+    reason: str
+    first: str
+
+
+class UncoveredError(InputError):
+    """A model with operators that cannot be simulated; `rows` are all that it has."""
+
+    def __init__(self, problems: Iterable[Problem], rows: Sequence[Coverage]) -> None:
+        super().__init__(problems)
+        self.rows = tuple(rows)
 
 
 class ShapeError(AccelsimError):

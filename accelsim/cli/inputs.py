@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from accelsim.errors import InputError, Problem
+from accelsim.text import shown
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from accelsim.report.columns import Shown
     from accelsim.report.export import Destinations
     from accelsim.results import RunResult
+
+
+_MOST_DIGITS = 9
 
 
 @contextmanager
@@ -28,8 +32,16 @@ def raise_if_any(problems: Sequence[Problem]) -> None:
         raise InputError(problems)
 
 
+class Model(NamedTuple):
+    """A network as it was asked for; sizes and outputs are of .onnx files."""
+
+    name: str
+    dims: list[str] | None = None
+    outputs: list[str] | None = None
+
+
 def loaded(
-    network: str,
+    network: Model,
     hardware: str,
     settings: list[str] | None,
     dataflow: str | None,
@@ -58,7 +70,7 @@ class Timed(NamedTuple):
 
 
 def asked(
-    network: str,
+    network: Model,
     hardware: str,
     settings: list[str] | None,
     dataflow: str | None,
@@ -76,13 +88,26 @@ def asked(
     return Timed(shown, model, machine)
 
 
-def network_named(name: str) -> "Network":
+def network_named(model: Model) -> "Network":
     from accelsim.frontend import load_network
     from accelsim.frontend.kind import kind_of
 
-    if kind_of(name) == "hardware":
-        raise InputError(Problem("is hardware, but a network is expected here", name))
-    return load_network(name)
+    if kind_of(model.name) == "hardware":
+        raise InputError(Problem("is hardware, but a network is expected here", model.name))
+    return load_network(model.name, _sizes(model.dims or ()), model.outputs or ())
+
+
+def _sizes(given: Sequence[str]) -> dict[str, int]:
+    """Sizes by the names of axes, from NAME=N; raises InputError."""
+    sizes = {}
+    for text in given:
+        name, equals, size = text.rpartition("=")
+        if not equals or not name or not size.isascii() or not size.isdigit():
+            raise InputError(Problem(f"expected NAME=N, found {shown(text)}", "--dim"))
+        if not 1 <= len(size) <= _MOST_DIGITS or not int(size):
+            raise InputError(Problem(f"{name} must be a number above 0 and below 10^9", "--dim"))
+        sizes[name] = int(size)
+    return sizes
 
 
 def memory_size(text: str) -> int:
@@ -105,7 +130,7 @@ def hardware_named(name: str, settings: list[str] | None) -> "Hardware":
 
 
 def cases(
-    names: list[str],
+    models: Sequence[Model],
     hardware: list[str],
     settings: list[str] | None,
     dataflows: str | None,
@@ -118,12 +143,13 @@ def cases(
     from accelsim.facade import variants
 
     problems = list(known)
-    network_names, machine_names = _by_kind(names, hardware, problems)
+    by_name = {model.name: model for model in models}
+    network_names, machine_names = _by_kind(list(by_name), hardware, problems)
     networks: list[Network] = []
     machines: list[Hardware] = []
     for name in network_names:
         with gathered(problems):
-            networks.append(network_named(name))
+            networks.append(network_named(by_name[name]))
     for name in machine_names:
         with gathered(problems):
             machines.append(hardware_named(name, settings))

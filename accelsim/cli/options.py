@@ -5,7 +5,24 @@ from typing import Annotated
 import typer
 
 NetworkName = Annotated[
-    str, typer.Argument(metavar="NETWORK", help="A built-in network, or a .yaml or .csv file.")
+    str,
+    typer.Argument(metavar="NETWORK", help="A built-in network, or a .yaml, .csv or .onnx file."),
+]
+DimOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dim",
+        metavar="NAME=N",
+        help="The size of an open axis of an .onnx file's inputs; may be repeated.",
+    ),
+]
+OutputsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--outputs",
+        metavar="NAME",
+        help="Take an .onnx file only up to this tensor; may be repeated.",
+    ),
 ]
 HardwareName = Annotated[
     str, typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml file.")

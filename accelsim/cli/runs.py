@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import asked, cases, gathered, loaded, raise_if_any, told
+from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any, told
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
     CsvOption,
     DataflowOption,
+    DimOption,
     HardwareName,
     JsonOption,
     NetworkName,
+    OutputsOption,
     ReportOption,
     SeedOption,
     SetOption,
@@ -39,6 +41,8 @@ def run(
     dataflow: DataflowOption = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
@@ -68,7 +72,8 @@ def run(
 
     files = (("--trace", trace), ("--report", report))
     destinations = Destinations(json, csv, (network, hardware), files)
-    shown, model, machine = asked(network, hardware, settings, dataflow, columns, destinations)
+    wanted = Model(network, dim, outputs)
+    shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     result = told(simulate(model, machine, batch=batch, trace=trace), settings)
     check = _checked(model, machine, batch, seed=0) if verify else None
     reason = _explained(result, model, machine) if why else None
@@ -98,6 +103,8 @@ def compare(
     ] = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     columns: ColumnsOption = None,
     why: WhyOption = False,
     train: TrainOption = False,
@@ -119,7 +126,8 @@ def compare(
     problems = list(destinations.problems)
     with gathered(problems):
         shown = compare_columns(columns)
-    models, machines = cases(names, hardware or [], settings, dataflows, problems)
+    wanted = [_model(name, dim, outputs) for name in names]
+    models, machines = cases(wanted, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
     comparisons = [
@@ -143,6 +151,8 @@ def verify(
     batch: BatchOption = 1,
     seed: SeedOption = 0,
     settings: SetOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     train: TrainOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -154,7 +164,9 @@ def verify(
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, None, (network, hardware))
-    model, machine = loaded(network, hardware, settings, dataflow, destinations.problems)
+    model, machine = loaded(
+        Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
+    )
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed)
     deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
@@ -197,6 +209,11 @@ def _step_of(network: "Network") -> "Network":
     from accelsim.network.backward import training_step
 
     return training_step(network)
+
+
+def _model(name: str, dims: list[str] | None, outputs: list[str] | None) -> Model:
+    """A network among several; sizes and outputs are of those that have them."""
+    return Model(name, dims, outputs) if name.lower().endswith(".onnx") else Model(name)
 
 
 def _compared(

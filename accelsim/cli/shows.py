@@ -1,21 +1,33 @@
 """The commands that only tell: show, list, schema."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from accelsim.cli.inputs import gathered, loaded, memory_size, network_named, raise_if_any
+from accelsim.cli.inputs import (
+    Model,
+    gathered,
+    loaded,
+    memory_size,
+    network_named,
+    raise_if_any,
+)
 from accelsim.cli.options import (
     BatchOption,
     DataflowOption,
+    DimOption,
     HardwareName,
     JsonOption,
     NetworkName,
+    OutputsOption,
     SetOption,
 )
 from accelsim.cli.output import deliver, emit, print_sheets
 from accelsim.cli.training import OptimizerOption
+
+if TYPE_CHECKING:
+    from accelsim.network.graph import Network
 
 
 def show(
@@ -31,13 +43,14 @@ def show(
         str | None,
         typer.Option("--memory", metavar="SIZE", help="With --train: the largest batch in it."),
     ] = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     json: JsonOption = None,
 ) -> None:
     """Show what a network is made of, or every setting of an accelerator and what follows.
 
     Example: `accelsim show googlenet`
     """
-    from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.frontend.kind import expect_kind
     from accelsim.report import description, training
@@ -45,19 +58,32 @@ def show(
 
     destinations = Destinations(json, None, (name,))
     raise_if_any(destinations.problems)
+    asked = Model(name, dim, outputs)
     if train:
-        found = training.training_memory(network_named(name), batch, optimizer=optimizer)
+        found = training.training_memory(network_named(asked), batch, optimizer=optimizer)
         limit = None if memory is None else memory_size(memory)
         sheets = training.memory_sheets(found, limit)
         deliver(destinations, sheets, lambda: json_text(found.as_dict(limit)))
         return
     if expect_kind(name) == "network":
-        network = load_network(name)
+        network = _covered(asked)
         sheets, data = description.network_sheets(network), description.network_dict(network)
     else:
         hardware = load_hardware(name)
         sheets, data = description.hardware_sheets(hardware), description.hardware_dict(hardware)
     deliver(destinations, sheets, lambda: json_text(data))
+
+
+def _covered(model: Model) -> "Network":
+    """A network; what of an .onnx file cannot be simulated is shown before that is an error."""
+    from accelsim.errors import UncoveredError
+    from accelsim.report.description import coverage_sheet
+
+    try:
+        return network_named(model)
+    except UncoveredError as error:
+        print_sheets([coverage_sheet(error.rows)])
+        raise
 
 
 def explain(
@@ -67,6 +93,8 @@ def explain(
     dataflow: DataflowOption = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     json: JsonOption = None,
 ) -> None:
     """Show how a layer runs: its tiles and loops, what moves, and what else it could do.
@@ -79,7 +107,7 @@ def explain(
 
     destinations = Destinations(json, None, (network, hardware))
     problems = list(destinations.problems)
-    model, machine = loaded(network, hardware, settings, dataflow, problems)
+    model, machine = loaded(Model(network, dim, outputs), hardware, settings, dataflow, problems)
     told = explained(model, machine, layer, batch=batch)
     deliver(destinations, explanation_sheets(told), lambda: json_text(told.as_dict()))
 

@@ -4,15 +4,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from accelsim.cli.inputs import asked
+from accelsim.cli.inputs import Model, asked
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
     CsvOption,
     DataflowOption,
+    DimOption,
     HardwareName,
     JsonOption,
     NetworkName,
+    OutputsOption,
     SetOption,
 )
 from accelsim.cli.output import deliver
@@ -35,6 +37,8 @@ def train(
     optimizer: OptimizerOption = "sgd",
     settings: SetOption = None,
     columns: ColumnsOption = None,
+    dim: DimOption = None,
+    outputs: OutputsOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -47,7 +51,8 @@ def train(
     from accelsim.report.run import run_sheets
 
     destinations = Destinations(json, csv, (network, hardware))
-    shown, model, machine = asked(network, hardware, settings, dataflow, columns, destinations)
+    wanted = Model(network, dim, outputs)
+    shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     result = timed_step(model, machine, batch=batch, loss=loss, optimizer=optimizer)
     deliver(
         destinations,

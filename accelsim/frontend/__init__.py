@@ -1,9 +1,10 @@
 """Files as networks and hardware; nothing else reads such files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.network.graph import Network
 
@@ -14,12 +15,25 @@ _LOADERS: Mapping[str, tuple[str, str]] = {  # suffix: module, function; importe
 }
 
 
-def load_network(name_or_path: str | Path) -> Network:
+ONNX = ".onnx"
+
+
+def load_network(
+    name_or_path: str | Path, dims: Mapping[str, int] | None = None, outputs: Sequence[str] = ()
+) -> Network:
     """A built-in network by name (`vgg16`), or one from a file by its suffix.
 
-    Raises InputError: an unknown name, a suffix that nothing reads, or a file with mistakes.
+    `dims` and `outputs` are of ONNX models: their open sizes by name, and where to end. Raises
+    InputError: an unknown name, a suffix that nothing reads, or a file with mistakes.
     """
-    path = find_file("workloads", name_or_path, tuple(_LOADERS))
+    path = find_file("workloads", name_or_path, (*_LOADERS, ONNX))
+    if path.suffix.lower() == ONNX:
+        from accelsim.frontend.onnx import load_onnx
+
+        return load_onnx(path, dims, outputs)
+    if dims or outputs:
+        message = "only .onnx files have sizes to give and outputs to choose"
+        raise InputError(Problem(message, str(name_or_path)))
     module, function = _LOADERS[path.suffix.lower()]
     loader: Callable[[Path], Network] = getattr(
         import_module(f"accelsim.frontend.{module}"), function

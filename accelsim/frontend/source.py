@@ -97,7 +97,7 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
 
     Raises InputError, also for what is no file, such as a pipe, which may never end.
     """
-    content = _read_bytes(path, largest)
+    content = read_bytes(path, largest)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -106,16 +106,18 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
         raise InputError(Problem(message, str(path), line)) from None
 
 
-def _read_bytes(path: Path, largest: int) -> bytes:
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The content of a file of at most `largest` bytes; raises InputError, as `read_text` does."""
     try:
-        kind = path.stat().st_mode
+        status = path.stat()
+        kind = status.st_mode
         if stat.S_ISDIR(kind):
             raise InputError(Problem("is a directory, expected a file", str(path)))
         if not stat.S_ISREG(kind):
             message = "is a device or a pipe, expected a file; save it as one first"
             raise InputError(Problem(message, str(path)))
         with path.open("rb") as file:
-            content = file.read(largest + 1)
+            content = file.read(min(status.st_size, largest) + 1)
     except FileNotFoundError:
         raise InputError(
             Problem("no such file; check the path, or see `accelsim list`", str(path))

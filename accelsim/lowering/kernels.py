@@ -28,6 +28,7 @@ from accelsim.network.ops import (
     Reshape,
     Shape,
     Softmax,
+    Transpose,
     Window,
 )
 from accelsim.network.ops.gradients import (
@@ -47,6 +48,7 @@ from accelsim.network.ops.gradients import (
     GammaGradient,
     GradientProduct,
     GradientSum,
+    GradientTranspose,
     Interleave,
     LossGradient,
     LrnGradient,
@@ -190,7 +192,8 @@ def _each_element(
 ) -> Callable[..., Kernel]:
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
         channels, rows, cols = planes(layer.output_shape)
-        full = tuple(shape == layer.output_shape for shape in layer.input_shapes)
+        whole = layer.output_elements
+        full = tuple(math.prod(shape) == whole for shape in layer.input_shapes)
         work = operations * max(len(full) - 1, 1)
         axes = (_each(rows), _each(cols))
         return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
@@ -334,6 +337,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Softmax: _each_element(4, passes=(1, 2, 2)),
     Lrn: _lrn,
     BatchNorm: _each_element(2),
+    Transpose: _each_element(1),
     Concat: _alias,
     Flatten: _alias,
     Reshape: _alias,
@@ -356,6 +360,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     LrnGradient: _lrn_gradient,
     LossGradient: _each_element(1),
     GradientSum: _each_element(1),
+    GradientTranspose: _each_element(1),
     DropoutMask: _each_element(1),
     ForwardMask: _each_element(1),
     Update: _update,

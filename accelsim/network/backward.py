@@ -33,6 +33,7 @@ from accelsim.network.ops import (
     Reshape,
     Shape,
     Softmax,
+    Transpose,
 )
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
@@ -51,6 +52,7 @@ from accelsim.network.ops.gradients import (
     GammaGradient,
     GradientProduct,
     GradientSum,
+    GradientTranspose,
     Interleave,
     Loss,
     LossGradient,
@@ -365,6 +367,11 @@ class _Step:
     @rule.register(Reshape)
     def _(self, op: Op, layer: Layer, gradient: str) -> None:
         self._passed(layer, View(shape=layer.input_shapes[0]), gradient)
+
+    @rule.register
+    def _(self, op: Transpose, layer: Layer, gradient: str) -> None:
+        inverse = tuple(op.order.index(axis) for axis in range(len(op.order)))
+        self._passed(layer, GradientTranspose(order=inverse), gradient)
 
     @rule.register
     def _(self, op: ForwardMask, layer: Layer, gradient: str) -> None:

@@ -1,13 +1,17 @@
 """The graph of layers: names resolved, shapes inferred and checked, in an order that can run."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError, ShapeError
-from accelsim.network.ops import Op, Shape
+from accelsim.network.ops import BatchNorm, Op, Shape
 from accelsim.text import nearest, shown
 
 _MOST_HINTS = 20
@@ -53,6 +57,14 @@ class Layer:
         return math.prod(self.output_shape)
 
 
+def learned_shapes(layer: Layer) -> Mapping[str, Shape]:
+    """Shapes by name of all a layer computes with, the statistics of batch_norm included."""
+    shapes = layer.parameter_shapes
+    if isinstance(layer.op, BatchNorm):
+        return {**shapes, "mean": shapes["gamma"], "variance": shapes["gamma"]}
+    return shapes
+
+
 class GraphError(AccelsimError):
     """Layers that do not fit together; `problems` pairs a layer's name with what is wrong."""
 
@@ -61,11 +73,20 @@ class GraphError(AccelsimError):
         super().__init__("\n".join(f"{layer}: {message}" for layer, message in problems))
 
 
+class Stored(ABC):
+    """Where a framework's model has the arrays of a network's layers; its text is the file."""
+
+    @abstractmethod
+    def opened(self) -> Mapping[str, NDArray[Any]]:
+        """The arrays by `<layer>.weight` and so on, each read when it is asked for."""
+
+
 @dataclass(frozen=True)
 class Network:
     """Layers in topological order. `inputs` maps each network input to its shape.
 
-    `weights` is the .npz file of parameters beside the network file, if it names one. `images` is
+    `weights` is the .npz file of parameters beside the network file, if it names one, or what a
+    framework's model holds. `images` is
     None but where the layers are measurements that do not depend on each other: then it says how
     many images each of them takes at a time, times the batch of the run. `family` is how lists
     group it under.
@@ -75,7 +96,7 @@ class Network:
     inputs: Mapping[str, Shape]
     layers: tuple[Layer, ...]
     description: str = ""
-    weights: Path | None = field(default=None)
+    weights: Path | Stored | None = field(default=None)
     images: Mapping[str, int] | None = None
     family: str = ""
 
@@ -125,7 +146,7 @@ def build_network(
     inputs: Mapping[str, Shape],
     specs: Sequence[LayerSpec],
     description: str = "",
-    weights: Path | None = None,
+    weights: Path | Stored | None = None,
 ) -> Network:
     """Resolve names, order the layers (the given order where it can run) and infer shapes.
 

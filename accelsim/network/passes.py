@@ -4,7 +4,7 @@
 batch norm that can be folded into the layer before it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -74,15 +74,17 @@ def _fused(op: Op, norm: Op) -> Op:
     return replace(op, bias=True, activation=norm.activation)
 
 
-def fold_parameters(network: Network, parameters: Parameters) -> dict[str, dict[str, Array]]:
+def fold_parameters(
+    network: Network, parameters: Parameters, without: Collection[str] = ()
+) -> dict[str, dict[str, Array]]:
     """Parameters of `prepare_for_inference(network)`, from those of `network`.
 
     Each layer has "weight", "bias"; a batch norm "gamma", "beta", "mean", "variance", all of
     shape (channels,). With scale = gamma / sqrt(variance + epsilon), per output channel:
-    weight * scale and (bias - mean) * scale + beta.
+    weight * scale and (bias - mean) * scale + beta. Batch norms in `without` are left out.
     """
     network = remove_dropout(network)
-    folds = foldable(network)
+    folds = {norm: target for norm, target in foldable(network).items() if norm not in without}
     folded = {name: dict(arrays) for name, arrays in parameters.items() if name not in folds}
     for norm, target in folds.items():
         op = network.by_name[norm].op

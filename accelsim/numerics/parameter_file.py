@@ -21,15 +21,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.errors import InputError, Problem
-from accelsim.network.graph import Layer, Network
+from accelsim.network.graph import Layer, Network, Stored, learned_shapes
 from accelsim.network.ops import Shape
 from accelsim.network.passes import fold_parameters, foldable, prepare_for_inference
 from accelsim.numerics.archive import LARGEST_ARRAY, Archive, Outline, UnreadableError
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
-from accelsim.numerics.parameters import SAME_CODES, Parameters, learned_shapes
+from accelsim.numerics.parameters import SAME_CODES, Parameters
 from accelsim.text import nearest
 
 _MOST_SURPLUS = 20
@@ -44,6 +45,8 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
     prepared = prepare_for_inference(network)
     if network.weights is None:
         return Parameters.of(prepared, arithmetic, seed)
+    if isinstance(network.weights, Stored):
+        return Parameters.of(prepared, arithmetic, seed, _stored(network, arithmetic))
     given = Archive(network.weights)
     problems = problems_of(network, arithmetic, given)
     if problems:
@@ -51,6 +54,54 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
             Problem(message, str(network.weights), key=key) for key, message in problems
         )
     return Parameters.of(prepared, arithmetic, seed, _folded(network, arithmetic, given))
+
+
+def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
+    """What a framework's model holds, its batch norms folded; the rest is random.
+
+    Real weights say nothing to integers, so these are random, too. A layer into which a batch norm
+    is folded is random as a whole where any array of either is missing.
+    """
+    assert isinstance(network.weights, Stored)
+    if isinstance(arithmetic.filter, IntegerFormat):
+        return {}
+    given = network.weights.opened()
+    wanted = wanted_arrays(network, arithmetic)
+    problems = list(_misfits(wanted, given))
+    if problems:
+        raise InputError(
+            Problem(message, str(network.weights), key=key) for key, message in problems
+        )
+    folds = foldable(network)
+    if not folds:
+        return given
+    together: dict[str, list[str]] = {target: [target] for target in folds.values()}
+    for norm, target in folds.items():
+        together[target].append(norm)
+    keys = {
+        layer.name: [f"{layer.name}.{name}" for name in learned_shapes(layer)]
+        for layer in network.layers
+    }
+    broken = {
+        name
+        for group in together.values()
+        if any(key not in given for name in group for key in keys[name])
+        for name in group
+    }
+    arrays = {
+        name: {key.removeprefix(f"{name}."): _wide(given[key]) for key in each if key in given}
+        for name, each in keys.items()
+        if name not in broken
+    }
+    return {
+        f"{layer}.{name}": array
+        for layer, named in fold_parameters(network, arrays, broken).items()
+        for name, array in named.items()
+    }
+
+
+def _wide(array: Array) -> NDArray[np.float64]:
+    return array.astype(np.float64)
 
 
 def _folded(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 from accelsim.errors import InputError, Problem
-from accelsim.network.graph import Layer, Network
+from accelsim.network.graph import Layer, Network, learned_shapes
 from accelsim.network.ops import (
     Add,
     AvgPool,
@@ -37,6 +37,7 @@ from accelsim.network.ops import (
     Shape,
     Silu,
     Softmax,
+    Transpose,
 )
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.formats import (
@@ -56,6 +57,7 @@ SAME_CODES = (Flatten, Reshape, Dropout)
 _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
+    Transpose,
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")
@@ -162,14 +164,6 @@ def _ranges(network: Network, format_: Format, given: Mapping[str, Array]) -> di
 
 
 # --- Values ---------------------------------------------------------------------------------------
-
-
-def learned_shapes(layer: Layer) -> Mapping[str, Shape]:
-    """Shapes by name of all a layer computes with, the statistics of batch_norm included."""
-    shapes = layer.parameter_shapes
-    if isinstance(layer.op, BatchNorm):
-        return {**shapes, "mean": shapes["gamma"], "variance": shapes["gamma"]}
-    return shapes
 
 
 def _between(generator: Generator, low: float, high: float, shape: Shape) -> Array:

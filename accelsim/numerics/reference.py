@@ -27,6 +27,7 @@ from accelsim.network.ops import (
     Op,
     Reshape,
     Softmax,
+    Transpose,
     Window,
 )
 from accelsim.network.ops.gradients import Gradient
@@ -263,6 +264,17 @@ def _(op: Concat, work: Computation) -> Ofmap:
 @_compute.register(Dropout)
 def _(op: Flatten | Reshape | Dropout, work: Computation) -> Ofmap:
     return Ofmap(work.inputs[0].values.reshape(work.batch, *work.layer.output_shape))
+
+
+@_compute.register
+def _(op: Transpose, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    return Ofmap(work.arithmetic.rescale(_turned(op, x), work.output))
+
+
+def _turned(op: Transpose, x: Tensor) -> Tensor:
+    order = (0, *(1 + axis for axis in op.order))
+    return Tensor(np.ascontiguousarray(x.values.transpose(order)), x.quantization)
 
 
 # --- A training step ------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from accelsim.network.ops import (
     Mul,
     Op,
     Softmax,
+    Transpose,
     Window,
 )
 from accelsim.numerics.computation import Computation, Ofmap
@@ -174,6 +175,14 @@ class VectorExecutor:
             near = slice(start, max(start, min(first + channels.size, around.size)))
             sums[:, near.start - first : near.stop - first] += squares[:, near]
         return self.work.arithmetic.normalise(x, sums, op, self.work.output)
+
+    @compute.register
+    def _(self, op: Transpose, tile: VectorTile) -> Array:
+        """The values of a tile, from where they lie in the input."""
+        (x,) = self.work.inputs
+        turned = x.values.transpose(0, *(1 + axis for axis in op.order))
+        block = Tensor(self.part_of(turned, tile), x.quantization)
+        return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register
     def _(self, op: Concat, tile: VectorTile) -> Array:

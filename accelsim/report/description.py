@@ -1,13 +1,14 @@
 """What networks and hardware are, before anything runs: `accelsim show` and `accelsim list`."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
+from accelsim.errors import Coverage
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
@@ -76,6 +77,30 @@ def network_sheets(network: Network) -> list[Sheet]:
         tuple(_writing_notes(active)),
     )
     return [layers, _network_totals(active)]
+
+
+def coverage_sheet(rows: Sequence[Coverage]) -> Sheet:
+    """The operators of a model of which some cannot be simulated."""
+    columns = (
+        Column("operator", text=True),
+        Column("nodes"),
+        Column("refused"),
+        Column("share of MACs"),
+        Column("why", prose=True),
+    )
+    cells = (
+        Row(
+            (
+                row.operator,
+                f"{row.nodes:,}",
+                f"{row.refused:,}" if row.refused else NONE,
+                f"{row.share:.1%}" if row.macs else NONE,
+                f"{row.first}: {row.reason}" if row.refused else "",
+            )
+        )
+        for row in rows
+    )
+    return Sheet("What of this model can be simulated", columns, tuple(cells))
 
 
 def _title(name: str, description: str) -> str:

@@ -39,6 +39,7 @@ OPS: Mapping[str, Sequence[str]] = {
     "max_pool": ("kernel", "stride", "padding", "ceil_mode"),
     "avg_pool": ("kernel", "stride", "padding", "count_padding"),
     "reshape": ("shape",),
+    "transpose": ("order",),
     "leaky_relu": ("slope",),
     "lrn": ("size", "alpha", "beta", "bias"),
     "batch_norm": ("epsilon",),

@@ -24,6 +24,7 @@ from accelsim.network.ops import (
     Reshape,
     Shape,
     Softmax,
+    Transpose,
 )
 from accelsim.network.ops.gradients import Loss, LossGradient, Update
 from accelsim.numerics.floats import FloatArithmetic
@@ -133,6 +134,7 @@ ONE_LAYER = {
     "batch norm, relu": BatchNorm(activation="relu"),
     "flatten": Flatten(),
     "reshape": Reshape(shape=(12, 10)),
+    "transpose": Transpose(order=(2, 0, 1)),
     "lrn": Lrn(size=3, alpha=0.7, beta=0.6),
     "lrn, wide": Lrn(size=7, alpha=0.9, bias=1.5),
     **{row.name: row() for row in ELEMENTWISE},

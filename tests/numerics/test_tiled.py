@@ -39,6 +39,7 @@ from accelsim.network.ops import (
     Sigmoid,
     Softmax,
     Tanh,
+    Transpose,
 )
 from accelsim.numerics.compare import checks, precision_arithmetic
 from accelsim.numerics.parameter_file import load_parameters
@@ -115,6 +116,8 @@ LAYERS = {
     "concat of matrices": single(Concat(), (15, 40), (15, 9)),
     "flatten": single(Flatten(), FMAP),
     "reshape": single(Reshape(shape=(9, 42)), FMAP),
+    "transpose of a matrix": single(Transpose(order=(1, 0)), (17, 30)),
+    "transpose of a map": single(Transpose(order=(2, 0, 1)), FMAP),
     "relu": single(Relu(), FMAP),
     "leaky relu": single(LeakyRelu(slope=0.3), (17, 30)),
     "conv, gelu": single(Conv(out_channels=3, kernel=(2, 2), activation="gelu"), FMAP),

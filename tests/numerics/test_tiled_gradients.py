@@ -19,6 +19,7 @@ from accelsim.network.ops import (
     MaxPool,
     Mul,
     Op,
+    Transpose,
 )
 from accelsim.network.ops.gradients import GRADIENTS, GradientSum
 
@@ -36,7 +37,8 @@ LAYERS: dict[str, tuple[Op, tuple[str, ...]]] = {
     "p": (AvgPool(kernel="global"), ("h",)),
     "s": (Mul(), ("h", "p")),
     "o": (Dropout(rate=0.25), ("s",)),
-    "e": (Dense(out_features=7), ("o",)),
+    "t": (Transpose(order=(1, 2, 0)), ("o",)),
+    "e": (Dense(out_features=7), ("t",)),
 }
 
 

@@ -32,7 +32,7 @@ from accelsim.network.ops.elementwise import (
     Tanh,
 )
 from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
-from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape
+from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Transpose
 from accelsim.network.ops.norms import BatchNorm, Lrn, Softmax
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool
 from accelsim.network.ops.window import Window
@@ -75,12 +75,13 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Transpose",
     "Unary",
     "Window",
 ]
 
 _ALL: tuple[type[Op], ...] = (
-    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape),
+    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape, Transpose),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
 )
 

@@ -14,7 +14,7 @@ from accelsim.network.ops.base import Op
 from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import Activation, Elementwise
 from accelsim.network.ops.fields import Shape
-from accelsim.network.ops.joins import Add, Mul
+from accelsim.network.ops.joins import Add, Mul, Transpose
 from accelsim.network.ops.norms import Lrn
 from accelsim.network.ops.pooling import AvgPool, MaxPool
 from accelsim.network.ops.window import Window
@@ -245,6 +245,14 @@ class GradientSum(Add):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GradientTranspose(Transpose):
+    """A gradient with its axes back in the order of the layer's input."""
+
+    name: ClassVar[str] = "gradient_transpose"
+    phase: ClassVar[str] = "input_gradient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropoutMask(Gradient):
     """Values times a random mask: 0, or 1 / (1 - rate). `seed` names the mask, not the layer."""
 
@@ -348,6 +356,6 @@ GRADIENTS: tuple[type[Op], ...] = (
     *(BiasGradient, FunctionGradient, MaxPoolGradient, AvgPoolGradient, LrnGradient, LossGradient),
     *(ChannelMean, ChannelVariance, BatchNormForward, GammaGradient, BatchNormInputGradient),
     *(GradientProduct, ProductSum),
-    *(Part, View, GradientSum, DropoutMask, ForwardMask, Update),
+    *(Part, View, GradientSum, GradientTranspose, DropoutMask, ForwardMask, Update),
 )
 """Every layer type of a training step beside those of network files."""

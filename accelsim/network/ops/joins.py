@@ -9,7 +9,7 @@ from pydantic import Field
 from accelsim.errors import ShapeError
 from accelsim.network.ops.base import Op, Unary, only
 from accelsim.network.ops.elementwise import Activation
-from accelsim.network.ops.fields import Positive, Real, Shape
+from accelsim.network.ops.fields import NonNegative, Positive, Real, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,23 @@ class Reshape(Op):
         if have != want:
             raise ShapeError(f"{inputs[0]} holds {have} elements, {self.shape} needs {want}")
         return self.shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transpose(Op):
+    """The input with its axes in another order: axis i of the ofmap is axis order[i] of the input.
+
+    It costs as a copy does: every value passes the vector unit once.
+    """
+
+    name: ClassVar[str] = "transpose"
+    order: Annotated[tuple[NonNegative, ...], Field(min_length=2, max_length=3)]
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        if sorted(self.order) != list(range(len(shape))):
+            raise ShapeError(f"order {list(self.order)} does not name each axis of {shape} once")
+        return tuple(shape[axis] for axis in self.order)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,109 @@
+"""Models in ONNX as networks: one table from operators to layers, and what that cannot do is said.
+
+`file` reads, `graph` makes every shape a number and folds what is constant, `rules` turn nodes into
+layers, `coverage` tells what they could not, `learned` says where the layers' arrays are.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.onnx.coverage import Verdict, coverage, uncovered, why_unknown
+from accelsim.frontend.onnx.file import ModelFile, read_model
+from accelsim.frontend.onnx.fusion import fused
+from accelsim.frontend.onnx.graph import Graph, Node, resolved
+from accelsim.frontend.onnx.layers import Layers, Refused, kept_shape
+from accelsim.frontend.onnx.learned import Learned, OnnxWeights
+from accelsim.frontend.onnx.rules import RULES
+from accelsim.network.graph import GraphError, Network, build_network, learned_shapes
+from accelsim.network.ops import Shape
+
+__all__ = ["load_onnx"]
+
+
+def load_onnx(
+    path: Path, dims: Mapping[str, int] | None = None, outputs: Sequence[str] = ()
+) -> Network:
+    """A model as a network; open sizes are in `dims`, and it ends at `outputs` if there are any.
+
+    Raises InputError with what is wrong, UncoveredError where operators cannot be simulated.
+    """
+    file = read_model(path)
+    graph = resolved(file, dims or {}, outputs)
+    layers = Layers(graph)
+    verdicts = [_translated(node, layers) for node in graph.nodes]
+    if any(verdict.reason for verdict in verdicts):
+        raise uncovered(file, coverage(verdicts))
+    return _network(file, graph, layers)
+
+
+def _translated(node: Node, layers: Layers) -> Verdict:
+    """Add a node's layers; what is refused stands as an input, so that the rest is looked at."""
+    reason = ""
+    try:
+        layers.names[node.outputs[0].name] = _layer(node, layers)
+    except Refused as error:
+        reason = str(error)
+    if reason:
+        for value in node.outputs:
+            if value.shape is not None:
+                layers.names[value.name] = f"{value.name}/refused"
+                layers.shapes[f"{value.name}/refused"] = kept_shape(value.shape[1:])
+    return Verdict(node, reason)
+
+
+def _layer(node: Node, layers: Layers) -> str:
+    """The layer that is a node's first output; raises Refused."""
+    rule = RULES.get(node.op) if not node.domain else None
+    shape = node.outputs[0].shape
+    if rule is None or shape is None:
+        raise Refused(why_unknown(node))
+    made = rule(node, layers)
+    if layers.shapes[made] != kept_shape(shape[1:]):
+        raise Refused(f"makes {list(shape)}, but {list(layers.shapes[made])} as layers here")
+    return made
+
+
+def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
+    outputs = [layers.output(name) for name in graph.outputs]
+    specs = fused(layers.specs.values(), set(outputs))
+    inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
+    try:
+        network = build_network(file.path.stem, inputs, specs)
+    except GraphError as error:
+        raise InputError(
+            Problem(message, str(file.path), key=name) for name, message in error.problems
+        ) from None
+    recipes, absent = _recipes(network, layers)
+    return build_network(
+        network.name,
+        inputs,
+        specs,
+        _description(file, graph, absent),
+        OnnxWeights(file.path, recipes),
+    )
+
+
+def _recipes(
+    network: Network, layers: Layers
+) -> tuple[dict[str, tuple[Learned, Shape]], list[str]]:
+    """Where the arrays of each layer are, and the layers of which any are not."""
+    recipes: dict[str, tuple[Learned, Shape]] = {}
+    absent = []
+    for layer in network.layers:
+        for name, shape in learned_shapes(layer).items():
+            learned = layers.learned[layer.name][name]
+            if learned.present:
+                recipes[f"{layer.name}.{name}"] = learned, shape
+            else:
+                absent.append(layer.name)
+    return recipes, list(dict.fromkeys(absent))
+
+
+def _description(file: ModelFile, graph: Graph, absent: Sequence[str]) -> str:
+    parts = [f"ONNX, opset {file.opsets['']}"]
+    if graph.batch > 1:
+        parts.append(f"the file says {graph.batch} images at a time, here --batch does")
+    if absent:
+        parts.append(f"the file has no weights of {len(absent)} layers: random ones")
+    return "; ".join(parts)

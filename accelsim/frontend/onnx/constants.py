@@ -1,0 +1,195 @@
+"""Arrays of a model that do not depend on its inputs: what they are first, their values when asked.
+
+Small ones (shapes, axes, bounds) are known while a model is read. Those of weights are found again
+in the file by name, or computed again by the nodes that make them, when `verify` needs them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.errors import InputError, reason
+from accelsim.frontend.onnx.file import ModelFile, library, read_model
+from accelsim.network.ops import Shape
+from accelsim.units import ceil_div
+
+Array: TypeAlias = NDArray[Any]
+
+MOST_FOLDED = 2**16
+"""Elements of a constant whose values are computed while a model is read."""
+_FILLS = ("ConstantOfShape", "Expand", "Tile")
+
+
+@dataclass(frozen=True, slots=True)
+class Initializer:
+    """An array of the file, by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """What a node, by its place in the graph, makes of other constants."""
+
+    node: int
+    inputs: "tuple[Constant | None, ...]"
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """A small array."""
+
+    values: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """A constant's shape and type (onnx's number for it), and where its values come from.
+
+    `filled` says that it is one number all over because a tool has put that in the weights' place.
+    """
+
+    name: str
+    shape: Shape
+    element: int
+    source: Initializer | Folded | Known
+    filled: bool = False
+
+    @property
+    def known(self) -> Array | None:
+        """Its values, if it is small."""
+        return self.source.values if isinstance(self.source, Known) else None
+
+
+def is_fill(op: str, inputs: Sequence[Constant | None]) -> bool:
+    """Whether a node makes an array of one number, or only moves such an array about."""
+    data = [each for each in inputs[:1] if each is not None]
+    return op == _FILLS[0] or (bool(data) and all(each.filled for each in data))
+
+
+def evaluated(file: ModelFile, node: Any, inputs: Sequence[Array | None], output: int = 0) -> Array:
+    """What one node makes of arrays, by onnx's own reference implementation."""
+    onnx = library(file.path)
+    helper = onnx.helper
+    feeds = {
+        name: array for name, array in zip(node.input, inputs, strict=True) if array is not None
+    }
+    try:
+        given = [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
+            for name, array in feeds.items()
+        ]
+        made = [helper.make_tensor_value_info(node.output[output], 0, None)]
+        opsets = [helper.make_opsetid(*each) for each in file.opsets.items()]
+        model = helper.make_model(
+            helper.make_graph([node], "node", given, made), opset_imports=opsets
+        )
+        return np.asarray(onnx.reference.ReferenceEvaluator(model).run(None, feeds)[0])
+    except Exception as error:  # of the many operators that there are
+        raise file.problem(f"cannot be computed: {error}", node.name or node.output[0]) from None
+
+
+@dataclass(frozen=True)
+class Store:
+    """The values of a model's constants, from its file and the files beside it."""
+
+    file: ModelFile
+
+    @classmethod
+    def of(cls, path: Path) -> "Store":
+        """Read the model again."""
+        return cls(read_model(path))
+
+    @cached_property
+    def _tensors(self) -> dict[str, Any]:
+        return {tensor.name: tensor for tensor in self.file.proto.graph.initializer}
+
+    def values(self, constant: Constant) -> Array:
+        """The array, mapped into memory where it lies in a file of its own."""
+        match constant.source:
+            case Known(values):
+                return values
+            case Initializer(name):
+                return tensor_values(self.file, self._tensors[name])
+            case Folded(index, sources, output):
+                node = self.file.proto.graph.node[index]
+                arrays = [None if each is None else self.values(each) for each in sources]
+                return evaluated(self.file, node, arrays, output)
+
+
+def tensor_values(file: ModelFile, tensor: Any) -> Array:
+    """The values of an initializer."""
+    onnx = library(file.path)
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        try:
+            return np.asarray(onnx.numpy_helper.to_array(tensor)).reshape(tuple(tensor.dims))
+        except Exception as error:  # a wrong length, an unknown type
+            raise file.problem(f"its values cannot be read: {error}", tensor.name) from None
+    path, offset = external_place(file, tensor)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    shape = tuple(tensor.dims)
+    return np.asarray(np.memmap(path, dtype, mode="r", offset=offset, shape=shape))
+
+
+def external_place(file: ModelFile, tensor: Any) -> tuple[Path, int]:
+    """The file beside the model, and where in it an initializer starts; raises InputError."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    location = said.get("location", "")
+    folder = file.path.parent.resolve()
+    try:
+        path = (folder / location).resolve()
+        offset = int(said.get("offset", 0))
+        if not location or not path.is_relative_to(folder):
+            message = f"its values lie outside of the model's folder, in {location!r}; not read"
+            raise file.problem(message, tensor.name)
+        if not path.is_file():
+            raise file.problem(f"its values should lie in {path}, but no such file", tensor.name)
+        size = path.stat().st_size
+    except OSError as error:
+        raise file.problem(f"{location!r} cannot be read: {reason(error)}", tensor.name) from None
+    except ValueError as error:
+        raise file.problem(f"says a place that is none: {error}", tensor.name) from None
+    needed = data_bytes(file, tensor)
+    if not 0 <= offset <= size - needed:
+        message = f"{path} has {size:,} bytes; {needed:,} from {offset:,} on are missing"
+        raise file.problem(message, tensor.name)
+    return path, offset
+
+
+def data_bytes(file: ModelFile, tensor: Any) -> int:
+    """Bytes that the values of an initializer take; raises InputError for a type unknown here."""
+    onnx = library(file.path)
+    try:
+        bits = 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except (KeyError, TypeError, ValueError):
+        raise file.problem(f"has the unknown type {tensor.data_type}", tensor.name) from None
+    count = 1
+    for size in tensor.dims:
+        count *= size
+    return ceil_div(count * bits, 8)
+
+
+def check_tensor(file: ModelFile, tensor: Any) -> None:
+    """Raise InputError for an initializer whose values are not all there."""
+    onnx = library(file.path)
+    if any(size < 0 for size in tensor.dims):
+        raise file.problem(f"has the shape {list(tensor.dims)}", tensor.name)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        external_place(file, tensor)
+    elif tensor.HasField("raw_data") and len(tensor.raw_data) != data_bytes(file, tensor):
+        message = (
+            f"has {len(tensor.raw_data):,} bytes, but the shape {list(tensor.dims)} takes "
+            f"{data_bytes(file, tensor):,}"
+        )
+        raise file.problem(message, tensor.name)
+
+
+__all__ = ["Array", "Constant", "Folded", "Initializer", "InputError", "Known", "Store"]

@@ -1,0 +1,101 @@
+"""What of a model our layers can express: operators, how often, their share of MACs, and why."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from accelsim.errors import Coverage, Problem, UncoveredError
+from accelsim.frontend.onnx.constants import Constant
+from accelsim.frontend.onnx.file import ModelFile
+from accelsim.frontend.onnx.graph import DATA_DEPENDENT, Node, Value
+
+_WINDOWED = ("Conv", "ConvInteger", "QLinearConv")
+_WEIGHT_AT = {"QLinearConv": 3, "QLinearMatMul": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A node, and why no layers stand for it; "" if some do."""
+
+    node: Node
+    reason: str = ""
+
+
+def uncovered(file: ModelFile, rows: Sequence[Coverage]) -> UncoveredError:
+    """The error of a model with nodes that no layers stand for; `rows` are all of its operators."""
+    bad = [row for row in rows if row.refused]
+    refused = sum(row.refused for row in bad)
+    nodes = sum(row.nodes for row in rows)
+    head = (
+        f"{refused:,} of {nodes:,} nodes cannot be simulated; nothing is taken as free. Cut "
+        "the model with --outputs, or see docs/onnx.md for what is known"
+    )
+    problems = [Problem(_told(row), str(file.path), key=row.operator) for row in bad]
+    return UncoveredError([Problem(head, str(file.path)), *problems], rows)
+
+
+def _told(row: Coverage) -> str:
+    nodes = f"{row.refused:,} of {row.nodes:,} node{'s' * (row.nodes > 1)}"
+    return f"{nodes}, {row.share:.1%} of the MACs; {row.first}: {row.reason}"
+
+
+def coverage(verdicts: Iterable[Verdict]) -> list[Coverage]:
+    """A row for each operator, in the order in which the model first uses them."""
+    groups: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        node = verdict.node
+        name = f"{node.domain}.{node.op}" if node.domain else node.op
+        groups.setdefault(name, []).append(verdict)
+    total = sum(macs_of(each.node) for group in groups.values() for each in group)
+    rows = []
+    for operator, group in groups.items():
+        bad = [each for each in group if each.reason]
+        macs = sum(macs_of(each.node) for each in group)
+        rows.append(
+            Coverage(
+                operator=operator,
+                nodes=len(group),
+                refused=len(bad),
+                macs=macs,
+                share=macs / total if total else 0.0,
+                reason=bad[0].reason if bad else "",
+                first=bad[0].node.name if bad else "",
+            )
+        )
+    return rows
+
+
+def macs_of(node: Node) -> int:
+    """Multiply-accumulates of a node, as its shapes say; 0 where they do not."""
+    at = _WEIGHT_AT.get(node.op, 1)
+    output = node.outputs[0].shape if node.outputs else None
+    operands = [each for each in (*node.inputs[:1], *node.inputs[at : at + 1]) if each]
+    shapes = [each.shape for each in operands]
+    if output is None or len(shapes) < 2 or None in shapes:
+        return 0
+    x, weight = (tuple(shape or ()) for shape in shapes)
+    if node.op in _WINDOWED:
+        return math.prod(output) * math.prod(weight[1:])
+    if node.op == "ConvTranspose":
+        return math.prod(x) * math.prod(weight[1:])
+    if node.op in ("MatMul", "MatMulInteger", "QLinearMatMul"):
+        return math.prod(output) * (x[-1] if x else 1)
+    if node.op == "Gemm":
+        return math.prod(output) * (x[0] if node.attributes.get("transA") else x[-1])
+    return 0
+
+
+def why_unknown(node: Node) -> str:
+    """Why an operator that the table does not have is refused, and what to do."""
+    cut = [each.name for each in node.inputs if isinstance(each, Value)]
+    if node.op in DATA_DEPENDENT:
+        place = " ".join(f"--outputs {name}" for name in cut) or "an earlier output"
+        return f"what it does depends on values; cut before it with {place}"
+    if any(isinstance(each, Value) and each.shape is None for each in node.inputs):
+        return "it lies behind a node whose shape depends on values"
+    kinds = ", ".join(
+        f"{'constant ' * isinstance(each, Constant)}{list(each.shape or ())}"
+        for each in node.inputs
+        if each
+    )
+    return f"no layer stands for this operator (inputs {kinds})"

@@ -1,0 +1,63 @@
+"""An ONNX file as the library reads it, and all that can be wrong with its bytes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.source import read_bytes
+
+LARGEST_MODEL = 2**31 - 1
+"""Bytes of a message that protobuf reads."""
+_NO_ONNX = "reading .onnx files takes a library: pip install 'accelsim[onnx]'"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model and where it lies. `proto` is onnx's ModelProto, `opsets` versions by domain."""
+
+    path: Path
+    proto: Any
+    opsets: dict[str, int]
+
+    def problem(self, message: str, node: str = "") -> InputError:
+        """What is wrong, at a node or a tensor if one is named."""
+        return InputError(Problem(message, str(self.path), key=node))
+
+
+def library(path: Path) -> Any:
+    """The package onnx; raises InputError where it is not installed."""
+    try:
+        import onnx
+        import onnx.inliner
+        import onnx.reference
+        import onnx.shape_inference
+    except ImportError:
+        raise InputError(Problem(_NO_ONNX, str(path))) from None
+    return onnx
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a model, the functions that it defines put where they are called.
+
+    Raises InputError for what is no model, is cut off, or needs a newer library.
+    """
+    onnx = library(path)
+    content = read_bytes(path, LARGEST_MODEL)
+    try:
+        proto = onnx.ModelProto.FromString(content)
+        if proto.functions:
+            proto = onnx.inliner.inline_local_functions(proto)
+    except Exception as error:  # protobuf's own, which differ between its builds
+        message = f"is no ONNX model, or is cut off: {error}"
+        raise InputError(Problem(message, str(path))) from None
+    opsets = {each.domain or "": each.version for each in proto.opset_import}
+    opsets.setdefault("", opsets.get("ai.onnx", 1))
+    found = ModelFile(path, proto, opsets)
+    if not proto.graph.node or not proto.graph.output:
+        raise found.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")
+    newest = onnx.defs.onnx_opset_version()
+    if not 1 <= opsets[""] <= newest:
+        message = f"has opset {opsets['']}; the installed onnx knows 1 to {newest}: upgrade it"
+        raise found.problem(message)
+    return found

@@ -1,0 +1,184 @@
+"""The layers that a model's nodes become: what the rules of operators add to, one after another.
+
+A tensor of a model has the batch first; ours have none, and three axes at most. What has more is
+kept with its last axes as one: the same values in the same order.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from accelsim.errors import ShapeError
+from accelsim.frontend.onnx.constants import Array, Constant
+from accelsim.frontend.onnx.graph import Graph, Node, Value
+from accelsim.frontend.onnx.learned import Learned
+from accelsim.network.graph import LayerSpec
+from accelsim.network.ops import OPS, Op, Reshape, Shape
+
+MOST_AXES = 3
+
+
+class Refused(Exception):
+    """A node that our layers cannot express; the message says why."""
+
+
+def kept_shape(shape: Shape) -> Shape:
+    """How a tensor without its batch is kept."""
+    if len(shape) <= MOST_AXES:
+        return shape or (1,)
+    return (*shape[: MOST_AXES - 1], math.prod(shape[MOST_AXES - 1 :]))
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Op]:
+    return TypeAdapter(OPS[name])
+
+
+def checked(op: type[Op], **keys: Any) -> Op:
+    """A layer type with its keys checked as those of a network file are."""
+    try:
+        return _adapter(op.name).validate_python(keys)
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(map(str, found["loc"]))
+        raise Refused(f"{op.name} cannot have this {place}: {found['msg']}") from None
+
+
+@dataclass
+class Layers:
+    """The layers so far. `names` says which layer, or network input, a tensor of the model is."""
+
+    graph: Graph
+    specs: dict[str, LayerSpec] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    learned: dict[str, Mapping[str, Learned]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    readers: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for value in self.graph.inputs:
+            assert value.shape is not None
+            self.shapes[value.name] = kept_shape(value.shape[1:])
+            self.names[value.name] = value.name
+        read = [each.name for node in self.graph.nodes for each in node.inputs if each]
+        for name in (*read, *self.graph.outputs):
+            self.readers[name] = self.readers.get(name, 0) + 1
+
+    def add(
+        self, name: str, op: Op, *inputs: str, learned: Mapping[str, Learned] | None = None
+    ) -> str:
+        """A layer; returns its name, which is new. Raises Refused where shapes do not fit."""
+        try:
+            shape = op.output_shape(tuple(self.shapes[source] for source in inputs))
+        except ShapeError as error:
+            raise Refused(str(error)) from None
+        given, count = name, 1
+        while name in self.shapes:
+            count += 1
+            name = f"{given}_{count}"
+        self.specs[name] = LayerSpec(name, op, inputs)
+        self.shapes[name] = shape
+        self.learned[name] = learned or {}
+        return name
+
+    def view(self, source: str, shape: Shape) -> str:
+        """The values of a layer in another shape."""
+        if self.shapes[source] == shape:
+            return source
+        if any(size < 1 for size in shape):
+            raise Refused(f"the shape {list(shape)} holds nothing")
+        return self.add(f"{source}/as_{'x'.join(map(str, shape))}", Reshape(shape=shape), source)
+
+    def output(self, name: str) -> str:
+        """The layer that is an output of the model: a view of an input that is passed on."""
+        made = self.names[name]
+        if made not in self.specs:
+            made = self.add(f"{name}/passed", Reshape(shape=self.shapes[made]), made)
+        return made
+
+    def change(self, name: str, op: Op, learned: Mapping[str, Learned]) -> str:
+        """Another op of the same shape law in a layer's place."""
+        self.specs[name] = replace(self.specs[name], op=op)
+        self.learned[name] = learned
+        return name
+
+    def made_alone_by(self, value: Value) -> LayerSpec | None:
+        """The layer that makes `value`, if one node reads that, and nothing else."""
+        name = self.names.get(value.name, "")
+        return self.specs.get(name) if self.readers[value.name] == 1 else None
+
+
+# --- What rules ask of a node ---------------------------------------------------------------------
+
+
+def tensor(node: Node, place: int, layers: Layers) -> tuple[str, Shape]:
+    """The layer of an input that is computed, and its shape in the model without the batch."""
+    value = node.inputs[place] if place < len(node.inputs) else None
+    if value is None:
+        raise Refused(f"its input {place} is missing")
+    if isinstance(value, Constant):
+        raise Refused(f"its input {value.name!r} is a constant")
+    shape = value.shape
+    assert shape is not None
+    if not shape or shape[0] != layers.graph.batch:
+        raise Refused(
+            f"{value.name!r} has shape {list(shape)}, whose first axis is not the batch "
+            f"of {layers.graph.batch}"
+        )
+    return layers.names[value.name], shape[1:]
+
+
+def constant(node: Node, place: int, what: str) -> Constant:
+    """An input that must be constant."""
+    value = node.inputs[place] if place < len(node.inputs) else None
+    if not isinstance(value, Constant):
+        found = "missing" if value is None else f"computed ({value.name!r})"
+        raise Refused(f"its {what} must be constant, but is {found}")
+    return value
+
+
+def optional(node: Node, place: int, what: str) -> Constant | None:
+    """An input that must be constant where it is given."""
+    given = place < len(node.inputs) and node.inputs[place] is not None
+    return constant(node, place, what) if given else None
+
+
+def known(value: Constant, what: str) -> Array:
+    """The values of a small constant."""
+    if value.known is None:
+        raise Refused(f"its {what} has shape {list(value.shape)}, more than is looked at")
+    return value.known
+
+
+def number(value: Constant | None, default: float, what: str) -> float:
+    """A constant of one number."""
+    if value is None:
+        return default
+    values = known(value, what)
+    if values.size != 1:
+        raise Refused(f"its {what} has shape {list(values.shape)}, needs one number")
+    return float(values.reshape(-1)[0])
+
+
+def integers(values: Any) -> tuple[int, ...]:
+    """A list of whole numbers."""
+    return tuple(int(each) for each in np.asarray(values).reshape(-1))
+
+
+def axes_of(axes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Axes counted from 0, the batch among them."""
+    if any(not -rank <= axis < rank for axis in axes):
+        raise Refused(f"axis {list(axes)} of a tensor of {rank} axes")
+    return tuple(axis % rank for axis in axes)
+
+
+def only_first_output(node: Node, layers: Layers) -> None:
+    """Refuse a node of whose further outputs any is read."""
+    for value in node.outputs[1:]:
+        if value.name and layers.readers.get(value.name):
+            raise Refused(f"its output {value.name!r} is read; only its first is known here")

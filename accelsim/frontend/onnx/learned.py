@@ -1,0 +1,115 @@
+"""The arrays that layers of an ONNX model compute with, as recipes over its constants."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from accelsim.frontend.onnx.constants import Array, Constant, Store
+from accelsim.network.graph import Stored
+from accelsim.network.ops import Shape
+
+Verb = Literal["transpose", "times", "plus"]
+Step = tuple[Verb, Constant | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A constant or a number, changed step by step; None where it is to be random."""
+
+    source: Constant | float | None
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def present(self) -> bool:
+        """Whether the model says all of it; what a tool filled in for weights does not count."""
+        constants = [self.source, *(operand for _, operand in self.steps)]
+        return all(
+            each is not None and not (isinstance(each, Constant) and each.filled)
+            for each in constants
+        )
+
+    def transposed(self) -> "Learned":
+        """A matrix turned."""
+        return self._then("transpose", 0.0)
+
+    def times(self, factor: Constant | float) -> "Learned":
+        """All of it times a number, or one per element."""
+        return self if factor == 1.0 else self._then("times", factor)
+
+    def plus(self, term: Constant | float) -> "Learned":
+        """A number added, or one per element."""
+        return self._then("plus", term)
+
+    def _then(self, verb: Verb, operand: Constant | float) -> "Learned":
+        return replace(self, steps=(*self.steps, (verb, operand)))
+
+    def values(self, store: Store, shape: Shape) -> Array:
+        """The array, of `shape`."""
+        array = _operand(self.source, store)
+        for verb, operand in self.steps:
+            if verb == "transpose":
+                array = array.T
+                continue
+            array = _spread(array, shape)
+            other = _spread(_operand(operand, store), shape)
+            array = array * other if verb == "times" else array + other
+        return np.ascontiguousarray(_spread(array, shape))
+
+
+def _operand(operand: Constant | float | None, store: Store) -> Array:
+    assert operand is not None
+    if isinstance(operand, Constant):
+        return store.values(operand)
+    return np.asarray(operand, np.float32)
+
+
+def _spread(array: Array, shape: Shape) -> Array:
+    """As many elements in `shape`, or one number all over it."""
+    if array.size == 1:
+        return np.broadcast_to(array.reshape(()), shape)
+    assert array.size == math.prod(shape)
+    return array.reshape(shape)
+
+
+@dataclass(frozen=True)
+class OnnxWeights(Stored):
+    """Where a network's arrays are in a model: by `<layer>.weight` and so on, with their shapes.
+
+    What the model does not hold is left out, and random then.
+    """
+
+    path: Path
+    recipes: Mapping[str, tuple[Learned, Shape]]
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def opened(self) -> "OpenWeights":
+        """The arrays, to be read."""
+        return OpenWeights(self)
+
+
+class OpenWeights(Mapping[str, Array]):
+    """Arrays of a model by key, each made when it is asked for."""
+
+    def __init__(self, weights: OnnxWeights) -> None:
+        self._weights = weights
+
+    @cached_property
+    def _store(self) -> Store:
+        return Store.of(self._weights.path)
+
+    def __getitem__(self, key: str) -> Array:
+        recipe, shape = self._weights.recipes[key]
+        return recipe.values(self._store, shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights.recipes)
+
+    def __len__(self) -> int:
+        return len(self._weights.recipes)

@@ -1,0 +1,78 @@
+"""One table: operators of ONNX, and what layers each becomes.
+
+A rule is given a node and the layers so far, adds its own, and returns the name of the one that is
+the node's first output. It raises Refused, with the reason, for what our layers cannot express.
+"""
+
+from collections.abc import Callable, Mapping
+
+from accelsim.frontend.onnx.graph import Node
+from accelsim.frontend.onnx.layers import Layers
+from accelsim.frontend.onnx.rules.contractions import conv, gemm, matmul
+from accelsim.frontend.onnx.rules.functions import (
+    clip,
+    elu,
+    gelu,
+    hard_sigmoid,
+    hard_swish,
+    leaky_relu,
+    negated,
+    prelu,
+    relu,
+    selu,
+    sigmoid,
+    softplus,
+    swish,
+    tanh,
+)
+from accelsim.frontend.onnx.rules.joins import add, concat, divide, multiply, subtract, total
+from accelsim.frontend.onnx.rules.moves import flatten, same, transpose
+from accelsim.frontend.onnx.rules.norms import batch_norm, lrn, softmax
+from accelsim.frontend.onnx.rules.pooling import (
+    average_pool,
+    global_average_pool,
+    global_max_pool,
+    max_pool,
+    reduce_max,
+    reduce_mean,
+)
+
+Rule = Callable[[Node, Layers], str]
+
+RULES: Mapping[str, Rule] = {
+    "Conv": conv,
+    "Gemm": gemm,
+    "MatMul": matmul,
+    "BatchNormalization": batch_norm,
+    "LRN": lrn,
+    "Softmax": softmax,
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalMaxPool": global_max_pool,
+    "GlobalAveragePool": global_average_pool,
+    "ReduceMax": reduce_max,
+    "ReduceMean": reduce_mean,
+    "Relu": relu,
+    "Clip": clip,
+    "LeakyRelu": leaky_relu,
+    "PRelu": prelu,
+    "Sigmoid": sigmoid,
+    "Tanh": tanh,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": hard_swish,
+    "Elu": elu,
+    "Selu": selu,
+    "Softplus": softplus,
+    "Gelu": gelu,
+    "Swish": swish,
+    "Neg": negated,
+    "Add": add,
+    "Sum": total,
+    "Sub": subtract,
+    "Mul": multiply,
+    "Div": divide,
+    "Concat": concat,
+    "Flatten": flatten,
+    "Transpose": transpose,
+    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Dropout", "Identity", "Cast"), same),
+}

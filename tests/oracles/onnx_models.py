@@ -1,0 +1,60 @@
+"""ONNX models as we compute them: the network of a file, its reference and its tiles in float32."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from accelsim.facade import compile_program
+from accelsim.frontend import load_network
+from accelsim.frontend.hardware_file import load_hardware
+from accelsim.network.graph import Network
+from accelsim.network.passes import prepare_for_inference
+from accelsim.numerics.compare import checks, precision_arithmetic
+from accelsim.numerics.formats import Array
+from accelsim.numerics.parameter_file import load_parameters
+from accelsim.numerics.parameters import Parameters
+from accelsim.numerics.reference import reference
+
+FLOAT32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
+SMALL = (
+    FLOAT32,
+    *("array.rows=4", "array.cols=5"),
+    *(f"buffers.{name}_sram.size=2 KiB" for name in ("ifmap", "filter", "ofmap")),
+)
+
+
+def saved(model: Any, folder: Path) -> Path:
+    """The file of a model."""
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) -> Parameters:
+    """The model's own arrays, and inputs."""
+    arithmetic = precision_arithmetic(load_hardware("edge_ws", settings).precision)
+    parameters = load_parameters(network, arithmetic)
+    return replace(parameters, given={**parameters.given, **feeds})
+
+
+def computed(path: Path, feeds: dict[str, Array]) -> NDArray[Any]:
+    """What our reference makes of a model with one output, flat; images first."""
+    network = prepare_for_inference(load_network(path))
+    parameters = given(load_network(path), (FLOAT32,), feeds)
+    batch = len(next(iter(feeds.values())))
+    *_, (_, last) = reference(network, parameters.arithmetic, parameters, batch)
+    return np.asarray(last.values)
+
+
+def wrong_tiles(path: Path, feeds: dict[str, Array]) -> list[str]:
+    """Layers whose tiled values on a small machine are not the reference's."""
+    network = load_network(path)
+    batch = len(next(iter(feeds.values())))
+    program = compile_program(network, load_hardware("edge_ws", SMALL), batch=batch)
+    return [
+        str(check) for check in checks(program, given(network, SMALL, feeds)) if not check.passed
+    ]
