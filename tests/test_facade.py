@@ -88,6 +88,19 @@ def test_every_number_of_a_tiny_run() -> None:
             "psum_network_words": 2 * 36,
         },
         "mapping": None,
+        "tiling": {
+            "batch": 1,
+            "groups": 1,
+            "rows": 2,
+            "cols": 2,
+            "filters": 3,
+            "channels": 1,
+            "tap_rows": 4,
+            "tap_cols": 2,
+            "order": "ofmap_stays",
+            "split": "pixels",
+            "arrays": 1,
+        },
         "phase": "forward",
     }
     assert layer.as_dict() == expected
