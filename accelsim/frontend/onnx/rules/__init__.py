@@ -36,6 +36,12 @@ from accelsim.frontend.onnx.rules.pooling import (
     reduce_max,
     reduce_mean,
 )
+from accelsim.frontend.onnx.rules.quantized import (
+    dequantize,
+    qlinear_conv,
+    qlinear_matmul,
+    quantize,
+)
 
 Rule = Callable[[Node, Layers], str]
 
@@ -74,5 +80,9 @@ RULES: Mapping[str, Rule] = {
     "Concat": concat,
     "Flatten": flatten,
     "Transpose": transpose,
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": dequantize,
+    "QLinearConv": qlinear_conv,
+    "QLinearMatMul": qlinear_matmul,
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Dropout", "Identity", "Cast"), same),
 }
