@@ -257,8 +257,23 @@ def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) ->
 
     if network.macs * batch > _LONG_MACS:
         tell(f"hint: {_long(network, batch)}")
+    if _unused(network, hardware):
+        tell(
+            "hint: the model has real weights, which these integer formats cannot hold: random codes"
+        )
     with counted("layers checked") as count:
         return verify(network, hardware, batch=batch, seed=seed, progress=count)
+
+
+def _unused(network: "Network", hardware: "Hardware") -> bool:
+    """Whether a framework's model has no codes for hardware that computes with integers."""
+    from accelsim.network.graph import Stored
+
+    stored = network.weights
+    integers = hardware.precision.is_integer
+    if not isinstance(stored, Stored) or not integers:
+        return False
+    return bool(stored.opened()) and not stored.codes(True, True)
 
 
 _LONG_MACS = 10**10

@@ -1,5 +1,6 @@
 """ONNX models as networks: drawn ones against onnxruntime, what users trip over, and bad input."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from oracles.onnx_models import computed, saved, wrong_tiles
 
 from accelsim.errors import InputError, UncoveredError
 from accelsim.frontend import load_network
+from accelsim.frontend.sweep_file import sweep_from
 from accelsim.network.ops import Conv, Transpose
+from accelsim.sweep.space import resolve
 
 FLOAT = TensorProto.FLOAT
+OPEN = ("N", 3, "h", "w")
 
 
 def model(
@@ -121,6 +125,29 @@ SEMANTICS: dict[str, Any] = {
         ],
         {"w": W33},
     ),
+    "zeros around": model(
+        [
+            node("Pad", "x p", "a"), node("Conv", "a w", "b", pads=[0, 1, 0, 0]),
+            node("Conv", "a w", "c", strides=[1, 2]), node("Flatten", "b", "d"),
+            node("Flatten", "c", "e"), node("Concat", "d e", axis=1),
+        ],
+        {"w": W33, "p": np.array([0, 0, 1, 0, 0, 0, 2, 1])},
+    ),
+    "split": model(
+        [
+            helper.make_node("Split", ["x", "n"], ["a", "b"], axis=1), node("Tanh", "a", "c"),
+            node("Concat", "b c", axis=1),
+        ],
+        {"n": np.array([1, 2])},
+    ),
+    "sliced": model(
+        [node("Slice", "x s e a t")],
+        {
+            "s": np.array([1, -7]), "e": np.array([2**40, -1]), "a": np.array([1, -1]),
+            "t": np.array([1, 2]),
+        },
+    ),
+    "sliced, old": model([node("Slice", starts=[2], ends=[7], axes=[2])], opset=9),
     "shapes that the model computes": model(
         [
             node("Shape", "x", "n"), node("Gather", "n zero", "b", axis=0),
@@ -234,6 +261,25 @@ def test_what_is_constant_costs_nothing(tmp_path: Path) -> None:
     assert layer.op == Conv(out_channels=6, kernel=(3, 3), activation="relu")
 
 
+def test_a_sweep_takes_models_and_knows_them_by_what_they_compute(tmp_path: Path) -> None:
+    keys = []
+    for op in ("Relu", "Relu", "Tanh"):
+        path = saved(model([node("Conv", "x w", "a"), node(op, "a")], {"w": W33}, OPEN), tmp_path)
+        said = {"name": "s", "networks": [str(path)], "base": "edge_ws", "dims": {"h": 9, "w": 8}}
+        keys += [point.key for point in resolve(sweep_from(said)).points]
+    assert len(set(keys)) == 2
+    assert keys[0] == keys[1]
+
+
+def test_without_the_library_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(model([node("Relu")]), tmp_path)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"pip install 'accelsim\[onnx\]'"):
+        load_network(path)
+
+
 def test_a_swap_is_a_layer_and_not_free(tmp_path: Path) -> None:
     swap, view = load_network(saved(SEMANTICS["from NHWC"], tmp_path)).layers[-2:]
     assert isinstance(swap.op, Transpose)
@@ -241,7 +287,7 @@ def test_a_swap_is_a_layer_and_not_free(tmp_path: Path) -> None:
 
 
 def test_an_open_batch_is_one_image_and_other_open_sizes_are_asked_for(tmp_path: Path) -> None:
-    path = saved(model([node("Relu")], shape=("N", 3, "h", "w")), tmp_path)
+    path = saved(model([node("Relu")], shape=OPEN), tmp_path)
     with pytest.raises(InputError, match="size 'h' is open; give --dim h=N"):
         load_network(path)
     assert load_network(path, {"h": 4, "w": 5}).inputs == {"x": (3, 4, 5)}

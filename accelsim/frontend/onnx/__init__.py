@@ -14,6 +14,7 @@ from accelsim.frontend.onnx.fusion import fused
 from accelsim.frontend.onnx.graph import Graph, Node, resolved
 from accelsim.frontend.onnx.layers import Layers, Refused, kept_shape
 from accelsim.frontend.onnx.learned import Learned, OnnxWeights
+from accelsim.frontend.onnx.padding import with_own_padding
 from accelsim.frontend.onnx.quantized import quantized
 from accelsim.frontend.onnx.rules import RULES
 from accelsim.network.graph import GraphError, Network, build_network, learned_shapes
@@ -30,7 +31,7 @@ def load_onnx(
     Raises InputError with what is wrong, UncoveredError where operators cannot be simulated.
     """
     file = read_model(path)
-    graph = resolved(file, dims or {}, outputs)
+    graph = with_own_padding(resolved(file, dims or {}, outputs))
     layers = Layers(graph)
     verdicts = [_translated(node, layers) for node in graph.nodes]
     if any(verdict.reason for verdict in verdicts):

@@ -26,7 +26,7 @@ from accelsim.frontend.onnx.rules.functions import (
     tanh,
 )
 from accelsim.frontend.onnx.rules.joins import add, concat, divide, multiply, subtract, total
-from accelsim.frontend.onnx.rules.moves import flatten, same, transpose
+from accelsim.frontend.onnx.rules.moves import flatten, same, sliced, split, transpose
 from accelsim.frontend.onnx.rules.norms import batch_norm, lrn, softmax
 from accelsim.frontend.onnx.rules.pooling import (
     average_pool,
@@ -80,6 +80,8 @@ RULES: Mapping[str, Rule] = {
     "Concat": concat,
     "Flatten": flatten,
     "Transpose": transpose,
+    "Slice": sliced,
+    "Split": split,
     "QuantizeLinear": quantize,
     "DequantizeLinear": dequantize,
     "QLinearConv": qlinear_conv,
