@@ -5,7 +5,6 @@ The tilings are compared as the search compares them, by the closed form, and pl
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from enum import Enum
 from typing import Any
 
 from accelsim.engine.machine import play
@@ -17,6 +16,7 @@ from accelsim.lowering.gemm_tasks import AXES
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.laws import ArrayModel
 from accelsim.lowering.program import LayerProgram, Program, by_itself
+from accelsim.lowering.ranking import plain
 from accelsim.lowering.search import Memory, Ranks, search
 from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, whole_sizes
 
@@ -123,7 +123,7 @@ def explain(
         batch=batch,
         layer=layer,
         op=its.layer.op.name,
-        tiling=_plain(tiling),
+        tiling=plain(tiling),
         loops=tuple(_loops(its)),
         resident=tuple(_resident(its)),
         moved=tuple(_moved(its)),
@@ -132,16 +132,6 @@ def explain(
         pes_holding_work=share,
         contenders=tuple(_contenders(program, its, memory)),
     )
-
-
-def _plain(tiling: object) -> dict[str, Any]:
-    """A tiling's sizes by name."""
-    if tiling is None:
-        return {}
-    return {
-        key: value.name.lower() if isinstance(value, Enum) else value
-        for key, value in asdict(tiling).items()  # type: ignore[call-overload]
-    }
 
 
 def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
@@ -213,7 +203,7 @@ def _contenders(
     for each in listed:
         one = by_itself(program, layer, each.tiling)
         yield Contender(
-            tiling=_plain(each.tiling),
+            tiling=plain(each.tiling),
             cost_cycles=each.cycles,
             played_cycles=max(times.end for times in play(one)),
             dram_bytes=each.dram_bytes,

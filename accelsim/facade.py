@@ -15,6 +15,7 @@ from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.frontend.mapping_file import Forced, Source, load_mapping
 from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.search import Memory
@@ -33,6 +34,7 @@ LARGEST_BATCH = 2**16
 
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
+MappingLike = Forced | str | Path
 Like = TypeVar("Like", NetworkLike, HardwareLike)
 Made = TypeVar("Made")
 Part = tuple[Network, int]
@@ -45,23 +47,27 @@ def simulate(
     batch: int = 1,
     memory: Memory | None = None,
     trace: str | Path | None = None,
+    mapping: MappingLike | None = None,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
     Layers that are independent measurements are timed one after another, each alone, and equal
     ones once. `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes
     further calls on alike machines faster, and changes no result. `trace` is where to write all
-    tiles and transfers in Chrome's trace format. Raises InputError for bad input and
-    DoesNotFitError where no tile of a layer fits the buffers.
+    tiles and transfers in Chrome's trace format. `mapping` forces sizes of tiles and how their
+    loops run, by layer or pattern: a file, or a mapping such as {"conv*": {"rows": 7}}. Raises
+    InputError for bad input and DoesNotFitError where no tile of a layer fits the buffers.
     """
     given, machine = network_of(network), hardware_of(hardware, dataflow)
+    forced = None if mapping is None else load_mapping(mapping)
     runs: dict[object, tuple[Program, RunResult]] = {}
 
     def run(part: Network, images: int) -> tuple[Program, RunResult]:
-        work = images, tuple((layer.op, layer.input_shapes) for layer in part.layers)
+        named = forced and tuple(layer.name for layer in part.layers)
+        work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
             player = Player()
-            program = lower(part, machine, images, memory, player.cycles)
+            program = lower(part, machine, images, memory, player.cycles, forced)
             runs[work] = program, timed(program, player)
         program, result = runs[work]
         return program.of(part), result.of(layer.name for layer in part.layers)
@@ -124,10 +130,14 @@ def compile_program(
 
 
 def _program(
-    network: Network, machine: Hardware, batch: int, memory: Memory | None = None
+    network: Network,
+    machine: Hardware,
+    batch: int,
+    memory: Memory | None = None,
+    mapping: Source | None = None,
 ) -> Program:
     """The Program that `simulate` times."""
-    return lower(network, machine, batch, memory, Player().cycles)
+    return lower(network, machine, batch, memory, Player().cycles, mapping)
 
 
 def _prepared(network: NetworkLike, batch: int) -> Network:
@@ -206,12 +216,14 @@ def verify(
     batch: int = 1,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
+    mapping: MappingLike | None = None,
 ) -> VerifyResult:
     """Compute the timed schedule's values and hold every layer against the reference.
 
     Weights and inputs come from the network's file, else they are random integers (floats)
-    from `seed`. Each layer is given the reference's ifmaps, so a wrong one does not hide in the
-    next; `progress` is told after each how many are done, of how many. Raises what `simulate` does.
+    from `seed`; `mapping` forces tiles as in `simulate`. Each layer is given the reference's
+    ifmaps, so a wrong one does not hide in the next; `progress` is told after each how many are
+    done, of how many. Raises what `simulate` does.
     """
     from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
     from accelsim.numerics.parameter_file import load_parameters
@@ -219,7 +231,8 @@ def verify(
     network, machine = network_of(network), hardware_of(hardware, dataflow)
     parts = _prepared(network, batch).parts(batch)
     _refuse_integer_gradients(network, machine)
-    programs = _each(parts, lambda part, images: _program(part, machine, images))
+    forced = None if mapping is None else load_mapping(mapping)
+    programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
     total = sum(len(program.layers) for program in programs)

@@ -3,7 +3,12 @@
 from hypothesis import settings
 
 
-def drawn(cases: int) -> settings:
-    """`cases` inputs where the slow tests run, too; else the part that conftest.py says, or 5."""
-    percent = settings().max_examples
-    return settings(max_examples=max(5, cases * percent // 100))
+def drawn(cases: int, percent: int | None = None) -> settings:
+    """`cases` inputs where the slow tests run, too; else `percent` of them, but 5 at least.
+
+    By itself as much of them as conftest.py says.
+    """
+    part = settings().max_examples
+    if part < 100 and percent is not None:
+        part = percent
+    return settings(max_examples=max(5, cases * part // 100))

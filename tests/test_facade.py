@@ -88,6 +88,11 @@ def test_every_number_of_a_tiny_run() -> None:
             "psum_network_words": 2 * 36,
         },
         "mapping": None,
+        "tiling": {
+            **{"batch": 1, "groups": 1, "rows": 2, "cols": 2, "filters": 3, "channels": 1},
+            **{"tap_rows": 4, "tap_cols": 2, "order": "ofmap_stays", "split": "pixels"},
+            "arrays": 1,
+        },
         "phase": "forward",
     }
     assert layer.as_dict() == expected
@@ -95,11 +100,11 @@ def test_every_number_of_a_tiny_run() -> None:
 
 def test_compare_from_python_has_the_words_of_the_command_line() -> None:
     """Names or what was loaded, one or several; every network on one hardware, then the next."""
-    found = accelsim.compare(["lenet5", "alexnet"], ["edge_ws", "eyeriss"], dataflows="os, ws")
+    found = accelsim.compare(["lenet5", "mlp"], ["edge_ws", "eyeriss"], dataflows="os, ws")
     assert [(each.best.network, each.best.hardware, each.dataflows) for each in found] == [
         (network, hardware, ("os", "ws"))
         for hardware in ("edge_ws", "eyeriss")
-        for network in ("lenet5", "alexnet")
+        for network in ("lenet5", "mlp")
     ]
     (one,) = accelsim.compare("lenet5", load_hardware("eyeriss"), batch=2)
     assert one.dataflows == ("os", "ws", "is", "rs")

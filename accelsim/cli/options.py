@@ -64,6 +64,10 @@ ColumnsOption = Annotated[
         "leave out the usual ones.",
     ),
 ]
+MappingOption = Annotated[
+    str | None,
+    typer.Option("--mapping", metavar="F", help="Force tiles and loops of layers: a .yaml file."),
+]
 TrainOption = Annotated[
     bool, typer.Option("--train", help="A step of training instead of inference.")
 ]

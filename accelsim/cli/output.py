@@ -59,3 +59,12 @@ def deliver_page(path: str | None, runs: "Iterable[RunResult]") -> None:
 
     if path is not None:
         write_file(path, page([recorded(run.as_dict(), "a run") for run in runs]))
+
+
+def deliver_mapping(path: str | None, run: "RunResult") -> None:
+    """Write the mapping of a run, where the user asked for it."""
+    from accelsim.files import write_file
+    from accelsim.report.mapping import mapping_text
+
+    if path is not None:
+        write_file(path, mapping_text(run))

@@ -15,6 +15,7 @@ from accelsim.cli.options import (
     DimOption,
     HardwareName,
     JsonOption,
+    MappingOption,
     NetworkName,
     OutputsOption,
     ReportOption,
@@ -23,7 +24,7 @@ from accelsim.cli.options import (
     TrainOption,
     WhyOption,
 )
-from accelsim.cli.output import deliver, deliver_page
+from accelsim.cli.output import deliver, deliver_mapping, deliver_page
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -57,6 +58,11 @@ def run(
         ),
     ] = None,
     report: ReportOption = None,
+    mapping: MappingOption = None,
+    save_mapping: Annotated[
+        str | None,
+        typer.Option("--save-mapping", metavar="F", help="Write the tiles and loops that it took."),
+    ] = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -70,18 +76,20 @@ def run(
     from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
 
-    files = (("--trace", trace), ("--report", report))
-    destinations = Destinations(json, csv, (network, hardware), files)
+    files = (("--trace", trace), ("--report", report), ("--save-mapping", save_mapping))
+    destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
-    result = told(simulate(model, machine, batch=batch, trace=trace), settings)
-    check = _checked(model, machine, batch, seed=0) if verify else None
+    result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
+    result = told(result, settings)
+    check = _checked(model, machine, batch, seed=0, mapping=mapping) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
     data |= {"why": reason.as_dict()} if reason else {}
     sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
     sheets += [Sheet(reason.sentence)] if reason else []
     deliver_page(report, [result])
+    deliver_mapping(save_mapping, result)
     deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
     if check and not check.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -154,6 +162,7 @@ def verify(
     dim: DimOption = None,
     outputs: OutputsOption = None,
     train: TrainOption = False,
+    mapping: MappingOption = None,
     json: JsonOption = None,
 ) -> None:
     """Check that the schedule that is timed computes the right values; exit 1 if not.
@@ -168,7 +177,7 @@ def verify(
         Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
     )
     model = _step_of(model) if train else model
-    result = _checked(model, machine, batch, seed)
+    result = _checked(model, machine, batch, seed, mapping)
     deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -250,7 +259,9 @@ def _reasons(
     ]
 
 
-def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) -> "VerifyResult":
+def _checked(
+    network: "Network", hardware: "Hardware", batch: int, seed: int, mapping: str | None
+) -> "VerifyResult":
     from accelsim.facade import verify
     from accelsim.report.progress import counted
     from accelsim.report.tell import tell
@@ -262,7 +273,7 @@ def _checked(network: "Network", hardware: "Hardware", batch: int, seed: int) ->
             "hint: the model has real weights, which these integer formats cannot hold: random codes"
         )
     with counted("layers checked") as count:
-        return verify(network, hardware, batch=batch, seed=seed, progress=count)
+        return verify(network, hardware, None, batch, seed, count, mapping)
 
 
 def _unused(network: "Network", hardware: "Hardware") -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import raise_if_any
+from accelsim.cli.inputs import gathered, raise_if_any
 from accelsim.cli.options import JsonOption
 from accelsim.cli.output import deliver, print_sheets
 from accelsim.errors import Problem, TryAgainError
@@ -145,6 +145,14 @@ def diff(
         str | None,
         typer.Option("--csv", metavar="F", help="Write CSV, one row per change; - for stdout."),
     ] = None,
+    fail_above: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-above",
+            metavar="QUANTITY=P%",
+            help="Exit 1 if it grew by more, of the whole run or of any point: cycles=1%.",
+        ),
+    ] = None,
 ) -> None:
     """Say what changed between two sweeps, point by point, or two runs, layer by layer.
 
@@ -152,10 +160,15 @@ def diff(
     """
     from accelsim.report.difference import difference_sheets
     from accelsim.report.export import Destinations, json_text, rows_text
+    from accelsim.report.tell import tell
     from accelsim.sweep.difference import difference
+    from accelsim.sweep.limits import exceeded, limits_of
 
     destinations = Destinations(json, csv, (before, after))
-    raise_if_any(destinations.problems)
+    problems = destinations.problems
+    with gathered(problems):
+        limits = limits_of(fail_above or ())
+    raise_if_any(problems)
     found = difference(before, after)
     deliver(
         destinations,
@@ -163,6 +176,11 @@ def diff(
         lambda: json_text(found.as_dict()),
         lambda: rows_text(found.rows()),
     )
+    above = list(exceeded(found, limits))
+    for said in above:
+        tell(said)
+    if above:
+        raise typer.Exit(CHECK_FAILED)
 
 
 def _swept(

@@ -202,10 +202,10 @@ def misfit(kernel: GemmKernel, target: Target) -> str:
     """Demand, bound and lever of the tile that overflows the fewest buffers by the least."""
     families = tilings_to_compare(kernel, target)
     families += tilings_with_parts_of_windows(kernel, target)
-    return too_small(target, min(_excess(kernel, target, each) for each in families)[1])
+    return too_small(target, min(excess(kernel, target, each) for each in families)[1])
 
 
-def _excess(
+def excess(
     kernel: GemmKernel, target: Target, tilings: Tilings
 ) -> tuple[tuple[int, int], list[int]]:
     """(buffers that overflow, bytes over) and the bytes needed of the tile that is least over."""

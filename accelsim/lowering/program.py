@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from accelsim.errors import DoesNotFitError
+from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import Hardware
+from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
@@ -138,16 +140,28 @@ def lower(
     batch: int = 1,
     memory: Memory | None = None,
     played: Played | None = None,
+    mapping: Source | None = None,
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
     Feature maps stay on chip unless that makes a short program slower, as `played` says.
-    `memory` is what earlier calls have found, where the caller keeps it. Raises DoesNotFitError
-    naming each layer that no tile fits.
+    `memory` is what earlier calls have found, where the caller keeps it. `mapping` forces sizes of
+    tiles, and how their loops run. Raises DoesNotFitError naming each layer that no tile fits.
     """
-    work = _Lowering(network, hardware, batch, target_of(hardware), memory or Memory())
+    target = target_of(hardware)
+    work = _Lowering(network, hardware, batch, target, memory or Memory(), mapping)
     alone = partial(work.cycles_alone, played) if played else None
     finder = search(work.target, work.memory, alone)
+    if mapping is None:
+        return _lowered(work, finder, played)
+    forced = ForcedSearch(finder.target, finder.memory, finder.alone)
+    program = _lowered(work, forced, played)
+    _refuse_others(program, forced)
+    return program
+
+
+def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Program:
+    network, hardware, batch = work.network, work.hardware, work.batch
     _refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
@@ -170,6 +184,7 @@ class _Lowering:
     batch: int
     target: Target
     memory: Memory
+    mapping: Source | None = None
 
     @cached_property
     def alike(self) -> Target:
@@ -178,8 +193,11 @@ class _Lowering:
 
     @cached_property
     def kernels(self) -> list[Kernel]:
-        """The kernel of every layer."""
-        return kernels_of(self.network, self.batch)
+        """The kernel of every layer; it carries what is forced on that."""
+        kernels = kernels_of(self.network, self.batch)
+        if self.mapping is None:
+            return kernels
+        return forced_kernels(self.network, kernels, self.target, self.mapping)
 
     @cached_property
     def samples(self) -> dict[Kernel, Layer]:
@@ -284,6 +302,19 @@ def _refuse_misfits(
             misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
     if misfits:
         raise DoesNotFitError("\n".join(misfits))
+
+
+def _refuse_others(program: Program, finder: ForcedSearch) -> None:
+    """Raise DoesNotFitError where a layer was not given what is forced on it."""
+    others = [
+        f"{program.network.name} on {program.hardware.name}: layer {layer.layer.name}: "
+        f"{finder.misfit(layer.kernel)}; it would fit with its feature maps on chip, but there is "
+        "no room for them"
+        for layer in program.layers
+        if disobeying(layer.kernel, layer.tiling)
+    ]
+    if others:
+        raise DoesNotFitError("\n".join(others))
 
 
 def out_of_place(network: Network) -> set[str]:

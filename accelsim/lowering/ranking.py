@@ -1,7 +1,8 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,16 @@ from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
 
 Tiling = GemmTiling | VectorTiling | Mapping
 """How a layer is cut, on any unit."""
+
+
+def plain(tiling: Tiling | None) -> dict[str, int | str]:
+    """A tiling as a mapping file says it."""
+    if tiling is None:
+        return {}
+    values = ((item.name, getattr(tiling, item.name)) for item in fields(tiling))
+    return {
+        name: value.name.lower() if isinstance(value, Enum) else value for name, value in values
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,11 @@ class RowRanks:
 def ranked(kernel: GemmKernel, target: Target) -> Ranked | None:
     """The best mapping of a kernel with what it takes; None if none fits."""
     mapping = best_mapping(kernel, target)
-    if mapping is None:
-        return None
+    return None if mapping is None else ranked_as(kernel, target, mapping)
+
+
+def ranked_as(kernel: GemmKernel, target: Target, mapping: Mapping) -> Ranked:
+    """A mapping with what it takes."""
     one = Mapping(*(np.array([getattr(mapping, item.name)]) for item in fields(Mapping)))
     cost = mapping_cost(kernel, target, one)
     taken = block_bytes(target, block_words(kernel, target, mapping))

@@ -85,7 +85,8 @@ def best_mapping(kernel: GemmKernel, target: Target) -> Mapping | None:
         tried = most_filters(kernel, target, family)
         fits = legal(kernel, target, tried)
         if fits.any():
-            return _Search(kernel, target, _free(kernel, target, family)).best(tried.select(fits))
+            free = _free(kernel, target, family)
+            return MappingSearch(kernel, target, free).best(tried.select(fits))
     return None
 
 
@@ -107,7 +108,7 @@ def _free(kernel: GemmKernel, target: Target, family: Mapping) -> tuple[str, ...
 
 
 @dataclass(frozen=True)
-class _Search:
+class MappingSearch:
     """The best mapping of a kernel among those at hand and those near them."""
 
     kernel: GemmKernel
@@ -120,22 +121,26 @@ class _Search:
         every = every_one(self.kernel, self.target, self.free)
         if every is not None:
             keep = legal(self.kernel, self.target, every) & (self._pes(every) >= least)
-            return self._several(every.select(keep)).only(0)
+            return self.several(every.select(keep)).only(0)
         filled = tried.select(np.asarray(self._pes(tried) >= least))
-        found = self._several(self._promising(filled))
+        found = self.several(self._promising(filled))
         known: set[Mapping] = set()
-        while new := [each for each in self._each(found) if each not in known]:
+        while new := [each for each in self.each(found) if each not in known]:
             known.update(new)
-            around = joined(near(self.kernel, self.target, each, self.free) for each in new)
+            around = joined(map(self.around, new))
             keep = legal(self.kernel, self.target, around) & (self._pes(around) >= least)
-            found = self._several(joined((found, self._promising(around.select(keep)))))
+            found = self.several(joined((found, self._promising(around.select(keep)))))
             if len(known) > ROUNDS * CENTERS:
                 break
         return found.only(0)
 
-    def _each(self, several: Mapping) -> list[Mapping]:
+    def each(self, several: Mapping) -> list[Mapping]:
         """The mappings one by one."""
         return [several.only(index) for index in range(len(np.atleast_1d(several.m)))]
+
+    def around(self, mapping: Mapping) -> Mapping:
+        """Mappings near one."""
+        return near(self.kernel, self.target, mapping, self.free)
 
     def _least_pes(self, tried: Mapping) -> float:
         """PEs that a mapping fills at least."""
@@ -155,7 +160,7 @@ class _Search:
             return mapping.select(np.argpartition(rough, CLOSER)[:CLOSER])
         return mapping
 
-    def _several(self, mapping: Mapping) -> Mapping:
+    def several(self, mapping: Mapping) -> Mapping:
         """The best of them."""
         cost = mapping_cost(self.kernel, self.target, mapping)
         key = KEYS[self.target.row_stationary.objective](cost)

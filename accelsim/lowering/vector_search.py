@@ -79,18 +79,18 @@ class VectorRanks:
     @cached_property
     def best(self) -> Ranked | None:
         """The best tiling; None if none fits."""
-        return _VectorSearch(self.kernel, self.target).best()
+        return VectorSearch(self.kernel, self.target).best()
 
     def best_within(self, space: int) -> Ranked | None:
         """The best tiling with a buffer for ifmaps of `space` bytes."""
         if self.best is None or self.best.tile_bytes <= space // 2:
             return self.best
         if space not in self.known:
-            self.known[space] = _VectorSearch(self.kernel, _with_space(self.target, space)).best()
+            self.known[space] = VectorSearch(self.kernel, with_space(self.target, space)).best()
         return self.known[space]
 
 
-def _with_space(target: Target, space: int) -> Target:
+def with_space(target: Target, space: int) -> Target:
     """`target` with so much of the buffer that holds ifmaps."""
     place = target.buffer_index("ifmap")
     buffers = (
@@ -137,7 +137,7 @@ def _smallest(kernel: VectorKernel) -> Iterator[tuple[int, ...]]:
 
 
 @dataclass
-class _VectorSearch:
+class VectorSearch:
     """The search for a kernel on a target."""
 
     kernel: VectorKernel

@@ -16,6 +16,8 @@ def difference_sheets(difference: Difference) -> list[Sheet]:
     title = f"{difference.before} -> {difference.after}"
     differing = [(name, f"{a} -> {b}" if a != b else a) for name, a, b in difference.facts]
     sheets = [facts(title, differing, notes=(_verdict(difference),))]
+    if difference.settings:
+        sheets.append(_settings(difference))
     if difference.changed:
         sheets.append(_changes(difference))
     only = (("before", difference.only_before), ("after", difference.only_after))
@@ -27,6 +29,11 @@ def difference_sheets(difference: Difference) -> list[Sheet]:
             column = Column("", text=True)
             sheets.append(Sheet(f"Only {side}: {len(names):,}", (column,), shown, notes=notes))
     return sheets
+
+
+def _settings(difference: Difference) -> Sheet:
+    columns = [Column(head, text=True) for head in ("setting", "before", "after")]
+    return Sheet("Settings that differ", tuple(columns), tuple(map(Row, difference.settings)))
 
 
 def _verdict(difference: Difference) -> str:

@@ -81,6 +81,7 @@ def _layer_result(
         inside=program.inside,
         energy=_energy(program, rates) if rates else None,
         mapping=program.mapping,
+        tiling=program.tiling,
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
         phase=layer.op.phase,

@@ -11,6 +11,7 @@ from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
 
@@ -118,10 +119,10 @@ class LayerResult:
     the layer's own work on its unit (array or vector unit) of the core that finishes last, which
     does not grow with what it waits for. untiled_array_cycles and mapping_efficiency are of the
     whole layer's folds, as if every operand were on chip. energy is None where the hardware names
-    no energy table. mapping is a row-stationary array's. dram_saved_bytes is how much less the
-    layer moves than with nothing resident; negative where resident feature maps of other layers
-    take the room of its tiles. phase is the part of a training step: forward, loss, input_gradient,
-    weight_gradient or update.
+    no energy table. mapping is a row-stationary array's, tiling any layer's. dram_saved_bytes is
+    how much less the layer moves than with nothing resident; negative where resident feature maps
+    of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
+    input_gradient, weight_gradient or update.
     """
 
     name: str
@@ -147,6 +148,7 @@ class LayerResult:
     inside: Inside = field(default_factory=Inside)
     energy: Energy | None = None
     mapping: "row_stationary.Mapping | None" = None
+    tiling: "Tiling | None" = None
     resident: Resident = Resident()
     dram_saved_bytes: int = 0
     phase: str = "forward"
@@ -169,6 +171,7 @@ class LayerResult:
             "gemm": dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None,
             "output_shape": list(self.output_shape),
             "mapping": asdict(self.mapping) if self.mapping else None,
+            "tiling": plain(self.tiling) or None,
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
             **_energy_dict(self.energy, self.macs),

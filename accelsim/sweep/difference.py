@@ -1,7 +1,7 @@
 """What changed between two results: two sweeps point by point, or two runs layer by layer."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from accelsim.errors import InputError, Problem
 from accelsim.results import SCHEMA
 from accelsim.sweep.quantities import RESULT_QUANTITIES
 from accelsim.sweep.results_file import is_results_file
-from accelsim.sweep.run_file import layers_of, read_run
+from accelsim.sweep.run_file import WHOLE_RUN, layers_of, read_run
 from accelsim.sweep.store import Store
 from accelsim.text import cut
+
+__all__ = ["COMPARED", "WHOLE_RUN", "Change", "Difference", "Item", "difference"]
 
 Number = int | float
 COMPARED = (
@@ -56,7 +58,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two results compared: `items` are what both have, the rest what only one has."""
+    """Two results compared: `items` are what both have, the rest what only one has.
+
+    `settings` are those of the hardware, and what else made the runs, that differ.
+    """
 
     kind: str
     before: str
@@ -65,6 +70,7 @@ class Difference:
     only_before: tuple[str, ...] = ()
     only_after: tuple[str, ...] = ()
     facts: tuple[tuple[str, str, str], ...] = ()
+    settings: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def changed(self) -> tuple[Item, ...]:
@@ -99,6 +105,9 @@ class Difference:
             "after": self.after,
             "same": self.same,
             "compared": len(self.items),
+            "settings": [
+                {"key": key, "before": was, "after": now} for key, was, now in self.settings
+            ],
             "changes": self.rows(),
             "status": {item.name: item.status for item in self.items if item.status},
             "only_before": list(self.only_before),
@@ -169,7 +178,51 @@ def _of_runs(before: Path, after: Path) -> Difference:
         for name in ("network", "hardware", "dataflow", "batch", "clock_hz")
     )
     items, only_before, only_after = _matched(layers_of(one), layers_of(other))
-    return Difference("run", str(before), str(after), items, only_before, only_after, facts)
+    return Difference(
+        kind="run",
+        before=str(before),
+        after=str(after),
+        items=items,
+        only_before=only_before,
+        only_after=only_after,
+        facts=facts,
+        settings=tuple(_settings(one, other)),
+    )
+
+
+def _settings(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """What made the runs and is different, where both say it."""
+    made, remade = before.get("made_by"), after.get("made_by")
+    if not isinstance(made, dict) or not isinstance(remade, dict):
+        return
+    one, other = dict(_flat(made)), dict(_flat(remade))
+    for key in dict.fromkeys((*one, *other)):
+        was, now = one.get(key, "not given"), other.get(key, "not given")
+        if was != now:
+            yield key, was, now
+
+
+def _flat(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The version, the network's hash, and every setting of the hardware, by their keys."""
+    for key in ("accelsim", "network_sha256"):
+        yield key, cut(str(value.get(key)), _SHOWN)
+    hardware = value.get("hardware")
+    if isinstance(hardware, dict):
+        yield from _leaves(hardware, "")
+
+
+def _leaves(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict) and path.count(".") < _DEEPEST:
+            yield from _leaves(inner, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", cut(str(inner), _SHOWN)
+
+
+_SHOWN, _DEEPEST = 60, 8
+"""Characters of a value, and levels of a hardware file, that are told apart."""
 
 
 # --- Both -----------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from accelsim.text import shown
 LARGEST_RUN = 64 * 2**20
 """Bytes of a run's JSON."""
 LARGEST_NUMBER = 2**63
+WHOLE_RUN = "whole run"
+"""What the totals are called among the layers."""
 _COUNTED = ("cycles", "seconds", "dram_read_bytes", "dram_write_bytes")
 
 
@@ -45,7 +47,7 @@ def read_run(path: Path) -> Mapping[str, Any]:
 def layers_of(run: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:
     """The whole run and its layers by name, as flat records."""
     records: dict[str, Mapping[str, object]] = {
-        "whole run": result_quantities(run["totals"], run["batch"])
+        WHOLE_RUN: result_quantities(run["totals"], run["batch"])
     }
     for layer in run["layers"]:
         dram = layer["dram"]

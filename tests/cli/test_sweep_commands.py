@@ -195,6 +195,60 @@ def test_diff_of_runs(cli, tmp_path: Path) -> None:
     assert "Nothing changed: all 8 layers" in cli("diff", paths[0], paths[0]).stdout
 
 
+@pytest.fixture
+def grown(cli, tmp_path: Path) -> tuple[Path, Path]:
+    """Two runs: with half the rows, and a slower DRAM, the second."""
+    paths = tmp_path / "a.json", tmp_path / "b.json"
+    cli("run", "mlp", "edge_ws", "--json", paths[0])
+    slower = ("--set", "array.rows=16", "--set", "dram.bandwidth=8 GB/s")
+    cli("run", "mlp", "edge_ws", *slower, "--json", paths[1])
+    return paths
+
+
+def test_diff_tells_the_settings_that_differ_before_the_numbers(cli, grown) -> None:
+    text = cli("diff", *grown).stdout
+    told = text.partition("Settings that differ")[2].partition("What changed")
+    assert [line.split() for line in told[0].splitlines()[3:5]] == [
+        ["array.rows", "32", "16"],
+        ["dram.bandwidth", "16", "GB/s", "8", "GB/s"],
+    ]
+    assert told[2]
+    settings = json.loads(cli("diff", *grown, "--json", "-").stdout)["settings"]
+    assert settings[0] == {"key": "array.rows", "before": "32", "after": "16"}
+    assert "Settings that differ" not in cli("diff", grown[0], grown[0]).stdout
+
+
+def test_diff_of_results_that_do_not_say_their_settings(cli, grown) -> None:
+    for path in grown:
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps(data | {"made_by": None}))
+    assert "Settings that differ" not in cli("diff", *grown).stdout
+
+
+@pytest.mark.parametrize(
+    ("limits", "status"),
+    [
+        (("cycles=1%",), 1),
+        (("cycles=1000%",), 0),
+        (("macs=0%",), 0),
+        (("cycles=1000%", "dram_cycles=0.5%"), 1),
+    ],
+)
+def test_diff_fails_above_a_limit(cli, grown, limits: tuple[str, ...], status: int) -> None:
+    options = [part for limit in limits for part in ("--fail-above", limit)]
+    outcome = cli("diff", *grown, *options)
+    assert outcome.status == status
+    assert outcome.stderr.count("is allowed") == status
+    assert cli("diff", grown[0], grown[0], *options).status == 0
+
+
+@pytest.mark.parametrize("limit", ["cycles", "cycles=1", "cycles=-1%", "cicles=1%", "=1%"])
+def test_diff_refuses_what_is_no_limit(cli, grown, limit: str) -> None:
+    outcome = cli("diff", *grown, "--fail-above", limit)
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert "--fail-above" in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -246,7 +246,7 @@ def last_cycle(program: Program) -> int:
 
 
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@drawn(100)
+@drawn(100, percent=5)
 def test_it_is_never_slower(network: Network, hardware: Hardware, batch: int) -> None:
     """By more than 2 %, as played: else everything is layer by layer."""
     _, layer_by_layer = both(network, hardware, batch)

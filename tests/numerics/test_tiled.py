@@ -190,7 +190,7 @@ def test_windows_cut_by_taps_equal_the_reference(
     program = lower(single(op, FMAP), hardware("ws", f"array.count={arrays}"), 2)
     (layer,) = program.layers
     assert isinstance(layer.kernel, GemmKernel)
-    for order, split in product(LoopOrder, ("pixels", "filters")):
+    for order, split in product(LoopOrder, ("pixels", "filters")[:arrays]):
         tiling = GemmTiling(1, 1, 2, 3, 2, *cut, order, split, arrays)  # type: ignore[arg-type]
         schedules = gemm_schedules(layer.kernel, program.target, tiling)
         spaces = (1 << 20,) * 3

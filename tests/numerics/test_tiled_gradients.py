@@ -53,15 +53,14 @@ def test_tiles_of_a_training_step_equal_the_reference(dataflow: str) -> None:
     """Their schedules keep the spec, too: `verified` looks at both."""
     program = lower(training_step(deep()), hardware(dataflow, *FLOAT), 2)
     assert [check for check in verified(program) if not check.passed] == []
+    at_work = [layer for layer in program.layers if not isinstance(layer.kernel, Alias)]
+    assert sum(layer.tiles > 1 for layer in at_work) > len(at_work) / 3  # some are tiny
 
 
-def test_the_step_has_every_kind_of_layer_and_is_really_tiled() -> None:
+def test_the_step_has_every_kind_of_layer() -> None:
     step = training_step(deep())
     missing = set(GRADIENTS) - {type(layer.op) for layer in step.layers}
     assert {op.name for op in missing} == {"view"}
-    program = lower(step, hardware("ws"), 2)
-    at_work = [layer for layer in program.layers if not isinstance(layer.kernel, Alias)]
-    assert sum(layer.tiles > 1 for layer in at_work) > len(at_work) / 3  # some are tiny
 
 
 def test_weight_gradients_do_as_many_products_as_the_forward_pass() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from drawing import drawn
+from hypothesis import given
 from machines import MACHINES
 from typer.testing import CliRunner
 
@@ -35,7 +36,7 @@ def test_the_hardware_is_a_file_that_loads(name: str, tmp_path: Path) -> None:
     assert load_hardware(path) == hardware
 
 
-@settings(max_examples=20)
+@drawn(20)
 @given(MACHINES)
 def test_so_is_any_other(hardware: Hardware) -> None:
     said = json.loads(json.dumps(Origin(LENET, hardware).as_dict()["hardware"]))

@@ -1,0 +1,65 @@
+"""Mapping files: tile sizes and loops that are forced on layers, by name or pattern."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend.findings import findings, validation_problems
+from accelsim.frontend.source import dotted, in_file_order, read_yaml
+
+Size = Annotated[int, Field(ge=1, le=2**63, strict=True)]
+Entry = Size | str
+Forced = Mapping[str, Mapping[str, Entry]]
+"""By name or pattern of layers: sizes of tiles by axis, and how their loops run."""
+
+
+class MappingFile(BaseModel):
+    """A mapping file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: dict[str, dict[str, Entry]] = Field(
+        description="By name or pattern: sizes by axis (`all`: the whole axis), order, split, ..."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is forced, and where that is said."""
+
+    layers: Forced
+    name: str
+
+
+def load_mapping(given: "str | Path | Forced") -> Source:
+    """A mapping from a file, or one that is given by pattern; raises InputError."""
+    if isinstance(given, Mapping):
+        return _given(given)
+    document = read_yaml(Path(given))
+    problems = list(document.problems)
+    try:
+        found = MappingFile.model_validate(document.data)
+    except ValidationError as error:
+        problems += validation_problems(error, document, MappingFile.model_json_schema())
+    if problems:
+        raise InputError(in_file_order(problems))
+    return Source(found.layers, str(given))
+
+
+def _given(layers: Forced) -> Source:
+    data = {"layers": {name: _plain(each) for name, each in layers.items()}}
+    try:
+        return Source(MappingFile.model_validate(data).layers, "mapping")
+    except ValidationError as error:
+        found = findings(error, data, MappingFile.model_json_schema())
+        raise InputError(
+            Problem(each.message, "mapping", key=dotted(each.path[1:])) for each in found
+        ) from None
+
+
+def _plain(entries: object) -> object:
+    return dict(entries) if isinstance(entries, Mapping) else entries

@@ -1,0 +1,235 @@
+"""Mappings that the user forces: sizes of tiles, and how their loops run; the rest is searched.
+
+A forced layer's kernel carries what is forced, so it is another kernel than one that is free, and
+whatever asks the search for its tilings is given only those that obey.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from accelsim.errors import DoesNotFitError, InputError, Problem
+from accelsim.frontend.findings import unknown
+from accelsim.frontend.mapping_file import Entry, Source
+from accelsim.lowering.forced_ranks import (
+    ForcedGemm,
+    ForcedRanks,
+    ForcedRowRanks,
+    ForcedVector,
+    ForcedVectorRanks,
+    Values,
+)
+from accelsim.lowering.gemm_search import ways_of
+from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.ranking import Tiling
+from accelsim.lowering.row_stationary import Mapping as RowMapping
+from accelsim.lowering.row_stationary import RowStationary
+from accelsim.lowering.row_stationary_candidates import most_of
+from accelsim.lowering.row_stationary_ranks import RowRanks
+from accelsim.lowering.search import Ranks, Search
+from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, whole_sizes
+from accelsim.lowering.vector_cost import totals
+from accelsim.lowering.vector_search import VectorRanks
+from accelsim.network.graph import Network
+
+WHOLE = "all"
+"""As a size: all of the axis."""
+
+
+ObeyingRanks = ForcedRanks | ForcedRowRanks | ForcedVectorRanks
+
+
+@dataclass(frozen=True)
+class ForcedSearch(Search):
+    """The search, where kernels may carry what is forced.
+
+    Where that fits only with feature maps on chip, a layer with none there is free to take
+    another: so they can be planned. `refuse_others` says in the end whether it came about.
+    """
+
+    def __call__(self, kernel: Kernel, residence: Residence) -> Ranks | RowRanks | VectorRanks:
+        if not _is_forced(kernel):
+            return super().__call__(kernel, residence)
+        ranks = self._obeying(kernel, residence)
+        moves_all = not any(residence.ifmaps) and not residence.kept
+        if moves_all and ranks.best is None and self._fits_on_chip(kernel):
+            return super().__call__(kernel, residence)
+        return ranks
+
+    def _obeying(self, kernel: Kernel, residence: Residence) -> ObeyingRanks:
+        """What obeys of the tilings of a forced kernel."""
+        if isinstance(kernel, ForcedVector):
+            key = (kernel, replace(self.target, residence=residence))
+            return self.memory.recall("vector kernels", key, lambda: ForcedVectorRanks(*key))
+        assert isinstance(kernel, ForcedGemm)
+        rows = isinstance(self.target.processor, RowStationary)
+        return (ForcedRowRanks if rows else ForcedRanks)(self, kernel, residence)
+
+    def _fits_on_chip(self, kernel: Kernel) -> bool:
+        """Whether something that obeys fits where all feature maps are on chip."""
+        if self.target.arrays > 1 or self.target.reserves_blocks:
+            return False
+        inputs = len(kernel.inputs) if isinstance(kernel, VectorKernel) else 1
+        all_there = Residence((True,) * inputs, kept=True, stored=False)
+        return self._obeying(kernel, all_there).best is not None
+
+    def check(self, kernel: Kernel) -> None:
+        """Raise DoesNotFitError if no tile that obeys fits, wherever feature maps are."""
+        if not _is_forced(kernel):
+            super().check(kernel)
+        elif self(kernel, Residence()).best is None:
+            raise DoesNotFitError(self.misfit(kernel))
+
+    def misfit(self, kernel: Kernel) -> str:
+        """Why nothing that obeys fits with nothing on chip: demand, bound and lever."""
+        ranks = self._obeying(kernel, Residence())
+        return f"with {told(ranks.kernel.forced)} as the mapping forces, {ranks.misfit}"
+
+
+def _is_forced(kernel: Kernel) -> bool:
+    return isinstance(kernel, (ForcedGemm, ForcedVector)) and bool(kernel.forced)
+
+
+def told(values: Values) -> str:
+    """What is forced, as a mapping file says it."""
+    each = (
+        f"{axis} {value.name.lower() if isinstance(value, Enum) else value}"
+        for axis, value in values
+    )
+    return ", ".join(each)
+
+
+def disobeying(kernel: Kernel, tiling: Tiling | None) -> bool:
+    """Whether a tiling is not what is forced on its kernel."""
+    if not isinstance(kernel, (ForcedGemm, ForcedVector)):
+        return False
+    return any(getattr(tiling, axis) != value for axis, value in kernel.forced)
+
+
+def forced_kernels(
+    network: Network, kernels: Sequence[Kernel], target: Target, source: Source
+) -> list[Kernel]:
+    """The kernels, each carrying what is forced on its layer; raises InputError for what cannot be.
+
+    A layer's own name is stronger than a pattern, and a later pattern than an earlier one.
+    """
+    names = [layer.name for layer in network.layers]
+    problems = list(_unmatched(names, source))
+    made: list[Kernel] = []
+    for name, kernel in zip(names, kernels, strict=True):
+        values, wrong = _values(name, kernel, target, source)
+        problems += wrong
+        made.append(_carrying(kernel, values))
+    if problems:
+        raise InputError(problems)
+    return made
+
+
+def _carrying(kernel: Kernel, values: Values) -> Kernel:
+    """All kernels of a network become such, so that those of one unit stay of one kind."""
+    parts = {item.name: getattr(kernel, item.name) for item in fields(kernel)}
+    if isinstance(kernel, GemmKernel):
+        return ForcedGemm(**parts, forced=values)
+    if isinstance(kernel, VectorKernel):
+        return ForcedVector(**parts, forced=values)
+    return kernel
+
+
+def _unmatched(names: Sequence[str], source: Source) -> Iterator[Problem]:
+    for pattern in source.layers:
+        if not any(_meant(pattern, name) for name in names):
+            yield Problem(unknown("layer", pattern, names), source.name, key=f"layers.{pattern}")
+
+
+def _meant(pattern: str, name: str) -> bool:
+    return pattern == name or fnmatchcase(name, pattern)
+
+
+def _values(
+    name: str, kernel: Kernel, target: Target, source: Source
+) -> tuple[Values, list[Problem]]:
+    """What is forced on a layer, and what is wrong with that."""
+    asked: dict[str, tuple[str, Entry]] = {}
+    for pattern in sorted(source.layers, key=lambda one: one == name):
+        if _meant(pattern, name):
+            asked |= {axis: (pattern, entry) for axis, entry in source.layers[pattern].items()}
+    choices = choices_of(kernel, target)
+    values: list[tuple[str, Any]] = []
+    problems = []
+    for axis, (pattern, entry) in asked.items():
+        key = f"layers.{pattern}.{axis}"
+        if axis not in choices:
+            message = f"layer {name}: {unknown('axis', axis, choices)}"
+            problems.append(Problem(message, source.name, key=key))
+            continue
+        chosen = choices[axis]
+        value = chosen.whole if entry == WHOLE and chosen.whole else chosen.allowed(entry)
+        if value is None:
+            message = f"layer {name}: expected {chosen.expected}, found {entry!r}"
+            problems.append(Problem(message, source.name, key=key))
+        else:
+            values.append((axis, value))
+    order = [*choices]
+    return tuple(sorted(values, key=lambda one: order.index(one[0]))), problems
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an axis can be: a size from `least` to `whole`, or one of some `names`."""
+
+    least: int = 1
+    whole: int = 0
+    names: Mapping[Entry, Any] | None = None
+
+    def allowed(self, entry: Entry) -> Any | None:
+        """What an entry stands for; None for what cannot be."""
+        if self.names is not None:
+            return self.names.get(entry)
+        fits = isinstance(entry, int) and self.least <= entry <= self.whole
+        return entry if fits else None
+
+    @property
+    def expected(self) -> str:
+        """What can be, in words."""
+        if self.names is not None:
+            return f"one of {', '.join(map(str, self.names))}"
+        if self.least == self.whole:
+            return f"{self.whole}, which cannot be cut here"
+        return f"a size from {self.least} to {self.whole}, or {WHOLE}"
+
+
+def choices_of(kernel: Kernel, target: Target) -> dict[str, Choice]:
+    """What can be forced on a kernel, by axis."""
+    if isinstance(kernel, VectorKernel):
+        return _vector_choices(kernel, target)
+    if not isinstance(kernel, GemmKernel):
+        return {}
+    if isinstance(target.processor, RowStationary):
+        limits = most_of(kernel) | {"m": 2 * kernel.filters}  # in whole passes, the last not full
+        if not target.cuts_windows:
+            return _sizes(RowMapping, limits, {"tap_rows", "tap_cols"})
+        return _sizes(RowMapping, limits, set())
+    names = [item.name for item in fields(GemmTiling)][:8]
+    uncut = set() if target.cuts_windows else {"tap_rows", "tap_cols"}
+    limits = dict(zip(names, whole_sizes(kernel), strict=True))
+    ways = ways_of(target)
+    return _sizes(GemmTiling, limits, uncut) | {
+        "order": Choice(names={order.name.lower(): order for order in LoopOrder}),
+        "split": Choice(names={way.split: way.split for way in ways}),
+        "arrays": Choice(names={way.arrays: way.arrays for way in ways}),
+    }
+
+
+def _vector_choices(kernel: VectorKernel, target: Target) -> dict[str, Choice]:
+    names = [item.name for item in fields(VectorTiling)]
+    uncut = set() if kernel.tap_operations else {"tap_rows", "tap_cols"}
+    return _sizes(VectorTiling, dict(zip(names, totals(kernel, target), strict=True)), uncut)
+
+
+def _sizes(kind: type, limits: Mapping[str, int], uncut: set[str]) -> dict[str, Choice]:
+    """Choices of the axes of a kind of tiling, those that cannot be cut whole."""
+    names = [item.name for item in fields(kind) if item.name in limits]
+    return {name: Choice(limits[name] if name in uncut else 1, limits[name]) for name in names}
