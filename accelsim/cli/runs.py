@@ -269,9 +269,7 @@ def _checked(
     if network.macs * batch > _LONG_MACS:
         tell(f"hint: {_long(network, batch)}")
     if _unused(network, hardware):
-        tell(
-            "hint: the model has real weights, which these integer formats cannot hold: random codes"
-        )
+        tell("hint: weights of the model are real numbers, the formats integers: random codes")
     with counted("layers checked") as count:
         return verify(network, hardware, None, batch, seed, count, mapping)
 
