@@ -59,13 +59,15 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
 def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
     """What a framework's model holds, its batch norms folded; the rest is random.
 
-    Real weights say nothing to integers, so these are random, too. A layer into which a batch norm
-    is folded is random as a whole where any array of either is missing.
+    Integers are a quantized model's codes, at 8 bits; real weights say nothing to them. A layer
+    into which a batch norm is folded is random as a whole where any array of either is missing.
     """
     assert isinstance(network.weights, Stored)
-    if isinstance(arithmetic.filter, IntegerFormat):
-        return {}
+    activation, kind = arithmetic.activation, arithmetic.filter
     given = network.weights.opened()
+    if isinstance(activation, IntegerFormat) and isinstance(kind, IntegerFormat):
+        eight = activation.bits == kind.bits == 8 and not foldable(network)
+        given = network.weights.codes(activation.signed, kind.signed) if eight else {}
     wanted = wanted_arrays(network, arithmetic)
     problems = list(_misfits(wanted, given))
     if problems:
@@ -196,12 +198,17 @@ def _range_misfit(array: Array, format_: IntegerFormat) -> str:
 
 def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
     """What a parameter file of `network` holds, by key."""
+    wanted = _wanted_inputs(network, arithmetic)
+    for layer in network.layers:
+        wanted |= _wanted_by(layer, arithmetic)
+    return wanted
+
+
+def _wanted_inputs(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
     wanted = {}
     for name, shape in network.inputs.items():
         wanted[name] = Wanted((shape,), arithmetic.activation, required=False, batched=True)
         wanted |= _meaning(f"{name}.", arithmetic.activation)
-    for layer in network.layers:
-        wanted |= _wanted_by(layer, arithmetic)
     return wanted
 
 
@@ -234,7 +241,17 @@ def problems_of(
     network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]
 ) -> list[tuple[str, str]]:
     """Every key of `given` that is wrong, missing or surplus, with what is wrong."""
-    wanted = wanted_arrays(network, arithmetic)
+    return _problems(wanted_arrays(network, arithmetic), given)
+
+
+def input_problems(
+    network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]
+) -> list[tuple[str, str]]:
+    """As `problems_of`, of inputs and what they stand for only."""
+    return _problems(_wanted_inputs(network, arithmetic), given)
+
+
+def _problems(wanted: Mapping[str, Wanted], given: Mapping[str, Array]) -> list[tuple[str, str]]:
     problems = [
         (key, f"is missing; needs shape {want.shapes[0]}")
         for key, want in wanted.items()
