@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from accelsim.computing import Values, compute
     from accelsim.errors import AccelsimError
     from accelsim.explanation import Explanation, explain
     from accelsim.facade import compare, simulate, train, verify
@@ -31,9 +32,11 @@ __all__ = [
     "RunResult",
     "Summary",
     "Validation",
+    "Values",
     "VerifyResult",
     "Why",
     "compare",
+    "compute",
     "explain",
     "load_hardware",
     "load_network",
@@ -52,9 +55,11 @@ _HOMES = {
     "RunResult": "accelsim.results",
     "Summary": "accelsim.sweep.summary",
     "Validation": "accelsim.validation.outcome",
+    "Values": "accelsim.computing",
     "VerifyResult": "accelsim.results",
     "Why": "accelsim.why",
     "compare": "accelsim.facade",
+    "compute": "accelsim.computing",
     "Explanation": "accelsim.explanation",
     "explain": "accelsim.explanation",
     "load_hardware": "accelsim.frontend.hardware_file",

@@ -230,7 +230,7 @@ def verify(
 
     network, machine = network_of(network), hardware_of(hardware, dataflow)
     parts = _prepared(network, batch).parts(batch)
-    _refuse_integer_gradients(network, machine)
+    refuse_integer_gradients(network, machine)
     forced = None if mapping is None else load_mapping(mapping)
     programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
     precision = machine.precision
@@ -252,7 +252,7 @@ def verify(
     )
 
 
-def _refuse_integer_gradients(network: Network, machine: Hardware) -> None:
+def refuse_integer_gradients(network: Network, machine: Hardware) -> None:
     """Raise InputError where a training step is to be computed in integers."""
     trains = any(layer.op.phase != "forward" for layer in network.layers)
     if trains and machine.precision.is_integer:

@@ -10,7 +10,7 @@ Everything heavy is imported inside the commands, so that `accelsim --help` is q
 import os
 import sys
 
-from accelsim.cli import runs, shows, sweeps, training
+from accelsim.cli import computing, runs, shows, sweeps, training
 from accelsim.cli.application import app
 
 __all__ = ["app", "main"]
@@ -19,6 +19,7 @@ app.command()(runs.run)
 app.command()(training.train)
 app.command()(runs.compare)
 app.command()(runs.verify)
+app.command()(computing.compute)
 app.command()(runs.validate)
 app.command()(sweeps.sweep)
 app.command()(sweeps.results)

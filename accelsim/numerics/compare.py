@@ -17,6 +17,7 @@ from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
 from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import reference
+from accelsim.numerics.spread import spread_of
 from accelsim.numerics.tiled import execute
 from accelsim.numerics.tolerance import tolerance
 from accelsim.results import LayerCheck
@@ -77,6 +78,7 @@ def compare(work: Computation, golden: Ofmap, tiled: Ofmap, exact: bool) -> Laye
         mismatches=wrong,
         largest_difference=largest,
         overflows=tiled.overflowed,
+        spread=spread_of(golden.values, work.arithmetic.activation, work.output),
     )
 
 

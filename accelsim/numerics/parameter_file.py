@@ -196,12 +196,17 @@ def _range_misfit(array: Array, format_: IntegerFormat) -> str:
 
 def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
     """What a parameter file of `network` holds, by key."""
+    wanted = _wanted_inputs(network, arithmetic)
+    for layer in network.layers:
+        wanted |= _wanted_by(layer, arithmetic)
+    return wanted
+
+
+def _wanted_inputs(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
     wanted = {}
     for name, shape in network.inputs.items():
         wanted[name] = Wanted((shape,), arithmetic.activation, required=False, batched=True)
         wanted |= _meaning(f"{name}.", arithmetic.activation)
-    for layer in network.layers:
-        wanted |= _wanted_by(layer, arithmetic)
     return wanted
 
 
@@ -234,7 +239,17 @@ def problems_of(
     network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]
 ) -> list[tuple[str, str]]:
     """Every key of `given` that is wrong, missing or surplus, with what is wrong."""
-    wanted = wanted_arrays(network, arithmetic)
+    return _problems(wanted_arrays(network, arithmetic), given)
+
+
+def input_problems(
+    network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]
+) -> list[tuple[str, str]]:
+    """As `problems_of`, of inputs and what they stand for only."""
+    return _problems(_wanted_inputs(network, arithmetic), given)
+
+
+def _problems(wanted: Mapping[str, Wanted], given: Mapping[str, Array]) -> list[tuple[str, str]]:
     problems = [
         (key, f"is missing; needs shape {want.shapes[0]}")
         for key, want in wanted.items()

@@ -4,7 +4,7 @@ It knows neither hardware nor tiles. What the tiled executor computes must equal
 in integers, and lie within the bound of `tolerance` in floats.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce, singledispatch
 
 import numpy as np
@@ -37,11 +37,18 @@ from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.parameters import LayerParameters, Parameters
 
+Compute = Callable[[Computation], Ofmap]
+"""What computes a layer."""
+
 
 def reference(
-    network: Network, arithmetic: Arithmetic, parameters: Parameters, batch: int = 1
+    network: Network,
+    arithmetic: Arithmetic,
+    parameters: Parameters,
+    batch: int = 1,
+    by: Compute | None = None,
 ) -> Iterator[tuple[Computation, Ofmap]]:
-    """Compute `network` layer by layer on `batch` inputs.
+    """Compute `network` layer by layer on `batch` inputs; `by` takes the place of `compute`.
 
     A tensor is dropped when its last reader is done, a layer's parameters when the next begins.
     """
@@ -51,7 +58,7 @@ def reference(
         output = parameters.quantization(layer.name)
         owner = network.by_name[layer.op.owner_of_parameters or layer.name]
         work = Computation(layer, inputs, parameters.layer(owner), output, arithmetic)
-        ofmap = compute(work)
+        ofmap = (by or compute)(work)
         yield work, ofmap
         tensors[layer.name] = Tensor(ofmap.values, output)
         for source in {*layer.inputs, layer.name}:

@@ -1,15 +1,21 @@
 """What `accelsim verify` prints: each layer's values held against the reference."""
 
+from accelsim.report.quantities import NONE
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.results import LayerCheck, VerifyResult
+from accelsim.results.values import Spread
 
 _COLUMNS = (
     Column("layer", text=True),
     Column("op", drop=2, text=True),
     Column("elements"),
     Column("mismatches"),
-    Column("largest difference", drop=1),
+    Column("largest difference", drop=3),
     Column("overflows"),
+    Column("least", drop=1),
+    Column("most", drop=1),
+    Column("zeros %", drop=1),
+    Column("saturated %", drop=1),
     Column("result", text=True),
 )
 
@@ -24,7 +30,7 @@ def verify_sheets(result: VerifyResult) -> list[Sheet]:
     total = ("total", "", f"{result.elements:,}", f"{result.mismatches:,}")
     overflows = sum(layer.overflows for layer in result.layers)
     verdict = "pass" if result.passed else "FAIL"
-    totals = Row((*total, "", f"{overflows:,}", verdict), style="bold")
+    totals = Row((*total, "", f"{overflows:,}", "", "", "", "", verdict), style="bold")
     return [Sheet(title, _COLUMNS, rows, (totals,), tuple(_notes(result)))]
 
 
@@ -37,9 +43,18 @@ def _layer(layer: LayerCheck, exact: bool) -> Row:
         f"{layer.mismatches:,}",
         largest,
         f"{layer.overflows:,}",
+        *spread_cells(layer.spread, exact),
         "pass" if layer.passed else "FAIL",
     )
     return Row(cells, style="" if layer.passed else "bold red")
+
+
+def spread_cells(spread: Spread | None, exact: bool) -> tuple[str, ...]:
+    """Least, most, and the shares of zeros and of saturated codes in percent."""
+    if spread is None:
+        return (NONE,) * 4
+    ends = (f"{each:,.0f}" if exact else f"{each:.4g}" for each in (spread.least, spread.most))
+    return (*ends, f"{100 * spread.zeros:.1f}", f"{100 * spread.saturated:.1f}")
 
 
 def _notes(result: VerifyResult) -> list[str]:
@@ -54,6 +69,16 @@ def _notes(result: VerifyResult) -> list[str]:
     if timed:
         notes.append("FAIL: what is timed is not what is computed.")
         notes += timed
+    flat = [
+        layer.name
+        for layer in result.layers
+        if layer.elements > 1 and layer.spread is not None and layer.spread.is_flat
+    ]
+    if flat:
+        notes.append(
+            f"hint: all values of {', '.join(flat)} are the same: that they are equal proves "
+            "little. Own weights without scales do that; give <layer>.output_scale."
+        )
     if any(layer.overflows for layer in result.layers):
         notes.append("overflows: psums that the accumulator could not hold, as in the reference.")
     return notes

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from accelsim.results.records import SCHEMA
+from accelsim.results.values import Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class LayerCheck:
     `mismatches` counts elements that differ (integers) or differ by more than the rounding
     of their sums explains (floats). `largest_difference` is in codes, or in the float's own
     unit; `overflows` counts psums that the accumulator could not hold. `problems` says, tile by
-    tile, what is timed otherwise than computed (the first few).
+    tile, what is timed otherwise than computed (the first few). `spread` is that of the
+    reference's values.
     """
 
     name: str
@@ -23,6 +25,7 @@ class LayerCheck:
     largest_difference: float
     overflows: int
     problems: tuple[str, ...] = ()
+    spread: Spread | None = None
 
     @property
     def passed(self) -> bool:

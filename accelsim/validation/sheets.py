@@ -136,30 +136,33 @@ def _notes(outcome: Outcome) -> Iterator[str]:
 
 
 def _summary(validation: Validation) -> Sheet:
-    columns = (
-        Column("reference", text=True),
-        *_TALLY_COLUMNS,
-        Column("not judged", drop=1),
-        Column("worst %", drop=1),
-        Column("verdict", text=True),
-    )
+    columns = (Column("reference", text=True), *_TALLY_COLUMNS, Column("verdict", prose=True))
     rows = tuple(map(_summed, validation.outcomes))
     failed = [each.reference.name for each in validation.outcomes if not each.passed]
-    verdict = (
-        f"OUTSIDE: {', '.join(failed)}." if failed else "Every error is within its stated band."
-    )
+    verdict = f"OUTSIDE: {', '.join(failed)}." if failed else "No judged error leaves its band."
     legend = (
-        "mean, worst: relative errors of the rows that have a band; band: the largest error "
-        "that passes. Rows without a band are shown, with the reason, but not judged; the second "
-        "worst is theirs."
+        "rows, mean, worst: of the rows that are judged, each against its band; within: those "
+        "whose error is no larger. Rows without a band are shown, with the reason; beyond the "
+        "aim: those of them whose error is larger than every band of their reference."
     )
     return Sheet("Summary", columns, rows, notes=(verdict, legend))
 
 
 def _summed(outcome: Outcome) -> Row:
-    tally = outcome.tally
-    others = [each for each in tally.comparisons if each.band is None]
-    furthest = signed_percent(max(others, key=magnitude)) if others else NONE
-    verdict = "NOT COMPARED" if outcome.failure else "ok" if outcome.passed else "OUTSIDE"
-    cells = (outcome.reference.name, *_tally(tally), f"{len(others):,}", furthest, verdict)
+    verdict = "NOT COMPARED" if outcome.failure else ", ".join(_verdict(outcome.tally))
+    cells = (outcome.reference.name, *_tally(outcome.tally), verdict)
     return Row(cells, "" if outcome.passed else "bold red")
+
+
+def _verdict(tally: Tally) -> Iterator[str]:
+    """How many comparisons are within their bands, and what became of all others."""
+    yield f"{len(tally.judged) - len(tally.outside):,} within"
+    if tally.outside:
+        yield f"{len(tally.outside):,} OUTSIDE"
+    others = [each for each in tally.comparisons if each.band is None]
+    beyond = [each for each in others if magnitude(each) > max(tally.bands, default=0)]
+    if beyond:
+        worst = signed_percent(max(beyond, key=magnitude))
+        yield f"{len(beyond):,} beyond the aim, worst {worst} %"
+    if len(beyond) < len(others):
+        yield f"{len(others) - len(beyond):,} not judged"

@@ -148,7 +148,7 @@ def test_a_failed_check_is_status_1(cli, arguments: tuple[str, ...], tmp_path: P
     outcome = cli(*arguments, "lenet5", "edge_ws", "--json", path)
     assert outcome.status == 1
     assert "FAIL: 3 elements are not equal, in bad." in outcome.stdout
-    assert rows(outcome.stdout)["bad"] == ["conv", "200", "3", "7", "2", "FAIL"]
+    assert rows(outcome.stdout)["bad"] == ["conv", "200", "3", "7", "2", *"----", "FAIL"]
     data = json.loads(path.read_text())
     assert data.get("verify", data)["passed"] is False
 

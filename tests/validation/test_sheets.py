@@ -54,8 +54,8 @@ def test_a_short_reference_row_by_row() -> None:
     assert lines(text, "two") == [["two", "time", "ns", "100.0", "100.0", "exact", "exact"]]
     assert "Source: source of x" in text
     assert "Model: why x" in text
-    assert lines(text, "x ") == [["x", "2", "1", "2.5", "+5.0", "exact-10.0", "0", "-", "ok"]]
-    assert "Every error is within its stated band." in text
+    assert lines(text, "x ") == [["x", "2", "1", "2.5", "+5.0", "exact-10.0", "2", "within"]]
+    assert "No judged error leaves its band." in text
     assert "OUTSIDE" not in text
 
 
@@ -78,7 +78,7 @@ def test_what_is_outside_is_called_so() -> None:
     text = printed(outcome(comparison(130.0, 0.1, "bad"), comparison(101.0, 0.1, "good")))
     assert lines(text, "bad")[0][-1] == "OUTSIDE"
     assert lines(text, "good")[0][-1] == "10.0"
-    assert lines(text, "x ")[0][-1] == "OUTSIDE"
+    assert lines(text, "x ")[0][-4:] == ["1", "within,", "1", "OUTSIDE"]
     assert "OUTSIDE: x." in text
     worse = (*LONG, comparison(200.0, 0.01, "far"))
     assert lines(printed(outcome(*worse)), "time")[0][-2:] == ["far", "OUTSIDE"]
@@ -89,8 +89,16 @@ def test_a_reference_that_cannot_run_hides_no_other() -> None:
     text = printed(broken, outcome(comparison(101.0)))
     assert "NOT COMPARED: OSError: no file" in text
     assert lines(text, "broken ")[0][-2:] == ["NOT", "COMPARED"]
-    assert lines(text, "x ")[0][-1] == "ok"
+    assert lines(text, "x ")[0][-2:] == ["1", "within"]
     assert "OUTSIDE: broken." in text
+
+
+def test_what_is_not_judged_is_not_called_fine() -> None:
+    """Beyond the aim: by more than any band of the reference."""
+    rows = [comparison(modelled, None, "c") for modelled in (104.0, 80.0, 111.0)]
+    text = printed(outcome(comparison(103.0, 0.05), comparison(100.0, 0.1), *rows))
+    verdict = "2 within, 2 beyond the aim, worst -20.0 %, 1 not judged"
+    assert lines(text, "x ")[0][-12:] == verdict.split()
 
 
 @pytest.mark.parametrize(("count", "cases"), [(1, "c0"), (3, "c0, c1, c2"), (5, "5 cases")])

@@ -1,0 +1,222 @@
+"""Values: what every layer of a network computes, by the reference or by the timed tiles."""
+
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from accelsim.errors import InputError, Problem, reason
+from accelsim.facade import (
+    HardwareLike,
+    NetworkLike,
+    compile_program,
+    hardware_of,
+    network_of,
+    refuse_integer_gradients,
+)
+from accelsim.files import written
+from accelsim.hardware import Hardware, Precision
+from accelsim.network.graph import Network
+from accelsim.network.passes import prepare_for_inference
+from accelsim.numerics.archive import Archive
+from accelsim.numerics.arithmetic import Arithmetic
+from accelsim.numerics.compare import precision_arithmetic
+from accelsim.numerics.computation import Computation, Ofmap
+from accelsim.numerics.formats import Array
+from accelsim.numerics.parameter_file import input_problems, load_parameters
+from accelsim.numerics.parameters import Parameters
+from accelsim.numerics.reference import Compute, reference
+from accelsim.numerics.reference import compute as by_definition
+from accelsim.numerics.spread import spread_of
+from accelsim.numerics.tiled import execute
+from accelsim.results.records import SCHEMA
+from accelsim.results.values import Spread
+from accelsim.text import nearest
+
+Inputs = Mapping[str, Array] | str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class LayerValues:
+    """What a layer computed, in a few numbers. `shape` is that of its ofmap, images first.
+
+    A stored value stands for scale * (value - zero_point).
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    spread: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What a network computed; `ofmaps` are those of the layers that were asked for.
+
+    `hardware` is whose tiles computed it, or None: the reference did, from the definitions.
+    """
+
+    network: str
+    hardware: str | None
+    batch: int
+    seed: int
+    formats: str
+    exact: bool
+    layers: tuple[LayerValues, ...]
+    ofmaps: Mapping[str, Array]
+
+    def real(self, name: str) -> Array:
+        """The real numbers that a layer's values stand for, float64; KeyError if not kept."""
+        layer = next(each for each in self.layers if each.name == name)
+        values: Array = layer.scale * (self.ofmaps[name].astype(np.float64) - layer.zero_point)
+        return values
+
+    def save(self, path: str | Path) -> None:
+        """Write the ofmaps as .npz, with <layer>.output_scale and _zero_point of integers.
+
+        Raises InputError where the system does not let it, and leaves what was there.
+        """
+        arrays: dict[str, Any] = dict(self.ofmaps)
+        for layer in self.layers:
+            if self.exact and layer.name in self.ofmaps:
+                arrays[f"{layer.name}.output_scale"] = np.float64(layer.scale)
+                arrays[f"{layer.name}.output_zero_point"] = np.int64(layer.zero_point)
+        try:
+            with written(str(path)) as beside, beside.open("wb") as file:
+                np.savez(file, **arrays)
+        except (OSError, ValueError) as error:
+            raise InputError(Problem(f"cannot be written: {reason(error)}", str(path))) from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form, without the ofmaps."""
+        return {
+            "schema": SCHEMA,
+            "network": self.network,
+            "hardware": self.hardware,
+            "batch": self.batch,
+            "seed": self.seed,
+            "formats": self.formats,
+            "layers": [asdict(layer) for layer in self.layers],
+        }
+
+
+def compute(
+    network: NetworkLike,
+    hardware: HardwareLike | None = None,
+    dataflow: str | None = None,
+    inputs: Inputs | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    layers: Iterable[str] | None = None,
+) -> Values:
+    """Compute `network`: by the timed tiles of `hardware`, in its formats, or by the reference.
+
+    Without a hardware the formats are int8. `inputs` are arrays by name, (N, *shape) or
+    (*shape), or an .npz file of them; what is not given comes from the network's file, or from
+    `seed`. `batch` is as many as there are, or 1. `layers` names whose ofmaps are kept; all if
+    None. Raises InputError for bad input and DoesNotFitError as `simulate` does.
+    """
+    network = network_of(network)
+    machine = None if hardware is None else hardware_of(hardware, dataflow)
+    precision = Precision() if machine is None else machine.precision
+    arithmetic = precision_arithmetic(precision)
+    given, origin = _given(inputs)
+    wrong = input_problems(network, arithmetic, given)
+    problems = [Problem(message, origin, key=key) for key, message in wrong]
+    if problems := problems + _unknown_layers(network, layers):
+        raise InputError(problems)
+    images = _images(network, given) if batch is None else batch
+    parameters = _parameters(network, arithmetic, seed, given)
+    kept = None if layers is None else {*layers}
+    found, ofmaps = [], {}
+    for part, each in prepare_for_inference(network).parts(images):
+        by = by_definition if machine is None else _tiled(part, machine, each)
+        for work, ofmap in reference(part, arithmetic, parameters, each, by):
+            name = work.layer.name
+            found.append(_layer_values(work, ofmap))
+            if kept is None or name in kept:
+                ofmaps[name] = ofmap.values
+    return Values(
+        network=network.name,
+        hardware=None if machine is None else machine.name,
+        batch=images,
+        seed=seed,
+        formats=f"{precision.ifmap} x {precision.filter} -> {precision.psum} -> {precision.ofmap}",
+        exact=precision.is_integer,
+        layers=tuple(found),
+        ofmaps=ofmaps,
+    )
+
+
+def _given(inputs: Inputs | None) -> tuple[Mapping[str, Array], str]:
+    """The arrays, and what to call where they come from."""
+    if inputs is None:
+        return {}, "inputs"
+    if isinstance(inputs, (str, Path)):
+        return Archive(Path(inputs)), str(inputs)
+    return {name: np.asarray(array) for name, array in inputs.items()}, "inputs"
+
+
+def _unknown_layers(network: Network, layers: Iterable[str] | None) -> list[Problem]:
+    """What is asked for and is no layer once the network is prepared for inference."""
+    known = [layer.name for layer in prepare_for_inference(network).layers]
+    unknown = [name for name in layers or () if name not in known]
+    return [
+        Problem(
+            "is no layer that computes anything by itself"
+            + (f"; did you mean {near!r}?" if (near := nearest(name, known)) else ""),
+            network.name,
+            key=name,
+        )
+        for name in unknown
+    ]
+
+
+def _images(network: Network, given: Mapping[str, Array]) -> int:
+    """As many images as every input given has; 1 if none says."""
+    counts = [
+        len(given[name])
+        for name, shape in network.inputs.items()
+        if name in given and given[name].ndim > len(shape)
+    ]
+    return min(counts, default=1)
+
+
+def _parameters(
+    network: Network, arithmetic: Arithmetic, seed: int, given: Mapping[str, Array]
+) -> Parameters:
+    """The network's, with the inputs `given` in the place of its file's."""
+    own = load_parameters(network, arithmetic, seed)
+    if not given:
+        return own
+    both = ChainMap(dict(given), cast(MutableMapping[str, Array], own.given))
+    return Parameters.of(prepare_for_inference(network), arithmetic, seed, both)
+
+
+def _tiled(network: Network, machine: Hardware, batch: int) -> Compute:
+    """What computes a layer by the tiles that are timed on `machine`."""
+    refuse_integer_gradients(network, machine)
+    program = compile_program(network, machine, batch=batch)
+    programs = {each.layer.name: each for each in program.layers}
+
+    def by_tiles(work: Computation) -> Ofmap:
+        return execute(programs[work.layer.name], work)
+
+    return by_tiles
+
+
+def _layer_values(work: Computation, ofmap: Ofmap) -> LayerValues:
+    layer, meaning = work.layer, work.output
+    return LayerValues(
+        name=layer.name,
+        op=layer.op.name,
+        shape=ofmap.values.shape,
+        scale=meaning.scale,
+        zero_point=meaning.zero_point,
+        spread=spread_of(ofmap.values, work.arithmetic.activation, meaning),
+    )
