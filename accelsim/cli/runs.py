@@ -268,8 +268,21 @@ def _checked(
 
     if network.macs * batch > _LONG_MACS:
         tell(f"hint: {_long(network, batch)}")
+    if _unused(network, hardware):
+        tell("hint: weights of the model are real numbers, the formats integers: random codes")
     with counted("layers checked") as count:
         return verify(network, hardware, None, batch, seed, count, mapping)
+
+
+def _unused(network: "Network", hardware: "Hardware") -> bool:
+    """Whether a framework's model has no codes for hardware that computes with integers."""
+    from accelsim.network.graph import Stored
+
+    stored = network.weights
+    integers = hardware.precision.is_integer
+    if not isinstance(stored, Stored) or not integers:
+        return False
+    return bool(stored.opened()) and not stored.codes(True, True)
 
 
 _LONG_MACS = 10**10

@@ -212,6 +212,9 @@ class SweepFile(_Schema):
     networks: list[str] = Field(
         [], description="Built-in names, or paths from this file's folder; the slowest key."
     )
+    dims: dict[str, Annotated[int, Field(gt=0, le=2**24, strict=True)]] = Field(
+        {}, description="Sizes of the open axes of networks in ONNX, by name."
+    )
     base: str = Field(
         description="The hardware that the matrix varies: a built-in name, or a path from this "
         "file's folder."

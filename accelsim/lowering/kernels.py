@@ -27,6 +27,7 @@ from accelsim.network.ops import (
     Op,
     Reshape,
     Shape,
+    Slice,
     Softmax,
     Transpose,
     Window,
@@ -316,7 +317,7 @@ def _alias(op: Op, layer: Layer, batch: int) -> Kernel:
 
 
 def copy_of(layer: Layer, batch: int) -> VectorKernel:
-    """A concat that cannot be in place: each element passes the vector unit once."""
+    """What is copied, as a concat that cannot be in place: each element passes the unit once."""
     channels, rows, cols = planes(layer.output_shape)
     return VectorKernel(batch, channels, _each(rows), _each(cols), operations=1)
 
@@ -338,6 +339,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Lrn: _lrn,
     BatchNorm: _each_element(2),
     Transpose: _each_element(1),
+    Slice: lambda op, layer, batch: copy_of(layer, batch),
     Concat: _alias,
     Flatten: _alias,
     Reshape: _alias,

@@ -80,6 +80,10 @@ class Stored(ABC):
     def opened(self) -> Mapping[str, NDArray[Any]]:
         """The arrays by `<layer>.weight` and so on, each read when it is asked for."""
 
+    @abstractmethod
+    def codes(self, signed: bool, signed_filter: bool) -> Mapping[str, NDArray[Any]]:
+        """The same as 8-bit codes and what they stand for; empty where the model has none."""
+
 
 @dataclass(frozen=True)
 class Network:

@@ -59,13 +59,15 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
 def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
     """What a framework's model holds, its batch norms folded; the rest is random.
 
-    Real weights say nothing to integers, so these are random, too. A layer into which a batch norm
-    is folded is random as a whole where any array of either is missing.
+    Integers are a quantized model's codes, at 8 bits; real weights say nothing to them. A layer
+    into which a batch norm is folded is random as a whole where any array of either is missing.
     """
     assert isinstance(network.weights, Stored)
-    if isinstance(arithmetic.filter, IntegerFormat):
-        return {}
+    activation, kind = arithmetic.activation, arithmetic.filter
     given = network.weights.opened()
+    if isinstance(activation, IntegerFormat) and isinstance(kind, IntegerFormat):
+        eight = activation.bits == kind.bits == 8 and not foldable(network)
+        given = network.weights.codes(activation.signed, kind.signed) if eight else {}
     wanted = wanted_arrays(network, arithmetic)
     problems = list(_misfits(wanted, given))
     if problems:

@@ -36,6 +36,7 @@ from accelsim.network.ops import (
     Reshape,
     Shape,
     Silu,
+    Slice,
     Softmax,
     Transpose,
 )
@@ -57,7 +58,7 @@ SAME_CODES = (Flatten, Reshape, Dropout)
 _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
-    Transpose,
+    *(Transpose, Slice),
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")

@@ -26,6 +26,7 @@ from accelsim.network.ops import (
     Mul,
     Op,
     Reshape,
+    Slice,
     Softmax,
     Transpose,
     Window,
@@ -277,6 +278,13 @@ def _(op: Flatten | Reshape | Dropout, work: Computation) -> Ofmap:
 def _(op: Transpose, work: Computation) -> Ofmap:
     (x,) = work.inputs
     return Ofmap(work.arithmetic.rescale(_turned(op, x), work.output))
+
+
+@_compute.register
+def _(op: Slice, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    taken = Tensor(np.ascontiguousarray(x.values[:, *op.axes]), x.quantization)
+    return Ofmap(work.arithmetic.rescale(taken, work.output))
 
 
 def _turned(op: Transpose, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from accelsim.network.ops import (
     MaxPool,
     Mul,
     Op,
+    Slice,
     Softmax,
     Transpose,
     Window,
@@ -182,6 +183,13 @@ class VectorExecutor:
         (x,) = self.work.inputs
         turned = x.values.transpose(0, *(1 + axis for axis in op.order))
         block = Tensor(self.part_of(turned, tile), x.quantization)
+        return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: Slice, tile: VectorTile) -> Array:
+        """The values of a tile, from where they lie in the input."""
+        (x,) = self.work.inputs
+        block = Tensor(self.part_of(x.values[:, *op.axes], tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register

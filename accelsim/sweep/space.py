@@ -10,7 +10,7 @@ from itertools import chain, product
 from math import prod
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend import load_network
+from accelsim.frontend import ONNX, load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
@@ -324,7 +324,8 @@ class Space:
         for name, setting in named.items():
             path = self._paths[name] = named_path(self._file.folder, name)
             try:
-                self.networks[path] = load_network(path)
+                dims = self._file.dims if str(path).lower().endswith(ONNX) else None
+                self.networks[path] = load_network(path, dims)
             except InputError as error:
                 self._found.in_named_file(error, setting.origin)
             else:

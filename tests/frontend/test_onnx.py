@@ -1,11 +1,13 @@
 """ONNX models as networks: drawn ones against onnxruntime, what users trip over, and bad input."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.reference
 import onnxruntime
 import pytest
 from numpy.random import Generator, default_rng
@@ -14,9 +16,12 @@ from oracles.onnx_models import computed, saved, wrong_tiles
 
 from accelsim.errors import InputError, UncoveredError
 from accelsim.frontend import load_network
+from accelsim.frontend.sweep_file import sweep_from
 from accelsim.network.ops import Conv, Transpose
+from accelsim.sweep.space import resolve
 
 FLOAT = TensorProto.FLOAT
+OPEN = ("N", 3, "h", "w")
 
 
 def model(
@@ -120,6 +125,29 @@ SEMANTICS: dict[str, Any] = {
         ],
         {"w": W33},
     ),
+    "zeros around": model(
+        [
+            node("Pad", "x p", "a"), node("Conv", "a w", "b", pads=[0, 1, 0, 0]),
+            node("Conv", "a w", "c", strides=[1, 2]), node("Flatten", "b", "d"),
+            node("Flatten", "c", "e"), node("Concat", "d e", axis=1),
+        ],
+        {"w": W33, "p": np.array([0, 0, 1, 0, 0, 0, 2, 1])},
+    ),
+    "split": model(
+        [
+            helper.make_node("Split", ["x", "n"], ["a", "b"], axis=1), node("Tanh", "a", "c"),
+            node("Concat", "b c", axis=1),
+        ],
+        {"n": np.array([1, 2])},
+    ),
+    "sliced": model(
+        [node("Slice", "x s e a t")],
+        {
+            "s": np.array([1, -7]), "e": np.array([2**40, -1]), "a": np.array([1, -1]),
+            "t": np.array([1, 2]),
+        },
+    ),
+    "sliced, old": model([node("Slice", starts=[2], ends=[7], axes=[2])], opset=9),
     "shapes that the model computes": model(
         [
             node("Shape", "x", "n"), node("Gather", "n zero", "b", axis=0),
@@ -233,6 +261,25 @@ def test_what_is_constant_costs_nothing(tmp_path: Path) -> None:
     assert layer.op == Conv(out_channels=6, kernel=(3, 3), activation="relu")
 
 
+def test_a_sweep_takes_models_and_knows_them_by_what_they_compute(tmp_path: Path) -> None:
+    keys = []
+    for op in ("Relu", "Relu", "Tanh"):
+        path = saved(model([node("Conv", "x w", "a"), node(op, "a")], {"w": W33}, OPEN), tmp_path)
+        said = {"name": "s", "networks": [str(path)], "base": "edge_ws", "dims": {"h": 9, "w": 8}}
+        keys += [point.key for point in resolve(sweep_from(said)).points]
+    assert len(set(keys)) == 2
+    assert keys[0] == keys[1]
+
+
+def test_without_the_library_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(model([node("Relu")]), tmp_path)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"pip install 'accelsim\[onnx\]'"):
+        load_network(path)
+
+
 def test_a_swap_is_a_layer_and_not_free(tmp_path: Path) -> None:
     swap, view = load_network(saved(SEMANTICS["from NHWC"], tmp_path)).layers[-2:]
     assert isinstance(swap.op, Transpose)
@@ -240,7 +287,7 @@ def test_a_swap_is_a_layer_and_not_free(tmp_path: Path) -> None:
 
 
 def test_an_open_batch_is_one_image_and_other_open_sizes_are_asked_for(tmp_path: Path) -> None:
-    path = saved(model([node("Relu")], shape=("N", 3, "h", "w")), tmp_path)
+    path = saved(model([node("Relu")], shape=OPEN), tmp_path)
     with pytest.raises(InputError, match="size 'h' is open; give --dim h=N"):
         load_network(path)
     assert load_network(path, {"h": 4, "w": 5}).inputs == {"x": (3, 4, 5)}
@@ -283,6 +330,105 @@ def test_weights_in_a_file_of_their_own_are_mapped(tmp_path: Path) -> None:
     inside = computed(path, feeds)
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="w.bin", size_threshold=0)
     assert np.array_equal(computed(path, feeds), inside)
+
+
+# --- Quantized models -----------------------------------------------------------------------------
+
+UINT8, INT8 = np.uint8, np.int8
+INTEGERS = "precision={{ifmap: {0}, filter: int8, psum: int32, ofmap: {0}}}"
+
+
+def quantization(name: str, scale: float, kind: Any, size: Any = None) -> dict[str, Any]:
+    """A scale and a zero point of a tensor, or of the channels of a weight."""
+    generator = default_rng(ord(name))
+    zero = generator.integers(100, 150) if kind is UINT8 else generator.integers(-9, 9)
+    scales = np.asarray(scale * generator.uniform(0.8, 1.25, size), np.float32)
+    points = np.zeros(size, kind) if size else np.asarray(zero, kind)
+    return {f"{name}s": scales, f"{name}z": points}
+
+
+def quantized_arrays(kind: Any, largest: int) -> dict[str, Any]:
+    """Two convolutions and a matrix product of codes; those of weights are up to `largest`."""
+    g = default_rng(1)
+    whole = {"low": -largest, "high": largest + 1}
+    arrays: dict[str, Any] = {
+        "w": g.integers(**whole, size=(5, 3, 3, 3)).astype(INT8),
+        "v": g.integers(**whole, size=(4, 5, 2, 2)).astype(INT8),
+        "u": g.integers(**whole, size=(12, 6)).astype(INT8),
+        "wb": g.integers(-9999, 9999, 5).astype(np.int32),
+    }
+    for name, scale in {"x": 0.02, "a": 0.06, "b": 0.15, "d": 0.3}.items():
+        arrays |= quantization(name, scale, kind)
+    for name, size in {"w": 5, "v": None, "u": None}.items():
+        arrays |= quantization(name, 0.02, INT8, size)
+    return arrays | {"wbs": arrays["xs"] * arrays["ws"]}
+
+
+def integer_operators() -> list[Any]:
+    return [
+        node("QuantizeLinear", "x xs xz", "q"),
+        node("QLinearConv", "q xs xz w ws wz as az wb", "a", pads=[1, 0, 1, 0]),
+        node("MaxPool", "a", "m", kernel_shape=[2, 2], strides=[2, 2]),
+        node("QLinearConv", "m as az v vs vz bs bz", "b", dilations=[1, 2]),
+        node("Flatten", "b", "f"),
+        node("QLinearMatMul", "f bs bz u us uz ds dz", "y"),
+    ]
+
+
+def pairs() -> list[Any]:
+    """The first convolution with a relu, as quantizers of frameworks write it."""
+    return [
+        node("QuantizeLinear", "x xs xz", "q"), node("DequantizeLinear", "q xs xz", "dq"),
+        node("DequantizeLinear", "w ws wz", "dw", axis=0),
+        node("DequantizeLinear", "wb wbs", "dwb", axis=0),
+        node("Conv", "dq dw dwb", "c", pads=[1, 0, 1, 0]), node("Relu", "c", "r"),
+        node("QuantizeLinear", "r as az", "y"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("nodes", [integer_operators(), pairs()], ids=["integer", "pairs"])
+@pytest.mark.parametrize("kind", [UINT8, INT8], ids=["uint8", "int8"])
+@pytest.mark.parametrize("ours", ["uint8", "int8"])
+def test_codes_are_those_of_onnxruntime_bit_for_bit(
+    nodes: list[Any], kind: Any, ours: str, tmp_path: Path
+) -> None:
+    """Whether the hardware has signed codes or the model, the numbers are the same.
+
+    Weights have 7 bits: without VNNI onnxruntime saturates sums of two larger products.
+    """
+    path, feeds = quantized_file(nodes, quantized_arrays(kind, 63), kind, tmp_path), feed(SHAPE)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    wanted = session.run(None, feeds)[0].astype(int)
+    assert len(np.unique(wanted)) > 6, "codes that say little"
+    same_codes(path, wanted, kind, ours)
+
+
+@pytest.mark.parametrize("kind", [UINT8, INT8], ids=["uint8", "int8"])
+def test_codes_of_all_sizes_are_those_of_onnx_itself(kind: Any, tmp_path: Path) -> None:
+    path = quantized_file(integer_operators(), quantized_arrays(kind, 127), kind, tmp_path)
+    wanted = onnx.reference.ReferenceEvaluator(onnx.load(path)).run(None, feed(SHAPE))[0]
+    same_codes(path, wanted.astype(int), kind, "int8")
+
+
+SHAPE = (2, 3, 9, 8)
+
+
+def quantized_file(nodes: list[Any], arrays: dict[str, Any], kind: Any, folder: Path) -> Path:
+    given = model(nodes, arrays, SHAPE)
+    given.graph.output[0].type.tensor_type.elem_type = 2 if kind is UINT8 else 3
+    return saved(given, folder)
+
+
+def same_codes(path: Path, wanted: Any, kind: Any, ours: str) -> None:
+    """Our codes are `wanted`, but for the 128 between signed and unsigned ones."""
+    arrays, limits = quantized_arrays(kind, 1), np.iinfo(kind)
+    by = 128 * ((ours == "uint8") - (kind is UINT8))
+    codes = np.rint(feed(SHAPE)["x"] / arrays["xs"]) + arrays["xz"].astype(int)
+    feeds = {"x": np.clip(codes, limits.min, limits.max).astype(int) + by}
+    settings = (INTEGERS.format(ours),)
+    values = computed(path, feeds, settings).reshape(wanted.shape)
+    assert np.array_equal(values.astype(int), wanted + by)
+    assert wrong_tiles(path, feeds, settings) == []
 
 
 # --- Bad input ------------------------------------------------------------------------------------

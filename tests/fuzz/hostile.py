@@ -40,6 +40,7 @@ OPS: Mapping[str, Sequence[str]] = {
     "avg_pool": ("kernel", "stride", "padding", "count_padding"),
     "reshape": ("shape",),
     "transpose": ("order",),
+    "slice": ("start", "stop", "step"),
     "leaky_relu": ("slope",),
     "lrn": ("size", "alpha", "beta", "bias"),
     "batch_norm": ("epsilon",),

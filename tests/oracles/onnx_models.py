@@ -21,7 +21,6 @@ from accelsim.numerics.reference import reference
 
 FLOAT32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
 SMALL = (
-    FLOAT32,
     *("array.rows=4", "array.cols=5"),
     *(f"buffers.{name}_sram.size=2 KiB" for name in ("ifmap", "filter", "ofmap")),
 )
@@ -41,20 +40,24 @@ def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) 
     return replace(parameters, given={**parameters.given, **feeds})
 
 
-def computed(path: Path, feeds: dict[str, Array]) -> NDArray[Any]:
+def computed(
+    path: Path, feeds: dict[str, Array], settings: tuple[str, ...] = (FLOAT32,)
+) -> NDArray[Any]:
     """What our reference makes of a model with one output, flat; images first."""
     network = prepare_for_inference(load_network(path))
-    parameters = given(load_network(path), (FLOAT32,), feeds)
+    parameters = given(load_network(path), settings, feeds)
     batch = len(next(iter(feeds.values())))
     *_, (_, last) = reference(network, parameters.arithmetic, parameters, batch)
     return np.asarray(last.values)
 
 
-def wrong_tiles(path: Path, feeds: dict[str, Array]) -> list[str]:
+def wrong_tiles(
+    path: Path, feeds: dict[str, Array], settings: tuple[str, ...] = (FLOAT32,)
+) -> list[str]:
     """Layers whose tiled values on a small machine are not the reference's."""
     network = load_network(path)
     batch = len(next(iter(feeds.values())))
-    program = compile_program(network, load_hardware("edge_ws", SMALL), batch=batch)
+    program = compile_program(network, load_hardware("edge_ws", (*SMALL, *settings)), batch=batch)
     return [
-        str(check) for check in checks(program, given(network, SMALL, feeds)) if not check.passed
+        str(check) for check in checks(program, given(network, settings, feeds)) if not check.passed
     ]

@@ -14,6 +14,8 @@ from accelsim.frontend.onnx.fusion import fused
 from accelsim.frontend.onnx.graph import Graph, Node, resolved
 from accelsim.frontend.onnx.layers import Layers, Refused, kept_shape
 from accelsim.frontend.onnx.learned import Learned, OnnxWeights
+from accelsim.frontend.onnx.padding import with_own_padding
+from accelsim.frontend.onnx.quantized import quantized
 from accelsim.frontend.onnx.rules import RULES
 from accelsim.network.graph import GraphError, Network, build_network, learned_shapes
 from accelsim.network.ops import Shape
@@ -29,7 +31,7 @@ def load_onnx(
     Raises InputError with what is wrong, UncoveredError where operators cannot be simulated.
     """
     file = read_model(path)
-    graph = resolved(file, dims or {}, outputs)
+    graph = with_own_padding(resolved(file, dims or {}, outputs))
     layers = Layers(graph)
     verdicts = [_translated(node, layers) for node in graph.nodes]
     if any(verdict.reason for verdict in verdicts):
@@ -66,7 +68,7 @@ def _layer(node: Node, layers: Layers) -> str:
 
 def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
     outputs = [layers.output(name) for name in graph.outputs]
-    specs = fused(layers.specs.values(), set(outputs))
+    specs, stands = fused(layers.specs.values(), set(outputs))
     inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
     try:
         network = build_network(file.path.stem, inputs, specs)
@@ -80,7 +82,7 @@ def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
         inputs,
         specs,
         _description(file, graph, absent),
-        OnnxWeights(file.path, recipes),
+        OnnxWeights(file.path, recipes, quantized(network, layers, stands)),
     )
 
 

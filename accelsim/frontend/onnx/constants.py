@@ -37,6 +37,7 @@ class Folded:
     """What a node, by its place in the graph, makes of other constants."""
 
     node: int
+    op: str
     inputs: "tuple[Constant | None, ...]"
     output: int = 0
 
@@ -119,7 +120,7 @@ class Store:
                 return values
             case Initializer(name):
                 return tensor_values(self.file, self._tensors[name])
-            case Folded(index, sources, output):
+            case Folded(index, _, sources, output):
                 node = self.file.proto.graph.node[index]
                 arrays = [None if each is None else self.values(each) for each in sources]
                 return evaluated(self.file, node, arrays, output)

@@ -10,12 +10,12 @@ from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise
 _NAMES: Mapping[Elementwise, Activation] = {row: name for name, row in ACTIVATIONS.items()}
 
 
-def fused(specs: Iterable[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
+def fused(specs: Iterable[LayerSpec], outputs: set[str]) -> tuple[list[LayerSpec], dict[str, str]]:
     """The layers, in an order that can run, without those that the network's outputs do not need
     and with each function in the layer before it, where nothing else reads that.
 
     Requires: inputs before their readers. Ensures: the same values at `outputs`; a function's
-    readers read the layer that has it.
+    readers read the layer that has it, which is returned, too, for each.
     """
     needed = _needed(list(specs), outputs)
     readers = Counter(name for spec in needed for name in spec.inputs)
@@ -31,7 +31,7 @@ def fused(specs: Iterable[LayerSpec], outputs: set[str]) -> list[LayerSpec]:
                 stands[spec.name] = before.name
                 continue
         kept[spec.name] = replace(spec, inputs=inputs)
-    return list(kept.values())
+    return list(kept.values()), stands
 
 
 def _with(before: LayerSpec, spec: LayerSpec) -> LayerSpec | None:

@@ -291,14 +291,14 @@ class _Walk:
         output: Value,
     ) -> Constant:
         """A constant that a node makes, with its values if these and its inputs are small."""
-        source: Known | Folded = Folded(index, inputs, place)
+        source: Known | Folded = Folded(index, proto.op_type, inputs, place)
         shape, element = output.shape, output.element
         arrays = [None if each is None else each.known for each in inputs]
         small = shape is None or math.prod(shape) <= MOST_FOLDED
         ready = all(
             each is None or array is not None for each, array in zip(inputs, arrays, strict=True)
         )
-        if small and ready:
+        if small and ready and proto.op_type != "DequantizeLinear":  # whose codes are asked for
             values = evaluated(self._file, proto, arrays, place)
             source, shape = Known(values), values.shape
         if shape is None:

@@ -49,6 +49,25 @@ def checked(op: type[Op], **keys: Any) -> Op:
         raise Refused(f"{op.name} cannot have this {place}: {found['msg']}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What 8-bit codes of a tensor stand for: scale * (code - zero_point)."""
+
+    scale: float
+    zero_point: int
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A layer's weight and bias as codes, the weight's scale and zero point."""
+
+    weight: Learned
+    scale: Constant
+    zero_point: Constant | None
+    bias: Learned | None
+
+
 @dataclass
 class Layers:
     """The layers so far. `names` says which layer, or network input, a tensor of the model is."""
@@ -59,6 +78,8 @@ class Layers:
     learned: dict[str, Mapping[str, Learned]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     readers: dict[str, int] = field(default_factory=dict)
+    meanings: dict[str, Meaning] = field(default_factory=dict)
+    codes: dict[str, Codes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for value in self.graph.inputs:
@@ -93,6 +114,17 @@ class Layers:
         if any(size < 1 for size in shape):
             raise Refused(f"the shape {list(shape)} holds nothing")
         return self.add(f"{source}/as_{'x'.join(map(str, shape))}", Reshape(shape=shape), source)
+
+    def under(self, name: str) -> str:
+        """The layer, or network input, whose values a view has."""
+        while name in self.specs and isinstance(self.specs[name].op, Reshape):
+            (name,) = self.specs[name].inputs
+        return name
+
+    def means(self, name: str, meaning: Meaning) -> None:
+        """Note what the codes of a layer's ofmap, or of a network input, stand for."""
+        if self.meanings.setdefault(self.under(name), meaning) != meaning:
+            raise Refused("its codes stand for something else already")
 
     def output(self, name: str) -> str:
         """The layer that is an output of the model: a view of an input that is passed on."""
@@ -163,6 +195,16 @@ def number(value: Constant | None, default: float, what: str) -> float:
     if values.size != 1:
         raise Refused(f"its {what} has shape {list(values.shape)}, needs one number")
     return float(values.reshape(-1)[0])
+
+
+def zero_point(value: Constant | None) -> int:
+    """A zero point that all channels share; 0 where there is none."""
+    if value is None:
+        return 0
+    values = known(value, "zero point")
+    if values.size == 0 or (values != values.flat[0]).any():
+        raise Refused("with a zero point for each channel")
+    return int(values.flat[0])
 
 
 def integers(values: Any) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from accelsim.frontend.onnx.constants import Array, Constant, Store
 from accelsim.network.graph import Stored
 from accelsim.network.ops import Shape
 
-Verb = Literal["transpose", "times", "plus"]
+Verb = Literal["transpose", "times", "plus", "whole"]
 Step = tuple[Verb, Constant | float]
 
 
@@ -45,6 +45,10 @@ class Learned:
         """A number added, or one per element."""
         return self._then("plus", term)
 
+    def whole(self) -> "Learned":
+        """As integers."""
+        return self._then("whole", 0.0)
+
     def _then(self, verb: Verb, operand: Constant | float) -> "Learned":
         return replace(self, steps=(*self.steps, (verb, operand)))
 
@@ -55,10 +59,13 @@ class Learned:
             if verb == "transpose":
                 array = array.T
                 continue
+            if verb == "whole":
+                array = array.astype(np.int32)
+                continue
             array = _spread(array, shape)
             other = _spread(_operand(operand, store), shape)
             array = array * other if verb == "times" else array + other
-        return np.ascontiguousarray(_spread(array, shape))
+        return np.ascontiguousarray(_spread(array, shape)).reshape(shape)
 
 
 def _operand(operand: Constant | float | None, store: Store) -> Array:
@@ -69,11 +76,40 @@ def _operand(operand: Constant | float | None, store: Store) -> Array:
 
 
 def _spread(array: Array, shape: Shape) -> Array:
-    """As many elements in `shape`, or one number all over it."""
+    """As many elements in `shape`, one for each of its rows, or one number all over it."""
     if array.size == 1:
         return np.broadcast_to(array.reshape(()), shape)
+    if array.size == shape[0] != math.prod(shape):
+        array = np.broadcast_to(array.reshape(-1, *(1,) * (len(shape) - 1)), shape)
     assert array.size == math.prod(shape)
     return array.reshape(shape)
+
+
+Recipes = Mapping[str, tuple[Learned, Shape]]
+_HALF = 128
+"""A uint8 code less this is the int8 code of the same number, where the zero points are so too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What a model says of 8-bit codes, by the keys of a parameter file.
+
+    `signed` names keys of weights and zero points as the model has them: int8 or uint8.
+    """
+
+    arrays: Recipes
+    activations: Mapping[str, bool]
+    weights: Mapping[str, bool]
+
+    def recipes(self, signed: bool, signed_filter: bool) -> Recipes:
+        """The same numbers as codes of int8 or uint8, as the hardware has them."""
+        shifted = dict(self.arrays)
+        for keys, wanted in ((self.activations, signed), (self.weights, signed_filter)):
+            for key, found in keys.items():
+                learned, shape = self.arrays[key]
+                by = (_HALF if found else -_HALF) * (found != wanted)
+                shifted[key] = (learned.plus(float(by)) if by else learned).whole(), shape
+        return shifted
 
 
 @dataclass(frozen=True)
@@ -84,32 +120,40 @@ class OnnxWeights(Stored):
     """
 
     path: Path
-    recipes: Mapping[str, tuple[Learned, Shape]]
+    recipes: Recipes
+    quantized: Quantized | None = None
 
     def __str__(self) -> str:
         return str(self.path)
 
     def opened(self) -> "OpenWeights":
         """The arrays, to be read."""
-        return OpenWeights(self)
+        return OpenWeights(self.path, self.recipes)
+
+    def codes(self, signed: bool, signed_filter: bool) -> Mapping[str, Array]:
+        """As 8-bit codes, by the keys of a parameter file; none where the model has no codes."""
+        if self.quantized is None:
+            return {}
+        return OpenWeights(self.path, self.quantized.recipes(signed, signed_filter))
 
 
 class OpenWeights(Mapping[str, Array]):
     """Arrays of a model by key, each made when it is asked for."""
 
-    def __init__(self, weights: OnnxWeights) -> None:
-        self._weights = weights
+    def __init__(self, path: Path, recipes: Recipes) -> None:
+        self._path = path
+        self._recipes = recipes
 
     @cached_property
     def _store(self) -> Store:
-        return Store.of(self._weights.path)
+        return Store.of(self._path)
 
     def __getitem__(self, key: str) -> Array:
-        recipe, shape = self._weights.recipes[key]
+        recipe, shape = self._recipes[key]
         return recipe.values(self._store, shape)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._weights.recipes)
+        return iter(self._recipes)
 
     def __len__(self) -> int:
-        return len(self._weights.recipes)
+        return len(self._recipes)

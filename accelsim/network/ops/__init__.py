@@ -32,7 +32,7 @@ from accelsim.network.ops.elementwise import (
     Tanh,
 )
 from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
-from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Transpose
+from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
 from accelsim.network.ops.norms import BatchNorm, Lrn, Softmax
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool
 from accelsim.network.ops.window import Window
@@ -72,6 +72,7 @@ __all__ = [
     "Shape",
     "Sigmoid",
     "Silu",
+    "Slice",
     "Softmax",
     "Softplus",
     "Tanh",
@@ -81,7 +82,8 @@ __all__ = [
 ]
 
 _ALL: tuple[type[Op], ...] = (
-    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape, Transpose),
+    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape),
+    *(Transpose, Slice),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
 )
 

@@ -113,6 +113,32 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slice(Op):
+    """On each axis every `step`-th value from `start` up to `stop`. It costs as a copy does."""
+
+    name: ClassVar[str] = "slice"
+    start: Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=3)]
+    stop: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)]
+    step: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)] | None = None
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        axes = self.axes
+        if not len(shape) == len(self.start) == len(self.stop) == len(axes):
+            raise ShapeError(f"start, stop and step need a number for each axis of {shape}")
+        for size, axis in zip(shape, axes, strict=True):
+            if not axis.start < axis.stop <= size:
+                raise ShapeError(f"from {axis.start} to {axis.stop} does not lie within {shape}")
+        return tuple(len(range(axis.start, axis.stop, axis.step)) for axis in axes)
+
+    @property
+    def axes(self) -> tuple[slice, ...]:
+        """What is taken of each axis."""
+        step = self.step or (1,) * len(self.start)
+        return tuple(slice(*each) for each in zip(self.start, self.stop, step, strict=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout(Unary):
     """The identity at inference."""
 

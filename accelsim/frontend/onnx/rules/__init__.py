@@ -26,7 +26,7 @@ from accelsim.frontend.onnx.rules.functions import (
     tanh,
 )
 from accelsim.frontend.onnx.rules.joins import add, concat, divide, multiply, subtract, total
-from accelsim.frontend.onnx.rules.moves import flatten, same, transpose
+from accelsim.frontend.onnx.rules.moves import flatten, same, sliced, split, transpose
 from accelsim.frontend.onnx.rules.norms import batch_norm, lrn, softmax
 from accelsim.frontend.onnx.rules.pooling import (
     average_pool,
@@ -35,6 +35,12 @@ from accelsim.frontend.onnx.rules.pooling import (
     max_pool,
     reduce_max,
     reduce_mean,
+)
+from accelsim.frontend.onnx.rules.quantized import (
+    dequantize,
+    qlinear_conv,
+    qlinear_matmul,
+    quantize,
 )
 
 Rule = Callable[[Node, Layers], str]
@@ -74,5 +80,11 @@ RULES: Mapping[str, Rule] = {
     "Concat": concat,
     "Flatten": flatten,
     "Transpose": transpose,
+    "Slice": sliced,
+    "Split": split,
+    "QuantizeLinear": quantize,
+    "DequantizeLinear": dequantize,
+    "QLinearConv": qlinear_conv,
+    "QLinearMatMul": qlinear_matmul,
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Dropout", "Identity", "Cast"), same),
 }

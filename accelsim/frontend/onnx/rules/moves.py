@@ -8,12 +8,15 @@ from accelsim.frontend.onnx.layers import (
     Layers,
     Refused,
     axes_of,
+    checked,
     integers,
     kept_shape,
+    known,
     only_first_output,
+    optional,
     tensor,
 )
-from accelsim.network.ops import Shape, Transpose
+from accelsim.network.ops import Shape, Slice, Transpose
 
 _REALS = (1, 10, 11, 16)
 """onnx's numbers of float32, float16, float64 and bfloat16."""
@@ -75,3 +78,63 @@ def transpose(node: Node, layers: Layers) -> str:
     op = Transpose(order=tuple(firsts.index(run[0]) for run in runs))
     wide = layers.view(source, tuple(sizes[first] for first in firsts))
     return layers.view(layers.add(node.name, op, wide), done)
+
+
+def split(node: Node, layers: Layers) -> str:
+    """Parts along an axis, one behind the other, each a layer."""
+    source, shape = _within(node, layers)
+    (axis,) = axes_of([int(node.attributes.get("axis", 0))], len(shape) + 1)
+    if axis == 0:
+        raise Refused("over the batch")
+    parts: list[str] = []
+    start = 0
+    for value in node.outputs:
+        size = (value.shape or ())[axis]
+        name = f"{node.name}/{len(parts)}" if parts else node.name
+        parts.append(_part(layers, name, source, axis - 1, slice(start, start + size, 1)))
+        start += size
+    layers.names |= {value.name: part for value, part in zip(node.outputs, parts, strict=True)}
+    return parts[0]
+
+
+def sliced(node: Node, layers: Layers) -> str:
+    """A part along some axes, forwards."""
+    source, shape = _within(node, layers)
+    if len(node.inputs) > 1:
+        given = [optional(node, place, "bounds") for place in range(1, 5)]
+        said = [None if each is None else integers(known(each, "bounds")) for each in given]
+    else:
+        names = ("starts", "ends", "axes", "steps")
+        said = [node.attributes.get(name) for name in names]
+    starts, ends = said[0] or (), said[1] or ()
+    axes = axes_of(said[2] or range(len(starts)), len(shape) + 1)
+    whole = (layers.graph.batch, *shape)
+    taken = [slice(0, size, 1) for size in whole]
+    for start, end, axis, step in zip(starts, ends, axes, said[3] or (1,) * len(axes), strict=True):
+        if step < 1:
+            raise Refused("backwards")
+        taken[axis] = slice(*slice(start, end, step).indices(whole[axis]))
+    if taken[0] != slice(0, whole[0], 1):
+        raise Refused("over the batch")
+    op = checked(
+        Slice,
+        start=tuple(each.start for each in taken[1:]),
+        stop=tuple(each.stop for each in taken[1:]),
+        step=tuple(each.step for each in taken[1:]),
+    )
+    return layers.add(node.name, op, source)
+
+
+def _within(node: Node, layers: Layers) -> tuple[str, Shape]:
+    """An input that is kept with all of its axes."""
+    source, shape = tensor(node, 0, layers)
+    if kept_shape(shape) != shape:
+        raise Refused(f"of {len(shape) + 1} axes")
+    return source, shape
+
+
+def _part(layers: Layers, name: str, source: str, axis: int, taken: slice) -> str:
+    shape = layers.shapes[source]
+    start = tuple(taken.start if at == axis else 0 for at in range(len(shape)))
+    stop = tuple(taken.stop if at == axis else size for at, size in enumerate(shape))
+    return layers.add(name, checked(Slice, start=start, stop=stop), source)

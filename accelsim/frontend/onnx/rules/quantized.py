@@ -1,0 +1,85 @@
+"""Quantized models: integer operators, and pairs of QuantizeLinear and DequantizeLinear.
+
+A tensor here is its codes where the hardware's formats are integers, and what they stand for where
+they are reals; so to quantize is to say what a layer's codes stand for, and costs nothing.
+"""
+
+from dataclasses import replace
+
+from accelsim.frontend.onnx.graph import Node
+from accelsim.frontend.onnx.layers import (
+    Codes,
+    Layers,
+    Meaning,
+    Refused,
+    constant,
+    number,
+    optional,
+    tensor,
+    zero_point,
+)
+from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.contractions import conv, matmul
+from accelsim.network.ops import Dense
+
+_SIGNED = {2: False, 3: True}
+"""Whether onnx's uint8 and int8 are signed."""
+
+
+def _meaning(node: Node, place: int, element: int) -> Meaning:
+    """The scale at an input, and the zero point behind it, of one tensor."""
+    scale, zero = constant(node, place, "scale"), optional(node, place + 1, "zero point")
+    if element not in _SIGNED:
+        raise Refused("to codes that are neither uint8 nor int8")
+    point = 0 if zero is None else int(number(zero, 0, "zero point of a tensor"))
+    return Meaning(number(scale, 1.0, "scale of a tensor"), point, _SIGNED[element])
+
+
+def quantize(node: Node, layers: Layers) -> str:
+    """The codes of a tensor: those of the layer that makes it, which is told what they mean."""
+    source, _ = tensor(node, 0, layers)
+    layers.means(source, _meaning(node, 1, node.outputs[0].element))
+    return source
+
+
+def dequantize(node: Node, layers: Layers) -> str:
+    """What codes stand for: the same tensor here."""
+    return tensor(node, 0, layers)[0]
+
+
+def qlinear_conv(node: Node, layers: Layers) -> str:
+    """A convolution of codes; its sums leave it as codes of the output."""
+    inner = replace(node, op="Conv", inputs=(node.inputs[0], node.inputs[3], *node.inputs[8:9]))
+    made = conv(inner, layers)
+    if layers.under(made) != node.name:
+        raise Refused("over one axis")
+    return _integer(node, layers, made)
+
+
+def qlinear_matmul(node: Node, layers: Layers) -> str:
+    """Rows of codes times a constant matrix of codes."""
+    constant(node, 3, "second matrix")
+    inner = replace(node, op="MatMul", inputs=(node.inputs[0], node.inputs[3]))
+    made = matmul(inner, layers)
+    return _integer(node, layers, made)
+
+
+def _integer(node: Node, layers: Layers, made: str) -> str:
+    """The arrays of a layer of codes, as codes and as what they stand for."""
+    x, weight = node.inputs[0], constant(node, 3, "weight")
+    scale, zero = constant(node, 4, "scale"), optional(node, 5, "zero point")
+    assert x is not None
+    layers.means(layers.names[x.name], _meaning(node, 1, x.element))
+    bias = optional(node, 8, "bias")
+    layer = layers.under(made)
+    turned = Learned(weight).transposed() if isinstance(layers.specs[layer].op, Dense) else None
+    codes = turned or Learned(weight)
+    real = codes.plus(float(-zero_point(zero))).times(scale)
+    learned = {"weight": real}
+    if bias is not None:
+        unit = number(constant(node, 1, "scale"), 1.0, "scale of its input")
+        learned["bias"] = Learned(bias).times(unit).times(scale)
+    layers.learned[layer] = learned
+    layers.codes[layer] = Codes(codes, scale, zero, None if bias is None else Learned(bias))
+    layers.means(made, _meaning(node, 6, node.outputs[0].element))
+    return made
