@@ -8,8 +8,10 @@ from accelsim.frontend.hardware_file import load_hardware
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dataflow", SYSTOLIC)
-@pytest.mark.parametrize("network", ["vgg16", "googlenet"])
+@pytest.mark.parametrize(
+    ("network", "dataflow"),
+    [*(("googlenet", flow) for flow in SYSTOLIC), ("vgg16", "ws"), ("vgg16", "is")],  # os: below
+)
 def test_every_int8_value_agrees(network: str, dataflow: str) -> None:
     result = verify(network, "edge_ws", dataflow)
     assert result.passed

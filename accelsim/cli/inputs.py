@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from accelsim.errors import InputError, Problem
@@ -121,12 +122,18 @@ def memory_size(text: str) -> int:
 
 
 def hardware_named(name: str, settings: list[str] | None) -> "Hardware":
-    from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.frontend.hardware_file import SCALESIM, load_hardware
     from accelsim.frontend.kind import kind_of
+    from accelsim.frontend.scalesim_cfg import unheeded
+    from accelsim.report.tell import tell
 
     if kind_of(name) == "network":
         raise InputError(Problem("is a network, but hardware is expected here", name))
-    return load_hardware(name, settings or ())
+    hardware = load_hardware(name, settings or ())
+    if Path(name).suffix.lower() == SCALESIM:
+        for note in unheeded(Path(name)):
+            tell(f"hint: {name}: {note}")
+    return hardware
 
 
 def cases(

@@ -15,6 +15,7 @@ from accelsim.frontend.builtin import find_file
 from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, without
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding, JsonSchema, findings
+from accelsim.frontend.scalesim_cfg import cfg_document
 from accelsim.frontend.source import (
     Data,
     Document,
@@ -26,14 +27,16 @@ from accelsim.frontend.source import (
 )
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
 
+SCALESIM = ".cfg"
+
 
 def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Hardware:
-    """A built-in accelerator by name (`edge_ws`), or one from a YAML file.
+    """A built-in accelerator by name (`edge_ws`), or one from a YAML or SCALE-Sim's .cfg file.
 
     `settings` are KEY=VALUE with a dotted key, such as `array.rows=64`, and replace what the
     file says. Raises InputError with every problem of file and settings.
     """
-    document = read_yaml(find_file("configs", name_or_path, (".yaml", ".yml")))
+    document = _document(name_or_path)
     hardware = _from_file(document)
     if not settings:
         return hardware
@@ -53,9 +56,14 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
 
 def hardware_data(name_or_path: str | Path) -> dict[str, Data]:
     """The content of a valid hardware file, its energy table in place; raises InputError."""
-    document = read_yaml(find_file("configs", name_or_path, (".yaml", ".yml")))
+    document = _document(name_or_path)
     _from_file(document)
     return _with_table(document.data, Path(document.source).parent)
+
+
+def _document(name_or_path: str | Path) -> Document:
+    path = find_file("configs", name_or_path, (".yaml", ".yml", SCALESIM))
+    return cfg_document(path) if path.suffix.lower() == SCALESIM else read_yaml(path)
 
 
 @cache

@@ -23,6 +23,7 @@ def kind_of(name_or_path: str) -> Kind | None:
         keys = read_yaml(Path(name_or_path)).data
         network, hardware = "layers" in keys, "array" in keys
     network = network or suffix in (".csv", ".onnx")
+    hardware = hardware or suffix == ".cfg"
     if network == hardware:
         return None
     return "network" if network else "hardware"
@@ -49,5 +50,5 @@ def _unclear(name: str) -> Problem:
     hint = did_you_mean(name, networks + hardware)
     return Problem(
         f"no network or hardware is called {shown(name)}; {hint}networks: {', '.join(networks)}; "
-        f"hardware: {', '.join(hardware)}; or give a file ending in .yaml, .yml, .csv, .onnx"
+        f"hardware: {', '.join(hardware)}; or give a file ending in .yaml, .yml, .csv, .onnx, .cfg"
     )

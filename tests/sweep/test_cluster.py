@@ -76,11 +76,17 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_outcomes_are_those_of_a_run_and_harm_stays_with_its_point(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler that has a worker."""
+    with scheduler(tmp_path_factory.mktemp("ready")) as (address, _), worker(address, "--no-nanny"):
+        yield address
+
+
+def test_outcomes_are_those_of_a_run_and_harm_stays_with_its_point(ready: str) -> None:
     points = [*SWEEP.points[:4], harmful(SWEEP.points[0], "memory")]
-    with scheduler(tmp_path) as (address, _), worker(address, "--no-nanny"):
-        run = cluster.cluster_runner(address, None, evaluate_or_harm)
-        outcomes = {outcome.key: outcome for _, outcome in run(points)}
+    run = cluster.cluster_runner(ready, None, evaluate_or_harm)
+    outcomes = {outcome.key: outcome for _, outcome in run(points)}
     assert outcomes["memory"].status == "failed"
     assert outcomes["memory"].attempts == 2
     for point in points[:4]:
@@ -89,13 +95,10 @@ def test_outcomes_are_those_of_a_run_and_harm_stays_with_its_point(tmp_path: Pat
         assert outcomes[point.key].layers == expected["layers"]
 
 
-def test_a_worker_reads_no_network_file_of_its_own(tmp_path: Path) -> None:
+def test_a_worker_reads_no_network_file_of_its_own(ready: str, tmp_path: Path) -> None:
     """At the same path there is another network, as in the folder of a worker elsewhere."""
     edited, kept = edited_sweep(tmp_path, ("out_channels: 6", "out_channels: 64"))
-    with scheduler(tmp_path) as (address, _), worker(address, "--no-nanny"):
-        found = {
-            point.key: outcome for point, outcome in cluster.cluster_runner(address)(edited.points)
-        }
+    found = {point.key: outcome for point, outcome in cluster.cluster_runner(ready)(edited.points)}
     for point in kept.points:
         expected = simulate(point.network, point.hardware, batch=point.batch)
         assert found[point.key].totals == expected.totals

@@ -1,13 +1,12 @@
 """A sweep from Python and on the command line, in process but for its workers."""
 
 import inspect
-import os
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from sweeps import NETWORK, evaluate_or_harm, harmful, small_sweep
+from sweeps import NETWORK, small_sweep
 
 import accelsim
 from accelsim.cli import app
@@ -24,8 +23,7 @@ from accelsim.report.sweep_progress import (
 )
 from accelsim.sweep import execute as execution
 from accelsim.sweep.execute import Tally, default_path, execute, runner_for
-from accelsim.sweep.local import local_outcomes
-from accelsim.sweep.records import NO_RESULT, Outcome, Point
+from accelsim.sweep.records import Point
 from accelsim.sweep.store import Store
 from accelsim.sweep.summary import summary_of
 from accelsim.sweep.work import evaluate, failed
@@ -94,17 +92,13 @@ def test_more_jobs_than_cores_are_as_many_as_these(
     assert caplog.messages == ["4 processes start, not 1,000: there are no more cores"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="kills by POSIX signals")
 def test_failed_points_wait_until_they_are_asked_for(tmp_path: Path) -> None:
     sweep = small_sweep(matrix={"array.rows": [8, 9]})
-    harms = {sweep.points[0].key: harmful(sweep.points[0], "memory")}
 
     def harmed(points: object) -> object:
         for point in points:  # type: ignore[attr-defined]
-            ((_, outcome),) = local_outcomes(
-                [harms.get(point.key, point)], 1, None, evaluate_or_harm
-            )
-            yield point, Outcome(point.key, outcome.status, {}, NO_RESULT, 0.0, outcome.error)
+            harm = point is sweep.points[0]
+            yield point, failed(point, "no memory", 2) if harm else evaluate(point)
 
     def well(points: object) -> object:
         return ((point, evaluate(point)) for point in points)  # type: ignore[attr-defined]
