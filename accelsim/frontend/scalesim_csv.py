@@ -2,10 +2,11 @@
 
 A row becomes one layer that reads its own network input, called `<layer>/ifmap`, has no bias
 and no activation. Rows with the same name, which SCALE-Sim allows, become `name`, `name_2`,
-`name_3`. The columns are found by their headers, so their order does not matter; what a
-spreadsheet leaves behind a row, empty cells, is nothing. A row's batch is the images it takes at a
-time. As in SCALE-Sim, a convolution whose name starts with DP is depthwise: each channel has so
-many filters of its own.
+`name_3`. Commas, semicolons or tabs are between cells. The columns are found by their headers, so
+their order does not matter; where one is empty or there twice, they are those of SCALE-Sim, which
+reads by place. What a spreadsheet leaves behind a row, empty cells, is nothing, and a row of a name
+and empty cells is a title. A row's batch is the images it takes at a time. As in SCALE-Sim, a
+convolution with DP in its name is depthwise: each channel has so many filters of its own.
 
 SCALE-Sim counts ceil((n - f + s)/s) windows, one more than fit where the stride leaves a rest.
 The ifmap is padded below and on the right by that rest, which gives the same count.
@@ -39,6 +40,7 @@ _SYNONYMS: Mapping[str, str] = {
 _KNOWN = ("layer", *_CONV, "stride", *_STRIDE, *_GEMM, "batch", "sparsity")
 _NUMBERS = (*_CONV, "stride", *_STRIDE, *_GEMM, "batch")
 _MAY_BE_EMPTY = ("batch", "sparsity")
+_SEPARATORS = (",", ";", "\t")
 _FORMS = (
     "expected 'Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, "
     "Num Filter, Strides,' or 'Layer, M, N, K,'"
@@ -66,13 +68,15 @@ class _Row:
 def load_scalesim_csv(path: Path) -> Network:
     """Read a topology file; raises InputError with everything that is wrong in it."""
     source = str(path)
-    lines = list(_lines(read_text(path), source))
+    text = read_text(path)
+    lines = list(_lines(text, source, _separator(text)))
     if not lines:
         raise InputError(
             Problem("the file is empty; it needs a header and a row for each layer", source, 1)
         )
     (header_line, header), *rest = lines
-    columns = [_SYNONYMS.get(cell.lower(), cell.lower()) for cell in header]
+    columns = _by_place([_SYNONYMS.get(cell.lower(), cell.lower()) for cell in header])
+    rest = [(line, _without_twin(cells, columns)) for line, cells in rest]
     problems = [Problem(message, source, header_line) for message in _header_problems(columns)]
     if not problems and not rest:
         problems = [Problem("no layers follow the header", source, header_line)]
@@ -89,16 +93,51 @@ def load_scalesim_csv(path: Path) -> Network:
     return _network(path.stem, rows)
 
 
-def _lines(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and cells, without blank lines, comments and empty cells at the end."""
+def _separator(text: str) -> str:
+    """What is between the cells of the first line that says anything."""
+    said = (content for line in text.splitlines() if (content := line.partition("#")[0].strip()))
+    header = next(said, "")
+    return max(_SEPARATORS, key=header.count)
+
+
+def _lines(text: str, source: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and cells, without blank lines, comments, titles and empty cells at the end."""
+    columns = 0
     for number, line in enumerate(text.splitlines(), start=1):
-        content = line.partition("#")[0].rstrip(" \t,")
-        if content:
-            try:
-                cells = next(csv.reader([content], skipinitialspace=True))
-            except csv.Error:  # a cell of more than 128 KiB
-                raise InputError(Problem("no row of a topology file", source, number)) from None
+        said = line.partition("#")[0]
+        content = said.rstrip(f" \t{separator}")
+        if not content:
+            continue
+        try:
+            cells = next(csv.reader([content], delimiter=separator, skipinitialspace=True))
+        except csv.Error:  # a cell of more than 128 KiB
+            raise InputError(Problem("no row of a topology file", source, number)) from None
+        columns = columns or len(cells)
+        if len(cells) > 1 or said.count(separator) < max(columns - 1, 1):
             yield number, [cell.strip() for cell in cells]
+
+
+def _by_place(columns: list[str]) -> list[str]:
+    """`columns`; where one is empty or there twice, SCALE-Sim's, if the others are in its order."""
+    odd = [not name or columns.count(name) > 1 for name in columns]
+    usual = ("layer", *(_GEMM if "m" in columns else (*_CONV, *_strides_of(columns))), "sparsity")
+    pairs = zip(columns, usual, odd, strict=False)
+    if not any(odd) or len(columns) > len(usual):
+        return columns
+    fits = all(strange or name == expected for name, expected, strange in pairs)
+    return [*usual[: len(columns)]] if fits else columns
+
+
+def _strides_of(columns: list[str]) -> tuple[str, ...]:
+    """One stride or two, as the columns have it."""
+    both = columns.count("stride") > 1 or set(_STRIDE) & set(columns)
+    return _STRIDE if both else ("stride",)
+
+
+def _without_twin(cells: list[str], columns: list[str]) -> list[str]:
+    """`cells` of a row that says its stride twice, down and across, under one header."""
+    twice = columns[-1] == "stride" and len(cells) == len(columns) + 1 and cells[-1] == cells[-2]
+    return cells[:-1] if twice else cells
 
 
 def _header_problems(columns: list[str]) -> Iterator[str]:
@@ -159,7 +198,7 @@ def _network(name: str, rows: list[_Row]) -> Network:
     ifmaps = _distinct([f"{layer}/ifmap" for layer in layers], layers)
     for row, layer, ifmap in zip(rows, layers, ifmaps, strict=True):
         numbers = row.numbers
-        depthwise = row.name.startswith(_DEPTHWISE)
+        depthwise = _DEPTHWISE in row.name
         inputs[ifmap], op = _gemm(numbers) if "m" in numbers else _conv(numbers, depthwise)
         specs.append(LayerSpec(layer, op, (ifmap,)))
     network = build_network(name, inputs, specs, description="SCALE-Sim topology")

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.random import Generator, default_rng
 from onnx import TensorProto, helper, numpy_helper
 from oracles.onnx_models import computed, saved, wrong_tiles
 
-from accelsim.errors import InputError, UncoveredError
+from accelsim.errors import AccelsimError, InputError, UncoveredError
 from accelsim.frontend import load_network
 from accelsim.frontend.sweep_file import sweep_from
 from accelsim.network.ops import Conv, Transpose
@@ -487,6 +488,20 @@ def test_a_model_cut_off_anywhere_is_told_so(tmp_path: Path) -> None:
     for end in range(0, len(content), 7):
         path.write_bytes(content[:end])
         with pytest.raises(InputError):
+            load_network(path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_models_are_read_or_refused(seed: int, tmp_path: Path) -> None:
+    """Bytes of a model changed at random: never anything but a network or a message."""
+    generator, path = default_rng(seed), tmp_path / "model.onnx"
+    content = list(CASES.values())[seed].SerializeToString()
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in generator.integers(len(damaged), size=3):
+            damaged[place] = generator.integers(256)
+        path.write_bytes(damaged)
+        with suppress(AccelsimError):
             load_network(path)
 
 

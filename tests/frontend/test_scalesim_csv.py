@@ -192,3 +192,58 @@ def test_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert len(found) == len(expected)
     for line, start in zip(found, expected, strict=True):
         assert line.startswith(start)
+
+
+MEANT = f"{CONV}a, 8, 8, 3, 3, 4, 5, 2,\nb, 9, 9, 1, 1, 4, 6, 1,\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MEANT.replace(",", ";"),
+        MEANT.replace(", ", "\t").replace(",", "\t"),
+        MEANT.replace("2,\nb", "2, 2\nb"),  # MLPerf Tiny's, whose first row ends so
+        MEANT.replace("IFMAP Width", "IFMAP Height"),
+        MEANT.replace("IFMAP Width", ""),
+        MEANT.replace("Strides,", "Strides, Strides,")
+        .replace("2,\nb", "2, 2,\nb")
+        .replace("1,\n", "1, 1,\n"),
+        MEANT.replace("a, 8", "first part,,,,,,,\na, 8"),
+        MEANT.replace("\na", "\n\n# rows\na"),
+    ],
+)
+def test_what_people_write_means_the_same(tmp_path: Path, text: str) -> None:
+    def read(name: str, content: str) -> object:
+        path = tmp_path / name / "same.csv"
+        path.parent.mkdir()
+        path.write_text(content)
+        return load_scalesim_csv(path)
+
+    assert read("one", text) == read("other", MEANT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("2,\nb", "2, 3\nb", "9 values for 8 columns"),
+        (
+            "IFMAP Height, IFMAP Width, Filter Height",
+            "IFMAP Width, IFMAP Height, Channels",
+            "'channels' is there twice",
+        ),
+        ("a, 8, 8, 3, 3, 4, 5, 2,", "a", "expected a whole number above 0, found nothing"),
+    ],
+)
+def test_what_is_not_clear_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    path = tmp_path / "unclear.csv"
+    path.write_text(MEANT.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        load_scalesim_csv(path)
+    assert told in str(caught.value)
+
+
+def test_dp_anywhere_in_a_name_is_depthwise(tmp_path: Path) -> None:
+    path = tmp_path / "dp.csv"
+    path.write_text(MEANT.replace("a, 8", "MobileDP1, 8"))
+    op = load_scalesim_csv(path).layers[0].op
+    assert (op.groups, op.out_channels) == (4, 20)
