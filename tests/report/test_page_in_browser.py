@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.results_by_hand import layer, run
-from report.test_page import HOSTILE, page_of
+from results_by_hand import layer, run
+from test_page import HOSTILE, page_of
 
 from accelsim.results import Energy
 
