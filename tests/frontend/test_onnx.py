@@ -404,6 +404,10 @@ def test_codes_are_those_of_onnxruntime_bit_for_bit(
     same_codes(path, wanted, kind, ours)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, onnx.__version__.split(".")[:2])) < (1, 23),
+    reason="older reference implementations wrap codes around instead of clipping them",
+)
 @pytest.mark.parametrize("kind", [UINT8, INT8], ids=["uint8", "int8"])
 def test_codes_of_all_sizes_are_those_of_onnx_itself(kind: Any, tmp_path: Path) -> None:
     path = quantized_file(integer_operators(), quantized_arrays(kind, 127), kind, tmp_path)
@@ -460,7 +464,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "shapes": (model([node("Conv", "x w")], {"w": weights(1, 6, 4, 3, 3)}), "y: .*"),
     "reshape": (model([node("Reshape", "x s")], {"s": np.array([5, -1])}), "y: Reshape does not"),
     "kernel": (model([node("MaxPool", kernel_shape=[3, 3, 3])]), "y: MaxPool does not fit"),
-    "stride": (model([node("MaxPool", kernel_shape=[2, 2], strides=[0, 0])]), "y: .*"),
+    "stride": (model([node("MaxPool", kernel_shape=[2, 2], strides=[0, 0])]), "y: .* the strides"),
     "short": (short(), "w: has 4 bytes, but the shape .* takes 648"),
     "missing": (external("w.bin"), "w: its values should lie in .*w.bin, but no such file"),
     "hostile": (external("../../etc/passwd"), "w: its values lie outside of the model's folder"),
