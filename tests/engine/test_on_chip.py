@@ -173,7 +173,7 @@ def reads(program: Program, layer: int) -> Iterator[int]:
 
 @pytest.mark.slow
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@drawn(100)
+@drawn(60)
 def test_no_byte_has_two_owners(network: Network, hardware: Hardware, batch: int) -> None:
     """Nothing gets stuck, no tile or ofmap lands on what is still read, readers find it whole."""
     program, _ = both(network, hardware, batch)
