@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+MOST_MACS = 5 * 10**8
+"""Larger networks' values take minutes by tiles, and are not computed."""
 BEGIN, END = "<!-- conformance -->", "<!-- /conformance -->"
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -55,10 +57,10 @@ def network_table() -> Iterator[str]:
     for path in sorted(folder.glob("*.onnx")):
         network = load_network(path)
         totals = simulate(network, "edge_ws").totals
-        check = verify(network, "edge_ws")
+        check = verify(network, "edge_ws") if network.macs < MOST_MACS else None
         counts = (len(network.layers), network.parameters, network.macs, totals["cycles"])
         numbers = " | ".join(f"{count:,}" for count in counts)
-        right = "equal" if check.passed else "WRONG"
+        right = "not run" if check is None else "equal" if check.passed else "WRONG"
         yield f"| {network.name} | {numbers} | {totals['utilization']:.1%} | {right} |"
 
 

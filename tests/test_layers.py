@@ -25,7 +25,17 @@ ORDER = (
         "engine",
         "results",
     ),
-    *("numerics", "facade", "why", "explanation", "sweep", "report", "validation", "cli"),
+    *(
+        "numerics",
+        "facade",
+        "computing",
+        "why",
+        "explanation",
+        "sweep",
+        "report",
+        "validation",
+        "cli",
+    ),
 )
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"

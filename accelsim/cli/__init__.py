@@ -27,6 +27,7 @@ app.command()(sweeps.diff)
 app.command()(shows.show)
 app.command()(shows.explain)
 app.command()(shows.report)
+app.command()(shows.plot)
 app.command("list")(shows.list_builtin)
 app.command()(shows.schema)
 

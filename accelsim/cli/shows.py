@@ -135,6 +135,31 @@ def report(
     write_file(output, page(runs))
 
 
+def plot(
+    kind: Annotated[
+        Literal["roofline", "layers"],
+        typer.Argument(metavar="roofline|layers", help="What to draw."),
+    ],
+    result: Annotated[str, typer.Argument(metavar="RESULT", help="What run --json wrote.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="F", help="The figure: .svg, .pdf or .png.")
+    ],
+) -> None:
+    """Draw a figure for a paper's column, of the first run of a saved result; needs matplotlib.
+
+    Example: `accelsim plot roofline result.json -o roofline.pdf`
+    """
+    from accelsim.report.export import Destinations
+    from accelsim.report.page.recorded import read_runs
+    from accelsim.report.plot import write_plot
+
+    problems = Destinations(inputs=(result,), files=(("-o", output),)).problems
+    with gathered(problems):
+        runs = read_runs([result])
+    raise_if_any(problems)
+    write_plot(kind, runs, output)
+
+
 def list_builtin() -> None:
     """List the built-in networks, accelerators, energy tables and sweeps."""
     from accelsim.frontend import load_network

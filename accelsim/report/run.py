@@ -149,7 +149,7 @@ def _where(result: RunResult) -> Sheet:
     )
     return Sheet(
         "Where the cycles of the layers went",
-        (Column("", text=True), Column("cycles"), Column("%")),
+        (Column("", prose=True), Column("cycles", drop=1), Column("%")),
         tuple(rows),
         (Row(("sum over layers", f"{buckets.total:,}", "100.0" if buckets.total else "0.0")),),
         tuple(_overlap_note(result)),
@@ -173,7 +173,7 @@ def _energy(result: RunResult, energy: Energy, hardware: Hardware) -> Sheet:
     note = f"Dynamic energy by table {table}, {watts:,.3f} W on average: no leakage, no clock tree."
     return Sheet(
         "Where the energy went",
-        (Column("", text=True), Column("energy"), Column("%"), Column("pJ/MAC")),
+        (Column("", prose=True), Column("energy"), Column("%", drop=1), Column("pJ/MAC", drop=2)),
         tuple(rows),
         (_energy_row("sum", energy.total, energy.total / total, result.macs),),
         (note,),

@@ -56,9 +56,9 @@ class Sheet:
 
 
 def facts(title: str, pairs: Iterable[tuple[str, str]], notes: Sequence[str] = ()) -> Sheet:
-    """A sheet of names and values without headers."""
+    """A sheet of names and values without headers; long values go on below their beginning."""
     rows = tuple(Row(pair) for pair in pairs)
-    return Sheet(title, (Column("", text=True), Column("", text=True)), rows, notes=tuple(notes))
+    return Sheet(title, (Column("", text=True), Column("", prose=True)), rows, notes=tuple(notes))
 
 
 def rendered(sheets: Iterable[Sheet], width: int | None = None, encoding: str = "utf-8") -> str:

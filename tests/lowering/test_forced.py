@@ -36,7 +36,8 @@ def refused(network: Network, hardware: Hardware, mapping: Any) -> str:
     return str(caught.value)
 
 
-@settings(max_examples=10)
+@pytest.mark.slow
+@settings(max_examples=15)
 @given(st.data(), networks(), MACHINES)
 def test_what_is_forced_is_obeyed_and_computes_right(
     data: st.DataObject, network: Network, hardware: Hardware
@@ -76,7 +77,7 @@ def _runs(network: Network, hardware: Hardware) -> bool:
     return True
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(networks(), MACHINES)
 def test_forcing_what_was_found_takes_the_same(network: Network, hardware: Hardware) -> None:
     """With nothing resident to the cycle; what stays on chip is planned anew."""

@@ -41,11 +41,15 @@ def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) 
 
 
 def computed(
-    path: Path, feeds: dict[str, Array], settings: tuple[str, ...] = (FLOAT32,)
+    path: Path,
+    feeds: dict[str, Array],
+    settings: tuple[str, ...] = (FLOAT32,),
+    outputs: tuple[str, ...] = (),
 ) -> NDArray[Any]:
-    """What our reference makes of a model with one output, flat; images first."""
-    network = prepare_for_inference(load_network(path))
-    parameters = given(load_network(path), settings, feeds)
+    """What our reference makes of a model's one output, or of that which is asked for."""
+    model = load_network(path, outputs=outputs)
+    network = prepare_for_inference(model)
+    parameters = given(model, settings, feeds)
     batch = len(next(iter(feeds.values())))
     *_, (_, last) = reference(network, parameters.arithmetic, parameters, batch)
     return np.asarray(last.values)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report.results_by_hand import LAYER, layer, run
+from results_by_hand import LAYER, layer, run
 from typer.testing import CliRunner
 
 from accelsim.cli import app

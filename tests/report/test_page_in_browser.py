@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.results_by_hand import layer, run
-from report.test_page import HOSTILE, page_of
+from results_by_hand import layer, run
+from test_page import HOSTILE, page_of
 
 from accelsim.results import Energy
 
@@ -19,6 +19,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="needs chromium and chromium-driver"),
 ]
 LAYERS = 40

@@ -1,11 +1,15 @@
 """The sheets of one run."""
 
+import re
 from dataclasses import replace
 
+import pytest
 from results_by_hand import LAYER, VIEW, layer, run
 
+from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.report.run import run_sheets
+from accelsim.report.sheet import rendered
 from accelsim.results import Resident
 
 CHIP = load_hardware("edge_ws")  # 16 GB/s at 1 GHz
@@ -64,3 +68,20 @@ def test_what_residency_saved() -> None:
     assert said() == "kept 1 of 2 ofmaps on chip, saving 200 B of DRAM traffic (14.3 %)"
     assert said("residency=off") == "off: every layer reads from and writes to DRAM"
     assert said("array.count=2") == "none: each array has buffers of its own"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_no_row_wraps_under_another(width: int) -> None:
+    """What is longer than its cell goes on within it, below its own beginning."""
+    hardware = load_hardware("edge_ws", ["energy=horowitz_45nm"])
+    text = rendered(run_sheets(simulate("mlp", hardware), hardware), width)
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
+    assert max(map(len, lines)) <= width
+    start = lines.index("Totals")
+    totals = lines[start + 1 : lines.index("", start)]
+    named = [line for line in totals if not line.startswith(" ")]
+    assert [line.split("  ")[0] for line in named] == [
+        *("cycles", "time", "utilization", "DRAM read", "DRAM write", "DRAM bandwidth"),
+        "residency",
+    ]
+    assert (len(totals) > len(named)) == (width < 120)

@@ -1,5 +1,6 @@
 """An ONNX file as the library reads it, and all that can be wrong with its bytes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,21 @@ def read_model(path: Path) -> ModelFile:
     found = ModelFile(path, proto, opsets)
     if not proto.graph.node or not proto.graph.output:
         raise found.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")
+    if not all(isinstance(name, str) for name in _names(proto.graph)):
+        raise found.problem("is damaged: it has names that are no text")
     newest = onnx.defs.onnx_opset_version()
     if not 1 <= opsets[""] <= newest:
         message = f"has opset {opsets['']}; the installed onnx knows 1 to {newest}: upgrade it"
         raise found.problem(message)
     return found
+
+
+def _names(graph: Any) -> Iterator[Any]:
+    """All names of a graph; protobuf gives what is no UTF-8 as bytes."""
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for each in (*graph.input, *graph.output, *graph.initializer):
+        yield each.name
+    for each in graph.input:
+        yield from (dim.dim_param for dim in each.type.tensor_type.shape.dim)

@@ -37,6 +37,7 @@ _INFERRED_AS = {"MaxPool": 22, "AveragePool": 22}
 """Opsets whose inference drops what starts in the padding under ceil_mode, as runtimes do."""
 _INFERRED_AS = {"MaxPool": 22, "AveragePool": 22}
 """Opsets whose inference drops what starts in the padding under ceil_mode, as runtimes do."""
+_POSITIVE = ("strides", "dilations", "kernel_shape")
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
 
 
@@ -328,6 +329,10 @@ class _Walk:
         self, proto: Any, schema: Any, inputs: tuple[Value | Constant | None, ...]
     ) -> Mapping[str, Any]:
         helper = self._onnx.helper
+        for attribute in proto.attribute:  # some releases of onnx divide by them
+            if attribute.name in _POSITIVE and any(each < 1 for each in (*attribute.ints, 1)):
+                message = f"cannot have the {attribute.name} {list(attribute.ints)}"
+                raise self._file.problem(f"{proto.op_type} {message}", _named(proto))
         given = [each for each in inputs if each is not None]
         types = {
             each.name: helper.make_tensor_type_proto(each.element, each.shape) for each in given

@@ -137,19 +137,19 @@ def _point(point: Point, across: _Log, up: _Log) -> Html:
 
 
 def _labels(points: Sequence[Point], across: _Log, up: _Log) -> Iterator[Html]:
-    """Names of some, where no other name is."""
-    taken: list[tuple[float, float, float]] = []
+    """Names of some, below or above their dots, where neither a dot nor another name is."""
+    taken = [(across.at(point.across), up.at(point.up), 4.0) for point in points]
     for point in points:
         if not point.labelled:
             continue
         name = point.name if len(point.name) <= 24 else f"{point.name[:23]}..."
-        x, y = across.at(point.across), up.at(point.up) + 20
         half = 3.2 * len(name)
-        x = min(max(x, LEFT + half), WIDTH - RIGHT - half)
-        if any(abs(x - at) < half + other and abs(y - high) < 13 for at, high, other in taken):
-            continue
-        taken.append((x, y, half))
-        yield tag("text", name, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor="middle")
+        x = min(max(across.at(point.across), LEFT + half), WIDTH - RIGHT - half)
+        for y in (up.at(point.up) + 20, up.at(point.up) - 12):
+            if all(abs(x - at) > half + wide or abs(y - 4 - high) > 12 for at, high, wide in taken):
+                taken.append((x, y - 4, half))
+                yield tag("text", name, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor="middle")
+                break
 
 
 # --- Timeline -------------------------------------------------------------------------------------

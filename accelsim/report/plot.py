@@ -1,0 +1,120 @@
+"""Figures of a run for a paper's column: readable in grey, in any format that matplotlib writes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import InputError, Problem, reason
+from accelsim.report.page.recorded import LayerRecord, RunRecord
+from accelsim.report.page.sections import BUCKETS
+from accelsim.report.quantities import si
+
+Axes = Any
+"""Of matplotlib, which need not be there."""
+
+FORMATS = ("svg", "pdf", "png")
+COLUMN = 3.5
+"""Inches of a column in a paper of two."""
+
+MOST_BARS = 40
+"""Layers that have a bar of their own: the longest."""
+
+_GREYS = ("0.15", "0.85", "0.5", "1.0", "0.7", "0.35", "0.95")
+_HATCHES = ("", "", "", "////", "", "....", "\\\\\\\\")
+_MARKERS = {"array": "o", "dram": "s", "buffer": "^", "vector": "D"}
+
+
+def write_plot(kind: str, runs: Sequence[RunRecord], path: str) -> None:
+    """Draw `kind` of the first of `runs` into `path`; raises InputError."""
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        message = f"ends in none of {', '.join(f'.{each}' for each in FORMATS)}"
+        raise InputError(Problem(message, path))
+    figure, axes = _figure()
+    KINDS[kind](axes, runs[0])
+    try:
+        figure.savefig(path, bbox_inches="tight", dpi=300, metadata=_UNDATED[ending])
+    except OSError as error:
+        raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
+
+
+_UNDATED: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {},
+}
+
+
+def _figure() -> tuple[Any, Axes]:
+    """An empty figure, drawn the same whenever it is; raises InputError without matplotlib."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        message = "plots need matplotlib: pip install 'accelsim[report]'"
+        raise InputError(Problem(message, "accelsim plot")) from None
+    settings = {"font.size": 7, "axes.linewidth": 0.6, "svg.hashsalt": "accelsim"}
+    settings |= {"hatch.linewidth": 0.4, "text.parse_math": False}
+    matplotlib.rcParams.update(settings)
+    figure = Figure(figsize=(COLUMN, 2.4))
+    return figure, figure.add_subplot()
+
+
+def _roofline(axes: Axes, run: RunRecord) -> None:
+    """A mark for each layer, by what bounds it, under the roof where it is known."""
+    drawn = [one for one in run.working if one.macs and one.cycles and one.dram_bytes]
+    if not drawn:
+        message = "no layer both multiplies and moves anything to or from DRAM"
+        raise InputError(Problem(message, run.network))
+    for bound, marker in _MARKERS.items():
+        some = [one for one in drawn if one.bound == bound]
+        if some:
+            across = [one.macs / one.dram_bytes for one in some]
+            up = [one.macs / one.cycles for one in some]
+            label = bound.replace("dram", "DRAM")
+            axes.scatter(across, up, s=9, marker=marker, label=f"bound by {label}", lw=0.4, ec="k")
+    if run.made_by is not None:
+        peak, rate = run.made_by.derived.pes, run.made_by.derived.dram_bytes_per_cycle
+        ends = [min(one.macs / one.dram_bytes for one in drawn) / 2, peak / rate]
+        ends.append(2 * max(*(one.macs / one.dram_bytes for one in drawn), peak / rate))
+        axes.plot(ends, [min(peak, rate * end) for end in ends], "k-", lw=0.8)
+    axes.set(xscale="log", yscale="log", xlabel="MACs per DRAM byte", ylabel="MACs per cycle")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(_tick)
+        axis.set_minor_formatter("")
+    axes.legend(frameon=False, loc="lower right")
+
+
+def _layers(axes: Axes, run: RunRecord) -> None:
+    """A bar of buckets for each layer, in the network's order; the short ones together."""
+    longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
+    shown = [one for one in run.working if one in longest]
+    rest = [one for one in run.working if one not in longest]
+    names = [one.name[:30] for one in shown]
+    names += [f"{len(rest)} others"] if rest else []
+    starts = [0] * len(names)
+    for place, (key, label) in enumerate(BUCKETS.items()):
+        sizes = [_size(one, key) for one in shown]
+        sizes += [sum(_size(one, key) for one in rest)] if rest else []
+        if any(sizes):
+            style = {"color": _GREYS[place], "hatch": _HATCHES[place], "ec": "k", "lw": 0.3}
+            axes.barh(range(len(names)), sizes, left=starts, label=label, **style)
+            starts = [a + b for a, b in zip(starts, sizes, strict=True)]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("cycles")
+    axes.xaxis.set_major_formatter(_tick)
+    axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(names))
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
+
+
+def _tick(value: float, _: int) -> str:
+    return f"{value:g}" if value < 1000 else si(value).replace(".00", "")
+
+
+def _size(layer: LayerRecord, bucket: str) -> int:
+    return max(0, layer.buckets.get(bucket, 0))
+
+
+KINDS: dict[str, Callable[[Axes, RunRecord], None]] = {"roofline": _roofline, "layers": _layers}
+"""What can be drawn."""
