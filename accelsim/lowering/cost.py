@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
 from accelsim.lowering.demand import buffer_demand, tile_demand
-from accelsim.lowering.flow import Flow, Workload, gemm_flow
+from accelsim.lowering.flow import Flow
 from accelsim.lowering.target import Sizes, Target
-from accelsim.lowering.tiling import Loop, LoopOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +62,6 @@ class Cost:
         for each in self.turnarounds:
             most = np.maximum(most, each.cycles(rate, latency))
         return most
-
-
-def gemm_cost(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Cost:
-    """What a loop order costs.
-
-    The `arrays` take blocks of the turns of loop `split` (of groups, where these are tiled).
-    """
-    return cost_of(gemm_flow(work, order, split, arrays), work.target)
 
 
 def cost_of(flow: Flow, target: Target) -> Cost:

@@ -13,7 +13,7 @@ from accelsim.frontend.onnx.rules import RULES
 QUICK = ("conv", "gemm", "matmul", "lrn", "softmax", "clip", "elu", "transpose", "flatten")
 LONG = (
     *QUICK,
-    *("batchnorm", "maxpool", "leakyrelu", "hardsigmoid", "hardswish", "selu", "gelu"),
+    *("batch_normalization", "leakyrelu", "hardsigmoid", "hardswish", "selu", "gelu"),
     *("softplus", "sigmoid", "tanh", "relu", "neg", "add", "mul", "sub", "concat", "reshape"),
     *("unsqueeze", "squeeze", "globalaveragepool", "globalmaxpool", "reducemean", "dropout"),
 )

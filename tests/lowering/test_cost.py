@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import gemm_cost, significant
+from accelsim.lowering.cost import cost_of, significant
 from accelsim.lowering.dataflow import Extents, busy_cycles
-from accelsim.lowering.flow import passes, workload
+from accelsim.lowering.flow import gemm_flow, passes, workload
 from accelsim.lowering.footprint import reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target
@@ -42,7 +42,7 @@ def test_dram_bytes_are_those_of_the_walked_nest(
     work = workload(kernel, to, as_arrays(kernel, tiling))
     for order in LoopOrder:
         walked = walked_bytes(kernel, sizes_of(tiling), order.value, to)
-        assert gemm_cost(work, order, "pixels").dram_bytes[0] == walked
+        assert cost_of(gemm_flow(work, order, "pixels"), to).dram_bytes[0] == walked
 
 
 @given(st.data(), KERNELS)

@@ -35,7 +35,8 @@ def cases(modules: Sequence[str] = ()) -> list[Any]:
     if modules:
         for name in modules:
             importlib.import_module(f"onnx.backend.test.case.node.{name}")
-        found = [case for case in shipped._NodeTestCases if _module(case) in modules]
+        wanted = {name.replace("_", "") for name in modules}
+        found = [case for case in shipped._NodeTestCases if _module(case) in wanted]
     else:
         found = shipped.collect_testcases()
     alone = [case for case in found if len(case.model.graph.node) == 1]
