@@ -41,7 +41,10 @@ def test_there_are_commands_to_try() -> None:
 
 
 @pytest.mark.parametrize("command", TOUR)
-def test_commands_of_the_tour_run(command: str) -> None:
+def test_commands_of_the_tour_run(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for what they write
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert result.stdout

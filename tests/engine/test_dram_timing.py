@@ -17,8 +17,8 @@ from accelsim.engine.clock import Clock
 from accelsim.engine.memory import DramChannel
 from accelsim.facade import timed
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import gemm_cost
-from accelsim.lowering.flow import workload
+from accelsim.lowering.cost import cost_of
+from accelsim.lowering.flow import gemm_flow, workload
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import lower
 from accelsim.lowering.target import target_of
@@ -95,7 +95,7 @@ def test_the_search_prefers_whole_rows(name: str) -> None:
         for rows, cols in blocks:
             sizes = [np.array([size]) for size in (1, 1, rows, cols, 4, 4)]
             work = workload(kernel, target, all_tilings(kernel, sizes))
-            cost = gemm_cost(work, LoopOrder.OFMAP_STAYS, "pixels")
+            cost = cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, "pixels"), work.target)
             rate = float(target.dram_bytes_per_cycle)
             costs.append(cost.cycles(rate, target.dram_latency).item())
         return costs
