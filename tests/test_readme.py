@@ -44,7 +44,8 @@ def test_there_are_commands_to_try() -> None:
 def test_commands_of_the_tour_run(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # for what they write
+    (tmp_path / "reports").mkdir()  # for what they write
+    monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert result.stdout
