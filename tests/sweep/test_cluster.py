@@ -52,7 +52,7 @@ def scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     file = folder / f"scheduler-{time.monotonic_ns()}.json"
     options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file")
     with process("dask_scheduler", *options, str(file)) as started:
-        wait_until(file.exists)
+        wait_until(lambda: file.exists() and file.read_text(encoding="utf-8").endswith("}"))
         import json
 
         yield json.loads(file.read_text(encoding="utf-8"))["address"], started
