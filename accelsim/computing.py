@@ -15,12 +15,12 @@ from accelsim.facade import (
     compile_program,
     hardware_of,
     network_of,
+    prepared,
     refuse_integer_gradients,
 )
 from accelsim.files import written
 from accelsim.hardware import Hardware, Precision
 from accelsim.network.graph import Network
-from accelsim.network.passes import prepare_for_inference
 from accelsim.numerics.archive import Archive
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.compare import precision_arithmetic
@@ -128,13 +128,15 @@ def compute(
     given, origin = _given(inputs)
     wrong = input_problems(network, arithmetic, given)
     problems = [Problem(message, origin, key=key) for key, message in wrong]
-    if problems := problems + _unknown_layers(network, layers):
+    if batch is None:
+        batch = 1 if problems else _images(network, given)
+    ready = prepared(network, batch)
+    if problems := problems + _unknown_layers(ready, layers):
         raise InputError(problems)
-    images = _images(network, given) if batch is None else batch
-    parameters = _parameters(network, arithmetic, seed, given)
+    parameters = _parameters(network, ready, arithmetic, seed, given)
     kept = None if layers is None else {*layers}
     found, ofmaps = [], {}
-    for part, each in prepare_for_inference(network).parts(images):
+    for part, each in ready.parts(batch):
         by = by_definition if machine is None else _tiled(part, machine, each)
         for work, ofmap in reference(part, arithmetic, parameters, each, by):
             name = work.layer.name
@@ -144,9 +146,9 @@ def compute(
     return Values(
         network=network.name,
         hardware=None if machine is None else machine.name,
-        batch=images,
+        batch=batch,
         seed=seed,
-        formats=f"{precision.ifmap} x {precision.filter} -> {precision.psum} -> {precision.ofmap}",
+        formats=precision.flow,
         exact=precision.is_integer,
         layers=tuple(found),
         ofmaps=ofmaps,
@@ -163,8 +165,8 @@ def _given(inputs: Inputs | None) -> tuple[Mapping[str, Array], str]:
 
 
 def _unknown_layers(network: Network, layers: Iterable[str] | None) -> list[Problem]:
-    """What is asked for and is no layer once the network is prepared for inference."""
-    known = [layer.name for layer in prepare_for_inference(network).layers]
+    """What is asked for and is no layer of a network that is prepared for inference."""
+    known = [layer.name for layer in network.layers]
     unknown = [name for name in layers or () if name not in known]
     return [
         Problem(
@@ -188,14 +190,18 @@ def _images(network: Network, given: Mapping[str, Array]) -> int:
 
 
 def _parameters(
-    network: Network, arithmetic: Arithmetic, seed: int, given: Mapping[str, Array]
+    network: Network,
+    ready: Network,
+    arithmetic: Arithmetic,
+    seed: int,
+    given: Mapping[str, Array],
 ) -> Parameters:
-    """The network's, with the inputs `given` in the place of its file's."""
+    """Those of a network, `ready` for inference, with `given` inputs in place of its file's."""
     own = load_parameters(network, arithmetic, seed)
     if not given:
         return own
     both = ChainMap(dict(given), cast(MutableMapping[str, Array], own.given))
-    return Parameters.of(prepare_for_inference(network), arithmetic, seed, both)
+    return Parameters.of(ready, arithmetic, seed, both)
 
 
 def _tiled(network: Network, machine: Hardware, batch: int) -> Compute:

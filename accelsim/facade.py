@@ -72,7 +72,7 @@ def simulate(
         program, result = runs[work]
         return program.of(part), result.of(layer.name for layer in part.layers)
 
-    parts = _each(_prepared(given, batch).parts(batch), run)
+    parts = _each(prepared(given, batch).parts(batch), run)
     if trace is not None:
         write_trace([program for program, _ in parts], str(trace))
     whole = one_after_another([result for _, result in parts], batch)
@@ -126,7 +126,7 @@ def compile_program(
     `simulate` times this one, but for layers that are independent measurements: these alone.
     """
     machine = hardware_of(hardware, dataflow)
-    return _program(_prepared(network, batch), machine, batch, memory)
+    return _program(prepared(network, batch), machine, batch, memory)
 
 
 def _program(
@@ -140,11 +140,11 @@ def _program(
     return lower(network, machine, batch, memory, Player().cycles, mapping)
 
 
-def _prepared(network: NetworkLike, batch: int) -> Network:
+def prepared(network: NetworkLike, batch: int) -> Network:
     """What inference takes of a network; raises InputError where it is beyond the limits."""
-    prepared = prepare_for_inference(network_of(network))
-    _refuse_beyond_limits(prepared, batch)
-    return prepared
+    ready = prepare_for_inference(network_of(network))
+    _refuse_beyond_limits(ready, batch)
+    return ready
 
 
 def _each(parts: Sequence[Part], make: Callable[[Network, int], Made]) -> list[Made]:
@@ -229,7 +229,7 @@ def verify(
     from accelsim.numerics.parameter_file import load_parameters
 
     network, machine = network_of(network), hardware_of(hardware, dataflow)
-    parts = _prepared(network, batch).parts(batch)
+    parts = prepared(network, batch).parts(batch)
     refuse_integer_gradients(network, machine)
     forced = None if mapping is None else load_mapping(mapping)
     programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
@@ -246,7 +246,7 @@ def verify(
         dataflow=machine.array.dataflow,
         batch=batch,
         seed=seed,
-        formats=f"{precision.ifmap} x {precision.filter} -> {precision.psum} -> {precision.ofmap}",
+        formats=precision.flow,
         exact=precision.is_integer,
         layers=tuple(layers),
     )

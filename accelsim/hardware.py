@@ -205,6 +205,11 @@ class Precision(_Schema):
         return self
 
     @property
+    def flow(self) -> str:
+        """The formats in the order of a layer's values."""
+        return f"{self.ifmap} x {self.filter} -> {self.psum} -> {self.ofmap}"
+
+    @property
     def is_integer(self) -> bool:
         """Whether the formats are integers, so that values can be exact."""
         return self.ifmap not in _FLOATS

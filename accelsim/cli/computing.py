@@ -80,12 +80,9 @@ def _machine(
     hardware: str | None, settings: list[str] | None, dataflow: str | None
 ) -> "Hardware | None":
     """The hardware, if one is named; settings of none are a mistake."""
-    from accelsim.facade import with_dataflow
-
-    if hardware is None:
-        if settings or dataflow:
-            message = "belongs to a hardware; name one, such as edge_ws"
-            raise InputError(Problem(message, "--set" if settings else "--dataflow"))
-        return None
-    machine = hardware_named(hardware, settings)
-    return machine if dataflow is None else with_dataflow(machine, dataflow)
+    if hardware is not None:
+        return hardware_named(hardware, settings, dataflow)
+    if settings or dataflow:
+        message = "belongs to a hardware; name one, such as edge_ws"
+        raise InputError(Problem(message, "--set" if settings else "--dataflow"))
+    return None

@@ -49,15 +49,11 @@ def loaded(
     known: Sequence[Problem],
 ) -> "tuple[Network, Hardware]":
     """A network and a hardware; raises InputError with all problems, those `known` already too."""
-    from accelsim.facade import with_dataflow
-
     problems = list(known)
     with gathered(problems):
         model = network_named(network)
     with gathered(problems):
-        machine = hardware_named(hardware, settings)
-        if dataflow is not None:
-            machine = with_dataflow(machine, dataflow)
+        machine = hardware_named(hardware, settings, dataflow)
     raise_if_any(problems)
     return model, machine
 
@@ -121,7 +117,11 @@ def memory_size(text: str) -> int:
         raise InputError(Problem(str(error), key="--memory")) from None
 
 
-def hardware_named(name: str, settings: list[str] | None) -> "Hardware":
+def hardware_named(
+    name: str, settings: list[str] | None, dataflow: str | None = None
+) -> "Hardware":
+    """The hardware with settings, and with another dataflow if one is given."""
+    from accelsim.facade import with_dataflow
     from accelsim.frontend.hardware_file import SCALESIM, load_hardware
     from accelsim.frontend.kind import kind_of
     from accelsim.frontend.scalesim_cfg import unheeded
@@ -133,7 +133,7 @@ def hardware_named(name: str, settings: list[str] | None) -> "Hardware":
     if Path(name).suffix.lower() == SCALESIM:
         for note in unheeded(Path(name)):
             tell(f"hint: {name}: {note}")
-    return hardware
+    return hardware if dataflow is None else with_dataflow(hardware, dataflow)
 
 
 def cases(

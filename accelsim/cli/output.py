@@ -53,18 +53,20 @@ def emit(text: str) -> None:
 
 def deliver_page(path: str | None, runs: "Iterable[RunResult]") -> None:
     """Write a page of the runs, where the user asked for one."""
+    if path is None:
+        return
     from accelsim.files import write_file
     from accelsim.report.page.recorded import recorded
     from accelsim.report.page.whole import page
 
-    if path is not None:
-        write_file(path, page([recorded(run.as_dict(), "a run") for run in runs]))
+    write_file(path, page([recorded(run.as_dict(), "a run") for run in runs]))
 
 
 def deliver_mapping(path: str | None, run: "RunResult") -> None:
     """Write the mapping of a run, where the user asked for it."""
+    if path is None:
+        return
     from accelsim.files import write_file
     from accelsim.report.mapping import mapping_text
 
-    if path is not None:
-        write_file(path, mapping_text(run))
+    write_file(path, mapping_text(run))

@@ -42,12 +42,13 @@ _SWITCHES = {
 
 def cfg_document(path: Path) -> Document:
     """The hardware of a .cfg file, as a YAML file would say it; raises InputError."""
-    return _Reader(str(path), _parsed(path), _lines(path)).document(path.stem)
+    text = read_text(path)
+    return _Reader(str(path), _parsed(text, path), _lines(text)).document(path.stem)
 
 
 def unheeded(path: Path) -> list[str]:
     """What the file says and accelsim has no counterpart for, in words; raises InputError."""
-    values = _parsed(path)
+    values = _parsed(read_text(path), path)
     found = [what for key, what in _UNHEEDED.items() if key in values]
     found += [what for key, what in _SWITCHES.items() if values.get(key, "").lower() == "true"]
     notes = [f"not heeded: {', '.join(dict.fromkeys(found))}"] if found else []
@@ -58,11 +59,11 @@ def unheeded(path: Path) -> list[str]:
     return notes
 
 
-def _parsed(path: Path) -> dict[str, str]:
+def _parsed(text: str, path: Path) -> dict[str, str]:
     """The file's values by key in small letters, whatever their sections."""
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     try:
-        parser.read_string(read_text(path))
+        parser.read_string(text)
     except configparser.Error as error:
         line = getattr(error, "lineno", None)
         message = "is no .cfg: sections such as [architecture_presets], then `Key: value` by line"
@@ -70,10 +71,10 @@ def _parsed(path: Path) -> dict[str, str]:
     return {key: value for section in parser.sections() for key, value in parser[section].items()}
 
 
-def _lines(path: Path) -> dict[str, Mark]:
+def _lines(text: str) -> dict[str, Mark]:
     """Where each key stands."""
     found = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*([^\s:=#;\[][^:=]*?)\s*[:=]", line):
             found[match[1].lower()] = (number, 1)
     return found

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from accelsim.lowering.search import Ranks
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import GemmTiling, Tilings, VectorTiling, tilings_of, too_small
 from accelsim.lowering.vector_cost import VectorCosts
-from accelsim.lowering.vector_search import VectorRanks, VectorSearch, with_space
+from accelsim.lowering.vector_search import VectorRanks, VectorSearch
 
 Values = tuple[tuple[str, Any], ...]
 """What is forced, by axis."""
@@ -150,25 +149,14 @@ class ForcedVectorRanks(VectorRanks):
 
     kernel: ForcedVector
 
-    @cached_property
-    def best(self) -> Ranked | None:
-        """The best tiling that obeys; None if none fits."""
-        return ForcedVectorSearch(self.kernel, self.target).best()
-
-    def best_within(self, space: int) -> Ranked | None:
-        """The best that obeys, with a buffer for ifmaps of `space` bytes."""
-        if self.best is None or self.best.tile_bytes <= space // 2:
-            return self.best
-        if space not in self.known:
-            target = with_space(self.target, space)
-            self.known[space] = ForcedVectorSearch(self.kernel, target).best()
-        return self.known[space]
+    def search(self, target: Target) -> "ForcedVectorSearch":
+        """The search that goes to tilings that obey."""
+        return ForcedVectorSearch(self.kernel, target)
 
     @property
     def misfit(self) -> str:
         """Why nothing that obeys fits."""
-        search = ForcedVectorSearch(self.kernel, self.target)
-        tilings = search.coarse()
+        tilings = self.search(self.target).coarse()
         costs = VectorCosts(self.kernel, self.target, tilings)
         needs = np.stack(
             [np.broadcast_to(costs.demand(one), tilings.shape[1:]) for one in self.target.buffers]

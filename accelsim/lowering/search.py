@@ -145,12 +145,8 @@ class Search:
     ) -> Ranking:
         """What tilings near some sizes cost."""
         target = replace(self.target.at_any_rate, residence=residence)
-
-        def ranking() -> Ranking:
-            near = tilings_near(kernel, target, centers, self.memory.tap_reads)
-            return gemm_ranking(target, [flows_of(kernel, target, near)])
-
-        return self.memory.recall("near", (kernel, target, centers), ranking)
+        near = tilings_near(kernel, target, centers, self.memory.tap_reads)
+        return gemm_ranking(target, [flows_of(kernel, target, near)])
 
     def check(self, kernel: Kernel) -> None:
         """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""

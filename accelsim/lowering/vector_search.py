@@ -79,15 +79,19 @@ class VectorRanks:
     @cached_property
     def best(self) -> Ranked | None:
         """The best tiling; None if none fits."""
-        return VectorSearch(self.kernel, self.target).best()
+        return self.search(self.target).best()
 
     def best_within(self, space: int) -> Ranked | None:
         """The best tiling with a buffer for ifmaps of `space` bytes."""
         if self.best is None or self.best.tile_bytes <= space // 2:
             return self.best
         if space not in self.known:
-            self.known[space] = VectorSearch(self.kernel, with_space(self.target, space)).best()
+            self.known[space] = self.search(with_space(self.target, space)).best()
         return self.known[space]
+
+    def search(self, target: Target) -> "VectorSearch":
+        """The search on a target."""
+        return VectorSearch(self.kernel, target)
 
 
 def with_space(target: Target, space: int) -> Target:

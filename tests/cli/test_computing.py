@@ -124,3 +124,10 @@ def test_verify_warns_where_all_is_the_same(cli, chain: Path) -> None:
     outcome = cli("verify", chain, "edge_ws")
     assert outcome.status == 0
     assert "all values of conv, fc are the same" in " ".join(outcome.stdout.split())
+
+
+def test_the_limits_of_a_run_are_those_of_values_too(cli) -> None:
+    """Without a hardware nothing is lowered, and the reference would take all memory."""
+    outcome = cli("compute", "lenet5", "--batch", 65537)
+    assert outcome.status == 2
+    assert "at most 65,536 images" in outcome.stderr
