@@ -274,7 +274,7 @@ class _Alone:
         self.moves_until = [until + cycles for until in self.moves_until]
         for task in self.loaded:
             task.arrival += cycles
-        self.queue[:] = [(at + cycles, *rest) for at, *rest in self.queue]
+        self.queue[:] = [(at + cycles, order, then, task) for at, order, then, task in self.queue]
         heapify(self.queue)
 
 
