@@ -209,7 +209,8 @@ def _different(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Each of `rows` once, where it comes first."""
     digest = rows.astype(np.uint64) @ DIGITS  # sums that wrap: equal ones are of equal rows
     _, first = np.unique(digest, return_index=True)
-    return rows[np.sort(first)]
+    different: NDArray[np.int64] = rows[np.sort(first)]
+    return different
 
 
 DIGITS = np.random.default_rng(0).integers(1, 2**64, 8, dtype=np.uint64, endpoint=False)

@@ -57,7 +57,7 @@ Alone = Callable[[GemmKernel, Residence, int, GemmTiling], int]
 SURE = 0.03
 """A tiling that takes what it should take as played, but for so little, has no rivals."""
 
-RIVAL = 1.05
+RIVAL = 1.1
 """Rivals of a tiling take at most so much of its cycles, by the closed form."""
 
 RIVALS = 5
@@ -246,7 +246,7 @@ class Ranks:
         if abs(least - best.cycles) <= SURE * best.cycles:
             return best
         for rival in self._rivals(best, times):
-            if rival.cycles < least:
+            if rival.cycles < max(least, RIVAL * best.cycles):
                 cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
                 least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
         return fastest
