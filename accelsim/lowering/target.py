@@ -61,7 +61,8 @@ class Target:
     `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
     layer at hand: one that uses DRAM for everything, if nothing is said. `cuts_windows`: a tile may
     have some of a window's taps; where an accumulator saturates, the order of its sums matters,
-    and all taps of a channel stay together.
+    and all taps of a channel stay together. `loads_anew`: a tile brings its ifmap and filter even
+    where the tile before it had the same.
     """
 
     processor: ArrayModel | RowStationary
@@ -77,6 +78,7 @@ class Target:
     turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
     cuts_windows: bool = True
+    loads_anew: bool = False
 
     @property
     def without_dram(self) -> "Target":
@@ -203,6 +205,7 @@ def target_of(hardware: Hardware) -> Target:
         hardware.cycles_per_dram_clock,
         _turnaround(hardware),
         cuts_windows=hardware.precision.psum_overflow != "saturate",
+        loads_anew=hardware.tile_loads == "all",
     )
 
 
