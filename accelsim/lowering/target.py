@@ -1,7 +1,7 @@
 """The numbers of a hardware that lowering needs, resolved once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from typing import cast
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
-from accelsim.dram.transfer import transfer_clocks
+from accelsim.dram.transfer import Replays
 from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
@@ -63,6 +63,7 @@ class Target:
     have some of a window's taps; where an accumulator saturates, the order of its sums matters,
     and all taps of a channel stay together. `loads_anew`: a tile brings its ifmap and filter even
     where the tile before it had the same.
+    and all taps of a channel stay together. `replays` remembers what a timed DRAM takes.
     """
 
     processor: ArrayModel | RowStationary
@@ -79,6 +80,7 @@ class Target:
     residence: Residence = Residence()
     cuts_windows: bool = True
     loads_anew: bool = False
+    replays: Replays = field(default_factory=Replays, compare=False, repr=False)
 
     @property
     def without_dram(self) -> "Target":
@@ -169,7 +171,7 @@ class Target:
         least = self.transfer_cycles(transfer.size)
         if self.timing is None:
             return least
-        clocks = transfer_clocks(self.timing, transfer.runs, transfer.is_write)
+        clocks = self.replays.transfer_clocks(self.timing, transfer.runs, transfer.is_write)
         return max(least, ceil(clocks * self.cycles_per_clock))
 
 
@@ -180,8 +182,8 @@ MODELS: dict[DataflowName, Callable[[Hardware], ArrayModel | RowStationary]] = {
 """What the law of each dataflow sees of a hardware."""
 
 
-def target_of(hardware: Hardware) -> Target:
-    """What lowering needs to know of `hardware`."""
+def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
+    """What lowering needs to know of `hardware`; `replays` where the caller keeps them."""
     words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
     processor = MODELS[hardware.array.dataflow](hardware)
     streams = (BufferSpace("tiles in flight", 2, ()),) if processor.reserves_blocks else ()
@@ -206,6 +208,7 @@ def target_of(hardware: Hardware) -> Target:
         _turnaround(hardware),
         cuts_windows=hardware.precision.psum_overflow != "saturate",
         loads_anew=hardware.tile_loads == "all",
+        replays=Replays() if replays is None else replays,
     )
 
 
