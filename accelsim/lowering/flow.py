@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles, tails
-from accelsim.lowering.demand import demands, occupied_by_tiles, sums_whole, waste_of
+from accelsim.lowering.demand import demands, occupied_and_waste, sums_whole
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import OPERAND_LOOPS, Cut, Loop, LoopOrder, Tilings, cut
@@ -42,14 +42,17 @@ def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
     }
 
 
-def passes(order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand) -> Sizes:
+def passes(
+    order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand, anew: bool = False
+) -> Sizes:
     """How often every tile of `operand` is brought into its buffer.
 
     Each turn of a loop that does not index the operand brings it again, if a loop further in
-    does index it and turns more than once.
+    does index it and turns more than once; or in any case, where inputs are brought `anew`.
     """
     result: Sizes = np.ones_like(turns["pixels"])
-    changes_inside: NDArray[np.bool_] = np.zeros_like(result, dtype=bool)
+    always = anew and operand in ("ifmap", "filter")
+    changes_inside: NDArray[np.bool_] = np.full_like(result, always, dtype=bool)
     for loop in reversed(order):
         if loop in OPERAND_LOOPS[operand]:
             changes_inside = changes_inside | (turns[loop] > 1)
@@ -87,7 +90,7 @@ class Workload:
 def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
     """Everything the loop orders of `tilings` share."""
     demand = demands(kernel, target, tilings)
-    occupied = occupied_by_tiles(kernel, target, tilings, demand)
+    occupied, waste = occupied_and_waste(kernel, target, tilings, demand)
     return Workload(
         kernel=kernel,
         target=target,
@@ -96,8 +99,8 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
         turns=trips(kernel, tilings),
         array_cycles=_array_cycles(kernel, target, tilings),
         occupied=occupied,
-        waste=waste_of(kernel, target, tilings, demand, occupied),
-        tail=np.asarray(tails(target.array, _largest(tilings))),
+        waste=waste,
+        tail=np.asarray(tails(target.array, _largest(kernel, tilings))),
     )
 
 
@@ -126,7 +129,8 @@ class Flow:
 
 def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
     """What a loop order moves."""
-    times = {item: passes(order.value, work.turns, item) for item in OPERANDS}
+    anew = work.target.loads_anew
+    times = {item: passes(order.value, work.turns, item, anew) for item in OPERANDS}
     visits = {item: _visits(work, item, times[item]) for item in OPERANDS}
     array = work.array_cycles
     if arrays > 1:
@@ -165,11 +169,12 @@ def _shared_passes(
     The last array takes what is left. With a single turn it may keep a tile that the others
     bring again; its share of such an operand is counted as theirs.
     """
-    times = passes(order.value, own, operand)
+    anew = work.target.loads_anew
+    times = passes(order.value, own, operand, anew)
     if operand in ("psum", "ofmap") or split in OPERAND_LOOPS[operand]:
         return times
     arrays, left = np.divmod(work.turns[split], own[split])
-    last = passes(order.value, {**own, split: left}, operand)
+    last = passes(order.value, {**own, split: left}, operand, anew)
     return np.asarray(times * arrays + last * np.minimum(left, 1))
 
 
@@ -196,11 +201,12 @@ def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, S
     return {item: words[item] * work.target.bytes_of(item) for item in OPERANDS}
 
 
-def _largest(tilings: Tilings) -> Extents:
+def _largest(kernel: GemmKernel, tilings: Tilings) -> Extents:
     """The largest tile of each tiling."""
     pixels = tilings.batch * tilings.rows * tilings.cols
     k = tilings.channels * tilings.taps
-    return Extents(m=pixels, n=tilings.filters, k=k, taps=tilings.taps)
+    lines = kernel.lines(tilings.batch, tilings.rows)
+    return Extents(m=pixels, n=tilings.filters, k=k, taps=tilings.taps, lines=lines)
 
 
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.float64]:
@@ -216,7 +222,10 @@ def _filter_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
 
 def _pixel_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
     return [
-        (Extents(images * rows * cols, 1, 1), image_count * row_count * col_count)
+        (
+            Extents(images * rows * cols, 1, 1, lines=kernel.lines(images, rows)),
+            image_count * row_count * col_count,
+        )
         for images, image_count in cut(kernel.batch, tilings.batch)
         for rows, row_count in cut(kernel.rows.outputs, tilings.rows)
         for cols, col_count in cut(kernel.cols.outputs, tilings.cols)

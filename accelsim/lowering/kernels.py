@@ -7,12 +7,18 @@ and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
     ELEMENTWISE,
     Add,
+    AttentionContext,
+    AttentionScores,
     AvgPool,
     BatchNorm,
     Concat,
@@ -20,15 +26,25 @@ from accelsim.network.ops import (
     Dense,
     Dropout,
     Flatten,
+    GroupNorm,
+    InstanceNorm,
+    Largest,
+    LayerNorm,
     Lrn,
     MatMul,
     MaxPool,
+    Mean,
     Mul,
+    Normalised,
     Op,
+    Product,
+    Reduction,
     Reshape,
+    RmsNorm,
     Shape,
     Slice,
     Softmax,
+    Sum,
     Transpose,
     Window,
 )
@@ -61,6 +77,10 @@ from accelsim.network.ops.gradients import (
 )
 from accelsim.units import ceil_div
 
+Count = TypeVar("Count", int, NDArray[np.int64])
+_SOFTMAX = (1, 2, 2)
+"""Operations of the passes of a softmax; whole it takes its exponentials once."""
+
 
 @dataclass(frozen=True, slots=True)
 class GemmKernel:
@@ -83,7 +103,17 @@ class GemmKernel:
     def gemm(self) -> Gemm:
         """The GEMM of one group."""
         pixels = self.batch * self.rows.outputs * self.cols.outputs
-        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps)
+        lines = self.lines(self.batch, self.rows.outputs)
+        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps, lines)
+
+    def lines(self, batch: Count, rows: Count) -> Count:
+        """Rows that the pixels of so many images and ofmap rows lie in.
+
+        A matrix has its rows one after another in one, and images of one pixel follow likewise.
+        """
+        if self.cols.outputs > 1:
+            return batch * rows
+        return batch if self.rows.outputs > 1 else batch // batch
 
     @property
     def windows(self) -> tuple[Window, Window]:
@@ -123,6 +153,11 @@ class VectorKernel:
     passes: tuple[int, ...] = ()
 
     @property
+    def kept(self) -> int:
+        """Values for each pixel that its passes keep: each but the last makes one."""
+        return max(len(self.passes) - 1, 0)
+
+    @property
     def depth(self) -> Window:
         """The window along the channels."""
         return Window(self.channels, 2 * self.reach + 1, before=self.reach, after=self.reach)
@@ -157,9 +192,12 @@ def _each(size: int) -> Window:
 
 
 def planes(shape: Shape) -> tuple[int, int, int]:
-    """A shape as (channels, rows, cols): a matrix's features and a vector are channels."""
-    if len(shape) == 3:
-        return shape[0], shape[1], shape[2]
+    """A shape as (channels, rows, cols): a matrix's features and a vector are channels.
+
+    Of more than three axes the first ones together are channels.
+    """
+    if len(shape) >= 3:
+        return math.prod(shape[:-2]), shape[-2], shape[-1]
     return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
 
 
@@ -175,9 +213,10 @@ def _dense(op: Dense, layer: Layer, batch: int) -> Kernel:
     return GemmKernel(batch, 1, op.out_features, features, _each(rows), _each(1))
 
 
-def _matmul(op: MatMul, layer: Layer, batch: int) -> Kernel:
-    (m, k), (_, n) = layer.input_shapes
-    return GemmKernel(1, batch, n, k, _each(m), _each(1), filter_is_input=True)
+def _product(op: Product, layer: Layer, batch: int) -> Kernel:
+    of = op.sizes(layer.input_shapes)
+    rows, groups = _each(of.m), batch * of.count
+    return GemmKernel(1, groups, of.n, of.k, rows, _each(1), filter_is_input=True)
 
 
 def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
@@ -200,6 +239,31 @@ def _each_element(
         return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
 
     return kernel
+
+
+def _softmax(op: Softmax, layer: Layer, batch: int) -> Kernel:
+    """The axes before the one that is normalised are images, those behind it are pixels."""
+    if not op.in_order:
+        return _each_element(sum(_SOFTMAX) - 1, passes=_SOFTMAX)(op, layer, batch)
+    shape, axis = layer.output_shape, op.along(layer.output_shape)
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    axes = (_each(inner), _each(1))
+    return VectorKernel(batch * outer, shape[axis], *axes, sum(_SOFTMAX) - 1, passes=_SOFTMAX)
+
+
+def _normalised(op: Normalised, layer: Layer, batch: int) -> Kernel:
+    """Every row is an image, of as many channels as it has values."""
+    rows, values = op.rows(layer.output_shape)
+    passes = (1, 2, 2) if op.centred else (1, 2)
+    return VectorKernel(batch * rows, values, _each(1), _each(1), sum(passes), passes=passes)
+
+
+def _reduction(op: Reduction, layer: Layer, batch: int) -> Kernel:
+    """A pooling whose window is all along the axes."""
+    outer, along, inner = op.parts(layer.input_shapes[0])
+    operations = along + isinstance(op, Mean)
+    axes = (Window(along, along), _each(inner))
+    return VectorKernel(batch, outer, *axes, operations, tap_operations=1)
 
 
 def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
@@ -325,17 +389,20 @@ def copy_of(layer: Layer, batch: int) -> VectorKernel:
 # Operations per ofmap element: a pool one per tap (an average one more to scale), an activation
 # or table look-up one, LRN a square and add per channel around, a power and a product, softmax
 # maximum, exponential, sum and quotient, batch norm a product and a sum. A softmax in passes takes
-# the maximum, then exponentials and their sum, then exponentials again and the quotients.
+# the maximum, then exponentials and their sum, then exponentials again and the quotients. A layer
+# norm takes the mean, then differences and their squares, then a product and a sum.
 _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Conv: _conv,
     Dense: _dense,
-    MatMul: _matmul,
+    **dict.fromkeys((MatMul, AttentionScores, AttentionContext), _product),
     MaxPool: _pool,
     AvgPool: _pool,
     Add: _each_element(1),
     Mul: _each_element(1),
     **{row: _each_element(row.operations) for row in ELEMENTWISE},
-    Softmax: _each_element(4, passes=(1, 2, 2)),
+    Softmax: _softmax,
+    **dict.fromkeys((LayerNorm, RmsNorm, GroupNorm, InstanceNorm), _normalised),
+    **dict.fromkeys((Mean, Sum, Largest), _reduction),
     Lrn: _lrn,
     BatchNorm: _each_element(2),
     Transpose: _each_element(1),

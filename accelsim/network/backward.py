@@ -388,7 +388,10 @@ class _Step:
 
     @rule.register
     def _(self, op: Concat, layer: Layer, gradient: str) -> None:
-        axis, start = op.axis(layer.output_shape), 0
+        axis, start = op.along(layer.output_shape), 0
+        if axis != Concat().along(layer.output_shape):
+            message = f"a concat along axis {axis} cannot be trained"
+            raise InputError(Problem(message, self.network.name, key=layer.name))
         for index, (name, shape) in enumerate(zip(layer.inputs, layer.input_shapes, strict=True)):
             if self.wanted[name]:
                 part = Part(shape=shape, start=start)
