@@ -57,7 +57,7 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME,...",
-        help="Add columns: cycles, util, mapping, op, output, macs, bound, dram, dram_read, "
+        help="Add columns: cycles, util, mapping, op, output, macs, bound, phase, dram, dram_read, "
         "dram_write; **buckets** (useful, idle_pes, fill_drain, buffer, read_wait, write_wait, "
         "other_layer); energy, pj_per_mac, **components** (mac_energy, vector_energy, "
         "register_energy, network_energy, buffer_energy, dram_energy). With **only** among them, "

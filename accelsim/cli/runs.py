@@ -58,6 +58,7 @@ def run(
         ),
     ] = None,
     report: ReportOption = None,
+    train: TrainOption = False,
     mapping: MappingOption = None,
     save_mapping: Annotated[
         str | None,
@@ -80,6 +81,7 @@ def run(
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
+    model = _step_of(model) if train else model
     result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
     result = told(result, settings)
     check = _checked(model, machine, batch, seed=0, mapping=mapping) if verify else None

@@ -29,6 +29,7 @@ from accelsim.network.ops import (
     Shape,
     Slice,
     Softmax,
+    SubSampling,
     Transpose,
     Window,
 )
@@ -36,6 +37,7 @@ from accelsim.network.ops.gradients import (
     AvgPoolGradient,
     BatchNormForward,
     BatchNormInputGradient,
+    BetaGradient,
     BiasGradient,
     ChannelMean,
     ChannelVariance,
@@ -47,6 +49,7 @@ from accelsim.network.ops.gradients import (
     ForwardMask,
     FunctionGradient,
     GammaGradient,
+    GradientMatMul,
     GradientProduct,
     GradientSum,
     GradientTranspose,
@@ -55,9 +58,16 @@ from accelsim.network.ops.gradients import (
     LrnGradient,
     MaxPoolGradient,
     Part,
+    PixelSum,
     ProductSum,
+    ScaledForward,
+    ScaledGradient,
+    SliceGradient,
+    SoftmaxGradient,
     Update,
     View,
+    WindowSum,
+    WindowSumGradient,
 )
 from accelsim.units import ceil_div
 
@@ -188,6 +198,13 @@ def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
     return VectorKernel(batch, channels, rows, cols, operations, tap_operations=1)
 
 
+def _sub_sampling(op: SubSampling, layer: Layer, batch: int) -> Kernel:
+    """The sum, and a line: a product and an addition."""
+    rows, cols = op.windows(layer.input_shapes[0])
+    taps, channels = rows.kernel * cols.kernel, layer.input_shapes[0][0]
+    return VectorKernel(batch, channels, rows, cols, taps + 2, tap_operations=1)
+
+
 def _each_element(
     operations: int, reach: int = 0, passes: tuple[int, ...] = ()
 ) -> Callable[..., Kernel]:
@@ -259,13 +276,23 @@ def _around(window: Window) -> Window:
     return Window(window.size, 2 * side + 1, before=side, after=side)
 
 
-def _avg_pool_gradient(op: AvgPoolGradient, layer: Layer, batch: int) -> Kernel:
-    """Pixel by pixel of the ifmap; the gradient counts as read once for every pixel."""
+def _avg_pool_gradient(op: AvgPoolGradient | WindowSumGradient, layer: Layer, batch: int) -> Kernel:
+    """Pixel by pixel of the ifmap; the gradient counts as read once for every pixel.
+
+    A mean is divided as it is spread.
+    """
     windows = op.pool.windows(op.shape)
-    operations = 1 + math.prod(ceil_div(window.kernel, window.stride) for window in windows)
+    covered = math.prod(ceil_div(window.kernel, window.stride) for window in windows)
+    operations = isinstance(op, AvgPoolGradient) + covered
     channels, rows, cols = op.shape
     full = (layer.input_shapes[0][1:] != (1, 1),)
     return VectorKernel(batch, channels, _each(rows), _each(cols), operations, full)
+
+
+def _window_sum(op: WindowSum, layer: Layer, batch: int) -> Kernel:
+    rows, cols = op.pool.windows(layer.input_shapes[0])
+    channels, taps = layer.input_shapes[0][0], rows.kernel * cols.kernel
+    return VectorKernel(batch, channels, rows, cols, taps, tap_operations=1)
 
 
 def _lrn_gradient(op: LrnGradient, layer: Layer, batch: int) -> Kernel:
@@ -297,6 +324,25 @@ def _with_statistics(operations: int, full: int) -> Callable[..., Kernel]:
         return VectorKernel(batch, channels, _each(rows), _each(cols), operations, inputs)
 
     return kernel
+
+
+def _pixel_sum(op: PixelSum, layer: Layer, batch: int) -> Kernel:
+    """One window per channel and image."""
+    channels, rows, cols = planes(layer.input_shapes[0])
+    axes = (Window(rows, rows), Window(cols, cols))
+    return VectorKernel(batch, channels, *axes, rows * cols, tap_operations=1)
+
+
+def _slice_gradient(op: SliceGradient, layer: Layer, batch: int) -> Kernel:
+    """All of the ifmap is written; the gradient counts as read once for every value of it."""
+    channels, rows, cols = planes(op.shape)
+    full = planes(layer.input_shapes[0])[1:] != (1, 1)
+    return VectorKernel(batch, channels, _each(rows), _each(cols), 1, (full,))
+
+
+def _loss_gradient(op: LossGradient, layer: Layer, batch: int) -> Kernel:
+    """A difference, and a product where the loss has a weight."""
+    return _each_element(1 + (op.weight != 1))(op, layer, batch)
 
 
 def _product_sum(op: ProductSum, layer: Layer, batch: int) -> Kernel:
@@ -332,6 +378,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     MatMul: _matmul,
     MaxPool: _pool,
     AvgPool: _pool,
+    SubSampling: _sub_sampling,
     Add: _each_element(1),
     Mul: _each_element(1),
     **{row: _each_element(row.operations) for row in ELEMENTWISE},
@@ -360,7 +407,16 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     MaxPoolGradient: _max_pool_gradient,
     AvgPoolGradient: _avg_pool_gradient,
     LrnGradient: _lrn_gradient,
-    LossGradient: _each_element(1),
+    LossGradient: _loss_gradient,
+    SoftmaxGradient: _each_element(4, passes=(2, 2)),
+    SliceGradient: _slice_gradient,
+    GradientMatMul: _matmul,
+    PixelSum: _pixel_sum,
+    WindowSum: _window_sum,
+    WindowSumGradient: _avg_pool_gradient,
+    ScaledForward: _with_statistics(2, 1),
+    BetaGradient: _over_maps(2, 0, (True, True)),
+    ScaledGradient: _with_statistics(1, 1),
     GradientSum: _each_element(1),
     GradientTranspose: _each_element(1),
     DropoutMask: _each_element(1),

@@ -34,7 +34,7 @@ from accelsim.network.ops.elementwise import (
 from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
 from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
 from accelsim.network.ops.norms import BatchNorm, Lrn, Softmax
-from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool
+from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
 from accelsim.network.ops.window import Window
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Softplus",
+    "SubSampling",
     "Tanh",
     "Transpose",
     "Unary",
@@ -82,7 +83,7 @@ __all__ = [
 ]
 
 _ALL: tuple[type[Op], ...] = (
-    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape),
+    *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
     *(Transpose, Slice),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
 )
