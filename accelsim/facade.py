@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
 
+from accelsim.engine.alone import can_be_alone, cycles_alone
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend import load_network
@@ -111,6 +112,8 @@ class Player:
 
     def cycles(self, program: Program) -> int:
         """When the last layer ended."""
+        if can_be_alone(program):
+            return cycles_alone(program)
         return max((time.end for time in self.times(program)), default=0)
 
 

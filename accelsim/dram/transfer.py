@@ -3,10 +3,9 @@
 A replay of some hundred bursts gives the clocks per run; a transfer takes that times its runs.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from itertools import count
 
 from accelsim.dram.pattern import Access
@@ -26,17 +25,37 @@ class Runs:
     pitch: int
 
 
+@dataclass
+class Replays:
+    """What replays have said, for whoever owns this to drop; the clocks of `most` kinds of runs."""
+
+    most: int = 4096
+    known: dict[tuple[object, ...], Fraction] = field(default_factory=dict)
+
+    def transfer_clocks(self, sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
+        """Clocks that a transfer occupies the channels in the long run, refresh included."""
+        if not runs.count * runs.size:
+            return Fraction(0)
+        if runs.count == 1 or runs.size >= SAMPLE * sheet.channels * sheet.burst_bytes:
+            bursts = -(-runs.size // sheet.burst_bytes) * runs.count
+            return bursts * self.recall(sequential_clocks, sheet, write)
+        return runs.count * self.recall(run_clocks, sheet, runs.size, runs.pitch, write)
+
+    def recall(self, find: Callable[..., Fraction], *key: object) -> Fraction:
+        """What was found before, or what `find` finds now."""
+        clocks = self.known.get(key)
+        if clocks is None:
+            if len(self.known) >= self.most:
+                del self.known[next(iter(self.known))]
+            clocks = self.known[key] = find(*key)
+        return clocks
+
+
 def transfer_clocks(sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
-    """Clocks that a transfer occupies the channels in the long run, refresh included."""
-    if not runs.count * runs.size:
-        return Fraction(0)
-    if runs.count == 1 or runs.size >= SAMPLE * sheet.channels * sheet.burst_bytes:
-        bursts = -(-runs.size // sheet.burst_bytes) * runs.count
-        return bursts * sequential_clocks(sheet, write)
-    return runs.count * run_clocks(sheet, runs.size, runs.pitch, write)
+    """As `Replays.transfer_clocks`, with nothing remembered."""
+    return Replays().transfer_clocks(sheet, runs, write)
 
 
-@lru_cache(maxsize=64)
 def sequential_clocks(sheet: DramTiming, write: bool) -> Fraction:
     """Clocks of a burst in a long run, over all channels."""
     region = sheet.channel_banks * min(sheet.channel_banks, sheet.row_bursts)
@@ -45,7 +64,6 @@ def sequential_clocks(sheet: DramTiming, write: bool) -> Fraction:
     return _clocks(sheet, [accesses]) / bursts / sheet.channels
 
 
-@lru_cache(maxsize=4096)
 def run_clocks(sheet: DramTiming, size: int, pitch: int, write: bool) -> Fraction:
     """Clocks of each of many runs of `size` bytes, one every `pitch` bytes."""
     channels: list[list[Access]] = [[] for _ in range(sheet.channels)]

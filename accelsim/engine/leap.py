@@ -139,7 +139,7 @@ class Leaper:
             self.marks.clear()
         marks = self.marks.setdefault(state, [])
         for mark in reversed(marks):
-            period = _between(mark, now)
+            period = between(mark, now)
             if period is not None:
                 self.periods.setdefault(state, []).append(period)
                 self.leap(period)
@@ -159,7 +159,7 @@ class Leaper:
         return True
 
 
-def _between(mark: Mark, now: Mark) -> Period | None:
+def between(mark: Mark, now: Mark) -> Period | None:
     """The period between two marks of a state, if each worker has gone on in one loop or not."""
     if mark.where != now.where:
         return None

@@ -17,6 +17,7 @@ from pydantic import (
 
 from accelsim.frontend.findings import JsonSchema
 from accelsim.network.ops import OPS, Op, Positive, Shape
+from accelsim.network.ops.fields import Sizes
 
 RESERVED = ("op", "input", "inputs", "repeat", "loss_weight")
 
@@ -62,9 +63,17 @@ class Matrix(_Record):
         return self.rows, self.features
 
 
+class AnyShape(_Record):
+    """The sizes of any axes, from the outermost to the last."""
+
+    shape: Sizes
+
+
 def _form(value: object) -> str:
-    """Which of the three shapes the keys of `value` are meant for."""
+    """Which of the four shapes the keys of `value` are meant for."""
     keys = value if isinstance(value, Mapping) else ()
+    if "shape" in keys:
+        return "any"
     return "matrix" if "rows" in keys else "vector" if "features" in keys else "feature_map"
 
 
@@ -81,7 +90,8 @@ Repeat = Annotated[
 InputShape = Annotated[
     Annotated[FeatureMap, Tag("feature_map")]
     | Annotated[Vector, Tag("vector")]
-    | Annotated[Matrix, Tag("matrix")],
+    | Annotated[Matrix, Tag("matrix")]
+    | Annotated[AnyShape, Tag("any")],
     Discriminator(_form),
 ]
 

@@ -1,6 +1,5 @@
 """What tiles take of buffers and, in bytes, of the DRAM channel, for many tilings at once."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -129,37 +128,46 @@ def occupied_by_tiles(
     }
 
 
-def waste_of(
-    kernel: GemmKernel,
-    target: Target,
-    tilings: Tilings,
-    demand: dict[Operand, Sizes],
-    occupied: dict[Operand, Sizes],
-) -> dict[Operand, Ratios]:
-    """Bytes that all tiles of each operand occupy on the DRAM channel, for each that they have.
+def occupied_and_waste(
+    kernel: GemmKernel, target: Target, tilings: Tilings, demand: dict[Operand, Sizes]
+) -> tuple[dict[Operand, Sizes], dict[Operand, Ratios]]:
+    """Bytes that tiles occupy on the DRAM channel: the largest of each operand, of so much
+    `demand`; and all together, for each byte that they have.
 
     Where DRAM is timed, tiles with fewer columns have shorter runs, and as many of them.
     """
     if target.timing is None:
-        return {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
-    had: dict[Operand, Ratios] = dict.fromkeys(OPERANDS, np.zeros(1))
-    taken = dict(had)
-    for tiles, count in _kinds(kernel, tilings):
-        one = demands(kernel, target, tiles)
-        on_channel = occupied_by_tiles(kernel, target, tiles, one)
-        had = {item: had[item] + count * one[item] for item in OPERANDS}
-        taken = {item: taken[item] + count * on_channel[item] for item in OPERANDS}
-    return {item: taken[item] / np.maximum(had[item], 1) for item in OPERANDS}
+        occupied = occupied_by_tiles(kernel, target, tilings, demand)
+        return occupied, {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
+    tiles, count = _kinds(kernel, tilings)
+    each = demands(kernel, target, tiles)
+    on_channel = occupied_by_tiles(kernel, target, tiles, each)
+    waste = {
+        item: (count * on_channel[item]).sum(axis=0)
+        / np.maximum((count * each[item]).sum(axis=0), 1)
+        for item in OPERANDS
+    }
+    largest = {
+        item: sizes[0] if sizes.ndim == count.ndim else sizes for item, sizes in on_channel.items()
+    }
+    return largest, waste
 
 
-def _kinds(kernel: GemmKernel, tilings: Tilings) -> Iterator[tuple[Tilings, Sizes]]:
-    """Tiles with all rows and columns of a tiling, or with what is left of them; how many."""
-    for rows, down in cut(kernel.rows.outputs, tilings.rows):
-        row_span = _span(kernel.rows, rows, tilings.tap_rows, tilings.row_span)
-        for cols, across in cut(kernel.cols.outputs, tilings.cols):
-            col_span = _span(kernel.cols, cols, tilings.tap_cols, tilings.col_span)
-            tiles = replace(tilings, rows=rows, cols=cols, row_span=row_span, col_span=col_span)
-            yield tiles, down * across
+def _kinds(kernel: GemmKernel, tilings: Tilings) -> tuple[Tilings, Sizes]:
+    """Tiles with all rows and columns of a tiling, or with what is left of them, along a new first
+    axis; how many."""
+    rows, cols, row_span, col_span, counts = [], [], [], [], []
+    for high, down in cut(kernel.rows.outputs, tilings.rows):
+        for wide, across in cut(kernel.cols.outputs, tilings.cols):
+            rows.append(high)
+            cols.append(wide)
+            row_span.append(_span(kernel.rows, high, tilings.tap_rows, tilings.row_span))
+            col_span.append(_span(kernel.cols, wide, tilings.tap_cols, tilings.col_span))
+            counts.append(np.broadcast_to(down * across, tilings.shape))
+    each = (rows, cols, row_span, col_span)
+    names = ("rows", "cols", "row_span", "col_span")
+    stacked = {name: np.stack(sizes) for name, sizes in zip(names, each, strict=True)}
+    return replace(tilings, **stacked), np.stack(counts)
 
 
 def _span(window: Window, outputs: Sizes, taps: Sizes, most: Sizes) -> Sizes:

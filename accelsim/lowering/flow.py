@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles, tails
-from accelsim.lowering.demand import demands, occupied_by_tiles, sums_whole, waste_of
+from accelsim.lowering.demand import demands, occupied_and_waste, sums_whole
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import OPERAND_LOOPS, Cut, Loop, LoopOrder, Tilings, cut
@@ -87,7 +87,7 @@ class Workload:
 def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
     """Everything the loop orders of `tilings` share."""
     demand = demands(kernel, target, tilings)
-    occupied = occupied_by_tiles(kernel, target, tilings, demand)
+    occupied, waste = occupied_and_waste(kernel, target, tilings, demand)
     return Workload(
         kernel=kernel,
         target=target,
@@ -96,7 +96,7 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
         turns=trips(kernel, tilings),
         array_cycles=_array_cycles(kernel, target, tilings),
         occupied=occupied,
-        waste=waste_of(kernel, target, tilings, demand, occupied),
+        waste=waste,
         tail=np.asarray(tails(target.array, _largest(tilings))),
     )
 

@@ -148,8 +148,9 @@ def lower(
     `memory` is what earlier calls have found, where the caller keeps it. `mapping` forces sizes of
     tiles, and how their loops run. Raises DoesNotFitError naming each layer that no tile fits.
     """
-    target = target_of(hardware)
-    work = _Lowering(network, hardware, batch, target, memory or Memory(), mapping)
+    memory = Memory() if memory is None else memory
+    target = target_of(hardware, memory.replays)
+    work = _Lowering(network, hardware, batch, target, memory, mapping)
     alone = partial(work.cycles_alone, played) if played else None
     finder = search(work.target, work.memory, alone)
     if mapping is None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from accelsim.dram.transfer import Replays
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
@@ -82,6 +83,7 @@ class Memory:
     most: int = 128
     kinds: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
     tap_reads: Tables = field(default_factory=Tables)
+    replays: Replays = field(default_factory=Replays)
 
     def recall(self, kind: str, key: Hashable, find: Callable[[], Found]) -> Found:
         """What was found for `key` before, or what `find` finds now."""

@@ -1,7 +1,7 @@
 """The numbers of a hardware that lowering needs, resolved once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from typing import cast
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
-from accelsim.dram.transfer import transfer_clocks
+from accelsim.dram.transfer import Replays
 from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
@@ -61,7 +61,7 @@ class Target:
     `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
     layer at hand: one that uses DRAM for everything, if nothing is said. `cuts_windows`: a tile may
     have some of a window's taps; where an accumulator saturates, the order of its sums matters,
-    and all taps of a channel stay together.
+    and all taps of a channel stay together. `replays` remembers what a timed DRAM takes.
     """
 
     processor: ArrayModel | RowStationary
@@ -77,6 +77,7 @@ class Target:
     turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
     cuts_windows: bool = True
+    replays: Replays = field(default_factory=Replays, compare=False, repr=False)
 
     @property
     def without_dram(self) -> "Target":
@@ -167,7 +168,7 @@ class Target:
         least = self.transfer_cycles(transfer.size)
         if self.timing is None:
             return least
-        clocks = transfer_clocks(self.timing, transfer.runs, transfer.is_write)
+        clocks = self.replays.transfer_clocks(self.timing, transfer.runs, transfer.is_write)
         return max(least, ceil(clocks * self.cycles_per_clock))
 
 
@@ -178,8 +179,8 @@ MODELS: dict[DataflowName, Callable[[Hardware], ArrayModel | RowStationary]] = {
 """What the law of each dataflow sees of a hardware."""
 
 
-def target_of(hardware: Hardware) -> Target:
-    """What lowering needs to know of `hardware`."""
+def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
+    """What lowering needs to know of `hardware`; `replays` where the caller keeps them."""
     words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
     processor = MODELS[hardware.array.dataflow](hardware)
     streams = (BufferSpace("tiles in flight", 2, ()),) if processor.reserves_blocks else ()
@@ -203,6 +204,7 @@ def target_of(hardware: Hardware) -> Target:
         hardware.cycles_per_dram_clock,
         _turnaround(hardware),
         cuts_windows=hardware.precision.psum_overflow != "saturate",
+        replays=Replays() if replays is None else replays,
     )
 
 

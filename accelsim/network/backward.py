@@ -12,10 +12,17 @@ from functools import singledispatchmethod
 from itertools import product
 
 from accelsim.errors import InputError, Problem
+from accelsim.network.backward_products import (
+    of_attention_context,
+    of_attention_scores,
+    of_matmul,
+)
 from accelsim.network.forward import activation_of, forward_pass, tells
 from accelsim.network.graph import Layer, LayerSpec, Network, build_network
 from accelsim.network.ops import (
     Add,
+    AttentionContext,
+    AttentionScores,
     AvgPool,
     Concat,
     Conv,
@@ -49,7 +56,6 @@ from accelsim.network.ops.gradients import (
     ForwardMask,
     FunctionGradient,
     GammaGradient,
-    GradientMatMul,
     GradientProduct,
     GradientSum,
     GradientTranspose,
@@ -98,7 +104,7 @@ def training_step(
     """
     forward = forward_pass(network, loss)
     _refuse_untrainable(forward)
-    step = _Step(forward, optimizer, rate)
+    step = Step(forward, optimizer, rate)
     for output, weight in forward.loss_weights.items():
         step.begin(forward.by_name[output], loss, weight)
     for layer in reversed(forward.layers):
@@ -111,7 +117,7 @@ def training_step(
 
 
 def _refuse_untrainable(network: Network) -> None:
-    rules = _Step.__dict__["rule"].dispatcher
+    rules = Step.__dict__["rule"].dispatcher
     problems = [
         Problem(f"layers of type {layer.op.name!r} cannot be trained", network.name, key=layer.name)
         for layer in network.layers
@@ -125,7 +131,7 @@ def _refuse_untrainable(network: Network) -> None:
 
 
 @dataclass
-class _Step:
+class Step:
     """A training step in the making: `specs` are its layers, `gradients` those given so far."""
 
     network: Network
@@ -319,19 +325,13 @@ class _Step:
 
     @rule.register
     def _(self, op: Softmax, layer: Layer, gradient: str) -> None:
-        self._passed(layer, SoftmaxGradient(shape=layer.output_shape), gradient, layer.name)
+        self._passed(
+            layer, SoftmaxGradient(shape=layer.output_shape, softmax=op), gradient, layer.name
+        )
 
-    @rule.register
-    def _(self, op: MatMul, layer: Layer, gradient: str) -> None:
-        """Of a in a b it is g b', of b it is a' g; a dash transposes."""
-        a, b = layer.inputs
-        turn = GradientTranspose(order=(1, 0))
-        if self.wanted[a]:
-            turned = self.add(f"{layer.name}@turned1", turn, b)
-            self.give(a, self.add(f"{layer.name}@factor0", GradientMatMul(), gradient, turned))
-        if self.wanted[b]:
-            turned = self.add(f"{layer.name}@turned0", turn, a)
-            self.give(b, self.add(f"{layer.name}@factor1", GradientMatMul(), turned, gradient))
+    rule.register(MatMul, of_matmul)
+    rule.register(AttentionScores, of_attention_scores)
+    rule.register(AttentionContext, of_attention_context)
 
     @rule.register
     def _(self, op: WindowSum, layer: Layer, gradient: str) -> None:
@@ -364,10 +364,10 @@ class _Step:
 
     @rule.register
     def _(self, op: Concat, layer: Layer, gradient: str) -> None:
-        axis, start = op.axis(layer.output_shape), 0
+        axis, start = op.along(layer.output_shape), 0
         for index, (name, shape) in enumerate(zip(layer.inputs, layer.input_shapes, strict=True)):
             if self.wanted[name]:
-                part = Part(shape=shape, start=start)
+                part = Part(shape=shape, axis=axis, start=start)
                 self.give(name, self.add(f"{layer.name}@part{index}", part, gradient))
             start += shape[axis]
 

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from accelsim.network.ops import ACTIVATIONS, Conv, Op, Softmax, Window
+from accelsim.network.ops import ACTIVATIONS, Conv, Op, Window
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
     BatchNormForward,
@@ -239,7 +239,7 @@ def _loss(op: LossGradient, work: Computation) -> Array:
 
 def _softmax(op: SoftmaxGradient, work: Computation) -> Array:
     gradient, y = _arrays(work)
-    axis = 1 + Softmax.axis(op.shape)
+    axis = 1 + op.softmax.along(op.shape)
     return np.asarray(y * (gradient - (gradient * y).sum(axis, keepdims=True)))
 
 
@@ -381,11 +381,9 @@ def _scaled_gradient(op: ScaledGradient, work: Computation) -> Array:
 
 
 def _part(op: Part, work: Computation) -> Array:
-    """Channels of a map, features of a vector or a matrix."""
     (whole,) = _arrays(work)
-    if whole.ndim == 3:
-        return whole[..., op.start : op.start + op.shape[-1]]
-    return whole[:, op.start : op.start + op.shape[0]]
+    taken = slice(op.start, op.start + op.shape[op.axis])
+    return whole[(slice(None),) * (1 + op.axis) + (taken,)]
 
 
 def _slice(op: SliceGradient, work: Computation) -> Array:

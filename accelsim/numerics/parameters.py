@@ -28,11 +28,14 @@ from accelsim.network.ops import (
     Flatten,
     Gelu,
     HardSwish,
+    Largest,
     LeakyRelu,
     Lrn,
-    MatMul,
     MaxPool,
+    Mean,
+    Normalised,
     Pool,
+    Product,
     Relu,
     Reshape,
     Shape,
@@ -40,6 +43,7 @@ from accelsim.network.ops import (
     Slice,
     Softmax,
     SubSampling,
+    Sum,
     Transpose,
 )
 from accelsim.numerics.arithmetic import Arithmetic
@@ -60,7 +64,7 @@ SAME_CODES = (Flatten, Reshape, Dropout)
 _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
-    *(Transpose, Slice),
+    *(Transpose, Slice, Mean, Largest),
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")
@@ -86,7 +90,7 @@ def _target_rms(format_: Format) -> float:
 def _rms(layer: Layer, inputs: list[float], target: float) -> float:
     """An estimate of the ofmap's rms from those of the inputs."""
     match layer.op:
-        case Conv() | Dense() | MatMul() | BatchNorm():
+        case Conv() | Dense() | Product() | BatchNorm() | Normalised() | Sum():
             rms = target
         case Add():
             rms = math.hypot(*inputs)
@@ -94,13 +98,13 @@ def _rms(layer: Layer, inputs: list[float], target: float) -> float:
             rms = inputs[0] * _HIGHEST_OF_WINDOW
         case SubSampling():
             rms = target
-        case AvgPool():
+        case AvgPool() | Mean():
             rms = inputs[0] * _MEAN_OF_WINDOW
         case Relu() | Clip() | Gelu() | Silu() | HardSwish() | Elu():
             rms = inputs[0] * _RECTIFIED
         case Softmax() as op:
             shape = layer.output_shape
-            rms = 8 * target / shape[op.axis(shape)]
+            rms = 8 * target / shape[op.along(shape)]
         case _:
             rms = max(inputs)
     if getattr(layer.op, "activation", None) in _RECTIFIERS:
@@ -129,15 +133,23 @@ def _default(layer: Layer, inputs: list[Range], format_: Format) -> Quantization
     match layer.op:
         case Softmax():
             return format_.fraction
-        case MatMul() if isinstance(format_, IntegerFormat):
-            k = layer.input_shapes[0][-1]
-            real_rms = math.sqrt(k) * inputs[0].real_rms * inputs[1].real_rms
-            power = round(math.log2(real_rms / _target_rms(format_)))
-            return Quantization(2.0**power, format_.common.zero_point)
+        case Product() as op if isinstance(format_, IntegerFormat):
+            k = op.sizes(layer.input_shapes).k
+            factor = abs(op.factor_of(layer.input_shapes)) or 1.0
+            return _wide(factor * math.sqrt(k) * inputs[0].real_rms * inputs[1].real_rms, format_)
+        case Sum() as op if isinstance(format_, IntegerFormat):
+            _, along, _ = op.parts(layer.input_shapes[0])
+            return _wide(math.sqrt(along) * inputs[0].real_rms, format_)
         case op if isinstance(op, _SAME_SCALE):
             return inputs[0].quantization
         case _:
             return format_.common
+
+
+def _wide(real_rms: float, format_: IntegerFormat) -> Quantization:
+    """The power of two with which numbers of this rms use their codes well."""
+    power = round(math.log2(real_rms / _target_rms(format_)))
+    return Quantization(2.0**power, format_.common.zero_point)
 
 
 def _given_quantization(

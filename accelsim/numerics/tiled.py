@@ -42,4 +42,4 @@ def _alias(work: Computation) -> Array:
     if not isinstance(work.layer.op, Concat):
         return work.inputs[0].values.reshape(shape)
     parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]
-    return np.concatenate(parts, 1 + work.layer.op.axis(work.layer.output_shape))
+    return np.concatenate(parts, 1 + work.layer.op.along(work.layer.output_shape))

@@ -12,7 +12,7 @@ their inputs do not fit.
 from collections.abc import Mapping
 
 from accelsim.network.ops.base import Op, Unary
-from accelsim.network.ops.contractions import Conv, Dense, MatMul
+from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import (
     ACTIVATIONS,
     ELEMENTWISE,
@@ -33,8 +33,19 @@ from accelsim.network.ops.elementwise import (
 )
 from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
 from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
-from accelsim.network.ops.norms import BatchNorm, Lrn, Softmax
+from accelsim.network.ops.norms import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Lrn,
+    Normalised,
+    RmsNorm,
+    Softmax,
+)
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
+from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
+from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
 from accelsim.network.ops.window import Window
 
 __all__ = [
@@ -43,6 +54,8 @@ __all__ = [
     "OPS",
     "Activation",
     "Add",
+    "AttentionContext",
+    "AttentionScores",
     "AvgPool",
     "BatchNorm",
     "Clip",
@@ -54,20 +67,29 @@ __all__ = [
     "Elu",
     "Flatten",
     "Gelu",
+    "GroupNorm",
     "HardSigmoid",
     "HardSwish",
+    "InstanceNorm",
+    "Largest",
+    "LayerNorm",
     "LeakyRelu",
     "Lrn",
     "MatMul",
     "MaxPool",
+    "Mean",
     "Mul",
+    "Normalised",
     "Op",
     "Padding",
     "Pair",
     "Pool",
     "Positive",
+    "Product",
+    "Reduction",
     "Relu",
     "Reshape",
+    "RmsNorm",
     "ScaledTanh",
     "Shape",
     "Sigmoid",
@@ -76,6 +98,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "SubSampling",
+    "Sum",
     "Tanh",
     "Transpose",
     "Unary",
@@ -84,8 +107,9 @@ __all__ = [
 
 _ALL: tuple[type[Op], ...] = (
     *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
-    *(Transpose, Slice),
+    *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
+    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}

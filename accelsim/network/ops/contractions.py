@@ -71,22 +71,3 @@ class Dense(Op):
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
         return math.prod(self.output_shape(inputs)) * self.parameter_shapes(inputs)["weight"][1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatMul(Op):
-    """Product of two computed matrices, (m, k) x (k, n), image by image."""
-
-    name: ClassVar[str] = "matmul"
-    activation: Activation | None = None
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        if len(inputs) != 2 or any(len(shape) != 2 for shape in inputs):
-            raise ShapeError(f"takes two matrices, found shapes {list(inputs)}")
-        (m, k), (k2, n) = inputs
-        if k != k2:
-            raise ShapeError(f"inner sizes differ: {m}x{k} times {k2}x{n}")
-        return m, n
-
-    def macs(self, inputs: tuple[Shape, ...]) -> int:
-        return math.prod(self.output_shape(inputs)) * inputs[0][1]

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from accelsim.network.ops.base import Op
-from accelsim.network.ops.contractions import Conv, Dense, MatMul
+from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import Activation, Elementwise
 from accelsim.network.ops.fields import Shape
 from accelsim.network.ops.joins import Add, Mul, Slice, Transpose
-from accelsim.network.ops.norms import Lrn
+from accelsim.network.ops.norms import Lrn, Softmax
 from accelsim.network.ops.pooling import AvgPool, MaxPool, SubSampling
+from accelsim.network.ops.product_gradients import (
+    GradientContext,
+    GradientMatMul,
+    GradientReduction,
+    GradientScores,
+)
 from accelsim.network.ops.window import Window
 from accelsim.units import ceil_div
 
@@ -227,6 +233,11 @@ class SoftmaxGradient(Gradient):
     """y * (g - sum of g * y): reads the gradient g and the ofmap y."""
 
     name: ClassVar[str] = "softmax_gradient"
+    softmax: Softmax
+
+    @property
+    def in_order(self) -> bool:
+        return self.softmax.in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,18 +249,11 @@ class SliceGradient(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradientMatMul(MatMul):
-    """The gradient times the other factor, either of them transposed before."""
-
-    name: ClassVar[str] = "gradient_matmul"
-    phase: ClassVar[str] = "input_gradient"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Part(Gradient):
-    """Channels (features) of a gradient, from `start` on: a view."""
+    """Of a gradient what lies along `axis` from `start` on: a view."""
 
     name: ClassVar[str] = "part"
+    axis: int
     start: int
 
 
@@ -431,7 +435,8 @@ GRADIENTS: tuple[type[Op], ...] = (
     *(ConvInputGradient, Interleave, ConvWeightGradient, DenseInputGradient, DenseWeightGradient),
     *(BiasGradient, FunctionGradient, MaxPoolGradient, AvgPoolGradient, LrnGradient, LossGradient),
     *(ChannelMean, ChannelVariance, BatchNormForward, GammaGradient, BatchNormInputGradient),
-    *(GradientProduct, ProductSum, PixelSum, SoftmaxGradient, SliceGradient, GradientMatMul),
+    *(GradientProduct, ProductSum, PixelSum, SoftmaxGradient, SliceGradient),
+    *(GradientMatMul, GradientScores, GradientContext, GradientReduction),
     *(WindowSum, WindowSumGradient, ScaledForward, BetaGradient, ScaledGradient),
     *(Part, View, GradientSum, GradientTranspose, DropoutMask, ForwardMask, Update),
 )

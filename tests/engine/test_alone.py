@@ -1,0 +1,55 @@
+"""A layer by itself takes the cycles that the machine of SimPy says, whatever it is."""
+
+import pytest
+from drawing import drawn
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from machines import MACHINES, chain, conv, machine, networks, split
+
+from accelsim.engine.alone import can_be_alone, cycles_alone
+from accelsim.engine.machine import play
+from accelsim.errors import DoesNotFitError
+from accelsim.facade import compile_program
+from accelsim.hardware import Hardware
+from accelsim.lowering.program import Program, by_itself, lower
+from accelsim.network.graph import Network
+
+
+def apart(program: Program) -> list[Program]:
+    """Each layer that has tasks by itself, as it is cut in the whole, with what is resident."""
+    layers = [layer for layer in program.layers if layer.unit is not None]
+    return [by_itself(program, layer, layer.tiling) for layer in layers if layer.tiling is not None]
+
+
+def played(program: Program) -> int:
+    return max(times.end for times in play(program, leaps=False))
+
+
+@given(networks(), MACHINES)
+@drawn(60, percent=25)
+def test_any_layer_takes_what_the_machine_says(network: Network, hardware: Hardware) -> None:
+    try:
+        program = lower(network, hardware)
+    except DoesNotFitError:
+        assume(False)
+        raise
+    for one in apart(program):
+        if can_be_alone(one) and one.layers[0].tiles < 4_000:
+            assert cycles_alone(one) == played(one)
+
+
+@pytest.mark.parametrize("name", ["edge_ws", "tpu_v1", "gemmini_16x16", "eyeriss"])
+def test_layers_of_alexnet_take_what_the_machine_says(name: str) -> None:
+    layers = apart(compile_program("alexnet", name))
+    assert [*map(cycles_alone, layers)] == [*map(played, layers)]
+    assert len(layers) > 10
+
+
+@given(st.integers(1, 6), st.integers(0, 300), st.integers(2_000, 30_000))
+@drawn(20, percent=50)
+def test_millions_of_tiles_take_what_leaps_say(rate: int, latency: int, side: int) -> None:
+    dram = {"latency": f"{latency} cycles", "bandwidth": f"{rate} B/cycle"}
+    hardware = machine(split("200 B", "200 B", "400 B"), dram=dram)
+    (one,) = apart(lower(chain((40, side, side), conv(40)), hardware))
+    assert one.layers[0].tiles > 1_000_000
+    assert cycles_alone(one) == max(times.end for times in play(one))
