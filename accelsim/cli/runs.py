@@ -1,7 +1,7 @@
 """The commands that simulate now: run, compare, verify, validate."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -74,8 +74,8 @@ def run(
     from accelsim.facade import simulate
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
-    from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
+    from accelsim.report.why import why_sheets
 
     files = (("--trace", trace), ("--report", report), ("--save-mapping", save_mapping))
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
@@ -89,7 +89,7 @@ def run(
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
     data |= {"why": reason.as_dict()} if reason else {}
     sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
-    sheets += [Sheet(reason.sentence)] if reason else []
+    sheets += why_sheets(reason) if reason else []
     deliver_page(report, [result])
     deliver_mapping(save_mapping, result)
     deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
@@ -116,6 +116,13 @@ def compare(
     dim: DimOption = None,
     outputs: OutputsOption = None,
     columns: ColumnsOption = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="One row for each run, and no layers.")
+    ] = False,
+    by: Annotated[
+        Literal["layer", "block"],
+        typer.Option("--by", help="A row for each layer, or for each block, such as inception_3a."),
+    ] = "layer",
     why: WhyOption = False,
     train: TrainOption = False,
     report: ReportOption = None,
@@ -127,9 +134,14 @@ def compare(
     Example: `accelsim compare vgg16 googlenet --hardware edge_ws --dataflows os,ws,is`
     """
     from accelsim.report.columns import refuse_energy_without_table
-    from accelsim.report.comparison import compare_columns, comparison_dict, comparison_sheets
+    from accelsim.report.comparison import (
+        compare_columns,
+        comparison_dict,
+        comparison_sheets,
+        summary_sheet,
+    )
     from accelsim.report.export import Destinations, csv_text, json_text
-    from accelsim.report.sheet import Sheet
+    from accelsim.report.why import why_sheets
 
     inputs = (*names, *(hardware or ()))
     destinations = Destinations(json, csv, inputs, (("--report", report),))
@@ -146,9 +158,14 @@ def compare(
     ]
     reasons = _reasons(comparisons, models, machines) if why else []
     deliver_page(report, (run for comparison in comparisons for run in comparison.runs))
+    sheets = (
+        [summary_sheet(comparisons, shown)]
+        if summary
+        else comparison_sheets(comparisons, shown, by)
+    )
     deliver(
         destinations,
-        comparison_sheets(comparisons, shown) + [Sheet(each.sentence) for each in reasons],
+        sheets + [sheet for each in reasons for sheet in why_sheets(each)],
         lambda: json_text(comparison_dict(comparisons, reasons)),
         lambda: csv_text(run for comparison in comparisons for run in comparison.runs),
     )
@@ -165,6 +182,9 @@ def verify(
     outputs: OutputsOption = None,
     train: TrainOption = False,
     mapping: MappingOption = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Every layer, not only those that failed.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Check that the schedule that is timed computes the right values; exit 1 if not.
@@ -180,7 +200,7 @@ def verify(
     )
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed, mapping)
-    deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
+    deliver(destinations, verify_sheets(result, layers), lambda: json_text(result.as_dict()))
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 

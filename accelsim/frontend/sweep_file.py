@@ -157,6 +157,10 @@ Amount = Annotated[
 ]
 
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Over = Literal["sum", "geometric_mean"] | dict[str, Weight]
+
+
 class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -235,6 +239,11 @@ class SweepFile(_Schema):
     )
     objectives: Annotated[dict[str, Direction], Field(min_length=1)] = Field(
         {"cycles": "min"}, description="Quantities to minimise (min) or maximise (max)."
+    )
+    over_networks: Over | None = Field(
+        None,
+        description="Judge points over all networks, too: by the `sum` of each objective, its "
+        "`geometric_mean`, or a sum weighted by a number for each network.",
     )
     constraints: dict[str, Bounds] = Field(
         {},

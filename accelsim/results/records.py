@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
+from accelsim.results.rates import Rates
 
 if TYPE_CHECKING:
     from accelsim.lowering import row_stationary
@@ -261,6 +262,12 @@ class RunResult:
         return reduce(add, parts) if parts else None
 
     @property
+    def rates(self) -> Rates:
+        """What the run comes to per second, per watt, per image and per byte of DRAM."""
+        dram_bytes = self.dram.total_bytes
+        return Rates(self.batch, self.seconds, self.macs, dram_bytes, self.energy)
+
+    @property
     def buckets(self) -> Buckets:
         """Layer cycles of all layers, by bucket."""
         return _sum(Buckets(), (layer.buckets for layer in self.layers))
@@ -307,6 +314,7 @@ class RunResult:
             "inside": self.inside.as_dict(),
             "buckets": self.buckets.as_dict(),
             **_energy_dict(self.energy, self.macs),
+            **self.rates.as_dict(),
         }
 
     def _phases_dict(self) -> dict[str, Any]:

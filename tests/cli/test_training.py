@@ -36,7 +36,7 @@ def test_optimizers_read_and_write_what_they_keep(cli, concat: Path) -> None:
 
 
 def test_verify_train_computes_the_step_and_refuses_integers(cli, concat: Path) -> None:
-    outcome = cli("verify", concat, "edge_ws", "--train", "--set", FLOATS)
+    outcome = cli("verify", concat, "edge_ws", "--train", "--layers", "--set", FLOATS)
     assert outcome.status == 0
     assert "right@weight_gradient" in outcome.stdout
     refused = cli("verify", concat, "edge_ws", "--train")
