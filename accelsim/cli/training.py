@@ -57,11 +57,13 @@ def train(
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     result = timed_step(model, machine, batch=batch, loss=loss, optimizer=optimizer)
-    result = told(result, settings)
+    step = {"loss": loss, "optimizer": optimizer}
+    result = told(result, settings, wanted, training=step)
     deliver_page(report, [result])
     deliver(
         destinations,
         run_sheets(result, machine, shown),
         lambda: json_text(result.as_dict()),
         lambda: csv_text([result]),
+        shown=columns is not None,
     )
