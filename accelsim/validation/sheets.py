@@ -13,8 +13,8 @@ ROWS_SHOWN = 32
 """A reference with more comparisons is summed up by quantity."""
 
 WITHOUT = (
-    "Nothing here is a reference for: energy and area, the vector unit, what stays on chip between "
-    "layers, branches, several arrays, whole networks, training."
+    "Nothing here judges: energy and area, the vector unit, what stays on chip between layers, "
+    "branches, whole networks, training."
 )
 """What nothing here is held against."""
 

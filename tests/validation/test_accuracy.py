@@ -59,7 +59,7 @@ def test_the_page_is_what_validate_prints() -> None:
     text = accuracy_text(Validation((outcome(comparison(105.0, 0.1, "one")),)), "plot.svg")
     assert "(plot.svg)" in text
     assert "x: title of x" in text
-    assert "Nothing here is a reference for: energy and area" in text
+    assert "Nothing here judges: energy and area" in text
 
 
 def test_the_command_writes_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
