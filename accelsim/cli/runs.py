@@ -6,18 +6,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any, told
+from accelsim.cli.inputs import (
+    Model,
+    asked,
+    cases,
+    decoded,
+    gathered,
+    loaded,
+    raise_if_any,
+    told,
+)
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
     CsvOption,
     DataflowOption,
+    DecodeOption,
     DimOption,
     HardwareName,
     JsonOption,
     MappingOption,
     NetworkName,
     OutputsOption,
+    PastOption,
     ReportOption,
     SeedOption,
     SetOption,
@@ -44,6 +55,8 @@ def run(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
@@ -80,6 +93,7 @@ def run(
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
+    model = decoded(model, decode, past)
     result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
     result = told(result, settings)
     check = _checked(model, machine, batch, seed=0, mapping=mapping) if verify else None
@@ -178,6 +192,8 @@ def verify(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     train: TrainOption = False,
     mapping: MappingOption = None,
     layers: Annotated[
@@ -196,6 +212,7 @@ def verify(
     model, machine = loaded(
         Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
     )
+    model = decoded(model, decode, past)
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed, mapping)
     deliver(destinations, verify_sheets(result, layers), lambda: json_text(result.as_dict()))

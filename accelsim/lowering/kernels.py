@@ -1,26 +1,24 @@
-"""What a layer computes, in the three forms that hardware knows.
-
-A GemmKernel runs on the array (convolution, dense, matmul), a VectorKernel on the vector unit,
-and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
-"""
+"""The kernel of every layer type: one table."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from accelsim.lowering.dataflow import Gemm
+from accelsim.lowering.kernel import Alias, GemmKernel, Kernel, VectorKernel, each, planes
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
     ELEMENTWISE,
     Add,
+    Append,
     AttentionContext,
     AttentionScores,
     AvgPool,
     BatchNorm,
+    ClassToken,
     Concat,
     Conv,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GroupNorm,
     InstanceNorm,
@@ -33,11 +31,12 @@ from accelsim.network.ops import (
     Mul,
     Normalised,
     Op,
+    Position,
     Product,
     Reduction,
     Reshape,
     RmsNorm,
-    Shape,
+    Rotary,
     Slice,
     Softmax,
     Sum,
@@ -73,117 +72,10 @@ from accelsim.network.ops.gradients import (
 )
 from accelsim.units import ceil_div
 
+__all__ = ["Alias", "GemmKernel", "Kernel", "VectorKernel", "copy_of", "kernel_of", "planes"]
+
 _SOFTMAX = (1, 2, 2)
 """Operations of the passes of a softmax; whole it takes its exponentials once."""
-
-
-@dataclass(frozen=True, slots=True)
-class GemmKernel:
-    """`groups` independent GEMMs, each a convolution of one group.
-
-    `channels` (C) and `filters` (K) count one group; `rows` and `cols` are the windows that make
-    the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
-    feature map one pixel wide; in a matmul each image is a group, for its filter differs.
-    """
-
-    batch: int
-    groups: int
-    filters: int
-    channels: int
-    rows: Window
-    cols: Window
-    filter_is_input: bool = False
-
-    @property
-    def gemm(self) -> Gemm:
-        """The GEMM of one group."""
-        pixels = self.batch * self.rows.outputs * self.cols.outputs
-        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps)
-
-    @property
-    def windows(self) -> tuple[Window, Window]:
-        """Down and across."""
-        return self.rows, self.cols
-
-    @property
-    def taps(self) -> int:
-        """Kernel positions R*S per channel."""
-        return self.rows.kernel * self.cols.kernel
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of all groups."""
-        return self.groups * self.gemm.macs
-
-
-@dataclass(frozen=True, slots=True)
-class VectorKernel:
-    """Window or element-wise work on `channels` planes of a rows x cols ofmap.
-
-    `operations` is the lane-cycles per ofmap element. `inputs` lists the ifmaps: True for a
-    full one, False for one value per channel. An output needs `reach` more channels on each side.
-    `tap_operations` are those per tap of a window that may be cut by taps; 0: it may not. `passes`
-    are the operations per element of each pass over all channels, where a tile does not hold them
-    all; empty: channels do not depend on each other.
-    """
-
-    batch: int
-    channels: int
-    rows: Window
-    cols: Window
-    operations: int
-    inputs: tuple[bool, ...] = (True,)
-    reach: int = 0
-    tap_operations: int = 0
-    passes: tuple[int, ...] = ()
-
-    @property
-    def kept(self) -> int:
-        """Values for each pixel that its passes keep: each but the last makes one."""
-        return max(len(self.passes) - 1, 0)
-
-    @property
-    def depth(self) -> Window:
-        """The window along the channels."""
-        return Window(self.channels, 2 * self.reach + 1, before=self.reach, after=self.reach)
-
-    @property
-    def taps(self) -> int:
-        """Kernel positions R*S per channel."""
-        return self.rows.kernel * self.cols.kernel
-
-    @property
-    def outputs(self) -> int:
-        """Elements of the ofmap."""
-        return self.batch * self.channels * self.rows.outputs * self.cols.outputs
-
-    @property
-    def operations_total(self) -> int:
-        """Lane-cycles of the whole layer, in tiles of whole windows and all channels."""
-        return self.outputs * self.operations
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """No work: views, and a concat whose inputs were written in place."""
-
-
-Kernel = GemmKernel | VectorKernel | Alias
-
-
-def _each(size: int) -> Window:
-    """A window that takes one element after another."""
-    return Window(size, 1)
-
-
-def planes(shape: Shape) -> tuple[int, int, int]:
-    """A shape as (channels, rows, cols): a matrix's features and a vector are channels.
-
-    Of more than three axes the first ones together are channels.
-    """
-    if len(shape) >= 3:
-        return math.prod(shape[:-2]), shape[-2], shape[-1]
-    return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
 
 
 def _conv(op: Conv, layer: Layer, batch: int) -> Kernel:
@@ -195,13 +87,13 @@ def _conv(op: Conv, layer: Layer, batch: int) -> Kernel:
 def _dense(op: Dense, layer: Layer, batch: int) -> Kernel:
     shape = layer.input_shapes[0]
     rows, features = shape if len(shape) == 2 else (1, math.prod(shape))
-    return GemmKernel(batch, 1, op.out_features, features, _each(rows), _each(1))
+    return GemmKernel(batch, 1, op.out_features, features, each(rows), each(1))
 
 
 def _product(op: Product, layer: Layer, batch: int) -> Kernel:
     of = op.sizes(layer.input_shapes)
-    rows, groups = _each(of.m), batch * of.count
-    return GemmKernel(1, groups, of.n, of.k, rows, _each(1), filter_is_input=True)
+    rows, groups = each(of.m), batch * of.count
+    return GemmKernel(1, groups, of.n, of.k, rows, each(1), filter_is_input=True)
 
 
 def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
@@ -220,7 +112,7 @@ def _each_element(
         whole = layer.output_elements
         full = tuple(math.prod(shape) == whole for shape in layer.input_shapes)
         work = operations * max(len(full) - 1, 1)
-        axes = (_each(rows), _each(cols))
+        axes = (each(rows), each(cols))
         return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
 
     return kernel
@@ -232,7 +124,7 @@ def _softmax(op: Softmax, layer: Layer, batch: int) -> Kernel:
         return _each_element(sum(_SOFTMAX) - 1, passes=_SOFTMAX)(op, layer, batch)
     shape, axis = layer.output_shape, op.along(layer.output_shape)
     outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    axes = (_each(inner), _each(1))
+    axes = (each(inner), each(1))
     return VectorKernel(batch * outer, shape[axis], *axes, sum(_SOFTMAX) - 1, passes=_SOFTMAX)
 
 
@@ -240,15 +132,29 @@ def _normalised(op: Normalised, layer: Layer, batch: int) -> Kernel:
     """Every row is an image, of as many channels as it has values."""
     rows, values = op.rows(layer.output_shape)
     passes = (1, 2, 2) if op.centred else (1, 2)
-    return VectorKernel(batch * rows, values, _each(1), _each(1), sum(passes), passes=passes)
+    return VectorKernel(batch * rows, values, each(1), each(1), sum(passes), passes=passes)
 
 
 def _reduction(op: Reduction, layer: Layer, batch: int) -> Kernel:
     """A pooling whose window is all along the axes."""
     outer, along, inner = op.parts(layer.input_shapes[0])
     operations = along + isinstance(op, Mean)
-    axes = (Window(along, along), _each(inner))
+    axes = (Window(along, along), each(inner))
     return VectorKernel(batch, outer, *axes, operations, tap_operations=1)
+
+
+def _position(op: Position, layer: Layer, batch: int) -> Kernel:
+    """Reads the rows as well as the tokens."""
+    tokens, features = layer.output_shape
+    return VectorKernel(batch, features, each(tokens), each(1), 1, (True, True))
+
+
+def _rotary(op: Rotary, layer: Layer, batch: int) -> Kernel:
+    """The two of a pair lie along rows, or along columns, and each reads both."""
+    tokens, _ = layer.output_shape
+    both, pairs = Window(2, 3, before=1, after=1), each(op.pairs(layer.output_shape))
+    axes = (pairs, both) if op.interleaved else (both, pairs)
+    return VectorKernel(batch, tokens * op.heads, *axes, operations=3)
 
 
 def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
@@ -275,14 +181,14 @@ def _conv_weight_gradient(op: ConvWeightGradient, layer: Layer, batch: int) -> K
 
 def _dense_input_gradient(op: DenseInputGradient, layer: Layer, batch: int) -> Kernel:
     rows, features = op.shape if len(op.shape) == 2 else (1, math.prod(op.shape))
-    return GemmKernel(batch, 1, features, op.dense.out_features, _each(rows), _each(1))
+    return GemmKernel(batch, 1, features, op.dense.out_features, each(rows), each(1))
 
 
 def _dense_weight_gradient(op: DenseWeightGradient, layer: Layer, batch: int) -> Kernel:
     rows = layer.input_shapes[1][0] if len(layer.input_shapes[1]) == 2 else 1
     features = math.prod(op.shape[1:])
     return GemmKernel(
-        1, 1, op.shape[0], batch * rows, _each(features), _each(1), filter_is_input=True
+        1, 1, op.shape[0], batch * rows, each(features), each(1), filter_is_input=True
     )
 
 
@@ -314,14 +220,14 @@ def _avg_pool_gradient(op: AvgPoolGradient, layer: Layer, batch: int) -> Kernel:
     operations = 1 + math.prod(ceil_div(window.kernel, window.stride) for window in windows)
     channels, rows, cols = op.shape
     full = (layer.input_shapes[0][1:] != (1, 1),)
-    return VectorKernel(batch, channels, _each(rows), _each(cols), operations, full)
+    return VectorKernel(batch, channels, each(rows), each(cols), operations, full)
 
 
 def _lrn_gradient(op: LrnGradient, layer: Layer, batch: int) -> Kernel:
     """Sums over channels of sums over channels: twice as far; twice the work and products."""
     size = op.lrn.size
     channels, rows, cols = op.shape
-    axes = (_each(rows), _each(cols))
+    axes = (each(rows), each(cols))
     return VectorKernel(batch, channels, *axes, 3 * size + 6, (True, True), reach=size - 1)
 
 
@@ -343,7 +249,7 @@ def _with_statistics(operations: int, full: int) -> Callable[..., Kernel]:
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
         channels, rows, cols = planes(layer.output_shape)
         inputs = tuple(index < full for index in range(len(layer.inputs)))
-        return VectorKernel(batch, channels, _each(rows), _each(cols), operations, inputs)
+        return VectorKernel(batch, channels, each(rows), each(cols), operations, inputs)
 
     return kernel
 
@@ -357,8 +263,8 @@ def _product_sum(op: ProductSum, layer: Layer, batch: int) -> Kernel:
 
 def _update(op: Update, layer: Layer, batch: int) -> Kernel:
     """Value by value of a parameter."""
-    rest = _each(math.prod(op.shape[1:]))
-    return VectorKernel(1, op.shape[0], rest, _each(1), op.operations, (True,) * op.reads)
+    rest = each(math.prod(op.shape[1:]))
+    return VectorKernel(1, op.shape[0], rest, each(1), op.operations, (True,) * op.reads)
 
 
 def _alias(op: Op, layer: Layer, batch: int) -> Kernel:
@@ -368,7 +274,7 @@ def _alias(op: Op, layer: Layer, batch: int) -> Kernel:
 def copy_of(layer: Layer, batch: int) -> VectorKernel:
     """What is copied, as a concat that cannot be in place: each element passes the unit once."""
     channels, rows, cols = planes(layer.output_shape)
-    return VectorKernel(batch, channels, _each(rows), _each(cols), operations=1)
+    return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
 
 
 # Operations per ofmap element: a pool one per tap (an average one more to scale), an activation
@@ -386,6 +292,11 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Mul: _each_element(1),
     **{row: _each_element(row.operations) for row in ELEMENTWISE},
     Softmax: _softmax,
+    Embedding: lambda op, layer, batch: copy_of(layer, batch),
+    ClassToken: lambda op, layer, batch: copy_of(layer, batch),
+    Position: _position,
+    Rotary: _rotary,
+    Append: _alias,
     **dict.fromkeys((LayerNorm, RmsNorm, GroupNorm, InstanceNorm), _normalised),
     **dict.fromkeys((Mean, Sum, Largest), _reduction),
     Lrn: _lrn,
