@@ -78,7 +78,9 @@ def simulate(
     if trace is not None:
         write_trace([program for program, _ in parts], str(trace))
     whole = one_after_another([result for _, result in parts], batch)
-    return replace(whole, origin=Origin(given, machine))
+    named = {"network": network, "mapping": mapping}
+    asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
+    return replace(whole, origin=Origin(given, machine, asked=asked))
 
 
 def decoding(network: NetworkLike, past: int) -> Network:

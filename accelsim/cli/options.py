@@ -65,6 +65,10 @@ ColumnsOption = Annotated[
         "usual ones.",
     ),
 ]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Nothing but files, errors, and what - sends to stdout."),
+]
 MappingOption = Annotated[
     str | None,
     typer.Option("--mapping", metavar="F", help="Force tiles and loops of layers: a .yaml file."),

@@ -35,7 +35,7 @@ from accelsim.cli.options import (
     TrainOption,
     WhyOption,
 )
-from accelsim.cli.output import deliver, deliver_mapping, deliver_page
+from accelsim.cli.output import deliver, deliver_mapping, deliver_page, hint, is_quiet
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -48,8 +48,18 @@ if TYPE_CHECKING:
 
 
 def run(
-    network: NetworkName,
-    hardware: HardwareName,
+    context: typer.Context,
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK|RESULT.json",
+            help="A built-in network, or a .yaml, .csv or .onnx file; with --again a result.",
+        ),
+    ],
+    hardware: Annotated[
+        str | None,
+        typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml file."),
+    ] = None,
     dataflow: DataflowOption = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
@@ -76,6 +86,9 @@ def run(
         str | None,
         typer.Option("--save-mapping", metavar="F", help="Write the tiles and loops that it took."),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Repeat a saved result; exit 1 if a byte differs.")
+    ] = False,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -83,19 +96,25 @@ def run(
 
     Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
     """
+    from accelsim.cli.again import repeat
     from accelsim.facade import simulate
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
     from accelsim.report.verification import verify_sheets
     from accelsim.report.why import why_sheets
 
+    if again:
+        repeat(network, [hardware, dataflow, settings, mapping, dim, outputs, csv, json])
+        return
+    if hardware is None:
+        context.fail("Missing argument 'HARDWARE', such as edge_ws.")
     files = (("--trace", trace), ("--report", report), ("--save-mapping", save_mapping))
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     model = decoded(model, decode, past)
     result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
-    result = told(result, settings)
+    result = told(result, settings, wanted)
     check = _checked(model, machine, batch, seed=0, mapping=mapping) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
@@ -104,7 +123,14 @@ def run(
     sheets += why_sheets(reason) if reason else []
     deliver_page(report, [result])
     deliver_mapping(save_mapping, result)
-    deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
+    shown_too = columns is not None or why or (check is not None and not check.passed)
+    deliver(
+        destinations,
+        sheets,
+        lambda: json_text(data),
+        lambda: csv_text([result]),
+        shown=shown_too,
+    )
     if check and not check.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -161,12 +187,15 @@ def compare(
     with gathered(problems):
         shown = compare_columns(columns)
     wanted = [_model(name, dim, outputs) for name in names]
-    models, machines = cases(wanted, hardware or [], settings, dataflows, problems)
+    models, machines, named = cases(wanted, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
+    step = {"training": {"loss": "cross_entropy", "optimizer": "sgd"}} if train else {}
     comparisons = [
-        replace(each, runs=tuple(told(run, settings) for run in each.runs))
-        for each in _compared(models, machines, dataflows, batch)
+        replace(each, runs=tuple(told(run, settings, model, **step) for run in each.runs))
+        for each, model in zip(
+            _compared(models, machines, dataflows, batch), named * len(machines), strict=True
+        )
     ]
     reasons = _reasons(comparisons, models, machines) if why else []
     deliver_page(report, (run for comparison in comparisons for run in comparison.runs))
@@ -180,6 +209,7 @@ def compare(
         sheets + [sheet for each in reasons for sheet in why_sheets(each)],
         lambda: json_text(comparison_dict(comparisons, reasons)),
         lambda: csv_text(run for comparison in comparisons for run in comparison.runs),
+        shown=summary or why or columns is not None,
     )
 
 
@@ -215,7 +245,9 @@ def verify(
     model = decoded(model, decode, past)
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed, mapping)
-    deliver(destinations, verify_sheets(result, layers), lambda: json_text(result.as_dict()))
+    sheets = verify_sheets(result, layers)
+    shown = layers or not result.passed
+    deliver(destinations, sheets, lambda: json_text(result.as_dict()), shown=shown)
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -245,6 +277,7 @@ def validate(
         validation_sheets(result, every_row=bool(only)),
         lambda: json_text(result.as_dict()),
         lambda: rows_text(result.rows()),
+        shown=not result.passed,
     )
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
@@ -270,7 +303,7 @@ def _compared(
     from accelsim.report.progress import progress
 
     runs = sum(len(variants(machine, dataflows)) for machine in machines)
-    with progress(len(networks) * runs) as step:
+    with progress(len(networks) * runs, is_quiet()) as step:
         return compare(networks, machines, dataflows, batch, step)
 
 
@@ -279,7 +312,7 @@ def _explained(result: "RunResult", network: "Network", hardware: "Hardware") ->
     from accelsim.report.progress import progress
     from accelsim.why import explained, relaxed
 
-    with progress(sum(1 for _ in relaxed(hardware))) as step:
+    with progress(sum(1 for _ in relaxed(hardware)), is_quiet()) as step:
         return explained(result, network, hardware, step)
 
 
@@ -301,13 +334,12 @@ def _checked(
 ) -> "VerifyResult":
     from accelsim.facade import verify
     from accelsim.report.progress import counted
-    from accelsim.report.tell import tell
 
     if network.macs * batch > _LONG_MACS:
-        tell(f"hint: {_long(network, batch)}")
+        hint(_long(network, batch))
     if _unused(network, hardware):
-        tell("hint: weights of the model are real numbers, the formats integers: random codes")
-    with counted("layers checked") as count:
+        hint("weights of the model are real numbers, the formats integers: random codes")
+    with counted("layers checked", is_quiet()) as count:
         return verify(network, hardware, None, batch, seed, count, mapping)
 
 
@@ -348,5 +380,5 @@ def _validated(only: list[str], destinations: "Destinations") -> "Validation":
     with gathered(problems):
         chosen = len(references(only))
     raise_if_any(problems)
-    with progress(chosen) as step:
+    with progress(chosen, is_quiet()) as step:
         return validate(only, progress=lambda outcome: step(outcome.reference.name))

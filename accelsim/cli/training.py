@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from accelsim.cli.inputs import Model, asked
+from accelsim.cli.inputs import Model, asked, told
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
@@ -54,9 +54,12 @@ def train(
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     result = timed_step(model, machine, batch=batch, loss=loss, optimizer=optimizer)
+    step = {"loss": loss, "optimizer": optimizer}
+    result = told(result, settings, wanted, training=step)
     deliver(
         destinations,
         run_sheets(result, machine, shown),
         lambda: json_text(result.as_dict()),
         lambda: csv_text([result]),
+        shown=columns is not None,
     )

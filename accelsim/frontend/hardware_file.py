@@ -16,6 +16,7 @@ from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, withou
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding, JsonSchema, findings
 from accelsim.frontend.scalesim_cfg import cfg_document
+from accelsim.frontend.setting_hint import with_hint
 from accelsim.frontend.source import (
     Data,
     Document,
@@ -26,6 +27,7 @@ from accelsim.frontend.source import (
     read_yaml,
 )
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
+from accelsim.results import written
 
 SCALESIM = ".cfg"
 
@@ -48,9 +50,8 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
         raise InputError(problems)
     changed, found = checked_hardware(data)
     if changed is None:
-        raise InputError(
-            [Problem(f.message, _source(f.path, parsed), key=dotted(f.path)) for f in found]
-        )
+        keys = [dotted(each.path) for each in written.settings(hardware)]
+        raise InputError([_of_setting(each, parsed, keys) for each in found])
     return changed
 
 
@@ -188,11 +189,18 @@ def _apply(data: dict[str, Data], setting: _Setting) -> list[Problem]:
     return []
 
 
-def _source(path: KeyPath, settings: Sequence[_Setting]) -> str:
+def _of_setting(finding: Finding, settings: Sequence[_Setting], keys: Sequence[str]) -> Problem:
+    """What is wrong with a setting, and what of the hardware's `keys` may have been meant."""
+    setting = _source(finding.path, settings)
+    message = with_hint(finding, setting.path, keys)
+    return Problem(message, setting.source, key=dotted(finding.path))
+
+
+def _source(path: KeyPath, settings: Sequence[_Setting]) -> _Setting:
     """The setting that a problem at `path` comes from: the one with most of the path in common."""
 
     def in_common(setting: _Setting) -> int:
         pairs = zip(path, setting.path, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
-    return max(reversed(settings), key=in_common).source
+    return max(reversed(settings), key=in_common)

@@ -6,9 +6,15 @@ and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.ops import Shape, Window
+
+Count = TypeVar("Count", int, NDArray[np.int64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,17 @@ class GemmKernel:
     def gemm(self) -> Gemm:
         """The GEMM of one group."""
         pixels = self.batch * self.rows.outputs * self.cols.outputs
-        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps)
+        lines = self.lines(self.batch, self.rows.outputs)
+        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps, lines)
+
+    def lines(self, batch: Count, rows: Count) -> Count:
+        """Rows that the pixels of so many images and ofmap rows lie in.
+
+        A matrix has its rows one after another in one, and images of one pixel follow likewise.
+        """
+        if self.cols.outputs > 1:
+            return batch * rows
+        return batch if self.rows.outputs > 1 else batch // batch
 
     @property
     def windows(self) -> tuple[Window, Window]:

@@ -61,6 +61,8 @@ class Target:
     `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
     layer at hand: one that uses DRAM for everything, if nothing is said. `cuts_windows`: a tile may
     have some of a window's taps; where an accumulator saturates, the order of its sums matters,
+    and all taps of a channel stay together. `loads_anew`: a tile brings its ifmap and filter even
+    where the tile before it had the same.
     and all taps of a channel stay together. `replays` remembers what a timed DRAM takes.
     """
 
@@ -77,6 +79,7 @@ class Target:
     turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
     cuts_windows: bool = True
+    loads_anew: bool = False
     replays: Replays = field(default_factory=Replays, compare=False, repr=False)
 
     @property
@@ -204,6 +207,7 @@ def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
         hardware.cycles_per_dram_clock,
         _turnaround(hardware),
         cuts_windows=hardware.precision.psum_overflow != "saturate",
+        loads_anew=hardware.tile_loads == "all",
         replays=Replays() if replays is None else replays,
     )
 

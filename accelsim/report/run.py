@@ -143,7 +143,7 @@ def _reuse(rates: Rates) -> str:
 
 def efficiency(rates: Rates) -> Iterator[tuple[str, str]]:
     """Power, and work against energy, where an energy table is named and there is any."""
-    if rates.energy is None or not rates.watts or not rates.joules_per_image:
+    if not rates.watts or not rates.joules_per_image:
         return
     chip, dram = watts(rates.chip_watts or 0), watts(rates.dram_watts or 0)
     yield "power", f"{watts(rates.watts)} on average: chip {chip}, DRAM {dram}"

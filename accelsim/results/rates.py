@@ -1,10 +1,7 @@
 """What a run comes to per second, per watt, per image and per byte of DRAM."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from accelsim.results.records import Energy
+from typing import Any
 
 PJ = 1e-12
 """Joules of a picojoule."""
@@ -23,7 +20,8 @@ class Rates:
     seconds: float
     macs: int
     dram_bytes: int
-    energy: "Energy | None" = None
+    energy_pj: float | None = None
+    dram_pj: float = 0.0
 
     @property
     def images_per_second(self) -> float | None:
@@ -48,12 +46,12 @@ class Rates:
     @property
     def dram_watts(self) -> float | None:
         """Average power of DRAM."""
-        return _ratio(self.energy.dram * PJ if self.energy else None, self.seconds)
+        return _ratio(None if self.energy_pj is None else self.dram_pj * PJ, self.seconds)
 
     @property
     def chip_watts(self) -> float | None:
         """Average power of everything but DRAM."""
-        on_chip = (self.energy.total - self.energy.dram) * PJ if self.energy else None
+        on_chip = None if self.energy_pj is None else (self.energy_pj - self.dram_pj) * PJ
         return _ratio(on_chip, self.seconds)
 
     @property
@@ -68,13 +66,13 @@ class Rates:
 
     @property
     def _joules(self) -> float | None:
-        return self.energy.total * PJ if self.energy else None
+        return None if self.energy_pj is None else self.energy_pj * PJ
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form; what energy decides is left out where there is none."""
         plain = ("images_per_second", "macs_per_second", "macs_per_dram_byte")
         of_energy = ("watts", "chip_watts", "dram_watts", "tops_per_watt", "joules_per_image")
-        names = (*plain, *(of_energy if self.energy else ()))
+        names = (*plain, *(() if self.energy_pj is None else of_energy))
         return {name: getattr(self, name) for name in names}
 
 

@@ -264,8 +264,15 @@ class RunResult:
     @property
     def rates(self) -> Rates:
         """What the run comes to per second, per watt, per image and per byte of DRAM."""
-        dram_bytes = self.dram.total_bytes
-        return Rates(self.batch, self.seconds, self.macs, dram_bytes, self.energy)
+        energy = self.energy
+        return Rates(
+            images=self.batch,
+            seconds=self.seconds,
+            macs=self.macs,
+            dram_bytes=self.dram.total_bytes,
+            energy_pj=energy.total if energy else None,
+            dram_pj=energy.dram if energy else 0.0,
+        )
 
     @property
     def buckets(self) -> Buckets:

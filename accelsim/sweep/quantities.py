@@ -6,7 +6,6 @@ from typing import Any
 
 from accelsim.frontend.sweep_file import Direction
 from accelsim.hardware import Hardware
-from accelsim.results import Energy
 from accelsim.results.rates import Rates
 from accelsim.sweep.records import Value
 
@@ -105,8 +104,21 @@ def result_quantities(totals: Totals, batch: int) -> Record:
 
 def _rates(totals: Totals, dram_bytes: int, batch: int) -> Rates:
     """Those of totals that may be of an earlier accelsim, which did not say them."""
-    energy = Energy(**totals["energy"]) if "energy_pj" in totals else None
-    return Rates(batch, totals["seconds"], totals["macs"], dram_bytes, energy)
+    energy = totals.get("energy")
+    dram_pj = energy.get("dram") if isinstance(energy, Mapping) else None
+    return Rates(
+        images=batch,
+        seconds=totals["seconds"],
+        macs=_counted(totals.get("macs")) or 0,
+        dram_bytes=dram_bytes,
+        energy_pj=_counted(totals.get("energy_pj")),
+        dram_pj=_counted(dram_pj) or 0,
+    )
+
+
+def _counted(value: object) -> Any:
+    """A number; None for what anybody may have written in its place."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _flat(totals: Totals, prefix: str = "") -> Iterator[tuple[str, Value]]:

@@ -294,7 +294,8 @@ def test_the_energy_of_compare_is_that_of_run(cli) -> None:
 
 def test_run_ends_with_why(cli, concat: Path, tmp_path: Path) -> None:
     plain, why = tmp_path / "plain.json", tmp_path / "why.json"
-    without = cli("run", concat, "edge_ws", "--json", plain)
+    cli("run", concat, "edge_ws", "--json", plain)
+    without = cli("run", concat, "edge_ws")
     outcome = cli("run", concat, "edge_ws", "--why", "--json", why)
     sentence = accelsim.what_would_help(concat, "edge_ws").sentence
     assert outcome.stdout.startswith(f"{without.stdout}\n[b]two[/b] on edge_ws (ws): what each")
