@@ -1,10 +1,11 @@
-"""What a layer computes, in the three forms that hardware knows.
+"""The three forms of what a layer computes, and what many rules for them share.
 
 A GemmKernel runs on the array (convolution, dense, matmul), a VectorKernel on the vector unit,
 and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.lowering.dataflow import Gemm
-from accelsim.network.ops import Shape, Window
+from accelsim.network.graph import Layer
+from accelsim.network.ops import Op, Shape, Softmax, Window
 
 Count = TypeVar("Count", int, NDArray[np.int64])
 
@@ -134,3 +136,37 @@ def planes(shape: Shape) -> tuple[int, int, int]:
     if len(shape) >= 3:
         return math.prod(shape[:-2]), shape[-2], shape[-1]
     return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
+
+
+def each_element(
+    operations: int, reach: int = 0, passes: tuple[int, ...] = ()
+) -> Callable[..., Kernel]:
+    """Work on every value by itself; operations are those of one, or of two that are joined."""
+
+    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
+        channels, rows, cols = planes(layer.output_shape)
+        whole = layer.output_elements
+        full = tuple(math.prod(shape) == whole for shape in layer.input_shapes)
+        work = operations * max(len(full) - 1, 1)
+        axes = (each(rows), each(cols))
+        return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
+
+    return kernel
+
+
+def over_axis(op: Softmax, layer: Layer, batch: int, passes: tuple[int, ...]) -> VectorKernel:
+    """The axes before the one that is normalised are images, those behind it are pixels."""
+    shape, axis = layer.output_shape, op.along(layer.output_shape)
+    if op.in_order:
+        outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+        sizes = (batch * outer, shape[axis], each(inner), each(1))
+    else:
+        channels, rows, cols = planes(shape)
+        sizes = (batch, channels, each(rows), each(cols))
+    inputs = (True,) * len(layer.inputs)
+    return VectorKernel(*sizes, operations=sum(passes), inputs=inputs, passes=passes)
+
+
+def alias(op: Op, layer: Layer, batch: int) -> Kernel:
+    """Nothing to do."""
+    return Alias()

@@ -1,9 +1,24 @@
-"""The kernel of every layer type: one table."""
+"""What a layer computes, in the three forms that hardware knows.
+
+`kernel` has the three; `gradient_kernels` has the rules of a training step.
+"""
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
-from accelsim.lowering.kernel import Alias, GemmKernel, Kernel, VectorKernel, each, planes
+from accelsim.lowering.gradient_kernels import GRADIENT_KERNELS
+from accelsim.lowering.kernel import (
+    Alias,
+    GemmKernel,
+    Kernel,
+    VectorKernel,
+    alias,
+    each,
+    each_element,
+    over_axis,
+    planes,
+)
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
     ELEMENTWISE,
@@ -39,38 +54,21 @@ from accelsim.network.ops import (
     Rotary,
     Slice,
     Softmax,
+    SubSampling,
     Sum,
     Transpose,
     Window,
 )
 from accelsim.network.ops.gradients import (
-    AvgPoolGradient,
-    BatchNormForward,
-    BatchNormInputGradient,
-    BiasGradient,
-    ChannelMean,
-    ChannelVariance,
-    ConvInputGradient,
-    ConvWeightGradient,
-    DenseInputGradient,
-    DenseWeightGradient,
-    DropoutMask,
-    ForwardMask,
-    FunctionGradient,
-    GammaGradient,
-    GradientProduct,
     GradientSum,
     GradientTranspose,
-    Interleave,
-    LossGradient,
-    LrnGradient,
-    MaxPoolGradient,
-    Part,
-    ProductSum,
-    Update,
-    View,
 )
-from accelsim.units import ceil_div
+from accelsim.network.ops.product_gradients import (
+    GradientContext,
+    GradientMatMul,
+    GradientReduction,
+    GradientScores,
+)
 
 __all__ = ["Alias", "GemmKernel", "Kernel", "VectorKernel", "copy_of", "kernel_of", "planes"]
 
@@ -104,28 +102,16 @@ def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
     return VectorKernel(batch, channels, rows, cols, operations, tap_operations=1)
 
 
-def _each_element(
-    operations: int, reach: int = 0, passes: tuple[int, ...] = ()
-) -> Callable[..., Kernel]:
-    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
-        channels, rows, cols = planes(layer.output_shape)
-        whole = layer.output_elements
-        full = tuple(math.prod(shape) == whole for shape in layer.input_shapes)
-        work = operations * max(len(full) - 1, 1)
-        axes = (each(rows), each(cols))
-        return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
-
-    return kernel
+def _sub_sampling(op: SubSampling, layer: Layer, batch: int) -> Kernel:
+    """The sum, and a line: a product and an addition."""
+    rows, cols = op.windows(layer.input_shapes[0])
+    taps, channels = rows.kernel * cols.kernel, layer.input_shapes[0][0]
+    return VectorKernel(batch, channels, rows, cols, taps + 2, tap_operations=1)
 
 
 def _softmax(op: Softmax, layer: Layer, batch: int) -> Kernel:
-    """The axes before the one that is normalised are images, those behind it are pixels."""
-    if not op.in_order:
-        return _each_element(sum(_SOFTMAX) - 1, passes=_SOFTMAX)(op, layer, batch)
-    shape, axis = layer.output_shape, op.along(layer.output_shape)
-    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    axes = (each(inner), each(1))
-    return VectorKernel(batch * outer, shape[axis], *axes, sum(_SOFTMAX) - 1, passes=_SOFTMAX)
+    """Whole, it takes its exponentials once."""
+    return replace(over_axis(op, layer, batch, _SOFTMAX), operations=sum(_SOFTMAX) - 1)
 
 
 def _normalised(op: Normalised, layer: Layer, batch: int) -> Kernel:
@@ -158,123 +144,17 @@ def _rotary(op: Rotary, layer: Layer, batch: int) -> Kernel:
 
 
 def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
-    return _each_element(op.size + 2, reach=op.size // 2)(op, layer, batch)
-
-
-# --- Gradients ------------------------------------------------------------------------------------
-
-
-def _conv_input_gradient(op: ConvInputGradient, layer: Layer, batch: int) -> Kernel:
-    rows, cols = (axis.window for axis in op.axes)
-    groups = op.conv.groups
-    filters, channels = op.ifmap[0] // groups, op.conv.out_channels // groups
-    return GemmKernel(batch, groups, filters, channels, rows, cols)
-
-
-def _conv_weight_gradient(op: ConvWeightGradient, layer: Layer, batch: int) -> Kernel:
-    """Channels take the place of images, and images that of channels, which are summed."""
-    rows, cols = op.windows
-    groups = op.conv.groups
-    filters, channels = op.conv.out_channels // groups, op.ifmap[0] // groups
-    return GemmKernel(channels, groups, filters, batch, rows, cols, filter_is_input=True)
-
-
-def _dense_input_gradient(op: DenseInputGradient, layer: Layer, batch: int) -> Kernel:
-    rows, features = op.shape if len(op.shape) == 2 else (1, math.prod(op.shape))
-    return GemmKernel(batch, 1, features, op.dense.out_features, each(rows), each(1))
-
-
-def _dense_weight_gradient(op: DenseWeightGradient, layer: Layer, batch: int) -> Kernel:
-    rows = layer.input_shapes[1][0] if len(layer.input_shapes[1]) == 2 else 1
-    features = math.prod(op.shape[1:])
-    return GemmKernel(
-        1, 1, op.shape[0], batch * rows, each(features), each(1), filter_is_input=True
-    )
-
-
-def _max_pool_gradient(op: MaxPoolGradient, layer: Layer, batch: int) -> Kernel:
-    """Pixel by pixel of the ifmap, which is read as far as the windows around a pixel reach.
-
-    The gradient counts as read once for every pixel. Operations: the windows' comparisons, shared
-    by the pixels they cover, and an addition for each window that a pixel lies in.
-    """
-    windows = op.pool.windows(op.shape)
-    axes = [_around(window) for window in windows]
-    compared = math.prod(window.kernel for window in windows)
-    covered = math.prod(ceil_div(window.kernel, window.stride) for window in windows)
-    places = math.prod(window.stride for window in windows)
-    operations = ceil_div(compared, places) + covered
-    full = (layer.input_shapes[0][1:] != (1, 1), True)
-    return VectorKernel(batch, op.shape[0], axes[0], axes[1], operations, full)
-
-
-def _around(window: Window) -> Window:
-    """All that the windows around a pixel reach."""
-    side = window.kernel - 1
-    return Window(window.size, 2 * side + 1, before=side, after=side)
-
-
-def _avg_pool_gradient(op: AvgPoolGradient, layer: Layer, batch: int) -> Kernel:
-    """Pixel by pixel of the ifmap; the gradient counts as read once for every pixel."""
-    windows = op.pool.windows(op.shape)
-    operations = 1 + math.prod(ceil_div(window.kernel, window.stride) for window in windows)
-    channels, rows, cols = op.shape
-    full = (layer.input_shapes[0][1:] != (1, 1),)
-    return VectorKernel(batch, channels, each(rows), each(cols), operations, full)
-
-
-def _lrn_gradient(op: LrnGradient, layer: Layer, batch: int) -> Kernel:
-    """Sums over channels of sums over channels: twice as far; twice the work and products."""
-    size = op.lrn.size
-    channels, rows, cols = op.shape
-    axes = (each(rows), each(cols))
-    return VectorKernel(batch, channels, *axes, 3 * size + 6, (True, True), reach=size - 1)
-
-
-def _over_maps(operations: int, once: int, inputs: tuple[bool, ...]) -> Callable[..., Kernel]:
-    """One window per channel over its maps of all images: lane operations per value, and once."""
-
-    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
-        channels, rows, cols = planes(layer.input_shapes[0])
-        down, across = Window(batch * rows, batch * rows), Window(cols, cols)
-        work = operations * batch * rows * cols + once
-        return VectorKernel(1, channels, down, across, work, inputs, tap_operations=operations)
-
-    return kernel
-
-
-def _with_statistics(operations: int, full: int) -> Callable[..., Kernel]:
-    """Element-wise work on `full` maps, and on one value per channel of the other inputs."""
-
-    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
-        channels, rows, cols = planes(layer.output_shape)
-        inputs = tuple(index < full for index in range(len(layer.inputs)))
-        return VectorKernel(batch, channels, each(rows), each(cols), operations, inputs)
-
-    return kernel
-
-
-def _product_sum(op: ProductSum, layer: Layer, batch: int) -> Kernel:
-    """One window per channel and image."""
-    channels, rows, cols = planes(layer.input_shapes[0])
-    axes = (Window(rows, rows), Window(cols, cols))
-    return VectorKernel(batch, channels, *axes, 2 * rows * cols, (True, True), tap_operations=2)
-
-
-def _update(op: Update, layer: Layer, batch: int) -> Kernel:
-    """Value by value of a parameter."""
-    rest = each(math.prod(op.shape[1:]))
-    return VectorKernel(1, op.shape[0], rest, each(1), op.operations, (True,) * op.reads)
-
-
-def _alias(op: Op, layer: Layer, batch: int) -> Kernel:
-    return Alias()
+    return each_element(op.size + 2, reach=op.size // 2)(op, layer, batch)
 
 
 def copy_of(layer: Layer, batch: int) -> VectorKernel:
     """What is copied, as a concat that cannot be in place: each element passes the unit once."""
     channels, rows, cols = planes(layer.output_shape)
     return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
+
+
+def _copy(op: Op, layer: Layer, batch: int) -> Kernel:
+    return copy_of(layer, batch)
 
 
 # Operations per ofmap element: a pool one per tap (an average one more to scale), an activation
@@ -288,50 +168,29 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     **dict.fromkeys((MatMul, AttentionScores, AttentionContext), _product),
     MaxPool: _pool,
     AvgPool: _pool,
-    Add: _each_element(1),
-    Mul: _each_element(1),
-    **{row: _each_element(row.operations) for row in ELEMENTWISE},
+    SubSampling: _sub_sampling,
+    Add: each_element(1),
+    Mul: each_element(1),
+    **{row: each_element(row.operations) for row in ELEMENTWISE},
     Softmax: _softmax,
-    Embedding: lambda op, layer, batch: copy_of(layer, batch),
-    ClassToken: lambda op, layer, batch: copy_of(layer, batch),
-    Position: _position,
-    Rotary: _rotary,
-    Append: _alias,
     **dict.fromkeys((LayerNorm, RmsNorm, GroupNorm, InstanceNorm), _normalised),
     **dict.fromkeys((Mean, Sum, Largest), _reduction),
     Lrn: _lrn,
-    BatchNorm: _each_element(2),
-    Transpose: _each_element(1),
-    Slice: lambda op, layer, batch: copy_of(layer, batch),
-    Concat: _alias,
-    Flatten: _alias,
-    Reshape: _alias,
-    Dropout: _alias,
-    ConvInputGradient: _conv_input_gradient,
-    ConvWeightGradient: _conv_weight_gradient,
-    DenseInputGradient: _dense_input_gradient,
-    DenseWeightGradient: _dense_weight_gradient,
-    BiasGradient: _over_maps(1, 0, (True,)),
-    ChannelMean: _over_maps(1, 1, (True,)),
-    ChannelVariance: _over_maps(2, 1, (True, False)),
-    BatchNormForward: _with_statistics(2, 1),
-    GammaGradient: _over_maps(3, 0, (True, True, False, False)),
-    BatchNormInputGradient: _with_statistics(5, 2),
-    GradientProduct: _each_element(1),
-    ProductSum: _product_sum,
-    FunctionGradient: _each_element(2),
-    MaxPoolGradient: _max_pool_gradient,
-    AvgPoolGradient: _avg_pool_gradient,
-    LrnGradient: _lrn_gradient,
-    LossGradient: _each_element(1),
-    GradientSum: _each_element(1),
-    GradientTranspose: _each_element(1),
-    DropoutMask: _each_element(1),
-    ForwardMask: _each_element(1),
-    Update: _update,
-    Interleave: _alias,
-    Part: _alias,
-    View: _alias,
+    BatchNorm: each_element(2),
+    Transpose: each_element(1),
+    **dict.fromkeys((Slice, Embedding, ClassToken), _copy),
+    Position: _position,
+    Rotary: _rotary,
+    Append: alias,
+    Concat: alias,
+    Flatten: alias,
+    Reshape: alias,
+    Dropout: alias,
+    GradientReduction: _reduction,
+    **dict.fromkeys((GradientMatMul, GradientScores, GradientContext), _product),
+    GradientSum: each_element(1),
+    GradientTranspose: each_element(1),
+    **GRADIENT_KERNELS,
 }
 
 

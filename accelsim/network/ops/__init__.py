@@ -43,7 +43,7 @@ from accelsim.network.ops.norms import (
     RmsNorm,
     Softmax,
 )
-from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool
+from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
 from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
 from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
 from accelsim.network.ops.tokens import (
@@ -116,6 +116,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Softplus",
+    "SubSampling",
     "Sum",
     "Tanh",
     "TokenLayer",
@@ -125,7 +126,7 @@ __all__ = [
 ]
 
 _ALL: tuple[type[Op], ...] = (
-    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape),
+    *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
     *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
