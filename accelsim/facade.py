@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
 
-from accelsim.best_dataflow import best_program
+from accelsim.results.best_dataflow import best_program
 from accelsim.engine.alone import can_be_alone, cycles_alone
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem

@@ -5,7 +5,7 @@ from drawing import drawn
 from hypothesis import given
 from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, unified
 
-from accelsim.best_dataflow import cost_of_run
+from accelsim.results.best_dataflow import cost_of_run
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.explanation import explain
 from accelsim.facade import compare, simulate, verify

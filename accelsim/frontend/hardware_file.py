@@ -43,6 +43,19 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     if not settings:
         return hardware
     data = _with_table(deepcopy(document.data), Path(document.source).parent)
+    return _changed(hardware, data, settings)
+
+
+def with_settings(hardware: Hardware, settings: Sequence[str]) -> Hardware:
+    """`hardware` with settings KEY=VALUE, as in `load_hardware`; raises InputError."""
+    if not settings:
+        return hardware
+    data = written.nested(written.settings(hardware))
+    return _changed(hardware, data | {"energy": hardware.energy}, settings)
+
+
+def _changed(hardware: Hardware, data: dict[str, Data], settings: Sequence[str]) -> Hardware:
+    """`hardware`, which `data` describes, with settings."""
     parsed = [_table_setting(_setting(text)) for text in settings]
     data = without(data, [path for each in parsed for path in replaced_by(each.path, each.value)])
     problems = [problem for setting in parsed for problem in _apply(data, setting)]
