@@ -59,7 +59,7 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME,...",
-        help="Add columns: cycles, util, mapping, op, output, macs, bound, dram, dram_read, "
+        help="Add columns: cycles, util, mapping, op, output, macs, bound, phase, dram, dram_read, "
         "dram_write; dataflow, time, busy, images_per_second, macs_per_byte; **buckets** "
         "(useful, idle_pes, fill_drain, buffer, read_wait, write_wait, other_layer); energy, "
         "pj_per_mac, watts, tops_per_watt, **components** (mac_energy, vector_energy, "

@@ -68,6 +68,7 @@ def run(
         ),
     ] = None,
     report: ReportOption = None,
+    train: TrainOption = False,
     mapping: MappingOption = None,
     save_mapping: Annotated[
         str | None,
@@ -99,8 +100,9 @@ def run(
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
+    model = _step_of(model) if train else model
     result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
-    result = told(result, settings, wanted)
+    result = told(result, settings, wanted, **_step_asked(train))
     check = _checked(model, machine, batch, seed=0, mapping=mapping) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
@@ -176,7 +178,7 @@ def compare(
     models, machines, named = cases(wanted, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
-    step = {"training": {"loss": "cross_entropy", "optimizer": "sgd"}} if train else {}
+    step = _step_asked(train)
     comparisons = [
         replace(each, runs=tuple(told(run, settings, model, **step) for run in each.runs))
         for each, model in zip(
@@ -264,6 +266,11 @@ def validate(
     )
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _step_asked(train: bool) -> dict[str, dict[str, str]]:
+    """What `--train` stands for, as results say it."""
+    return {"training": {"loss": "cross_entropy", "optimizer": "sgd"}} if train else {}
 
 
 def _step_of(network: "Network") -> "Network":

@@ -130,11 +130,15 @@ def _op_adapter(name: str) -> TypeAdapter[Op]:
 
 
 class Unfolding:
-    """`layers` collects the flat network; `last` says which layer an instance's name means."""
+    """`layers` collects the flat network; `last` says which layer an instance's name means.
+
+    `loss_weights` has those of layers and instances that only training has.
+    """
 
     def __init__(self, blocks: Mapping[str, object], faults: Faults) -> None:
         self.layers: list[FlatLayer] = []
         self.last: dict[str, str] = {}
+        self.loss_weights: dict[str, float] = {}
         self._faults = faults
         self._values = 0
         self._blocks: dict[str, BlockFile | None] = {}
@@ -157,6 +161,8 @@ class Unfolding:
                 self.layers.append(FlatLayer(flat_name, path, FaultyOp(), ()))
             else:
                 inputs = scope.named(layer.sources) or (previous,)
+                if layer.loss_weight is not None:
+                    self.loss_weights[flat_name] = layer.loss_weight
                 self._add_all(layer, flat_name, path, inputs, scope)
             previous = flat_name
 

@@ -19,7 +19,7 @@ from accelsim.frontend.findings import JsonSchema
 from accelsim.network.ops import OPS, Op, Positive, Shape
 from accelsim.network.ops.fields import Sizes
 
-RESERVED = ("op", "input", "inputs", "repeat")
+RESERVED = ("op", "input", "inputs", "repeat", "loss_weight")
 
 
 class _Record(BaseModel):
@@ -111,6 +111,10 @@ class LayerFile(_Record):
     """So many of them, each reading the one before: `conv: {repeat: 3}` is conv_1, conv_2 and
     conv_3, and `conv` the last. [first, last] numbers them from another one than 1."""
 
+    loss_weight: Annotated[float, Field(gt=0, le=1000, strict=True)] | None = None
+    """Of an output that only training has, such as an auxiliary classifier's: by how much its loss
+    counts. Inference leaves out what only such outputs need."""
+
     @model_validator(mode="after")
     def _one_of_them(self) -> "LayerFile":
         if self.input is not None and self.inputs is not None:
@@ -119,6 +123,8 @@ class LayerFile(_Record):
             raise ValueError(f"repeat {list(self.repeat)} ends before it begins")
         if self.repeat and len(self.sources) > 1:
             raise ValueError("what is repeated reads the one before, so give it one input")
+        if self.repeat and self.loss_weight is not None:
+            raise ValueError("what is repeated is read by the next, so it has no loss_weight")
         return self
 
     def names(self, name: str) -> Iterator[str]:
@@ -202,6 +208,7 @@ def layer_schema(op: type[Op]) -> JsonSchema:
         "input": _NAME,
         "inputs": {"type": "array", "items": _NAME, "minItems": 1},
         "repeat": LayerFile.model_json_schema()["properties"]["repeat"],
+        "loss_weight": LayerFile.model_json_schema()["properties"]["loss_weight"],
     }
     required = ["op", *schema.get("required", [])]
     return schema | {"properties": common | schema["properties"], "required": required}

@@ -250,6 +250,15 @@ class SweepFile(_Schema):
         description="Bounds of quantities: those of hardware (pes, buffer_bytes) leave points out "
         "before they run, those of results keep points from being called best.",
     )
+    mode: Literal["inference", "training"] = Field(
+        "inference", description="What is timed: the network, or a step of training it."
+    )
+    loss: Literal["cross_entropy", "squared_error"] = Field(
+        "cross_entropy", description="Of a step of training."
+    )
+    optimizer: Literal["sgd", "momentum", "adam"] = Field(
+        "sgd", description="What updates of a step of training cost."
+    )
     max_points: Annotated[int, Field(gt=0, strict=True)] = Field(
         10_000, description="A matrix of more combinations than this is an error."
     )
@@ -268,6 +277,13 @@ class SweepFile(_Schema):
             raise ValueError("name at least one network, such as `networks: [vgg16]`")
         if self.networks and "network" in self.matrix:
             raise ValueError("give `networks`, or `network` in the matrix, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _of_training(self) -> "SweepFile":
+        given = [key for key in ("loss", "optimizer") if key in self.model_fields_set]
+        if given and self.mode != "training":
+            raise ValueError(f"{given[0]} is of a step of training; give `mode: training`, too")
         return self
 
     @property

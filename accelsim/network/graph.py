@@ -93,7 +93,8 @@ class Network:
     framework's model holds. `images` is
     None but where the layers are measurements that do not depend on each other: then it says how
     many images each of them takes at a time, times the batch of the run. `family` is how lists
-    group it under.
+    group it under. `training` is the network with what only training has, such as auxiliary
+    classifiers, and `loss_weights` says there by how much the loss of such an output counts.
     """
 
     name: str
@@ -103,6 +104,8 @@ class Network:
     weights: Path | Stored | None = field(default=None)
     images: Mapping[str, int] | None = None
     family: str = ""
+    training: "Network | None" = None
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
 
     def parts(self, batch: int) -> "list[tuple[Network, int]]":
         """What runs for itself, and its images: the network, or each independent layer alone."""

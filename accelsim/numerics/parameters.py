@@ -34,6 +34,7 @@ from accelsim.network.ops import (
     MaxPool,
     Mean,
     Normalised,
+    Pool,
     Product,
     Relu,
     Reshape,
@@ -41,6 +42,7 @@ from accelsim.network.ops import (
     Silu,
     Slice,
     Softmax,
+    SubSampling,
     Sum,
     Transpose,
 )
@@ -94,6 +96,8 @@ def _rms(layer: Layer, inputs: list[float], target: float) -> float:
             rms = math.hypot(*inputs)
         case MaxPool():
             rms = inputs[0] * _HIGHEST_OF_WINDOW
+        case SubSampling():
+            rms = target
         case AvgPool() | Mean():
             rms = inputs[0] * _MEAN_OF_WINDOW
         case Relu() | Clip() | Gelu() | Silu() | HardSwish() | Elu():
@@ -174,6 +178,14 @@ def _ranges(network: Network, format_: Format, given: Mapping[str, Array]) -> di
         rms = _rms(layer, [source.rms for source in inputs], _target_rms(format_))
         ranges[layer.name] = Range(meaning, rms)
     return ranges
+
+
+def _window_taps(layer: Layer) -> int:
+    """Values that a pooling sums, 1 for other layers."""
+    if not isinstance(layer.op, Pool):
+        return 1
+    rows, cols = layer.op.windows(layer.input_shapes[0])
+    return rows.kernel * cols.kernel
 
 
 # --- Values ---------------------------------------------------------------------------------------
@@ -295,7 +307,10 @@ class Parameters:
                 return self._made_bias(layer, generator, shape)
             case "gamma":
                 return _between(generator, 0.75 * size_out, 1.25 * size_out, shape)
-            case "beta":
+            case "beta" if "gamma" not in layer.parameter_shapes:
+                size = size_out / (size_in * _window_taps(layer))
+                return _between(generator, 0.75 * size, 1.25 * size, shape)
+            case "beta" | "offset":
                 return _between(generator, -0.5 * size_out, 0.5 * size_out, shape)
             case "mean":
                 return _between(generator, -0.1 * size_in, 0.1 * size_in, shape)

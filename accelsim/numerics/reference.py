@@ -6,6 +6,7 @@ in integers, and lie within the bound of `tolerance` in floats.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import reduce, singledispatch
 
 import numpy as np
@@ -38,6 +39,7 @@ from accelsim.network.ops import (
     Shape,
     Slice,
     Softmax,
+    SubSampling,
     Transpose,
     Window,
 )
@@ -252,6 +254,16 @@ def _(op: AvgPool, work: Computation) -> Ofmap:
     sums = taps.sum((-4, -3), dtype=wide)
     counts = np.outer(_data_taps(rows, op.count_padding), _data_taps(cols, op.count_padding))
     return Ofmap(work.arithmetic.mean(sums, counts, x.quantization, work.output))
+
+
+@_compute.register
+def _(op: SubSampling, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    taps = _taps(work.arithmetic.operand(x), *op.windows(work.layer.input_shapes[0]), 0)
+    wide = taps.dtype if taps.dtype.kind == "f" else np.int64
+    sums = Tensor(taps.sum((-4, -3), dtype=wide), replace(x.quantization, zero_point=0))
+    slope, offset = (work.parameters.arrays[name].reshape(-1, 1, 1) for name in ("beta", "offset"))
+    return Ofmap(work.arithmetic.affine(sums, slope, offset, work.output, op.activation))
 
 
 @_compute.register

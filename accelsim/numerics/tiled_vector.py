@@ -29,6 +29,7 @@ from accelsim.network.ops import (
     Reduction,
     Slice,
     Softmax,
+    SubSampling,
     Transpose,
     Window,
 )
@@ -152,6 +153,20 @@ class VectorExecutor:
             counts_of(self.kernel.cols, tile.pixels.cols, op.count_padding),
         )
         return self.work.arithmetic.mean(sums, counts, x.quantization, self.work.output)
+
+    @compute.register
+    def _(self, op: SubSampling, tile: VectorTile) -> Array | None:
+        (x,), arrays = self.work.inputs, self.work.parameters.arrays
+        taps = self.taps(self.work.arithmetic.operand(x), tile, 0)
+        wide = taps.dtype if taps.dtype.kind == "f" else np.int64
+        sums = self.gathered(np.add, taps.sum(2, dtype=wide))
+        if not tile.last:
+            return None
+        slope, offset = (
+            arrays[name][tile.channels.slice, None, None] for name in ("beta", "offset")
+        )
+        whole = Tensor(sums, replace(x.quantization, zero_point=0))
+        return self.work.arithmetic.affine(whole, slope, offset, self.work.output, op.activation)
 
     @compute.register
     def _(self, op: Add, tile: VectorTile) -> Array:

@@ -29,10 +29,12 @@ from accelsim.network.ops import (
     Normalised,
     Product,
     Softmax,
+    SubSampling,
     Sum,
 )
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
+    BetaGradient,
     BiasGradient,
     ChannelMean,
     ChannelVariance,
@@ -43,7 +45,11 @@ from accelsim.network.ops.gradients import (
     GammaGradient,
     LrnGradient,
     MaxPoolGradient,
+    PixelSum,
     ProductSum,
+    SoftmaxGradient,
+    WindowSum,
+    WindowSumGradient,
 )
 from accelsim.numerics.arithmetic import FloatArithmetic
 from accelsim.numerics.computation import Computation
@@ -86,9 +92,9 @@ def _terms(work: Computation) -> int:
         case ConvWeightGradient():
             rows, cols = op.windows
             return 2 * batch * rows.kernel * cols.kernel + 2
-        case ChannelMean() | ChannelVariance() | GammaGradient():
+        case ChannelMean() | ChannelVariance() | GammaGradient() | BetaGradient():
             return 2 * batch * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 8
-        case ProductSum():
+        case ProductSum() | PixelSum():
             return 2 * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 2
         case DenseWeightGradient() | BiasGradient():
             gradient = work.layer.input_shapes[-1]
@@ -113,14 +119,18 @@ def _roundings(layer: Layer) -> int:
             return op.parts(shapes[0])[1] + 1
         case Normalised() as op:
             return op.rows(shapes[0])[1] + _NORM_ROUNDINGS
-        case AvgPool() as op:
+        case AvgPool() | SubSampling() as op:
             rows, cols = op.windows(shapes[0])
-            return rows.kernel * cols.kernel + 1
+            return rows.kernel * cols.kernel + 3
+        case WindowSum() as op:
+            return math.prod(window.kernel for window in op.pool.windows(shapes[0]))
+        case SoftmaxGradient() as op:
+            return op.shape[op.softmax.along(op.shape)] + 3
         case ConvInputGradient() as op:
             return 2 * op.macs(shapes) // layer.output_elements + 2
         case DenseInputGradient() as op:
             return 2 * op.dense.out_features + 2
-        case MaxPoolGradient() | AvgPoolGradient() as op:
+        case MaxPoolGradient() | AvgPoolGradient() | WindowSumGradient() as op:
             return math.prod(window.kernel for window in op.pool.windows(op.shape)) + 1
         case LrnGradient() as op:
             return math.ceil((2 * op.lrn.size + 8) * (op.lrn.beta + 1)) + _FUNCTION_ROUNDINGS
@@ -156,8 +166,14 @@ def _magnitude(work: Computation, size: Array) -> Array:
             layer = work.layer
         case DenseWeightGradient() | BiasGradient() | AvgPoolGradient() | ChannelMean():
             layer = work.layer
-        case ProductSum():
+        case ProductSum() | PixelSum() | BetaGradient() | WindowSum() | WindowSumGradient():
             layer = work.layer
+        case SubSampling() as op:
+            layer = replace(work.layer, op=replace(op, activation=None))
+        case SoftmaxGradient() as op:
+            gradient, y = (np.abs(each.values.astype(np.float64)) for each in work.inputs)
+            axis = 1 + op.softmax.along(op.shape)
+            return np.asarray(1.01 * y * (gradient + (gradient * y).sum(axis, keepdims=True)))
         case MaxPoolGradient():
             layer, signed = work.layer, work.inputs[1:]
         case LrnGradient() as op:

@@ -180,6 +180,7 @@ QUANTITIES = {
     quantity.name: quantity
     for quantity in (
         *_USUAL,
+        Quantity("phase", "phase", lambda it: it.phase, _nothing, text=True, shared=True),
         Quantity("dram", "DRAM", _dram, _dram),
         *(_bucket(place, name, BUCKET_NAMES[name]) for place, name in enumerate(BUCKET_NAMES)),
         _energy("energy", "energy", lambda it: it.total),
@@ -244,7 +245,7 @@ def refuse_energy_without_table(shown: Iterable[Shown], machines: Iterable[Hardw
         raise InputError(Problem(message, "--columns"))
 
 
-_OUTLINE = ("op", "output", "bound")
+_OUTLINE = ("op", "output", "bound", "phase")
 
 
 def cells(shown: Iterable[Shown], layer: LayerResult, free: bool, clock_hz: int) -> Iterator[str]:

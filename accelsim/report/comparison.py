@@ -56,8 +56,12 @@ def comparison_sheets(
     comparisons: Sequence[Comparison], shown: tuple[Shown, ...] = USUAL, by: By = "layer"
 ) -> list[Sheet]:
     """A table for each network on each hardware, `by` layer or block; a summary if several."""
-    sheets = [_each_layer(comparison, _Layout.of(shown), by) for comparison in comparisons]
-    return sheets if len(sheets) == 1 else [*sheets, summary_sheet(comparisons, shown)]
+    sheets = [
+        sheet
+        for comparison in comparisons
+        for sheet in (_each_layer(comparison, _Layout.of(shown), by), *_phases(comparison))
+    ]
+    return sheets if len(comparisons) == 1 else [*sheets, summary_sheet(comparisons, shown)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,30 @@ def _each_layer(comparison: Comparison, layout: _Layout, by: By) -> Sheet:
         _totals(comparison, layout),
         tuple(_notes(comparison)),
     )
+
+
+def _phases(comparison: Comparison) -> list[Sheet]:
+    """The phases of a training step under each dataflow, where it is one."""
+    phases = comparison.phases
+    if len(phases) < 2:
+        return []
+    columns = (
+        Column("phase", text=True),
+        *(Column(f"{name}\ncycles") for name in comparison.dataflows),
+        Column("best", text=True),
+    )
+    first = comparison.runs[0]
+    title = f"{first.network} on {first.hardware}, batch {first.batch}: phases"
+    rows = tuple(_phase(name, sums, comparison) for name, sums in phases.items())
+    return [Sheet(title, columns, rows, notes=("Sums of the layers' own cycles.",))]
+
+
+def _phase(name: str, sums: Sequence[int], comparison: Comparison) -> Row:
+    best = sums.index(min(sums))
+    same = len(sums) > 1 and len(set(sums)) == 1
+    cells = (f"{cycles:,}" for cycles in sums)
+    told = "any" if same else comparison.dataflows[best]
+    return Row((name.replace("_", " "), *cells, told), highlight=() if same else (1 + best,))
 
 
 def verdict(choice: LayerChoice) -> str:

@@ -16,6 +16,7 @@ from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
 from accelsim.frontend.sweep_file import Over, Search, SweepFile
 from accelsim.hardware import Hardware
+from accelsim.network.backward import training_step
 from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
@@ -328,11 +329,17 @@ class Space:
             path = self._paths[name] = named_path(self._file.folder, name)
             try:
                 dims = self._file.dims if str(path).lower().endswith(ONNX) else None
-                self.networks[path] = load_network(path, dims)
+                self.networks[path] = self._timed(load_network(path, dims))
             except InputError as error:
                 self._found.in_named_file(error, setting.origin)
             else:
                 self._digests[path] = network_digest(self.networks[path])
+
+    def _timed(self, network: Network) -> Network:
+        """The network, or a step of training it; raises InputError where that has no rule."""
+        if self._file.mode == "inference":
+            return network
+        return training_step(network, self._file.loss, self._file.optimizer)
 
     def _check_batches(self) -> None:
         batches = [setting for setting in self._settings if setting.path == BATCH]

@@ -43,7 +43,7 @@ from accelsim.network.ops.norms import (
     RmsNorm,
     Softmax,
 )
-from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool
+from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
 from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
 from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
 from accelsim.network.ops.window import Window
@@ -97,6 +97,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Softplus",
+    "SubSampling",
     "Sum",
     "Tanh",
     "Transpose",
@@ -105,7 +106,7 @@ __all__ = [
 ]
 
 _ALL: tuple[type[Op], ...] = (
-    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape),
+    *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
     *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
