@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
 
-from accelsim.results.best_dataflow import best_program
 from accelsim.engine.alone import can_be_alone, cycles_alone
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem
@@ -27,6 +26,7 @@ from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
+from accelsim.results.best_dataflow import best_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.origin import Origin
 from accelsim.results.trace import write_trace

@@ -5,13 +5,13 @@ from drawing import drawn
 from hypothesis import given
 from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, unified
 
-from accelsim.results.best_dataflow import cost_of_run
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.explanation import explain
 from accelsim.facade import compare, simulate, verify
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware, Objective
 from accelsim.network.graph import Network
+from accelsim.results.best_dataflow import cost_of_run
 
 NETWORK = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
 FLOWS = ("os", "ws", "is")

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend import written
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, without
 from accelsim.frontend.energy_file import energy_table
@@ -27,7 +28,6 @@ from accelsim.frontend.source import (
     read_yaml,
 )
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
-from accelsim.results import written
 
 SCALESIM = ".cfg"
 

@@ -16,8 +16,8 @@ from accelsim.lowering.program import Played, Program, lower
 from accelsim.lowering.search import Memory
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Network
-from accelsim.results.records import LayerResult, RunResult
 from accelsim.results.comparison import own_cycles
+from accelsim.results.records import LayerResult, RunResult
 
 Timed = Callable[[Program], RunResult]
 
