@@ -85,10 +85,10 @@ def test_every_built_in_is_named() -> None:
 
 
 def test_every_layer_type_is_named() -> None:
-    from accelsim.network.ops import OPS
+    from accelsim.network.ops import LAYER_TYPES
 
     listed = README.partition("The layer types: ")[2].partition(".")[0]
-    assert set(re.split(r",\s+", listed)) == set(OPS)
+    assert set(re.split(r",\s+", listed)) == set(LAYER_TYPES)
 
 
 def test_every_hardware_file_cites_its_source() -> None:

@@ -6,18 +6,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any, told
+from accelsim.cli.inputs import (
+    Model,
+    asked,
+    cases,
+    decoded,
+    gathered,
+    loaded,
+    raise_if_any,
+    told,
+)
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
     CsvOption,
     DataflowOption,
+    DecodeOption,
     DimOption,
     HardwareName,
     JsonOption,
     MappingOption,
     NetworkName,
     OutputsOption,
+    PastOption,
     ReportOption,
     SeedOption,
     SetOption,
@@ -54,6 +65,8 @@ def run(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
@@ -100,6 +113,7 @@ def run(
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
+    model = decoded(model, decode, past)
     model = _step_of(model) if train else model
     result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
     result = told(result, settings, wanted, **_step_asked(train))
@@ -210,6 +224,8 @@ def verify(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     train: TrainOption = False,
     mapping: MappingOption = None,
     layers: Annotated[
@@ -228,6 +244,7 @@ def verify(
     model, machine = loaded(
         Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
     )
+    model = decoded(model, decode, past)
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed, mapping)
     sheets = verify_sheets(result, layers)
