@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import fsum
 
 from accelsim.dram.currents import DramCosts
-from accelsim.hardware import OPERANDS, SYSTOLIC, Hardware, Operand, Precision, format_bits
+from accelsim.hardware import OPERANDS, Hardware, Operand, Precision, format_bits
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
 from accelsim.results.records import Energy
 from accelsim.technology import EnergyTable
@@ -114,7 +114,7 @@ def energy_rates(hardware: Hardware) -> EnergyRates | None:
     table, precision = hardware.energy, hardware.precision
     wider = max(format_bits(precision.ifmap), format_bits(precision.filter))
     psum = format_bits(precision.psum)
-    single = hardware.array.dataflow in SYSTOLIC
+    single = hardware.array.dataflow != "rs"
     return EnergyRates(
         mac=_mac_pj(table, precision),
         lane_operation=table.add_pj(format_bits(precision.ofmap), precision.is_integer),
