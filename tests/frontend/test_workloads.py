@@ -43,6 +43,8 @@ PUBLISHED = {
     "mobilenet_v2": 3_504_872,  # torchvision
     "mobilenet_v3": 5_483_032,  # torchvision, large
     "squeezenet": 1_248_424,  # torchvision, squeezenet1_0
+    "bouvrie": 6 * 10 + 2 * 6 + 24 * 55 + 25 * 10,  # sizes are our own
+    "digits": 8 * 10 + 24 * 73 + 48 * 97 + 10 * 49,  # as above
     "mlp": 785 * 500 + 501 * 10,  # LeCun et al. 1998: 28x28-500-10
 }
 COLUMNS = (
