@@ -17,15 +17,17 @@ from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.mapping_file import Forced, Source, load_mapping
-from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
+from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
+from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
+from accelsim.results.best_dataflow import best_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.origin import Origin
 from accelsim.results.trace import write_trace
@@ -68,7 +70,7 @@ def simulate(
         work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
             player = Player()
-            program = lower(part, machine, images, memory, player.cycles, forced)
+            program = _lowered(part, machine, images, memory, player, forced)
             runs[work] = program, timed(program, player)
         program, result = runs[work]
         return program.of(part), result.of(layer.name for layer in part.layers)
@@ -77,7 +79,14 @@ def simulate(
     if trace is not None:
         write_trace([program for program, _ in parts], str(trace))
     whole = one_after_another([result for _, result in parts], batch)
-    return replace(whole, origin=Origin(given, machine))
+    named = {"network": network, "mapping": mapping}
+    asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
+    return replace(whole, origin=Origin(given, machine, asked=asked))
+
+
+def decoding(network: NetworkLike, past: int) -> Network:
+    """What makes one token behind `past` ones of a causal network, to be simulated or verified."""
+    return decoding_step(network_of(network), past)
 
 
 def train(
@@ -140,7 +149,26 @@ def _program(
     mapping: Source | None = None,
 ) -> Program:
     """The Program that `simulate` times."""
-    return lower(network, machine, batch, memory, Player().cycles, mapping)
+    return _lowered(network, machine, batch, memory, Player(), mapping)
+
+
+def _lowered(
+    network: Network,
+    machine: Hardware,
+    batch: int,
+    memory: Memory | None,
+    player: Player,
+    mapping: Source | None,
+) -> Program:
+    """The Program of a network, under one dataflow or the best of each layer."""
+    if machine.array.dataflow != BEST:
+        return lower(network, machine, batch, memory, player.cycles, mapping)
+    if mapping is not None:
+        message = "a mapping is of one dataflow; give os, ws or is instead of best"
+        raise InputError(Problem(message, machine.name, key="array.dataflow"))
+    return best_program(
+        network, machine, batch, memory, player.cycles, lambda program: timed(program, player)
+    )
 
 
 def prepared(network: NetworkLike, batch: int) -> Network:
@@ -228,7 +256,8 @@ def verify(
     ifmaps, so a wrong one does not hide in the next; `progress` is told after each how many are
     done, of how many. Raises what `simulate` does.
     """
-    from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
+    from accelsim.numerics.accuracy import accuracy  # not needed for timing
+    from accelsim.numerics.compare import checks, precision_arithmetic
     from accelsim.numerics.parameter_file import load_parameters
 
     network, machine = network_of(network), hardware_of(hardware, dataflow)
@@ -238,6 +267,7 @@ def verify(
     programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    labelled = accuracy(prepared(network, batch), parameters)
     total = sum(len(program.layers) for program in programs)
     layers: list[LayerCheck] = []
     for check in chain.from_iterable(checks(program, parameters) for program in programs):
@@ -252,6 +282,7 @@ def verify(
         formats=precision.flow,
         exact=precision.is_integer,
         layers=tuple(layers),
+        accuracy=labelled,
     )
 
 
@@ -286,11 +317,12 @@ def variants(hardware: Hardware, dataflows: str | Sequence[str] | None) -> list[
 
 def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     """`hardware` with another dataflow; raises InputError for an unknown one."""
-    if dataflow not in DATAFLOWS:
-        raise InputError(Problem(unknown("dataflow", dataflow, DATAFLOWS)))
-    if dataflow not in hardware.dataflows:
+    known = (*DATAFLOWS, BEST)
+    if dataflow not in known:
+        raise InputError(Problem(unknown("dataflow", dataflow, known)))
+    if dataflow not in (*hardware.dataflows, BEST):
         raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
-    name: DataflowName = next(each for each in DATAFLOWS if each == dataflow)
+    name: DataflowName = next(each for each in known if each == dataflow)
     array = hardware.array.model_copy(update={"dataflow": name})
     return hardware.model_copy(update={"array": array})
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from math import ceil
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -37,10 +37,13 @@ from accelsim.units import (
 )
 
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
-DataflowName = Literal["os", "ws", "is", "rs"]
+DataflowName = Literal["os", "ws", "is", "rs"] | Literal["best"]
+Objective = Literal["time", "energy", "edp"]
 MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
-DATAFLOWS: tuple[DataflowName, ...] = get_args(DataflowName)
+BEST: Final = "best"
+"""As a dataflow: for each layer that of a systolic array which is best for it."""
+DATAFLOWS: tuple[DataflowName, ...] = ("os", "ws", "is", "rs")
 SYSTOLIC: tuple[DataflowName, ...] = ("os", "ws", "is")
 """Dataflows of a systolic array: PEs have single registers and pass words to neighbours."""
 
@@ -124,12 +127,41 @@ class RowStationarySpec(_Schema):
     )
 
 
+class Stream(_Schema):
+    """How pixels stream past filters that stay, command by command."""
+
+    piece: Count = Field(
+        description="Pixels of one ofmap row that a command streams at most; the last piece of a "
+        "row has what is left of it. A matrix is one row."
+    )
+    least: Count = Field(1, description="Steps that a piece takes however few its pixels.")
+    in_flight: Annotated[int, Field(ge=1, le=1024, strict=True)] | None = Field(
+        None,
+        description="Pieces that the array holds at a time, from a piece's first pixel until its "
+        "last result is out, rows + cols + 1 cycles after its last pixel; any number if left out.",
+    )
+
+    @model_validator(mode="after")
+    def _a_whole_piece_is_enough(self) -> "Stream":
+        if self.least > self.piece:
+            raise ValueError(f"least {self.least} is more than piece {self.piece}")
+        return self
+
+
 class Array(_Schema):
     """An array of MACs: systolic (os, ws, is) or row stationary (rs)."""
 
     rows: Count = Field(description="PEs in a column.")
     cols: Count = Field(description="PEs in a row.")
-    dataflow: DataflowName = Field(description="What stays in the PEs: os, ws, is or rs.")
+    dataflow: DataflowName = Field(
+        description="What stays in the PEs: os, ws, is or rs; best: for each layer that of os, ws "
+        "and is which `objective` finds best."
+    )
+    objective: Objective = Field(
+        "time",
+        description="What the dataflow best minimises: time; energy, which needs a table; edp, "
+        "their product.",
+    )
     fold_overlap: Literal["serial", "pipelined"] = Field(
         "serial",
         description="serial: a fold starts when the one before has drained; pipelined: shadow "
@@ -145,6 +177,11 @@ class Array(_Schema):
         description="What shares a fold of the side that sums up (rows under ws and is, time under "
         "os): window, all channels and taps of a kernel packed together; tap, channels of one tap "
         "only, and the taps one after another.",
+    )
+    stream: Stream | None = Field(
+        None,
+        description="Pieces in which pixels stream under ws, where folds are pipelined; the next "
+        "filters load beside a fold's first piece. All pixels of a tile together if left out.",
     )
     drain: Literal["rows", "cols"] = Field(
         "rows",
@@ -175,6 +212,12 @@ class Array(_Schema):
     def _rows_have_spads(self) -> "Array":
         if self.dataflow == "rs" and self.row_stationary is None:
             raise ValueError(NO_SPADS)
+        return self
+
+    @model_validator(mode="after")
+    def _pieces_are_pipelined(self) -> "Array":
+        if self.stream is not None and self.fold_overlap == "serial":
+            raise ValueError("stream needs fold_overlap: pipelined; a serial fold drains first")
         return self
 
 
@@ -333,6 +376,12 @@ class Hardware(_Schema):
         "on",
         description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
         "(with one systolic array); off: every layer reads from and writes to DRAM.",
+    )
+    tile_loads: Literal["changed", "all"] = Field(
+        "changed",
+        description="changed: a tile of a systolic array's layer brings what the tile before it "
+        "did not leave; all: its ifmap and filter anew, as a loop instruction that does not know "
+        "of the one before.",
     )
     energy: EnergyTable | None = Field(
         None,

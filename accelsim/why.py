@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
-from accelsim.hardware import DATAFLOWS, SYSTOLIC, Hardware
+from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware, Operand
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
 from accelsim.units import Duration, Rate
@@ -56,7 +56,7 @@ class Relaxation:
     action: str
     key: str
     relax: Relax
-    dataflows: tuple[str, ...] = DATAFLOWS
+    dataflows: tuple[str, ...] = (*DATAFLOWS, BEST)
 
 
 _PES = "array.row_stationary"
@@ -64,7 +64,7 @@ RELAXATIONS = (
     Relaxation("array", "doubling the array's rows", "array.rows", twice),
     Relaxation("array", "doubling the array's columns", "array.cols", twice),
     Relaxation("array", "doubling the number of arrays", "array.count", twice),
-    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined, SYSTOLIC),
+    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined, (*SYSTOLIC, BEST)),
     Relaxation("buffer", "doubling {}", "buffers.*.size", twice),
     Relaxation("buffer", "doubling every buffer", "buffers.**.size", twice),
     Relaxation("buffer", "doubling the bandwidth of {}", "buffers.*.bandwidth", twice),
@@ -82,13 +82,30 @@ RELAXATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a change adds to a chip: PEs, bytes of SRAM, and bytes of registers in the PEs.
+
+    Registers are the shadow registers of pipelined folds alone: those of a PE come with it.
+    """
+
+    pes: int = 0
+    sram_bytes: int = 0
+    register_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """A relaxation tried: the run's cycles with it, None where a layer does not fit."""
+    """A relaxation tried: the run's cycles with it, None where a layer does not fit.
+
+    `saved_energy` is a share like `saved`; None where the hardware names no energy table.
+    """
 
     resource: Resource
     action: str
     cycles: int | None
     saved: float
+    saved_energy: float | None = None
+    cost: Cost = Cost()
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form; `saved` is the share of the cycles, negative where it costs some."""
@@ -181,9 +198,8 @@ def explained(
     """Why `result`, of `network` on `hardware`, takes its time; `progress` hears of each re-run."""
     changes = []
     for resource, action, machine in relaxed(hardware):
-        cycles = _cycles(network, machine, result.batch)
-        saved = 1 - cycles / result.cycles if cycles is not None and result.cycles else 0.0
-        changes.append(Change(resource, action, cycles, saved))
+        run = _tried(network, machine, result.batch)
+        changes.append(_change(resource, action, result, run, _cost(hardware, machine)))
         progress(action)
     changes.sort(key=lambda change: -change.saved)
     return Why(
@@ -231,12 +247,56 @@ def _with(value: object, keys: list[str], relax: Relax) -> object | None:
     return value.model_copy(update=changed)
 
 
-def _cycles(network: Network, hardware: Hardware, batch: int) -> int | None:
-    """Cycles of a run, None where a layer does not fit."""
+def _tried(network: Network, hardware: Hardware, batch: int) -> RunResult | None:
+    """A run, None where a layer does not fit."""
     try:
-        return simulate(network, hardware, batch=batch).cycles
+        return simulate(network, hardware, batch=batch)
     except DoesNotFitError:
         return None
+
+
+def _change(
+    resource: Resource, action: str, before: RunResult, after: RunResult | None, cost: Cost
+) -> Change:
+    """What a change does to a run."""
+    spent = before.energy.total if before.energy else 0.0
+    energy = 1 - after.energy.total / spent if spent and after and after.energy else None
+    return Change(
+        resource=resource,
+        action=action,
+        cycles=after.cycles if after else None,
+        saved=1 - after.cycles / before.cycles if after and before.cycles else 0.0,
+        saved_energy=energy,
+        cost=cost,
+    )
+
+
+_SHADOWED: dict[str, Operand] = {"ws": "filter", "is": "ifmap", "os": "psum", "best": "psum"}
+"""The operand that stays in a PE, and that pipelined folds hold twice."""
+
+
+def _cost(before: Hardware, after: Hardware) -> Cost:
+    """What `after` has on its chip that `before` has not."""
+    return Cost(
+        pes=after.pes - before.pes,
+        sram_bytes=_sram_bytes(after) - _sram_bytes(before),
+        register_bytes=_shadow_bytes(after) if _pipelines(before, after) else 0,
+    )
+
+
+def _sram_bytes(hardware: Hardware) -> int:
+    """Of the buffers of all arrays."""
+    return hardware.array.count * sum(buffer.size for buffer in hardware.buffers.values())
+
+
+def _pipelines(before: Hardware, after: Hardware) -> bool:
+    return before.array.fold_overlap != after.array.fold_overlap
+
+
+def _shadow_bytes(hardware: Hardware) -> int:
+    """A register for the next fold's stationary operand in each PE."""
+    stays = _SHADOWED[hardware.array.dataflow]
+    return hardware.pes * hardware.precision.bytes_of(stays)
 
 
 def _bound_shares(result: RunResult) -> dict[Bound, float]:

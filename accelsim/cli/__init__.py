@@ -12,22 +12,23 @@ import sys
 
 from accelsim.cli import computing, runs, shows, sweeps, training
 from accelsim.cli.application import app
+from accelsim.cli.output import with_quiet
 
 __all__ = ["app", "main"]
 
-app.command()(runs.run)
-app.command()(training.train)
-app.command()(runs.compare)
-app.command()(runs.verify)
-app.command()(computing.compute)
-app.command()(runs.validate)
+app.command()(with_quiet(runs.run))
+app.command()(with_quiet(training.train))
+app.command()(with_quiet(runs.compare))
+app.command()(with_quiet(runs.verify))
+app.command()(with_quiet(computing.compute))
+app.command()(with_quiet(runs.validate))
 app.command()(sweeps.sweep)
-app.command()(sweeps.results)
-app.command()(sweeps.diff)
-app.command()(shows.show)
-app.command()(shows.explain)
-app.command()(shows.report)
-app.command()(shows.plot)
+app.command()(with_quiet(sweeps.results))
+app.command()(with_quiet(sweeps.diff))
+app.command()(with_quiet(shows.show))
+app.command()(with_quiet(shows.explain))
+app.command()(with_quiet(shows.report))
+app.command()(with_quiet(shows.plot))
 app.command("list")(shows.list_builtin)
 app.command()(shows.schema)
 

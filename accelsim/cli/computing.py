@@ -73,7 +73,8 @@ def compute(
     values = computed(model, machine, None, inputs, batch, seed, kept)
     if save is not None:
         values.save(save)
-    deliver(destinations, values_sheets(values, show or ()), lambda: json_text(values.as_dict()))
+    sheets = values_sheets(values, show or ())
+    deliver(destinations, sheets, lambda: json_text(values.as_dict()), shown=bool(show))
 
 
 def _machine(

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from accelsim.cli.output import hint
 from accelsim.errors import InputError, Problem
 from accelsim.text import shown
 
@@ -107,6 +108,18 @@ def _sizes(given: Sequence[str]) -> dict[str, int]:
     return sizes
 
 
+def decoded(network: "Network", decode: bool, past: int | None) -> "Network":
+    """The network, or what makes one token of it behind `past` ones; raises InputError."""
+    if not decode and past is None:
+        return network
+    if not decode or past is None:
+        needs, given = ("--decode", "--past") if past is not None else ("--past N", "--decode")
+        raise InputError(Problem(f"needs {needs}, too", given))
+    from accelsim.network.decoding import decoding_step
+
+    return decoding_step(network, past)
+
+
 def memory_size(text: str) -> int:
     """Bytes of a size such as `12 GiB`; raises InputError."""
     from accelsim.units import parse_size
@@ -125,14 +138,13 @@ def hardware_named(
     from accelsim.frontend.hardware_file import SCALESIM, load_hardware
     from accelsim.frontend.kind import kind_of
     from accelsim.frontend.scalesim_cfg import unheeded
-    from accelsim.report.tell import tell
 
     if kind_of(name) == "network":
         raise InputError(Problem("is a network, but hardware is expected here", name))
     hardware = load_hardware(name, settings or ())
     if Path(name).suffix.lower() == SCALESIM:
         for note in unheeded(Path(name)):
-            tell(f"hint: {name}: {note}")
+            hint(f"{name}: {note}")
     return hardware if dataflow is None else with_dataflow(hardware, dataflow)
 
 
@@ -142,8 +154,10 @@ def cases(
     settings: list[str] | None,
     dataflows: str | None,
     known: Sequence[Problem],
-) -> "tuple[list[Network], list[Hardware]]":
-    """The networks to compare, and the hardware, which has every one of the dataflows.
+) -> "tuple[list[Network], list[Hardware], list[Model]]":
+    """The networks to compare, the hardware, which has every one of the dataflows, and the models.
+
+    The latter are what was asked for, one for each network.
 
     Raises InputError with all problems, those `known` already too.
     """
@@ -162,7 +176,7 @@ def cases(
             machines.append(hardware_named(name, settings))
             variants(machines[-1], dataflows)
     raise_if_any(problems)
-    return networks, machines
+    return networks, machines, [by_name[name] for name in network_names]
 
 
 def _by_kind(
@@ -187,9 +201,17 @@ def _by_kind(
     return list(dict.fromkeys(networks)), list(dict.fromkeys(machines))
 
 
-def told(run: "RunResult", settings: list[str] | None) -> "RunResult":
-    """A run that says which settings its hardware was given."""
+def told(
+    run: "RunResult", settings: Sequence[str] | None, model: Model | None = None, **asked: Any
+) -> "RunResult":
+    """A run that says which settings its hardware was given, and how its network was asked for."""
     from dataclasses import replace
 
     assert run.origin is not None
-    return replace(run, origin=replace(run.origin, settings=tuple(settings or ())))
+    if model is not None:
+        named = {"network": model.name, "dims": model.dims, "outputs": model.outputs}
+        asked |= {key: value for key, value in named.items() if value}
+    origin = replace(
+        run.origin, settings=tuple(settings or ()), asked={**run.origin.asked, **asked}
+    )
+    return replace(run, origin=origin)

@@ -30,7 +30,9 @@ HardwareName = Annotated[
 DataflowOption = Annotated[
     str | None,
     typer.Option(
-        "--dataflow", metavar="D", help="os, ws, is or rs; the hardware's own if not given."
+        "--dataflow",
+        metavar="D",
+        help="os, ws, is or rs, or best of them for each layer; the hardware's own if not given.",
     ),
 ]
 BatchOption = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images at a time.")]
@@ -57,12 +59,17 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME,...",
-        help="Add columns: cycles, util, mapping, op, output, macs, bound, dram, dram_read, "
-        "dram_write; **buckets** (useful, idle_pes, fill_drain, buffer, read_wait, write_wait, "
-        "other_layer); energy, pj_per_mac, **components** (mac_energy, vector_energy, "
+        help="Add columns: cycles, util, mapping, op, output, macs, bound, phase, dram, dram_read, "
+        "dram_write; dataflow, time, busy, images_per_second, macs_per_byte; **buckets** "
+        "(useful, idle_pes, fill_drain, buffer, read_wait, write_wait, other_layer); energy, "
+        "pj_per_mac, watts, tops_per_watt, **components** (mac_energy, vector_energy, "
         "register_energy, network_energy, buffer_energy, dram_energy). With **only** among them, "
         "leave out the usual ones.",
     ),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Nothing but files, errors, and what - sends to stdout."),
 ]
 MappingOption = Annotated[
     str | None,
@@ -70,6 +77,14 @@ MappingOption = Annotated[
 ]
 TrainOption = Annotated[
     bool, typer.Option("--train", help="A step of training instead of inference.")
+]
+DecodeOption = Annotated[
+    bool,
+    typer.Option("--decode", help="One more token, keys and values of those before cached."),
+]
+PastOption = Annotated[
+    int | None,
+    typer.Option("--past", metavar="N", min=1, help="Tokens before the one of --decode."),
 ]
 WhyOption = Annotated[
     bool,

@@ -1,30 +1,49 @@
 """The commands that simulate now: run, compare, verify, validate."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from os.path import splitext
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any, told
+from accelsim.cli.inputs import (
+    Model,
+    asked,
+    cases,
+    decoded,
+    gathered,
+    loaded,
+    raise_if_any,
+    told,
+)
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
     CsvOption,
     DataflowOption,
+    DecodeOption,
     DimOption,
     HardwareName,
     JsonOption,
     MappingOption,
     NetworkName,
     OutputsOption,
+    PastOption,
     ReportOption,
     SeedOption,
     SetOption,
     TrainOption,
     WhyOption,
 )
-from accelsim.cli.output import deliver, deliver_mapping, deliver_page
+from accelsim.cli.output import (
+    deliver,
+    deliver_accuracy,
+    deliver_mapping,
+    deliver_page,
+    hint,
+    is_quiet,
+)
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -37,13 +56,25 @@ if TYPE_CHECKING:
 
 
 def run(
-    network: NetworkName,
-    hardware: HardwareName,
+    context: typer.Context,
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK|RESULT.json",
+            help="A built-in network, or a .yaml, .csv or .onnx file; with --again a result.",
+        ),
+    ],
+    hardware: Annotated[
+        str | None,
+        typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml file."),
+    ] = None,
     dataflow: DataflowOption = None,
     batch: BatchOption = 1,
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
@@ -58,11 +89,15 @@ def run(
         ),
     ] = None,
     report: ReportOption = None,
+    train: TrainOption = False,
     mapping: MappingOption = None,
     save_mapping: Annotated[
         str | None,
         typer.Option("--save-mapping", metavar="F", help="Write the tiles and loops that it took."),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Repeat a saved result; exit 1 if a byte differs.")
+    ] = False,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -70,27 +105,42 @@ def run(
 
     Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
     """
+    from accelsim.cli.again import repeat
     from accelsim.facade import simulate
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
-    from accelsim.report.sheet import Sheet
     from accelsim.report.verification import verify_sheets
+    from accelsim.report.why import why_sheets
 
+    if again:
+        repeat(network, [hardware, dataflow, settings, mapping, dim, outputs, csv, json])
+        return
+    if hardware is None:
+        context.fail("Missing argument 'HARDWARE', such as edge_ws.")
     files = (("--trace", trace), ("--report", report), ("--save-mapping", save_mapping))
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
+    model = decoded(model, decode, past)
+    model = _step_of(model) if train else model
     result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
-    result = told(result, settings)
+    result = told(result, settings, wanted, **_step_asked(train))
     check = _checked(model, machine, batch, seed=0, mapping=mapping) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})
     data |= {"why": reason.as_dict()} if reason else {}
     sheets = run_sheets(result, machine, shown) + (verify_sheets(check) if check else [])
-    sheets += [Sheet(reason.sentence)] if reason else []
+    sheets += why_sheets(reason) if reason else []
     deliver_page(report, [result])
     deliver_mapping(save_mapping, result)
-    deliver(destinations, sheets, lambda: json_text(data), lambda: csv_text([result]))
+    shown_too = columns is not None or why or (check is not None and not check.passed)
+    deliver(
+        destinations,
+        sheets,
+        lambda: json_text(data),
+        lambda: csv_text([result]),
+        shown=shown_too,
+    )
     if check and not check.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -114,6 +164,13 @@ def compare(
     dim: DimOption = None,
     outputs: OutputsOption = None,
     columns: ColumnsOption = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="One row for each run, and no layers.")
+    ] = False,
+    by: Annotated[
+        Literal["layer", "block"],
+        typer.Option("--by", help="A row for each layer, or for each block, such as inception_3a."),
+    ] = "layer",
     why: WhyOption = False,
     train: TrainOption = False,
     report: ReportOption = None,
@@ -125,9 +182,14 @@ def compare(
     Example: `accelsim compare vgg16 googlenet --hardware edge_ws --dataflows os,ws,is`
     """
     from accelsim.report.columns import refuse_energy_without_table
-    from accelsim.report.comparison import compare_columns, comparison_dict, comparison_sheets
+    from accelsim.report.comparison import (
+        compare_columns,
+        comparison_dict,
+        comparison_sheets,
+        summary_sheet,
+    )
     from accelsim.report.export import Destinations, csv_text, json_text
-    from accelsim.report.sheet import Sheet
+    from accelsim.report.why import why_sheets
 
     inputs = (*names, *(hardware or ()))
     destinations = Destinations(json, csv, inputs, (("--report", report),))
@@ -135,20 +197,29 @@ def compare(
     with gathered(problems):
         shown = compare_columns(columns)
     wanted = [_model(name, dim, outputs) for name in names]
-    models, machines = cases(wanted, hardware or [], settings, dataflows, problems)
+    models, machines, named = cases(wanted, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
+    step = _step_asked(train)
     comparisons = [
-        replace(each, runs=tuple(told(run, settings) for run in each.runs))
-        for each in _compared(models, machines, dataflows, batch)
+        replace(each, runs=tuple(told(run, settings, model, **step) for run in each.runs))
+        for each, model in zip(
+            _compared(models, machines, dataflows, batch), named * len(machines), strict=True
+        )
     ]
     reasons = _reasons(comparisons, models, machines) if why else []
     deliver_page(report, (run for comparison in comparisons for run in comparison.runs))
+    sheets = (
+        [summary_sheet(comparisons, shown)]
+        if summary
+        else comparison_sheets(comparisons, shown, by)
+    )
     deliver(
         destinations,
-        comparison_sheets(comparisons, shown) + [Sheet(each.sentence) for each in reasons],
+        sheets + [sheet for each in reasons for sheet in why_sheets(each)],
         lambda: json_text(comparison_dict(comparisons, reasons)),
         lambda: csv_text(run for comparison in comparisons for run in comparison.runs),
+        shown=summary or why or columns is not None,
     )
 
 
@@ -161,8 +232,13 @@ def verify(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     train: TrainOption = False,
     mapping: MappingOption = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Every layer, not only those that failed.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Check that the schedule that is timed computes the right values; exit 1 if not.
@@ -176,9 +252,12 @@ def verify(
     model, machine = loaded(
         Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
     )
+    model = decoded(model, decode, past)
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed, mapping)
-    deliver(destinations, verify_sheets(result), lambda: json_text(result.as_dict()))
+    sheets = verify_sheets(result, layers)
+    shown = layers or not result.passed
+    deliver(destinations, sheets, lambda: json_text(result.as_dict()), shown=shown)
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -193,6 +272,14 @@ def validate(
         str | None,
         typer.Option("--csv", metavar="F", help="Write CSV, one row per number; - for stdout."),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="F",
+            help="Write all of it as Markdown, a plot beside it as F's .svg.",
+        ),
+    ] = None,
 ) -> None:
     """Hold accelsim against published silicon, RTL and simulators; exit 1 outside a stated band.
 
@@ -201,16 +288,24 @@ def validate(
     from accelsim.report.export import Destinations, json_text, rows_text
     from accelsim.validation.sheets import validation_sheets
 
-    destinations = Destinations(json, csv)
+    picture = None if report is None else f"{splitext(report)[0]}.svg"
+    destinations = Destinations(json, csv, files=(("--report", report), ("its plot", picture)))
     result = _validated(only or [], destinations)
+    deliver_accuracy(report, picture, result)
     deliver(
         destinations,
         validation_sheets(result, every_row=bool(only)),
         lambda: json_text(result.as_dict()),
         lambda: rows_text(result.rows()),
+        shown=not result.passed,
     )
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _step_asked(train: bool) -> dict[str, dict[str, str]]:
+    """What `--train` stands for, as results say it."""
+    return {"training": {"loss": "cross_entropy", "optimizer": "sgd"}} if train else {}
 
 
 def _step_of(network: "Network") -> "Network":
@@ -233,7 +328,7 @@ def _compared(
     from accelsim.report.progress import progress
 
     runs = sum(len(variants(machine, dataflows)) for machine in machines)
-    with progress(len(networks) * runs) as step:
+    with progress(len(networks) * runs, is_quiet()) as step:
         return compare(networks, machines, dataflows, batch, step)
 
 
@@ -242,7 +337,7 @@ def _explained(result: "RunResult", network: "Network", hardware: "Hardware") ->
     from accelsim.report.progress import progress
     from accelsim.why import explained, relaxed
 
-    with progress(sum(1 for _ in relaxed(hardware))) as step:
+    with progress(sum(1 for _ in relaxed(hardware)), is_quiet()) as step:
         return explained(result, network, hardware, step)
 
 
@@ -264,13 +359,12 @@ def _checked(
 ) -> "VerifyResult":
     from accelsim.facade import verify
     from accelsim.report.progress import counted
-    from accelsim.report.tell import tell
 
     if network.macs * batch > _LONG_MACS:
-        tell(f"hint: {_long(network, batch)}")
+        hint(_long(network, batch))
     if _unused(network, hardware):
-        tell("hint: weights of the model are real numbers, the formats integers: random codes")
-    with counted("layers checked") as count:
+        hint("weights of the model are real numbers, the formats integers: random codes")
+    with counted("layers checked", is_quiet()) as count:
         return verify(network, hardware, None, batch, seed, count, mapping)
 
 
@@ -311,5 +405,5 @@ def _validated(only: list[str], destinations: "Destinations") -> "Validation":
     with gathered(problems):
         chosen = len(references(only))
     raise_if_any(problems)
-    with progress(chosen) as step:
+    with progress(chosen, is_quiet()) as step:
         return validate(only, progress=lambda outcome: step(outcome.reference.name))

@@ -45,12 +45,14 @@ def show(
     ] = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    yaml: Annotated[bool, typer.Option("--yaml", help="Print the file itself, to copy.")] = False,
     json: JsonOption = None,
 ) -> None:
     """Show what a network is made of, or every setting of an accelerator and what follows.
 
     Example: `accelsim show googlenet`
     """
+    from accelsim.frontend.copies import file_text
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.frontend.kind import expect_kind
     from accelsim.report import description, training
@@ -58,6 +60,9 @@ def show(
 
     destinations = Destinations(json, None, (name,))
     raise_if_any(destinations.problems)
+    if yaml:
+        emit(file_text(name))
+        return
     asked = Model(name, dim, outputs)
     if train:
         found = training.training_memory(network_named(asked), batch, optimizer=optimizer)

@@ -67,7 +67,7 @@ def sweep(
     from accelsim.sweep.stops import stops_interrupt
     from accelsim.sweep.store import Store
 
-    with counted("points checked") as count:
+    with counted("points checked", quiet) as count:
         resolved = resolve(load_sweep(file), count)
     if not quiet:
         for hint in resolved.hints:

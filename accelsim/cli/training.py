@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from accelsim.cli.inputs import Model, asked
+from accelsim.cli.inputs import Model, asked, told
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
@@ -15,9 +15,10 @@ from accelsim.cli.options import (
     JsonOption,
     NetworkName,
     OutputsOption,
+    ReportOption,
     SetOption,
 )
-from accelsim.cli.output import deliver
+from accelsim.cli.output import deliver, deliver_page
 
 LossOption = Annotated[
     Literal["cross_entropy", "squared_error"],
@@ -39,6 +40,7 @@ def train(
     columns: ColumnsOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    report: ReportOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
 ) -> None:
@@ -50,13 +52,18 @@ def train(
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
 
-    destinations = Destinations(json, csv, (network, hardware))
+    files = (("--report", report),)
+    destinations = Destinations(json, csv, (network, hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     result = timed_step(model, machine, batch=batch, loss=loss, optimizer=optimizer)
+    step = {"loss": loss, "optimizer": optimizer}
+    result = told(result, settings, wanted, training=step)
+    deliver_page(report, [result])
     deliver(
         destinations,
         run_sheets(result, machine, shown),
         lambda: json_text(result.as_dict()),
         lambda: csv_text([result]),
+        shown=columns is not None,
     )

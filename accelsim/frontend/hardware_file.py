@@ -11,11 +11,13 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend import written
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, without
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding, JsonSchema, findings
 from accelsim.frontend.scalesim_cfg import cfg_document
+from accelsim.frontend.setting_hint import with_hint
 from accelsim.frontend.source import (
     Data,
     Document,
@@ -41,6 +43,19 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     if not settings:
         return hardware
     data = _with_table(deepcopy(document.data), Path(document.source).parent)
+    return _changed(hardware, data, settings)
+
+
+def with_settings(hardware: Hardware, settings: Sequence[str]) -> Hardware:
+    """`hardware` with settings KEY=VALUE, as in `load_hardware`; raises InputError."""
+    if not settings:
+        return hardware
+    data = written.nested(written.settings(hardware))
+    return _changed(hardware, data | {"energy": hardware.energy}, settings)
+
+
+def _changed(hardware: Hardware, data: dict[str, Data], settings: Sequence[str]) -> Hardware:
+    """`hardware`, which `data` describes, with settings."""
     parsed = [_table_setting(_setting(text)) for text in settings]
     data = without(data, [path for each in parsed for path in replaced_by(each.path, each.value)])
     problems = [problem for setting in parsed for problem in _apply(data, setting)]
@@ -48,9 +63,8 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
         raise InputError(problems)
     changed, found = checked_hardware(data)
     if changed is None:
-        raise InputError(
-            [Problem(f.message, _source(f.path, parsed), key=dotted(f.path)) for f in found]
-        )
+        keys = [dotted(each.path) for each in written.settings(hardware)]
+        raise InputError([_of_setting(each, parsed, keys) for each in found])
     return changed
 
 
@@ -188,11 +202,18 @@ def _apply(data: dict[str, Data], setting: _Setting) -> list[Problem]:
     return []
 
 
-def _source(path: KeyPath, settings: Sequence[_Setting]) -> str:
+def _of_setting(finding: Finding, settings: Sequence[_Setting], keys: Sequence[str]) -> Problem:
+    """What is wrong with a setting, and what of the hardware's `keys` may have been meant."""
+    setting = _source(finding.path, settings)
+    message = with_hint(finding, setting.path, keys)
+    return Problem(message, setting.source, key=dotted(finding.path))
+
+
+def _source(path: KeyPath, settings: Sequence[_Setting]) -> _Setting:
     """The setting that a problem at `path` comes from: the one with most of the path in common."""
 
     def in_common(setting: _Setting) -> int:
         pairs = zip(path, setting.path, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
-    return max(reversed(settings), key=in_common).source
+    return max(reversed(settings), key=in_common)

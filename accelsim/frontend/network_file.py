@@ -16,9 +16,10 @@ from pydantic import (
 )
 
 from accelsim.frontend.findings import JsonSchema
-from accelsim.network.ops import OPS, Op, Positive, Shape
+from accelsim.network.ops import LAYER_TYPES, Op, Positive, Shape
+from accelsim.network.ops.fields import Sizes
 
-RESERVED = ("op", "input", "inputs", "repeat")
+RESERVED = ("op", "input", "inputs", "repeat", "loss_weight")
 
 
 class _Record(BaseModel):
@@ -62,9 +63,17 @@ class Matrix(_Record):
         return self.rows, self.features
 
 
+class AnyShape(_Record):
+    """The sizes of any axes, from the outermost to the last."""
+
+    shape: Sizes
+
+
 def _form(value: object) -> str:
-    """Which of the three shapes the keys of `value` are meant for."""
+    """Which of the four shapes the keys of `value` are meant for."""
     keys = value if isinstance(value, Mapping) else ()
+    if "shape" in keys:
+        return "any"
     return "matrix" if "rows" in keys else "vector" if "features" in keys else "feature_map"
 
 
@@ -81,7 +90,8 @@ Repeat = Annotated[
 InputShape = Annotated[
     Annotated[FeatureMap, Tag("feature_map")]
     | Annotated[Vector, Tag("vector")]
-    | Annotated[Matrix, Tag("matrix")],
+    | Annotated[Matrix, Tag("matrix")]
+    | Annotated[AnyShape, Tag("any")],
     Discriminator(_form),
 ]
 
@@ -101,6 +111,10 @@ class LayerFile(_Record):
     """So many of them, each reading the one before: `conv: {repeat: 3}` is conv_1, conv_2 and
     conv_3, and `conv` the last. [first, last] numbers them from another one than 1."""
 
+    loss_weight: Annotated[float, Field(gt=0, le=1000, strict=True)] | None = None
+    """Of an output that only training has, such as an auxiliary classifier's: by how much its loss
+    counts. Inference leaves out what only such outputs need."""
+
     @model_validator(mode="after")
     def _one_of_them(self) -> "LayerFile":
         if self.input is not None and self.inputs is not None:
@@ -109,6 +123,8 @@ class LayerFile(_Record):
             raise ValueError(f"repeat {list(self.repeat)} ends before it begins")
         if self.repeat and len(self.sources) > 1:
             raise ValueError("what is repeated reads the one before, so give it one input")
+        if self.repeat and self.loss_weight is not None:
+            raise ValueError("what is repeated is read by the next, so it has no loss_weight")
         return self
 
     def names(self, name: str) -> Iterator[str]:
@@ -192,6 +208,7 @@ def layer_schema(op: type[Op]) -> JsonSchema:
         "input": _NAME,
         "inputs": {"type": "array", "items": _NAME, "minItems": 1},
         "repeat": LayerFile.model_json_schema()["properties"]["repeat"],
+        "loss_weight": LayerFile.model_json_schema()["properties"]["loss_weight"],
     }
     required = ["op", *schema.get("required", [])]
     return schema | {"properties": common | schema["properties"], "required": required}
@@ -205,9 +222,9 @@ def network_schema() -> JsonSchema:
         "title": "Instance of a block",
         "type": "object",
         "required": ["op"],
-        "properties": {"op": {"type": "string", "not": {"enum": sorted(OPS)}}},
+        "properties": {"op": {"type": "string", "not": {"enum": sorted(LAYER_TYPES)}}},
     }
-    layers = [layer_schema(op) for op in OPS.values()]
+    layers = [layer_schema(op) for op in LAYER_TYPES.values()]
     schema["$defs"] |= {
         "Layer": {"anyOf": [*layers, instance]},
         "BlockLayer": {"anyOf": [*map(_parameterised, layers), instance]},

@@ -157,6 +157,10 @@ Amount = Annotated[
 ]
 
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Over = Literal["sum", "geometric_mean"] | dict[str, Weight]
+
+
 class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -236,10 +240,24 @@ class SweepFile(_Schema):
     objectives: Annotated[dict[str, Direction], Field(min_length=1)] = Field(
         {"cycles": "min"}, description="Quantities to minimise (min) or maximise (max)."
     )
+    over_networks: Over | None = Field(
+        None,
+        description="Judge points over all networks, too: by the `sum` of each objective, its "
+        "`geometric_mean`, or a sum weighted by a number for each network.",
+    )
     constraints: dict[str, Bounds] = Field(
         {},
         description="Bounds of quantities: those of hardware (pes, buffer_bytes) leave points out "
         "before they run, those of results keep points from being called best.",
+    )
+    mode: Literal["inference", "training"] = Field(
+        "inference", description="What is timed: the network, or a step of training it."
+    )
+    loss: Literal["cross_entropy", "squared_error"] = Field(
+        "cross_entropy", description="Of a step of training."
+    )
+    optimizer: Literal["sgd", "momentum", "adam"] = Field(
+        "sgd", description="What updates of a step of training cost."
     )
     max_points: Annotated[int, Field(gt=0, strict=True)] = Field(
         10_000, description="A matrix of more combinations than this is an error."
@@ -259,6 +277,13 @@ class SweepFile(_Schema):
             raise ValueError("name at least one network, such as `networks: [vgg16]`")
         if self.networks and "network" in self.matrix:
             raise ValueError("give `networks`, or `network` in the matrix, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _of_training(self) -> "SweepFile":
+        given = [key for key in ("loss", "optimizer") if key in self.model_fields_set]
+        if given and self.mode != "training":
+            raise ValueError(f"{given[0]} is of a step of training; give `mode: training`, too")
         return self
 
     @property

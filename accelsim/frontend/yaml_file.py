@@ -87,9 +87,38 @@ def _built(
         network = build_network(
             header.name, header.input_shapes, specs, header.description, weights
         )
-        return replace(network, family=header.family)
+        network = replace(network, family=header.family)
+        return _split(network, unfolding, faults)
     except GraphError as error:
         paths = {layer.name: layer.path for layer in unfolding.layers}
         for name, message in filter(lambda problem: problem[1], error.problems):
             faults.note(Finding(paths[name], message, at_key=True), name)
     return None
+
+
+def _split(network: Network, unfolding: Unfolding, faults: Faults) -> Network:
+    """The network of inference, which has the whole one with it where training has more."""
+    paths = {layer.name: layer.path for layer in unfolding.layers}
+    weights = {unfolding.resolved(name): at for name, at in unfolding.loss_weights.items()}
+    if not weights:
+        return network
+    for name in weights:
+        if readers := network.consumers[name]:
+            message = f"is no output, for {readers[0]} reads it; only outputs have a loss"
+            faults.note(Finding((*paths[name], "loss_weight"), message), name)
+    kept = _behind(network, [name for name in network.outputs if name not in weights])
+    if not kept:
+        faults.note(Finding(("layers",), "every output has a loss_weight; one needs none"))
+        return network
+    whole = replace(network, loss_weights=weights)
+    layers = tuple(layer for layer in network.layers if layer.name in kept)
+    return replace(network, layers=layers, training=whole)
+
+
+def _behind(network: Network, outputs: list[str]) -> set[str]:
+    """Layers that some outputs need, and these themselves."""
+    needed = set(outputs)
+    for layer in reversed(network.layers):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    return needed & set(network.by_name)

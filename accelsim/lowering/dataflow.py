@@ -98,6 +98,9 @@ def array_model(hardware: Hardware) -> ArrayModel:
         mac_stages=array.mac_stages,
         psum_registers=array.psum_registers,
         by_tap=array.reduction == "tap",
+        piece=array.stream.piece if array.stream else 0,
+        least_piece=array.stream.least if array.stream else 1,
+        in_flight=(array.stream.in_flight or 0) if array.stream else 0,
     )
     shortest = int(least_turn(model, 1, 1))
     limiting = (lanes for lanes in limited_buffers(hardware) if can_limit(model, lanes, shortest))
@@ -110,7 +113,7 @@ def fold_classes(model: ArrayModel, tile: Extents) -> Iterator[FoldClass]:
     for rows, row_count, starts, ends in _pieces(model, model.rows, tile, flow.rows):
         for cols, col_count, _, _ in _pieces(model, model.cols, tile, flow.cols):
             extent = {flow.rows: rows, flow.cols: cols, flow.time: tile.along(flow.time)}
-            yield FoldClass(row_count * col_count, extent, starts, ends)
+            yield FoldClass(row_count * col_count, extent, starts, ends, tile.lines)
 
 
 Piece = tuple[Cycles, Cycles, Truth, Truth]
@@ -171,7 +174,7 @@ def fold_time(model: ArrayModel, fold: FoldClass) -> FoldTime:
     rows, cols, steps = model.sides(fold)
     if model.pipelined:
         turn = least_turn(model, rows, cols)
-        overhead = np.maximum(turn - steps, 0)
+        overhead = model.turn(steps, fold.lines, turn) - steps
         wait = np.maximum(pipelined_turn(model, fold, turn) - steps - overhead, 0)
         return FoldTime(steps, overhead, wait)
     if not model.used_edges:
@@ -198,7 +201,8 @@ def tails(model: ArrayModel, tile: Extents) -> Cycles:
     skewed: tuple[Cycles, Cycles] = (model.rows, model.cols)
     if model.used_edges:
         skewed = model.dataflow.law.last_skew(model, tile, (rows, cols))
-    alone = steps + fold_overhead(model, *skewed) + serial_wait(model, last)
+    streamed = model.turn(steps, last.lines, 0)
+    alone = streamed + fold_overhead(model, *skewed) + serial_wait(model, last)
     return alone - fold_time(model, last).total
 
 
@@ -215,7 +219,7 @@ def _last_fold(model: ArrayModel, tile: Extents) -> FoldClass:
         flow.cols: _last_piece(cols, model.cols),
         flow.time: steps,
     }
-    return FoldClass(1, extent, starts, tile.ends)
+    return FoldClass(1, extent, starts, tile.ends, tile.lines)
 
 
 def _last_piece(size: Cycles, lanes: int) -> Cycles:
@@ -247,7 +251,7 @@ def all_cycles(model: ArrayModel, m: Pieces, n: Pieces, k: Pieces) -> Cycles:
         return _separable_cycles(model, by[flow.rows], by[flow.cols], by[flow.time])
     total: Cycles = 0
     for (along_m, m_count), (along_n, n_count), (along_k, k_count) in product(m, n, k):
-        tile = replace(along_k, m=along_m.m, n=along_n.n)
+        tile = replace(along_k, m=along_m.m, n=along_n.n, lines=along_m.lines)
         total = total + m_count * n_count * k_count * busy_cycles(model, tile)
     return total
 
@@ -264,7 +268,7 @@ def _separable_cycles(model: ArrayModel, rows: Pieces, cols: Pieces, time: Piece
     col_folds = _sum(cols, lambda tile: -(-tile.along(flow.cols) // model.cols))
     if model.pipelined:
         least = least_turn(model, model.rows, model.cols)
-        turns = _sum(time, lambda tile: np.maximum(tile.along(flow.time), least))
+        turns = _sum(time, lambda tile: model.turn(tile.along(flow.time), tile.lines, least))
         return row_folds * col_folds * turns
     fixed = model.exit_cycles - 2 if model.used_edges else model.overhead
     steps = _sum(time, lambda tile: tile.along(flow.time) + fixed)

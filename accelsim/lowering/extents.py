@@ -26,13 +26,14 @@ class Gemm:
     """ofmap[m, n] = sum over k of ifmap[m, k] * filter[k, n].
 
     A convolution has m = N*P*Q ofmap pixels, n = K filters, k = C*R*S window size, of which `taps`
-    are R*S.
+    are R*S. The pixels lie in `lines` rows.
     """
 
     m: int
     n: int
     k: int
     taps: int = 1
+    lines: int = 1
 
     @property
     def macs(self) -> int:
@@ -42,7 +43,7 @@ class Gemm:
     @property
     def whole(self) -> "Extents":
         """The GEMM as one tile."""
-        return Extents(self.m, self.n, self.k, taps=self.taps)
+        return Extents(self.m, self.n, self.k, taps=self.taps, lines=self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Extents:
     """Sizes of a GEMM tile, each a scalar or one entry per tiling under comparison.
 
     `starts` is false where the tile continues psums of an earlier one, `ends` where a later
-    tile continues its own. `k` counts channels times `taps`.
+    tile continues its own. `k` counts channels times `taps`, `m` the pixels of `lines` rows of
+    one length.
     """
 
     m: Cycles
@@ -59,6 +61,7 @@ class Extents:
     starts: Truth = True
     ends: Truth = True
     taps: Cycles = 1
+    lines: Cycles = 1
 
     def along(self, axis: Axis) -> Cycles:
         """The size along `axis`."""
@@ -67,12 +70,16 @@ class Extents:
 
 @dataclass(frozen=True, slots=True)
 class FoldClass:
-    """Folds of one tile that are alike: how many, and their extents along each axis."""
+    """Folds of one tile that are alike: how many, and their extents along each axis.
+
+    The pixels of the tile lie in `lines` rows.
+    """
 
     count: Cycles
     extent: dict[Axis, Cycles]
     starts: Truth
     ends: Truth
+    lines: Cycles = 1
 
 
 def operand_area(operand: Operand, fold: FoldClass) -> Cycles:

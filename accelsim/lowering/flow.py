@@ -42,14 +42,17 @@ def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
     }
 
 
-def passes(order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand) -> Sizes:
+def passes(
+    order: tuple[Loop, ...], turns: dict[Loop, Sizes], operand: Operand, anew: bool = False
+) -> Sizes:
     """How often every tile of `operand` is brought into its buffer.
 
     Each turn of a loop that does not index the operand brings it again, if a loop further in
-    does index it and turns more than once.
+    does index it and turns more than once; or in any case, where inputs are brought `anew`.
     """
     result: Sizes = np.ones_like(turns["pixels"])
-    changes_inside: NDArray[np.bool_] = np.zeros_like(result, dtype=bool)
+    always = anew and operand in ("ifmap", "filter")
+    changes_inside: NDArray[np.bool_] = np.full_like(result, always, dtype=bool)
     for loop in reversed(order):
         if loop in OPERAND_LOOPS[operand]:
             changes_inside = changes_inside | (turns[loop] > 1)
@@ -97,7 +100,7 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
         array_cycles=_array_cycles(kernel, target, tilings),
         occupied=occupied,
         waste=waste,
-        tail=np.asarray(tails(target.array, _largest(tilings))),
+        tail=np.asarray(tails(target.array, _largest(kernel, tilings))),
     )
 
 
@@ -126,7 +129,8 @@ class Flow:
 
 def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
     """What a loop order moves."""
-    times = {item: passes(order.value, work.turns, item) for item in OPERANDS}
+    anew = work.target.loads_anew
+    times = {item: passes(order.value, work.turns, item, anew) for item in OPERANDS}
     visits = {item: _visits(work, item, times[item]) for item in OPERANDS}
     array = work.array_cycles
     if arrays > 1:
@@ -165,11 +169,12 @@ def _shared_passes(
     The last array takes what is left. With a single turn it may keep a tile that the others
     bring again; its share of such an operand is counted as theirs.
     """
-    times = passes(order.value, own, operand)
+    anew = work.target.loads_anew
+    times = passes(order.value, own, operand, anew)
     if operand in ("psum", "ofmap") or split in OPERAND_LOOPS[operand]:
         return times
     arrays, left = np.divmod(work.turns[split], own[split])
-    last = passes(order.value, {**own, split: left}, operand)
+    last = passes(order.value, {**own, split: left}, operand, anew)
     return np.asarray(times * arrays + last * np.minimum(left, 1))
 
 
@@ -196,11 +201,12 @@ def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, S
     return {item: words[item] * work.target.bytes_of(item) for item in OPERANDS}
 
 
-def _largest(tilings: Tilings) -> Extents:
+def _largest(kernel: GemmKernel, tilings: Tilings) -> Extents:
     """The largest tile of each tiling."""
     pixels = tilings.batch * tilings.rows * tilings.cols
     k = tilings.channels * tilings.taps
-    return Extents(m=pixels, n=tilings.filters, k=k, taps=tilings.taps)
+    lines = kernel.lines(tilings.batch, tilings.rows)
+    return Extents(m=pixels, n=tilings.filters, k=k, taps=tilings.taps, lines=lines)
 
 
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.float64]:
@@ -216,7 +222,10 @@ def _filter_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
 
 def _pixel_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
     return [
-        (Extents(images * rows * cols, 1, 1), image_count * row_count * col_count)
+        (
+            Extents(images * rows * cols, 1, 1, lines=kernel.lines(images, rows)),
+            image_count * row_count * col_count,
+        )
         for images, image_count in cut(kernel.batch, tilings.batch)
         for rows, row_count in cut(kernel.rows.outputs, tilings.rows)
         for cols, col_count in cut(kernel.cols.outputs, tilings.cols)

@@ -101,13 +101,17 @@ def _loops(kernel: GemmKernel, tiling: GemmTiling, arrays: int) -> Iterator[Loop
         yield {loop: share if loop == split else (cut[loop],) for loop in order}
 
 
-def _changes(loops: Sequence[str]) -> Changes:
-    """What changes when the first of `loops` advances and the others start again."""
+def _changes(loops: Sequence[str], anew: bool) -> Changes:
+    """What changes when the first of `loops` advances and the others start again.
+
+    Inputs that are brought `anew` count as changed in every turn.
+    """
     groups = "groups" in loops
     pixels = groups or "pixels" in loops
     filters = groups or "filters" in loops
     channels = "channels" in loops
-    return Changes(pixels or channels, filters or channels, pixels or filters)
+    ifmap, weights = pixels or channels, filters or channels
+    return Changes(ifmap or anew, weights or anew, pixels or filters)
 
 
 @dataclass
@@ -135,9 +139,11 @@ class _Steps:
             return map(tile, turns([*loops.values()]))
 
         several = [loop for loop in order if sum(map(turns_of, loops[loop])) > 1]
+        inside = [[each for each in several if order.index(each) > at] for at in range(len(order))]
+        anew = self.target.loads_anew
         levels = [
-            Level(boxes, _changes([loop, *(each for each in several if order.index(each) > at)]))
-            for at, (loop, boxes) in enumerate(loops.items())
+            Level(boxes, _changes([loop, *inner], anew))
+            for (loop, boxes), inner in zip(loops.items(), inside, strict=True)
         ]
         lag = prod(level.turns for level in levels[order.index("channels") + 1 :])
         return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles, lag)
@@ -206,6 +212,7 @@ class _Steps:
             starts=size.starts,
             ends=size.ends,
             taps=size.taps,
+            lines=self.kernel.lines(size.batch, size.rows),
         )
 
     def _room(self, operand: Operand, words: int) -> Room:

@@ -104,7 +104,7 @@ class SumsMove:
         """
         _, cols, steps = array.sizes(tile)
         depth = array.reduced(tile)
-        turn = np.maximum(steps, self.least_turn(array, *last))
+        turn = array.turn(steps, tile.lines, self.least_turn(array, *last))
         before = np.minimum(cols, array.cols) - depth.folds(array.rows) * turn
         return np.minimum(depth.size, array.rows), np.maximum(last[1], before)
 
@@ -247,6 +247,7 @@ DATAFLOW_OF: dict[DataflowName, Dataflow] = {
     "os": Dataflow("m", "n", "k", SumsStay()),
     "ws": Dataflow("k", "n", "m", SumsMove()),
     "is": Dataflow("k", "m", "n", SumsMove()),
+    "best": Dataflow("m", "n", "k", SumsStay()),  # where no layer is at hand: the first of them
 }
 
 
@@ -275,7 +276,9 @@ class ArrayModel:
     """The array as the fold law sees it. `buffers` lists only those that can limit a fold.
 
     `by_tap`: only channels of one tap lie on the reduction side, and the taps follow one after
-    another; else all of a window is packed together there.
+    another; else all of a window is packed together there. Where pixels stream, they do so in
+    pieces of at most `piece` of one row (0: all together), each of which takes `least_piece` steps;
+    the array holds `in_flight` of them (0: as many as come).
     """
 
     rows: int
@@ -289,6 +292,9 @@ class ArrayModel:
     mac_stages: int = 1
     psum_registers: int = 1
     by_tap: bool = False
+    piece: int = 0
+    least_piece: int = 1
+    in_flight: int = 0
     reserves_blocks: ClassVar[bool] = False
 
     @property
@@ -318,6 +324,27 @@ class ArrayModel:
     def turns_vary(self) -> bool:
         """Whether the least turn of a pipelined fold depends on the PEs it uses."""
         return self.dataflow.law.turns_vary(self)
+
+    def turn(self, steps: Cycles, lines: Cycles, least: Cycles) -> Cycles:
+        """Cycles from a pipelined fold's start to the next one's, where no buffer limits it.
+
+        `steps` pixels lie in so many `lines`. What the shadow registers take, `least`, goes on
+        beside the first piece. A piece is in the array until its last pixel has passed the
+        registers before, in and behind it, rows + cols + 1; on the mean a new one enters
+        `in_flight` times in that time and its own.
+        """
+        if not self.piece or self.dataflow.time != "m":
+            return steps + np.maximum(least - steps, 0)
+        whole, rest = np.divmod(steps // lines, self.piece)
+        some = np.minimum(rest, 1)
+        last = some * np.maximum(rest, self.least_piece)
+        first = np.where(whole > 0, self.piece, last)
+        fed: Cycles = lines * (whole * self.piece + last) + np.maximum(least - first, 0)
+        if not self.in_flight:
+            return fed
+        passed = fed + lines * (whole + some) * (self.rows + self.cols + 1)
+        through: Cycles = -(-passed // self.in_flight)
+        return fed + np.maximum(through - fed, 0)
 
     def sides(self, fold: FoldClass) -> tuple[Cycles, Cycles, Cycles]:
         """Extents of a fold along the rows, along the columns, and in time."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import Replays
-from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
+from accelsim.hardware import BEST, OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
 from accelsim.lowering.task import Transfer
@@ -54,6 +54,10 @@ class Residence:
         return self.ifmaps[:1] == (True,)
 
 
+Processor = ArrayModel | RowStationary
+"""What lowering knows of an array under its dataflow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The numbers of a hardware that lowering needs, resolved once.
@@ -61,10 +65,12 @@ class Target:
     `turnaround_cycles` are lost when the DRAM turns to reading, to writing. `residence` is of the
     layer at hand: one that uses DRAM for everything, if nothing is said. `cuts_windows`: a tile may
     have some of a window's taps; where an accumulator saturates, the order of its sums matters,
+    and all taps of a channel stay together. `loads_anew`: a tile brings its ifmap and filter even
+    where the tile before it had the same.
     and all taps of a channel stay together. `replays` remembers what a timed DRAM takes.
     """
 
-    processor: ArrayModel | RowStationary
+    processor: Processor
     arrays: int
     lanes: int
     word_bytes: tuple[int, int, int, int]
@@ -77,6 +83,7 @@ class Target:
     turnaround_cycles: tuple[int, int] = (0, 0)
     residence: Residence = Residence()
     cuts_windows: bool = True
+    loads_anew: bool = False
     replays: Replays = field(default_factory=Replays, compare=False, repr=False)
 
     @property
@@ -172,8 +179,8 @@ class Target:
         return max(least, ceil(clocks * self.cycles_per_clock))
 
 
-MODELS: dict[DataflowName, Callable[[Hardware], ArrayModel | RowStationary]] = {
-    **dict.fromkeys(SYSTOLIC, array_model),
+MODELS: dict[DataflowName, Callable[[Hardware], Processor]] = {
+    **dict.fromkeys((*SYSTOLIC, BEST), array_model),
     "rs": row_stationary_model,
 }
 """What the law of each dataflow sees of a hardware."""
@@ -204,6 +211,7 @@ def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
         hardware.cycles_per_dram_clock,
         _turnaround(hardware),
         cuts_windows=hardware.precision.psum_overflow != "saturate",
+        loads_anew=hardware.tile_loads == "all",
         replays=Replays() if replays is None else replays,
     )
 

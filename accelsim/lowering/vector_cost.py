@@ -181,7 +181,9 @@ class VectorCosts:
     def psum_bytes(self) -> Sizes:
         """What the largest block keeps between its tiles."""
         pixels = self.batch * self.rows * self.cols
-        words = np.where(self.in_passes, 2 * pixels, pixels * self.channels * self.by_taps)
+        words = np.where(
+            self.in_passes, self.kernel.kept * pixels, pixels * self.channels * self.by_taps
+        )
         return np.asarray(words * self.target.bytes_of("psum"))
 
     def held(self, space: BufferSpace) -> Sizes:
@@ -264,7 +266,9 @@ class VectorCosts:
         share = down * across
         per_element = np.where(self.in_passes, (kernel.passes or (0,))[turn], kernel.operations)
         cut = self.by_taps & (not kernel.passes)
-        psums = np.where(self.in_passes, batch * rows * cols * 3, 2 * self.written * cut)
+        psums = np.where(
+            self.in_passes, batch * rows * cols * (kernel.kept + 1), 2 * self.written * cut
+        )
         ends = np.where(self.in_passes, turn == len(kernel.passes) - 1, 1)
         extents = VectorExtents(
             read=self.words_read(kernel.inputs),

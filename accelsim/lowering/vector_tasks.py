@@ -155,7 +155,7 @@ class _Blocks:
             operations=block.words * self.operations(tile),
             psum_reads=0 if alone else self.psum_reads(tile),
             psum_writes=0 if alone else self.psum_writes(tile),
-            psums=2 * pixels.count if kernel.passes else block.words,
+            psums=kernel.kept * pixels.count if kernel.passes else block.words,
             first=tile.first,
             last=tile.last,
         )
@@ -172,17 +172,18 @@ class _Blocks:
         return taps * kernel.tap_operations + finishing * tile.last
 
     def psum_reads(self, tile: VectorTile) -> int:
-        """Psums that come back: of every element, or for each pixel its maximum, then its sum."""
+        """Psums that come back: of every element, or what passes made of each pixel."""
         if not self.kernel.passes:
             return 0 if tile.first else tile.channels.size * tile.pixels.count
-        starts = tile.channels.start == 0 and tile.turn < 2
-        return tile.pixels.count * (min(tile.turn + 1, 2) - starts)
+        kept = self.kernel.kept
+        starts = tile.channels.start == 0 and tile.turn < kept
+        return tile.pixels.count * (min(tile.turn + 1, kept) - starts)
 
     def psum_writes(self, tile: VectorTile) -> int:
         """Psums that wait for the next task: as above."""
         if not self.kernel.passes:
             return 0 if tile.last else tile.channels.size * tile.pixels.count
-        return tile.pixels.count * (tile.turn < 2)
+        return tile.pixels.count * (tile.turn < self.kernel.kept)
 
     # --- A block in one task ----------------------------------------------------------------------
 

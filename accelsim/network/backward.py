@@ -7,31 +7,36 @@ of the loss summed over the images of the batch.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from itertools import product
-from zlib import crc32
 
 from accelsim.errors import InputError, Problem
+from accelsim.network.backward_products import (
+    of_attention_context,
+    of_attention_scores,
+    of_matmul,
+)
+from accelsim.network.forward import activation_of, forward_pass, tells
 from accelsim.network.graph import Layer, LayerSpec, Network, build_network
 from accelsim.network.ops import (
-    ACTIVATIONS,
-    Activation,
     Add,
+    AttentionContext,
+    AttentionScores,
     AvgPool,
-    BatchNorm,
     Concat,
     Conv,
     Dense,
-    Dropout,
     Elementwise,
     Flatten,
     Lrn,
+    MatMul,
     MaxPool,
     Mul,
     Op,
     Reshape,
     Shape,
+    Slice,
     Softmax,
     Transpose,
 )
@@ -39,6 +44,7 @@ from accelsim.network.ops.gradients import (
     AvgPoolGradient,
     BatchNormForward,
     BatchNormInputGradient,
+    BetaGradient,
     BiasGradient,
     ChannelMean,
     ChannelVariance,
@@ -60,9 +66,16 @@ from accelsim.network.ops.gradients import (
     MaxPoolGradient,
     Optimizer,
     Part,
+    PixelSum,
     ProductSum,
+    ScaledForward,
+    ScaledGradient,
+    SliceGradient,
+    SoftmaxGradient,
     Update,
     View,
+    WindowSum,
+    WindowSumGradient,
     phase_axis,
 )
 from accelsim.units import ceil_div
@@ -89,94 +102,26 @@ def training_step(
     The layers of the forward pass keep their names. Raises InputError with every layer that has no
     rule, and where the network has several outputs.
     """
-    forward = _forward(network, loss)
+    forward = forward_pass(network, loss)
     _refuse_untrainable(forward)
-    step = _Step(forward, optimizer, rate)
-    last = forward.layers[-1] if loss == "squared_error" else forward.by_name[forward.outputs[0]]
-    step.begin(last, loss)
+    step = Step(forward, optimizer, rate)
+    for output, weight in forward.loss_weights.items():
+        step.begin(forward.by_name[output], loss, weight)
     for layer in reversed(forward.layers):
         step.go_back(layer)
-    inputs = {**forward.inputs, TARGET: last.output_shape}
+    target = forward.by_name[forward.outputs[0]].output_shape
+    inputs = {**forward.inputs, TARGET: target}
     return build_network(
         forward.name, inputs, step.specs, forward.description, weights=network.weights
     )
 
 
-# --- The forward pass -----------------------------------------------------------------------------
-
-
-def _forward(network: Network, loss: Loss) -> Network:
-    """The layers to train: with masks for dropouts, and a softmax at the end for cross entropy.
-
-    A fused function whose derivative its output does not tell becomes a layer of its own.
-    """
-    if len(network.outputs) != 1:
-        message = f"training needs one output, found {', '.join(network.outputs)}"
-        raise InputError(Problem(message, network.name))
-    specs: list[LayerSpec] = []
-    stands: dict[str, str] = {}
-    for layer in network.layers:
-        inputs = tuple(stands.get(name, name) for name in layer.inputs)
-        function = _hidden(layer.op)
-        if isinstance(layer.op, Dropout):
-            seed = crc32(layer.name.encode())
-            mask = ForwardMask(shape=layer.output_shape, rate=layer.op.rate, seed=seed)
-            specs.append(LayerSpec(layer.name, mask, inputs))
-        elif isinstance(layer.op, BatchNorm):
-            specs += _normalised(layer, inputs[0], layer.op)
-            if function is not None:
-                stands[layer.name] = f"{layer.name}/{function.name}"
-                specs.append(LayerSpec(stands[layer.name], function, (layer.name,)))
-        elif function is None:
-            specs.append(LayerSpec(layer.name, layer.op, inputs))
-        else:
-            bare = replace(layer.op, activation=None)  # type: ignore[call-arg]
-            specs.append(LayerSpec(layer.name, bare, inputs))
-            stands[layer.name] = f"{layer.name}/{function.name}"
-            specs.append(LayerSpec(stands[layer.name], function, (layer.name,)))
-    output = network.outputs[0]
-    if loss == "cross_entropy" and not isinstance(network.by_name[output].op, Softmax):
-        specs.append(LayerSpec("loss/softmax", Softmax(), (stands.get(output, output),)))
-    return build_network(network.name, network.inputs, specs, network.description, network.weights)
-
-
-def _normalised(layer: Layer, x: str, op: BatchNorm) -> list[LayerSpec]:
-    """A batch norm with the statistics of the batch."""
-    channels = layer.output_shape[:1] + (1, 1) * (len(layer.output_shape) == 3)
-    mean, variance = f"{layer.name}@mean", f"{layer.name}@variance"
-    function = None if _hidden(op) else op.activation
-    norm = BatchNormForward(shape=layer.output_shape, epsilon=op.epsilon, activation=function)
-    return [
-        LayerSpec(mean, ChannelMean(shape=channels), (x,)),
-        LayerSpec(variance, ChannelVariance(shape=channels), (x, mean)),
-        LayerSpec(layer.name, norm, (x, mean, variance)),
-    ]
-
-
-def _activation(op: Op) -> Elementwise | None:
-    name: Activation | None = getattr(op, "activation", None)
-    return ACTIVATIONS[name] if name else None
-
-
-def _hidden(op: Op) -> Elementwise | None:
-    """The function that is fused into a layer, if its ofmap does not tell the derivative."""
-    function = _activation(op)
-    return function if function and not _tells(function) else None
-
-
-def _tells(function: Elementwise) -> bool:
-    import numpy as np
-
-    return function.derivative_at(np.ones(1)) is not None
-
-
 def _refuse_untrainable(network: Network) -> None:
-    rules, last = _Step.__dict__["rule"].dispatcher, network.outputs[0]
+    rules = Step.__dict__["rule"].dispatcher
     problems = [
         Problem(f"layers of type {layer.op.name!r} cannot be trained", network.name, key=layer.name)
         for layer in network.layers
         if rules.dispatch(type(layer.op)) is rules.dispatch(object)
-        and not (isinstance(layer.op, Softmax) and layer.name == last)
     ]
     if problems:
         raise InputError(problems)
@@ -186,7 +131,7 @@ def _refuse_untrainable(network: Network) -> None:
 
 
 @dataclass
-class _Step:
+class Step:
     """A training step in the making: `specs` are its layers, `gradients` those given so far."""
 
     network: Network
@@ -208,10 +153,11 @@ class _Step:
         """A reader's gradient of a tensor."""
         self.gradients.setdefault(tensor, []).append(gradient)
 
-    def begin(self, last: Layer, loss: Loss) -> None:
+    def begin(self, last: Layer, loss: Loss, weight: float) -> None:
         """The gradient of the loss; behind a softmax it is that of the softmax's ifmap."""
-        op = LossGradient(shape=last.output_shape, loss=loss)
-        gradient = self.add("loss@gradient", op, last.name, TARGET)
+        op = LossGradient(shape=last.output_shape, loss=loss, weight=weight)
+        name = "loss@gradient" if weight == 1 else f"{last.name}@gradient"
+        gradient = self.add(name, op, last.name, TARGET)
         fused = loss == "cross_entropy"
         self.give(last.inputs[0] if fused else last.name, gradient)
 
@@ -223,7 +169,7 @@ class _Step:
         gradient = given[0]
         if len(given) > 1:
             gradient = self.add(f"{layer.name}@sum", GradientSum(), *given)
-        function = _activation(layer.op)
+        function = activation_of(layer.op)
         if function is not None:
             op = FunctionGradient(shape=layer.output_shape, function=function, at_output=True)
             gradient = self.add(f"{layer.name}@{function.name}", op, gradient, layer.name)
@@ -291,6 +237,9 @@ class _Step:
 
     def _dense(self, op: Dense, layer: Layer, gradient: str) -> None:
         """The gradients of a dense layer, or of a convolution that is one."""
+        if layer.op.owner_of_parameters is not None:
+            message = "a layer that shares another one's weight cannot be trained"
+            raise InputError(Problem(message, self.network.name, key=layer.name))
         self._learned(layer, gradient, DenseWeightGradient, dense=op)
         if self.passes(layer):
             back = DenseInputGradient(shape=layer.input_shapes[0], owner=layer.name, dense=op)
@@ -359,9 +308,9 @@ class _Step:
 
     @rule.register
     def _(self, op: Elementwise, layer: Layer, gradient: str) -> None:
-        tells = _tells(op)
-        back = FunctionGradient(shape=layer.output_shape, function=op, at_output=tells)
-        self._passed(layer, back, gradient, layer.name if tells else layer.inputs[0])
+        told = tells(op)
+        back = FunctionGradient(shape=layer.output_shape, function=op, at_output=told)
+        self._passed(layer, back, gradient, layer.name if told else layer.inputs[0])
 
     @rule.register(Flatten)
     @rule.register(Reshape)
@@ -374,24 +323,54 @@ class _Step:
         self._passed(layer, GradientTranspose(order=inverse), gradient)
 
     @rule.register
+    def _(self, op: Slice, layer: Layer, gradient: str) -> None:
+        self._passed(layer, SliceGradient(shape=layer.input_shapes[0], taken=op), gradient)
+
+    @rule.register
+    def _(self, op: Softmax, layer: Layer, gradient: str) -> None:
+        self._passed(
+            layer, SoftmaxGradient(shape=layer.output_shape, softmax=op), gradient, layer.name
+        )
+
+    rule.register(MatMul, of_matmul)
+    rule.register(AttentionScores, of_attention_scores)
+    rule.register(AttentionContext, of_attention_context)
+
+    @rule.register
+    def _(self, op: WindowSum, layer: Layer, gradient: str) -> None:
+        back = WindowSumGradient(shape=layer.input_shapes[0], pool=op.pool)
+        self._passed(layer, back, gradient)
+
+    @rule.register
+    def _(self, op: ScaledForward, layer: Layer, gradient: str) -> None:
+        shape, (sums,) = layer.parameter_shapes["beta"], layer.inputs
+        beta = self.add(f"{layer.name}@beta_gradient", BetaGradient(shape=shape), gradient, sums)
+        offset = self.add(f"{layer.name}@offset_gradient", BiasGradient(shape=shape), gradient)
+        back = ScaledGradient(shape=layer.output_shape, owner=layer.name)
+        self._passed(layer, back, gradient)
+        self.updated(layer, "beta", shape, beta)
+        self.updated(layer, "offset", shape, offset)
+
+    @rule.register
     def _(self, op: ForwardMask, layer: Layer, gradient: str) -> None:
         mask = DropoutMask(shape=layer.output_shape, rate=op.rate, seed=op.seed)
         self._passed(layer, mask, gradient)
 
     @rule.register
     def _(self, op: Add, layer: Layer, gradient: str) -> None:
-        for name, shape in zip(layer.inputs, layer.input_shapes, strict=True):
-            if shape != layer.output_shape:
-                message = "a sum with one value per channel cannot be trained"
-                raise InputError(Problem(message, self.network.name, key=layer.name))
-            self.give(name, gradient)
+        for index, (name, shape) in enumerate(zip(layer.inputs, layer.input_shapes, strict=True)):
+            if shape == layer.output_shape:
+                self.give(name, gradient)
+            elif self.wanted[name]:
+                summed = self.add(f"{layer.name}@term{index}", PixelSum(shape=shape), gradient)
+                self.give(name, summed)
 
     @rule.register
     def _(self, op: Concat, layer: Layer, gradient: str) -> None:
-        axis, start = op.axis(layer.output_shape), 0
+        axis, start = op.along(layer.output_shape), 0
         for index, (name, shape) in enumerate(zip(layer.inputs, layer.input_shapes, strict=True)):
             if self.wanted[name]:
-                part = Part(shape=shape, start=start)
+                part = Part(shape=shape, axis=axis, start=start)
                 self.give(name, self.add(f"{layer.name}@part{index}", part, gradient))
             start += shape[axis]
 

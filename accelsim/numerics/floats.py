@@ -9,7 +9,7 @@ import numpy as np
 from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn
 from accelsim.numerics.formats import Array, FloatFormat, Quantization, Tensor
 from accelsim.numerics.gemm import Psum
-from accelsim.numerics.operations import Arithmetic
+from accelsim.numerics.operations import Arithmetic, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,40 @@ class FloatArithmetic(Arithmetic):
     ) -> Array:
         return self._stored(x.values * slope + offset, activation)
 
+    def combined(self, terms: Sequence[tuple[Tensor, Array]], output: Quantization) -> Array:
+        return self._stored(
+            reduce(np.add, (x.values * factor.astype(x.values.dtype) for x, factor in terms))
+        )
+
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         base = np.float32(op.bias) + np.float32(op.alpha / op.size) * squares
         return self._stored(x.values * base ** np.float32(-op.beta))
 
-    def exponentials(self, x: Tensor, largest: Array) -> Array:
+    def shares(self, x: Tensor, largest: Array) -> Array:
         shares: Array = np.exp(x.values - largest)
         return shares
 
     def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
         return self._stored(shares / total)
+
+    def weighted(self, operand: Array, factor: float) -> Array:
+        return operand if factor == 1 else np.multiply(operand, factor, dtype=operand.dtype)
+
+    def squares(self, x: Tensor, axis: int, sums: Array | None, count: int) -> Array:
+        distance = x.values if sums is None else x.values - np.divide(sums, count, dtype=sums.dtype)
+        squares: Array = np.square(distance).sum(axis, keepdims=True)
+        return squares
+
+    def standardised(
+        self, x: Tensor, row: Row, gamma: Array, beta: Array, output: Quantization
+    ) -> Array:
+        kind, values = x.values.dtype, x.values
+        if row.sums is not None:
+            values = values - np.divide(row.sums, row.count, dtype=kind)
+        variance = np.divide(row.squares, row.count, dtype=kind)
+        deviation = np.sqrt(np.add(variance, row.epsilon, dtype=kind))
+        share = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+        return self._stored(share * gamma + beta)
 
     def stored(self, values: Array) -> Array:
         return self.activation.rounded(values)

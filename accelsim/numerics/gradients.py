@@ -14,6 +14,7 @@ from accelsim.network.ops.gradients import (
     AvgPoolGradient,
     BatchNormForward,
     BatchNormInputGradient,
+    BetaGradient,
     BiasGradient,
     ChannelMean,
     ChannelVariance,
@@ -29,9 +30,16 @@ from accelsim.network.ops.gradients import (
     LrnGradient,
     MaxPoolGradient,
     Part,
+    PixelSum,
     ProductSum,
+    ScaledForward,
+    ScaledGradient,
+    SliceGradient,
+    SoftmaxGradient,
     Update,
     View,
+    WindowSum,
+    WindowSumGradient,
 )
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import Array
@@ -182,6 +190,24 @@ def _avg_pool(op: AvgPoolGradient, work: Computation) -> Array:
     return _inside(result, windows)
 
 
+def _window_sum(op: WindowSum, work: Computation) -> Array:
+    (x,) = _arrays(work)
+    windows = op.pool.windows(x.shape[1:])
+    padded = _room(windows, x.shape, x)
+    _inside(padded, windows)[...] = x
+    return np.asarray(sum(_tap(padded, windows, tap) for tap in _taps(windows)))
+
+
+def _window_sum_gradient(op: WindowSumGradient, work: Computation) -> Array:
+    (gradient,) = _arrays(work)
+    windows = op.pool.windows(op.shape)
+    result = _room(windows, (work.batch, *op.shape), gradient)
+    for tap in _taps(windows):
+        place = _tap(result, windows, tap)
+        place[...] = place + gradient
+    return _inside(result, windows)
+
+
 def _divisors(window: Window, count_padding: bool) -> Array:
     """Taps of each output that the mean counts, (outputs,)."""
     taps = np.arange(window.outputs)[:, None] * window.stride + np.arange(window.kernel)
@@ -208,7 +234,13 @@ def _function(op: FunctionGradient, work: Computation) -> Array:
 
 def _loss(op: LossGradient, work: Computation) -> Array:
     prediction, target = _arrays(work)
-    return prediction - target
+    return op.weight * (prediction - target)
+
+
+def _softmax(op: SoftmaxGradient, work: Computation) -> Array:
+    gradient, y = _arrays(work)
+    axis = 1 + op.softmax.along(op.shape)
+    return np.asarray(y * (gradient - (gradient * y).sum(axis, keepdims=True)))
 
 
 def mask(op: DropoutMask, shape: tuple[int, ...]) -> Array:
@@ -317,15 +349,48 @@ def _product_sum(op: ProductSum, work: Computation) -> Array:
     return np.asarray((gradient * x).sum((2, 3)))
 
 
+def _pixel_sum(op: PixelSum, work: Computation) -> Array:
+    (gradient,) = _arrays(work)
+    return np.asarray(gradient.sum((2, 3)))
+
+
+def _scaled(op: ScaledForward, work: Computation) -> Array:
+    (x,), arrays = _arrays(work), work.parameters.arrays
+    per_channel = (-1, *(1,) * (x.ndim - 2))
+    line = [arrays[name].reshape(per_channel) for name in ("beta", "offset")]
+    return scaled_values(op, x, (line[0], line[1]))
+
+
+def scaled_values(op: ScaledForward, x: Array, line: tuple[Array, Array]) -> Array:
+    """The ofmap, from ifmap, and beta and offset."""
+    values = line[0] * x + line[1]
+    return ACTIVATIONS[op.activation].value(values) if op.activation else np.asarray(values)
+
+
+def _beta(op: BetaGradient, work: Computation) -> Array:
+    gradient, x = _arrays(work)
+    return np.asarray((gradient * x).sum(_axes(x)))
+
+
+def _scaled_gradient(op: ScaledGradient, work: Computation) -> Array:
+    (gradient,) = _arrays(work)
+    return gradient * work.parameters.arrays["beta"].reshape(-1, *(1,) * (gradient.ndim - 2))
+
+
 # --- Moving values, and updates -------------------------------------------------------------------
 
 
 def _part(op: Part, work: Computation) -> Array:
-    """Channels of a map, features of a vector or a matrix."""
     (whole,) = _arrays(work)
-    if whole.ndim == 3:
-        return whole[..., op.start : op.start + op.shape[-1]]
-    return whole[:, op.start : op.start + op.shape[0]]
+    taken = slice(op.start, op.start + op.shape[op.axis])
+    return whole[(slice(None),) * (1 + op.axis) + (taken,)]
+
+
+def _slice(op: SliceGradient, work: Computation) -> Array:
+    (gradient,) = _arrays(work)
+    whole = np.zeros((work.batch, *op.shape), gradient.dtype)
+    whole[:, *op.taken.axes] = gradient
+    return whole
 
 
 def _view(op: View, work: Computation) -> Array:
@@ -352,6 +417,14 @@ _RULES: Mapping[type[Op], Callable[..., Array]] = {
     AvgPoolGradient: _avg_pool,
     LrnGradient: _lrn,
     LossGradient: _loss,
+    SoftmaxGradient: _softmax,
+    SliceGradient: _slice,
+    PixelSum: _pixel_sum,
+    WindowSum: _window_sum,
+    WindowSumGradient: _window_sum_gradient,
+    ScaledForward: _scaled,
+    BetaGradient: _beta,
+    ScaledGradient: _scaled_gradient,
     Part: _part,
     View: _view,
     DropoutMask: _dropout,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn
 from accelsim.numerics.formats import Array, IntegerFormat, Quantization, Tensor
 from accelsim.numerics.gemm import Accumulator, Overflow, Psum, exact_type, peak
-from accelsim.numerics.operations import Arithmetic
+from accelsim.numerics.operations import Arithmetic, Row
 
 _LRN_TABLE_BITS = 20
 _EXP_FRACTION_BITS = 30
@@ -103,6 +103,17 @@ class IntegerArithmetic(Arithmetic):
         scaled = np.multiply(self.operand(x), multiplier, dtype=np.float32)
         return self._codes(scaled + offset.astype(np.float32) / scale, output, activation)
 
+    def combined(self, terms: Sequence[tuple[Tensor, Array]], output: Quantization) -> Array:
+        scaled = [
+            np.multiply(
+                self.operand(x),
+                factor.astype(np.float32) * _ratio(x.quantization, output),
+                dtype=np.float32,
+            )
+            for x, factor in terms
+        ]
+        return self._codes(reduce(np.add, scaled), output)
+
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         table, shift = _lrn_table(op, self.activation, x.quantization)
         factor = table[np.right_shift(squares.astype(np.int64), shift)] * _ratio(
@@ -110,7 +121,7 @@ class IntegerArithmetic(Arithmetic):
         )
         return self._requantized(self.operand(x), factor, output)
 
-    def exponentials(self, x: Tensor, largest: Array) -> Array:
+    def shares(self, x: Tensor, largest: Array) -> Array:
         """As 30-bit fractions, from a table: their sum is exact."""
         below = largest.astype(np.int64) - x.values
         shares: Array = _exp_table(self.activation, x.quantization.scale)[below]
@@ -118,6 +129,26 @@ class IntegerArithmetic(Arithmetic):
 
     def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
         return self._requantized(shares, (1 / (total * output.scale)).astype(np.float32), output)
+
+    def weighted(self, operand: Array, factor: float) -> Array:
+        return operand
+
+    def squares(self, x: Tensor, axis: int, sums: Array | None, count: int) -> Array:
+        """Of the codes themselves: exact, so the mean can be taken from it later."""
+        squares: Array = np.square(self.operand(x), dtype=np.int64).sum(axis, keepdims=True)
+        return squares
+
+    def standardised(
+        self, x: Tensor, row: Row, gamma: Array, beta: Array, output: Quantization
+    ) -> Array:
+        """A line for each row and channel, worked out in float64 and rounded to float32."""
+        mean = 0.0 if row.sums is None else row.sums / row.count
+        variance = np.maximum(row.squares / row.count - mean * mean, 0)
+        scale = x.quantization.scale
+        deviation = np.sqrt(variance * scale * scale + row.epsilon)
+        alike = deviation == 0
+        slope = np.where(alike, 0.0, gamma / np.where(alike, 1.0, deviation))
+        return self.affine(x, slope, beta - slope * (mean * scale), output, None)
 
     def _requantized(
         self,

@@ -14,9 +14,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from accelsim.network.ops import Activation, Elementwise, Lrn
 from accelsim.numerics.formats import Array, Format, Quantization, Tensor
 from accelsim.numerics.gemm import Psum
+
+Hidden = NDArray[np.bool_] | None
+"""Which values have no share in a softmax, if any have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a normalisation knows of rows of `count` values: sums (..., 1) that do not depend on
+    how they are cut. `sums` of operands, None where no mean is taken; `squares` as of `squares`.
+    """
+
+    sums: Array | None
+    squares: Array
+    count: int
+    epsilon: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,10 @@ class Arithmetic(ABC):
         """slope * x + offset, with real `slope` and `offset` that broadcast against `x`."""
 
     @abstractmethod
+    def combined(self, terms: Sequence[tuple[Tensor, Array]], output: Quantization) -> Array:
+        """The sum, in their order, of tensors times real factors that broadcast against them."""
+
+    @abstractmethod
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         """`x` (any shape) by LRN, given the sums of squared operands around each element."""
 
@@ -106,14 +128,50 @@ class Arithmetic(ABC):
         """Real numbers (any shape) in the format of activations; of floats only."""
         raise NotImplementedError("gradients are floating point")
 
-    def softmax(self, x: Tensor, axis: int, output: Quantization) -> Array:
-        """exp(x) / sum of exp(x) over `axis`."""
-        shares = self.exponentials(x, x.values.max(axis, keepdims=True))
-        return self.quotients(shares, shares.sum(axis, keepdims=True), output)
+    @abstractmethod
+    def weighted(self, operand: Array, factor: float) -> Array:
+        """An operand whose products are to be `factor` times as large; of integers as it is: the
+        unit of their psums says it."""
 
     @abstractmethod
-    def exponentials(self, x: Tensor, largest: Array) -> Array:
+    def squares(self, x: Tensor, axis: int, sums: Array | None, count: int) -> Array:
+        """What adds up along `axis` to the variance of rows of `count` values, of these `sums`."""
+
+    @abstractmethod
+    def standardised(
+        self, x: Tensor, row: Row, gamma: Array, beta: Array, output: Quantization
+    ) -> Array:
+        """gamma * (x - mean) / sqrt(variance + epsilon) + beta, all broadcast against `x`."""
+
+    def sums(self, x: Tensor, axis: int | tuple[int, ...]) -> Array:
+        """Operands summed over `axis`, which stays as 1; of integers exact."""
+        operand = self.operand(x)
+        wide = operand.dtype if operand.dtype.kind == "f" else np.int64
+        sums: Array = operand.sum(axis, dtype=wide, keepdims=True)
+        return sums
+
+    def softmax(self, x: Tensor, axis: int, output: Quantization, hidden: Hidden = None) -> Array:
+        """exp(x) / sum of exp(x) over `axis`, without what is `hidden`."""
+        seen = self.seen(x, hidden)
+        shares = self.exponentials(seen, seen.values.max(axis, keepdims=True), hidden)
+        return self.quotients(shares, shares.sum(axis, keepdims=True), output)
+
+    def seen(self, x: Tensor, hidden: Hidden) -> Tensor:
+        """`x` with the lowest value in place of what is hidden."""
+        if hidden is None:
+            return x
+        seen = x.values.copy()
+        seen[np.broadcast_to(hidden, seen.shape)] = self.activation.lowest
+        return Tensor(seen, x.quantization)
+
+    @abstractmethod
+    def shares(self, x: Tensor, largest: Array) -> Array:
         """exp(x - largest), in a format in which they are summed; `largest` are stored values."""
+
+    def exponentials(self, x: Tensor, largest: Array, hidden: Hidden = None) -> Array:
+        """`shares`, 0 for what is hidden."""
+        shares = self.shares(x, largest)
+        return shares if hidden is None else shares * ~hidden
 
     @abstractmethod
     def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:

@@ -4,7 +4,9 @@ It knows neither hardware nor tiles. What the tiled executor computes must equal
 in integers, and lie within the bound of `tolerance` in floats.
 """
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import reduce, singledispatch
 
 import numpy as np
@@ -12,6 +14,8 @@ import numpy as np
 from accelsim.network.graph import Network
 from accelsim.network.ops import (
     Add,
+    AttentionContext,
+    AttentionScores,
     AvgPool,
     BatchNorm,
     Concat,
@@ -20,14 +24,23 @@ from accelsim.network.ops import (
     Dropout,
     Elementwise,
     Flatten,
+    Largest,
+    LayerNorm,
     Lrn,
     MatMul,
     MaxPool,
+    Mean,
     Mul,
+    Normalised,
     Op,
+    Product,
+    Reduction,
     Reshape,
+    Shape,
     Slice,
     Softmax,
+    SubSampling,
+    TokenLayer,
     Transpose,
     Window,
 )
@@ -36,7 +49,9 @@ from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.gradients import gradient_values
+from accelsim.numerics.operations import Row
 from accelsim.numerics.parameters import LayerParameters, Parameters
+from accelsim.numerics.tokens import token_values
 
 Compute = Callable[[Computation], Ofmap]
 """What computes a layer."""
@@ -162,14 +177,60 @@ def _(op: Dense, work: Computation) -> Ofmap:
 
 
 @_compute.register
-def _(op: MatMul, work: Computation) -> Ofmap:
-    arithmetic, (x, y) = work.arithmetic, work.inputs
-    psum = arithmetic.accumulate(
-        arithmetic.preload(None), arithmetic.operand(x), arithmetic.operand(y)
-    )
+def _(op: Product, work: Computation) -> Ofmap:
+    arithmetic = work.arithmetic
+    first, second = _stacks(op, *map(arithmetic.operand, work.inputs))
+    factor = op.factor_of(work.layer.input_shapes)
+    first = arithmetic.weighted(first, factor)
+    psum = arithmetic.accumulate(arithmetic.preload(None), first, second)
+    codes = arithmetic.finish(psum, unit_of_product(work), work.output, op.activation)
+    if isinstance(op, AttentionContext):
+        codes = codes.swapaxes(1, 2)
+    ofmap = np.ascontiguousarray(codes).reshape(work.batch, *work.layer.output_shape)
+    return Ofmap(ofmap, arithmetic.overflowed(psum))
+
+
+def unit_of_product(work: Computation) -> Array:
+    """What 1 in a psum of two computed operands stands for, float32, ()."""
+    op, (x, y) = work.layer.op, work.inputs
+    assert isinstance(op, Product)
     unit = np.float32(x.quantization.scale) * np.float32(y.quantization.scale)
-    codes = arithmetic.finish(psum, np.asarray(unit), work.output, op.activation)
-    return Ofmap(codes, arithmetic.overflowed(psum))
+    return np.asarray(unit * np.float32(op.factor_of(work.layer.input_shapes)))
+
+
+@singledispatch
+def _stacks(op: Op, x: Array, y: Array) -> tuple[Array, Array]:
+    """Operands of a product as stacks of matrices (..., m, k) and (..., k, n)."""
+    raise NotImplementedError(f"no reference for layers of type {op.name!r}")
+
+
+@_stacks.register
+def _(op: MatMul, x: Array, y: Array) -> tuple[Array, Array]:
+    x, y = (
+        values.swapaxes(-1, -2) if swap else values
+        for values, swap in ((x, op.transpose_first), (y, op.transpose_second))
+    )
+    rank = max(x.ndim, y.ndim)
+    x, y = (v.reshape(len(v), *(1,) * (rank - v.ndim), *v.shape[1:]) for v in (x, y))
+    stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    return tuple(np.broadcast_to(v, (*stack, *v.shape[-2:])) for v in (x, y))  # type: ignore[return-value]
+
+
+@_stacks.register
+def _(op: AttentionScores, x: Array, y: Array) -> tuple[Array, Array]:
+    """Heads one by one, those of keys as often as they are shared."""
+    queries, keys = _heads(x, op.heads), _heads(y, op.groups).repeat(op.shared_by, 1)
+    return queries, keys.swapaxes(2, 3)
+
+
+@_stacks.register
+def _(op: AttentionContext, x: Array, y: Array) -> tuple[Array, Array]:
+    return x, _heads(y, op.groups).repeat(op.shared_by, 1)
+
+
+def _heads(values: Array, heads: int) -> Array:
+    """(N, T, heads * d) as (N, heads, T, d)."""
+    return values.reshape(*values.shape[:2], heads, -1).swapaxes(1, 2)
 
 
 # --- Pooling --------------------------------------------------------------------------------------
@@ -195,6 +256,31 @@ def _(op: AvgPool, work: Computation) -> Ofmap:
     sums = taps.sum((-4, -3), dtype=wide)
     counts = np.outer(_data_taps(rows, op.count_padding), _data_taps(cols, op.count_padding))
     return Ofmap(work.arithmetic.mean(sums, counts, x.quantization, work.output))
+
+
+@_compute.register
+def _(op: SubSampling, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    taps = _taps(work.arithmetic.operand(x), *op.windows(work.layer.input_shapes[0]), 0)
+    wide = taps.dtype if taps.dtype.kind == "f" else np.int64
+    sums = Tensor(taps.sum((-4, -3), dtype=wide), replace(x.quantization, zero_point=0))
+    slope, offset = (work.parameters.arrays[name].reshape(-1, 1, 1) for name in ("beta", "offset"))
+    return Ofmap(work.arithmetic.affine(sums, slope, offset, work.output, op.activation))
+
+
+@_compute.register
+def _(op: Reduction, work: Computation) -> Ofmap:
+    (x,), arithmetic = work.inputs, work.arithmetic
+    start, stop = op.reduced(work.layer.input_shapes[0])
+    axes = tuple(range(1 + start, 1 + stop))
+    shape = (work.batch, *work.layer.output_shape)
+    if isinstance(op, Largest):
+        largest = Tensor(x.values.max(axes).reshape(shape), x.quantization)
+        return Ofmap(arithmetic.rescale(largest, work.output))
+    sums = arithmetic.sums(x, axes)
+    counts = np.asarray(x.values.size // sums.size if isinstance(op, Mean) else 1)
+    values = arithmetic.mean(sums, counts, x.quantization, work.output)
+    return Ofmap(values.reshape(shape))
 
 
 # --- Element by element ---------------------------------------------------------------------------
@@ -241,8 +327,40 @@ def _(op: Elementwise, work: Computation) -> Ofmap:
 
 @_compute.register
 def _(op: Softmax, work: Computation) -> Ofmap:
-    axis = 1 + op.axis(work.layer.output_shape)
-    return Ofmap(work.arithmetic.softmax(work.inputs[0], axis, work.output))
+    shape = work.layer.output_shape
+    hidden = None
+    if op.causal:
+        queries, keys = shape[-2:]
+        hidden = ~np.tri(queries, keys, keys - queries, dtype=bool)
+    axis = 1 + op.along(shape)
+    return Ofmap(work.arithmetic.softmax(work.inputs[0], axis, work.output, hidden))
+
+
+@_compute.register
+def _(op: Normalised, work: Computation) -> Ofmap:
+    """Row by row; gamma and beta stand side by side with the values."""
+    (x,), arithmetic, shape = work.inputs, work.arithmetic, work.layer.output_shape
+    rows, count = op.rows(shape)
+    folded = Tensor(x.values.reshape(work.batch, rows, count), x.quantization)
+    gamma, beta = (
+        np.broadcast_to(line, (rows, count)) for line in lines_of(op, work.parameters, shape)
+    )
+    sums = arithmetic.sums(folded, 2) if op.centred else None
+    row = Row(sums, arithmetic.squares(folded, 2, sums, count), count, op.epsilon)
+    ofmap = arithmetic.standardised(folded, row, gamma, beta, work.output)
+    return Ofmap(ofmap.reshape(x.values.shape))
+
+
+def lines_of(op: Normalised, parameters: LayerParameters, shape: Shape) -> list[Array]:
+    """gamma and beta, float32, for the rows of an image or one for all: (rows or 1, values)."""
+    rows, count = op.rows(shape)
+    learned = op.learned(shape)
+    gamma = parameters.arrays["gamma"]
+    lines = [gamma, parameters.arrays["beta"] if op.has_beta else np.zeros_like(gamma)]
+    if isinstance(op, LayerNorm):
+        return [line.reshape(1, count) for line in lines]
+    each = math.prod(shape) // learned[0]
+    return [line.repeat(each).reshape(rows, count) for line in lines]
 
 
 @_compute.register
@@ -262,7 +380,7 @@ def _(op: Lrn, work: Computation) -> Ofmap:
 
 @_compute.register
 def _(op: Concat, work: Computation) -> Ofmap:
-    axis = 1 + op.axis(work.layer.output_shape)
+    axis = 1 + op.along(work.layer.output_shape)
     parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]
     return Ofmap(np.concatenate(parts, axis))
 
@@ -290,6 +408,14 @@ def _(op: Slice, work: Computation) -> Ofmap:
 def _turned(op: Transpose, x: Tensor) -> Tensor:
     order = (0, *(1 + axis for axis in op.order))
     return Tensor(np.ascontiguousarray(x.values.transpose(order)), x.quantization)
+
+
+# --- Sequences ------------------------------------------------------------------------------------
+
+
+@_compute.register
+def _(op: TokenLayer, work: Computation) -> Ofmap:
+    return Ofmap(token_values(work))
 
 
 # --- A training step ------------------------------------------------------------------------------

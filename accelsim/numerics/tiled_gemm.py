@@ -10,12 +10,14 @@ from accelsim.lowering.task import GemmTile, Pixels, Span, Task
 from accelsim.lowering.tiles import taps_of
 from accelsim.network.ops import (
     Conv,
-    MatMul,
     Op,
+    Product,
 )
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
 from accelsim.numerics.gemm import Psum
+from accelsim.numerics.products import grouped, ungrouped
+from accelsim.numerics.reference import unit_of_product
 from accelsim.numerics.windows import feature_map, windows
 
 _BUNDLED_ELEMENTS = 2**20  # psums of sums that are computed side by side
@@ -43,8 +45,8 @@ class GemmOperands:
 
 def operands_of(kernel: GemmKernel, work: Computation) -> GemmOperands:
     result = np.zeros((work.batch, *work.layer.output_shape), work.inputs[0].values.dtype)
-    if isinstance(work.layer.op, MatMul):
-        return _matmul_operands(work, result)
+    if isinstance(work.layer.op, Product):
+        return _product_operands(work, work.layer.op)
     x, parameters = work.inputs[0], work.parameters
     groups, filters = kernel.groups, kernel.filters
     scale = np.float32(x.quantization.scale) * parameters.weight_scale
@@ -70,16 +72,18 @@ def _grouped(values: Array, groups: int, op: Op) -> Array:
     return fmap.reshape(len(fmap), groups, -1, *fmap.shape[2:])
 
 
-def _matmul_operands(work: Computation, result: Array) -> GemmOperands:
-    """Each image is a group, with a filter of its own."""
-    x, y = work.inputs
-    unit = np.float32(x.quantization.scale) * np.float32(y.quantization.scale)
-    weight = work.arithmetic.operand(y).swapaxes(1, 2)
+def _product_operands(work: Computation, op: Product) -> GemmOperands:
+    """Groups of each image in a row, each with a filter of its own."""
+    arithmetic, layer = work.arithmetic, work.layer
+    x, y = grouped(op, layer, *map(arithmetic.operand, work.inputs))
+    x = arithmetic.weighted(x, op.factor_of(layer.input_shapes))
+    weight = y.swapaxes(1, 2)
+    result = np.zeros((*x.shape[:2], len(weight[0])), work.inputs[0].values.dtype)
     return GemmOperands(
-        feature_map(work.arithmetic.operand(x))[None],
+        feature_map(x)[None],
         weight[..., None, None],
         None,
-        np.broadcast_to(unit, (*weight.shape[:2], 1)),
+        np.broadcast_to(unit_of_product(work), (*weight.shape[:2], 1)),
         result,
         feature_map(result)[None],
     )
@@ -141,7 +145,10 @@ class GemmExecutor:
         """Compute all tasks."""
         for tiles in side_by_side(tasks):
             self.compute(tiles)
-        return Ofmap(self.operands.result, self.overflowed)
+        result = self.operands.result
+        if isinstance(self.work.layer.op, Product):
+            result = ungrouped(self.work.layer, result)
+        return Ofmap(result, self.overflowed)
 
     def compute(self, tiles: Sequence[GemmTile]) -> None:
         """Add up the products of one sum's tiles; its last tile writes the ofmap."""

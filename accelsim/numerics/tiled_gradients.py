@@ -15,6 +15,7 @@ from accelsim.network.ops.gradients import (
     AvgPoolGradient,
     BatchNormForward,
     BatchNormInputGradient,
+    BetaGradient,
     BiasGradient,
     ChannelMean,
     ChannelVariance,
@@ -28,8 +29,15 @@ from accelsim.network.ops.gradients import (
     LossGradient,
     LrnGradient,
     MaxPoolGradient,
+    PixelSum,
     ProductSum,
+    ScaledForward,
+    ScaledGradient,
+    SliceGradient,
+    SoftmaxGradient,
     Update,
+    WindowSum,
+    WindowSumGradient,
 )
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import Array
@@ -38,9 +46,11 @@ from accelsim.numerics.gradients import (
     batch_norm_slope,
     batch_norm_values,
     function_slope,
+    gradient_values,
     lrn_terms,
     mask,
     normalised,
+    scaled_values,
 )
 from accelsim.numerics.tiled_gemm import GemmOperands
 from accelsim.numerics.tiled_vector import VectorExecutor, counts_of
@@ -187,6 +197,47 @@ def _product_sum(run: VectorExecutor, op: ProductSum, tile: VectorTile) -> Array
     return run.work.arithmetic.stored(sums) if tile.last else None
 
 
+def _pixel_sum(run: VectorExecutor, op: PixelSum, tile: VectorTile) -> Array | None:
+    (gradient,) = run.work.inputs
+    sums = run.gathered(np.add, run.taps(feature_map(gradient.values), tile, 0).sum(2))
+    return run.work.arithmetic.stored(sums) if tile.last else None
+
+
+_window_sum = _pixel_sum
+"""Of the windows that the kernel has."""
+
+
+def _scaled(run: VectorExecutor, op: ScaledForward, tile: VectorTile) -> Array:
+    line = (_learned(run, "beta", tile), _learned(run, "offset", tile))
+    return run.work.arithmetic.stored(scaled_values(op, run.part(run.work.inputs[0], tile), line))
+
+
+def _beta(run: VectorExecutor, op: BetaGradient, tile: VectorTile) -> Array | None:
+    gradient, x = (_tall_taps(run, index, tile) for index in (0, 1))
+    sums = run.gathered(np.add, (gradient * x).sum(2))
+    return run.work.arithmetic.stored(sums) if tile.last else None
+
+
+def _scaled_gradient(run: VectorExecutor, op: ScaledGradient, tile: VectorTile) -> Array:
+    values = run.part(run.work.inputs[0], tile) * _learned(run, "beta", tile)
+    return run.work.arithmetic.stored(values)
+
+
+def _softmax(run: VectorExecutor, op: SoftmaxGradient, tile: VectorTile) -> Array | None:
+    """In one tile, or in two passes: the sum of products, then what is left."""
+    gradient, y = (x.values for x in run.inputs(tile))
+    alone = tile.first and tile.last
+    if alone or tile.turn == 0:
+        run.gathered(np.add, (gradient * y).sum(1, keepdims=True))
+    if tile.turn == 0 and not alone:
+        return None
+    return run.work.arithmetic.stored(y * (gradient - run.kept[0]))
+
+
+def _slice(run: VectorExecutor, op: SliceGradient, tile: VectorTile) -> Array:
+    return run.part_of(gradient_values(run.work), tile)
+
+
 def _function(run: VectorExecutor, op: FunctionGradient, tile: VectorTile) -> Array:
     gradient, seen = (x.values for x in run.inputs(tile))
     return run.work.arithmetic.stored(gradient * function_slope(op, seen))
@@ -194,7 +245,7 @@ def _function(run: VectorExecutor, op: FunctionGradient, tile: VectorTile) -> Ar
 
 def _loss(run: VectorExecutor, op: LossGradient, tile: VectorTile) -> Array:
     prediction, target = (x.values for x in run.inputs(tile))
-    return run.work.arithmetic.stored(prediction - target)
+    return run.work.arithmetic.stored(op.weight * (prediction - target))
 
 
 def _dropout(run: VectorExecutor, op: DropoutMask, tile: VectorTile) -> Array:
@@ -239,6 +290,14 @@ def _avg_pool(run: VectorExecutor, op: AvgPoolGradient, tile: VectorTile) -> Arr
     seen = values[..., pixels.rows.slice, pixels.cols.slice]
     spread = seen / counts.astype(seen.dtype)
     return run.work.arithmetic.stored(_scattered(tile, forward, pixels, lambda tap: spread))
+
+
+def _window_sum_gradient(run: VectorExecutor, op: WindowSumGradient, tile: VectorTile) -> Array:
+    forward = op.pool.windows(op.shape)
+    pixels = _outputs_over(tile, forward)
+    values = run.work.inputs[0].values[pixels.batch.slice, tile.channels.slice]
+    seen = values[..., pixels.rows.slice, pixels.cols.slice]
+    return run.work.arithmetic.stored(_scattered(tile, forward, pixels, lambda tap: seen))
 
 
 def _outputs_over(tile: VectorTile, forward: tuple[Window, Window]) -> Pixels:
@@ -301,6 +360,14 @@ VECTOR_RULES: Mapping[type[Op], Callable[..., Array | None]] = {
     GammaGradient: _gamma,
     BatchNormInputGradient: _batch_norm_input,
     ProductSum: _product_sum,
+    PixelSum: _pixel_sum,
+    WindowSum: _window_sum,
+    WindowSumGradient: _window_sum_gradient,
+    ScaledForward: _scaled,
+    BetaGradient: _beta,
+    ScaledGradient: _scaled_gradient,
+    SoftmaxGradient: _softmax,
+    SliceGradient: _slice,
     FunctionGradient: _function,
     LossGradient: _loss,
     DropoutMask: _dropout,

@@ -6,9 +6,10 @@ until the last one; tiles of such a block follow each other.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import singledispatchmethod
+from functools import cached_property, singledispatchmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.task import Span, Task, VectorTile
@@ -18,18 +19,27 @@ from accelsim.network.ops import (
     BatchNorm,
     Concat,
     Elementwise,
+    Largest,
     Lrn,
     MaxPool,
+    Mean,
     Mul,
+    Normalised,
     Op,
+    Reduction,
+    Rotary,
     Slice,
     Softmax,
+    SubSampling,
+    TokenLayer,
     Transpose,
     Window,
 )
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
-from accelsim.numerics.reference import batch_norm_line
+from accelsim.numerics.operations import Row
+from accelsim.numerics.reference import batch_norm_line, lines_of
+from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, windows
 
 
@@ -43,7 +53,7 @@ class VectorExecutor:
 
     def run(self, tasks: Iterable[Task]) -> Ofmap:
         """Compute all tasks, in their order."""
-        result = np.zeros(self.work.ofmap_shape, self.work.inputs[0].values.dtype)
+        result = np.zeros(self.work.ofmap_shape, self.work.arithmetic.activation.dtype)
         ofmap = self.viewed(result)
         for task in tasks:
             assert isinstance(task.tile, VectorTile)
@@ -60,9 +70,28 @@ class VectorExecutor:
 
     def viewed(self, ofmap: Array) -> Array:
         """The ofmap as tiles count it, (N, C, P, Q)."""
-        if self.work.layer.op.batched:
+        kernel, op = self.kernel, self.work.layer.op
+        if op.in_order:
+            planes = kernel.rows.outputs, kernel.cols.outputs
+            return ofmap.reshape(kernel.batch, kernel.channels, *planes)
+        if op.batched:
             return feature_map(ofmap)
         return ofmap.reshape(1, ofmap.shape[1], -1, 1)
+
+    @cached_property
+    def turned(self) -> Array:
+        """The input of a transpose as its ofmap sees it."""
+        op, (x,) = self.work.layer.op, self.work.inputs
+        assert isinstance(op, Transpose)
+        return feature_map(x.values.transpose(0, *(1 + axis for axis in op.order)))
+
+    @cached_property
+    def joined(self) -> Array:
+        """The inputs of a concat as its ofmap sees them."""
+        op, work = self.work.layer.op, self.work
+        assert isinstance(op, Concat)
+        parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]
+        return np.concatenate(parts, 1 + op.along(work.layer.output_shape))
 
     @singledispatchmethod
     def compute(self, op: Op, tile: VectorTile) -> Array | None:
@@ -73,13 +102,20 @@ class VectorExecutor:
         """Each input's part of an element-wise tile; one value per channel stays one."""
         return [Tensor(self.part(x, tile), x.quantization) for x in self.work.inputs]
 
+    def seen(self, values: Array) -> Array:
+        """An input as tiles count it, (N, C, H, W)."""
+        kernel = self.kernel
+        if not self.work.layer.op.in_order:
+            return feature_map(values)
+        return values.reshape(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+
     def part(self, x: Tensor, tile: VectorTile, channels: Span | None = None) -> Array:
         """The block (n, c, p, q) of an input under a tile, or (n, c, 1, 1)."""
         return self.part_of(x.values, tile, channels)
 
     def part_of(self, values: Array, tile: VectorTile, channels: Span | None = None) -> Array:
         """The block of an array, of other `channels` than the tile's if some are given."""
-        fmap = feature_map(values)
+        fmap = self.seen(values)
         images = tile.pixels.batch.slice if len(fmap) > 1 else slice(None)
         block = fmap[images, (channels or tile.channels).slice]
         if fmap.shape[2:] == (1, 1):
@@ -122,6 +158,20 @@ class VectorExecutor:
         return self.work.arithmetic.mean(sums, counts, x.quantization, self.work.output)
 
     @compute.register
+    def _(self, op: SubSampling, tile: VectorTile) -> Array | None:
+        (x,), arrays = self.work.inputs, self.work.parameters.arrays
+        taps = self.taps(self.work.arithmetic.operand(x), tile, 0)
+        wide = taps.dtype if taps.dtype.kind == "f" else np.int64
+        sums = self.gathered(np.add, taps.sum(2, dtype=wide))
+        if not tile.last:
+            return None
+        slope, offset = (
+            arrays[name][tile.channels.slice, None, None] for name in ("beta", "offset")
+        )
+        whole = Tensor(sums, replace(x.quantization, zero_point=0))
+        return self.work.arithmetic.affine(whole, slope, offset, self.work.output, op.activation)
+
+    @compute.register
     def _(self, op: Add, tile: VectorTile) -> Array:
         return self.work.arithmetic.add(self.inputs(tile), self.work.output, op.activation)
 
@@ -149,16 +199,68 @@ class VectorExecutor:
         """In one tile, or in passes: the maximum, then the sum of exponentials, the quotients."""
         (x,) = self.inputs(tile)
         arithmetic = self.work.arithmetic
+        hidden = self.hidden(tile) if op.causal else None
         if tile.first and tile.last:
-            return arithmetic.softmax(x, 1, self.work.output)
+            return arithmetic.softmax(x, 1, self.work.output, hidden)
+        x = arithmetic.seen(x, hidden)
         if tile.turn == 0:
             self.gathered(np.maximum, x.values.max(1, keepdims=True))
             return None
-        shares = arithmetic.exponentials(x, self.kept[0])
+        shares = arithmetic.exponentials(x, self.kept[0], hidden)
         if tile.turn == 1:
             self.kept[1:] = [shares.sum(1, keepdims=True) + sum(self.kept[1:])]
             return None
         return arithmetic.quotients(shares, self.kept[1], self.work.output)
+
+    def hidden(self, tile: VectorTile) -> NDArray[np.bool_]:
+        """Which keys of a tile lie behind the time of its queries, (n, c, 1, 1)."""
+        queries, keys = self.work.layer.output_shape[-2:]
+        images, channels = tile.pixels.batch, tile.channels
+        times = np.arange(images.start, images.stop) % queries + keys - queries
+        hidden = np.arange(channels.start, channels.stop) > times[:, None]
+        return hidden[..., None, None]
+
+    @compute.register
+    def _(self, op: Normalised, tile: VectorTile) -> Array | None:
+        """In one tile, or in passes: the mean, if it is wanted, then the variance, the values."""
+        (x,), arithmetic = self.inputs(tile), self.work.arithmetic
+        count, turns = self.kernel.channels, self.kernel.kept
+        alone = tile.first and tile.last
+        if op.centred and (alone or tile.turn == 0):
+            self.added(0, arithmetic.sums(x, 1))
+        sums = self.kept[0] if op.centred else None
+        if alone or tile.turn == turns - 1:
+            self.added(turns - 1, arithmetic.squares(x, 1, sums, count))
+        if not alone and tile.turn < turns:
+            return None
+        images = np.arange(tile.pixels.batch.start, tile.pixels.batch.stop)
+        gamma, beta = (
+            line[images % len(line), tile.channels.slice, None, None]
+            for line in lines_of(op, self.work.parameters, self.work.layer.output_shape)
+        )
+        row = Row(sums, self.kept[turns - 1], count, op.epsilon)
+        return arithmetic.standardised(x, row, gamma, beta, self.work.output)
+
+    def added(self, place: int, sums: Array) -> None:
+        """Add to what the tiles of the block keep at `place`."""
+        self.kept[place:] = [sum(self.kept[place:], start=sums)]
+
+    @compute.register
+    def _(self, op: Reduction, tile: VectorTile) -> Array | None:
+        """As pooling, along one axis."""
+        (x,), arithmetic = self.work.inputs, self.work.arithmetic
+        if isinstance(op, Largest):
+            taps = self.taps(self.seen(x.values), tile, arithmetic.activation.lowest)
+            largest = self.gathered(np.maximum, taps.max(2))
+            kept = Tensor(largest, x.quantization)
+            return arithmetic.rescale(kept, self.work.output) if tile.last else None
+        taps = self.taps(self.seen(arithmetic.operand(x)), tile, 0)
+        wide = taps.dtype if taps.dtype.kind == "f" else np.int64
+        sums = self.gathered(np.add, taps.sum(2, dtype=wide))
+        if not tile.last:
+            return None
+        counts = np.asarray(self.kernel.taps if isinstance(op, Mean) else 1)
+        return arithmetic.mean(sums, counts, x.quantization, self.work.output)
 
     @compute.register
     def _(self, op: Lrn, tile: VectorTile) -> Array:
@@ -181,8 +283,7 @@ class VectorExecutor:
     def _(self, op: Transpose, tile: VectorTile) -> Array:
         """The values of a tile, from where they lie in the input."""
         (x,) = self.work.inputs
-        turned = x.values.transpose(0, *(1 + axis for axis in op.order))
-        block = Tensor(self.part_of(turned, tile), x.quantization)
+        block = Tensor(self.part_of(self.turned, tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register
@@ -193,8 +294,41 @@ class VectorExecutor:
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register
+    def _(self, op: TokenLayer, tile: VectorTile) -> Array:
+        """A tile's channels are features, its rows tokens."""
+        pixels = tile.pixels
+        part = Part(pixels.batch.slice, pixels.rows.slice, tile.channels.slice)
+        return feature_map(token_values(self.work, part))
+
+    @compute.register
+    def _(self, op: Rotary, tile: VectorTile) -> Array:
+        """A tile has whole heads of tokens as channels; of each value it reads the other one."""
+        (x,), arithmetic, pixels = self.work.inputs, self.work.arithmetic, tile.pixels
+        values = self.seen(x.values)[pixels.batch.slice, tile.channels.slice]
+        pairs, members = (
+            (pixels.rows, pixels.cols) if op.interleaved else (pixels.cols, pixels.rows)
+        )
+        heads = np.arange(tile.channels.start, tile.channels.stop) // op.heads
+        angles = (each[heads, pairs.slice] for each in turns(op, self.work))
+        axis = 3 if op.interleaved else 2
+        values = values.take(range(pairs.start, pairs.stop), 5 - axis)
+        cosine, sine = (np.expand_dims(each, axis - 1) for each in angles)
+        parts = []
+        for member in range(members.start, members.stop):
+            own, other = (
+                Tensor(values.take([at], axis), x.quantization) for at in (member, 1 - member)
+            )
+            sign = 1 if member else -1
+            parts.append(
+                arithmetic.combined([(own, cosine), (other, sign * sine)], self.work.output)
+            )
+        return np.concatenate(parts, axis)
+
+    @compute.register
     def _(self, op: Concat, tile: VectorTile) -> Array:
         """The channels of a tile, each from the input that holds it."""
+        if op.axis is not None:
+            return self.part_of(self.joined, tile)
         parts, first = [], 0
         for x in self.work.inputs:
             channels = feature_map(x.values).shape[1]

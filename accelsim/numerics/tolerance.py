@@ -18,9 +18,23 @@ from dataclasses import replace
 import numpy as np
 
 from accelsim.network.graph import Layer
-from accelsim.network.ops import ACTIVATIONS, Activation, AvgPool, Conv, Dense, Lrn, MatMul, Softmax
+from accelsim.network.ops import (
+    ACTIVATIONS,
+    Activation,
+    AvgPool,
+    Conv,
+    Dense,
+    Lrn,
+    Mean,
+    Normalised,
+    Product,
+    Softmax,
+    SubSampling,
+    Sum,
+)
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
+    BetaGradient,
     BiasGradient,
     ChannelMean,
     ChannelVariance,
@@ -31,15 +45,21 @@ from accelsim.network.ops.gradients import (
     GammaGradient,
     LrnGradient,
     MaxPoolGradient,
+    PixelSum,
     ProductSum,
+    SoftmaxGradient,
+    WindowSum,
+    WindowSumGradient,
 )
 from accelsim.numerics.arithmetic import FloatArithmetic
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
 from accelsim.numerics.gradients import around, lrn_terms, normalised
-from accelsim.numerics.reference import compute
+from accelsim.numerics.reference import compute, lines_of
 
 _FUNCTION_ROUNDINGS = 8  # of exp, power, tanh: 4 units in the last place, each two roundoffs
+
+_NORM_ROUNDINGS = 16  # of difference, square, quotients, root, product and sum, each a few times
 
 
 def tolerance(work: Computation, ofmap: Array) -> Array:
@@ -72,9 +92,9 @@ def _terms(work: Computation) -> int:
         case ConvWeightGradient():
             rows, cols = op.windows
             return 2 * batch * rows.kernel * cols.kernel + 2
-        case ChannelMean() | ChannelVariance() | GammaGradient():
+        case ChannelMean() | ChannelVariance() | GammaGradient() | BetaGradient():
             return 2 * batch * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 8
-        case ProductSum():
+        case ProductSum() | PixelSum():
             return 2 * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 2
         case DenseWeightGradient() | BiasGradient():
             gradient = work.layer.input_shapes[-1]
@@ -91,23 +111,33 @@ def _roundings(layer: Layer) -> int:
     """
     shapes = layer.input_shapes
     match layer.op:
-        case Conv() | Dense():
+        case Dense() as op:
+            return 2 * op.weight_shape(shapes)[1] + 2
+        case Conv():
             return 2 * math.prod(layer.parameter_shapes["weight"][1:]) + 2
-        case MatMul():
-            return 2 * shapes[0][1] + 2
-        case AvgPool() as op:
+        case Product() as op:
+            return 2 * op.sizes(shapes).k + 3
+        case Mean() | Sum() as op:
+            return op.parts(shapes[0])[1] + 1
+        case Normalised() as op:
+            return op.rows(shapes[0])[1] + _NORM_ROUNDINGS
+        case AvgPool() | SubSampling() as op:
             rows, cols = op.windows(shapes[0])
-            return rows.kernel * cols.kernel + 1
+            return rows.kernel * cols.kernel + 3
+        case WindowSum() as op:
+            return math.prod(window.kernel for window in op.pool.windows(shapes[0]))
+        case SoftmaxGradient() as op:
+            return op.shape[op.softmax.along(op.shape)] + 3
         case ConvInputGradient() as op:
             return 2 * op.macs(shapes) // layer.output_elements + 2
         case DenseInputGradient() as op:
             return 2 * op.dense.out_features + 2
-        case MaxPoolGradient() | AvgPoolGradient() as op:
+        case MaxPoolGradient() | AvgPoolGradient() | WindowSumGradient() as op:
             return math.prod(window.kernel for window in op.pool.windows(op.shape)) + 1
         case LrnGradient() as op:
             return math.ceil((2 * op.lrn.size + 8) * (op.lrn.beta + 1)) + _FUNCTION_ROUNDINGS
         case Softmax() as op:
-            return shapes[0][op.axis(shapes[0])] + 2 * _FUNCTION_ROUNDINGS
+            return shapes[0][op.along(shapes[0])] + 2 * _FUNCTION_ROUNDINGS
         case Lrn() as op:
             return math.ceil((op.size + 4) * max(op.beta, 1)) + _FUNCTION_ROUNDINGS
         case _:
@@ -123,14 +153,29 @@ def _magnitude(work: Computation, size: Array) -> Array:
     """
     signed: tuple[Tensor, ...] = ()
     match work.layer.op:
-        case Conv() | Dense() | MatMul() as op:
+        case Conv() | Dense() | Product() as op:
             layer = replace(work.layer, op=replace(op, activation=None))
-        case AvgPool() | ConvInputGradient() | ConvWeightGradient() | DenseInputGradient():
+        case Normalised() as op:
+            return _norm_magnitude(op, work)
+        case (
+            AvgPool()
+            | Mean()
+            | Sum()
+            | ConvInputGradient()
+            | ConvWeightGradient()
+            | DenseInputGradient()
+        ):
             layer = work.layer
         case DenseWeightGradient() | BiasGradient() | AvgPoolGradient() | ChannelMean():
             layer = work.layer
-        case ProductSum():
+        case ProductSum() | PixelSum() | BetaGradient() | WindowSum() | WindowSumGradient():
             layer = work.layer
+        case SubSampling() as op:
+            layer = replace(work.layer, op=replace(op, activation=None))
+        case SoftmaxGradient() as op:
+            gradient, y = (np.abs(each.values.astype(np.float64)) for each in work.inputs)
+            axis = 1 + op.softmax.along(op.shape)
+            return np.asarray(1.01 * y * (gradient + (gradient * y).sum(axis, keepdims=True)))
         case MaxPoolGradient():
             layer, signed = work.layer, work.inputs[1:]
         case LrnGradient() as op:
@@ -165,3 +210,24 @@ def _lrn_magnitude(op: LrnGradient, work: Computation) -> Array:
     gradient, x = (np.abs(each.values.astype(np.float64)) for each in work.inputs)
     direct, terms = lrn_terms(gradient, x, op)
     return np.asarray(1.01 * (direct + x * around(terms, op.lrn.size)))
+
+
+def _norm_magnitude(op: Normalised, work: Computation) -> Array:
+    """What times the growth of a sum bounds how far two normalisations lie apart.
+
+    With g = growth, means differ by g * mean |x| at most, and each is off by half of that, whose
+    square a variance is too large by; the quotient by the root of a variance that is off by a
+    factor 1 + d is off by d / 2 at most. Beta meets the roundings of one sum.
+    """
+    shape, (x,) = work.layer.output_shape, work.inputs
+    rows, count = op.rows(shape)
+    values = x.values.astype(np.float64).reshape(work.batch, rows, count)
+    gamma, beta = (np.abs(line) for line in lines_of(op, work.parameters, shape))
+    mean = values.mean(2, keepdims=True) * op.centred
+    size = np.abs(values).mean(2, keepdims=True) * op.centred
+    distance = np.abs(values - mean)
+    variance = np.square(values - mean).mean(2, keepdims=True) + op.epsilon
+    growth = 2 * math.expm1(_roundings(work.layer) * math.log1p(2.0**-24))
+    share = 1 + growth * np.square(size) / variance / 4
+    bound = gamma * (size + (distance + growth * size) * share) / np.sqrt(variance) + beta
+    return np.asarray(1.01 * bound).reshape(x.values.shape)

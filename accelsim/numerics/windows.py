@@ -43,6 +43,8 @@ def feature_map(values: Array) -> Array:
     """(N, ...) viewed as (N, C, H, W): features of vectors and matrices are channels."""
     if values.ndim == 4:
         return values
+    if values.ndim > 4:
+        return values.reshape(len(values), -1, *values.shape[-2:])
     if values.ndim == 3:
         return values.transpose(0, 2, 1)[..., None]
     return values[..., None, None]

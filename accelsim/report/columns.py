@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.frontend.builtin import builtin_names
 from accelsim.hardware import Hardware
-from accelsim.report.quantities import NONE, joules, percent, percentages, shape, si
+from accelsim.report.quantities import (
+    NONE,
+    joules,
+    number,
+    percent,
+    percentages,
+    seconds,
+    shape,
+    si,
+    watts,
+)
 from accelsim.results import Energy, LayerResult, RunResult
+from accelsim.results.rates import OPERATIONS_PER_MAC, PJ
 from accelsim.units import format_bytes
 
 ONLY = "only"
 """Where this is among the names, the usual columns are left out."""
-
-_FIRST_OUT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,7 @@ class Quantity:
     """A column: its name for users, its header, its cell for a layer and for a whole run.
 
     `drop` is its rank where it is a usual column (see `sheet.Column`). `shared`: the dataflow
-    makes no difference to it.
+    makes no difference to it. `timed` takes the place of `layer` where the clock counts.
     """
 
     name: str
@@ -32,6 +41,11 @@ class Quantity:
     text: bool = False
     shared: bool = False
     needs_energy: bool = False
+    timed: Callable[[LayerResult, int], str] | None = None
+
+    def of(self, layer: LayerResult, clock_hz: int) -> str:
+        """The cell of a layer of a run at this clock."""
+        return self.timed(layer, clock_hz) if self.timed else self.layer(layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,7 @@ def _on_array(cell: Callable[[LayerResult], str]) -> Callable[[LayerResult], str
     return lambda layer: cell(layer) if layer.gemm is not None else NONE
 
 
-def _nothing(_: RunResult) -> str:
+def _nothing(_: LayerResult | RunResult) -> str:
     return ""
 
 
@@ -81,6 +95,40 @@ def _dram_write(it: LayerResult | RunResult) -> str:
 def _pj_per_mac(it: LayerResult | RunResult) -> str:
     value = it.energy.per_mac(it.macs) if it.energy else None
     return NONE if value is None else f"{value:,.2f}"
+
+
+def _reuse(it: LayerResult | RunResult) -> str:
+    moved = it.dram.total_bytes
+    return number(it.macs / moved) if moved else NONE
+
+
+def _efficiency(it: LayerResult | RunResult) -> str:
+    spent = it.energy.total if it.energy else 0.0
+    return number(OPERATIONS_PER_MAC * it.macs / spent) if spent else NONE  # 1 TOPS/W is 1/pJ
+
+
+def _span(it: LayerResult, clock_hz: int) -> str:
+    return seconds(it.cycles / clock_hz)
+
+
+def _busy(it: LayerResult) -> str:
+    return f"{it.busy_cycles:,}"
+
+
+def _power(it: LayerResult, clock_hz: int) -> str:
+    if it.energy is None or not it.cycles:
+        return NONE
+    return watts(it.energy.total * PJ * clock_hz / it.cycles)
+
+
+def _run_power(it: RunResult) -> str:
+    power = it.rates.watts
+    return NONE if power is None else watts(power)
+
+
+def _throughput(it: RunResult) -> str:
+    rate = it.rates.images_per_second
+    return NONE if rate is None else number(rate)
 
 
 def _bucket(position: int, name: str, header: str) -> Quantity:
@@ -132,9 +180,17 @@ QUANTITIES = {
     quantity.name: quantity
     for quantity in (
         *_USUAL,
+        Quantity("phase", "phase", lambda it: it.phase, _nothing, text=True, shared=True),
         Quantity("dram", "DRAM", _dram, _dram),
         *(_bucket(place, name, BUCKET_NAMES[name]) for place, name in enumerate(BUCKET_NAMES)),
         _energy("energy", "energy", lambda it: it.total),
+        Quantity("dataflow", "dataflow", lambda it: it.dataflow or NONE, _nothing, text=True),
+        Quantity("time", "time", _nothing, lambda it: seconds(it.seconds), timed=_span),
+        Quantity("busy", "busy", _busy, lambda it: f"{sum(x.busy_cycles for x in it.layers):,}"),
+        Quantity("images_per_second", "images/s", _nothing, _throughput),
+        Quantity("macs_per_byte", "MACs/\nDRAM byte", _on_array(_reuse), _reuse),
+        Quantity("watts", "power", _nothing, _run_power, needs_energy=True, timed=_power),
+        Quantity("tops_per_watt", "TOPS/W", _on_array(_efficiency), _efficiency, needs_energy=True),
         Quantity("pj_per_mac", "pJ/MAC", _pj_per_mac, _pj_per_mac, needs_energy=True),
         *_COMPONENTS,
     )
@@ -152,8 +208,8 @@ def shown_columns(
 ) -> tuple[Shown, ...]:
     """The `usual` columns, then those of the comma-separated `names`; with `only`, just these.
 
-    Where space is short the usual ones are left out first, by rank, then the named ones from the
-    last. Raises InputError with every name that is unknown.
+    Where space is short the usual ones are left out, by rank; what is named never is. Raises
+    InputError with every name that is unknown.
     """
     asked = [name.strip() for name in names.split(",")] if names is not None else []
     problems = [_unknown(name) for name in asked if name not in {*QUANTITIES, *GROUPS, ONLY}]
@@ -162,11 +218,11 @@ def shown_columns(
     wanted = list(dict.fromkeys(each for name in asked for each in GROUPS.get(name, (name,))))
     if ONLY in wanted:
         wanted.remove(ONLY)
-        return tuple(Shown(QUANTITIES[name], drop) for drop, name in enumerate(wanted))
+        return tuple(Shown(QUANTITIES[name], 0) for name in wanted)
     ranks = {name: QUANTITIES[name].drop for name in usual} | (drops or {})
-    kept = [Shown(QUANTITIES[name], _FIRST_OUT * ranks[name]) for name in usual]
+    kept = [Shown(QUANTITIES[name], 0 if name in wanted else ranks[name]) for name in usual]
     added = [name for name in wanted if name not in usual]
-    return (*kept, *(Shown(QUANTITIES[name], rank) for rank, name in enumerate(added, 1)))
+    return (*kept, *(Shown(QUANTITIES[name], 0) for name in added))
 
 
 def _unknown(name: str) -> Problem:
@@ -189,11 +245,11 @@ def refuse_energy_without_table(shown: Iterable[Shown], machines: Iterable[Hardw
         raise InputError(Problem(message, "--columns"))
 
 
-_OUTLINE = ("op", "output", "bound")
+_OUTLINE = ("op", "output", "bound", "phase")
 
 
-def cells(shown: Iterable[Shown], layer: LayerResult, free: bool) -> Iterator[str]:
+def cells(shown: Iterable[Shown], layer: LayerResult, free: bool, clock_hz: int) -> Iterator[str]:
     """A layer's cells; one that costs nothing has only its outline, and nothing that bounds it."""
     for each in shown:
         quantity = each.quantity
-        yield NONE if free and quantity.name not in _OUTLINE else quantity.layer(layer)
+        yield NONE if free and quantity.name not in _OUTLINE else quantity.of(layer, clock_hz)

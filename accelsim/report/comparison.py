@@ -1,17 +1,26 @@
 """What `accelsim compare` prints: each layer under every dataflow, and which is best for what."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, Literal
 
-from accelsim.report.columns import COMPARE_COLUMNS, GROUPS, Shown, cells, shown_columns
-from accelsim.report.quantities import NONE, joules, percent, seconds, si
+from accelsim.report.columns import (
+    COMPARE_COLUMNS,
+    GROUPS,
+    QUANTITIES,
+    Shown,
+    cells,
+    shown_columns,
+)
+from accelsim.report.quantities import NONE, joules, number, percent, seconds, si, watts
 from accelsim.report.run import free_notes
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.results import SCHEMA, LayerResult, RunResult
+from accelsim.results.blocks import by_block
 from accelsim.results.comparison import Comparison, LayerChoice, own_cycles
+from accelsim.results.rates import PJ, Rates
 from accelsim.units import format_bytes
 from accelsim.why import Why
 
@@ -33,6 +42,7 @@ def comparison_dict(
     }
 
 
+By = Literal["layer", "block"]
 _DROPS = {"util": 2, "dram": 3, "bound": 1}
 USUAL = shown_columns(None, COMPARE_COLUMNS, _DROPS)
 
@@ -43,11 +53,15 @@ def compare_columns(names: str | None) -> tuple[Shown, ...]:
 
 
 def comparison_sheets(
-    comparisons: Sequence[Comparison], shown: tuple[Shown, ...] = USUAL
+    comparisons: Sequence[Comparison], shown: tuple[Shown, ...] = USUAL, by: By = "layer"
 ) -> list[Sheet]:
-    """A block for each network on each hardware; a summary of all if there are several."""
-    sheets = [_block(comparison, _Layout.of(shown)) for comparison in comparisons]
-    return sheets if len(sheets) == 1 else [*sheets, _summary(comparisons, shown)]
+    """A table for each network on each hardware, `by` layer or block; a summary if several."""
+    sheets = [
+        sheet
+        for comparison in comparisons
+        for sheet in (_each_layer(comparison, _Layout.of(shown), by), *_phases(comparison))
+    ]
+    return sheets if len(comparisons) == 1 else [*sheets, summary_sheet(comparisons, shown)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +99,8 @@ class _Layout:
         return (1 + len(self.shared) + len(self.each) * dataflow,) if self.each else ()
 
 
-def _block(comparison: Comparison, layout: _Layout) -> Sheet:
+def _each_layer(comparison: Comparison, layout: _Layout, by: By) -> Sheet:
+    rows = by_block(comparison) if by == "block" else comparison
     first = comparison.runs[0]
     title = (
         f"{first.network} on {first.hardware}, batch {first.batch}: "
@@ -94,10 +109,34 @@ def _block(comparison: Comparison, layout: _Layout) -> Sheet:
     return Sheet(
         title,
         layout.columns(comparison.dataflows),
-        tuple(_layer(choice, first.pes, layout) for choice in comparison.layers),
+        tuple(_layer(choice, first, layout) for choice in rows.layers),
         _totals(comparison, layout),
         tuple(_notes(comparison)),
     )
+
+
+def _phases(comparison: Comparison) -> list[Sheet]:
+    """The phases of a training step under each dataflow, where it is one."""
+    phases = comparison.phases
+    if len(phases) < 2:
+        return []
+    columns = (
+        Column("phase", text=True),
+        *(Column(f"{name}\ncycles") for name in comparison.dataflows),
+        Column("best", text=True),
+    )
+    first = comparison.runs[0]
+    title = f"{first.network} on {first.hardware}, batch {first.batch}: phases"
+    rows = tuple(_phase(name, sums, comparison) for name, sums in phases.items())
+    return [Sheet(title, columns, rows, notes=("Sums of the layers' own cycles.",))]
+
+
+def _phase(name: str, sums: Sequence[int], comparison: Comparison) -> Row:
+    best = sums.index(min(sums))
+    same = len(sums) > 1 and len(set(sums)) == 1
+    cells = (f"{cycles:,}" for cycles in sums)
+    told = "any" if same else comparison.dataflows[best]
+    return Row((name.replace("_", " "), *cells, told), highlight=() if same else (1 + best,))
 
 
 def verdict(choice: LayerChoice) -> str:
@@ -108,11 +147,11 @@ def verdict(choice: LayerChoice) -> str:
     return "any" if tied else choice.dataflows[choice.best]
 
 
-def _layer(choice: LayerChoice, pes: int, layout: _Layout) -> Row:
-    free = choice.is_free
-    values = [choice.layers[0].name, *cells(layout.shared, choice.layers[0], free)]
+def _layer(choice: LayerChoice, run: RunResult, layout: _Layout) -> Row:
+    free, clock_hz = choice.is_free, run.clock_hz
+    values = [choice.layers[0].name, *cells(layout.shared, choice.layers[0], free, clock_hz)]
     for layer in choice.layers:
-        values += cells(layout.each, _alone(layer, pes), free)
+        values += cells(layout.each, _alone(layer, run.pes), free, clock_hz)
     if free:
         return Row((*values, NONE, *("none" for _ in layout.bound)), style="dim")
     bounds = list(dict.fromkeys(layer.bound for layer in choice.layers))
@@ -159,13 +198,13 @@ def _notes(comparison: Comparison) -> list[str]:
     notes += _energy_note(comparison)
     if len(comparison.runs) > 1:
         sums = comparison.own_cycles
-        lowest = min(sums)
-        name = comparison.dataflows[sums.index(lowest)]
+        lowest, name = min(sums), comparison.leanest
         saved = percent(1 - comparison.mixed_own_cycles / lowest) if lowest else percent(0)
         notes.append(
             f"With each layer at its own best, the layers would sum to "
-            f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {name}. That is "
-            "a sum, not a run's time: layers overlap, and changing the dataflow is taken as free."
+            f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {name}; layers "
+            f"of the vector unit have no dataflow, and count as at {name}. That is a sum, not a "
+            "run's time: layers overlap, and changing the dataflow is taken as free."
         )
     waits = reduce(add, (run.buckets.other_layer for run in comparison.runs))
     if waits:
@@ -190,29 +229,48 @@ def _energy_note(comparison: Comparison) -> list[str]:
     return [f"Energy for the network: {', '.join(each)}."] if each else []
 
 
-def _summary(comparisons: Sequence[Comparison], shown: Sequence[Shown]) -> Sheet:
-    """A row for each run, with the energies and buckets that were asked for."""
-    named = [
-        it for it in shown if it.quantity.needs_energy or it.quantity.name in GROUPS["buckets"]
-    ]
+_IN_SUMMARY = (*GROUPS["buckets"], "macs_per_byte")
+
+
+def summary_sheet(comparisons: Sequence[Comparison], shown: Sequence[Shown] = USUAL) -> Sheet:
+    """A row for each run, with the energies and buckets that were asked for.
+
+    Where any hardware names an energy table: power, and work against energy.
+    """
+    named = [it for it in shown if it.quantity.needs_energy or it.quantity.name in _IN_SUMMARY]
+    powered = any(run.energy is not None for each in comparisons for run in each.runs)
     columns = (
         Column("network", text=True),
         Column("hardware", text=True),
         Column("dataflow", text=True),
         Column("cycles"),
-        Column("time ms"),
+        Column("time"),
+        Column("images/s", drop=2),
         Column("util %"),
         Column("DRAM read", drop=1),
         Column("DRAM write", drop=1),
+        *((Column("power", 2), Column("TOPS/W", 2), Column("per image", 2)) if powered else ()),
         *(Column(it.quantity.header, it.drop) for it in named),
         Column("best", text=True),
     )
     rows = (
-        _summary_row(run, run is comparison.best, [it.quantity.run(run) for it in named])
+        _summary_row(
+            run,
+            run is comparison.best,
+            [*(_power(run.rates) if powered else ()), *(it.quantity.run(run) for it in named)],
+        )
         for comparison in comparisons
         for run in comparison.runs
     )
     return Sheet("Summary", columns, tuple(rows), notes=("best: of the network on its hardware.",))
+
+
+def _power(rates: Rates) -> Iterator[str]:
+    """Power, TOPS/W, and what an image takes."""
+    image = rates.joules_per_image
+    yield NONE if rates.watts is None else watts(rates.watts)
+    yield NONE if rates.tops_per_watt is None else number(rates.tops_per_watt)
+    yield NONE if image is None else joules(image / PJ)
 
 
 def _summary_row(run: RunResult, best: bool, named: Sequence[str]) -> Row:
@@ -221,7 +279,8 @@ def _summary_row(run: RunResult, best: bool, named: Sequence[str]) -> Row:
         run.hardware,
         run.dataflow,
         f"{run.cycles:,}",
-        f"{1000 * run.seconds:,.3f}",
+        seconds(run.seconds),
+        QUANTITIES["images_per_second"].run(run),
         percent(run.utilization),
         format_bytes(run.dram.read_bytes),
         format_bytes(run.dram.write_bytes),

@@ -130,11 +130,18 @@ def _writing_notes(active: Activations) -> list[str]:
     if several:
         listed = ", ".join(f"{name} {count:,}" for name, count in several.items())
         notes.append(f"Layers that take several images at a time: {listed}.")
+    if added := _of_training_only(active.network):
+        notes.append(f"Training has {len(added)} layers more, up to {added[-1]}: see --train.")
     if silent:
         notes.append(f"No values of their own are written by: {', '.join(silent)}.")
     if "concat" in silent:
         notes.append("The inputs of a concat are written where it wants them, so it moves nothing.")
     return notes
+
+
+def _of_training_only(network: Network) -> list[str]:
+    whole = network.training or network
+    return [layer.name for layer in whole.layers if layer.name not in network.by_name]
 
 
 def _network_totals(active: Activations) -> Sheet:
@@ -167,6 +174,20 @@ def network_dict(network: Network) -> dict[str, Any]:
             "activation_values": active.values,
         },
         "layers": [_layer_dict(layer, active) for layer in network.layers],
+        **_training_dict(network),
+    }
+
+
+def _training_dict(network: Network) -> dict[str, Any]:
+    """What training has beside the layers of inference, if there is any."""
+    if network.training is None:
+        return {}
+    return {
+        "training": {
+            "layers": _of_training_only(network),
+            "parameters": network.training.parameters,
+            "loss_weights": dict(network.training.loss_weights),
+        }
     }
 
 
@@ -255,7 +276,15 @@ def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:
     yield "of a word to the next PE", f"{rates.hop:,.3f} pJ, of a psum {rates.psum_hop:,.3f}"
     for name, per_byte in rates.buffers.items():
         yield f"of a byte of {name}", f"{per_byte:,.3f} pJ"
-    yield "of a byte of DRAM", f"{rates.dram_byte:,.3f} pJ"
+    if rates.dram is None:
+        yield "of a byte of DRAM", f"{rates.dram_byte:,.3f} pJ"
+        return
+    costs = rates.dram
+    yield (
+        "of DRAM",
+        f"{costs.activate:,.0f} pJ for a row, {costs.read:,.0f} for a burst read, "
+        f"{costs.write:,.0f} written",
+    )
 
 
 def _dram_standard(sheet: DramTiming | None) -> Iterator[tuple[str, str]]:

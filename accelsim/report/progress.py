@@ -11,22 +11,22 @@ from accelsim.text import visible
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
+def progress(total: int, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """A bar of `total` steps; call the given function with what has just been done."""
-    with _bar() as bar:
+    with _bar(quiet) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, advance=1, description=visible(done))
 
 
 @contextmanager
-def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+def counted(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A bar of work whose size shows on the way: call the function with done and total."""
-    with _bar() as bar:
+    with _bar(quiet) as bar:
         task = bar.add_task(what, total=None, visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
-def _bar() -> Progress:
+def _bar(quiet: bool) -> Progress:
     return Progress(
         BarColumn(),
         MofNCompleteColumn(),
@@ -34,5 +34,5 @@ def _bar() -> Progress:
         TextColumn("{task.description}", markup=False),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=quiet or not sys.stderr.isatty(),
     )

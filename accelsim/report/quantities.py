@@ -51,6 +51,19 @@ def joules(picojoules: float) -> str:
     return f"{picojoules:,.2f} pJ"
 
 
+def watts(power: float) -> str:
+    """A power with three digits: `1.21 W`, `345 mW`."""
+    for unit, scale in (("W", 1.0), ("mW", 1e-3), ("uW", 1e-6)):
+        if power >= scale:
+            return f"{number(power / scale)} {unit}"
+    return f"{number(power / 1e-9)} nW"
+
+
+def number(value: float) -> str:
+    """Three digits, more where it is large: `0.0123`, `1.23`, `44.6`, `1,235`."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
 def gigabytes_per_second(rate: float) -> str:
     """A bandwidth in bytes per second: `16.00 GB/s`."""
     return f"{rate / 1e9:,.2f} GB/s"

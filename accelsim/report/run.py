@@ -1,6 +1,6 @@
 """What `accelsim run` prints: each layer, the totals, where the cycles went."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from accelsim.hardware import Hardware
 from accelsim.lowering.target import target_of
@@ -9,13 +9,17 @@ from accelsim.report.quantities import (
     NONE,
     gigabytes_per_second,
     joules,
+    number,
     percent,
     percentages,
     seconds,
     si,
+    watts,
 )
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import Buckets, Energy, LayerResult, RunResult
+from accelsim.results.comparison import own_cycles
+from accelsim.results.rates import PJ, Rates
 from accelsim.results.written import clock
 from accelsim.units import format_bytes
 
@@ -55,10 +59,11 @@ def run_sheets(
 ) -> list[Sheet]:
     """Everything `run` prints; `shown` are the columns of the table of layers."""
     columns = (Column(each.quantity.header, each.drop, each.quantity.text) for each in shown)
+    clock_hz = result.clock_hz
     layers = Sheet(
         f"{heading(result)}: layers",
         (Column("layer", text=True), *columns),
-        tuple(_layer(layer, shown) for layer in result.layers),
+        tuple(_layer(layer, shown, clock_hz) for layer in result.layers),
         (_total(result, shown),),
         tuple(free_notes(result.layers)),
     )
@@ -91,9 +96,9 @@ def _phases(result: RunResult) -> list[Sheet]:
     return [Sheet("Phases of the training step", columns, tuple(rows))]
 
 
-def _layer(layer: LayerResult, shown: tuple[Shown, ...]) -> Row:
+def _layer(layer: LayerResult, shown: tuple[Shown, ...], clock_hz: int) -> Row:
     free = layer.is_free
-    return Row((layer.name, *cells(shown, layer, free)), style="dim" if free else "")
+    return Row((layer.name, *cells(shown, layer, free, clock_hz)), style="dim" if free else "")
 
 
 def _total(result: RunResult, shown: tuple[Shown, ...]) -> Row:
@@ -116,9 +121,34 @@ def _totals(result: RunResult, hardware: Hardware) -> Sheet:
                 f"{gigabytes_per_second(used)} on average, {percent(used / peak)} % of the peak "
                 f"{gigabytes_per_second(peak)}",
             ),
+            ("throughput", throughput(result.rates)),
+            ("reuse", _reuse(result.rates)),
+            *efficiency(result.rates),
             ("residency", residency(result, hardware)),
         ),
     )
+
+
+def throughput(rates: Rates) -> str:
+    """Images and multiply-accumulates in a second."""
+    if rates.images_per_second is None:
+        return NONE
+    return f"{number(rates.images_per_second)} images/s, {si(rates.macs_per_second or 0)}MAC/s"
+
+
+def _reuse(rates: Rates) -> str:
+    intensity = rates.macs_per_dram_byte
+    return NONE if intensity is None else f"{number(intensity)} MACs per DRAM byte"
+
+
+def efficiency(rates: Rates) -> Iterator[tuple[str, str]]:
+    """Power, and work against energy, where an energy table is named and there is any."""
+    if not rates.watts or not rates.joules_per_image:
+        return
+    chip, dram = watts(rates.chip_watts or 0), watts(rates.dram_watts or 0)
+    yield "power", f"{watts(rates.watts)} on average: chip {chip}, DRAM {dram}"
+    image = joules(rates.joules_per_image / PJ)
+    yield "efficiency", f"{number(rates.tops_per_watt or 0)} TOPS/W, {image} per image"
 
 
 def residency(result: RunResult, hardware: Hardware) -> str:
@@ -164,13 +194,19 @@ def _energy(result: RunResult, energy: Energy, hardware: Hardware) -> Sheet:
         "registers of the PEs": energy.register_file,
         "network between the PEs": energy.network,
         **{f"buffer {name}": value for name, value in energy.buffers.items()},
-        "DRAM": energy.dram,
+        **({} if energy.dram_parts else {"DRAM": energy.dram}),
+        **{f"DRAM, {name}": value for name, value in energy.dram_parts.items()},
     }
     total = energy.total or 1.0
     rows = [_energy_row(name, value, value / total, result.macs) for name, value in parts.items()]
     table = hardware.energy.name if hardware.energy else ""
-    watts = energy.total * 1e-12 / result.seconds if result.cycles else 0.0
-    note = f"Dynamic energy by table {table}, {watts:,.3f} W on average: no leakage, no clock tree."
+    power = result.rates.watts or 0.0
+    note = f"Dynamic energy by table {table}, {power:,.3f} W on average: no leakage, no clock tree."
+    idle = hardware.dram.timing.idle_watts if hardware.dram.timing else None
+    if idle is not None:
+        note += (
+            f" DRAM by its currents, without lines; for being there it draws {idle:,.3f} W more."
+        )
     return Sheet(
         "Where the energy went",
         (Column("", prose=True), Column("energy"), Column("%", drop=1), Column("pJ/MAC", drop=2)),
@@ -191,17 +227,29 @@ def _overlap_note(result: RunResult) -> list[str]:
 
 
 def _largest(result: RunResult) -> Sheet:
-    largest = sorted(result.layers, key=lambda layer: -layer.cycles)[:_LARGEST]
-    total = result.buckets.total or 1
+    """By own cycles: what a layer waits for others is theirs."""
+    largest = sorted(result.layers, key=lambda layer: -own_cycles(layer))[:_LARGEST]
+    total = sum(map(own_cycles, result.layers)) or 1
     rows = (
-        Row((layer.name, f"{layer.cycles:,}", percent(layer.cycles / total), layer.bound))
+        Row(
+            (
+                *(layer.name, f"{own_cycles(layer):,}", percent(own_cycles(layer) / total)),
+                *(f"{layer.busy_cycles:,}", f"{layer.cycles:,}", layer.bound),
+            )
+        )
         for layer in largest
         if not layer.is_free
     )
     columns = (
-        Column("layer", text=True),
-        Column("cycles"),
-        Column("% of all"),
-        Column("bound", text=True),
+        *(Column("layer", text=True), Column("own cycles"), Column("% of all")),
+        *(Column("busy", drop=1), Column("span", drop=2), Column("bound", text=True)),
     )
-    return Sheet("Largest layers", columns, tuple(rows))
+    return Sheet("Largest layers", columns, tuple(rows), notes=_largest_notes(result))
+
+
+def _largest_notes(result: RunResult) -> tuple[str, ...]:
+    """What the columns are; where no layer waits for another, own cycles are the span."""
+    busy = "busy: the layer's work on its unit"
+    if not result.buckets.other_layer:
+        return (f"{busy}.",)
+    return (f"{busy}; span: from its start to its end, with what it waits for other layers.",)

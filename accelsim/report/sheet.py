@@ -1,10 +1,12 @@
 """Sheets: a title, a table and notes, laid out for the terminal at hand or for a pipe.
 
-A terminal too narrow for all columns leaves out those that matter least, and says so. A pipe
-gets every column at its full width, without colours.
+A terminal too narrow for all columns leaves out those that matter least, and says so. Where even
+the others are too wide, every row becomes a stack of its cells, one below the other, each beside
+its header. A pipe gets every column at its full width, without colours.
 """
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -107,6 +109,10 @@ def _print(sheet: Sheet, console: Console) -> None:
         columns = _fitting(sheet, console)
         table = _table(sheet, columns)
         narrowest = _measured(table, console).minimum
+        if narrowest > console.width and _is_headed(sheet):
+            columns = list(range(len(sheet.columns)))
+            table = _stacked(sheet)
+            narrowest = _measured(table, console).minimum
         console.print(table, width=max(console.width, narrowest), crop=False)
         notes += _left_out(sheet, columns)
         if notes:
@@ -125,9 +131,37 @@ def _fitting(sheet: Sheet, console: Console) -> list[int]:
     return columns
 
 
+def _is_headed(sheet: Sheet) -> bool:
+    return any(column.header for column in sheet.columns)
+
+
+def _in_a_line(header: str) -> str:
+    """A header that went on in further lines; after a dot or underscore within its name."""
+    return re.sub(r"(?<=[._])\n", "", header).replace("\n", " ")
+
+
+def _stacked(sheet: Sheet) -> Table:
+    """Each cell that says something in a line of its own, behind its header."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    headers = [_in_a_line(column.header) for column in sheet.columns]
+    prose = any(column.prose for column in sheet.columns)
+    rows = [*sheet.rows, *sheet.totals]
+    widest = max((cell_len(cell) for row in rows for cell in row.cells), default=0)
+    table.add_column(min_width=max(map(cell_len, headers)), overflow="fold")
+    table.add_column(min_width=min(widest, _PROSE_WIDTH) if prose else widest, overflow="fold")
+    for position, row in enumerate(rows):
+        if position:
+            table.add_row("", "")
+        for index, (header, cell) in enumerate(zip(headers, row.cells, strict=True)):
+            if cell:
+                text = Text(cell, style="green" if index in row.highlight else "")
+                table.add_row(header, text, style=row.style or ("bold" if not index else ""))
+    return table
+
+
 def _left_out(sheet: Sheet, columns: Sequence[int]) -> list[str]:
     names = [
-        column.header.replace("\n", " ")
+        _in_a_line(column.header)
         for index, column in enumerate(sheet.columns)
         if index not in columns
     ]
@@ -141,10 +175,9 @@ def _measured(table: Table, console: Console) -> Measurement:
 
 
 def _table(sheet: Sheet, columns: Sequence[int]) -> Table:
-    headed = any(column.header for column in sheet.columns)
     table = Table(
         box=box.SIMPLE_HEAD,
-        show_header=headed,
+        show_header=_is_headed(sheet),
         show_edge=False,
         padding=(0, 1, 0, 0),
         pad_edge=False,

@@ -1,12 +1,20 @@
 """What `accelsim sweep --dry-run` and `accelsim results` print."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 
-from accelsim.report.quantities import NONE
+from accelsim.report.quantities import (
+    NONE,
+    gigabytes_per_second,
+    joules,
+    seconds,
+    watts,
+)
 from accelsim.report.sheet import Column, Row, Sheet, facts
+from accelsim.results.rates import PJ
 from accelsim.sweep.axes import Axis
+from accelsim.sweep.overall import said
 from accelsim.sweep.quantities import (
     HARDWARE_QUANTITIES,
     UNLIKE_BATCHES,
@@ -17,6 +25,7 @@ from accelsim.sweep.quantities import (
 )
 from accelsim.sweep.space import Sweep
 from accelsim.sweep.summary import Summary, judged
+from accelsim.units import format_bytes
 
 ROWS_SHOWN = 40
 _FAILURES_SHOWN = 20
@@ -33,6 +42,48 @@ def value_text(value: object) -> str:
         digits = f"{value:,.{_SIGNIFICANT}g}"
         return f"{value:,.0f}" if "e+" in digits else digits
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+_UNITS: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("_pj", joules),
+    ("joules", lambda value: joules(value / PJ)),
+    ("watts", watts),
+    ("seconds", seconds),
+    ("dram_bytes_per_second", gigabytes_per_second),
+    ("_bytes", format_bytes),
+)
+"""How a quantity is written, by the end of its name."""
+
+
+def quantity_text(name: str, value: object) -> str:
+    """A quantity of a record for people, in units: `22.351 ms`, `127.15 mJ`, `192.0 KiB`."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+        return value_text(value)
+    plain = name.removesuffix("_per_image").removesuffix("_per_mac")
+    for ending, written in _UNITS:
+        if plain.endswith(ending):
+            return written(value)
+    return value_text(value)
+
+
+def folded(name: str, widest: int = 12) -> str:
+    """A name as a header: beyond `widest` it goes on in further lines, after a dot or underscore.
+
+    `buffers.ifmap_sram.size` is three lines, `buffers.`, `ifmap_sram.` and `size`.
+    """
+    lines = [""]
+    for part in re.findall(r"[^._]*[._]|[^._]+", name):
+        if lines[-1] and len(lines[-1] + part) > widest:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def common_prefix(names: Sequence[str]) -> str:
+    """What dotted names all begin with, such as `array.`; empty for less than two."""
+    parts = [name.split(".")[:-1] for name in names] if len(names) > 1 else []
+    shared = takewhile(lambda each: len({*each}) == 1, zip(*parts, strict=False))
+    return "".join(f"{each[0]}." for each in shared)
 
 
 # --- Before a sweep -------------------------------------------------------------------------------
@@ -131,7 +182,7 @@ def _points(sweep: Sweep) -> Sheet:
         Row((str(index), *(value_text(point.parameters[name]) for name in names)))
         for index, point in enumerate(shown, 1)
     )
-    columns = (Column("point"), *(Column(name, text=True) for name in names))
+    columns = (Column("point"), *(Column(folded(name), text=True) for name in names))
     notes = _more(sweep.points, "points")
     title = "The points beside the trials, in order" if sweep.search else "The points, in order"
     return Sheet(title, columns if names else (), tuple(rows), notes=notes)
@@ -150,8 +201,12 @@ def results_sheets(summary: Summary) -> list[Sheet]:
     title = f"{summary.about.name}: {summary.points:,} points"
     sheets = [facts(title, _progress(summary), _hints(summary))]
     for network, front in summary.fronts.items():
-        sheets.append(_front(summary, network, front))
-        sheets += [_best(summary, network)] if front else []
+        sheets.append(_front(summary, network, summary.by_network[network], front))
+        sheets += [_best(summary, network, summary.best[network])] if front else []
+    if summary.overall and summary.about.over is not None:
+        over = said(summary.about.over)
+        sheets.append(_front(summary, over, summary.overall, summary.overall_front))
+        sheets.append(_best(summary, over, summary.overall_best))
     if summary.failed:
         sheets.append(_failures(summary))
     return sheets
@@ -181,39 +236,40 @@ def _hints(summary: Summary) -> list[str]:
     return hints
 
 
-def _front(summary: Summary, network: str, front: list[Record]) -> Sheet:
+def _front(summary: Summary, network: str, everything: list[Record], front: list[Record]) -> Sheet:
     """The front, or all points where they are few, those of the front with a star."""
     about = summary.about
     goals = ", ".join(f"{name} ({goal})" for name, goal in about.objectives.items())
-    everything = summary.by_network[network]
     few = len(everything) <= ROWS_SHOWN
     records = everything if few else front[:ROWS_SHOWN]
-    names = summary.varied
-    quantities = judged(about)
+    names, quantities = summary.varied, [name for name in judged(about) if name in everything[0]]
+    prefix = common_prefix(names)
     columns = (
-        *(Column(name, text=True) for name in names),
-        *(Column(name, drop=0 if name in about.objectives else 1) for name in quantities),
-        Column("front", text=True),
+        Column("*", text=True),
+        *(Column(folded(name.removeprefix(prefix)), text=True) for name in names),
+        *(Column(folded(name), drop=0 if name in about.objectives else 1) for name in quantities),
     )
     best = {record["key"] for record in front}
     rows = []
     for record in records:
-        cells = [value_text(record.get(name)) for name in (*names, *quantities)]
+        cells = [value_text(record.get(name)) for name in names]
+        cells += [quantity_text(name, record.get(name)) for name in quantities]
         on_front = record["key"] in best
-        rows.append(Row((*cells, "*" if on_front else ""), "bold" if few and on_front else ""))
+        rows.append(Row(("*" if on_front else "", *cells), "bold" if few and on_front else ""))
     what = "points; * Pareto front of" if few else "Pareto front of"
     notes = () if few else _more(front, "points of the front")
     notes += () if front else ("No point meets every constraint.",)
-    return Sheet(f"{network}: {what} {goals}", columns, tuple(rows), notes=notes)
+    title = f"{network}: {what} {goals}" + (f"; keys begin with {prefix}" if prefix else "")
+    return Sheet(title, columns, tuple(rows), notes=notes)
 
 
-def _best(summary: Summary, network: str) -> Sheet:
+def _best(summary: Summary, network: str, best: Mapping[str, Record]) -> Sheet:
     columns = (Column("objective", text=True), Column(""), Column("point", prose=True))
     rows = []
-    for name, record in summary.best[network].items():
+    for name, record in best.items():
         goal = f"{summary.about.objectives[name]} {name}"
         said = _said(record, summary.varied) or "the only point"
-        rows.append(Row((goal, value_text(record[name]), said)))
+        rows.append(Row((goal, quantity_text(name, record[name]), said)))
     return Sheet(f"{network}: best per objective", columns, tuple(rows))
 
 

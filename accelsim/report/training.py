@@ -71,12 +71,13 @@ def training_memory(
 ) -> TrainingMemory:
     """What training `network` keeps, in float32."""
     step = training_step(network, loss, optimizer)
+    parameters = (network.training or network).parameters
     kept = sum(math.prod(layer.output_shape) for layer in kept_for_backward(step))
     return TrainingMemory(
         network=network.name,
         batch=batch,
-        parameters=network.parameters,
-        optimizer_values=_STATES[optimizer] * network.parameters,
+        parameters=parameters,
+        optimizer_values=_STATES[optimizer] * parameters,
         activations=kept + sum(map(math.prod, network.inputs.values())),
     )
 

@@ -20,13 +20,16 @@ _COLUMNS = (
 )
 
 
-def verify_sheets(result: VerifyResult) -> list[Sheet]:
-    """Everything `verify` prints."""
+def verify_sheets(result: VerifyResult, every_layer: bool = False) -> list[Sheet]:
+    """What `verify` prints: a line, the layers that failed and what to know, or every layer."""
     title = (
         f"{result.network} on {result.hardware}, {result.dataflow}, batch {result.batch}: "
         f"values of the tiled schedule against the reference"
     )
-    rows = tuple(_layer(layer, result.exact) for layer in result.layers)
+    if result.passed and not every_layer:
+        return [Sheet(title, notes=tuple(_notes(result)))]
+    shown = [layer for layer in result.layers if every_layer or not layer.passed]
+    rows = tuple(_layer(layer, result.exact) for layer in shown)
     total = ("total", "", f"{result.elements:,}", f"{result.mismatches:,}")
     overflows = sum(layer.overflows for layer in result.layers)
     verdict = "pass" if result.passed else "FAIL"
@@ -65,6 +68,11 @@ def _notes(result: VerifyResult) -> list[str]:
     else:
         verdict = f"All {result.elements:,} elements are {rule}."
     notes = [verdict, f"Formats {result.formats}, seed {result.seed}."]
+    if result.accuracy is not None:
+        right, images = result.accuracy.right, result.accuracy.images
+        notes.append(
+            f"Accuracy: {right:,} of {images:,} labelled images, {100 * right / images:.1f} %."
+        )
     timed = [problem for layer in result.layers for problem in layer.problems]
     if timed:
         notes.append("FAIL: what is timed is not what is computed.")

@@ -16,8 +16,8 @@ def run_result(program: Program, times: Sequence[LayerTimes]) -> RunResult:
     """What a Program that was played in `times`, by layer, has done and taken."""
     rates = energy_rates(program.hardware)
     layers = tuple(
-        _layer_result(layer, time, program, rates)
-        for layer, time in zip(program.layers, times, strict=True)
+        replace(_layer_result(layer, time, program, rates), dataflow=program.dataflow_of(position))
+        for position, (layer, time) in enumerate(zip(program.layers, times, strict=True))
     )
     hardware = program.hardware
     return RunResult(
@@ -79,7 +79,7 @@ def _layer_result(
         dram=program.dram,
         buckets=_buckets(program, times, whole.target),
         inside=program.inside,
-        energy=_energy(program, rates) if rates else None,
+        energy=_energy(program, rates, whole.target) if rates else None,
         mapping=program.mapping,
         tiling=program.tiling,
         resident=_resident(program, whole),
@@ -98,7 +98,7 @@ def _resident(program: LayerProgram, whole: Program) -> Resident:
     )
 
 
-def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
+def _energy(program: LayerProgram, rates: EnergyRates, target: Target) -> Energy:
     """What the layer's work and moves take; its MACs are counted by its tasks."""
     on_array = program.unit == "array"
     done = Activity(
@@ -107,6 +107,7 @@ def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
         inside=program.inside,
         sram=program.sram,
         dram=program.dram,
+        commands=program.dram_commands(target) if rates.dram else None,
     )
     return rates.energy(done)
 

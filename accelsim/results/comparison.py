@@ -71,9 +71,31 @@ class Comparison:
         return tuple(sum(map(own_cycles, run.layers)) for run in self.runs)
 
     @property
+    def phases(self) -> "dict[str, tuple[int, ...]]":
+        """For each phase of a training step its layers' own cycles under each dataflow."""
+        by_run = [run.phases for run in self.runs]
+        return {
+            name: tuple(sum(map(own_cycles, phases[name].layers)) for phases in by_run)
+            for name in by_run[0]
+        }
+
+    @property
+    def leanest(self) -> str:
+        """The dataflow whose layers' own cycles sum to least, the first of several."""
+        sums = self.own_cycles
+        return self.dataflows[sums.index(min(sums))]
+
+    @property
     def mixed_own_cycles(self) -> int:
-        """The sum of own cycles if each layer took the dataflow that is best for it."""
-        return sum(own_cycles(choice.layers[choice.best]) for choice in self.layers)
+        """The sum of own cycles if each layer of the array took the dataflow that is best for it.
+
+        A layer of the vector unit has no dataflow: it counts as under the `leanest` one.
+        """
+        leanest = self.dataflows.index(self.leanest)
+        return sum(
+            own_cycles(choice.layers[choice.best if choice.on_array else leanest])
+            for choice in self.layers
+        )
 
     def best_as_dict(self) -> dict[str, Any]:
         """The JSON form of what is best; a layer without a choice has null."""
@@ -87,8 +109,23 @@ class Comparison:
             "dram_bytes": best.dram.total_bytes,
             "own_cycles": dict(zip(self.dataflows, self.own_cycles, strict=True)),
             "own_cycles_each_layer_at_its_best": self.mixed_own_cycles,
+            **self._phases_dict(),
             "layers": [_best_layer(choice) for choice in self.layers],
         }
+
+    def _phases_dict(self) -> dict[str, Any]:
+        """What is best for each phase, where there are several."""
+        phases = self.phases
+        if len(phases) < 2:
+            return {}
+        best = {
+            name: {
+                "dataflow": self.dataflows[sums.index(min(sums))],
+                "own_cycles": dict(zip(self.dataflows, sums, strict=True)),
+            }
+            for name, sums in phases.items()
+        }
+        return {"phases": best}
 
 
 def _best_layer(choice: LayerChoice) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def layer_record(layer: Mapping[str, Any]) -> dict[str, Any]:
         **{f"sram_{name[:-1]}_words": count for name, count in layer["sram"].items()},
         **{f"inside_{name}": count for name, count in layer["inside"].items()},
         **{f"bucket_{name}_cycles": count for name, count in layer["buckets"].items()},
+        "phase": layer.get("phase", "forward"),
         **{name: layer[name] for name in ("energy_pj", "energy_pj_per_mac") if name in layer},
         **{f"energy_{name}_pj": value for name, value in energy.items() if name != "buffers"},
         **{f"energy_buffer_{name}_pj": pj for name, pj in energy.get("buffers", {}).items()},

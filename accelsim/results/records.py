@@ -11,9 +11,11 @@ from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from accelsim.hardware import BEST
 from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
+from accelsim.results.rates import Rates
 
 if TYPE_CHECKING:
     from accelsim.lowering import row_stationary
@@ -65,7 +67,8 @@ class Energy:
     """Energy in pJ, by component; `buffers` by name.
 
     mac: multiply-accumulates. vector: operations of the vector unit's lanes. register_file: the
-    PEs' own registers. network: words moved from PE to PE, or over a network on the chip.
+    PEs' own registers. network: words moved from PE to PE, or over a network on the chip. dram
+    is the sum of `dram_parts`, by command, where these are known.
     """
 
     mac: float = 0.0
@@ -74,16 +77,17 @@ class Energy:
     network: float = 0.0
     buffers: Mapping[str, float] = field(default_factory=dict)
     dram: float = 0.0
+    dram_parts: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: "Energy") -> "Energy":
-        names = dict.fromkeys((*self.buffers, *other.buffers))
         return Energy(
             self.mac + other.mac,
             self.vector + other.vector,
             self.register_file + other.register_file,
             self.network + other.network,
-            {name: self.buffers.get(name, 0.0) + other.buffers.get(name, 0.0) for name in names},
+            _added(self.buffers, other.buffers),
             self.dram + other.dram,
+            _added(self.dram_parts, other.dram_parts),
         )
 
     @property
@@ -103,10 +107,18 @@ class Energy:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form, pJ."""
+        known = (name for name in self.__slots__ if name != "dram_parts")
+        parts = {"dram_parts": {**self.dram_parts}} if self.dram_parts else {}
         return {
-            **{name: getattr(self, name) for name in self.__slots__},
+            **{name: getattr(self, name) for name in known},
             "buffers": {**self.buffers},
+            **parts,
         }
+
+
+def _added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    names = dict.fromkeys((*one, *other))
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +134,8 @@ class LayerResult:
     no energy table. mapping is a row-stationary array's, tiling any layer's. dram_saved_bytes is
     how much less the layer moves than with nothing resident; negative where resident feature maps
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
-    input_gradient, weight_gradient or update.
+    input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
+    it is not on the array.
     """
 
     name: str
@@ -152,6 +165,7 @@ class LayerResult:
     resident: Resident = Resident()
     dram_saved_bytes: int = 0
     phase: str = "forward"
+    dataflow: str | None = None
 
     @property
     def cycles(self) -> int:
@@ -164,8 +178,9 @@ class LayerResult:
         return self.tiles == 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The layer's JSON form; energy is left out where there is none."""
-        data = {name: getattr(self, name) for name in self.__slots__ if name != "energy"}
+        """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
+        unsaid = ("energy", "dataflow")
+        data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
             "gemm": dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None,
@@ -261,6 +276,19 @@ class RunResult:
         return reduce(add, parts) if parts else None
 
     @property
+    def rates(self) -> Rates:
+        """What the run comes to per second, per watt, per image and per byte of DRAM."""
+        energy = self.energy
+        return Rates(
+            images=self.batch,
+            seconds=self.seconds,
+            macs=self.macs,
+            dram_bytes=self.dram.total_bytes,
+            energy_pj=energy.total if energy else None,
+            dram_pj=energy.dram if energy else 0.0,
+        )
+
+    @property
     def buckets(self) -> Buckets:
         """Layer cycles of all layers, by bucket."""
         return _sum(Buckets(), (layer.buckets for layer in self.layers))
@@ -307,7 +335,13 @@ class RunResult:
             "inside": self.inside.as_dict(),
             "buckets": self.buckets.as_dict(),
             **_energy_dict(self.energy, self.macs),
+            **self.rates.as_dict(),
         }
+
+    def _layer_dict(self, layer: LayerResult) -> dict[str, Any]:
+        """A layer's JSON form, with its dataflow where the layers have different ones."""
+        mixed = {"dataflow": layer.dataflow} if self.dataflow == BEST else {}
+        return layer.as_dict() | mixed
 
     def _phases_dict(self) -> dict[str, Any]:
         """The totals of each phase, where there are several."""
@@ -328,5 +362,5 @@ class RunResult:
             **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,
             **self._phases_dict(),
-            "layers": [layer.as_dict() for layer in self.layers],
+            "layers": [self._layer_dict(layer) for layer in self.layers],
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from accelsim import __version__
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.sweep_file import Over
 from accelsim.results import SCHEMA as RESULT_SCHEMA
 from accelsim.sweep.code import CODE
 from accelsim.sweep.quantities import Constraint, Objectives
@@ -24,6 +25,7 @@ class About:
     constraints: tuple[Constraint, ...]
     version: str
     code: str
+    over: Over | None = None
 
     def rows(self) -> dict[str, str]:
         """As text by key."""
@@ -34,6 +36,7 @@ class About:
             "source": self.source,
             "objectives": json.dumps(dict(self.objectives)),
             "constraints": json.dumps(bounds),
+            "over_networks": json.dumps(self.over),
             "version": self.version,
             "code": self.code,
             "results": str(RESULT_SCHEMA),
@@ -51,6 +54,7 @@ class About:
             constraints=tuple(bounds),
             version=rows["version"],
             code=rows["code"],
+            over=json.loads(rows.get("over_networks", "null")),
         )
 
     @classmethod
@@ -64,6 +68,7 @@ class About:
             constraints=sweep.constraints,
             version=__version__,
             code=CODE,
+            over=sweep.over,
         )
 
 

@@ -127,7 +127,7 @@ def difference(before: str, after: str) -> Difference:
     if any(sweeps):
         message = "one is a sweep's results file and the other is not; give two of a kind"
         raise InputError(Problem(message, f"{before} and {after}"))
-    return _of_runs(*paths)
+    return of_runs(before, read_run(paths[0]), after, read_run(paths[1]))
 
 
 def _is_sweep(path: Path) -> bool:
@@ -171,8 +171,10 @@ def _by_parameters(store: Store, names: Sequence[str]) -> dict[str, Mapping[str,
 # --- Runs -----------------------------------------------------------------------------------------
 
 
-def _of_runs(before: Path, after: Path) -> Difference:
-    one, other = read_run(before), read_run(after)
+def of_runs(
+    before: str, one: Mapping[str, Any], after: str, other: Mapping[str, Any]
+) -> Difference:
+    """Two runs in their JSON form compared, called by these names."""
     facts = tuple(
         (name, cut(str(one.get(name)), 100), cut(str(other.get(name)), 100))
         for name in ("network", "hardware", "dataflow", "batch", "clock_hz")
@@ -180,8 +182,8 @@ def _of_runs(before: Path, after: Path) -> Difference:
     items, only_before, only_after = _matched(layers_of(one), layers_of(other))
     return Difference(
         kind="run",
-        before=str(before),
-        after=str(after),
+        before=before,
+        after=after,
         items=items,
         only_before=only_before,
         only_after=only_after,

@@ -6,6 +6,7 @@ from typing import Any
 
 from accelsim.frontend.sweep_file import Direction
 from accelsim.hardware import Hardware
+from accelsim.results.rates import Rates
 from accelsim.sweep.records import Value
 
 Totals = Mapping[str, Any]
@@ -26,8 +27,10 @@ RESULT_QUANTITIES = (
     *("macs", "utilization", "array_cycles", "vector_cycles", "dram_cycles"),
     *("dram_bytes", "dram_read_bytes", "dram_write_bytes"),
 )
+RATE_QUANTITIES = ("macs_per_second", "macs_per_dram_byte")
 ENERGY_QUANTITIES = (
     *("energy_pj", "energy_pj_per_mac", "energy_pj_per_image", "energy_delay_pj_s"),
+    *("joules_per_image", "watts", "chip_watts", "dram_watts", "tops_per_watt"),
 )
 """Known where the hardware names an energy table."""
 
@@ -40,7 +43,10 @@ UNLIKE_CLOCKS = (
     "the clock varies, and cycles of different clocks do not compare: the slowest takes the "
     "fewest; name an objective that counts time, such as seconds"
 )
-_OF_ANY_BATCH = ("utilization", "energy_pj_per_mac")
+_OF_ANY_BATCH = (
+    *("utilization", "energy_pj_per_mac", *RATE_QUANTITIES),
+    *("watts", "chip_watts", "dram_watts", "tops_per_watt"),
+)
 
 
 def compare_batches(objectives: Iterable[str]) -> bool:
@@ -54,7 +60,7 @@ def compare_clocks(objectives: Iterable[str]) -> bool:
     Energy times delay and everything per second count time.
     """
     names = [*objectives]
-    timed = any("second" in name or "delay" in name for name in names)
+    timed = any(word in name for name in names for word in ("second", "delay", "watts"))
     return timed or not any("cycles" in name for name in names)
 
 
@@ -69,7 +75,7 @@ def impossible(name: str, least: float | None, most: float | None) -> str:
 
 def quantity_names() -> tuple[str, ...]:
     """Every quantity that objectives and constraints may name."""
-    return (*HARDWARE_QUANTITIES, *RESULT_QUANTITIES, *ENERGY_QUANTITIES)
+    return (*HARDWARE_QUANTITIES, *RESULT_QUANTITIES, *RATE_QUANTITIES, *ENERGY_QUANTITIES)
 
 
 def hardware_quantities(hardware: Hardware) -> dict[str, int]:
@@ -85,14 +91,34 @@ def result_quantities(totals: Totals, batch: int) -> Record:
     if not totals:
         return {}
     flat = dict(_flat(totals))
-    flat["dram_bytes"] = totals["dram_read_bytes"] + totals["dram_write_bytes"]
+    dram_bytes = totals["dram_read_bytes"] + totals["dram_write_bytes"]
+    flat["dram_bytes"] = dram_bytes
     flat["cycles_per_image"] = totals["cycles"] / batch
     flat["seconds_per_image"] = totals["seconds"] / batch
-    flat["images_per_second"] = batch / totals["seconds"] if totals["seconds"] else None
+    flat |= _rates(totals, dram_bytes, batch).as_dict()
     if "energy_pj" in totals:
         flat["energy_pj_per_image"] = totals["energy_pj"] / batch
         flat["energy_delay_pj_s"] = totals["energy_pj"] * totals["seconds"]
     return flat
+
+
+def _rates(totals: Totals, dram_bytes: int, batch: int) -> Rates:
+    """Those of totals that may be of an earlier accelsim, which did not say them."""
+    energy = totals.get("energy")
+    dram_pj = energy.get("dram") if isinstance(energy, Mapping) else None
+    return Rates(
+        images=batch,
+        seconds=totals["seconds"],
+        macs=_counted(totals.get("macs")) or 0,
+        dram_bytes=dram_bytes,
+        energy_pj=_counted(totals.get("energy_pj")),
+        dram_pj=_counted(dram_pj) or 0,
+    )
+
+
+def _counted(value: object) -> Any:
+    """A number; None for what anybody may have written in its place."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _flat(totals: Totals, prefix: str = "") -> Iterator[tuple[str, Value]]:

@@ -14,8 +14,9 @@ from accelsim.frontend import ONNX, load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
-from accelsim.frontend.sweep_file import Search, SweepFile
+from accelsim.frontend.sweep_file import Over, Search, SweepFile
 from accelsim.hardware import Hardware
+from accelsim.network.backward import training_step
 from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
@@ -91,6 +92,7 @@ class Sweep:
     axes: tuple[Axis, ...]
     objectives: Objectives
     constraints: tuple[Constraint, ...]
+    over: Over | None
     search: Search | None
     timeout_s: float | None
     networks: Mapping[str, Network]
@@ -139,6 +141,7 @@ def resolve(sweep_file: SweepFile, tell: Counter | None = None) -> Sweep:
         axes=space.axes,
         objectives=sweep_file.objectives,
         constraints=space.constraints,
+        over=space.over,
         search=sweep_file.search,
         timeout_s=sweep_file.timeout_s,
         networks=space.networks,
@@ -230,6 +233,7 @@ class Space:
         self.constraints = tuple(
             Constraint(name, bounds.min, bounds.max) for name, bounds in file.constraints.items()
         )
+        self.over = self._over_networks()
         self._of_hardware = [c for c in self.constraints if c.quantity in HARDWARE_QUANTITIES]
         self._parameters = self._base_parameters()
 
@@ -325,11 +329,17 @@ class Space:
             path = self._paths[name] = named_path(self._file.folder, name)
             try:
                 dims = self._file.dims if str(path).lower().endswith(ONNX) else None
-                self.networks[path] = load_network(path, dims)
+                self.networks[path] = self._timed(load_network(path, dims))
             except InputError as error:
                 self._found.in_named_file(error, setting.origin)
             else:
                 self._digests[path] = network_digest(self.networks[path])
+
+    def _timed(self, network: Network) -> Network:
+        """The network, or a step of training it; raises InputError where that has no rule."""
+        if self._file.mode == "inference":
+            return network
+        return training_step(network, self._file.loss, self._file.optimizer)
 
     def _check_batches(self) -> None:
         batches = [setting for setting in self._settings if setting.path == BATCH]
@@ -357,6 +367,16 @@ class Space:
                 message = f"{name} is no size in bytes; give a number without a unit"
             if message:
                 self._found.at(("constraints", name), message)
+
+    def _over_networks(self) -> Over | None:
+        """Weights by the names that points have; one of no network is noted."""
+        over = self._file.over_networks
+        if not isinstance(over, dict):
+            return over
+        for name in over:
+            if name not in self._paths:
+                self._found.at(("over_networks", name), unknown("network", name, self._paths), True)
+        return {self._paths[name]: weight for name, weight in over.items() if name in self._paths}
 
     def _check_energy(self, place: KeyPath) -> None:
         """The matrix names an energy table, and so does each included point."""

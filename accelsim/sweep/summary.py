@@ -8,6 +8,7 @@ from typing import Any
 
 from accelsim.results import SCHEMA, layer_record
 from accelsim.sweep.about import About
+from accelsim.sweep.overall import over_networks
 from accelsim.sweep.pareto import best_per_objective, by_network, candidates, pareto_front
 from accelsim.sweep.quantities import Record
 from accelsim.sweep.store import Store
@@ -87,6 +88,26 @@ class Summary:
             for network, records in self.by_network.items()
         }
 
+    @cached_property
+    def overall(self) -> list[Record]:
+        """Points over all networks, where the sweep says how and there are several."""
+        about = self.about
+        if about.over is None or len(self.by_network) < 2:
+            return []
+        return over_networks(
+            self.done, self.parameters, about.over, about.objectives, about.constraints
+        )
+
+    @cached_property
+    def overall_front(self) -> list[Record]:
+        """The Pareto front of the points over all networks."""
+        return pareto_front(self.overall, self.about.objectives)
+
+    @cached_property
+    def overall_best(self) -> dict[str, Record]:
+        """The best point over all networks for each objective."""
+        return best_per_objective(self.overall, self.about.objectives)
+
     def layers(self) -> Iterator[Record]:
         """A flat record for each layer of each simulated point, read as it is asked for.
 
@@ -121,7 +142,22 @@ class Summary:
                 name: {objective: record["key"] for objective, record in best.items()}
                 for name, best in self.best.items()
             },
+            **self._overall_dict(),
             "records": self.records,
+        }
+
+    def _overall_dict(self) -> dict[str, Any]:
+        """What JSON says of the points over all networks: nothing where there are none."""
+        if not self.overall:
+            return {}
+        best = {name: record["key"] for name, record in self.overall_best.items()}
+        return {
+            "overall": {
+                "over_networks": self.about.over,
+                "front": [record["key"] for record in self.overall_front],
+                "best": best,
+                "records": self.overall,
+            }
         }
 
 

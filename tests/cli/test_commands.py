@@ -63,7 +63,8 @@ def test_free_layers_do_not_mislead(cli, concat: Path) -> None:
 
 
 def test_brackets_are_no_markup(cli, concat: Path) -> None:
-    for command in (("run", concat, "edge_ws"), ("show", concat), ("verify", concat, "edge_ws")):
+    verified = ("verify", concat, "edge_ws", "--layers")
+    for command in (("run", concat, "edge_ws"), ("show", concat), verified):
         outcome = cli(*command)
         assert outcome.stdout.startswith("[b]two[/b]"), command
         assert "[red]left[/red]" in outcome.stdout, command
@@ -293,10 +294,14 @@ def test_the_energy_of_compare_is_that_of_run(cli) -> None:
 
 def test_run_ends_with_why(cli, concat: Path, tmp_path: Path) -> None:
     plain, why = tmp_path / "plain.json", tmp_path / "why.json"
-    without = cli("run", concat, "edge_ws", "--json", plain)
+    cli("run", concat, "edge_ws", "--json", plain)
+    without = cli("run", concat, "edge_ws")
     outcome = cli("run", concat, "edge_ws", "--why", "--json", why)
     sentence = accelsim.what_would_help(concat, "edge_ws").sentence
-    assert outcome.stdout == f"{without.stdout}\n{sentence}\n"
+    assert outcome.stdout.startswith(f"{without.stdout}\n[b]two[/b] on edge_ws (ws): what each")
+    assert outcome.stdout.endswith(f"\n\n{sentence}\n")
+    changes = rows(outcome.stdout)
+    assert changes["pipelining"][-1] == "KiB"  # the shadow registers that it costs
     assert json.loads(why.read_text())["why"]["sentence"] == sentence
     assert "why" not in json.loads(plain.read_text())
 
@@ -304,7 +309,8 @@ def test_run_ends_with_why(cli, concat: Path, tmp_path: Path) -> None:
 def test_compare_says_why_of_the_best_of_each(cli, concat: Path, tmp_path: Path) -> None:
     path = tmp_path / "why.json"
     chips = ("--hardware", "edge_ws", "gemmini_16x16")
-    sentences = cli("compare", concat, *chips, "--why", "--json", path).stdout.splitlines()[-3::2]
+    printed = cli("compare", concat, *chips, "--why", "--json", path).stdout.splitlines()
+    sentences = [line for line in printed if ") is bound by" in line]
     data = json.loads(path.read_text())
     assert sentences == [best["why"]["sentence"] for best in data["best"]]
     for best, sentence in zip(data["best"], sentences, strict=True):

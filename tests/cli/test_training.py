@@ -36,7 +36,7 @@ def test_optimizers_read_and_write_what_they_keep(cli, concat: Path) -> None:
 
 
 def test_verify_train_computes_the_step_and_refuses_integers(cli, concat: Path) -> None:
-    outcome = cli("verify", concat, "edge_ws", "--train", "--set", FLOATS)
+    outcome = cli("verify", concat, "edge_ws", "--train", "--layers", "--set", FLOATS)
     assert outcome.status == 0
     assert "right@weight_gradient" in outcome.stdout
     refused = cli("verify", concat, "edge_ws", "--train")
@@ -57,6 +57,97 @@ def test_memory_of_training_vgg16(cli) -> None:
     assert data["total_bytes"] == fixed + 32 * each
     assert fixed + data["largest_batch"] * each <= 12 * 2**30
     assert fixed + (data["largest_batch"] + 1) * each > 12 * 2**30
+
+
+def test_run_and_compare_train_as_train_does(cli, concat: Path) -> None:
+    step = json.loads(cli("train", concat, "edge_ws", "--json", "-").stdout)
+    same = json.loads(cli("run", concat, "edge_ws", "--train", "--json", "-").stdout)
+    assert same["totals"] == step["totals"]
+    assert same["phases"] == step["phases"]
+    outcome = cli("compare", concat, "--hardware", "edge_ws", "--train", "--json", "-")
+    compared = json.loads(outcome.stdout)
+    own = compared["best"][0]["own_cycles"]
+    phases = compared["best"][0]["phases"]
+    assert list(phases) == PHASES
+    for flow, cycles in own.items():
+        assert sum(phase["own_cycles"][flow] for phase in phases.values()) == cycles
+    for phase in phases.values():
+        assert phase["own_cycles"][phase["dataflow"]] == min(phase["own_cycles"].values())
+
+
+def test_train_tells_the_phase_of_each_layer_and_writes_a_page(
+    cli, concat: Path, tmp_path: Path
+) -> None:
+    page, table = tmp_path / "step.html", tmp_path / "step.csv"
+    outcome = cli("train", concat, "edge_ws", "--columns", "only,phase", "--report", page)
+    assert {line.split()[-1] for line in outcome.stdout.splitlines() if "@" in line} >= {
+        "loss",
+        "input_gradient",
+        "weight_gradient",
+        "update",
+    }
+    assert "Phases of the training step" in page.read_text()
+    cli("train", concat, "edge_ws", "--csv", table)
+    assert "phase" in table.read_text().splitlines()[0]
+
+
+def test_a_sweep_of_training_steps(cli, concat: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "steps.yaml"
+    sweep.write_text(
+        f"name: steps\nnetworks: [{concat}]\nbase: edge_ws\nmode: training\noptimizer: adam\n"
+        "matrix: {batch: [1, 2]}\nobjectives: {images_per_second: max}\n"
+    )
+    results = tmp_path / "steps.sqlite"
+    assert cli("sweep", sweep, "--results", results, "--jobs", "1").status == 0
+    outcome = cli("results", results, "--json", "-")
+    cycles = {row["batch"]: row["cycles"] for row in json.loads(outcome.stdout)["records"]}
+    for batch in (1, 2):
+        arguments = ("--batch", str(batch), "--optimizer", "adam", "--json", "-")
+        step = json.loads(cli("train", concat, "edge_ws", *arguments).stdout)
+        assert cycles[batch] == step["totals"]["cycles"]
+    sweep.write_text(sweep.read_text().replace("mode: training\n", ""))
+    refused = cli("sweep", sweep, "--results", results)
+    assert refused.status == 2
+    assert "mode: training" in refused.stderr
+
+
+def test_googlenet_has_its_auxiliary_classifiers_for_training_only(cli) -> None:
+    """Caffe's bvlc_googlenet has 13,378,280 parameters, 6,998,552 without these."""
+    data = json.loads(cli("show", "googlenet", "--json", "-").stdout)
+    assert data["totals"]["parameters"] == 6_998_552
+    assert data["training"]["parameters"] == 13_378_280
+    assert data["training"]["loss_weights"] == {"loss1/classifier": 0.3, "loss2/classifier": 0.3}
+    memory = json.loads(cli("show", "googlenet", "--train", "--json", "-").stdout)
+    assert memory["parameter_bytes"] == 4 * 13_378_280
+
+
+HEADED = """
+name: headed
+input: {features: 6}
+layers:
+  a: {op: dense, out_features: 5}
+  b: {op: dense, out_features: 3, loss_weight: 0.5}
+  c: {op: dense, input: a, out_features: 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", ""),
+        ("5}", "5, loss_weight: 1}", "reads it"),
+        ("input: a, out_features: 3", "input: a, out_features: 3, loss_weight: 1", "needs none"),
+        ("0.5", "-1", "expected a number above 0"),
+    ],
+)
+def test_outputs_of_training_only(cli, tmp_path: Path, old: str, new: str, message: str) -> None:
+    network = tmp_path / "headed.yaml"
+    network.write_text(HEADED.replace(old, new) if old else HEADED)
+    outcome = cli("run", network, "edge_ws", "--json", "-")
+    assert outcome.status == (2 if message else 0)
+    assert message in outcome.stderr
+    if not message:
+        assert [layer["name"] for layer in json.loads(outcome.stdout)["layers"]] == ["a", "c"]
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,17 @@ NAMES: Sequence[str] = (
 )
 OPS: Mapping[str, Sequence[str]] = {
     "conv": ("out_channels", "kernel", "stride", "padding", "groups", "dilation", "bias"),
-    "dense": ("out_features", "bias", "activation"),
-    "matmul": ("activation",),
+    "dense": ("out_features", "bias", "activation", "shares"),
+    "matmul": ("activation", "transpose_first", "transpose_second", "scale"),
+    "attention": ("heads", "key_heads", "causal"),
+    "embedding": ("entries", "features"),
+    "position": ("length", "offset"),
+    "rotary": ("heads", "base"),
+    "layer_norm": ("axes", "epsilon", "bias"),
+    "group_norm": ("groups", "epsilon"),
+    **dict.fromkeys(("mean", "sum", "max"), ("axes", "keep")),
+    **dict.fromkeys(("attention_scores", "attention_context"), ("heads", "key_heads")),
+    **dict.fromkeys(("softmax", "concat"), ("axis",)),
     "max_pool": ("kernel", "stride", "padding", "ceil_mode"),
     "avg_pool": ("kernel", "stride", "padding", "count_padding"),
     "reshape": ("shape",),
@@ -45,9 +54,12 @@ OPS: Mapping[str, Sequence[str]] = {
     "lrn": ("size", "alpha", "beta", "bias"),
     "batch_norm": ("epsilon",),
     "dropout": ("rate",),
-    **dict.fromkeys(("add", "mul", "concat", "flatten", "relu", "sigmoid", "softmax"), ()),
+    **dict.fromkeys(
+        ("add", "mul", "flatten", "relu", "sigmoid", "instance_norm", "class_token"), ()
+    ),
     "block": ("p", "q"),
 }
+_OF_TWO = ("add", "mul", "concat", "matmul", "attention_scores", "append")
 LIKELY = ("1", "2", "3", "4", "8", "[3, 3]", "same", "global", "true", "0.5", "relu")
 
 
@@ -79,7 +91,11 @@ def network_text(draw: Random) -> str:
 
     def layer(name: str) -> str:
         op = draw.choice([*OPS])
-        wanted = {"conv": ["out_channels", "kernel"], "dense": ["out_features"]}.get(op, [])
+        wanted = {
+            "conv": ["out_channels", "kernel"],
+            "dense": ["out_features"],
+            "embedding": ["entries", "features"],
+        }.get(op, [])
         keys = dict.fromkeys(
             [*wanted, *draw.sample(OPS[op], min(len(OPS[op]), draw.randint(0, 2)))]
         )
@@ -87,7 +103,7 @@ def network_text(draw: Random) -> str:
             keys["kernel"] = None
         parts = [f"op: {op if draw.random() > odd else value()}"]
         parts += [f"{key}: {value()}" for key in keys]
-        if op in ("add", "mul", "concat", "matmul") or draw.random() < 0.1:
+        if op in _OF_TWO or draw.random() < 0.1:
             parts.append(f"inputs: [{draw.choice(('a', 'input', 'b'))}, {draw.choice('abc')}]")
         return f"  {json.dumps(name)}: {{{', '.join(parts)}}}"
 
@@ -97,6 +113,7 @@ def network_text(draw: Random) -> str:
             "{channels: 3, height: 16, width: 16}",
             "{features: 32}",
             "{rows: 4, features: 8}",
+            "{shape: [2, 3, 4, 5]}",
             f"{{channels: {value()}, height: {value()}, width: {value()}}}",
         )
     )

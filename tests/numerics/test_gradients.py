@@ -1,6 +1,7 @@
 """Gradients of every layer type against finite differences, in float64."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
     ELEMENTWISE,
     Add,
+    AttentionContext,
+    AttentionScores,
     AvgPool,
     BatchNorm,
     Concat,
@@ -18,12 +21,15 @@ from accelsim.network.ops import (
     Dense,
     Flatten,
     Lrn,
+    MatMul,
     MaxPool,
     Mul,
     Op,
     Reshape,
     Shape,
+    Slice,
     Softmax,
+    SubSampling,
     Transpose,
 )
 from accelsim.network.ops.gradients import Loss, LossGradient, Update
@@ -61,13 +67,15 @@ class Trained:
     def value(self, given: dict[str, Array]) -> float:
         """The loss summed over the images."""
         parameters = Parameters.of(self.step, DOUBLE, given=given)
+        losses = []
         for work, _ in reference(self.step, DOUBLE, parameters, BATCH):
-            if isinstance(work.layer.op, LossGradient):
+            op = work.layer.op
+            if isinstance(op, LossGradient):
                 y, target = (x.values for x in work.inputs)
-                if self.loss == "squared_error":
-                    return float(np.square(y - target).sum() / 2)
-                return float(-(target * np.log(y)).sum())
-        raise AssertionError
+                squared = self.loss == "squared_error"
+                terms = np.square(y - target) / 2 if squared else -target * np.log(y)
+                losses.append(op.weight * float(terms.sum()))
+        return sum(losses)
 
     def gradients(self) -> dict[str, Array]:
         """Of every parameter, read off what its update takes away."""
@@ -135,6 +143,12 @@ ONE_LAYER = {
     "flatten": Flatten(),
     "reshape": Reshape(shape=(12, 10)),
     "transpose": Transpose(order=(2, 0, 1)),
+    "slice": Slice(start=(1, 0, 2), stop=(4, 6, 5), step=(2, 1, 2)),
+    "softmax": Softmax(),
+    "softmax, along columns": Softmax(axis=2),
+    "sub-sampling": SubSampling(kernel=(2, 2), activation="scaled_tanh"),
+    "sub-sampling, overlapping": SubSampling(kernel=(3, 2), stride=(2, 1), padding=PADDED),
+    "sub-sampling, gelu": SubSampling(kernel=(2, 1), activation="gelu"),
     "lrn": Lrn(size=3, alpha=0.7, beta=0.6),
     "lrn, wide": Lrn(size=7, alpha=0.9, bias=1.5),
     **{row.name: row() for row in ELEMENTWISE},
@@ -170,6 +184,108 @@ def test_gradients_of_products_and_of_values_per_channel(kernel: Any) -> None:
         LayerSpec("scaled", Mul(activation="tanh"), ("a", "gate")),
     ]
     Trained.of(build_network("excite", {"x": (2, 4, 3)}, specs)).check()
+
+
+def test_gradients_of_terms_with_one_value_per_channel() -> None:
+    specs = [
+        LayerSpec("a", Conv(out_channels=3, kernel=(1, 1)), ("x",)),
+        LayerSpec("mean", AvgPool(kernel="global"), ("a",)),
+        LayerSpec("gate", Conv(out_channels=3, kernel=(1, 1)), ("mean",)),
+        LayerSpec("raised", Add(activation="tanh"), ("gate", "a", "gate")),
+    ]
+    Trained.of(build_network("raise", {"x": (2, 4, 3)}, specs)).check()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_gradients_of_parts_of_a_concat(axis: int) -> None:
+    specs = [
+        *(LayerSpec(name, Conv(out_channels=2, kernel=(1, 1)), ("x",)) for name in "ab"),
+        LayerSpec("joined", Concat(axis=axis), ("a", "b")),
+        LayerSpec("out", Conv(out_channels=2, kernel=(2, 3)), ("joined",)),
+    ]
+    Trained.of(build_network("joined", {"x": (2, 4, 3)}, specs)).check()
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_gradients_of_matrices_that_are_read_transposed(first: bool, second: bool) -> None:
+    product = MatMul(transpose_first=first, transpose_second=second, scale=0.7)
+    sizes = [(3, 4), (4, 5)]
+    shapes = [
+        size[::-1] if turned else size for size, turned in zip(sizes, (first, second), strict=True)
+    ]
+    specs = [
+        LayerSpec("a", Dense(out_features=shapes[0][1]), ("x",)),
+        LayerSpec("b", Dense(out_features=shapes[1][1]), ("y",)),
+        LayerSpec("out", product, ("a", "b")),
+    ]
+    inputs = {"x": (shapes[0][0], 2), "y": (shapes[1][0], 3)}
+    Trained.of(build_network("product", inputs, specs)).check()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((2, 3, 2, 4), (4, 3)),
+        ((2, 1, 2, 4), (3, 4, 3)),
+        ((4, 2, 4), (1, 4, 3)),
+        ((2, 4), (3, 4, 2)),
+    ],
+)
+def test_gradients_of_matrices_that_are_broadcast(one: Shape, other: Shape) -> None:
+    specs = [
+        *_reshaped("a", one),
+        *_reshaped("b", other),
+        LayerSpec("out", MatMul(scale=0.5), ("a", "b")),
+    ]
+    Trained.of(build_network("product", {"x": (2,)}, specs)).check()
+
+
+def _reshaped(name: str, shape: Shape) -> list[LayerSpec]:
+    learned = Dense(out_features=math.prod(shape))
+    return [
+        LayerSpec(f"{name}0", learned, ("x",)),
+        LayerSpec(name, Reshape(shape=shape), (f"{name}0",)),
+    ]
+
+
+@pytest.mark.parametrize(("heads", "key_heads"), [(3, None), (4, 2), (4, 1)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_of_attention(heads: int, key_heads: int | None, causal: bool) -> None:
+    """Queries of 2 tokens see keys of 3; each head has 2 features."""
+    keys = {"heads": heads, "key_heads": key_heads}
+    specs = [
+        LayerSpec("q", Dense(out_features=2 * heads), ("x",)),
+        *(LayerSpec(name, Dense(out_features=2 * (key_heads or heads)), ("y",)) for name in "kv"),
+        LayerSpec("scores", AttentionScores(**keys), ("q", "k")),
+        LayerSpec("shares", Softmax(axis=-1, causal=causal), ("scores",)),
+        LayerSpec("mixed", AttentionContext(**keys), ("shares", "v")),
+    ]
+    Trained.of(build_network("attention", {"x": (2, 3), "y": (3, 2)}, specs)).check()
+
+
+def test_gradients_of_products_of_matrices() -> None:
+    """Attention with one head: both factors are computed, one of them twice."""
+    specs = [
+        *(LayerSpec(name, Dense(out_features=4), ("x",)) for name in "qkv"),
+        LayerSpec("turned", Transpose(order=(1, 0)), ("k",)),
+        LayerSpec("scores", MatMul(), ("q", "turned")),
+        LayerSpec("weights", Softmax(), ("scores",)),
+        LayerSpec("mixed", MatMul(activation="tanh"), ("weights", "v")),
+    ]
+    Trained.of(build_network("attention", {"x": (3, 5)}, specs)).check()
+
+
+def test_an_auxiliary_classifier_counts_by_its_weight() -> None:
+    specs = [
+        LayerSpec("a", Dense(out_features=6, activation="tanh"), ("x",)),
+        LayerSpec("side", Dense(out_features=5), ("a",)),
+        LayerSpec("b", Dense(out_features=5), ("a",)),
+    ]
+    whole = build_network("heads", {"x": (4,)}, specs)
+    whole = replace(whole, loss_weights={"side": 0.3})
+    Trained.of(whole, "cross_entropy").check()
+    Trained.of(whole).check()
 
 
 @pytest.mark.parametrize("softmax", [False, True])

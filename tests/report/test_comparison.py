@@ -6,6 +6,7 @@ from results_by_hand import LAYER, VIEW, layer, run
 
 from accelsim.lowering.traffic import Dram
 from accelsim.report.comparison import comparison_dict, comparison_sheets, verdict
+from accelsim.results.blocks import by_block
 from accelsim.results.comparison import Comparison, own_cycles
 
 
@@ -60,7 +61,35 @@ def test_mixed_total_is_labelled_as_a_sum() -> None:
     runs = run("os", layer(100), layer(300)), run("ws", layer(200), layer(100))
     (sheet,) = comparison_sheets([Comparison(runs)])
     (note,) = [note for note in sheet.notes if "each layer at its own best" in note]
-    assert "sum to 200 cycles, 33.3 % fewer than all at ws. That is a sum, not a run's" in note
+    assert "sum to 200 cycles, 33.3 % fewer than all at ws; layers of the vector unit" in note
+    assert "That is a sum, not a run's" in note
+
+
+def test_the_vector_unit_has_no_dataflow_to_choose() -> None:
+    """A pool that happens to be short beside ws saves nothing: all at os sum to 130."""
+    pools = [replace(layer(cycles), name="pool", gemm=None) for cycles in (30, 10)]
+    runs = run("os", layer(100), pools[0]), run("ws", layer(150), pools[1])
+    assert Comparison(runs).leanest == "os"
+    assert Comparison(runs).mixed_own_cycles == 130
+
+
+def test_by_block_sums_the_layers_of_a_block() -> None:
+    """Two of 100 and 50 cycles with 6,000 MACs each on 100 PEs: 120 of 150 cycles busy."""
+    inside = [layer(100, name="a/x"), layer(50, name="a/y/z", bound="dram")]
+    parts = *inside, layer(10, name="b")
+    comparison = Comparison((run("os", *parts), run("ws", *parts)))
+    (sheet,) = comparison_sheets([comparison], by="block")
+    assert [row.cells[:4] for row in sheet.rows] == [
+        ("a", "150", "80.0", "1.2 KiB"),
+        ("b", "10", "600.0", "600 B"),
+    ]
+    assert sheet.rows[0].cells[-1] == "array"
+    (layers,) = comparison_sheets([comparison])
+    assert sheet.totals == layers.totals
+    assert sheet.notes == layers.notes
+    of_block = by_block(comparison).runs[0]
+    assert of_block.buckets == comparison.runs[0].buckets
+    assert of_block.layers[0].buckets.total == of_block.layers[0].cycles == 150
 
 
 def test_one_dataflow_alone() -> None:

@@ -10,7 +10,7 @@ from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.report.run import run_sheets
 from accelsim.report.sheet import rendered
-from accelsim.results import Resident
+from accelsim.results import Energy, Resident
 
 CHIP = load_hardware("edge_ws")  # 16 GB/s at 1 GHz
 
@@ -33,6 +33,28 @@ def test_bandwidth_against_the_peak() -> None:
     facts = dict(row.cells for row in totals.rows)
     assert facts["DRAM bandwidth"] == "6.00 GB/s on average, 37.5 % of the peak 16.00 GB/s"
     assert facts["time"] == "100.000 ns at 1 GHz"
+
+
+def test_rates() -> None:
+    """One image of 6,000 MACs and 600 bytes in 100 ns, with 3 uJ, 2 of them in DRAM."""
+    spent = replace(LAYER, energy=Energy(mac=1e6, dram=2e6))
+    result = run("os", spent)
+    facts = dict(row.cells for row in run_sheets(result, CHIP)[1].rows)
+    assert facts["throughput"] == "10,000,000 images/s, 60.00 GMAC/s"
+    assert facts["reuse"] == "10.0 MACs per DRAM byte"
+    assert facts["power"] == "30.0 W on average: chip 10.0 W, DRAM 20.0 W"
+    assert facts["efficiency"] == "0.00400 TOPS/W, 3.00 uJ per image"
+    assert result.rates.as_dict() == {
+        "images_per_second": pytest.approx(1e7),
+        "macs_per_second": pytest.approx(6e10),
+        "macs_per_dram_byte": 10.0,
+        "watts": pytest.approx(30),
+        "chip_watts": pytest.approx(10),
+        "dram_watts": pytest.approx(20),
+        "tops_per_watt": pytest.approx(0.004),
+        "joules_per_image": pytest.approx(3e-6),
+    }
+    assert run("os", VIEW).rates.macs_per_dram_byte is None
 
 
 def test_buckets_sum_and_overlap_is_said() -> None:
@@ -82,6 +104,6 @@ def test_no_row_wraps_under_another(width: int) -> None:
     named = [line for line in totals if not line.startswith(" ")]
     assert [line.split("  ")[0] for line in named] == [
         *("cycles", "time", "utilization", "DRAM read", "DRAM write", "DRAM bandwidth"),
-        "residency",
+        *("throughput", "reuse", "power", "efficiency", "residency"),
     ]
     assert (len(totals) > len(named)) == (width < 120)

@@ -17,8 +17,8 @@ from accelsim.validation.reference import Reference
 
 ALL = references()
 NAMES = [each.name for each in ALL]
-LONG = ("dram", "tpu")
-"""They replay 400,000 bursts and simulate 40 chains, which `validate` does in test_readme.py."""
+LONG = ("dram", "tpu", "gemmini_layers")
+"""They replay 400,000 bursts, play 40 chains and 160 layers: `validate` does in test_readme.py."""
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Reference) -> None:

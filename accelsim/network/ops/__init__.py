@@ -12,7 +12,7 @@ their inputs do not fit.
 from collections.abc import Mapping
 
 from accelsim.network.ops.base import Op, Unary
-from accelsim.network.ops.contractions import Conv, Dense, MatMul
+from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import (
     ACTIVATIONS,
     ELEMENTWISE,
@@ -33,41 +33,82 @@ from accelsim.network.ops.elementwise import (
 )
 from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
 from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
-from accelsim.network.ops.norms import BatchNorm, Lrn, Softmax
-from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool
+from accelsim.network.ops.norms import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Lrn,
+    Normalised,
+    RmsNorm,
+    Softmax,
+)
+from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
+from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
+from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
+from accelsim.network.ops.tokens import (
+    Append,
+    Attention,
+    ClassToken,
+    Composite,
+    Embedding,
+    Position,
+    Rotary,
+    TokenLayer,
+)
 from accelsim.network.ops.window import Window
 
 __all__ = [
     "ACTIVATIONS",
+    "COMPOSITES",
     "ELEMENTWISE",
+    "LAYER_TYPES",
     "OPS",
     "Activation",
     "Add",
+    "Append",
+    "Attention",
+    "AttentionContext",
+    "AttentionScores",
     "AvgPool",
     "BatchNorm",
+    "ClassToken",
     "Clip",
+    "Composite",
     "Concat",
     "Conv",
     "Dense",
     "Dropout",
     "Elementwise",
     "Elu",
+    "Embedding",
     "Flatten",
     "Gelu",
+    "GroupNorm",
     "HardSigmoid",
     "HardSwish",
+    "InstanceNorm",
+    "Largest",
+    "LayerNorm",
     "LeakyRelu",
     "Lrn",
     "MatMul",
     "MaxPool",
+    "Mean",
     "Mul",
+    "Normalised",
     "Op",
     "Padding",
     "Pair",
     "Pool",
+    "Position",
     "Positive",
+    "Product",
+    "Reduction",
     "Relu",
     "Reshape",
+    "RmsNorm",
+    "Rotary",
     "ScaledTanh",
     "Shape",
     "Sigmoid",
@@ -75,17 +116,28 @@ __all__ = [
     "Slice",
     "Softmax",
     "Softplus",
+    "SubSampling",
+    "Sum",
     "Tanh",
+    "TokenLayer",
     "Transpose",
     "Unary",
     "Window",
 ]
 
 _ALL: tuple[type[Op], ...] = (
-    *(Conv, Dense, MatMul, MaxPool, AvgPool, Add, Mul, Concat, Flatten, Reshape),
-    *(Transpose, Slice),
+    *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
+    *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
+    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
+    *(Embedding, Position, ClassToken, Rotary, Append),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
+
+COMPOSITES: Mapping[str, type[Composite]] = {Attention.name: Attention}
+"""What network files have as one layer, and networks as several."""
+
+LAYER_TYPES: Mapping[str, type[Op]] = {**OPS, **COMPOSITES}
+"""Everything that a network file may call a layer's `op`."""

@@ -22,6 +22,14 @@ class Op:
     """Whether every image has a result of its own."""
 
     @property
+    def in_order(self) -> bool:
+        """Whether its kernel counts values in the order in which they lie, whatever their axes.
+
+        Else it counts them as a feature map: channels, rows and columns.
+        """
+        return False
+
+    @property
     def owner_of_parameters(self) -> str | None:
         """The layer whose parameters it computes with, if it has none of its own."""
         return None
@@ -45,6 +53,13 @@ class Unary(Op):
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         return only(inputs)
+
+
+def axis_of(axis: int, shape: Shape) -> int:
+    """An axis of `shape` counted from 0; ShapeError if there is none such."""
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"there is no axis {axis} in shape {shape}")
+    return axis % len(shape)
 
 
 def only(inputs: tuple[Shape, ...], ranks: tuple[int, ...] = ()) -> Shape:

@@ -74,4 +74,10 @@ Padding = Annotated[
 Real = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False, strict=True)]
 """A number written as one, so large at most that values of float32 stay finite."""
 NonNegativeReal = Annotated[Real, Field(ge=0)]
+MOST_AXES = 6
+"""Axes of a tensor, the batch left out."""
+Axis = Annotated[int, Field(ge=-MOST_AXES, lt=MOST_AXES, strict=True)]
+"""An axis, the batch left out; -1 is the last one."""
+Sizes = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MOST_AXES)]
+"""A positive number for each axis."""
 STRICT = ConfigDict(extra="forbid")

@@ -14,9 +14,15 @@ from accelsim.network.ops.base import Op
 from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import Activation, Elementwise
 from accelsim.network.ops.fields import Shape
-from accelsim.network.ops.joins import Add, Mul, Transpose
-from accelsim.network.ops.norms import Lrn
-from accelsim.network.ops.pooling import AvgPool, MaxPool
+from accelsim.network.ops.joins import Add, Mul, Slice, Transpose
+from accelsim.network.ops.norms import Lrn, Softmax
+from accelsim.network.ops.pooling import AvgPool, MaxPool, SubSampling
+from accelsim.network.ops.product_gradients import (
+    GradientContext,
+    GradientMatMul,
+    GradientReduction,
+    GradientScores,
+)
 from accelsim.network.ops.window import Window
 from accelsim.units import ceil_div
 
@@ -213,19 +219,41 @@ class LrnGradient(Gradient):
 class LossGradient(Gradient):
     """Prediction less target: of cross entropy behind a softmax, and of half the squared error.
 
-    It is the gradient of the sum over the images.
+    It is the gradient of `weight` times the sum over the images.
     """
 
     name: ClassVar[str] = "loss_gradient"
     phase: ClassVar[str] = "loss"
     loss: Loss
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftmaxGradient(Gradient):
+    """y * (g - sum of g * y): reads the gradient g and the ofmap y."""
+
+    name: ClassVar[str] = "softmax_gradient"
+    softmax: Softmax
+
+    @property
+    def in_order(self) -> bool:
+        return self.softmax.in_order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceGradient(Gradient):
+    """The gradient where the slice was taken, zero elsewhere."""
+
+    name: ClassVar[str] = "slice_gradient"
+    taken: Slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part(Gradient):
-    """Channels (features) of a gradient, from `start` on: a view."""
+    """Of a gradient what lies along `axis` from `start` on: a view."""
 
     name: ClassVar[str] = "part"
+    axis: int
     start: int
 
 
@@ -334,6 +362,58 @@ class ProductSum(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PixelSum(Gradient):
+    """Of a term with one value per channel: the gradient summed over pixels."""
+
+    name: ClassVar[str] = "pixel_sum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSum(Gradient):
+    """The sums over the windows of a sub-sampling."""
+
+    name: ClassVar[str] = "window_sum"
+    phase: ClassVar[str] = "forward"
+    pool: SubSampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSumGradient(Gradient):
+    """Each gradient spread over its window."""
+
+    name: ClassVar[str] = "window_sum_gradient"
+    pool: SubSampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledForward(Gradient):
+    """beta * x + offset per channel, with a sub-sampling's parameters."""
+
+    name: ClassVar[str] = "scaled_forward"
+    phase: ClassVar[str] = "forward"
+    activation: Activation | None = None
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        return {"beta": self.shape[:1], "offset": self.shape[:1]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BetaGradient(Gradient):
+    """Per channel the sum of gradient times what beta scales, over its maps of all images."""
+
+    name: ClassVar[str] = "beta_gradient"
+    phase: ClassVar[str] = "weight_gradient"
+    batched: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledGradient(Gradient):
+    """The gradient times the owner's beta."""
+
+    name: ClassVar[str] = "scaled_gradient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update(Gradient):
     """New values of a parameter, or of what an optimizer has `kept` for it, from its gradient.
 
@@ -355,7 +435,9 @@ GRADIENTS: tuple[type[Op], ...] = (
     *(ConvInputGradient, Interleave, ConvWeightGradient, DenseInputGradient, DenseWeightGradient),
     *(BiasGradient, FunctionGradient, MaxPoolGradient, AvgPoolGradient, LrnGradient, LossGradient),
     *(ChannelMean, ChannelVariance, BatchNormForward, GammaGradient, BatchNormInputGradient),
-    *(GradientProduct, ProductSum),
+    *(GradientProduct, ProductSum, PixelSum, SoftmaxGradient, SliceGradient),
+    *(GradientMatMul, GradientScores, GradientContext, GradientReduction),
+    *(WindowSum, WindowSumGradient, ScaledForward, BetaGradient, ScaledGradient),
     *(Part, View, GradientSum, GradientTranspose, DropoutMask, ForwardMask, Update),
 )
 """Every layer type of a training step beside those of network files."""

@@ -7,9 +7,16 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from accelsim.errors import ShapeError
-from accelsim.network.ops.base import Op, Unary, only
+from accelsim.network.ops.base import Op, Unary, axis_of, only
 from accelsim.network.ops.elementwise import Activation
-from accelsim.network.ops.fields import NonNegative, Positive, Real, Shape
+from accelsim.network.ops.fields import (
+    MOST_AXES,
+    Axis,
+    NonNegative,
+    Real,
+    Shape,
+    Sizes,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +58,21 @@ class Mul(Joined):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concat(Op):
-    """Inputs one after another along the channels (feature maps) or the last axis."""
+    """Inputs one after another along `axis`; without, the channels of feature maps or the last."""
 
     name: ClassVar[str] = "concat"
+    axis: Axis | None = None
 
-    @staticmethod
-    def axis(shape: Shape) -> int:
+    def along(self, shape: Shape) -> int:
         """The axis that is joined, batch left out."""
+        if self.axis is not None:
+            return axis_of(self.axis, shape)
         return 0 if len(shape) == 3 else len(shape) - 1
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         if not inputs:
             raise ShapeError("takes at least one input, found none")
-        axis = self.axis(inputs[0])
+        axis = self.along(inputs[0])
         rest = {(len(s), *s[:axis], *s[axis + 1 :]) for s in inputs}
         if len(rest) > 1:
             raise ShapeError(f"inputs differ beyond the joined axis: {', '.join(map(str, inputs))}")
@@ -86,7 +95,7 @@ class Reshape(Op):
     """The input's elements in another shape; moves nothing."""
 
     name: ClassVar[str] = "reshape"
-    shape: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)]
+    shape: Sizes
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         have, want = math.prod(only(inputs)), math.prod(self.shape)
@@ -103,7 +112,7 @@ class Transpose(Op):
     """
 
     name: ClassVar[str] = "transpose"
-    order: Annotated[tuple[NonNegative, ...], Field(min_length=2, max_length=3)]
+    order: Annotated[tuple[NonNegative, ...], Field(min_length=2, max_length=MOST_AXES)]
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = only(inputs)
@@ -117,9 +126,9 @@ class Slice(Op):
     """On each axis every `step`-th value from `start` up to `stop`. It costs as a copy does."""
 
     name: ClassVar[str] = "slice"
-    start: Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=3)]
-    stop: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)]
-    step: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=3)] | None = None
+    start: Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_AXES)]
+    stop: Sizes
+    step: Sizes | None = None
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = only(inputs)

@@ -1,5 +1,7 @@
 """Normalisations: every value by what lies around it."""
 
+import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -7,21 +9,41 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from accelsim.errors import ShapeError
-from accelsim.network.ops.base import Op, Unary, only
+from accelsim.network.ops.base import Op, Unary, axis_of, only
 from accelsim.network.ops.elementwise import Activation
-from accelsim.network.ops.fields import NonNegativeReal, Positive, Real, Shape
+from accelsim.network.ops.fields import Axis, NonNegativeReal, Positive, Real, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Softmax(Unary):
-    """exp(x) / sum of exp(x), over the channels of a feature map, else over the last axis."""
+    """exp(x) / sum of exp(x), over `axis`; without, the channels of a feature map or the last.
+
+    With `causal` the last two axes are queries and keys, in the order of time and the last of both
+    at one time: what lies behind a query's time has no share.
+    """
 
     name: ClassVar[str] = "softmax"
+    axis: Axis | None = None
+    causal: bool = False
 
-    @staticmethod
-    def axis(shape: Shape) -> int:
+    def along(self, shape: Shape) -> int:
         """The axis that is normalised, batch left out."""
-        return 0 if len(shape) == 3 else len(shape) - 1
+        if self.axis is not None:
+            return axis_of(self.axis, shape)
+        return 0 if len(shape) == 3 and not self.causal else len(shape) - 1
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        axis = self.along(shape)
+        if self.causal and (len(shape) < 2 or axis != len(shape) - 1 or shape[-2] > shape[-1]):
+            raise ShapeError(
+                f"causal needs queries and at least as many keys as its last axes, found {shape}"
+            )
+        return shape
+
+    @property
+    def in_order(self) -> bool:
+        return self.axis is not None or self.causal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +82,100 @@ class BatchNorm(Op):
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
         return {"gamma": inputs[0][:1], "beta": inputs[0][:1]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalised(Op):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, the statistics those of the input.
+
+    They are of `rows` of values that lie side by side, each row for itself.
+    """
+
+    epsilon: NonNegativeReal = 1e-5
+    centred: ClassVar[bool] = True
+    """Whether the mean is taken away; else the variance is the mean of the squares."""
+
+    @abstractmethod
+    def rows(self, shape: Shape) -> tuple[int, int]:
+        """How many rows an input of `shape` has, and values in each."""
+
+    @abstractmethod
+    def learned(self, shape: Shape) -> Shape:
+        """The shape of gamma and beta."""
+
+    @property
+    def has_beta(self) -> bool:
+        """Whether beta is learned, too; else it is 0."""
+        return self.centred
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        self.rows(shape)
+        return shape
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        shape = self.learned(inputs[0])
+        return {"gamma": shape} | ({"beta": shape} if self.has_beta else {})
+
+    @property
+    def in_order(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerNorm(Normalised):
+    """Over the last `axes` axes (Ba et al. 2016); gamma and beta have their shape."""
+
+    name: ClassVar[str] = "layer_norm"
+    axes: Positive = 1
+    bias: bool = True
+
+    def rows(self, shape: Shape) -> tuple[int, int]:
+        if self.axes > len(shape):
+            raise ShapeError(f"axes {self.axes} are more than {shape} has")
+        return math.prod(shape[: -self.axes]), math.prod(shape[-self.axes :])
+
+    def learned(self, shape: Shape) -> Shape:
+        return shape[-self.axes :]
+
+    @property
+    def has_beta(self) -> bool:
+        return self.bias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RmsNorm(LayerNorm):
+    """gamma * x / sqrt(mean of x^2 + epsilon) over the last `axes` (Zhang and Sennrich 2019)."""
+
+    name: ClassVar[str] = "rms_norm"
+    centred: ClassVar[bool] = False
+    bias: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupNorm(Normalised):
+    """Over `groups` of channels, the first axis, and all that these hold (Wu and He 2018)."""
+
+    name: ClassVar[str] = "group_norm"
+    groups: Positive
+
+    def rows(self, shape: Shape) -> tuple[int, int]:
+        if shape[0] % self.groups:
+            raise ShapeError(f"{shape[0]} channels do not divide into {self.groups} groups")
+        return self.groups, math.prod(shape) // self.groups
+
+    def learned(self, shape: Shape) -> Shape:
+        return shape[:1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceNorm(Normalised):
+    """Over each channel, the first axis, for itself (Ulyanov et al. 2016)."""
+
+    name: ClassVar[str] = "instance_norm"
+
+    def rows(self, shape: Shape) -> tuple[int, int]:
+        return shape[0], math.prod(shape[1:])
+
+    def learned(self, shape: Shape) -> Shape:
+        return shape[:1]

@@ -1,10 +1,12 @@
 """Pooling: a maximum or a mean over windows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from accelsim.errors import ShapeError
 from accelsim.network.ops.base import Op, only
+from accelsim.network.ops.elementwise import Activation
 from accelsim.network.ops.fields import Kernel, Padding, Pair, Shape
 from accelsim.network.ops.window import Window, windows_over
 
@@ -54,3 +56,18 @@ class AvgPool(Pool):
 
     name: ClassVar[str] = "avg_pool"
     count_padding: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubSampling(Pool):
+    """f(beta * sum over a window + bias), beta and bias learned per map; f is the activation.
+
+    It is the S layer of LeNet-5 and of Bouvrie, "Notes on Convolutional Neural Networks", 2006,
+    section 3.2. The stride defaults to the kernel.
+    """
+
+    name: ClassVar[str] = "sub_sampling"
+    activation: Activation | None = None
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        return {"beta": inputs[0][:1], "offset": inputs[0][:1]}

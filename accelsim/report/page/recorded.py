@@ -88,6 +88,12 @@ class TotalsRecord(_Moved):
     sram: dict[str, Count] = {}
 
 
+class PhaseRecord(_Moved):
+    """The layers of one phase of a training step; cycles are the sum of theirs."""
+
+    layer_cycles: Annotated[int, Field(ge=0, le=2**63)]
+
+
 class Derived(_Record):
     """What follows from the hardware."""
 
@@ -115,6 +121,7 @@ class RunRecord(_Record):
     batch: Annotated[int, Field(gt=0, le=2**63)]
     clock_hz: Annotated[int, Field(gt=0, le=2**63)]
     totals: TotalsRecord
+    phases: dict[str, PhaseRecord] = {}
     layers: list[LayerRecord]
     made_by: MadeBy | None = None
 

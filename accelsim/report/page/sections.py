@@ -62,6 +62,8 @@ def sections(group: Group) -> Iterator[Html]:
     """All that is said of a group, in order."""
     yield tag("p", verdict(group))
     yield _cards(group)
+    if any(run.phases for run in group.runs):
+        yield _section("Phases of the training step", _phases(group))
     yield _section("Layers", _layers(group))
     yield _section("Roofline", _roofline(group))
     yield _section("Timeline", _timelines(group))
@@ -72,6 +74,23 @@ def sections(group: Group) -> Iterator[Html]:
 
 def _section(title: str, parts: Iterator[Html]) -> Html:
     return tag("section", tag("h3", title), joined(parts))
+
+
+def _phases(group: Group) -> Iterator[Html]:
+    """What each part of a training step takes."""
+    heads = ["<phase", "layer cycles", "%", "util %", "MACs", "DRAM read", "DRAM write"]
+    for label, run in group.pairs:
+        total = sum(phase.layer_cycles for phase in run.phases.values()) or 1
+        rows = [
+            [
+                *(name(key.replace("_", " ")), number(phase.layer_cycles)),
+                *(Cell(percent(phase.layer_cycles / total)), Cell(percent(phase.utilization))),
+                Cell(si(phase.macs)),
+                *(Cell(format_bytes(phase.bytes(way))) for way in ("read", "write")),
+            ]
+            for key, phase in run.phases.items()
+        ]
+        yield table(heads, rows, f"Phases: {label}")
 
 
 # --- Verdict --------------------------------------------------------------------------------------

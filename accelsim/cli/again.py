@@ -1,0 +1,86 @@
+"""`accelsim run RESULT.json --again`: the same run once more, from what the result says made it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from accelsim.cli.application import CHECK_FAILED
+from accelsim.cli.inputs import Model, network_named
+from accelsim.cli.output import print_sheets
+from accelsim.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from accelsim.hardware import Hardware
+    from accelsim.network.graph import Network
+    from accelsim.results import RunResult
+
+_NOT_OF_THE_RUN = ("verify", "why")
+"""What `run` can add to its JSON, in this order; it is not repeated."""
+
+
+def repeat(path: str, others: Sequence[object]) -> None:
+    """Run a saved result again and say whether it is the same to the byte; exit 1 if not.
+
+    Raises InputError where the result does not say what made it, or where `others` are given,
+    options of a new run.
+    """
+    from accelsim.frontend.source import read_text
+    from accelsim.report.difference import difference_sheets
+    from accelsim.report.export import json_text
+    from accelsim.report.sheet import Sheet
+    from accelsim.sweep.difference import of_runs
+    from accelsim.sweep.run_file import LARGEST_RUN, read_run
+
+    if any(each is not None for each in others):
+        raise InputError(Problem("takes everything from the result; give nothing else", "--again"))
+    before = read_run(Path(path))
+    after = _again(path, before).as_dict()
+    beside = {key: before[key] for key in _NOT_OF_THE_RUN if key in before}
+    if json_text(after | beside) == read_text(Path(path), LARGEST_RUN):
+        print_sheets([Sheet(f"{path}: run again, the same to the byte")])
+        return
+    print_sheets(difference_sheets(of_runs(path, before, "run again", after)))
+    raise typer.Exit(CHECK_FAILED)
+
+
+def _again(path: str, run: Mapping[str, Any]) -> "RunResult":
+    """The run once more; raises InputError."""
+    from accelsim.facade import simulate
+
+    made = run.get("made_by")
+    asked = made.get("asked") if isinstance(made, dict) else None
+    if not isinstance(made, dict) or not isinstance(asked, dict) or "network" not in asked:
+        message = "does not say how its network was asked for, so it cannot be repeated"
+        raise InputError(Problem(message, path, key="made_by.asked"))
+    hardware = _hardware(path, made.get("hardware"))
+    mapping = asked.get("mapping")
+    result = simulate(_network(asked), hardware, None, run["batch"], mapping=mapping)
+    assert result.origin is not None
+    settings = tuple(map(str, made.get("settings") or ()))
+    return replace(result, origin=replace(result.origin, settings=settings, asked=asked))
+
+
+def _network(asked: Mapping[str, Any]) -> "Network":
+    """The network as it was asked for, or the step of training it."""
+    from accelsim.network.backward import training_step
+
+    model = Model(str(asked["network"]), asked.get("dims"), asked.get("outputs"))
+    step = asked.get("training")
+    network = network_named(model)
+    return training_step(network, **step) if isinstance(step, dict) else network
+
+
+def _hardware(path: str, data: object) -> "Hardware":
+    """The hardware with nothing left out, as the result has it; raises InputError."""
+    from accelsim.frontend.hardware_file import checked_hardware
+
+    if not isinstance(data, dict):
+        raise InputError(Problem("is no hardware", path, key="made_by.hardware"))
+    hardware, found = checked_hardware(data)
+    if hardware is None:
+        keys = [(".".join(("made_by.hardware", *map(str, each.path))), each) for each in found]
+        raise InputError(Problem(each.message, path, key=key) for key, each in keys)
+    return hardware

@@ -1,0 +1,30 @@
+"""A network's or hardware's file as text, to copy and to change."""
+
+from pathlib import Path
+
+import yaml
+
+from accelsim.errors import InputError, Problem
+from accelsim.frontend import written
+from accelsim.frontend.builtin import find_file
+from accelsim.frontend.hardware_file import SCALESIM, load_hardware
+from accelsim.frontend.kind import expect_kind
+from accelsim.frontend.source import read_text
+
+_YAML = (".yaml", ".yml")
+
+
+def file_text(name: str) -> str:
+    """The file as it is; SCALE-Sim's .cfg as a hardware file. Raises InputError."""
+    if Path(name).suffix.lower() == SCALESIM:
+        settings = written.nested(written.settings(load_hardware(name)))
+        return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    kind = expect_kind(name)
+    path = find_file("workloads" if kind == "network" else "configs", name, _every(name))
+    if path.suffix.lower() not in _YAML:
+        raise InputError(Problem("is no YAML, which alone is printed as it is", str(path)))
+    return read_text(path)
+
+
+def _every(name: str) -> tuple[str, ...]:
+    return (*_YAML, Path(name).suffix.lower())

@@ -1,0 +1,229 @@
+"""What the layers of a training step compute, in the forms that hardware knows.
+
+Those that are as a layer of the forward pass (products, sums, transposes) stand with these.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+from accelsim.lowering.kernel import (
+    GemmKernel,
+    Kernel,
+    VectorKernel,
+    alias,
+    each,
+    each_element,
+    over_axis,
+    planes,
+)
+from accelsim.network.graph import Layer
+from accelsim.network.ops import (
+    Op,
+    Window,
+)
+from accelsim.network.ops.gradients import (
+    AvgPoolGradient,
+    BatchNormForward,
+    BatchNormInputGradient,
+    BetaGradient,
+    BiasGradient,
+    ChannelMean,
+    ChannelVariance,
+    ConvInputGradient,
+    ConvWeightGradient,
+    DenseInputGradient,
+    DenseWeightGradient,
+    DropoutMask,
+    ForwardMask,
+    FunctionGradient,
+    GammaGradient,
+    GradientProduct,
+    Interleave,
+    LossGradient,
+    LrnGradient,
+    MaxPoolGradient,
+    Part,
+    PixelSum,
+    ProductSum,
+    ScaledForward,
+    ScaledGradient,
+    SliceGradient,
+    SoftmaxGradient,
+    Update,
+    View,
+    WindowSum,
+    WindowSumGradient,
+)
+from accelsim.units import ceil_div
+
+
+def _conv_input_gradient(op: ConvInputGradient, layer: Layer, batch: int) -> Kernel:
+    rows, cols = (axis.window for axis in op.axes)
+    groups = op.conv.groups
+    filters, channels = op.ifmap[0] // groups, op.conv.out_channels // groups
+    return GemmKernel(batch, groups, filters, channels, rows, cols)
+
+
+def _conv_weight_gradient(op: ConvWeightGradient, layer: Layer, batch: int) -> Kernel:
+    """Channels take the place of images, and images that of channels, which are summed."""
+    rows, cols = op.windows
+    groups = op.conv.groups
+    filters, channels = op.conv.out_channels // groups, op.ifmap[0] // groups
+    return GemmKernel(channels, groups, filters, batch, rows, cols, filter_is_input=True)
+
+
+def _dense_input_gradient(op: DenseInputGradient, layer: Layer, batch: int) -> Kernel:
+    rows, features = op.shape if len(op.shape) == 2 else (1, math.prod(op.shape))
+    return GemmKernel(batch, 1, features, op.dense.out_features, each(rows), each(1))
+
+
+def _dense_weight_gradient(op: DenseWeightGradient, layer: Layer, batch: int) -> Kernel:
+    rows = layer.input_shapes[1][0] if len(layer.input_shapes[1]) == 2 else 1
+    features = math.prod(op.shape[1:])
+    return GemmKernel(
+        1, 1, op.shape[0], batch * rows, each(features), each(1), filter_is_input=True
+    )
+
+
+def _max_pool_gradient(op: MaxPoolGradient, layer: Layer, batch: int) -> Kernel:
+    """Pixel by pixel of the ifmap, which is read as far as the windows around a pixel reach.
+
+    The gradient counts as read once for every pixel. Operations: the windows' comparisons, shared
+    by the pixels they cover, and an addition for each window that a pixel lies in.
+    """
+    windows = op.pool.windows(op.shape)
+    axes = [_around(window) for window in windows]
+    compared = math.prod(window.kernel for window in windows)
+    covered = math.prod(ceil_div(window.kernel, window.stride) for window in windows)
+    places = math.prod(window.stride for window in windows)
+    operations = ceil_div(compared, places) + covered
+    full = (layer.input_shapes[0][1:] != (1, 1), True)
+    return VectorKernel(batch, op.shape[0], axes[0], axes[1], operations, full)
+
+
+def _around(window: Window) -> Window:
+    """All that the windows around a pixel reach."""
+    side = window.kernel - 1
+    return Window(window.size, 2 * side + 1, before=side, after=side)
+
+
+def _avg_pool_gradient(op: AvgPoolGradient | WindowSumGradient, layer: Layer, batch: int) -> Kernel:
+    """Pixel by pixel of the ifmap; the gradient counts as read once for every pixel.
+
+    A mean is divided as it is spread.
+    """
+    windows = op.pool.windows(op.shape)
+    covered = math.prod(ceil_div(window.kernel, window.stride) for window in windows)
+    operations = isinstance(op, AvgPoolGradient) + covered
+    channels, rows, cols = op.shape
+    full = (layer.input_shapes[0][1:] != (1, 1),)
+    return VectorKernel(batch, channels, each(rows), each(cols), operations, full)
+
+
+def _window_sum(op: WindowSum, layer: Layer, batch: int) -> Kernel:
+    rows, cols = op.pool.windows(layer.input_shapes[0])
+    channels, taps = layer.input_shapes[0][0], rows.kernel * cols.kernel
+    return VectorKernel(batch, channels, rows, cols, taps, tap_operations=1)
+
+
+def _lrn_gradient(op: LrnGradient, layer: Layer, batch: int) -> Kernel:
+    """Sums over channels of sums over channels: twice as far; twice the work and products."""
+    size = op.lrn.size
+    channels, rows, cols = op.shape
+    axes = (each(rows), each(cols))
+    return VectorKernel(batch, channels, *axes, 3 * size + 6, (True, True), reach=size - 1)
+
+
+def _over_maps(operations: int, once: int, inputs: tuple[bool, ...]) -> Callable[..., Kernel]:
+    """One window per channel over its maps of all images: lane operations per value, and once."""
+
+    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
+        channels, rows, cols = planes(layer.input_shapes[0])
+        down, across = Window(batch * rows, batch * rows), Window(cols, cols)
+        work = operations * batch * rows * cols + once
+        return VectorKernel(1, channels, down, across, work, inputs, tap_operations=operations)
+
+    return kernel
+
+
+def _with_statistics(operations: int, full: int) -> Callable[..., Kernel]:
+    """Element-wise work on `full` maps, and on one value per channel of the other inputs."""
+
+    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
+        channels, rows, cols = planes(layer.output_shape)
+        inputs = tuple(index < full for index in range(len(layer.inputs)))
+        return VectorKernel(batch, channels, each(rows), each(cols), operations, inputs)
+
+    return kernel
+
+
+def _pixel_sum(op: PixelSum, layer: Layer, batch: int) -> Kernel:
+    """One window per channel and image."""
+    channels, rows, cols = planes(layer.input_shapes[0])
+    axes = (Window(rows, rows), Window(cols, cols))
+    return VectorKernel(batch, channels, *axes, rows * cols, tap_operations=1)
+
+
+def _softmax_gradient(op: SoftmaxGradient, layer: Layer, batch: int) -> Kernel:
+    """The sum of products, then a difference and a product; its axes as the softmax has them."""
+    return over_axis(op.softmax, layer, batch, (2, 2))
+
+
+def _slice_gradient(op: SliceGradient, layer: Layer, batch: int) -> Kernel:
+    """All of the ifmap is written; the gradient counts as read once for every value of it."""
+    channels, rows, cols = planes(op.shape)
+    full = planes(layer.input_shapes[0])[1:] != (1, 1)
+    return VectorKernel(batch, channels, each(rows), each(cols), 1, (full,))
+
+
+def _loss_gradient(op: LossGradient, layer: Layer, batch: int) -> Kernel:
+    """A difference, and a product where the loss has a weight."""
+    return each_element(1 + (op.weight != 1))(op, layer, batch)
+
+
+def _product_sum(op: ProductSum, layer: Layer, batch: int) -> Kernel:
+    """One window per channel and image."""
+    channels, rows, cols = planes(layer.input_shapes[0])
+    axes = (Window(rows, rows), Window(cols, cols))
+    return VectorKernel(batch, channels, *axes, 2 * rows * cols, (True, True), tap_operations=2)
+
+
+def _update(op: Update, layer: Layer, batch: int) -> Kernel:
+    """Value by value of a parameter."""
+    rest = each(math.prod(op.shape[1:]))
+    return VectorKernel(1, op.shape[0], rest, each(1), op.operations, (True,) * op.reads)
+
+
+GRADIENT_KERNELS: Mapping[type[Op], Callable[..., Kernel]] = {
+    ConvInputGradient: _conv_input_gradient,
+    ConvWeightGradient: _conv_weight_gradient,
+    DenseInputGradient: _dense_input_gradient,
+    DenseWeightGradient: _dense_weight_gradient,
+    BiasGradient: _over_maps(1, 0, (True,)),
+    ChannelMean: _over_maps(1, 1, (True,)),
+    ChannelVariance: _over_maps(2, 1, (True, False)),
+    BatchNormForward: _with_statistics(2, 1),
+    GammaGradient: _over_maps(3, 0, (True, True, False, False)),
+    BatchNormInputGradient: _with_statistics(5, 2),
+    GradientProduct: each_element(1),
+    ProductSum: _product_sum,
+    FunctionGradient: each_element(2),
+    MaxPoolGradient: _max_pool_gradient,
+    AvgPoolGradient: _avg_pool_gradient,
+    LrnGradient: _lrn_gradient,
+    LossGradient: _loss_gradient,
+    SoftmaxGradient: _softmax_gradient,
+    SliceGradient: _slice_gradient,
+    PixelSum: _pixel_sum,
+    WindowSum: _window_sum,
+    WindowSumGradient: _avg_pool_gradient,
+    ScaledForward: _with_statistics(2, 1),
+    BetaGradient: _over_maps(2, 0, (True, True)),
+    ScaledGradient: _with_statistics(1, 1),
+    DropoutMask: each_element(1),
+    ForwardMask: each_element(1),
+    Update: _update,
+    Interleave: alias,
+    Part: alias,
+    View: alias,
+}

@@ -1,0 +1,172 @@
+"""The three forms of what a layer computes, and what many rules for them share.
+
+A GemmKernel runs on the array (convolution, dense, matmul), a VectorKernel on the vector unit,
+and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.lowering.dataflow import Gemm
+from accelsim.network.graph import Layer
+from accelsim.network.ops import Op, Shape, Softmax, Window
+
+Count = TypeVar("Count", int, NDArray[np.int64])
+
+
+@dataclass(frozen=True, slots=True)
+class GemmKernel:
+    """`groups` independent GEMMs, each a convolution of one group.
+
+    `channels` (C) and `filters` (K) count one group; `rows` and `cols` are the windows that make
+    the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
+    feature map one pixel wide; in a matmul each image is a group, for its filter differs.
+    """
+
+    batch: int
+    groups: int
+    filters: int
+    channels: int
+    rows: Window
+    cols: Window
+    filter_is_input: bool = False
+
+    @property
+    def gemm(self) -> Gemm:
+        """The GEMM of one group."""
+        pixels = self.batch * self.rows.outputs * self.cols.outputs
+        lines = self.lines(self.batch, self.rows.outputs)
+        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps, lines)
+
+    def lines(self, batch: Count, rows: Count) -> Count:
+        """Rows that the pixels of so many images and ofmap rows lie in.
+
+        A matrix has its rows one after another in one, and images of one pixel follow likewise.
+        """
+        if self.cols.outputs > 1:
+            return batch * rows
+        return batch if self.rows.outputs > 1 else batch // batch
+
+    @property
+    def windows(self) -> tuple[Window, Window]:
+        """Down and across."""
+        return self.rows, self.cols
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions R*S per channel."""
+        return self.rows.kernel * self.cols.kernel
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all groups."""
+        return self.groups * self.gemm.macs
+
+
+@dataclass(frozen=True, slots=True)
+class VectorKernel:
+    """Window or element-wise work on `channels` planes of a rows x cols ofmap.
+
+    `operations` is the lane-cycles per ofmap element. `inputs` lists the ifmaps: True for a
+    full one, False for one value per channel. An output needs `reach` more channels on each side.
+    `tap_operations` are those per tap of a window that may be cut by taps; 0: it may not. `passes`
+    are the operations per element of each pass over all channels, where a tile does not hold them
+    all; empty: channels do not depend on each other.
+    """
+
+    batch: int
+    channels: int
+    rows: Window
+    cols: Window
+    operations: int
+    inputs: tuple[bool, ...] = (True,)
+    reach: int = 0
+    tap_operations: int = 0
+    passes: tuple[int, ...] = ()
+
+    @property
+    def kept(self) -> int:
+        """Values for each pixel that its passes keep: each but the last makes one."""
+        return max(len(self.passes) - 1, 0)
+
+    @property
+    def depth(self) -> Window:
+        """The window along the channels."""
+        return Window(self.channels, 2 * self.reach + 1, before=self.reach, after=self.reach)
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions R*S per channel."""
+        return self.rows.kernel * self.cols.kernel
+
+    @property
+    def outputs(self) -> int:
+        """Elements of the ofmap."""
+        return self.batch * self.channels * self.rows.outputs * self.cols.outputs
+
+    @property
+    def operations_total(self) -> int:
+        """Lane-cycles of the whole layer, in tiles of whole windows and all channels."""
+        return self.outputs * self.operations
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """No work: views, and a concat whose inputs were written in place."""
+
+
+Kernel = GemmKernel | VectorKernel | Alias
+
+
+def each(size: int) -> Window:
+    """A window that takes one element after another."""
+    return Window(size, 1)
+
+
+def planes(shape: Shape) -> tuple[int, int, int]:
+    """A shape as (channels, rows, cols): a matrix's features and a vector are channels.
+
+    Of more than three axes the first ones together are channels.
+    """
+    if len(shape) >= 3:
+        return math.prod(shape[:-2]), shape[-2], shape[-1]
+    return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
+
+
+def each_element(
+    operations: int, reach: int = 0, passes: tuple[int, ...] = ()
+) -> Callable[..., Kernel]:
+    """Work on every value by itself; operations are those of one, or of two that are joined."""
+
+    def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
+        channels, rows, cols = planes(layer.output_shape)
+        whole = layer.output_elements
+        full = tuple(math.prod(shape) == whole for shape in layer.input_shapes)
+        work = operations * max(len(full) - 1, 1)
+        axes = (each(rows), each(cols))
+        return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
+
+    return kernel
+
+
+def over_axis(op: Softmax, layer: Layer, batch: int, passes: tuple[int, ...]) -> VectorKernel:
+    """The axes before the one that is normalised are images, those behind it are pixels."""
+    shape, axis = layer.output_shape, op.along(layer.output_shape)
+    if op.in_order:
+        outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+        sizes = (batch * outer, shape[axis], each(inner), each(1))
+    else:
+        channels, rows, cols = planes(shape)
+        sizes = (batch, channels, each(rows), each(cols))
+    inputs = (True,) * len(layer.inputs)
+    return VectorKernel(*sizes, operations=sum(passes), inputs=inputs, passes=passes)
+
+
+def alias(op: Op, layer: Layer, batch: int) -> Kernel:
+    """Nothing to do."""
+    return Alias()

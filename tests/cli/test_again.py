@@ -1,0 +1,100 @@
+"""Results that are repeated, files to copy, commands that keep quiet, keys that were meant."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accelsim.frontend.builtin import builtin_path
+from accelsim.frontend.hardware_file import load_hardware
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--dataflow", "os", "--batch", "2", "--set", "array.rows=16"),
+        ("run", "--set", "dram.timing=HBM2", "--set", "energy=horowitz_45nm", "--verify"),
+        ("train", "--loss", "squared_error", "--optimizer", "adam"),
+    ],
+)
+def test_a_result_repeats_itself_to_the_byte(
+    cli, concat: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """From what it says alone: the hardware is in it, the network where it was."""
+    path = tmp_path / "r.json"
+    name, *options = command
+    assert cli(name, concat, "edge_ws", *options, "--json", path).status == 0
+    outcome = cli("run", path, "--again")
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert outcome.stdout == f"{path}: run again, the same to the byte\n"
+
+
+def test_what_is_not_the_same_is_told(cli, concat: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    cli("run", concat, "edge_ws", "--json", path)
+    data = json.loads(path.read_text())
+    data["layers"][0]["cycles"] += 1
+    path.write_text(json.dumps(data))
+    outcome = cli("run", path, "--again")
+    assert outcome.status == 1
+    assert "1 of 6 layers that both have are different." in outcome.stdout
+    assert cli("run", path, "--again", "--quiet").stdout == ""
+
+
+def test_what_cannot_be_repeated_is_refused(cli, concat: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    cli("run", concat, "edge_ws", "--json", path)
+    data = json.loads(path.read_text())
+    for made in (None, {}, data["made_by"] | {"asked": {}}, data["made_by"] | {"asked": 3}):
+        path.write_text(json.dumps(data | {"made_by": made}))
+        outcome = cli("run", path, "--again")
+        assert (outcome.status, outcome.stdout) == (2, "")
+        assert "made_by.asked: does not say how its network was asked for" in outcome.stderr
+    hardware = data["made_by"]["hardware"] | {"clock": "never"}
+    path.write_text(json.dumps(data | {"made_by": data["made_by"] | {"hardware": hardware}}))
+    assert "made_by.hardware.clock" in cli("run", path, "--again").stderr
+    assert "give nothing else" in cli("run", path, "edge_ws", "--again").stderr
+    assert "'HARDWARE'" in cli("run", concat).stderr
+
+
+def test_json_to_a_file_prints_no_tables_unless_they_are_asked_for(
+    cli, concat: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.json"
+    for command in (("run", concat, "edge_ws"), ("compare", concat, "--hardware", "edge_ws")):
+        assert cli(*command, "--json", path).stdout == ""
+        assert "left" in cli(*command, "--json", path, "--columns", "busy").stdout
+        assert "left" in cli(*command).stdout
+        assert cli(*command, "-q").stdout == ""
+        assert json.loads(cli(*command, "-q", "--json", "-").stdout)["schema"] == 1
+
+
+def test_files_to_copy(cli, tmp_path: Path) -> None:
+    for kind, name in (("configs", "eyeriss"), ("workloads", "lenet5")):
+        assert cli("show", name, "--yaml").stdout == builtin_path(kind, name).read_text()
+    chip = tmp_path / "chip.yaml"
+    sizes = "IfmapSramSzkB: 8\nFilterSramSzkB: 8\nOfmapSramSzkB: 8\n"
+    cfg = tmp_path / "chip.cfg"
+    array = "[architecture_presets]\nArrayHeight: 4\nArrayWidth: 4\nDataflow: ws\n"
+    cfg.write_text(f"[general]\nrun_name = chip\n{array}{sizes}Bandwidth: 10\n")
+    chip.write_text(cli("show", cfg, "--yaml").stdout)
+    assert yaml.safe_load(chip.read_text())["array"]["rows"] == 4
+    assert load_hardware(chip) == load_hardware(cfg)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("rows=64", "unknown key 'rows'; did you mean 'array.rows'?"),
+        ("bandwidth=1 GB/s", "unknown key 'bandwidth'; did you mean one of 'buffers.ifmap_sram.ba"),
+        ("buffers.ifmap.size=1 KiB", "there is no buffer 'ifmap'; did you mean one of 'buffers.i"),
+        ("array.row=64", "unknown key 'row'; did you mean 'rows'?"),
+        ("mhz=64", "unknown key 'mhz'; use one of array, "),
+    ],
+)
+def test_the_key_that_was_meant(cli, setting: str, said: str) -> None:
+    outcome = cli("run", "lenet5", "edge_ws", "--set", setting)
+    assert outcome.status == 2
+    assert outcome.stderr.startswith(f"error: --set {setting}: ")
+    assert said in outcome.stderr
