@@ -125,7 +125,7 @@ def _part(target: Target, flows: Flows) -> Part:
     cost = cost_of(flow, target)
     demand = tile_demand(target, flow.demand)
     needed = [buffer_demand(space, demand) for space in target.buffers]
-    fits = flows.whole
+    fits = flows.whole & (np.asarray(flow.arrays) <= target.sharers)
     for space, size in zip(target.buffers, needed, strict=True):
         fits = fits & (size <= space.half)
     return Part(

@@ -157,8 +157,8 @@ class Search:
 
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
         """What no tiling of `kernel` takes less than: its folds uncut, or each operand once."""
-        target = self.target
-        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.arrays
+        target = replace(self.target, residence=residence)
+        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.sharers
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
         if not residence.ifmap:
             down, across = map(touched, kernel.windows)
