@@ -21,6 +21,7 @@ from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
+from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
@@ -83,6 +84,11 @@ def simulate(
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
     return replace(whole, origin=Origin(given, machine, tuple(set), asked))
+
+
+def decoding(network: NetworkLike, past: int) -> Network:
+    """What makes one token behind `past` ones of a causal network, to be simulated or verified."""
+    return decoding_step(network_of(network), past)
 
 
 def train(

@@ -138,7 +138,7 @@ class Wanted:
     """What the array under one key has to be.
 
     It has one of `shapes`, and holds integers of `format`, or real numbers where that is a
-    floating-point format or None.
+    floating-point format or None, or numbers of so many `entries` of a table.
     """
 
     shapes: tuple[Shape, ...]
@@ -146,6 +146,7 @@ class Wanted:
     required: bool = True
     positive: bool = False
     batched: bool = False
+    entries: int | None = None
 
     def misfit(self, array: Array) -> str:
         """What is wrong with `array`; "" if nothing is."""
@@ -161,6 +162,8 @@ class Wanted:
             return f"has shape {outline.shape}, needs {'(N, ...) and ' * self.batched}{shapes}"
         if outline.dtype.itemsize * math.prod(outline.shape) > LARGEST_ARRAY:
             return f"has more than {LARGEST_ARRAY:,} bytes, the most that is read"
+        if self.entries is not None and outline.dtype.kind not in "iu":
+            return f"holds {outline.dtype}; needs whole numbers of entries"
         if isinstance(self.format, IntegerFormat) and outline.dtype.kind not in "iu":
             return _no_codes(outline.dtype, self.format)
         return "" if outline.dtype.kind in "fiu" else f"holds {outline.dtype}; {_REAL}"
@@ -168,6 +171,10 @@ class Wanted:
     def _value_misfit(self, array: Array) -> str:
         if not array.size:
             return "is empty"
+        if self.entries is not None:
+            inside = array.min() >= 0 and array.max() < self.entries
+            found = f"holds {array.min()} to {array.max()}, but there are {self.entries} entries"
+            return "" if inside else found
         if isinstance(self.format, IntegerFormat):
             return _range_misfit(array, self.format)
         if not np.isfinite(array).all():
@@ -207,7 +214,11 @@ def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]
 def _wanted_inputs(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
     wanted = {}
     for name, shape in network.inputs.items():
-        wanted[name] = Wanted((shape,), arithmetic.activation, required=False, batched=True)
+        entries = network.entries.get(name)
+        format_ = arithmetic.activation if entries is None else None
+        wanted[name] = Wanted((shape,), format_, required=False, batched=True, entries=entries)
+        if entries is not None:
+            continue
         wanted |= _meaning(f"{name}.", arithmetic.activation)
     return wanted
 

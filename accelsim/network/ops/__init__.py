@@ -46,25 +46,42 @@ from accelsim.network.ops.norms import (
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
 from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
 from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
+from accelsim.network.ops.tokens import (
+    Append,
+    Attention,
+    ClassToken,
+    Composite,
+    Embedding,
+    Position,
+    Rotary,
+    TokenLayer,
+)
 from accelsim.network.ops.window import Window
 
 __all__ = [
     "ACTIVATIONS",
+    "COMPOSITES",
     "ELEMENTWISE",
+    "LAYER_TYPES",
     "OPS",
     "Activation",
     "Add",
+    "Append",
+    "Attention",
     "AttentionContext",
     "AttentionScores",
     "AvgPool",
     "BatchNorm",
+    "ClassToken",
     "Clip",
+    "Composite",
     "Concat",
     "Conv",
     "Dense",
     "Dropout",
     "Elementwise",
     "Elu",
+    "Embedding",
     "Flatten",
     "Gelu",
     "GroupNorm",
@@ -84,12 +101,14 @@ __all__ = [
     "Padding",
     "Pair",
     "Pool",
+    "Position",
     "Positive",
     "Product",
     "Reduction",
     "Relu",
     "Reshape",
     "RmsNorm",
+    "Rotary",
     "ScaledTanh",
     "Shape",
     "Sigmoid",
@@ -100,6 +119,7 @@ __all__ = [
     "SubSampling",
     "Sum",
     "Tanh",
+    "TokenLayer",
     "Transpose",
     "Unary",
     "Window",
@@ -110,7 +130,14 @@ _ALL: tuple[type[Op], ...] = (
     *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
+    *(Embedding, Position, ClassToken, Rotary, Append),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
+
+COMPOSITES: Mapping[str, type[Composite]] = {Attention.name: Attention}
+"""What network files have as one layer, and networks as several."""
+
+LAYER_TYPES: Mapping[str, type[Op]] = {**OPS, **COMPOSITES}
+"""Everything that a network file may call a layer's `op`."""
