@@ -4,12 +4,19 @@ The tilings are compared as the search compares them, by the closed form, and pl
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from accelsim.engine.machine import play
 from accelsim.errors import InputError, Problem
-from accelsim.facade import HardwareLike, NetworkLike, compile_program, hardware_of, network_of
+from accelsim.facade import (
+    HardwareLike,
+    NetworkLike,
+    compile_program,
+    hardware_of,
+    network_of,
+    with_dataflow,
+)
 from accelsim.frontend.findings import unknown
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency
 from accelsim.lowering.gemm_tasks import AXES
@@ -18,6 +25,7 @@ from accelsim.lowering.laws import ArrayModel
 from accelsim.lowering.program import LayerProgram, Program, by_itself
 from accelsim.lowering.ranking import plain
 from accelsim.lowering.search import Memory, Ranks, search
+from accelsim.lowering.target import target_of
 from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, whole_sizes
 
 SHOWN = 10
@@ -114,12 +122,16 @@ def explain(
     if layer not in found:
         raise InputError(Problem(unknown("layer", layer, [*found]), model.name))
     its = found[layer]
+    flow = program.dataflow_of(program.layers.index(its))
+    if flow is not None:
+        processor = target_of(with_dataflow(machine, flow)).processor
+        program = replace(program, target=replace(program.target, processor=processor))
     tiling = its.tiling
     folds, share = _folds(program, its)
     return Explanation(
         network=model.name,
         hardware=machine.name,
-        dataflow=machine.array.dataflow,
+        dataflow=flow or machine.array.dataflow,
         batch=batch,
         layer=layer,
         op=its.layer.op.name,

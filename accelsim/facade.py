@@ -17,7 +17,7 @@ from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.mapping_file import Forced, Source, load_mapping
-from accelsim.hardware import DATAFLOWS, NO_SPADS, DataflowName, Hardware
+from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
@@ -27,6 +27,7 @@ from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
+from accelsim.results.best_dataflow import best_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.origin import Origin
 from accelsim.results.trace import write_trace
@@ -69,7 +70,7 @@ def simulate(
         work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
             player = Player()
-            program = lower(part, machine, images, memory, player.cycles, forced)
+            program = _lowered(part, machine, images, memory, player, forced)
             runs[work] = program, timed(program, player)
         program, result = runs[work]
         return program.of(part), result.of(layer.name for layer in part.layers)
@@ -148,7 +149,26 @@ def _program(
     mapping: Source | None = None,
 ) -> Program:
     """The Program that `simulate` times."""
-    return lower(network, machine, batch, memory, Player().cycles, mapping)
+    return _lowered(network, machine, batch, memory, Player(), mapping)
+
+
+def _lowered(
+    network: Network,
+    machine: Hardware,
+    batch: int,
+    memory: Memory | None,
+    player: Player,
+    mapping: Source | None,
+) -> Program:
+    """The Program of a network, under one dataflow or the best of each layer."""
+    if machine.array.dataflow != BEST:
+        return lower(network, machine, batch, memory, player.cycles, mapping)
+    if mapping is not None:
+        message = "a mapping is of one dataflow; give os, ws or is instead of best"
+        raise InputError(Problem(message, machine.name, key="array.dataflow"))
+    return best_program(
+        network, machine, batch, memory, player.cycles, lambda program: timed(program, player)
+    )
 
 
 def prepared(network: NetworkLike, batch: int) -> Network:
@@ -294,11 +314,12 @@ def variants(hardware: Hardware, dataflows: str | Sequence[str] | None) -> list[
 
 def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     """`hardware` with another dataflow; raises InputError for an unknown one."""
-    if dataflow not in DATAFLOWS:
-        raise InputError(Problem(unknown("dataflow", dataflow, DATAFLOWS)))
-    if dataflow not in hardware.dataflows:
+    known = (*DATAFLOWS, BEST)
+    if dataflow not in known:
+        raise InputError(Problem(unknown("dataflow", dataflow, known)))
+    if dataflow not in (*hardware.dataflows, BEST):
         raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
-    name: DataflowName = next(each for each in DATAFLOWS if each == dataflow)
+    name: DataflowName = next(each for each in known if each == dataflow)
     array = hardware.array.model_copy(update={"dataflow": name})
     return hardware.model_copy(update={"array": array})
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from math import ceil
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -37,10 +37,13 @@ from accelsim.units import (
 )
 
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
-DataflowName = Literal["os", "ws", "is", "rs"]
+DataflowName = Literal["os", "ws", "is", "rs"] | Literal["best"]
+Objective = Literal["time", "energy", "edp"]
 MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
-DATAFLOWS: tuple[DataflowName, ...] = get_args(DataflowName)
+BEST: Final = "best"
+"""As a dataflow: for each layer that of a systolic array which is best for it."""
+DATAFLOWS: tuple[DataflowName, ...] = ("os", "ws", "is", "rs")
 SYSTOLIC: tuple[DataflowName, ...] = ("os", "ws", "is")
 """Dataflows of a systolic array: PEs have single registers and pass words to neighbours."""
 
@@ -150,7 +153,15 @@ class Array(_Schema):
 
     rows: Count = Field(description="PEs in a column.")
     cols: Count = Field(description="PEs in a row.")
-    dataflow: DataflowName = Field(description="What stays in the PEs: os, ws, is or rs.")
+    dataflow: DataflowName = Field(
+        description="What stays in the PEs: os, ws, is or rs; best: for each layer that of os, ws "
+        "and is which `objective` finds best."
+    )
+    objective: Objective = Field(
+        "time",
+        description="What the dataflow best minimises: time; energy, which needs a table; edp, "
+        "their product.",
+    )
     fold_overlap: Literal["serial", "pipelined"] = Field(
         "serial",
         description="serial: a fold starts when the one before has drained; pipelined: shadow "

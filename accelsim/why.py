@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
-from accelsim.hardware import DATAFLOWS, SYSTOLIC, Hardware, Operand
+from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware, Operand
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
 from accelsim.units import Duration, Rate
@@ -56,7 +56,7 @@ class Relaxation:
     action: str
     key: str
     relax: Relax
-    dataflows: tuple[str, ...] = DATAFLOWS
+    dataflows: tuple[str, ...] = (*DATAFLOWS, BEST)
 
 
 _PES = "array.row_stationary"
@@ -64,7 +64,7 @@ RELAXATIONS = (
     Relaxation("array", "doubling the array's rows", "array.rows", twice),
     Relaxation("array", "doubling the array's columns", "array.cols", twice),
     Relaxation("array", "doubling the number of arrays", "array.count", twice),
-    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined, SYSTOLIC),
+    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined, (*SYSTOLIC, BEST)),
     Relaxation("buffer", "doubling {}", "buffers.*.size", twice),
     Relaxation("buffer", "doubling every buffer", "buffers.**.size", twice),
     Relaxation("buffer", "doubling the bandwidth of {}", "buffers.*.bandwidth", twice),
@@ -271,7 +271,7 @@ def _change(
     )
 
 
-_SHADOWED: dict[str, Operand] = {"ws": "filter", "is": "ifmap", "os": "psum"}
+_SHADOWED: dict[str, Operand] = {"ws": "filter", "is": "ifmap", "os": "psum", "best": "psum"}
 """The operand that stays in a PE, and that pipelined folds hold twice."""
 
 

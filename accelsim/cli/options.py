@@ -30,7 +30,9 @@ HardwareName = Annotated[
 DataflowOption = Annotated[
     str | None,
     typer.Option(
-        "--dataflow", metavar="D", help="os, ws, is or rs; the hardware's own if not given."
+        "--dataflow",
+        metavar="D",
+        help="os, ws, is or rs, or best of them for each layer; the hardware's own if not given.",
     ),
 ]
 BatchOption = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images at a time.")]
@@ -58,11 +60,11 @@ ColumnsOption = Annotated[
         "--columns",
         metavar="NAME,...",
         help="Add columns: cycles, util, mapping, op, output, macs, bound, phase, dram, dram_read, "
-        "dram_write; time, busy, images_per_second, macs_per_byte; **buckets** (useful, idle_pes, "
-        "fill_drain, buffer, read_wait, write_wait, other_layer); energy, pj_per_mac, watts, "
-        "tops_per_watt, **components** (mac_energy, vector_energy, register_energy, "
-        "network_energy, buffer_energy, dram_energy). With **only** among them, leave out the "
-        "usual ones.",
+        "dram_write; dataflow, time, busy, images_per_second, macs_per_byte; **buckets** "
+        "(useful, idle_pes, fill_drain, buffer, read_wait, write_wait, other_layer); energy, "
+        "pj_per_mac, watts, tops_per_watt, **components** (mac_energy, vector_energy, "
+        "register_energy, network_energy, buffer_energy, dram_energy). With **only** among them, "
+        "leave out the usual ones.",
     ),
 ]
 QuietOption = Annotated[

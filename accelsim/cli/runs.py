@@ -1,6 +1,7 @@
 """The commands that simulate now: run, compare, verify, validate."""
 
 from dataclasses import replace
+from os.path import splitext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -35,7 +36,14 @@ from accelsim.cli.options import (
     TrainOption,
     WhyOption,
 )
-from accelsim.cli.output import deliver, deliver_mapping, deliver_page, hint, is_quiet
+from accelsim.cli.output import (
+    deliver,
+    deliver_accuracy,
+    deliver_mapping,
+    deliver_page,
+    hint,
+    is_quiet,
+)
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -264,6 +272,14 @@ def validate(
         str | None,
         typer.Option("--csv", metavar="F", help="Write CSV, one row per number; - for stdout."),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="F",
+            help="Write all of it as Markdown, a plot beside it as F's .svg.",
+        ),
+    ] = None,
 ) -> None:
     """Hold accelsim against published silicon, RTL and simulators; exit 1 outside a stated band.
 
@@ -272,8 +288,10 @@ def validate(
     from accelsim.report.export import Destinations, json_text, rows_text
     from accelsim.validation.sheets import validation_sheets
 
-    destinations = Destinations(json, csv)
+    picture = None if report is None else f"{splitext(report)[0]}.svg"
+    destinations = Destinations(json, csv, files=(("--report", report), ("its plot", picture)))
     result = _validated(only or [], destinations)
+    deliver_accuracy(report, picture, result)
     deliver(
         destinations,
         validation_sheets(result, every_row=bool(only)),

@@ -5,11 +5,11 @@ from pathlib import Path
 import yaml
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend import written
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.hardware_file import SCALESIM, load_hardware
 from accelsim.frontend.kind import expect_kind
 from accelsim.frontend.source import read_text
-from accelsim.results import written
 
 _YAML = (".yaml", ".yml")
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend import written
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, without
 from accelsim.frontend.energy_file import energy_table
@@ -27,7 +28,6 @@ from accelsim.frontend.source import (
     read_yaml,
 )
 from accelsim.hardware import OPERANDS, Hardware, holding_problems
-from accelsim.results import written
 
 SCALESIM = ".cfg"
 
@@ -43,6 +43,19 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     if not settings:
         return hardware
     data = _with_table(deepcopy(document.data), Path(document.source).parent)
+    return _changed(hardware, data, settings)
+
+
+def with_settings(hardware: Hardware, settings: Sequence[str]) -> Hardware:
+    """`hardware` with settings KEY=VALUE, as in `load_hardware`; raises InputError."""
+    if not settings:
+        return hardware
+    data = written.nested(written.settings(hardware))
+    return _changed(hardware, data | {"energy": hardware.energy}, settings)
+
+
+def _changed(hardware: Hardware, data: dict[str, Data], settings: Sequence[str]) -> Hardware:
+    """`hardware`, which `data` describes, with settings."""
     parsed = [_table_setting(_setting(text)) for text in settings]
     data = without(data, [path for each in parsed for path in replaced_by(each.path, each.value)])
     problems = [problem for setting in parsed for problem in _apply(data, setting)]

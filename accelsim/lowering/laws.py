@@ -247,6 +247,7 @@ DATAFLOW_OF: dict[DataflowName, Dataflow] = {
     "os": Dataflow("m", "n", "k", SumsStay()),
     "ws": Dataflow("k", "n", "m", SumsMove()),
     "is": Dataflow("k", "m", "n", SumsMove()),
+    "best": Dataflow("m", "n", "k", SumsStay()),  # where no layer is at hand: the first of them
 }
 
 

@@ -1,14 +1,15 @@
 """The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from accelsim.errors import DoesNotFitError
 from accelsim.frontend.mapping_file import Source
-from accelsim.hardware import Hardware
+from accelsim.hardware import DataflowName, Hardware
 from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
+from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping
@@ -104,13 +105,25 @@ class LayerProgram:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A network lowered onto a hardware."""
+    """A network lowered onto a hardware.
+
+    `dataflows` are those of the layers, None of one that has none; empty where all have that of
+    the hardware.
+    """
 
     network: Network
     hardware: Hardware
     batch: int
     target: Target
     layers: tuple[LayerProgram, ...]
+    dataflows: tuple[DataflowName | None, ...] = ()
+
+    def dataflow_of(self, position: int) -> DataflowName | None:
+        """The dataflow of a layer; None of one that has none."""
+        if self.dataflows:
+            return self.dataflows[position]
+        on_array = isinstance(self.layers[position].kernel, GemmKernel)
+        return self.hardware.array.dataflow if on_array else None
 
     def of(self, network: Network) -> "Program":
         """This program, of a network whose layers are the same under other names."""
@@ -141,18 +154,22 @@ def lower(
     memory: Memory | None = None,
     played: Played | None = None,
     mapping: Source | None = None,
+    processors: Processors | None = None,
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
     Feature maps stay on chip unless that makes a short program slower, as `played` says.
     `memory` is what earlier calls have found, where the caller keeps it. `mapping` forces sizes of
-    tiles, and how their loops run. Raises DoesNotFitError naming each layer that no tile fits.
+    tiles, and how their loops run; `processors` are of kernels under another dataflow. Raises
+    DoesNotFitError naming each layer that no tile fits.
     """
     memory = Memory() if memory is None else memory
     target = target_of(hardware, memory.replays)
-    work = _Lowering(network, hardware, batch, target, memory, mapping)
+    work = _Lowering(network, hardware, batch, target, memory, mapping, processors or {})
     alone = partial(work.cycles_alone, played) if played else None
     finder = search(work.target, work.memory, alone)
+    if processors:
+        finder = MixedSearch(finder.target, finder.memory, finder.alone, processors)
     if mapping is None:
         return _lowered(work, finder, played)
     forced = ForcedSearch(finder.target, finder.memory, finder.alone)
@@ -186,6 +203,7 @@ class _Lowering:
     target: Target
     memory: Memory
     mapping: Source | None = None
+    processors: Processors = field(default_factory=dict)
 
     @cached_property
     def alike(self) -> Target:
@@ -243,7 +261,8 @@ class _Lowering:
         """The program of a layer: its tasks move what does not lie on chip."""
         spaces = [space.size for space in self.target.buffers]
         spaces[self.target.buffer_index("ifmap")] = placement.space
-        alike = replace(self.alike, residence=placement.residence)
+        processor = self.processors.get(kernel, self.alike.processor)
+        alike = replace(self.alike, residence=placement.residence, processor=processor)
         key = kernel, alike, placement.tiling
         done = self.memory.recall("schedules", key, lambda: lowered(*key))
         return LayerProgram(

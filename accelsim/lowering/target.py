@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import Replays
-from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
+from accelsim.hardware import BEST, OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
 from accelsim.lowering.task import Transfer
@@ -54,6 +54,10 @@ class Residence:
         return self.ifmaps[:1] == (True,)
 
 
+Processor = ArrayModel | RowStationary
+"""What lowering knows of an array under its dataflow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The numbers of a hardware that lowering needs, resolved once.
@@ -66,7 +70,7 @@ class Target:
     and all taps of a channel stay together. `replays` remembers what a timed DRAM takes.
     """
 
-    processor: ArrayModel | RowStationary
+    processor: Processor
     arrays: int
     lanes: int
     word_bytes: tuple[int, int, int, int]
@@ -175,8 +179,8 @@ class Target:
         return max(least, ceil(clocks * self.cycles_per_clock))
 
 
-MODELS: dict[DataflowName, Callable[[Hardware], ArrayModel | RowStationary]] = {
-    **dict.fromkeys(SYSTOLIC, array_model),
+MODELS: dict[DataflowName, Callable[[Hardware], Processor]] = {
+    **dict.fromkeys((*SYSTOLIC, BEST), array_model),
     "rs": row_stationary_model,
 }
 """What the law of each dataflow sees of a hardware."""

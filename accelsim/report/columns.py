@@ -184,6 +184,7 @@ QUANTITIES = {
         Quantity("dram", "DRAM", _dram, _dram),
         *(_bucket(place, name, BUCKET_NAMES[name]) for place, name in enumerate(BUCKET_NAMES)),
         _energy("energy", "energy", lambda it: it.total),
+        Quantity("dataflow", "dataflow", lambda it: it.dataflow or NONE, _nothing, text=True),
         Quantity("time", "time", _nothing, lambda it: seconds(it.seconds), timed=_span),
         Quantity("busy", "busy", _busy, lambda it: f"{sum(x.busy_cycles for x in it.layers):,}"),
         Quantity("images_per_second", "images/s", _nothing, _throughput),

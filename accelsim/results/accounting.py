@@ -16,8 +16,8 @@ def run_result(program: Program, times: Sequence[LayerTimes]) -> RunResult:
     """What a Program that was played in `times`, by layer, has done and taken."""
     rates = energy_rates(program.hardware)
     layers = tuple(
-        _layer_result(layer, time, program, rates)
-        for layer, time in zip(program.layers, times, strict=True)
+        replace(_layer_result(layer, time, program, rates), dataflow=program.dataflow_of(position))
+        for position, (layer, time) in enumerate(zip(program.layers, times, strict=True))
     )
     hardware = program.hardware
     return RunResult(

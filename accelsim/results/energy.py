@@ -7,7 +7,7 @@ the table's. Idle PEs are gated.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from accelsim.hardware import OPERANDS, SYSTOLIC, Hardware, Operand, Precision, format_bits
+from accelsim.hardware import OPERANDS, Hardware, Operand, Precision, format_bits
 from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.results.records import Energy
 from accelsim.technology import EnergyTable
@@ -94,7 +94,7 @@ def energy_rates(hardware: Hardware) -> EnergyRates | None:
     table, precision = hardware.energy, hardware.precision
     wider = max(format_bits(precision.ifmap), format_bits(precision.filter))
     psum = format_bits(precision.psum)
-    single = hardware.array.dataflow in SYSTOLIC
+    single = hardware.array.dataflow != "rs"
     return EnergyRates(
         mac=_mac_pj(table, precision),
         lane_operation=table.add_pj(format_bits(precision.ofmap), precision.is_integer),

@@ -11,6 +11,7 @@ from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from accelsim.hardware import BEST
 from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
@@ -123,7 +124,8 @@ class LayerResult:
     no energy table. mapping is a row-stationary array's, tiling any layer's. dram_saved_bytes is
     how much less the layer moves than with nothing resident; negative where resident feature maps
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
-    input_gradient, weight_gradient or update.
+    input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
+    it is not on the array.
     """
 
     name: str
@@ -153,6 +155,7 @@ class LayerResult:
     resident: Resident = Resident()
     dram_saved_bytes: int = 0
     phase: str = "forward"
+    dataflow: str | None = None
 
     @property
     def cycles(self) -> int:
@@ -165,8 +168,9 @@ class LayerResult:
         return self.tiles == 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The layer's JSON form; energy is left out where there is none."""
-        data = {name: getattr(self, name) for name in self.__slots__ if name != "energy"}
+        """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
+        unsaid = ("energy", "dataflow")
+        data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
             "gemm": dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None,
@@ -324,6 +328,11 @@ class RunResult:
             **self.rates.as_dict(),
         }
 
+    def _layer_dict(self, layer: LayerResult) -> dict[str, Any]:
+        """A layer's JSON form, with its dataflow where the layers have different ones."""
+        mixed = {"dataflow": layer.dataflow} if self.dataflow == BEST else {}
+        return layer.as_dict() | mixed
+
     def _phases_dict(self) -> dict[str, Any]:
         """The totals of each phase, where there are several."""
         phases = self.phases
@@ -343,5 +352,5 @@ class RunResult:
             **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,
             **self._phases_dict(),
-            "layers": [layer.as_dict() for layer in self.layers],
+            "layers": [self._layer_dict(layer) for layer in self.layers],
         }
