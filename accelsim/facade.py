@@ -256,7 +256,8 @@ def verify(
     ifmaps, so a wrong one does not hide in the next; `progress` is told after each how many are
     done, of how many. Raises what `simulate` does.
     """
-    from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
+    from accelsim.numerics.accuracy import accuracy  # not needed for timing
+    from accelsim.numerics.compare import checks, precision_arithmetic
     from accelsim.numerics.parameter_file import load_parameters
 
     network, machine = network_of(network), hardware_of(hardware, dataflow)
@@ -266,6 +267,7 @@ def verify(
     programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    labelled = accuracy(prepared(network, batch), parameters)
     total = sum(len(program.layers) for program in programs)
     layers: list[LayerCheck] = []
     for check in chain.from_iterable(checks(program, parameters) for program in programs):
@@ -280,6 +282,7 @@ def verify(
         formats=precision.flow,
         exact=precision.is_integer,
         layers=tuple(layers),
+        accuracy=labelled,
     )
 
 
