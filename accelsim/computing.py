@@ -1,7 +1,7 @@
 """Values: what every layer of a network computes, by the reference or by the timed tiles."""
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -113,6 +113,7 @@ def compute(
     batch: int | None = None,
     seed: int = 0,
     layers: Iterable[str] | None = None,
+    set: Sequence[str] = (),
 ) -> Values:
     """Compute `network`: by the timed tiles of `hardware`, in its formats, or by the reference.
 
@@ -122,7 +123,7 @@ def compute(
     None. Raises InputError for bad input and DoesNotFitError as `simulate` does.
     """
     network = network_of(network)
-    machine = None if hardware is None else hardware_of(hardware, dataflow)
+    machine = None if hardware is None else hardware_of(hardware, dataflow, set)
     precision = _formats(network) if machine is None else machine.precision
     arithmetic = precision_arithmetic(precision)
     given, origin = _given(inputs)
