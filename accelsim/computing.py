@@ -119,8 +119,9 @@ def compute(
 
     Without a hardware the formats are int8, float32 for a step of training. `inputs` are arrays by
     name, (N, *shape) or (*shape), or an .npz file of them; what is not given comes from the
-    network's file, or from `seed`. `batch` is as many as there are, or 1. `layers` names whose ofmaps are kept; all if
-    None. Raises InputError for bad input and DoesNotFitError as `simulate` does.
+    network's file, or from `seed`. `batch` is as many as there are, or 1. `layers` names whose
+    ofmaps are kept; all if None. Raises InputError for bad input and DoesNotFitError as `simulate`
+    does.
     """
     network = network_of(network)
     machine = None if hardware is None else hardware_of(hardware, dataflow, set)
