@@ -158,7 +158,7 @@ def refined(
     best, centers = start[0], start
     for _ in range(ROUNDS):
         sizes = dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)
-        times = near(tuple(sizes)).at(rate, latency).within(space)
+        times = near(tuple(sizes)).at(rate, latency, space)
         before, centers = best, times.several(ORDERS)
         best = centers[0]
         if best.cycles >= ENOUGH * before.cycles:
