@@ -3,6 +3,7 @@
     <layer>.weight, <layer>.bias                    as the layer's shapes say
     <layer>.gamma, .beta, .mean, .variance          batch_norm: real numbers
     <input>                                         (N, *shape) or (*shape); optional
+    labels                                          (N,) which output is right; optional
 
 With floating-point formats all of these are real numbers. With integer formats weights and inputs
 are codes and biases psums; what they stand for is optional, and as in a random network if missing:
@@ -33,6 +34,9 @@ from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
 from accelsim.numerics.parameters import SAME_CODES, Parameters
 from accelsim.text import nearest
 
+LABELS = "labels"
+"""The key of what images should be taken for."""
+
 _MOST_SURPLUS = 20
 
 
@@ -48,12 +52,21 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
     if isinstance(network.weights, Stored):
         return Parameters.of(prepared, arithmetic, seed, _stored(network, arithmetic))
     given = Archive(network.weights)
+    _refuse_codes(network, arithmetic, given)
     problems = problems_of(network, arithmetic, given)
     if problems:
         raise InputError(
             Problem(message, str(network.weights), key=key) for key, message in problems
         )
     return Parameters.of(prepared, arithmetic, seed, _folded(network, arithmetic, given))
+
+
+def _refuse_codes(network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]) -> None:
+    """Raise InputError where a quantized network is to be computed in real numbers."""
+    scaled = next((key for key in given if key.endswith(".weight_scale")), None)
+    if scaled is not None and isinstance(arithmetic.activation, FloatFormat):
+        message = "is of codes; the formats are real numbers: choose integers, such as int8"
+        raise InputError(Problem(message, str(network.weights), key=scaled))
 
 
 def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
@@ -208,6 +221,8 @@ def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]
     wanted = _wanted_inputs(network, arithmetic)
     for layer in network.layers:
         wanted |= _wanted_by(layer, arithmetic)
+    if LABELS not in network.inputs:
+        wanted[LABELS] = Wanted(((),), IntegerFormat(32, True), required=False, batched=True)
     return wanted
 
 

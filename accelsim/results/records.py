@@ -11,13 +11,20 @@ from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from accelsim.errors import UnknownNameError
 from accelsim.hardware import BEST
 from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
+from accelsim.results.flat import layer_record
+from accelsim.results.frames import frame
 from accelsim.results.rates import Rates
+from accelsim.text import html_table
+from accelsim.units import format_bytes
 
 if TYPE_CHECKING:
+    import pandas
+
     from accelsim.lowering import row_stationary
     from accelsim.results.origin import Origin
 
@@ -67,7 +74,8 @@ class Energy:
     """Energy in pJ, by component; `buffers` by name.
 
     mac: multiply-accumulates. vector: operations of the vector unit's lanes. register_file: the
-    PEs' own registers. network: words moved from PE to PE, or over a network on the chip.
+    PEs' own registers. network: words moved from PE to PE, or over a network on the chip. dram
+    is the sum of `dram_parts`, by command, where these are known.
     """
 
     mac: float = 0.0
@@ -76,16 +84,17 @@ class Energy:
     network: float = 0.0
     buffers: Mapping[str, float] = field(default_factory=dict)
     dram: float = 0.0
+    dram_parts: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: "Energy") -> "Energy":
-        names = dict.fromkeys((*self.buffers, *other.buffers))
         return Energy(
             self.mac + other.mac,
             self.vector + other.vector,
             self.register_file + other.register_file,
             self.network + other.network,
-            {name: self.buffers.get(name, 0.0) + other.buffers.get(name, 0.0) for name in names},
+            _added(self.buffers, other.buffers),
             self.dram + other.dram,
+            _added(self.dram_parts, other.dram_parts),
         )
 
     @property
@@ -105,10 +114,18 @@ class Energy:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form, pJ."""
+        known = (name for name in self.__slots__ if name != "dram_parts")
+        parts = {"dram_parts": {**self.dram_parts}} if self.dram_parts else {}
         return {
-            **{name: getattr(self, name) for name in self.__slots__},
+            **{name: getattr(self, name) for name in known},
             "buffers": {**self.buffers},
+            **parts,
         }
+
+
+def _added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    names = dict.fromkeys((*one, *other))
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +217,7 @@ def _energy_dict(energy: Energy | None, macs: int) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """A network on a hardware: when everything happened and what moved.
 
@@ -284,11 +301,35 @@ class RunResult:
         return _sum(Buckets(), (layer.buckets for layer in self.layers))
 
     def layer(self, name: str) -> LayerResult:
-        """The layer called `name`; raises KeyError."""
+        """The layer called `name`; raises UnknownNameError, a KeyError."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise KeyError(name)
+        raise UnknownNameError("layer", name, [layer.name for layer in self.layers])
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A row for each layer, as in CSV; needs pandas."""
+        return frame(layer_record(layer.as_dict()) for layer in self.layers)
+
+    def __repr__(self) -> str:
+        """One line, however many layers there are."""
+        what = f"{self.network} on {self.hardware}, {self.dataflow}, batch {self.batch}"
+        return f"<RunResult {what}: {self.cycles:,} cycles, {len(self.layers)} layers>"
+
+    def _repr_html_(self) -> str:
+        """The layers as a table, for notebooks."""
+        headers = ("layer", "op", "cycles", "utilization %", "DRAM", "bound")
+        rows = [
+            (
+                *(layer.name, layer.op, f"{layer.cycles:,}", f"{100 * layer.utilization:.1f}"),
+                *(format_bytes(layer.dram.total_bytes), layer.bound),
+            )
+            for layer in self.layers
+        ]
+        share = f"{100 * self.utilization:.1f}"
+        moved = format_bytes(self.dram.total_bytes)
+        whole = ("whole run", "", f"{self.cycles:,}", share, moved, "")
+        return html_table(repr(self).strip("<>"), headers, (*rows, whole))
 
     @property
     def phases(self) -> "dict[str, RunResult]":
