@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelsim.computing import Values, compute
-    from accelsim.errors import AccelsimError
+    from accelsim.errors import (
+        AccelsimError,
+        DoesNotFitError,
+        InputError,
+        Problem,
+        SimulationError,
+        TryAgainError,
+        UnknownNameError,
+    )
     from accelsim.explanation import Explanation, explain
     from accelsim.facade import compare, decoding, simulate, train, verify
     from accelsim.frontend import load_network
@@ -28,9 +36,15 @@ __version__ = "0.1.0"
 __all__ = [
     "AccelsimError",
     "Comparison",
+    "DoesNotFitError",
     "Explanation",
+    "InputError",
+    "Problem",
     "RunResult",
+    "SimulationError",
     "Summary",
+    "TryAgainError",
+    "UnknownNameError",
     "Validation",
     "Values",
     "VerifyResult",
@@ -51,7 +65,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AccelsimError": "accelsim.errors",
+    **dict.fromkeys(
+        (
+            *("AccelsimError", "DoesNotFitError", "InputError", "Problem"),
+            *("SimulationError", "TryAgainError", "UnknownNameError"),
+        ),
+        "accelsim.errors",
+    ),
     "Comparison": "accelsim.results.comparison",
     "RunResult": "accelsim.results",
     "Summary": "accelsim.sweep.summary",

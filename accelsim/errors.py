@@ -72,6 +72,16 @@ class UncoveredError(InputError):
         self.rows = tuple(rows)
 
 
+class UnknownNameError(AccelsimError, KeyError):
+    """Something is asked for by a name that it does not have; the message says a near one."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {kind} {name!r}; {did_you_mean(name, known)}".rstrip("; "))
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would quote it
+
+
 class ShapeError(AccelsimError):
     """A layer does not fit its inputs; the message says what was needed and what was found."""
 

@@ -110,13 +110,14 @@ def explain(
     dataflow: str | None = None,
     batch: int = 1,
     memory: Memory | None = None,
+    set: Sequence[str] = (),
 ) -> Explanation:
     """How `layer` of a network runs on a hardware, and the best of what else it could do.
 
     Raises InputError for bad input or a layer that does not exist, and DoesNotFitError where no
     tile of a layer fits the buffers.
     """
-    model, machine = network_of(network), hardware_of(hardware, dataflow)
+    model, machine = network_of(network), hardware_of(hardware, dataflow, set)
     program = compile_program(model, machine, None, batch, memory)
     found = {each.layer.name: each for each in program.layers}
     if layer not in found:

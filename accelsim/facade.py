@@ -15,7 +15,7 @@ from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
-from accelsim.frontend.hardware_file import load_hardware
+from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.frontend.mapping_file import Forced, Source, load_mapping
 from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
@@ -51,6 +51,7 @@ def simulate(
     memory: Memory | None = None,
     trace: str | Path | None = None,
     mapping: MappingLike | None = None,
+    set: Sequence[str] = (),
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
@@ -58,10 +59,11 @@ def simulate(
     ones once. `dataflow` replaces the hardware's own. A `memory` that the caller keeps makes
     further calls on alike machines faster, and changes no result. `trace` is where to write all
     tiles and transfers in Chrome's trace format. `mapping` forces sizes of tiles and how their
-    loops run, by layer or pattern: a file, or a mapping such as {"conv*": {"rows": 7}}. Raises
+    loops run, by layer or pattern: a file, or a mapping such as {"conv*": {"rows": 7}}. `set` are
+    settings of the hardware as of the command line, such as ["array.rows=64"]. Raises
     InputError for bad input and DoesNotFitError where no tile of a layer fits the buffers.
     """
-    given, machine = network_of(network), hardware_of(hardware, dataflow)
+    given, machine = network_of(network), hardware_of(hardware, dataflow, set)
     forced = None if mapping is None else load_mapping(mapping)
     runs: dict[object, tuple[Program, RunResult]] = {}
 
@@ -81,7 +83,7 @@ def simulate(
     whole = one_after_another([result for _, result in parts], batch)
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
-    return replace(whole, origin=Origin(given, machine, asked=asked))
+    return replace(whole, origin=Origin(given, machine, tuple(set), asked))
 
 
 def decoding(network: NetworkLike, past: int) -> Network:
@@ -97,10 +99,11 @@ def train(
     loss: Loss = "cross_entropy",
     optimizer: Optimizer = "sgd",
     memory: Memory | None = None,
+    set: Sequence[str] = (),
 ) -> RunResult:
     """Time one step of training: forward, loss, gradients and updates, as `simulate` would."""
     step = training_step(network_of(network), loss, optimizer)
-    return simulate(step, hardware, dataflow, batch, memory)
+    return simulate(step, hardware, dataflow, batch, memory, set=set)
 
 
 class Player:
@@ -213,15 +216,16 @@ def compare(
     dataflows: str | Sequence[str] | None = None,
     batch: int = 1,
     progress: Callable[[str], None] = lambda run: None,
+    set: Sequence[str] = (),
 ) -> list[Comparison]:
     """Time every network on every hardware under several dataflows; all networks of one first.
 
     `dataflows` are names in a list or with commas between; all that the hardware has if None.
-    `progress` hears of each run. Raises InputError for bad input, and DoesNotFitError with every
-    layer that fits no tile under one of them.
+    `progress` hears of each run; `set` changes every hardware. Raises InputError for bad input,
+    and DoesNotFitError with every layer that fits no tile under one of them.
     """
     models = [network_of(each) for each in _several(networks)]
-    machines = [variants(hardware_of(each), dataflows) for each in _several(hardware)]
+    machines = [variants(hardware_of(each, None, set), dataflows) for each in _several(hardware)]
     memory, misfits = Memory(), list[str]()
     comparisons = []
     for each in machines:
@@ -248,6 +252,7 @@ def verify(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
     mapping: MappingLike | None = None,
+    set: Sequence[str] = (),
 ) -> VerifyResult:
     """Compute the timed schedule's values and hold every layer against the reference.
 
@@ -260,7 +265,7 @@ def verify(
     from accelsim.numerics.compare import checks, precision_arithmetic
     from accelsim.numerics.parameter_file import load_parameters
 
-    network, machine = network_of(network), hardware_of(hardware, dataflow)
+    network, machine = network_of(network), hardware_of(hardware, dataflow, set)
     parts = prepared(network, batch).parts(batch)
     refuse_integer_gradients(network, machine)
     forced = None if mapping is None else load_mapping(mapping)
@@ -302,9 +307,14 @@ def network_of(network: NetworkLike) -> Network:
     return network if isinstance(network, Network) else load_network(network)
 
 
-def hardware_of(hardware: HardwareLike, dataflow: str | None = None) -> Hardware:
-    """A hardware itself, or the one of a name or path; with another dataflow if one is given."""
-    machine = hardware if isinstance(hardware, Hardware) else load_hardware(hardware)
+def hardware_of(
+    hardware: HardwareLike, dataflow: str | None = None, set: Sequence[str] = ()
+) -> Hardware:
+    """A hardware itself, or the one of a name or path; with settings, and another dataflow."""
+    if isinstance(hardware, Hardware):
+        machine = with_settings(hardware, set)
+    else:
+        machine = load_hardware(hardware, set)
     return machine if dataflow is None else with_dataflow(machine, dataflow)
 
 

@@ -1,7 +1,8 @@
 """Text from files made safe to show: a name may hold anything, and a terminal obeys some of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from html import escape
 from itertools import islice
 from reprlib import Repr
 
@@ -50,3 +51,18 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         return None
     names = [each for each in islice(known, _MOST_COMPARED) if len(each) <= _LONGEST_COMPARED]
     return next(iter(get_close_matches(name, names, 1)), None)
+
+
+def html_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table for notebooks: the first column flush left, the others flush right."""
+
+    def line(cells: Iterable[object], tag: str) -> str:
+        made = (
+            f'<{tag} style="text-align:{"right" if index else "left"}">{escape(str(cell))}</{tag}>'
+            for index, cell in enumerate(cells)
+        )
+        return f"<tr>{''.join(made)}</tr>"
+
+    head = f"<thead>{line(headers, 'th')}</thead>"
+    body = "".join(line(row, "td") for row in rows)
+    return f"<p><b>{escape(title)}</b></p><table>{head}<tbody>{body}</tbody></table>"

@@ -4,7 +4,7 @@ A resource is doubled (a latency halved), everything else stays, and the whole n
 and played again: tilings change with the hardware, as they would.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -179,13 +179,17 @@ class Why:
 
 
 def what_would_help(
-    network: NetworkLike, hardware: HardwareLike, dataflow: str | None = None, batch: int = 1
+    network: NetworkLike,
+    hardware: HardwareLike,
+    dataflow: str | None = None,
+    batch: int = 1,
+    set: Sequence[str] = (),
 ) -> Why:
     """Simulate `network` on `hardware`, and again with each of its resources relaxed.
 
     Names and paths are loaded. Raises what `simulate` does.
     """
-    model, machine = network_of(network), hardware_of(hardware, dataflow)
+    model, machine = network_of(network), hardware_of(hardware, dataflow, set)
     return explained(simulate(model, machine, batch=batch), model, machine)
 
 

@@ -22,6 +22,7 @@ from accelsim.lowering.kernel import (
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
     ELEMENTWISE,
+    FUNCTIONS,
     Add,
     Append,
     AttentionContext,
@@ -171,7 +172,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     SubSampling: _sub_sampling,
     Add: each_element(1),
     Mul: each_element(1),
-    **{row: each_element(row.operations) for row in ELEMENTWISE},
+    **{row: each_element(row.operations) for row in (*ELEMENTWISE, *FUNCTIONS)},
     Softmax: _softmax,
     **dict.fromkeys((LayerNorm, RmsNorm, GroupNorm, InstanceNorm), _normalised),
     **dict.fromkeys((Mean, Sum, Largest), _reduction),

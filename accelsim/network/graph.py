@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError, ShapeError
 from accelsim.network.ops import BatchNorm, Dense, Embedding, Op, Shape
-from accelsim.text import nearest, shown
+from accelsim.text import html_table, nearest, shown
 
 _MOST_HINTS = 20
 
@@ -85,7 +85,7 @@ class Stored(ABC):
         """The same as 8-bit codes and what they stand for; empty where the model has none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """Layers in topological order. `inputs` maps each network input to its shape.
 
@@ -106,6 +106,23 @@ class Network:
     family: str = ""
     training: "Network | None" = None
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line, however many layers there are."""
+        counted = f"{self.macs:,} MACs, {self.parameters:,} parameters"
+        return f"<Network {self.name}: {len(self.layers)} layers, {counted}>"
+
+    def _repr_html_(self) -> str:
+        """The layers as a table, for notebooks."""
+        headers = ("layer", "op", "output", "parameters", "MACs")
+        rows = (
+            (
+                *(layer.name, layer.op.name, "x".join(map(str, layer.output_shape))),
+                *(f"{layer.parameters:,}", f"{layer.macs:,}"),
+            )
+            for layer in self.layers
+        )
+        return html_table(repr(self).strip("<>"), headers, rows)
 
     def parts(self, batch: int) -> "list[tuple[Network, int]]":
         """What runs for itself, and its images: the network, or each independent layer alone."""

@@ -46,7 +46,7 @@ class Accuracy:
         return self.right / self.images
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class VerifyResult:
     """Every layer's check. `exact`: integers, so that every element must agree.
 
@@ -78,6 +78,12 @@ class VerifyResult:
     def mismatches(self) -> int:
         """Elements that differ."""
         return sum(layer.mismatches for layer in self.layers)
+
+    def __repr__(self) -> str:
+        """One line: whether all is right."""
+        found = f"{self.mismatches:,} of {self.elements:,} elements differ"
+        said = "passed" if self.passed else "FAILED"
+        return f"<VerifyResult {self.network} on {self.hardware}, {self.dataflow}: {said}, {found}>"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form of the check."""

@@ -5,9 +5,15 @@ one branch costs another says nothing about the other's dataflow.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from accelsim.results.flat import layer_record
+from accelsim.results.frames import frame
 from accelsim.results.records import LayerResult, RunResult
+from accelsim.text import html_table
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def own_cycles(layer: LayerResult) -> int:
@@ -43,7 +49,7 @@ class LayerChoice:
         return self.layers[0].gemm is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """One network on one hardware under several dataflows, one run each."""
 
@@ -96,6 +102,34 @@ class Comparison:
             own_cycles(choice.layers[choice.best if choice.on_array else leanest])
             for choice in self.layers
         )
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A row for each layer under each dataflow; needs pandas."""
+        return frame(
+            {"dataflow": run.dataflow, **layer_record(layer.as_dict())}
+            for run in self.runs
+            for layer in run.layers
+        )
+
+    def __repr__(self) -> str:
+        """One line: cycles under each dataflow."""
+        best = self.best
+        each = ", ".join(f"{run.dataflow} {run.cycles:,}" for run in self.runs)
+        return f"<Comparison {best.network} on {best.hardware}, cycles: {each}>"
+
+    def _repr_html_(self) -> str:
+        """Own cycles of each layer under each dataflow, for notebooks."""
+        rows = [
+            (
+                choice.layers[0].name,
+                *(f"{own_cycles(layer):,}" for layer in choice.layers),
+                choice.dataflows[choice.best] if choice.on_array else "-",
+            )
+            for choice in self.layers
+        ]
+        whole = ("whole run", *(f"{run.cycles:,}" for run in self.runs), self.best.dataflow)
+        headers = ("layer", *self.dataflows, "best")
+        return html_table(repr(self).strip("<>"), headers, (*rows, whole))
 
     def best_as_dict(self) -> dict[str, Any]:
         """The JSON form of what is best; a layer without a choice has null."""

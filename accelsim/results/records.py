@@ -11,13 +11,20 @@ from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from accelsim.errors import UnknownNameError
 from accelsim.hardware import BEST
 from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
+from accelsim.results.flat import layer_record
+from accelsim.results.frames import frame
 from accelsim.results.rates import Rates
+from accelsim.text import html_table
+from accelsim.units import format_bytes
 
 if TYPE_CHECKING:
+    import pandas
+
     from accelsim.lowering import row_stationary
     from accelsim.results.origin import Origin
 
@@ -210,7 +217,7 @@ def _energy_dict(energy: Energy | None, macs: int) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """A network on a hardware: when everything happened and what moved.
 
@@ -294,11 +301,35 @@ class RunResult:
         return _sum(Buckets(), (layer.buckets for layer in self.layers))
 
     def layer(self, name: str) -> LayerResult:
-        """The layer called `name`; raises KeyError."""
+        """The layer called `name`; raises UnknownNameError, a KeyError."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise KeyError(name)
+        raise UnknownNameError("layer", name, [layer.name for layer in self.layers])
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A row for each layer, as in CSV; needs pandas."""
+        return frame(layer_record(layer.as_dict()) for layer in self.layers)
+
+    def __repr__(self) -> str:
+        """One line, however many layers there are."""
+        what = f"{self.network} on {self.hardware}, {self.dataflow}, batch {self.batch}"
+        return f"<RunResult {what}: {self.cycles:,} cycles, {len(self.layers)} layers>"
+
+    def _repr_html_(self) -> str:
+        """The layers as a table, for notebooks."""
+        headers = ("layer", "op", "cycles", "utilization %", "DRAM", "bound")
+        rows = [
+            (
+                *(layer.name, layer.op, f"{layer.cycles:,}", f"{100 * layer.utilization:.1f}"),
+                *(format_bytes(layer.dram.total_bytes), layer.bound),
+            )
+            for layer in self.layers
+        ]
+        share = f"{100 * self.utilization:.1f}"
+        moved = format_bytes(self.dram.total_bytes)
+        whole = ("whole run", "", f"{self.cycles:,}", share, moved, "")
+        return html_table(repr(self).strip("<>"), headers, (*rows, whole))
 
     @property
     def phases(self) -> "dict[str, RunResult]":

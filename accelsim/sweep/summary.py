@@ -4,17 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelsim.results import SCHEMA, layer_record
+from accelsim.results.frames import frame
 from accelsim.sweep.about import About
 from accelsim.sweep.overall import over_networks
 from accelsim.sweep.pareto import best_per_objective, by_network, candidates, pareto_front
 from accelsim.sweep.quantities import Record
 from accelsim.sweep.store import Store
+from accelsim.text import html_table
+
+if TYPE_CHECKING:
+    import pandas
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """Records of a sweep of `points` points, and what is best of them.
 
@@ -34,6 +39,24 @@ class Summary:
             f"{self.about.name}: {self.points:,} points, {len(self.done):,} done, "
             f"{len(self.failed):,} failed, {self.waiting:,} not run yet, in {self.path}"
         )
+
+    def __repr__(self) -> str:
+        """One line, however many points there are."""
+        return f"<Summary {self}>"
+
+    def _repr_html_(self) -> str:
+        """The front of each network, for notebooks."""
+        headers = ("network", *self.varied, *self.about.objectives)
+        rows = [
+            tuple(record.get(name) for name in headers)
+            for front in self.fronts.values()
+            for record in front
+        ]
+        return html_table(f"Pareto front of {self}", headers, rows)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A row for each point, as in CSV; needs pandas."""
+        return frame(self.records)
 
     @cached_property
     def done(self) -> list[Record]:

@@ -32,6 +32,16 @@ from accelsim.network.ops.elementwise import (
     Tanh,
 )
 from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
+from accelsim.network.ops.functions import (
+    FUNCTIONS,
+    Abs,
+    Erf,
+    Exp,
+    Log,
+    Power,
+    Reciprocal,
+    Sqrt,
+)
 from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
 from accelsim.network.ops.norms import (
     BatchNorm,
@@ -62,8 +72,10 @@ __all__ = [
     "ACTIVATIONS",
     "COMPOSITES",
     "ELEMENTWISE",
+    "FUNCTIONS",
     "LAYER_TYPES",
     "OPS",
+    "Abs",
     "Activation",
     "Add",
     "Append",
@@ -82,6 +94,8 @@ __all__ = [
     "Elementwise",
     "Elu",
     "Embedding",
+    "Erf",
+    "Exp",
     "Flatten",
     "Gelu",
     "GroupNorm",
@@ -91,6 +105,7 @@ __all__ = [
     "Largest",
     "LayerNorm",
     "LeakyRelu",
+    "Log",
     "Lrn",
     "MatMul",
     "MaxPool",
@@ -103,7 +118,9 @@ __all__ = [
     "Pool",
     "Position",
     "Positive",
+    "Power",
     "Product",
+    "Reciprocal",
     "Reduction",
     "Relu",
     "Reshape",
@@ -116,6 +133,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Softplus",
+    "Sqrt",
     "SubSampling",
     "Sum",
     "Tanh",
@@ -128,6 +146,7 @@ __all__ = [
 _ALL: tuple[type[Op], ...] = (
     *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
     *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
+    *FUNCTIONS,
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
     *(Embedding, Position, ClassToken, Rotary, Append),
