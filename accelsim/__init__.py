@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from accelsim.explanation import Explanation, explain
-    from accelsim.facade import compare, simulate, train, verify
+    from accelsim.facade import compare, decoding, simulate, train, verify
     from accelsim.frontend import load_network
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
@@ -51,6 +51,7 @@ __all__ = [
     "Why",
     "compare",
     "compute",
+    "decoding",
     "explain",
     "load_hardware",
     "load_network",
@@ -80,6 +81,7 @@ _HOMES = {
     "Why": "accelsim.why",
     "compare": "accelsim.facade",
     "compute": "accelsim.computing",
+    "decoding": "accelsim.facade",
     "Explanation": "accelsim.explanation",
     "explain": "accelsim.explanation",
     "load_hardware": "accelsim.frontend.hardware_file",

@@ -21,6 +21,7 @@ from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.program import Program, lower
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
+from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
@@ -83,6 +84,11 @@ def simulate(
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
     return replace(whole, origin=Origin(given, machine, tuple(set), asked))
+
+
+def decoding(network: NetworkLike, past: int) -> Network:
+    """What makes one token behind `past` ones of a causal network, to be simulated or verified."""
+    return decoding_step(network_of(network), past)
 
 
 def train(
@@ -255,7 +261,8 @@ def verify(
     ifmaps, so a wrong one does not hide in the next; `progress` is told after each how many are
     done, of how many. Raises what `simulate` does.
     """
-    from accelsim.numerics.compare import checks, precision_arithmetic  # not needed for timing
+    from accelsim.numerics.accuracy import accuracy  # not needed for timing
+    from accelsim.numerics.compare import checks, precision_arithmetic
     from accelsim.numerics.parameter_file import load_parameters
 
     network, machine = network_of(network), hardware_of(hardware, dataflow, set)
@@ -265,6 +272,7 @@ def verify(
     programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    labelled = accuracy(prepared(network, batch), parameters)
     total = sum(len(program.layers) for program in programs)
     layers: list[LayerCheck] = []
     for check in chain.from_iterable(checks(program, parameters) for program in programs):
@@ -279,6 +287,7 @@ def verify(
         formats=precision.flow,
         exact=precision.is_integer,
         layers=tuple(layers),
+        accuracy=labelled,
     )
 
 

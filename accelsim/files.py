@@ -18,7 +18,9 @@ _INPUTS = (".yaml", ".yml", ".npz", ".npy", ".onnx", ".sqlite", ".py")
 def obstacles(path: str, inputs: Iterable[str] = ()) -> Iterator[str]:
     """What stands in the way of writing to `path`, which is none of the `inputs`, in words."""
     folder = os.path.dirname(path) or "."
-    if os.path.isdir(path):
+    if not path:
+        yield "expected the path of a file, found nothing"
+    elif os.path.isdir(path):
         yield "is a directory, expected a file"
     elif not os.path.isdir(folder):
         yield f"there is no directory {folder}"

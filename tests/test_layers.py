@@ -29,6 +29,7 @@ ORDER = (
         "numerics",
         "facade",
         "computing",
+        "learning",
         "why",
         "explanation",
         "sweep",

@@ -85,10 +85,10 @@ def test_every_built_in_is_named() -> None:
 
 
 def test_every_layer_type_is_named() -> None:
-    from accelsim.network.ops import OPS
+    from accelsim.network.ops import LAYER_TYPES
 
     listed = README.partition("The layer types: ")[2].partition(".")[0]
-    assert set(re.split(r",\s+", listed)) == set(OPS)
+    assert set(re.split(r",\s+", listed)) == set(LAYER_TYPES)
 
 
 def test_every_hardware_file_cites_its_source() -> None:
@@ -103,15 +103,21 @@ ACCURACY = README.partition("\n## Accuracy\n")[2].partition("\n## ")[0]
 
 
 @pytest.mark.slow
-def test_the_accuracy_table_is_what_validate_prints() -> None:
-    """Every indented block of the section stands in the output as it is; the summary is one."""
+def test_the_accuracy_table_is_what_validate_prints(tmp_path: Path) -> None:
+    """Every indented block of the section stands in the output as it is; the summary is one.
+
+    docs/accuracy.md and its plot are what the command makes.
+    """
     shown = [text.strip() for text in BLOCKS if text in _dedented(ACCURACY)]
-    result = CliRunner().invoke(app, ["validate"])
+    result = CliRunner().invoke(app, ["validate", "--report", str(tmp_path / "accuracy.md")])
     assert result.exit_code == 0, result.output
     printed = "\n".join(line.rstrip() for line in result.stdout.splitlines())
     assert any(text.startswith("Summary\n") for text in shown)
     for text in shown:
         assert text in printed, f"README.md, Accuracy: renew this from `accelsim validate`:\n{text}"
+    for name in ("accuracy.md", "accuracy.svg"):
+        made, shipped = (folder / name for folder in (tmp_path, Path(__file__).parents[1] / "docs"))
+        assert made.read_text() == shipped.read_text(), f"renew docs/{name}"
 
 
 def _dedented(section: str) -> str:

@@ -108,6 +108,18 @@ def _sizes(given: Sequence[str]) -> dict[str, int]:
     return sizes
 
 
+def decoded(network: "Network", decode: bool, past: int | None) -> "Network":
+    """The network, or what makes one token of it behind `past` ones; raises InputError."""
+    if not decode and past is None:
+        return network
+    if not decode or past is None:
+        needs, given = ("--decode", "--past") if past is not None else ("--past N", "--decode")
+        raise InputError(Problem(f"needs {needs}, too", given))
+    from accelsim.network.decoding import decoding_step
+
+    return decoding_step(network, past)
+
+
 def memory_size(text: str) -> int:
     """Bytes of a size such as `12 GiB`; raises InputError."""
     from accelsim.units import parse_size

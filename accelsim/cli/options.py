@@ -78,6 +78,14 @@ MappingOption = Annotated[
 TrainOption = Annotated[
     bool, typer.Option("--train", help="A step of training instead of inference.")
 ]
+DecodeOption = Annotated[
+    bool,
+    typer.Option("--decode", help="One more token, keys and values of those before cached."),
+]
+PastOption = Annotated[
+    int | None,
+    typer.Option("--past", metavar="N", min=1, help="Tokens before the one of --decode."),
+]
 WhyOption = Annotated[
     bool,
     typer.Option(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from inspect import Parameter, signature
+from os.path import basename
 from typing import TYPE_CHECKING, Any
 
 from accelsim.cli.options import QuietOption
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from accelsim.report.sheet import Sheet
     from accelsim.results import RunResult
     from accelsim.sweep.summary import Summary
+    from accelsim.validation.outcome import Validation
 
 
 def deliver(
@@ -117,6 +119,17 @@ def deliver_sweep_page(path: str | None, summary: "Summary") -> None:
     from accelsim.report.page.explored import sweep_page
 
     write_file(path, sweep_page(summary))
+
+
+def deliver_accuracy(path: str | None, picture: str | None, result: "Validation") -> None:
+    """Write the page of a validation and its plot, where the user asked for them."""
+    if path is None or picture is None:
+        return
+    from accelsim.files import write_file
+    from accelsim.validation.accuracy import accuracy_text, scatter
+
+    write_file(picture, scatter(result))
+    write_file(path, accuracy_text(result, basename(picture)))
 
 
 def deliver_mapping(path: str | None, run: "RunResult") -> None:

@@ -1,30 +1,49 @@
 """The commands that simulate now: run, compare, verify, validate."""
 
 from dataclasses import replace
+from os.path import splitext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import Model, asked, cases, gathered, loaded, raise_if_any, told
+from accelsim.cli.inputs import (
+    Model,
+    asked,
+    cases,
+    decoded,
+    gathered,
+    loaded,
+    raise_if_any,
+    told,
+)
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
     CsvOption,
     DataflowOption,
+    DecodeOption,
     DimOption,
     HardwareName,
     JsonOption,
     MappingOption,
     NetworkName,
     OutputsOption,
+    PastOption,
     ReportOption,
     SeedOption,
     SetOption,
     TrainOption,
     WhyOption,
 )
-from accelsim.cli.output import deliver, deliver_mapping, deliver_page, hint, is_quiet
+from accelsim.cli.output import (
+    deliver,
+    deliver_accuracy,
+    deliver_mapping,
+    deliver_page,
+    hint,
+    is_quiet,
+)
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -54,6 +73,8 @@ def run(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
     ] = False,
@@ -100,6 +121,7 @@ def run(
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
+    model = decoded(model, decode, past)
     model = _step_of(model) if train else model
     result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
     result = told(result, settings, wanted, **_step_asked(train))
@@ -210,6 +232,8 @@ def verify(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    decode: DecodeOption = False,
+    past: PastOption = None,
     train: TrainOption = False,
     mapping: MappingOption = None,
     layers: Annotated[
@@ -228,6 +252,7 @@ def verify(
     model, machine = loaded(
         Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
     )
+    model = decoded(model, decode, past)
     model = _step_of(model) if train else model
     result = _checked(model, machine, batch, seed, mapping)
     sheets = verify_sheets(result, layers)
@@ -247,6 +272,14 @@ def validate(
         str | None,
         typer.Option("--csv", metavar="F", help="Write CSV, one row per number; - for stdout."),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="F",
+            help="Write all of it as Markdown, a plot beside it as F's .svg.",
+        ),
+    ] = None,
 ) -> None:
     """Hold accelsim against published silicon, RTL and simulators; exit 1 outside a stated band.
 
@@ -255,8 +288,10 @@ def validate(
     from accelsim.report.export import Destinations, json_text, rows_text
     from accelsim.validation.sheets import validation_sheets
 
-    destinations = Destinations(json, csv)
+    picture = None if report is None else f"{splitext(report)[0]}.svg"
+    destinations = Destinations(json, csv, files=(("--report", report), ("its plot", picture)))
     result = _validated(only or [], destinations)
+    deliver_accuracy(report, picture, result)
     deliver(
         destinations,
         validation_sheets(result, every_row=bool(only)),

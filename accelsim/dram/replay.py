@@ -81,7 +81,7 @@ class Channel:
         self.draining = False
         self.clock = 0
         self.done = 0
-        self.scan = self.served = self.refreshes = 0
+        self.scan = self.served = self.refreshes = self.activates = 0
         self.row_bus_free = self.command_free = _LONG_AGO
         split = sheet.command_bus == "split"
         self.slots = ("column", "row") if split else ("any",)
@@ -194,6 +194,7 @@ class Channel:
         sheet, now, late = self.sheet, self.clock, self.clock + self.late
         bus, group, bank = request.bus, request.group, request.bank
         self.active.append(request)
+        self.activates += 1
         bank.row = request.row
         bank.owed += 1
         bank.activate = now + sheet.nRC

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from accelsim.dram.currents import DramCosts, DramCurrents, dram_costs
+
 Clocks = Annotated[int, Field(gt=0, le=10**6, strict=True)]
 Few = Annotated[int, Field(gt=0, le=4096, strict=True)]
 
@@ -70,6 +72,9 @@ class DramTiming(BaseModel):
     nPPD: Clocks | None = Field(None, description="Precharge to precharge, if more than a clock.")
     nRFC: Clocks = Field(description="A refresh of all banks.")
     nREFI: Clocks = Field(description="From one refresh to the next.")
+    currents: DramCurrents | None = Field(
+        None, description="Currents of the devices, from which their energy follows, where known."
+    )
 
     @model_validator(mode="after")
     def _can_work(self) -> "DramTiming":
@@ -152,6 +157,20 @@ class DramTiming(BaseModel):
         if within_group:
             return self.nCWL + (self.nBL_L or self.nBL) + self.nWTRL
         return self.nCWL + self.nBL + self.nWTRS
+
+    @property
+    def costs(self) -> DramCosts | None:
+        """Energy of its commands; None where the currents are not known."""
+        return None if self.currents is None else dram_costs(self.currents, self)
+
+    @property
+    def idle_watts(self) -> float | None:
+        """What all channels draw for being there: standby with open rows, and refresh."""
+        costs = self.costs
+        if costs is None:
+            return None
+        refresh = costs.refresh * 1e-12 / (self.nREFI * self.tCK_ps * 1e-12)
+        return self.channels * (costs.standby_watts + refresh)
 
     def nanoseconds(self, clocks: int) -> float:
         """`clocks` as time."""

@@ -36,19 +36,39 @@ class Replays:
         """Clocks that a transfer occupies the channels in the long run, refresh included."""
         if not runs.count * runs.size:
             return Fraction(0)
-        if runs.count == 1 or runs.size >= SAMPLE * sheet.channels * sheet.burst_bytes:
-            bursts = -(-runs.size // sheet.burst_bytes) * runs.count
-            return bursts * self.recall(sequential_clocks, sheet, write)
+        if is_long(sheet, runs):
+            return bursts_of(sheet, runs) * self.recall(sequential_clocks, sheet, write)
         return runs.count * self.recall(run_clocks, sheet, runs.size, runs.pitch, write)
+
+    def transfer_activates(self, sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
+        """Rows that a transfer opens, in all channels."""
+        if not runs.count * runs.size:
+            return Fraction(0)
+        if is_long(sheet, runs):
+            return bursts_of(sheet, runs) * self.recall(sequential_activates, sheet, write)
+        return runs.count * self.recall(run_activates, sheet, runs.size, runs.pitch, write)
 
     def recall(self, find: Callable[..., Fraction], *key: object) -> Fraction:
         """What was found before, or what `find` finds now."""
-        clocks = self.known.get(key)
-        if clocks is None:
+        named = (find, *key)
+        found = self.known.get(named)
+        if found is None:
             if len(self.known) >= self.most:
                 del self.known[next(iter(self.known))]
-            clocks = self.known[key] = find(*key)
-        return clocks
+            found = self.known[named] = find(*key)
+        return found
+
+
+def is_long(sheet: DramTiming, runs: Runs) -> bool:
+    """Whether a transfer is as one long run."""
+    return runs.count == 1 or runs.size >= SAMPLE * sheet.channels * sheet.burst_bytes
+
+
+def bursts_of(sheet: DramTiming, runs: Runs) -> int:
+    """Bursts that a transfer takes: whole ones of each run, but what runs share only once."""
+    each = runs.count * -(-runs.size // sheet.burst_bytes)
+    span = (runs.count - 1) * runs.pitch + runs.size
+    return min(each, max(-(-span // sheet.burst_bytes), 0))
 
 
 def transfer_clocks(sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
@@ -58,20 +78,50 @@ def transfer_clocks(sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
 
 def sequential_clocks(sheet: DramTiming, write: bool) -> Fraction:
     """Clocks of a burst in a long run, over all channels."""
+    accesses = _sequence(sheet, write)
+    return _clocks(sheet, [accesses]) / len(accesses) / sheet.channels
+
+
+def sequential_activates(sheet: DramTiming, write: bool) -> Fraction:
+    """Rows that a burst in a long run opens."""
+    accesses = _sequence(sheet, write)
+    return Fraction(_opened(sheet, accesses), len(accesses))
+
+
+def _sequence(sheet: DramTiming, write: bool) -> list[Access]:
     region = sheet.channel_banks * min(sheet.channel_banks, sheet.row_bursts)
     bursts = max(SAMPLE, 2 * region)
-    accesses = [(index * sheet.burst_bytes, write) for index in range(bursts)]
-    return _clocks(sheet, [accesses]) / bursts / sheet.channels
+    return [(index * sheet.burst_bytes, write) for index in range(bursts)]
 
 
 def run_clocks(sheet: DramTiming, size: int, pitch: int, write: bool) -> Fraction:
     """Clocks of each of many runs of `size` bytes, one every `pitch` bytes."""
+    channels, runs = _sampled(sheet, size, pitch, write)
+    return _clocks(sheet, channels) / runs
+
+
+def run_activates(sheet: DramTiming, size: int, pitch: int, write: bool) -> Fraction:
+    """Rows that each of many runs opens, in all channels."""
+    channels, runs = _sampled(sheet, size, pitch, write)
+    return Fraction(sum(_opened(sheet, accesses) for accesses in channels), runs)
+
+
+def _opened(sheet: DramTiming, accesses: Sequence[Access]) -> int:
+    channel = Channel(sheet, refresh=False)
+    channel.play(accesses)
+    return channel.activates
+
+
+def _sampled(
+    sheet: DramTiming, size: int, pitch: int, write: bool
+) -> tuple[list[list[Access]], int]:
+    """Accesses of each channel, until one has enough, and how many whole runs they are."""
     channels: list[list[Access]] = [[] for _ in range(sheet.channels)]
     for burst, runs in _bursts(size, pitch, sheet.burst_bytes):
         turn, channel = divmod(burst, sheet.channels)
         accesses = channels[channel]
         if len(accesses) == SAMPLE:
-            return _clocks(sheet, channels) / runs
+            return channels, runs
         accesses.append((turn * sheet.burst_bytes, write))
     raise AssertionError("the bursts have no end")
 

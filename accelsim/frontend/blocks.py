@@ -11,7 +11,7 @@ from accelsim.errors import InputError, Problem, ShapeError
 from accelsim.frontend.findings import Finding, JsonSchema, findings, unknown
 from accelsim.frontend.network_file import BlockFile, LayerFile, layer_schema
 from accelsim.frontend.source import MOST_VALUES, Data, Document, KeyPath, in_file_order
-from accelsim.network.ops import OPS, Op, Shape
+from accelsim.network.ops import LAYER_TYPES, Composite, Op, Shape
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ class Faults:
 
 @cache
 def _op_adapter(name: str) -> TypeAdapter[Op]:
-    return TypeAdapter(OPS[name])
+    return TypeAdapter(LAYER_TYPES[name])
 
 
 class Unfolding:
@@ -144,7 +144,7 @@ class Unfolding:
         self._blocks: dict[str, BlockFile | None] = {}
         for name, data in blocks.items():
             path = ("blocks", name)
-            if name in OPS:
+            if name in LAYER_TYPES:
                 message = f"{name!r} is a layer type; give the block another name"
                 faults.note(Finding(path, message, at_key=True))
             self._blocks[name] = faults.check(_BLOCK, data, path, _BLOCK.json_schema)
@@ -191,11 +191,11 @@ class Unfolding:
         self, layer: LayerFile, name: str, path: KeyPath, inputs: tuple[str, ...], scope: Scope
     ) -> None:
         op: Op | None = None
-        if layer.op in OPS:
-            adapter, schema = _op_adapter(layer.op), partial(layer_schema, OPS[layer.op])
+        if layer.op in LAYER_TYPES:
+            adapter, schema = _op_adapter(layer.op), partial(layer_schema, LAYER_TYPES[layer.op])
             op = self._faults.check(adapter, layer.arguments, path, schema, name)
         elif layer.op not in self._blocks:
-            message = unknown("op", layer.op, [*OPS, *self._blocks])
+            message = unknown("op", layer.op, [*LAYER_TYPES, *self._blocks])
             self._faults.note(Finding((*path, "op"), message), name)
         elif block := self._blocks[layer.op]:
             misfits = list(_misfits(layer, block, path, inputs, scope))
@@ -204,7 +204,21 @@ class Unfolding:
             if not misfits:
                 self._unfold_instance(layer, block, name, inputs[0], scope)
                 return
-        self.layers.append(FlatLayer(name, path, op or FaultyOp(), inputs))
+        if isinstance(op, Composite):
+            self._add_parts(op, name, path, inputs)
+        else:
+            self.layers.append(FlatLayer(name, path, op or FaultyOp(), inputs))
+
+    def _add_parts(self, op: Composite, name: str, path: KeyPath, inputs: tuple[str, ...]) -> None:
+        """The layers that one of the file stands for."""
+        try:
+            parts = op.parts(name, inputs)
+        except ShapeError as error:
+            self._faults.note(Finding((*path, "inputs"), str(error)), name)
+            self.layers.append(FlatLayer(name, path, FaultyOp(), inputs))
+            return
+        self.layers += [FlatLayer(part, path, own, sources) for part, own, sources in parts]
+        self.last[name] = parts[-1][0]
 
     def _unfold_instance(
         self, layer: LayerFile, block: BlockFile, name: str, source: str, scope: Scope

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from accelsim.frontend.findings import JsonSchema
-from accelsim.network.ops import OPS, Op, Positive, Shape
+from accelsim.network.ops import LAYER_TYPES, Op, Positive, Shape
 from accelsim.network.ops.fields import Sizes
 
 RESERVED = ("op", "input", "inputs", "repeat", "loss_weight")
@@ -222,9 +222,9 @@ def network_schema() -> JsonSchema:
         "title": "Instance of a block",
         "type": "object",
         "required": ["op"],
-        "properties": {"op": {"type": "string", "not": {"enum": sorted(OPS)}}},
+        "properties": {"op": {"type": "string", "not": {"enum": sorted(LAYER_TYPES)}}},
     }
-    layers = [layer_schema(op) for op in OPS.values()]
+    layers = [layer_schema(op) for op in LAYER_TYPES.values()]
     schema["$defs"] |= {
         "Layer": {"anyOf": [*layers, instance]},
         "BlockLayer": {"anyOf": [*map(_parameterised, layers), instance]},

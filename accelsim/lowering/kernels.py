@@ -22,15 +22,19 @@ from accelsim.lowering.kernel import (
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
     ELEMENTWISE,
+    FUNCTIONS,
     Add,
+    Append,
     AttentionContext,
     AttentionScores,
     AvgPool,
     BatchNorm,
+    ClassToken,
     Concat,
     Conv,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GroupNorm,
     InstanceNorm,
@@ -43,10 +47,12 @@ from accelsim.network.ops import (
     Mul,
     Normalised,
     Op,
+    Position,
     Product,
     Reduction,
     Reshape,
     RmsNorm,
+    Rotary,
     Slice,
     Softmax,
     SubSampling,
@@ -124,6 +130,20 @@ def _reduction(op: Reduction, layer: Layer, batch: int) -> Kernel:
     return VectorKernel(batch, outer, *axes, operations, tap_operations=1)
 
 
+def _position(op: Position, layer: Layer, batch: int) -> Kernel:
+    """Reads the rows as well as the tokens."""
+    tokens, features = layer.output_shape
+    return VectorKernel(batch, features, each(tokens), each(1), 1, (True, True))
+
+
+def _rotary(op: Rotary, layer: Layer, batch: int) -> Kernel:
+    """The two of a pair lie along rows, or along columns, and each reads both."""
+    tokens, _ = layer.output_shape
+    both, pairs = Window(2, 3, before=1, after=1), each(op.pairs(layer.output_shape))
+    axes = (pairs, both) if op.interleaved else (both, pairs)
+    return VectorKernel(batch, tokens * op.heads, *axes, operations=3)
+
+
 def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
     return each_element(op.size + 2, reach=op.size // 2)(op, layer, batch)
 
@@ -132,6 +152,10 @@ def copy_of(layer: Layer, batch: int) -> VectorKernel:
     """What is copied, as a concat that cannot be in place: each element passes the unit once."""
     channels, rows, cols = planes(layer.output_shape)
     return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
+
+
+def _copy(op: Op, layer: Layer, batch: int) -> Kernel:
+    return copy_of(layer, batch)
 
 
 # Operations per ofmap element: a pool one per tap (an average one more to scale), an activation
@@ -148,14 +172,17 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     SubSampling: _sub_sampling,
     Add: each_element(1),
     Mul: each_element(1),
-    **{row: each_element(row.operations) for row in ELEMENTWISE},
+    **{row: each_element(row.operations) for row in (*ELEMENTWISE, *FUNCTIONS)},
     Softmax: _softmax,
     **dict.fromkeys((LayerNorm, RmsNorm, GroupNorm, InstanceNorm), _normalised),
     **dict.fromkeys((Mean, Sum, Largest), _reduction),
     Lrn: _lrn,
     BatchNorm: each_element(2),
     Transpose: each_element(1),
-    Slice: lambda op, layer, batch: copy_of(layer, batch),
+    **dict.fromkeys((Slice, Embedding, ClassToken), _copy),
+    Position: _position,
+    Rotary: _rotary,
+    Append: alias,
     Concat: alias,
     Flatten: alias,
     Reshape: alias,

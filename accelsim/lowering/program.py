@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property, partial
 
+from accelsim.dram.transfer import bursts_of
 from accelsim.errors import DoesNotFitError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import DataflowName, Hardware
@@ -17,7 +19,7 @@ from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.search import Memory, Search, search
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import Step, Task
-from accelsim.lowering.traffic import Dram, Inside, Sram
+from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
 from accelsim.lowering.units import Unit, lowered
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Concat, Shape
@@ -101,6 +103,24 @@ class LayerProgram:
             for transfer in step.transfers
             if filters or transfer.operand != "filter"
         )
+
+    def dram_commands(self, target: Target) -> DramCommands | None:
+        """What the layer's transfers tell a DRAM that is timed; None of one that is not."""
+        sheet = target.timing
+        if sheet is None:
+            return None
+        moves = [
+            (transfer, count)
+            for schedule in self.schedules
+            for step, count in schedule.counts
+            for transfer in step.transfers
+        ]
+        bursts = {False: 0, True: 0}
+        rows = Fraction(0)
+        for move, count in moves:
+            bursts[move.is_write] += count * bursts_of(sheet, move.runs)
+            rows += count * target.replays.transfer_activates(sheet, move.runs, move.is_write)
+        return DramCommands(float(rows), reads=bursts[False], writes=bursts[True])
 
 
 @dataclass(frozen=True, slots=True)

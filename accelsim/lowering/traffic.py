@@ -69,6 +69,15 @@ class Dram(Counts):
 
 
 @dataclass(frozen=True, slots=True)
+class DramCommands:
+    """What a timed DRAM is told, in all its channels: rows opened, bursts read and written."""
+
+    activates: float = 0.0
+    reads: int = 0
+    writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sram(Counts):
     """Words that cross the array's edge, by operand, im2col repeats counted.
 

@@ -237,6 +237,9 @@ class Step:
 
     def _dense(self, op: Dense, layer: Layer, gradient: str) -> None:
         """The gradients of a dense layer, or of a convolution that is one."""
+        if layer.op.owner_of_parameters is not None:
+            message = "a layer that shares another one's weight cannot be trained"
+            raise InputError(Problem(message, self.network.name, key=layer.name))
         self._learned(layer, gradient, DenseWeightGradient, dense=op)
         if self.passes(layer):
             back = DenseInputGradient(shape=layer.input_shapes[0], owner=layer.name, dense=op)

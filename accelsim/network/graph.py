@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError, ShapeError
-from accelsim.network.ops import BatchNorm, Op, Shape
+from accelsim.network.ops import BatchNorm, Dense, Embedding, Op, Shape
 from accelsim.text import html_table, nearest, shown
 
 _MOST_HINTS = 20
@@ -149,6 +149,16 @@ class Network:
                     readers[name].append(layer.name)
         return {name: tuple(layers) for name, layers in readers.items()}
 
+    @cached_property
+    def entries(self) -> Mapping[str, int]:
+        """Network inputs that number the entries of a table, and how many entries it has."""
+        found: dict[str, int] = {}
+        for layer in self.layers:
+            if isinstance(layer.op, Embedding):
+                name = layer.inputs[0]
+                found[name] = min(found.get(name, layer.op.entries), layer.op.entries)
+        return found
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """Layers that no other layer reads."""
@@ -195,6 +205,9 @@ def build_network(
             problems.append((spec.name, str(error)))
             continue
         layers.append(Layer(spec.name, spec.op, spec.inputs, input_shapes, shapes[spec.name]))
+    problems += _numbering_problems(inputs, specs)
+    if not problems:
+        problems += _sharing_problems(layers)
     if problems:
         raise GraphError(problems)
     return Network(name, dict(inputs), tuple(layers), description, weights)
@@ -216,6 +229,32 @@ def _naming_problems(
                 hint = f"; did you mean {near!r}?" if near else ""
                 problems.append((spec.name, f"unknown input {shown(source)}{hint}"))
     return problems
+
+
+def _numbering_problems(
+    inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]
+) -> Iterator[tuple[str, str]]:
+    """Tables that are looked up with what is computed, and computing with what looks up."""
+    looking = [spec for spec in specs if isinstance(spec.op, Embedding)]
+    numbers = {spec.inputs[0] for spec in looking if spec.inputs}
+    for spec in looking:
+        if spec.inputs and spec.inputs[0] not in inputs:
+            yield spec.name, "looks up what a layer computes; only a network input numbers entries"
+    for spec in specs:
+        if spec not in looking and not numbers.isdisjoint({*spec.inputs}.intersection(inputs)):
+            yield spec.name, "computes with a network input that numbers entries of a table"
+
+
+def _sharing_problems(layers: Sequence[Layer]) -> Iterator[tuple[str, str]]:
+    """Layers that compute with a weight which is not there, or has another shape."""
+    weights = {layer.name: layer.parameter_shapes.get("weight") for layer in layers}
+    for layer in layers:
+        if not isinstance(layer.op, Dense) or layer.op.shares is None:
+            continue
+        owner, wanted = layer.op.shares, layer.op.weight_shape(layer.input_shapes)
+        if weights.get(owner) != wanted:
+            found = f"has {weights[owner]}" if weights.get(owner) else "is no layer with a weight"
+            yield layer.name, f"needs a weight of shape {wanted}, but {shown(owner)} {found}"
 
 
 def _topological(

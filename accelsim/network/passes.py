@@ -57,13 +57,15 @@ def foldable(network: Network) -> dict[str, str]:
     """Batch norms that can be folded, and the layer each goes into, in the network's order."""
     folds: dict[str, str] = {}
     activation = {layer.name: getattr(layer.op, "activation", None) for layer in network.layers}
+    owners = {layer.op.owner_of_parameters for layer in network.layers}
     for layer in network.layers:
         if not isinstance(layer.op, BatchNorm):
             continue
         source = layer.inputs[0]
         target = folds.get(source, source)
         linear = target in network.by_name and isinstance(network.by_name[target].op, (Conv, Dense))
-        if linear and not activation[source] and network.consumers[source] == (layer.name,):
+        own = linear and target not in owners and not network.by_name[target].op.owner_of_parameters
+        if own and not activation[source] and network.consumers[source] == (layer.name,):
             folds[layer.name] = target
     return folds
 

@@ -78,6 +78,11 @@ class FloatArithmetic(Arithmetic):
     ) -> Array:
         return self._stored(x.values * slope + offset, activation)
 
+    def combined(self, terms: Sequence[tuple[Tensor, Array]], output: Quantization) -> Array:
+        return self._stored(
+            reduce(np.add, (x.values * factor.astype(x.values.dtype) for x, factor in terms))
+        )
+
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         base = np.float32(op.bias) + np.float32(op.alpha / op.size) * squares
         return self._stored(x.values * base ** np.float32(-op.beta))

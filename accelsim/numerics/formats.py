@@ -76,6 +76,11 @@ class FloatFormat:
         return self.name
 
     @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """The type of arrays that hold it."""
+        return np.dtype(np.float64 if self.name == "float64" else np.float32)
+
+    @property
     def lowest(self) -> float:
         """The smallest value."""
         return -np.inf

@@ -103,6 +103,17 @@ class IntegerArithmetic(Arithmetic):
         scaled = np.multiply(self.operand(x), multiplier, dtype=np.float32)
         return self._codes(scaled + offset.astype(np.float32) / scale, output, activation)
 
+    def combined(self, terms: Sequence[tuple[Tensor, Array]], output: Quantization) -> Array:
+        scaled = [
+            np.multiply(
+                self.operand(x),
+                factor.astype(np.float32) * _ratio(x.quantization, output),
+                dtype=np.float32,
+            )
+            for x, factor in terms
+        ]
+        return self._codes(reduce(np.add, scaled), output)
+
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         table, shift = _lrn_table(op, self.activation, x.quantization)
         factor = table[np.right_shift(squares.astype(np.int64), shift)] * _ratio(

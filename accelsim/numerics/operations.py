@@ -117,6 +117,10 @@ class Arithmetic(ABC):
         """slope * x + offset, with real `slope` and `offset` that broadcast against `x`."""
 
     @abstractmethod
+    def combined(self, terms: Sequence[tuple[Tensor, Array]], output: Quantization) -> Array:
+        """The sum, in their order, of tensors times real factors that broadcast against them."""
+
+    @abstractmethod
     def normalise(self, x: Tensor, squares: Array, op: Lrn, output: Quantization) -> Array:
         """`x` (any shape) by LRN, given the sums of squared operands around each element."""
 

@@ -3,6 +3,7 @@
     <layer>.weight, <layer>.bias                    as the layer's shapes say
     <layer>.gamma, .beta, .mean, .variance          batch_norm: real numbers
     <input>                                         (N, *shape) or (*shape); optional
+    labels                                          (N,) which output is right; optional
 
 With floating-point formats all of these are real numbers. With integer formats weights and inputs
 are codes and biases psums; what they stand for is optional, and as in a random network if missing:
@@ -33,6 +34,9 @@ from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
 from accelsim.numerics.parameters import SAME_CODES, Parameters
 from accelsim.text import nearest
 
+LABELS = "labels"
+"""The key of what images should be taken for."""
+
 _MOST_SURPLUS = 20
 
 
@@ -48,12 +52,21 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
     if isinstance(network.weights, Stored):
         return Parameters.of(prepared, arithmetic, seed, _stored(network, arithmetic))
     given = Archive(network.weights)
+    _refuse_codes(network, arithmetic, given)
     problems = problems_of(network, arithmetic, given)
     if problems:
         raise InputError(
             Problem(message, str(network.weights), key=key) for key, message in problems
         )
     return Parameters.of(prepared, arithmetic, seed, _folded(network, arithmetic, given))
+
+
+def _refuse_codes(network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]) -> None:
+    """Raise InputError where a quantized network is to be computed in real numbers."""
+    scaled = next((key for key in given if key.endswith(".weight_scale")), None)
+    if scaled is not None and isinstance(arithmetic.activation, FloatFormat):
+        message = "is of codes; the formats are real numbers: choose integers, such as int8"
+        raise InputError(Problem(message, str(network.weights), key=scaled))
 
 
 def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
@@ -138,7 +151,7 @@ class Wanted:
     """What the array under one key has to be.
 
     It has one of `shapes`, and holds integers of `format`, or real numbers where that is a
-    floating-point format or None.
+    floating-point format or None, or numbers of so many `entries` of a table.
     """
 
     shapes: tuple[Shape, ...]
@@ -146,6 +159,7 @@ class Wanted:
     required: bool = True
     positive: bool = False
     batched: bool = False
+    entries: int | None = None
 
     def misfit(self, array: Array) -> str:
         """What is wrong with `array`; "" if nothing is."""
@@ -161,6 +175,8 @@ class Wanted:
             return f"has shape {outline.shape}, needs {'(N, ...) and ' * self.batched}{shapes}"
         if outline.dtype.itemsize * math.prod(outline.shape) > LARGEST_ARRAY:
             return f"has more than {LARGEST_ARRAY:,} bytes, the most that is read"
+        if self.entries is not None and outline.dtype.kind not in "iu":
+            return f"holds {outline.dtype}; needs whole numbers of entries"
         if isinstance(self.format, IntegerFormat) and outline.dtype.kind not in "iu":
             return _no_codes(outline.dtype, self.format)
         return "" if outline.dtype.kind in "fiu" else f"holds {outline.dtype}; {_REAL}"
@@ -168,6 +184,10 @@ class Wanted:
     def _value_misfit(self, array: Array) -> str:
         if not array.size:
             return "is empty"
+        if self.entries is not None:
+            inside = array.min() >= 0 and array.max() < self.entries
+            found = f"holds {array.min()} to {array.max()}, but there are {self.entries} entries"
+            return "" if inside else found
         if isinstance(self.format, IntegerFormat):
             return _range_misfit(array, self.format)
         if not np.isfinite(array).all():
@@ -201,13 +221,19 @@ def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]
     wanted = _wanted_inputs(network, arithmetic)
     for layer in network.layers:
         wanted |= _wanted_by(layer, arithmetic)
+    if LABELS not in network.inputs:
+        wanted[LABELS] = Wanted(((),), IntegerFormat(32, True), required=False, batched=True)
     return wanted
 
 
 def _wanted_inputs(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
     wanted = {}
     for name, shape in network.inputs.items():
-        wanted[name] = Wanted((shape,), arithmetic.activation, required=False, batched=True)
+        entries = network.entries.get(name)
+        format_ = arithmetic.activation if entries is None else None
+        wanted[name] = Wanted((shape,), format_, required=False, batched=True, entries=entries)
+        if entries is not None:
+            continue
         wanted |= _meaning(f"{name}.", arithmetic.activation)
     return wanted
 

@@ -17,14 +17,18 @@ from accelsim.errors import InputError, Problem
 from accelsim.network.graph import Layer, Network, learned_shapes
 from accelsim.network.ops import (
     Add,
+    Append,
+    AttentionContext,
     AvgPool,
     BatchNorm,
+    ClassToken,
     Clip,
     Concat,
     Conv,
     Dense,
     Dropout,
     Elu,
+    Embedding,
     Flatten,
     Gelu,
     HardSwish,
@@ -35,15 +39,18 @@ from accelsim.network.ops import (
     Mean,
     Normalised,
     Pool,
+    Position,
     Product,
     Relu,
     Reshape,
+    Rotary,
     Shape,
     Silu,
     Slice,
     Softmax,
     SubSampling,
     Sum,
+    TokenLayer,
     Transpose,
 )
 from accelsim.numerics.arithmetic import Arithmetic
@@ -64,7 +71,7 @@ SAME_CODES = (Flatten, Reshape, Dropout)
 _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
-    *(Transpose, Slice, Mean, Largest),
+    *(Transpose, Slice, Mean, Largest, Position, ClassToken, Rotary),
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")
@@ -90,8 +97,12 @@ def _target_rms(format_: Format) -> float:
 def _rms(layer: Layer, inputs: list[float], target: float) -> float:
     """An estimate of the ofmap's rms from those of the inputs."""
     match layer.op:
-        case Conv() | Dense() | Product() | BatchNorm() | Normalised() | Sum():
+        case AttentionContext() | Append():
+            rms = inputs[1]
+        case Conv() | Dense() | Product() | Embedding() | BatchNorm() | Normalised() | Sum():
             rms = target
+        case Position():
+            rms = math.hypot(inputs[0], target)
         case Add():
             rms = math.hypot(*inputs)
         case MaxPool():
@@ -116,11 +127,12 @@ def _rms(layer: Layer, inputs: list[float], target: float) -> float:
 class Range:
     """What is known of a tensor before its values: their meaning, and about how large they are.
 
-    `rms` is in codes, from the zero point.
+    `rms` is in codes, from the zero point. `entries`: it numbers so many entries of a table.
     """
 
     quantization: Quantization
     rms: float
+    entries: int | None = None
 
     @property
     def real_rms(self) -> float:
@@ -133,6 +145,11 @@ def _default(layer: Layer, inputs: list[Range], format_: Format) -> Quantization
     match layer.op:
         case Softmax():
             return format_.fraction
+        case Dense(shares=str()) as op if isinstance(format_, IntegerFormat) and len(inputs) > 1:
+            features = op.weight_shape(layer.input_shapes)[1]
+            return _wide(math.sqrt(features) * inputs[0].real_rms * inputs[1].real_rms, format_)
+        case AttentionContext() | Append():  # means of values; more of the same rows
+            return inputs[1].quantization
         case Product() as op if isinstance(format_, IntegerFormat):
             k = op.sizes(layer.input_shapes).k
             factor = abs(op.factor_of(layer.input_shapes)) or 1.0
@@ -166,9 +183,12 @@ def _ranges(network: Network, format_: Format, given: Mapping[str, Array]) -> di
     ranges = {}
     for name in network.inputs:
         meaning = _given_quantization(given, f"{name}.scale", f"{name}.zero_point", format_.common)
-        ranges[name] = Range(meaning, _uniform_rms(format_))
+        entries = network.entries.get(name)
+        ranges[name] = Range(meaning, _uniform_rms(format_), entries)
     for layer in network.layers:
-        inputs = [ranges[source] for source in layer.inputs]
+        owner = layer.op.owner_of_parameters
+        shared = [ranges[owner]] if isinstance(layer.op, Dense) and owner in ranges else []
+        inputs = [ranges[source] for source in layer.inputs] + shared
         meaning = _given_quantization(
             given,
             f"{layer.name}.output_scale",
@@ -264,15 +284,28 @@ class Parameters:
 
     def input(self, name: str, shape: Shape, batch: int = 1) -> Tensor:
         """The network input `name`, shape (batch, *shape); InputError if too few are given."""
+        entries = self.ranges[name].entries
+        if entries is not None:
+            return Tensor(self._numbers(name, entries, (batch, *shape)))
         if name not in self.given:
             values = _random(self._generator(name), self.arithmetic.activation, (batch, *shape))
             return Tensor(_stored(values, self.arithmetic.activation), self.quantization(name))
+        values = _stored(self._enough(name, batch, shape), self.arithmetic.activation)
+        return Tensor(values, self.quantization(name))
+
+    def _numbers(self, name: str, entries: int, shape: Shape) -> Array:
+        """Numbers of entries of a table, int32."""
+        if name not in self.given:
+            return self._generator(name).integers(0, entries, shape, np.int32)
+        return self._enough(name, shape[0], shape[1:]).astype(np.int32)
+
+    def _enough(self, name: str, batch: int, shape: Shape) -> Array:
+        """The first inputs that are given; InputError if they are too few."""
         values = self.given[name].reshape(-1, *shape)
         if len(values) < batch:
             message = f"a batch of {batch} needs as many inputs; the file holds {len(values)}"
             raise InputError(Problem(message, key=name))
-        values = _stored(values[:batch], self.arithmetic.activation)
-        return Tensor(values, self.quantization(name))
+        return values[:batch]
 
     def layer(self, layer: Layer) -> LayerParameters:
         """The learned values of `layer`; no arrays if it has none."""
@@ -337,6 +370,8 @@ class Parameters:
     def _psum_rms(self, layer: Layer) -> float:
         """The rms of sums of random weights times ifmap codes."""
         k = math.prod(layer.parameter_shapes["weight"][1:])
+        if isinstance(layer.op, TokenLayer):  # its rows are taken as they are
+            return _uniform_rms(self.arithmetic.filter)
         source = self.ranges[layer.inputs[0]]
         return math.sqrt(k) * source.rms * _uniform_rms(self.arithmetic.filter)
 
@@ -354,7 +389,8 @@ class Parameters:
     def _channel_scales(self, layer: Layer) -> Array:
         """Scales (n,) that bring the psum to its target, a little different in each channel."""
         generator = self._generator(f"{layer.name}.weight_scale")
-        ifmap_scale = self.quantization(layer.inputs[0]).scale
+        taken = isinstance(layer.op, TokenLayer)
+        ifmap_scale = 1.0 if taken else self.quantization(layer.inputs[0]).scale
         scale = self._target(layer) / (ifmap_scale * self._psum_rms(layer))
         return _between(generator, 0.8 * scale, 1.25 * scale, layer.parameter_shapes["weight"][:1])
 

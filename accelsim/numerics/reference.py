@@ -40,6 +40,7 @@ from accelsim.network.ops import (
     Slice,
     Softmax,
     SubSampling,
+    TokenLayer,
     Transpose,
     Window,
 )
@@ -50,6 +51,7 @@ from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.operations import Row
 from accelsim.numerics.parameters import LayerParameters, Parameters
+from accelsim.numerics.tokens import token_values
 
 Compute = Callable[[Computation], Ofmap]
 """What computes a layer."""
@@ -406,6 +408,14 @@ def _(op: Slice, work: Computation) -> Ofmap:
 def _turned(op: Transpose, x: Tensor) -> Tensor:
     order = (0, *(1 + axis for axis in op.order))
     return Tensor(np.ascontiguousarray(x.values.transpose(order)), x.quantization)
+
+
+# --- Sequences ------------------------------------------------------------------------------------
+
+
+@_compute.register
+def _(op: TokenLayer, work: Computation) -> Ofmap:
+    return Ofmap(token_values(work))
 
 
 # --- A training step ------------------------------------------------------------------------------

@@ -9,9 +9,7 @@ import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram
-from accelsim.network.ops import (
-    Concat,
-)
+from accelsim.network.ops import Append, Concat
 from accelsim.network.ops.gradients import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
@@ -19,6 +17,7 @@ from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.tiled_gemm import GemmExecutor, operands_of
 from accelsim.numerics.tiled_gradients import GradientExecutor, gradient_operands
 from accelsim.numerics.tiled_vector import VectorExecutor
+from accelsim.numerics.tokens import token_values
 
 
 def execute(program: LayerProgram, work: Computation) -> Ofmap:
@@ -39,6 +38,8 @@ def _alias(work: Computation) -> Array:
     shape = (work.batch, *work.layer.output_shape)
     if isinstance(work.layer.op, Gradient):
         return gradient_values(work)
+    if isinstance(work.layer.op, Append):
+        return token_values(work)
     if not isinstance(work.layer.op, Concat):
         return work.inputs[0].values.reshape(shape)
     parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]

@@ -27,9 +27,11 @@ from accelsim.network.ops import (
     Normalised,
     Op,
     Reduction,
+    Rotary,
     Slice,
     Softmax,
     SubSampling,
+    TokenLayer,
     Transpose,
     Window,
 )
@@ -37,6 +39,7 @@ from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.operations import Row
 from accelsim.numerics.reference import batch_norm_line, lines_of
+from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, windows
 
 
@@ -50,7 +53,7 @@ class VectorExecutor:
 
     def run(self, tasks: Iterable[Task]) -> Ofmap:
         """Compute all tasks, in their order."""
-        result = np.zeros(self.work.ofmap_shape, self.work.inputs[0].values.dtype)
+        result = np.zeros(self.work.ofmap_shape, self.work.arithmetic.activation.dtype)
         ofmap = self.viewed(result)
         for task in tasks:
             assert isinstance(task.tile, VectorTile)
@@ -289,6 +292,37 @@ class VectorExecutor:
         (x,) = self.work.inputs
         block = Tensor(self.part_of(x.values[:, *op.axes], tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: TokenLayer, tile: VectorTile) -> Array:
+        """A tile's channels are features, its rows tokens."""
+        pixels = tile.pixels
+        part = Part(pixels.batch.slice, pixels.rows.slice, tile.channels.slice)
+        return feature_map(token_values(self.work, part))
+
+    @compute.register
+    def _(self, op: Rotary, tile: VectorTile) -> Array:
+        """A tile has whole heads of tokens as channels; of each value it reads the other one."""
+        (x,), arithmetic, pixels = self.work.inputs, self.work.arithmetic, tile.pixels
+        values = self.seen(x.values)[pixels.batch.slice, tile.channels.slice]
+        pairs, members = (
+            (pixels.rows, pixels.cols) if op.interleaved else (pixels.cols, pixels.rows)
+        )
+        heads = np.arange(tile.channels.start, tile.channels.stop) // op.heads
+        angles = (each[heads, pairs.slice] for each in turns(op, self.work))
+        axis = 3 if op.interleaved else 2
+        values = values.take(range(pairs.start, pairs.stop), 5 - axis)
+        cosine, sine = (np.expand_dims(each, axis - 1) for each in angles)
+        parts = []
+        for member in range(members.start, members.stop):
+            own, other = (
+                Tensor(values.take([at], axis), x.quantization) for at in (member, 1 - member)
+            )
+            sign = 1 if member else -1
+            parts.append(
+                arithmetic.combined([(own, cosine), (other, sign * sine)], self.work.output)
+            )
+        return np.concatenate(parts, axis)
 
     @compute.register
     def _(self, op: Concat, tile: VectorTile) -> Array:

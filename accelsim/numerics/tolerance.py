@@ -111,7 +111,9 @@ def _roundings(layer: Layer) -> int:
     """
     shapes = layer.input_shapes
     match layer.op:
-        case Conv() | Dense():
+        case Dense() as op:
+            return 2 * op.weight_shape(shapes)[1] + 2
+        case Conv():
             return 2 * math.prod(layer.parameter_shapes["weight"][1:]) + 2
         case Product() as op:
             return 2 * op.sizes(shapes).k + 3

@@ -276,7 +276,15 @@ def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:
     yield "of a word to the next PE", f"{rates.hop:,.3f} pJ, of a psum {rates.psum_hop:,.3f}"
     for name, per_byte in rates.buffers.items():
         yield f"of a byte of {name}", f"{per_byte:,.3f} pJ"
-    yield "of a byte of DRAM", f"{rates.dram_byte:,.3f} pJ"
+    if rates.dram is None:
+        yield "of a byte of DRAM", f"{rates.dram_byte:,.3f} pJ"
+        return
+    costs = rates.dram
+    yield (
+        "of DRAM",
+        f"{costs.activate:,.0f} pJ for a row, {costs.read:,.0f} for a burst read, "
+        f"{costs.write:,.0f} written",
+    )
 
 
 def _dram_standard(sheet: DramTiming | None) -> Iterator[tuple[str, str]]:

@@ -194,13 +194,19 @@ def _energy(result: RunResult, energy: Energy, hardware: Hardware) -> Sheet:
         "registers of the PEs": energy.register_file,
         "network between the PEs": energy.network,
         **{f"buffer {name}": value for name, value in energy.buffers.items()},
-        "DRAM": energy.dram,
+        **({} if energy.dram_parts else {"DRAM": energy.dram}),
+        **{f"DRAM, {name}": value for name, value in energy.dram_parts.items()},
     }
     total = energy.total or 1.0
     rows = [_energy_row(name, value, value / total, result.macs) for name, value in parts.items()]
     table = hardware.energy.name if hardware.energy else ""
     power = result.rates.watts or 0.0
     note = f"Dynamic energy by table {table}, {power:,.3f} W on average: no leakage, no clock tree."
+    idle = hardware.dram.timing.idle_watts if hardware.dram.timing else None
+    if idle is not None:
+        note += (
+            f" DRAM by its currents, without lines; for being there it draws {idle:,.3f} W more."
+        )
     return Sheet(
         "Where the energy went",
         (Column("", prose=True), Column("energy"), Column("%", drop=1), Column("pJ/MAC", drop=2)),

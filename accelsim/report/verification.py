@@ -68,6 +68,11 @@ def _notes(result: VerifyResult) -> list[str]:
     else:
         verdict = f"All {result.elements:,} elements are {rule}."
     notes = [verdict, f"Formats {result.formats}, seed {result.seed}."]
+    if result.accuracy is not None:
+        right, images = result.accuracy.right, result.accuracy.images
+        notes.append(
+            f"Accuracy: {right:,} of {images:,} labelled images, {100 * right / images:.1f} %."
+        )
     timed = [problem for layer in result.layers for problem in layer.problems]
     if timed:
         notes.append("FAIL: what is timed is not what is computed.")

@@ -79,7 +79,7 @@ def _layer_result(
         dram=program.dram,
         buckets=_buckets(program, times, whole.target),
         inside=program.inside,
-        energy=_energy(program, rates) if rates else None,
+        energy=_energy(program, rates, whole.target) if rates else None,
         mapping=program.mapping,
         tiling=program.tiling,
         resident=_resident(program, whole),
@@ -98,7 +98,7 @@ def _resident(program: LayerProgram, whole: Program) -> Resident:
     )
 
 
-def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
+def _energy(program: LayerProgram, rates: EnergyRates, target: Target) -> Energy:
     """What the layer's work and moves take; its MACs are counted by its tasks."""
     on_array = program.unit == "array"
     done = Activity(
@@ -107,6 +107,7 @@ def _energy(program: LayerProgram, rates: EnergyRates) -> Energy:
         inside=program.inside,
         sram=program.sram,
         dram=program.dram,
+        commands=program.dram_commands(target) if rates.dram else None,
     )
     return rates.energy(done)
 

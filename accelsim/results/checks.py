@@ -33,9 +33,26 @@ class LayerCheck:
         return not self.mismatches and not self.problems
 
 
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Of images that have a label, how many the network's largest output is right for."""
+
+    right: int
+    images: int
+
+    @property
+    def share(self) -> float:
+        """Of all of them."""
+        return self.right / self.images
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class VerifyResult:
-    """Every layer's check. `exact`: integers, so that every element must agree."""
+    """Every layer's check. `exact`: integers, so that every element must agree.
+
+    `accuracy` is that of the reference, which the tiles are held against, on all the images that
+    have labels; None where the network's file has none.
+    """
 
     network: str
     hardware: str
@@ -45,6 +62,7 @@ class VerifyResult:
     formats: str
     exact: bool
     layers: tuple[LayerCheck, ...]
+    accuracy: Accuracy | None = None
 
     @property
     def passed(self) -> bool:
@@ -76,4 +94,5 @@ class VerifyResult:
             "elements": self.elements,
             "mismatches": self.mismatches,
             "layers": [{**asdict(layer), "passed": layer.passed} for layer in self.layers],
+            "accuracy": self.accuracy and {**asdict(self.accuracy), "share": self.accuracy.share},
         }

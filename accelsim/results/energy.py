@@ -6,22 +6,28 @@ the table's. Idle PEs are gated.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import fsum
 
+from accelsim.dram.currents import DramCosts
 from accelsim.hardware import OPERANDS, Hardware, Operand, Precision, format_bits
-from accelsim.lowering.traffic import Dram, Inside, Sram
+from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
 from accelsim.results.records import Energy
 from accelsim.technology import EnergyTable
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a layer does, as far as it takes energy; `lane_operations` are the vector unit's."""
+    """What a layer does, as far as it takes energy; `lane_operations` are the vector unit's.
+
+    `commands` are those of a DRAM that is timed.
+    """
 
     macs: int = 0
     lane_operations: int = 0
     inside: Inside = field(default_factory=Inside)
     sram: Sram = field(default_factory=Sram)
     dram: Dram = field(default_factory=Dram)
+    commands: DramCommands | None = None
 
     def buffer_words(self, operand: Operand) -> int:
         """Words of `operand` at the array's side of its buffer, in and out."""
@@ -49,7 +55,8 @@ class EnergyRates:
     """pJ of everything that is counted, on one hardware.
 
     A lane operation is an addition of activations. Where ifmap and filter have different widths,
-    their registers and hops count as the wider. `buffers` has pJ per byte.
+    their registers and hops count as the wider. `buffers` has pJ per byte. `dram` are the costs of
+    DRAM's own commands, where its data sheet has currents; else a byte costs `dram_byte`.
     """
 
     mac: float
@@ -62,10 +69,12 @@ class EnergyRates:
     dram_byte: float
     word_bytes: Mapping[Operand, int]
     buffer_of: Mapping[Operand, str]
+    dram: DramCosts | None = None
 
     def energy(self, done: Activity) -> Energy:
         """The energy of `done`, by component."""
         inside = done.inside
+        parts = self._dram_parts(done.commands)
         operand_accesses = inside.register_accesses - inside.psum_register_accesses
         operand_words = inside.network_words - inside.psum_network_words
         return Energy(
@@ -75,8 +84,19 @@ class EnergyRates:
             + inside.psum_register_accesses * self.psum_register,
             network=operand_words * self.hop + inside.psum_network_words * self.psum_hop,
             buffers=self._buffer_energy(done),
-            dram=self.dram_byte * done.dram.total_bytes,
+            dram=fsum(parts.values()) if parts else self.dram_byte * done.dram.total_bytes,
+            dram_parts=parts,
         )
+
+    def _dram_parts(self, done: DramCommands | None) -> dict[str, float]:
+        """By command, where both their number and their costs are known."""
+        if done is None or self.dram is None:
+            return {}
+        return {
+            "activate": done.activates * self.dram.activate,
+            "read": done.reads * self.dram.read,
+            "write": done.writes * self.dram.write,
+        }
 
     def _buffer_energy(self, done: Activity) -> dict[str, float]:
         """By buffer: the words at the array's side, and the bytes that DRAM fills and drains."""
@@ -106,6 +126,7 @@ def energy_rates(hardware: Hardware) -> EnergyRates | None:
         dram_byte=table.dram_pj(8),
         word_bytes={operand: precision.bytes_of(operand) for operand in OPERANDS},
         buffer_of={item: name for name, each in hardware.buffers.items() for item in each.holds},
+        dram=hardware.dram.timing.costs if hardware.dram.timing else None,
     )
 
 

@@ -74,7 +74,8 @@ class Energy:
     """Energy in pJ, by component; `buffers` by name.
 
     mac: multiply-accumulates. vector: operations of the vector unit's lanes. register_file: the
-    PEs' own registers. network: words moved from PE to PE, or over a network on the chip.
+    PEs' own registers. network: words moved from PE to PE, or over a network on the chip. dram
+    is the sum of `dram_parts`, by command, where these are known.
     """
 
     mac: float = 0.0
@@ -83,16 +84,17 @@ class Energy:
     network: float = 0.0
     buffers: Mapping[str, float] = field(default_factory=dict)
     dram: float = 0.0
+    dram_parts: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: "Energy") -> "Energy":
-        names = dict.fromkeys((*self.buffers, *other.buffers))
         return Energy(
             self.mac + other.mac,
             self.vector + other.vector,
             self.register_file + other.register_file,
             self.network + other.network,
-            {name: self.buffers.get(name, 0.0) + other.buffers.get(name, 0.0) for name in names},
+            _added(self.buffers, other.buffers),
             self.dram + other.dram,
+            _added(self.dram_parts, other.dram_parts),
         )
 
     @property
@@ -112,10 +114,18 @@ class Energy:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form, pJ."""
+        known = (name for name in self.__slots__ if name != "dram_parts")
+        parts = {"dram_parts": {**self.dram_parts}} if self.dram_parts else {}
         return {
-            **{name: getattr(self, name) for name in self.__slots__},
+            **{name: getattr(self, name) for name in known},
             "buffers": {**self.buffers},
+            **parts,
         }
+
+
+def _added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    names = dict.fromkeys((*one, *other))
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
 
 
 @dataclass(frozen=True, slots=True)

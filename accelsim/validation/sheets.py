@@ -12,6 +12,12 @@ from accelsim.validation.reference import Comparison
 ROWS_SHOWN = 32
 """A reference with more comparisons is summed up by quantity."""
 
+WITHOUT = (
+    "Nothing here judges: energy and area, the vector unit, what stays on chip between layers, "
+    "branches, whole networks, training."
+)
+"""What nothing here is held against."""
+
 _SIGNIFICANT = 4
 _CASES_NAMED = 4
 _ROW_COLUMNS = (
@@ -145,7 +151,7 @@ def _summary(validation: Validation) -> Sheet:
         "whose error is no larger. Rows without a band are shown, with the reason; beyond the "
         "aim: those of them whose error is larger than every band of their reference."
     )
-    return Sheet("Summary", columns, rows, notes=(verdict, legend))
+    return Sheet("Summary", columns, rows, notes=(verdict, legend, WITHOUT))
 
 
 def _summed(outcome: Outcome) -> Row:

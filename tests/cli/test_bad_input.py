@@ -57,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("compare lenet5 --hardware small.yaml", ["os: lenet5 on", "ws: lenet5 on", "is: lenet5"]),
         ("compare lenet5 --hardware edge_ws --dataflows os,xx", ["unknown dataflow 'xx'"]),
         ("compare lenet5 --hardware edge_ws --dataflows os,", ["unknown dataflow ''"]),
-        ("compare lenet5 edge_ws tpu_v2", ["called 'tpu_v2'; did you mean 'tpu_v1'? networks: "]),
+        ("compare lenet5 edge_ws tpu_v11", ["called 'tpu_v11'; did you mean 'tpu_v1'? networks: "]),
         ("compare lenet5", ["--hardware: give at least one"]),
         ("compare --hardware edge_ws tpu_v1", ["NETWORK...: name at least one network"]),
         ("show both.yaml", ["both.yaml: has `layers` like a network and `array` like hardware"]),

@@ -14,7 +14,14 @@ from oracles.dram_sheets import SHEETS, STANDARDS, changed
 from accelsim.dram.law import demand, occupancy
 from accelsim.dram.pattern import strided
 from accelsim.dram.replay import Channel
-from accelsim.dram.transfer import Runs, run_clocks, sequential_clocks, transfer_clocks
+from accelsim.dram.transfer import (
+    Replays,
+    Runs,
+    bursts_of,
+    run_clocks,
+    sequential_clocks,
+    transfer_clocks,
+)
 
 ROW = 65_536  # bytes after which DDR3's row changes in the same bank
 
@@ -73,6 +80,26 @@ def test_a_sample_stands_for_a_long_transfer(name: str, size: int, pitch: int) -
     long = Channel(sheet, refresh=False).play(reads) * bursts / len(reads)
     sampled = float(run_clocks(sheet, size, pitch, write=False) * sheet.refresh_factor)
     assert sampled == pytest.approx(long, rel=0.08)
+
+
+def test_rows_that_a_transfer_opens() -> None:
+    """A run of one burst in a row of its own opens it. A long one comes back to a bank's row once.
+
+    Its eight bursts (the address map leaves a row with the bits above the banks') are two groups of
+    four, and between these the row may have been closed for an older request.
+    """
+    ddr3 = SHEETS["DDR3-1600"]
+    assert Replays().transfer_activates(ddr3, Runs(1000, 64, ROW), False) == 1000
+    rows = Replays().transfer_activates(ddr3, Runs(1, 1 << 20, 1 << 20), False)
+    assert (1 << 20) / 64 / 8 <= rows <= (1 << 20) / 64 / 2
+
+
+def test_bursts_of_runs() -> None:
+    """Ten runs of 65 bytes are two bursts each; so close that they share them, their span's."""
+    ddr3 = SHEETS["DDR3-1600"]
+    assert bursts_of(ddr3, Runs(10, 65, 1024)) == 20
+    assert bursts_of(ddr3, Runs(10, 8, 16)) == 3
+    assert bursts_of(ddr3, Runs(0, 0, 64)) == 0
 
 
 def test_runs_in_one_burst_share_it() -> None:

@@ -43,6 +43,12 @@ PUBLISHED = {
     "mobilenet_v2": 3_504_872,  # torchvision
     "mobilenet_v3": 5_483_032,  # torchvision, large
     "squeezenet": 1_248_424,  # torchvision, squeezenet1_0
+    "bouvrie": 6 * 10 + 2 * 6 + 24 * 55 + 25 * 10,  # sizes are our own
+    "digits": 8 * 10 + 24 * 73 + 48 * 97 + 10 * 49,  # as above
+    "gpt2": 124_439_808,  # Hugging Face's gpt2
+    "bert_base": 109_482_240,  # Hugging Face's bert-base-uncased, with its pooler
+    "vit_b16": 86_567_656,  # torchvision
+    "llama_1b": 1_235_814_400,  # Hugging Face's Llama-3.2-1B
     "mlp": 785 * 500 + 501 * 10,  # LeCun et al. 1998: 28x28-500-10
 }
 COLUMNS = (

@@ -34,8 +34,12 @@ NAMES: Sequence[str] = (
 )
 OPS: Mapping[str, Sequence[str]] = {
     "conv": ("out_channels", "kernel", "stride", "padding", "groups", "dilation", "bias"),
-    "dense": ("out_features", "bias", "activation"),
+    "dense": ("out_features", "bias", "activation", "shares"),
     "matmul": ("activation", "transpose_first", "transpose_second", "scale"),
+    "attention": ("heads", "key_heads", "causal"),
+    "embedding": ("entries", "features"),
+    "position": ("length", "offset"),
+    "rotary": ("heads", "base"),
     "layer_norm": ("axes", "epsilon", "bias"),
     "group_norm": ("groups", "epsilon"),
     **dict.fromkeys(("mean", "sum", "max"), ("axes", "keep")),
@@ -50,10 +54,12 @@ OPS: Mapping[str, Sequence[str]] = {
     "lrn": ("size", "alpha", "beta", "bias"),
     "batch_norm": ("epsilon",),
     "dropout": ("rate",),
-    **dict.fromkeys(("add", "mul", "flatten", "relu", "sigmoid", "instance_norm"), ()),
+    **dict.fromkeys(
+        ("add", "mul", "flatten", "relu", "sigmoid", "instance_norm", "class_token"), ()
+    ),
     "block": ("p", "q"),
 }
-_OF_TWO = ("add", "mul", "concat", "matmul", "attention_scores", "attention_context")
+_OF_TWO = ("add", "mul", "concat", "matmul", "attention_scores", "append")
 LIKELY = ("1", "2", "3", "4", "8", "[3, 3]", "same", "global", "true", "0.5", "relu")
 
 
@@ -85,7 +91,11 @@ def network_text(draw: Random) -> str:
 
     def layer(name: str) -> str:
         op = draw.choice([*OPS])
-        wanted = {"conv": ["out_channels", "kernel"], "dense": ["out_features"]}.get(op, [])
+        wanted = {
+            "conv": ["out_channels", "kernel"],
+            "dense": ["out_features"],
+            "embedding": ["entries", "features"],
+        }.get(op, [])
         keys = dict.fromkeys(
             [*wanted, *draw.sample(OPS[op], min(len(OPS[op]), draw.randint(0, 2)))]
         )

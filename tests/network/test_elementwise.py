@@ -1,14 +1,26 @@
 """Element-wise layers: derivatives against finite differences, slopes, and what fusing costs."""
 
+import math
+
 import numpy as np
 import pytest
 
-from accelsim.network.ops import ACTIVATIONS, ELEMENTWISE, Clip, Elementwise, Elu, LeakyRelu
+from accelsim.network.ops import (
+    ACTIVATIONS,
+    ELEMENTWISE,
+    FUNCTIONS,
+    Clip,
+    Elementwise,
+    Elu,
+    Gelu,
+    LeakyRelu,
+    Power,
+)
 
 ROWS = [
     *(row() for row in ELEMENTWISE),
     *(LeakyRelu(slope=-2.5), LeakyRelu(slope=3.0), Elu(alpha=-1.5), Elu(alpha=2.0)),
-    Clip(low=-1.25, high=0.75),
+    *(Clip(low=-1.25, high=0.75), Gelu(approximate="tanh")),
 ]
 POINTS = np.linspace(-7.013, 7.017, 4001)  # no kink of any row is nearer than a step
 STEP = 1e-6
@@ -59,3 +71,28 @@ def test_values_that_papers_give() -> None:
 
 def test_every_row_can_be_fused() -> None:
     assert {type(function) for function in ACTIVATIONS.values()} == set(ELEMENTWISE)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [*(kind() for kind in FUNCTIONS[:-1]), Power(exponent=2.0), Power(exponent=-1.5)],
+    ids=str,
+)
+def test_functions_are_what_mathematics_says_and_numbers_everywhere(row: Elementwise) -> None:
+    x = np.linspace(0.1, 6, 401)
+    truth = {
+        "exp": np.exp(x),
+        "log": np.log(x),
+        "sqrt": x**0.5,
+        "reciprocal": 1 / x,
+        "abs": x,
+        "power": x ** getattr(row, "exponent", 1.0),
+        "erf": np.array([math.erf(each) for each in x]),
+    }[row.name]
+    assert np.abs(row.value(x) - truth).max() < 1e-12 * truth.max()
+    slope = (row.value(x + STEP) - row.value(x - STEP)) / (2 * STEP)
+    assert np.abs(row.derivative(x) - slope).max() < 1e-8 * np.abs(slope).max() + 1e-8
+    told = row.derivative_at(row.value(x))
+    assert told is None or np.abs(told - row.derivative(x)).max() < 1e-8
+    odd = np.float32([0, -0.0, -1, -1e30, 1e30, 1e-40, 200, -200])
+    assert np.isfinite(row.value(odd)).all()

@@ -6,6 +6,7 @@ import pytest
 from drawing import drawn
 from hypothesis import given
 from machines import MACHINES, chain, machine, max_pool, networks
+from oracles.dram_sheets import SHEETS
 
 from accelsim.facade import simulate
 from accelsim.frontend.energy_file import load_energy_table
@@ -118,13 +119,66 @@ def test_totals_are_the_sums_over_layers(network: Network, hardware: Hardware) -
     layers = [layer.energy for layer in result.layers if layer.energy]
     assert len(layers) == len(result.layers)
     for part in fields(Energy):
-        if part.name != "buffers":
+        if part.name not in ("buffers", "dram_parts"):
             total = sum(getattr(energy, part.name) for energy in layers)
             assert getattr(whole, part.name) == pytest.approx(total)
     assert whole.total == pytest.approx(sum(energy.total for energy in layers))
     assert whole.mac == pytest.approx(8 * result.macs)
     assert whole.dram == pytest.approx(100 * result.dram.total_bytes)
     assert set(whole.buffers) == set(hardware.buffers)
+
+
+# --- DRAM by its currents -------------------------------------------------------------------------
+
+
+def test_costs_of_ddr4_by_hand() -> None:
+    """1.2 V, 8 devices, 0.833 ns: 7.9968 pJ a mA and clock.
+
+    A row: 48 mA x 55 - 43 x 39 - 34 x 16 = 419; a read: (135 - 43) x 4; a write: (123 - 43) x 4; a
+    refresh: (250 - 34) x 433. Standby: 43 mA x 1.2 V x 8.
+    """
+    costs = SHEETS["DDR4-2400"].costs
+    assert costs is not None
+    assert costs.activate == pytest.approx(419 * 7.9968)
+    assert costs.read == pytest.approx(368 * 7.9968)
+    assert costs.write == pytest.approx(320 * 7.9968)
+    assert costs.refresh == pytest.approx(216 * 433 * 7.9968)
+    assert costs.standby_watts == pytest.approx(0.4128)
+    assert SHEETS["DDR4-2400"].idle_watts == pytest.approx(
+        0.4128 + 216 * 433 * 7.9968e-12 / (9364 * 0.833e-9)
+    )
+
+
+def test_what_is_unknown_is_absent() -> None:
+    assert SHEETS["LPDDR5-6400"].costs is SHEETS["LPDDR5-6400"].idle_watts is None
+
+
+def on_dram(name: str, table: EnergyTable = ROUND) -> Hardware:
+    return with_table(load_hardware("edge_ws", (f"dram.timing={name}",)), table)
+
+
+def test_commands_take_the_place_of_bytes() -> None:
+    """Every byte is in a burst of 64, and a row is opened for many."""
+    (layer,) = simulate(
+        chain((16, 32, 32), Conv(out_channels=16, kernel=(3, 3))), on_dram("DDR4-2400")
+    ).layers
+    energy, costs = layer.energy, SHEETS["DDR4-2400"].costs
+    assert energy is not None
+    assert costs is not None
+    assert energy.dram == pytest.approx(sum(energy.dram_parts.values()))
+    assert energy.dram_parts["read"] >= layer.dram.read_bytes / 64 * costs.read
+    assert energy.dram_parts["write"] >= layer.dram.write_bytes / 64 * costs.write
+    bursts = (layer.dram.read_bytes + layer.dram.write_bytes) / 64
+    assert 0 < energy.dram_parts["activate"] < bursts * costs.activate
+    assert energy.as_dict()["dram_parts"] == energy.dram_parts
+
+
+def test_a_sheet_without_currents_costs_bytes() -> None:
+    network = chain((16, 32, 32), Conv(out_channels=16, kernel=(3, 3)))
+    (layer,) = simulate(network, on_dram("LPDDR5-6400")).layers
+    assert layer.energy is not None
+    assert layer.energy.dram == 100 * layer.dram.total_bytes
+    assert layer.energy.dram_parts == {}
 
 
 def test_without_a_table_there_is_no_energy() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.onnx.constants import Store
 from accelsim.frontend.onnx.coverage import Verdict, coverage, uncovered, why_unknown
 from accelsim.frontend.onnx.file import ModelFile, read_model
 from accelsim.frontend.onnx.fusion import fused
@@ -15,6 +16,7 @@ from accelsim.frontend.onnx.graph import Graph, Node, resolved
 from accelsim.frontend.onnx.layers import Layers, Refused, kept_shape
 from accelsim.frontend.onnx.learned import Learned, OnnxWeights
 from accelsim.frontend.onnx.padding import with_own_padding
+from accelsim.frontend.onnx.patterns import with_patterns
 from accelsim.frontend.onnx.quantized import quantized
 from accelsim.frontend.onnx.rules import RULES
 from accelsim.network.graph import GraphError, Network, build_network, learned_shapes
@@ -32,6 +34,7 @@ def load_onnx(
     """
     file = read_model(path)
     graph = with_own_padding(resolved(file, dims or {}, outputs))
+    graph = with_patterns(graph, Store(file))
     layers = Layers(graph)
     verdicts = [_translated(node, layers) for node in graph.nodes]
     if any(verdict.reason for verdict in verdicts):

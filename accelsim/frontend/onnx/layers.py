@@ -1,6 +1,6 @@
 """The layers that a model's nodes become: what the rules of operators add to, one after another.
 
-A tensor of a model has the batch first; ours have none, and three axes at most. What has more is
+A tensor of a model has the batch first; ours have none, and six axes at most. What has more is
 kept with its last axes as one: the same values in the same order.
 """
 
@@ -19,8 +19,10 @@ from accelsim.frontend.onnx.graph import Graph, Node, Value
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.network.graph import LayerSpec
 from accelsim.network.ops import OPS, Op, Reshape, Shape
+from accelsim.network.ops.fields import MOST_AXES
 
-MOST_AXES = 3
+REALS = (1, 10, 11, 16)
+"""onnx's numbers of float32, float16, float64 and bfloat16."""
 
 
 class Refused(Exception):

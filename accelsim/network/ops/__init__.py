@@ -32,6 +32,16 @@ from accelsim.network.ops.elementwise import (
     Tanh,
 )
 from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
+from accelsim.network.ops.functions import (
+    FUNCTIONS,
+    Abs,
+    Erf,
+    Exp,
+    Log,
+    Power,
+    Reciprocal,
+    Sqrt,
+)
 from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
 from accelsim.network.ops.norms import (
     BatchNorm,
@@ -46,25 +56,46 @@ from accelsim.network.ops.norms import (
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
 from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
 from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
+from accelsim.network.ops.tokens import (
+    Append,
+    Attention,
+    ClassToken,
+    Composite,
+    Embedding,
+    Position,
+    Rotary,
+    TokenLayer,
+)
 from accelsim.network.ops.window import Window
 
 __all__ = [
     "ACTIVATIONS",
+    "COMPOSITES",
     "ELEMENTWISE",
+    "FUNCTIONS",
+    "LAYER_TYPES",
     "OPS",
+    "Abs",
     "Activation",
     "Add",
+    "Append",
+    "Attention",
     "AttentionContext",
     "AttentionScores",
     "AvgPool",
     "BatchNorm",
+    "ClassToken",
     "Clip",
+    "Composite",
     "Concat",
     "Conv",
     "Dense",
     "Dropout",
     "Elementwise",
     "Elu",
+    "Embedding",
+    "Erf",
+    "Exp",
     "Flatten",
     "Gelu",
     "GroupNorm",
@@ -74,6 +105,7 @@ __all__ = [
     "Largest",
     "LayerNorm",
     "LeakyRelu",
+    "Log",
     "Lrn",
     "MatMul",
     "MaxPool",
@@ -84,12 +116,16 @@ __all__ = [
     "Padding",
     "Pair",
     "Pool",
+    "Position",
     "Positive",
+    "Power",
     "Product",
+    "Reciprocal",
     "Reduction",
     "Relu",
     "Reshape",
     "RmsNorm",
+    "Rotary",
     "ScaledTanh",
     "Shape",
     "Sigmoid",
@@ -97,9 +133,11 @@ __all__ = [
     "Slice",
     "Softmax",
     "Softplus",
+    "Sqrt",
     "SubSampling",
     "Sum",
     "Tanh",
+    "TokenLayer",
     "Transpose",
     "Unary",
     "Window",
@@ -108,9 +146,17 @@ __all__ = [
 _ALL: tuple[type[Op], ...] = (
     *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
     *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
+    *FUNCTIONS,
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
+    *(Embedding, Position, ClassToken, Rotary, Append),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
+
+COMPOSITES: Mapping[str, type[Composite]] = {Attention.name: Attention}
+"""What network files have as one layer, and networks as several."""
+
+LAYER_TYPES: Mapping[str, type[Op]] = {**OPS, **COMPOSITES}
+"""Everything that a network file may call a layer's `op`."""

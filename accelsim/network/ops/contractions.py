@@ -53,21 +53,37 @@ class Conv(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dense(Op):
-    """Fully connected: a feature map is flattened first; a matrix is mapped row by row."""
+    """Fully connected: a feature map is flattened first; a matrix is mapped row by row.
+
+    It computes with the weight of the layer that it `shares` with, if it names one.
+    """
 
     name: ClassVar[str] = "dense"
     out_features: Positive
     bias: bool = True
     activation: Activation | None = None
+    shares: str | None = None
+
+    @property
+    def owner_of_parameters(self) -> str | None:
+        return self.shares
+
+    def weight_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        """The shape of its weight, its own or another layer's."""
+        features = inputs[0][1] if len(inputs[0]) == 2 else math.prod(inputs[0])
+        return self.out_features, features
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = only(inputs, (1, 2, 3))
+        if self.shares is not None and self.bias:
+            raise ShapeError("the weight of another layer comes without bias; say bias: false")
         return (shape[0], self.out_features) if len(shape) == 2 else (self.out_features,)
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
-        features = inputs[0][1] if len(inputs[0]) == 2 else math.prod(inputs[0])
-        weight = (self.out_features, features)
+        if self.shares is not None:
+            return {}
+        weight = self.weight_shape(inputs)
         return {"weight": weight} | ({"bias": weight[:1]} if self.bias else {})
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
-        return math.prod(self.output_shape(inputs)) * self.parameter_shapes(inputs)["weight"][1]
+        return math.prod(self.output_shape(inputs)) * self.weight_shape(inputs)[1]

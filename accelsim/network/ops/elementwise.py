@@ -171,18 +171,34 @@ class ScaledTanh(Elementwise):
         return self.height * self.slope
 
 
+def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gelu(Elementwise):
-    """x times the share of a normal distribution below x (Hendrycks and Gimpel 2016), exactly."""
+    """x times the share of a normal distribution below x (Hendrycks and Gimpel 2016), exactly.
+
+    With `approximate: tanh` 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), their section 2.
+    """
 
     name: ClassVar[str] = "gelu"
     operations: ClassVar[int] = 2
+    approximate: Literal["none", "tanh"] = "none"
 
     def value(self, x: Array) -> Array:
+        if self.approximate == "tanh":
+            wide = _wide(x)
+            return np.asarray(0.5 * wide * (1 + np.tanh(_cubic(wide))), x.dtype)
         return (0.5 * _wide(x) * _erfc(-x / math.sqrt(2))).astype(x.dtype)
 
     def derivative(self, x: Array) -> Array:
         wide = _wide(x)
+        if self.approximate == "tanh":
+            share = np.tanh(_cubic(wide))
+            inner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * wide * wide)
+            slope = 0.5 * (1 + share) + 0.5 * wide * (1 - share * share) * inner
+            return np.asarray(slope, x.dtype)
         density = np.exp(-wide * wide / 2) / math.sqrt(2 * math.pi)
         return (0.5 * _erfc(-x / math.sqrt(2)) + wide * density).astype(x.dtype)
 

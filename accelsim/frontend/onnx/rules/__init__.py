@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import Layers
+from accelsim.frontend.onnx.rules.attention import attention
 from accelsim.frontend.onnx.rules.contractions import conv, gemm, matmul
 from accelsim.frontend.onnx.rules.functions import (
     clip,
@@ -17,6 +18,8 @@ from accelsim.frontend.onnx.rules.functions import (
     hard_swish,
     leaky_relu,
     negated,
+    plain,
+    power,
     prelu,
     relu,
     selu,
@@ -26,8 +29,16 @@ from accelsim.frontend.onnx.rules.functions import (
     tanh,
 )
 from accelsim.frontend.onnx.rules.joins import add, concat, divide, multiply, subtract, total
-from accelsim.frontend.onnx.rules.moves import flatten, same, sliced, split, transpose
-from accelsim.frontend.onnx.rules.norms import batch_norm, lrn, softmax
+from accelsim.frontend.onnx.rules.moves import flatten, gather, same, sliced, split, transpose
+from accelsim.frontend.onnx.rules.norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    lrn,
+    rms_norm,
+    softmax,
+)
 from accelsim.frontend.onnx.rules.pooling import (
     average_pool,
     global_average_pool,
@@ -35,6 +46,7 @@ from accelsim.frontend.onnx.rules.pooling import (
     max_pool,
     reduce_max,
     reduce_mean,
+    reduce_sum,
 )
 from accelsim.frontend.onnx.rules.quantized import (
     dequantize,
@@ -42,6 +54,7 @@ from accelsim.frontend.onnx.rules.quantized import (
     qlinear_matmul,
     quantize,
 )
+from accelsim.network.ops import Abs, Erf, Exp, Log, Reciprocal, Sqrt
 
 Rule = Callable[[Node, Layers], str]
 
@@ -52,12 +65,18 @@ RULES: Mapping[str, Rule] = {
     "BatchNormalization": batch_norm,
     "LRN": lrn,
     "Softmax": softmax,
+    "LayerNormalization": layer_norm,
+    "RMSNormalization": rms_norm,
+    "InstanceNormalization": instance_norm,
+    "GroupNormalization": group_norm,
+    "Attention": attention,
     "MaxPool": max_pool,
     "AveragePool": average_pool,
     "GlobalMaxPool": global_max_pool,
     "GlobalAveragePool": global_average_pool,
     "ReduceMax": reduce_max,
     "ReduceMean": reduce_mean,
+    "ReduceSum": reduce_sum,
     "Relu": relu,
     "Clip": clip,
     "LeakyRelu": leaky_relu,
@@ -72,6 +91,13 @@ RULES: Mapping[str, Rule] = {
     "Gelu": gelu,
     "Swish": swish,
     "Neg": negated,
+    "Pow": power,
+    "Exp": plain(Exp()),
+    "Log": plain(Log()),
+    "Sqrt": plain(Sqrt()),
+    "Reciprocal": plain(Reciprocal()),
+    "Erf": plain(Erf()),
+    "Abs": plain(Abs()),
     "Add": add,
     "Sum": total,
     "Sub": subtract,
@@ -82,6 +108,7 @@ RULES: Mapping[str, Rule] = {
     "Transpose": transpose,
     "Slice": sliced,
     "Split": split,
+    "Gather": gather,
     "QuantizeLinear": quantize,
     "DequantizeLinear": dequantize,
     "QLinearConv": qlinear_conv,

@@ -114,8 +114,8 @@ def matmul(node: Node, layers: Layers) -> str:
     second = node.inputs[1]
     if not isinstance(second, Constant):
         other, right = tensor(node, 1, layers)
-        if len(shape) != 2 or len(right) != 2:
-            raise Refused(f"of shapes {list(shape)} and {list(right)}: only matrices are known")
+        if len(shape) != len(right) or len(shape) < 2 or kept_shape(shape) != shape:
+            raise Refused(f"of shapes {list(shape)} and {list(right)}: not as many axes")
         return layers.add(node.name, MatMul(), source, other)
     if len(second.shape) != 2 or not shape:
         raise Refused(f"its constant has shape {list(second.shape)}, needs a matrix")

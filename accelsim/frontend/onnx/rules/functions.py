@@ -1,6 +1,7 @@
 """Functions of one value."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from accelsim.frontend.onnx.layers import (
     Refused,
     checked,
     constant,
+    kept_shape,
     known,
     number,
     optional,
@@ -25,6 +27,7 @@ from accelsim.network.ops import (
     HardSigmoid,
     HardSwish,
     LeakyRelu,
+    Power,
     Relu,
     Sigmoid,
     Silu,
@@ -135,10 +138,29 @@ def selu(node: Node, layers: Layers) -> str:
 
 
 def gelu(node: Node, layers: Layers) -> str:
-    """Exactly, by the error function."""
-    if node.attributes.get("approximate", "none") != "none":
-        raise Refused("the approximation by tanh; only the exact function is known here")
-    return _function(node, layers, Gelu())
+    """By the error function, or its approximation by tanh."""
+    op = checked(Gelu, approximate=node.attributes.get("approximate", "none"))
+    assert isinstance(op, Elementwise)
+    return _function(node, layers, op)
+
+
+def plain(op: Elementwise) -> Callable[[Node, Layers], str]:
+    """The rule of a function without attributes."""
+
+    def rule(node: Node, layers: Layers) -> str:
+        return _function(node, layers, op)
+
+    return rule
+
+
+def power(node: Node, layers: Layers) -> str:
+    """To a constant power."""
+    exponent = number(constant(node, 1, "exponent"), 1.0, "exponent")
+    source, shape = tensor(node, 0, layers)
+    if node.outputs[0].shape is None or kept_shape(node.outputs[0].shape[1:]) != kept_shape(shape):
+        raise Refused("its exponent makes it larger")
+    op = checked(Power, exponent=exponent)
+    return layers.add(node.name, op, source)
 
 
 def swish(node: Node, layers: Layers) -> str:

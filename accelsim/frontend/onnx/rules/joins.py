@@ -8,7 +8,16 @@ import numpy as np
 
 from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.graph import Node, Value
-from accelsim.frontend.onnx.layers import Layers, Refused, axes_of, kept_shape, tensor
+from accelsim.frontend.onnx.layers import (
+    REALS,
+    Layers,
+    Refused,
+    axes_of,
+    checked,
+    kept_shape,
+    number,
+    tensor,
+)
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.network.ops import (
@@ -19,8 +28,11 @@ from accelsim.network.ops import (
     Dense,
     HardSigmoid,
     HardSwish,
+    MatMul,
     Mul,
     Op,
+    Position,
+    Reciprocal,
     Shape,
     Sigmoid,
     Silu,
@@ -59,11 +71,20 @@ def subtract(node: Node, layers: Layers) -> str:
 
 
 def divide(node: Node, layers: Layers) -> str:
-    """By a constant only."""
+    """By a constant, or times one over what is computed."""
+    if node.outputs[0].element not in REALS:
+        raise Refused("of whole numbers")
     made = _inverted(node, layers, np.reciprocal)
-    if made is None:
-        raise Refused("by computed values")
-    return made
+    if made is not None:
+        return made
+    divisor, _ = tensor(node, 1, layers)
+    if isinstance(node.inputs[0], Constant):
+        inverse = layers.add(f"{node.name}/inverse", Reciprocal(), divisor)
+        factor = number(node.inputs[0], 1.0, "dividend")
+        return inverse if factor == 1 else scaled(layers, node.name, inverse, factor, 0.0)
+    dividend, _ = tensor(node, 0, layers)
+    inverse = layers.add(f"{node.name}/inverse", Reciprocal(), divisor)
+    return layers.add(node.name, Mul(), dividend, inverse)
 
 
 def _difference(node: Node, layers: Layers) -> str:
@@ -130,6 +151,9 @@ def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
             return merged
     if math.prod(found.shape) == 1:
         return _scalar(node, layers, source, found, plus)
+    if plus and len(shape) == 2 and _rows_of(found, shape):
+        learned = {"weight": Learned(found).rows()}
+        return layers.add(node.name, checked(Position, length=shape[0]), source, learned=learned)
     if not per_channel or len(shape) == 2:
         raise Refused(f"with a constant of shape {list(found.shape)} for {list(shape)}")
     learned = {"gamma": Learned(1.0), "beta": Learned(0.0)}
@@ -159,11 +183,22 @@ def _per_channel(found: Constant, shape: Shape) -> bool:
     return spread == wanted
 
 
+def _rows_of(found: Constant, shape: Shape) -> bool:
+    """Whether a constant has all of a matrix, or a row that is the same for all of its rows."""
+    axes = found.shape
+    while len(axes) > 1 and axes[0] == 1:
+        axes = axes[1:]
+    return axes in (shape, shape[1:])
+
+
 def _merged(layers: Layers, name: str, found: Constant, plus: bool) -> str | None:
     """The constant in what the layer before has learned, if it is linear; None if it is not."""
     op, learned = layers.specs[name].op, layers.learned[name]
     if isinstance(op, (Conv, Dense)) and plus and not op.bias:
         return layers.change(name, replace(op, bias=True), {**learned, "bias": Learned(found)})
+    if isinstance(op, MatMul) and not plus and found.known is not None and found.known.size == 1:
+        scale = op.scale * float(found.known.reshape(-1)[0])
+        return layers.change(name, replace(op, scale=scale), learned)
     if not isinstance(op, BatchNorm):
         return None
     if plus:
@@ -185,14 +220,16 @@ def concat(node: Node, layers: Layers) -> str:
     if axis == 0:
         raise Refused("over the batch")
     wide: list[Shape]
+    op = Concat()
     if axis == 1 and len(shape) == 2:
         wide = [(part[0], math.prod(part[1:]), 1) for _, part in sources]
     elif (axis, len(shape)) in ((1, 3), (1, 1), (2, 2)):
         wide = [part for _, part in sources]
     else:
-        raise Refused(f"along axis {axis} of {len(shape) + 1}")
+        wide = [(*part[:axis], math.prod(part[axis:])) for _, part in sources]
+        op = Concat(axis=axis - 1)
     views = [layers.view(name, part) for (name, _), part in zip(sources, wide, strict=True)]
-    made = layers.add(node.name, Concat(), *views)
+    made = layers.add(node.name, op, *views)
     whole = node.outputs[0].shape
     assert whole is not None
     return layers.view(made, kept_shape(whole[1:]))

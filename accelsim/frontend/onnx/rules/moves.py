@@ -3,29 +3,36 @@
 import math
 
 from accelsim.frontend.onnx.constants import Constant
-from accelsim.frontend.onnx.graph import Node
+from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
+    REALS,
     Layers,
     Refused,
     axes_of,
     checked,
+    constant,
     integers,
     kept_shape,
     known,
+    number,
     only_first_output,
     optional,
     tensor,
 )
-from accelsim.network.ops import Shape, Slice, Transpose
+from accelsim.frontend.onnx.learned import Learned
+from accelsim.network.ops import Embedding, Shape, Slice, Transpose
+from accelsim.network.ops.fields import MOST_AXES
 
-_REALS = (1, 10, 11, 16)
-"""onnx's numbers of float32, float16, float64 and bfloat16."""
+_WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
+"""Of the types of whole numbers."""
 
 
 def same(node: Node, layers: Layers) -> str:
     """The same values, in the shape of the output, which has the batch first as well."""
     only_first_output(node, layers)
-    if node.op == "Cast" and node.attributes.get("to") not in _REALS:
+    (given, *_), to = node.inputs, node.attributes.get("to")
+    numbers = getattr(given, "element", 0) in _WHOLE and to in _WHOLE
+    if node.op == "Cast" and to not in REALS and not numbers:
         raise Refused("to a type that is no real number")
     if node.op == "Dropout" and _trains(node):
         raise Refused("in training mode")
@@ -38,6 +45,29 @@ def _trains(node: Node) -> bool:
     if mode is None:
         return False
     return not isinstance(mode, Constant) or mode.known is None or bool(mode.known.any())
+
+
+def gather(node: Node, layers: Layers) -> str:
+    """Rows of a constant table, whose numbers are an input; or one place of an axis."""
+    table, places = node.inputs[:2]
+    axis = int(node.attributes.get("axis", 0))
+    if isinstance(table, Constant) and isinstance(places, Value):
+        if len(table.shape) != 2 or axis % 2:
+            raise Refused(f"of a constant {list(table.shape)} along axis {axis}; only its rows")
+        source, shape = tensor(node, 1, layers)
+        op = checked(Embedding, entries=table.shape[0], features=table.shape[1])
+        wide = layers.view(source, (math.prod(shape),))
+        learned = {"weight": Learned(table)}
+        made = layers.add(node.name, op, wide, learned=learned)
+        return layers.view(made, kept_shape((*shape, table.shape[1])))
+    place = int(number(constant(node, 1, "indices"), 0, "indices, of which one is known here,"))
+    source, shape = _within(node, layers)
+    (axis,) = axes_of([axis], len(shape) + 1)
+    if axis == 0:
+        raise Refused("over the batch")
+    at = place % shape[axis - 1]
+    part = _part(layers, node.name, source, axis - 1, slice(at, at + 1, 1))
+    return layers.view(part, _without_batch(node, layers))
 
 
 def flatten(node: Node, layers: Layers) -> str:
@@ -70,8 +100,8 @@ def transpose(node: Node, layers: Layers) -> str:
             runs.append([axis])
     sizes = {run[0]: math.prod(shape[axis - 1] for axis in run) for run in runs}
     firsts = sorted(sizes)
-    if len(runs) > 3:
-        raise Refused(f"of {len(runs)} groups of axes; only three are known here")
+    if len(runs) > MOST_AXES:
+        raise Refused(f"of {len(runs)} groups of axes; only {MOST_AXES} are known here")
     done = _without_batch(node, layers)
     if len(runs) <= 1:
         return layers.view(source, done)

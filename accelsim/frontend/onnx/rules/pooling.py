@@ -7,13 +7,14 @@ from accelsim.frontend.onnx.layers import (
     axes_of,
     checked,
     integers,
+    kept_shape,
     known,
     only_first_output,
     optional,
     tensor,
 )
 from accelsim.frontend.onnx.rules.contractions import both, sides, spatial
-from accelsim.network.ops import AvgPool, MaxPool, Pool
+from accelsim.network.ops import AvgPool, Largest, MaxPool, Mean, Pool, Reduction, Sum
 
 
 def max_pool(node: Node, layers: Layers) -> str:
@@ -56,24 +57,37 @@ def global_average_pool(node: Node, layers: Layers) -> str:
 
 
 def reduce_max(node: Node, layers: Layers) -> str:
-    """The largest over all pixels."""
-    return _reduced(node, layers, MaxPool)
+    """The largest over axes; over all pixels it is a pooling."""
+    return _reduced(node, layers, Largest, MaxPool)
 
 
 def reduce_mean(node: Node, layers: Layers) -> str:
-    """The mean over all pixels."""
-    return _reduced(node, layers, AvgPool)
+    """The mean over axes; over all pixels it is a pooling."""
+    return _reduced(node, layers, Mean, AvgPool)
 
 
-def _reduced(node: Node, layers: Layers, op: type[Pool]) -> str:
-    _, shape = tensor(node, 0, layers)
+def reduce_sum(node: Node, layers: Layers) -> str:
+    """The sum over axes."""
+    return _reduced(node, layers, Sum, None)
+
+
+def _reduced(node: Node, layers: Layers, op: type[Reduction], pool: type[Pool] | None) -> str:
+    source, shape = tensor(node, 0, layers)
     given = optional(node, 1, "axes")
     axes = node.attributes.get("axes") if given is None else known(given, "axes").tolist()
-    rank = len(shape) + 1
-    wanted = tuple(range(2, rank))
-    if not axes or not wanted or tuple(sorted(axes_of(integers(axes), rank))) != wanted:
-        raise Refused(f"over axes {axes} of {rank}; only all axes behind the channels")
-    return _global(node, layers, op, bool(node.attributes.get("keepdims", 1)))
+    rank, keep = len(shape) + 1, bool(node.attributes.get("keepdims", 1))
+    if not axes and node.attributes.get("noop_with_empty_axes"):
+        return source
+    chosen = tuple(sorted(set(axes_of(integers(axes or range(rank)), rank))))
+    if pool is not None and rank in (3, 4) and chosen == tuple(range(2, rank)):
+        return _global(node, layers, pool, keep)
+    if 0 in chosen:
+        raise Refused("over the batch")
+    if kept_shape(shape) != shape:
+        raise Refused(f"of {rank} axes")
+    made = layers.add(node.name, checked(op, axes=[each - 1 for each in chosen], keep=keep), source)
+    wanted = node.outputs[0].shape or ()
+    return layers.view(made, kept_shape(wanted[1:]))
 
 
 def _global(node: Node, layers: Layers, op: type[Pool], keep: bool) -> str:

@@ -1,0 +1,74 @@
+"""What a DRAM's commands cost, by the currents of its data sheet.
+
+The arithmetic is Micron's (TN-40-07, "Calculating Memory Power for DDR4 SDRAM", and TN-41-01 for
+DDR3): a command takes the current of its test less what the devices draw anyway. A data sheet does
+not say what the lines between the chips take, which depends on the board; it is not counted.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Milliamperes = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False, strict=True)]
+
+
+class DramCurrents(BaseModel):
+    """Currents of one device in mA, under the names of JEDEC's tests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(description="The data sheet that the currents are from.")
+    devices: Annotated[int, Field(ge=1, le=256, strict=True)] = Field(
+        description="Devices that work together as a channel."
+    )
+    VDD: Annotated[float, Field(gt=0, le=10, strict=True)] = Field(description="Volts.")
+    IDD0: Milliamperes = Field(description="Activates and precharges, one every nRC.")
+    IDD2N: Milliamperes = Field(description="Standby, all banks closed.")
+    IDD3N: Milliamperes = Field(description="Standby, banks open.")
+    IDD4R: Milliamperes = Field(description="Reads, burst after burst.")
+    IDD4W: Milliamperes = Field(description="Writes, burst after burst.")
+    IDD5: Milliamperes = Field(description="Refreshes of all banks, one after another.")
+
+
+@dataclass(frozen=True, slots=True)
+class DramCosts:
+    """pJ of a channel's commands, all its devices together, and W that it draws beside them."""
+
+    activate: float
+    read: float
+    write: float
+    refresh: float
+    standby_watts: float
+
+
+class Clocks(Protocol):
+    """What of a data sheet the currents were measured over."""
+
+    @property
+    def nRC(self) -> int: ...
+    @property
+    def nRAS(self) -> int: ...
+    @property
+    def nBL(self) -> int: ...
+    @property
+    def nRFC(self) -> int: ...
+    @property
+    def tCK_ps(self) -> int: ...
+
+
+def dram_costs(currents: DramCurrents, clocks: Clocks) -> DramCosts:
+    """An activate (with its precharge), a burst in an open row, a refresh of all banks.
+
+    Of IDD0 over nRC, what the devices draw in standby is left out, open for nRAS and closed then;
+    of bursts that of open banks, of refreshes that of closed ones.
+    """
+    per_mA = currents.VDD * currents.devices * clocks.tCK_ps / 1000  # V x ns: pJ of a mA and clock
+    standby = currents.IDD3N * clocks.nRAS + currents.IDD2N * (clocks.nRC - clocks.nRAS)
+    return DramCosts(
+        activate=per_mA * (currents.IDD0 * clocks.nRC - standby),
+        read=per_mA * (currents.IDD4R - currents.IDD3N) * clocks.nBL,
+        write=per_mA * (currents.IDD4W - currents.IDD3N) * clocks.nBL,
+        refresh=per_mA * (currents.IDD5 - currents.IDD2N) * clocks.nRFC,
+        standby_watts=currents.IDD3N * 1e-3 * currents.VDD * currents.devices,
+    )
