@@ -117,14 +117,15 @@ def compute(
 ) -> Values:
     """Compute `network`: by the timed tiles of `hardware`, in its formats, or by the reference.
 
-    Without a hardware the formats are int8. `inputs` are arrays by name, (N, *shape) or
-    (*shape), or an .npz file of them; what is not given comes from the network's file, or from
-    `seed`. `batch` is as many as there are, or 1. `layers` names whose ofmaps are kept; all if
-    None. Raises InputError for bad input and DoesNotFitError as `simulate` does.
+    Without a hardware the formats are int8, float32 for a step of training. `inputs` are arrays by
+    name, (N, *shape) or (*shape), or an .npz file of them; what is not given comes from the
+    network's file, or from `seed`. `batch` is as many as there are, or 1. `layers` names whose
+    ofmaps are kept; all if None. Raises InputError for bad input and DoesNotFitError as `simulate`
+    does.
     """
     network = network_of(network)
     machine = None if hardware is None else hardware_of(hardware, dataflow, set)
-    precision = Precision() if machine is None else machine.precision
+    precision = _formats(network) if machine is None else machine.precision
     arithmetic = precision_arithmetic(precision)
     given, origin = _given(inputs)
     wrong = input_problems(network, arithmetic, given)
@@ -154,6 +155,13 @@ def compute(
         layers=tuple(found),
         ofmaps=ofmaps,
     )
+
+
+def _formats(network: Network) -> Precision:
+    """Of what has no hardware."""
+    if all(layer.op.phase == "forward" for layer in network.layers):
+        return Precision()
+    return Precision(ifmap="float32", filter="float32", psum="float32", ofmap="float32")
 
 
 def _given(inputs: Inputs | None) -> tuple[Mapping[str, Array], str]:

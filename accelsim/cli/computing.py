@@ -13,8 +13,10 @@ from accelsim.cli.options import (
     OutputsOption,
     SeedOption,
     SetOption,
+    TrainOption,
 )
 from accelsim.cli.output import deliver
+from accelsim.cli.training import LossOption
 from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ def compute(
         typer.Option("--batch", metavar="N", min=1, help="Images; if left out all of --input."),
     ] = None,
     seed: SeedOption = 0,
+    train: TrainOption = False,
+    loss: LossOption = "cross_entropy",
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
@@ -54,9 +58,12 @@ def compute(
 ) -> None:
     """Compute the values of every layer: their spread, and whole ofmaps to see or to keep.
 
+    With --train those of a step of training, too; the input `target` is what outputs should be.
+
     Example: `accelsim compute lenet5 edge_ws --show F6 --save ofmaps.npz`
     """
     from accelsim.computing import compute as computed
+    from accelsim.network.backward import training_step
     from accelsim.report.export import Destinations, json_text
     from accelsim.report.values import values_sheets
 
@@ -69,6 +76,7 @@ def compute(
     with gathered(problems):
         machine = _machine(hardware, settings, dataflow)
     raise_if_any(problems)
+    model = training_step(model, loss) if train else model
     kept = None if save is not None and not show else show or ()
     values = computed(model, machine, None, inputs, batch, seed, kept)
     if save is not None:
