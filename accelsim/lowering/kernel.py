@@ -25,7 +25,8 @@ class GemmKernel:
 
     `channels` (C) and `filters` (K) count one group; `rows` and `cols` are the windows that make
     the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
-    feature map one pixel wide; in a matmul each image is a group, for its filter differs.
+    feature map one pixel wide; in a matmul each image is a group, for its filter differs. Where a
+    DMA leaves rows out, `rows` is over those that it brings, of the ifmap's `whole_rows`.
     """
 
     batch: int
@@ -35,6 +36,18 @@ class GemmKernel:
     rows: Window
     cols: Window
     filter_is_input: bool = False
+    whole_rows: Window | None = None
+
+    @property
+    def ifmap_sides(self) -> tuple[int, int]:
+        """Rows and columns of a plane of the ifmap, as tiles take them from DRAM.
+
+        Where a DMA leaves rows out, those it takes lie further apart, on the mean.
+        """
+        whole = self.whole_rows
+        if whole is None:
+            return self.rows.size, self.cols.size
+        return self.rows.size, self.cols.size * whole.stride // whole.extent
 
     @property
     def gemm(self) -> Gemm:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.sampled import rows_read
 from accelsim.lowering.task import GemmTile, Pixels, Span, Task
 from accelsim.lowering.tiles import taps_of
 from accelsim.network.ops import (
@@ -51,8 +52,11 @@ def operands_of(kernel: GemmKernel, work: Computation) -> GemmOperands:
     groups, filters = kernel.groups, kernel.filters
     scale = np.float32(x.quantization.scale) * parameters.weight_scale
     bias = parameters.bias
+    ifmap = _grouped(work.arithmetic.operand(x), groups, work.layer.op)
+    if kernel.whole_rows is not None:
+        ifmap = ifmap[..., rows_read(kernel.whole_rows), :]
     return GemmOperands(
-        _grouped(work.arithmetic.operand(x), groups, work.layer.op),
+        ifmap,
         work.arithmetic.operand(parameters.weight).reshape(
             *(groups, filters, kernel.channels),
             *(kernel.rows.kernel, kernel.cols.kernel),
