@@ -76,8 +76,8 @@ from accelsim.network.ops.gradients import (
     View,
     WindowSum,
     WindowSumGradient,
-    phase_axis,
 )
+from accelsim.network.ops.window import phase_axis
 from accelsim.units import ceil_div
 
 TARGET = "target"

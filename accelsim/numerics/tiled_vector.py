@@ -26,7 +26,9 @@ from accelsim.network.ops import (
     Mul,
     Normalised,
     Op,
+    Pad,
     Reduction,
+    Resize,
     Rotary,
     Slice,
     Softmax,
@@ -39,6 +41,7 @@ from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.operations import Row
 from accelsim.numerics.reference import batch_norm_line, lines_of
+from accelsim.numerics.spatial import placed, resized
 from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, windows
 
@@ -292,6 +295,23 @@ class VectorExecutor:
         (x,) = self.work.inputs
         block = Tensor(self.part_of(x.values[:, *op.axes], tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: Pad, tile: VectorTile) -> Array:
+        return self.part_of(self.around, tile)
+
+    @cached_property
+    def around(self) -> Array:
+        """The ofmap of a pad, of which tiles take their parts."""
+        return placed(self.work.layer.op, self.work)
+
+    @compute.register
+    def _(self, op: Resize, tile: VectorTile) -> Array:
+        """A tile's rows and columns, of its own channels and images."""
+        (x,), pixels = self.work.inputs, tile.pixels
+        values = x.values[pixels.batch.slice, tile.channels.slice]
+        own = replace(self.work, inputs=(Tensor(values, x.quantization),))
+        return resized(op, own, pixels.rows.slice, pixels.cols.slice)
 
     @compute.register
     def _(self, op: TokenLayer, tile: VectorTile) -> Array:

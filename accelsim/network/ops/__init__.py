@@ -56,6 +56,7 @@ from accelsim.network.ops.norms import (
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
 from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
 from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
+from accelsim.network.ops.spatial import ConvTranspose, Local, Pad, Phase, Phases, Resize
 from accelsim.network.ops.tokens import (
     Append,
     Attention,
@@ -89,6 +90,7 @@ __all__ = [
     "Composite",
     "Concat",
     "Conv",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Elementwise",
@@ -105,6 +107,7 @@ __all__ = [
     "Largest",
     "LayerNorm",
     "LeakyRelu",
+    "Local",
     "Log",
     "Lrn",
     "MatMul",
@@ -113,8 +116,11 @@ __all__ = [
     "Mul",
     "Normalised",
     "Op",
+    "Pad",
     "Padding",
     "Pair",
+    "Phase",
+    "Phases",
     "Pool",
     "Position",
     "Positive",
@@ -124,6 +130,7 @@ __all__ = [
     "Reduction",
     "Relu",
     "Reshape",
+    "Resize",
     "RmsNorm",
     "Rotary",
     "ScaledTanh",
@@ -150,12 +157,13 @@ _ALL: tuple[type[Op], ...] = (
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
     *(Embedding, Position, ClassToken, Rotary, Append),
+    *(Pad, Resize, Local, Phase, Phases),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
 
-COMPOSITES: Mapping[str, type[Composite]] = {Attention.name: Attention}
+COMPOSITES: Mapping[str, type[Composite]] = {op.name: op for op in (Attention, ConvTranspose)}
 """What network files have as one layer, and networks as several."""
 
 LAYER_TYPES: Mapping[str, type[Op]] = {**OPS, **COMPOSITES}
