@@ -115,7 +115,8 @@ class DramTiming(BaseModel):
         """As a file gives it: the name alone, or a mapping of which only the name is required."""
         schema = handler.resolve_ref_schema(handler(core))
         written = {**schema, "required": ["standard"]}
-        name = {"type": "string", "description": "Name of a data sheet.", "examples": ["DDR4-2400"]}
+        meaning = "Name of a data sheet, or the path of one (.yaml)."
+        name = {"type": "string", "description": meaning, "examples": ["DDR4-2400"]}
         return {"anyOf": [name, written]}
 
     @property
