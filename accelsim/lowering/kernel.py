@@ -151,6 +151,11 @@ def planes(shape: Shape) -> tuple[int, int, int]:
     return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
 
 
+def is_per_channel(shape: Shape, whole: Shape) -> bool:
+    """Whether an input has one value for each channel of feature maps of `whole` shape."""
+    return len(whole) == 3 and shape == (whole[0], 1, 1)
+
+
 def each_element(
     operations: int, reach: int = 0, passes: tuple[int, ...] = ()
 ) -> Callable[..., Kernel]:
@@ -159,7 +164,10 @@ def each_element(
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
         channels, rows, cols = planes(layer.output_shape)
         whole = layer.output_elements
-        full = tuple(math.prod(shape) == whole for shape in layer.input_shapes)
+        full = tuple(
+            math.prod(shape) == whole or not is_per_channel(shape, layer.output_shape)
+            for shape in layer.input_shapes
+        )
         work = operations * max(len(full) - 1, 1)
         axes = (each(rows), each(cols))
         return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)

@@ -19,6 +19,7 @@ from accelsim.network.ops import (
     BatchNorm,
     Concat,
     Elementwise,
+    Joined,
     Largest,
     Lrn,
     MaxPool,
@@ -43,7 +44,7 @@ from accelsim.numerics.operations import Row
 from accelsim.numerics.reference import batch_norm_line, lines_of
 from accelsim.numerics.spatial import placed, resized
 from accelsim.numerics.tokens import Part, token_values, turns
-from accelsim.numerics.windows import Fill, feature_map, windows
+from accelsim.numerics.windows import Fill, feature_map, widened, windows
 
 
 @dataclass
@@ -103,7 +104,11 @@ class VectorExecutor:
 
     def inputs(self, tile: VectorTile) -> list[Tensor]:
         """Each input's part of an element-wise tile; one value per channel stays one."""
-        return [Tensor(self.part(x, tile), x.quantization) for x in self.work.inputs]
+        inputs = self.work.inputs
+        if isinstance(self.work.layer.op, Joined):
+            shape = self.work.layer.output_shape
+            inputs = tuple(Tensor(widened(x.values, shape), x.quantization) for x in inputs)
+        return [Tensor(self.part(x, tile), x.quantization) for x in inputs]
 
     def seen(self, values: Array) -> Array:
         """An input as tiles count it, (N, C, H, W)."""

@@ -42,7 +42,17 @@ from accelsim.network.ops.functions import (
     Reciprocal,
     Sqrt,
 )
-from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
+from accelsim.network.ops.joins import (
+    Add,
+    Concat,
+    Dropout,
+    Flatten,
+    Joined,
+    Mul,
+    Reshape,
+    Slice,
+    Transpose,
+)
 from accelsim.network.ops.norms import (
     BatchNorm,
     GroupNorm,
@@ -104,6 +114,7 @@ __all__ = [
     "HardSigmoid",
     "HardSwish",
     "InstanceNorm",
+    "Joined",
     "Largest",
     "LayerNorm",
     "LeakyRelu",
