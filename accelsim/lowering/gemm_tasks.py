@@ -181,7 +181,7 @@ class _Steps:
     def _ifmap(self) -> Planes:
         kernel = self.kernel
         channels = kernel.groups * kernel.channels
-        return Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+        return Planes(kernel.batch, channels, *kernel.ifmap_sides)
 
     @property
     def _ofmap(self) -> Planes:

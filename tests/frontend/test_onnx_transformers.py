@@ -116,7 +116,7 @@ def test_what_only_looks_like_it_is_not_taken_for_it(
 
 def test_a_norm_of_cubes_is_none(tmp_path: Path) -> None:
     arrays = {**F, **NUMBERS, "two": f32(3)}
-    with pytest.raises(UncoveredError, match="Sub"):
+    with pytest.raises(UncoveredError, match="Mul: 1 of 1 node"):
         load_network(saved(model(layer_norm("x", "y"), arrays, TOKENS), tmp_path))
 
 
@@ -168,6 +168,27 @@ def test_attention_as_exporters_write_it(mask: str, tmp_path: Path) -> None:
     assert [each.op.scale for each in products] == [0.5, 1.0]  # type: ignore[attr-defined]
     (softmax,) = (layer.op for layer in found.layers if layer.op.name == "softmax")
     assert softmax.causal == (mask != "none")  # type: ignore[attr-defined]
+
+
+def test_masks_that_are_inputs(tmp_path: Path) -> None:
+    """As BERT's: 1 for tokens, 0 for padding; what is hidden has -10,000 added."""
+    mask = [
+        node("Unsqueeze", "mask ax", "m4"), node("Cast", "m4", "mf", to=TensorProto.FLOAT),
+        node("Sub", "one mf", "inv"), node("Mul", "inv lows", "bias"),
+        node("Add", "scaled bias", "masked"),
+    ]  # fmt: skip
+    arrays = {**BLOCK, "ax": np.array([1, 2]), "lows": f32(-1e4)}
+    given = model(attention(mask, "masked"), arrays, TOKENS)
+    given.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.INT64, (2, 6)))
+    path = saved(given, tmp_path)
+    feeds = {
+        "x": default_rng(1).standard_normal(TOKENS, dtype=np.float32),
+        "mask": np.array([[1, 1, 1, 1, 0, 0], [1] * 6]),
+    }
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, feeds)
+    np.testing.assert_allclose(computed(path, feeds), wanted, rtol=1e-4, atol=1e-5)
+    assert wrong_tiles(path, feeds) == []
 
 
 def test_a_mask_that_hides_something_else_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from accelsim.lowering.program import lower
 from accelsim.network.backward import training_step
 from accelsim.network.graph import LayerSpec, build_network
 from accelsim.network.ops import (
+    Add,
     AttentionContext,
     AttentionScores,
     Concat,
@@ -26,6 +27,7 @@ from accelsim.network.ops import (
     LayerNorm,
     MatMul,
     Mean,
+    Mul,
     Op,
     Relu,
     RmsNorm,
@@ -139,6 +141,9 @@ CASES = {
     "slice": Case(
         Slice(start=(0, 1, 2, 0), stop=(6, 9, 6, 5)), ((6, 9, 6, 7),), lambda x: x[:, :, 1:, 2:, :5]
     ),
+    "add of a row and a column": Case(Add(), ((6, 1, 17), (1, 19, 1)), lambda x, y: x + y),
+    "mul by a mask": Case(Mul(), ((3, 9, 30), (1, 1, 30)), lambda x, y: x * y),
+    "mul by a number for each row": Case(Mul(), ((19, 30), (19, 1)), lambda x, y: x * y),
     "relu": Case(Relu(), ((6, 9, 6, 7),), lambda x: np.maximum(x, 0)),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -198,7 +203,7 @@ def test_integers_are_what_float64_says(case: Case) -> None:
     scale = float(np.abs(truth).max()) / 120
     work = step_of(case.op, *codes, output=Quantization(scale, -2), arrays=arrays)
     ofmap = scale * (compute(work).values.astype(np.float64) + 2)
-    steps = 1.5 if isinstance(case.op, Largest | Concat | Transpose | Slice | Relu) else 1.01
+    steps = 1.5 if isinstance(case.op, Add | Largest | Concat | Transpose | Slice | Relu) else 1.01
     assert np.abs(ofmap - truth).max() <= steps * scale
 
 
@@ -274,6 +279,8 @@ def test_drawn_layers_equal_the_reference(
         (AttentionScores(heads=2), ((5, 6), (5, 4)), "heads of queries have 3 features"),
         (AttentionContext(heads=2), ((3, 5, 6), (6, 4)), "are not of 2 heads and 6 values"),
         (AttentionContext(heads=2), ((5, 6), (6, 4)), "takes inputs of 3 and 2 axes"),
+        (Add(), ((5, 6), (4, 6)), "input shapes differ"),
+        (Add(), ((5, 6), (6,)), "input shapes differ"),
         (Concat(axis=0), ((5, 6), (6, 4)), "inputs differ beyond the joined axis"),
     ],
 )

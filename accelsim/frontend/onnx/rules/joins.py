@@ -88,6 +88,12 @@ def divide(node: Node, layers: Layers) -> str:
 
 
 def _difference(node: Node, layers: Layers) -> str:
+    if isinstance(node.inputs[0], Constant):
+        term = number(node.inputs[0], 0.0, "first operand")
+        source, shape = tensor(node, 1, layers)
+        if node.outputs[0].shape is None or node.outputs[0].shape[1:] != shape:
+            raise Refused(f"its constant {list(node.inputs[0].shape)} makes {list(shape)} larger")
+        return scaled(layers, node.name, source, -1.0, term)
     first, second = (tensor(node, place, layers)[0] for place in (0, 1))
     negated = scaled(layers, f"{node.name}/negated", second, -1.0, 0.0)
     return layers.add(node.name, Add(), first, negated)
