@@ -19,8 +19,7 @@ from accelsim.lowering.gemm_search import (
     excess,
     flows_of,
     gemm_ranking,
-    gemm_tiling,
-    sizes_of,
+    refined,
     ways_of,
 )
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
@@ -32,7 +31,14 @@ from accelsim.lowering.row_stationary_ranks import RowRanks, ranked_as
 from accelsim.lowering.row_stationary_search import MappingSearch
 from accelsim.lowering.search import Ranks
 from accelsim.lowering.target import Sizes, Target
-from accelsim.lowering.tiling import GemmTiling, Tilings, VectorTiling, tilings_of, too_small
+from accelsim.lowering.tiling import (
+    GemmTiling,
+    Tilings,
+    TilingSizes,
+    VectorTiling,
+    tilings_of,
+    too_small,
+)
 from accelsim.lowering.vector_cost import VectorCosts
 from accelsim.lowering.vector_search import VectorRanks, VectorSearch
 
@@ -64,29 +70,25 @@ class ForcedRanks(Ranks):
     kernel: ForcedGemm
 
     def _times(self, space: int) -> Times:
-        key = (self.kernel, self.residence, space, self.search.target)
-        return self.search.memory.recall(
-            "forced", key, lambda: self._ranked(self._families(), space)
+        target = self.search.target
+        ranking = self.search.memory.recall(
+            "forced", (self.kernel, self.residence, target), lambda: self._ranking(self._families())
         )
+        return ranking.at(float(target.dram_bytes_per_cycle), target.dram_latency, space)
 
     def _times_with_parts(self, space: int) -> Times:
         return self._times(space)
 
     def _near(self, space: int) -> Times | None:
         """As the search goes from neighbour to neighbour, but to those that obey."""
-        times = self._times(space)
-        start = times.several(ORDERS)
-        if not start:
-            return None
-        for _ in range(ROUNDS):
-            sizes = [*dict.fromkeys(sizes_of(gemm_tiling(each)) for each in start)]
-            near = self._obeying(tilings_near(self.kernel, self.search.target, sizes))
-            centers = self._obeying(tilings_of(self.kernel, [*np.array(sizes).T]))
-            times = self._ranked([centers, near], space)
-            before, start = start[0].cycles, times.several(ORDERS)
-            if start[0].cycles >= before:
-                break
-        return times
+        start = self._times(space).several(ORDERS)
+        return refined(self._obeying_near, self.search.target, space, start) if start else None
+
+    def _obeying_near(self, sizes: tuple[TilingSizes, ...]) -> Ranking:
+        """What obeys of some tilings and those near them."""
+        near = tilings_near(self.kernel, self.search.target, sizes)
+        centers = tilings_of(self.kernel, [*np.array(sizes).T])
+        return self._ranking([self._obeying(each) for each in (centers, near)])
 
     def _families(self) -> list[Tilings]:
         """The tilings that the search compares, with the forced sizes."""
@@ -106,12 +108,11 @@ class ForcedRanks(Ranks):
         unique = np.unique(np.stack([row.ravel() for row in rows]), axis=1)
         return tilings_of(self.kernel, [*unique])
 
-    def _ranked(self, families: Sequence[Tilings], space: int) -> Times:
+    def _ranking(self, families: Sequence[Tilings]) -> Ranking:
         target = replace(self.search.target, residence=self.residence)
         flows = [flows_of(self.kernel, target, each) for each in families]
         ranking = gemm_ranking(target, flows)
-        obeying = Ranking(tuple(self._in_ways(part) for part in ranking.parts))
-        return obeying.at(float(target.dram_bytes_per_cycle), target.dram_latency, space)
+        return Ranking(tuple(self._in_ways(part) for part in ranking.parts))
 
     def _in_ways(self, part: Part) -> Part:
         """Only the tilings whose loops run as is forced."""
