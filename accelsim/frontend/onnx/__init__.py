@@ -71,6 +71,8 @@ def _translated(node: Node, layers: Layers) -> Verdict:
     except Refused as error:
         reason = str(error)
     if reason:
+        read = (layers.names.get(each.name, "") for each in node.inputs if each is not None)
+        layers.kept.update(name for name in read if name in layers.specs)
         for value in node.outputs:
             if value.shape is not None:
                 layers.names[value.name] = f"{value.name}/free"
@@ -93,7 +95,7 @@ def _layer(node: Node, layers: Layers) -> str:
 
 def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
     outputs = [layers.output(name) for name in graph.outputs]
-    specs, stands = fused(layers.specs.values(), set(outputs))
+    specs, stands = fused(layers.specs.values(), {*outputs, *layers.kept})
     inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
     read = {name for spec in specs for name in spec.inputs}
     inputs |= {name: shape for name, shape in layers.free.items() if name in read}

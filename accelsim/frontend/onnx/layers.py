@@ -74,7 +74,7 @@ class Codes:
 class Layers:
     """The layers so far. `names` says which layer, or network input, a tensor of the model is.
 
-    `free` are the shapes of what refused nodes make.
+    `free` are the shapes of what refused nodes make, and `kept` layers that they read.
     """
 
     graph: Graph
@@ -86,6 +86,7 @@ class Layers:
     meanings: dict[str, Meaning] = field(default_factory=dict)
     codes: dict[str, Codes] = field(default_factory=dict)
     free: dict[str, Shape] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for value in self.graph.inputs:
