@@ -58,6 +58,7 @@ from accelsim.network.ops import (
     Resize,
     RmsNorm,
     Rotary,
+    ScaleShift,
     Slice,
     Softmax,
     SubSampling,
@@ -155,6 +156,12 @@ def _resize(op: Resize, layer: Layer, batch: int) -> Kernel:
     return replace(copy_of(layer, batch), operations=work)
 
 
+def _scale_shift(op: ScaleShift, layer: Layer, batch: int) -> Kernel:
+    """A product and a sum; what is as large as the input is read like one."""
+    large = math.prod(op.shape) == layer.output_elements
+    return replace(copy_of(layer, batch), operations=2, inputs=(True,) * (3 if large else 1))
+
+
 def _position(op: Position, layer: Layer, batch: int) -> Kernel:
     """Reads the rows as well as the tokens."""
     tokens, features = layer.output_shape
@@ -211,6 +218,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Phases: alias,
     Position: _position,
     Rotary: _rotary,
+    ScaleShift: _scale_shift,
     Append: alias,
     Concat: alias,
     Flatten: alias,

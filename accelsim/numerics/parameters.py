@@ -49,6 +49,7 @@ from accelsim.network.ops import (
     Reshape,
     Resize,
     Rotary,
+    ScaleShift,
     Shape,
     Silu,
     Slice,
@@ -113,6 +114,7 @@ def _rms(layer: Layer, inputs: list[float], target: float) -> float:
             | Embedding()
             | BatchNorm()
             | Normalised()
+            | ScaleShift()
             | Sum()
         ):
             rms = target
@@ -353,6 +355,9 @@ class Parameters:
                 return self._made_weight(layer, generator, shape)
             case "bias":
                 return self._made_bias(layer, generator, shape)
+            case "gamma" if isinstance(layer.op, ScaleShift):
+                ratio = size_out / size_in
+                return _between(generator, 0.75 * ratio, 1.25 * ratio, shape)
             case "gamma":
                 return _between(generator, 0.75 * size_out, 1.25 * size_out, shape)
             case "beta" if "gamma" not in layer.parameter_shapes:

@@ -41,6 +41,7 @@ from accelsim.network.ops import (
     Reduction,
     Reshape,
     Resize,
+    ScaleShift,
     Shape,
     Slice,
     Softmax,
@@ -266,6 +267,12 @@ def _(op: BatchNorm, work: Computation) -> Ofmap:
         x, slope.reshape(per_channel), offset.reshape(per_channel), work.output, op.activation
     )
     return Ofmap(values)
+
+
+@_compute.register
+def _(op: ScaleShift, work: Computation) -> Ofmap:
+    gamma, beta = (work.parameters.arrays[name] for name in ("gamma", "beta"))
+    return Ofmap(work.arithmetic.affine(work.inputs[0], gamma, beta, work.output, None))
 
 
 def batch_norm_line(op: BatchNorm, parameters: LayerParameters) -> tuple[Array, Array]:

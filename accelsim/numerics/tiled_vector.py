@@ -31,6 +31,7 @@ from accelsim.network.ops import (
     Reduction,
     Resize,
     Rotary,
+    ScaleShift,
     Slice,
     Softmax,
     SubSampling,
@@ -196,6 +197,15 @@ class VectorExecutor:
             for line in batch_norm_line(op, self.work.parameters)
         )
         return self.work.arithmetic.affine(x, slope, offset, self.work.output, op.activation)
+
+    @compute.register
+    def _(self, op: ScaleShift, tile: VectorTile) -> Array:
+        (x,), shape = self.inputs(tile), (1, *self.work.layer.output_shape)
+        gamma, beta = (
+            self.part_of(np.broadcast_to(self.work.parameters.arrays[name], shape), tile)
+            for name in ("gamma", "beta")
+        )
+        return self.work.arithmetic.affine(x, gamma, beta, self.work.output, None)
 
     @compute.register
     def _(self, op: Elementwise, tile: VectorTile) -> Array:

@@ -116,8 +116,44 @@ def test_what_only_looks_like_it_is_not_taken_for_it(
 
 def test_a_norm_of_cubes_is_none(tmp_path: Path) -> None:
     arrays = {**F, **NUMBERS, "two": f32(3)}
-    with pytest.raises(UncoveredError, match="Mul: 1 of 1 node"):
-        load_network(saved(model(layer_norm("x", "y"), arrays, TOKENS), tmp_path))
+    path = saved(model(layer_norm("x", "y"), arrays, TOKENS), tmp_path)
+    assert "layer_norm" not in ops(load_network(path))
+
+
+OF_ROWS = {
+    "a row each": ([node("Mul", "x g", "a"), node("Add", "b a")], ["scale_shift", "position"]),
+    "each of all": ([node("Mul", "x all")], ["scale_shift"]),
+    "a token before": ([node("Concat", "token x", axis=1)], ["class_token"]),
+    "as one matrix": (
+        [
+            node("Reshape", "x flat", "r"), node("Gemm", "r w bw", "m"),
+            node("Reshape", "m back"),
+        ],
+        ["dense"],
+    ),
+    "guarded shares": (
+        [
+            node("Softmax", "x", "p", axis=-1), node("IsNaN", "p", "n"),
+            node("Where", "n zero p"),
+        ],
+        ["softmax"],
+    ),
+}  # fmt: skip
+ARRAYS = {
+    **F, "all": weights(3, 6, 16), "token": weights(4, 1, 1, 16), "w": weights(5, 16, 5),
+    "bw": weights(6, 5), "flat": np.array([-1, 16]), "back": np.array([-1, 6, 5]),
+    "zero": f32(0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ROWS)
+def test_constants_of_rows_and_what_exporters_write(name: str, tmp_path: Path) -> None:
+    nodes, expected = OF_ROWS[name]
+    shape = (1, 6, 16) if name == "a token before" else TOKENS
+    path = right(model(nodes, ARRAYS, shape), tmp_path, shape)
+    assert ops(load_network(path)) == expected
+    feeds = {"x": default_rng(1).standard_normal(shape, dtype=np.float32)}
+    assert wrong_tiles(path, feeds) == []
 
 
 # --- A block ------------------------------------------------------------------------------------

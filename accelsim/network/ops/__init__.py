@@ -61,6 +61,7 @@ from accelsim.network.ops.norms import (
     Lrn,
     Normalised,
     RmsNorm,
+    ScaleShift,
     Softmax,
 )
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
@@ -144,6 +145,7 @@ __all__ = [
     "Resize",
     "RmsNorm",
     "Rotary",
+    "ScaleShift",
     "ScaledTanh",
     "Shape",
     "Sigmoid",
@@ -166,7 +168,7 @@ _ALL: tuple[type[Op], ...] = (
     *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *FUNCTIONS,
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
-    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
+    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift),
     *(Embedding, Position, ClassToken, Rotary, Append),
     *(Pad, Resize, Local, Phase, Phases),
 )
