@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from accelsim.explanation import Explanation, explain
     from accelsim.facade import compare, decoding, simulate, train, verify
     from accelsim.frontend import load_network
+    from accelsim.frontend.conversion import converted
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.results import RunResult, VerifyResult
     from accelsim.results.comparison import Comparison
@@ -51,6 +52,7 @@ __all__ = [
     "Why",
     "compare",
     "compute",
+    "converted",
     "decoding",
     "explain",
     "load_hardware",
@@ -81,6 +83,7 @@ _HOMES = {
     "Why": "accelsim.why",
     "compare": "accelsim.facade",
     "compute": "accelsim.computing",
+    "converted": "accelsim.frontend.conversion",
     "decoding": "accelsim.facade",
     "Explanation": "accelsim.explanation",
     "explain": "accelsim.explanation",

@@ -211,7 +211,7 @@ def _contenders(
     space = layer.spaces[program.target.buffer_index("ifmap")]
     listed = ranks.contenders(space, SHOWN)
     if chosen not in (each.tiling for each in listed):
-        cost = ranks.cost_of(chosen)
+        cost = ranks.cost_of(chosen, space)
         listed = sorted([*listed[: SHOWN - 1], cost], key=lambda one: one.cycles)
     for each in listed:
         one = by_itself(program, layer, each.tiling)

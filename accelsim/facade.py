@@ -29,6 +29,7 @@ from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.best_dataflow import best_program
 from accelsim.results.comparison import Comparison
+from accelsim.results.dram_trace import write_dram_trace
 from accelsim.results.origin import Origin
 from accelsim.results.trace import write_trace
 
@@ -52,6 +53,7 @@ def simulate(
     trace: str | Path | None = None,
     mapping: MappingLike | None = None,
     set: Sequence[str] = (),
+    trace_dram: str | Path | None = None,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
@@ -60,7 +62,8 @@ def simulate(
     further calls on alike machines faster, and changes no result. `trace` is where to write all
     tiles and transfers in Chrome's trace format. `mapping` forces sizes of tiles and how their
     loops run, by layer or pattern: a file, or a mapping such as {"conv*": {"rows": 7}}. `set` are
-    settings of the hardware as of the command line, such as ["array.rows=64"]. Raises
+    settings of the hardware as of the command line, such as ["array.rows=64"]. `trace_dram` is
+    where to write what crosses the DRAM port: .csv, DRAMsim3's .trc, Ramulator 2's .trace. Raises
     InputError for bad input and DoesNotFitError where no tile of a layer fits the buffers.
     """
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
@@ -78,8 +81,11 @@ def simulate(
         return program.of(part), result.of(layer.name for layer in part.layers)
 
     parts = _each(prepared(given, batch).parts(batch), run)
+    programs = [program for program, _ in parts]
     if trace is not None:
-        write_trace([program for program, _ in parts], str(trace))
+        write_trace(programs, str(trace))
+    if trace_dram is not None:
+        write_dram_trace(programs, str(trace_dram))
     whole = one_after_another([result for _, result in parts], batch)
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}

@@ -4,7 +4,6 @@ The models are frozen and refuse unknown keys. Quantities keep the unit they wer
 until the clock is known; the properties of `Hardware` give them in cycles and bytes.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
@@ -12,7 +11,6 @@ from math import ceil
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,8 +22,8 @@ from pydantic import (
 )
 
 from accelsim.dram.sheet import DramTiming
+from accelsim.number_formats import FLOATS, ActivationFormat, PsumFormat, format_bits
 from accelsim.technology import EnergyTable, json_schema_with_name
-from accelsim.text import shown
 from accelsim.units import (
     Duration,
     Rate,
@@ -47,40 +45,6 @@ DATAFLOWS: tuple[DataflowName, ...] = ("os", "ws", "is", "rs")
 SYSTOLIC: tuple[DataflowName, ...] = ("os", "ws", "is")
 """Dataflows of a systolic array: PEs have single registers and pass words to neighbours."""
 
-_FLOATS = {"float32": 32, "float16": 16, "bfloat16": 16}
-_INTEGER = re.compile(r"(u?)int([1-9][0-9]?)")
-
-
-def format_bits(number_format: str) -> int:
-    """Bits of a number format such as `int8`; ValueError for an unknown one."""
-    integer = _INTEGER.fullmatch(number_format)
-    if number_format in _FLOATS:
-        return _FLOATS[number_format]
-    if integer is None:
-        raise ValueError(
-            f"unknown number format {shown(number_format)}; use int8, uint8, int16, int32, "
-            "float32, float16 or bfloat16"
-        )
-    return int(integer[2])
-
-
-def _activation_format(value: str) -> str:
-    if value not in ("int8", "uint8", "int16", *_FLOATS):
-        raise ValueError(
-            f"unknown number format {shown(value)}; use int8, uint8, int16, float32, float16 or "
-            "bfloat16"
-        )
-    return value
-
-
-def _psum_format(value: str) -> str:
-    if value not in _FLOATS and not (value.startswith("int") and 8 <= format_bits(value) <= 48):
-        raise ValueError(
-            f"unknown psum format {shown(value)}; use int8 to int48 (an accumulator's own width, "
-            "such as int24 or int32), float32, float16 or bfloat16"
-        )
-    return value
-
 
 def _text(parse: Callable[[object], object], example: str) -> tuple[Any, Any]:
     """Annotations of a quantity that a file gives as text with a unit."""
@@ -92,8 +56,6 @@ Clock = Annotated[int, *_text(parse_clock, "1 GHz")]
 Bandwidth = Annotated[Rate, *_text(parse_rate, "16 GB/s")]
 Time = Annotated[Duration, *_text(parse_time, "100 ns")]
 Count = Annotated[int, Field(gt=0, le=2**16, strict=True)]
-ActivationFormat = Annotated[str, AfterValidator(_activation_format)]
-PsumFormat = Annotated[str, AfterValidator(_psum_format)]
 
 
 class _Schema(BaseModel):
@@ -237,7 +199,7 @@ class Precision(_Schema):
     @model_validator(mode="after")
     def _formats_agree(self) -> "Precision":
         formats = {operand: str(getattr(self, operand)) for operand in OPERANDS}
-        if len({value in _FLOATS for value in formats.values()}) > 1:
+        if len({value in FLOATS for value in formats.values()}) > 1:
             listed = ", ".join(f"{operand} {value}" for operand, value in formats.items())
             raise ValueError(f"integer and float formats do not mix: {listed}")
         if self.ifmap != self.ofmap:
@@ -255,7 +217,7 @@ class Precision(_Schema):
     @property
     def is_integer(self) -> bool:
         """Whether the formats are integers, so that values can be exact."""
-        return self.ifmap not in _FLOATS
+        return self.ifmap not in FLOATS
 
     def bytes_of(self, operand: Operand) -> int:
         """Bytes of one word of `operand`, rounded up to whole bytes."""
@@ -318,6 +280,12 @@ class DramChannel(_Schema):
         None,
         description="A DRAM standard instead of bandwidth, latency and burst: its name, or a "
         "mapping of `standard` and what is different from its data sheet.",
+    )
+
+    unread_rows: Literal["read", "skip"] = Field(
+        "read",
+        description="Rows of an ifmap that no tap reads, for a stride keeps windows apart: read "
+        "with the others, or skipped by a DMA that takes rows with a stride (systolic arrays).",
     )
 
     @model_validator(mode="before")

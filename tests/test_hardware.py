@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from accelsim.hardware import COUPLED_PARTS, Buffer, Hardware, RowStationarySpec, format_bits
+from accelsim.hardware import COUPLED_PARTS, Buffer, Hardware, RowStationarySpec
+from accelsim.number_formats import format_bits
 
 FULL: dict[str, Any] = {
     "name": "edge_ws",

@@ -10,7 +10,7 @@ Everything heavy is imported inside the commands, so that `accelsim --help` is q
 import os
 import sys
 
-from accelsim.cli import computing, runs, shows, sweeps, training
+from accelsim.cli import computing, converting, runs, shows, sweeps, training
 from accelsim.cli.application import app
 from accelsim.cli.output import with_quiet
 
@@ -29,6 +29,7 @@ app.command()(with_quiet(shows.show))
 app.command()(with_quiet(shows.explain))
 app.command()(with_quiet(shows.report))
 app.command()(with_quiet(shows.plot))
+app.command()(with_quiet(converting.convert))
 app.command("list")(shows.list_builtin)
 app.command()(shows.schema)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.inputs import Model, network_named
+from accelsim.cli.inputs import Model, decoded, network_named
 from accelsim.cli.output import print_sheets
 from accelsim.errors import InputError, Problem
 
@@ -69,7 +69,8 @@ def _network(asked: Mapping[str, Any]) -> "Network":
 
     model = Model(str(asked["network"]), asked.get("dims"), asked.get("outputs"))
     step = asked.get("training")
-    network = network_named(model)
+    past = asked.get("past")
+    network = decoded(network_named(model), past is not None, past)
     return training_step(network, **step) if isinstance(step, dict) else network
 
 

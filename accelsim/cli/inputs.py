@@ -92,10 +92,10 @@ def network_named(model: Model) -> "Network":
 
     if kind_of(model.name) == "hardware":
         raise InputError(Problem("is hardware, but a network is expected here", model.name))
-    return load_network(model.name, _sizes(model.dims or ()), model.outputs or ())
+    return load_network(model.name, sizes(model.dims or ()), model.outputs or ())
 
 
-def _sizes(given: Sequence[str]) -> dict[str, int]:
+def sizes(given: Sequence[str]) -> dict[str, int]:
     """Sizes by the names of axes, from NAME=N; raises InputError."""
     sizes = {}
     for text in given:

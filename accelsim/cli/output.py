@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from accelsim.report.export import Destinations
     from accelsim.report.sheet import Sheet
     from accelsim.results import RunResult
+    from accelsim.sweep.summary import Summary
     from accelsim.validation.outcome import Validation
 
 
@@ -108,6 +109,16 @@ def deliver_page(path: str | None, runs: "Iterable[RunResult]") -> None:
     from accelsim.report.page.whole import page
 
     write_file(path, page([recorded(run.as_dict(), "a run") for run in runs]))
+
+
+def deliver_sweep_page(path: str | None, summary: "Summary") -> None:
+    """Write a page of a sweep, where the user asked for one."""
+    if path is None:
+        return
+    from accelsim.files import write_file
+    from accelsim.report.page.explored import sweep_page
+
+    write_file(path, sweep_page(summary))
 
 
 def deliver_accuracy(path: str | None, picture: str | None, result: "Validation") -> None:

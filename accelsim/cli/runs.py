@@ -88,6 +88,14 @@ def run(
             help="Write every tile and transfer, .json or .json.gz, for ui.perfetto.dev.",
         ),
     ] = None,
+    trace_dram: Annotated[
+        str | None,
+        typer.Option(
+            "--trace-dram",
+            metavar="F",
+            help="Write what crosses DRAM: .csv, .trc (DRAMsim3), .trace (Ramulator 2); or .gz.",
+        ),
+    ] = None,
     report: ReportOption = None,
     train: TrainOption = False,
     mapping: MappingOption = None,
@@ -117,14 +125,18 @@ def run(
         return
     if hardware is None:
         context.fail("Missing argument 'HARDWARE', such as edge_ws.")
-    files = (("--trace", trace), ("--report", report), ("--save-mapping", save_mapping))
+    written = {"--trace": trace, "--trace-dram": trace_dram, "--report": report}
+    files = (*written.items(), ("--save-mapping", save_mapping))
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     model = decoded(model, decode, past)
     model = _step_of(model) if train else model
-    result = simulate(model, machine, batch=batch, trace=trace, mapping=mapping)
-    result = told(result, settings, wanted, **_step_asked(train))
+    result = simulate(
+        model, machine, batch=batch, trace=trace, mapping=mapping, trace_dram=trace_dram
+    )
+    decoding = {"past": past} if decode else {}
+    result = told(result, settings, wanted, **_step_asked(train), **decoding)
     check = _checked(model, machine, batch, seed=0, mapping=mapping) if verify else None
     reason = _explained(result, model, machine) if why else None
     data = result.as_dict() | ({"verify": check.as_dict()} if check else {})

@@ -1,6 +1,7 @@
 """The commands that only tell: show, list, schema."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -23,7 +24,7 @@ from accelsim.cli.options import (
     OutputsOption,
     SetOption,
 )
-from accelsim.cli.output import deliver, emit, print_sheets
+from accelsim.cli.output import deliver, deliver_sweep_page, emit, print_sheets
 from accelsim.cli.training import OptimizerOption
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def explain(
 def report(
     results: Annotated[
         list[str],
-        typer.Argument(metavar="RESULT...", help="What run, compare or train --json wrote."),
+        typer.Argument(metavar="RESULT...", help="Of run, compare or train --json, or of a sweep."),
     ],
     output: Annotated[str, typer.Option("-o", "--output", metavar="F", help="The page, .html.")],
 ) -> None:
@@ -132,8 +133,14 @@ def report(
     from accelsim.report.export import Destinations
     from accelsim.report.page.recorded import read_runs
     from accelsim.report.page.whole import page
+    from accelsim.sweep.results_file import is_results_file
+    from accelsim.sweep.summary import load_results
 
     problems = Destinations(inputs=tuple(results), files=(("-o", output),)).problems
+    if len(results) == 1 and Path(results[0]).is_file() and is_results_file(Path(results[0])):
+        raise_if_any(problems)
+        deliver_sweep_page(output, load_results(results[0]))
+        return
     with gathered(problems):
         runs = read_runs(results)
     raise_if_any(problems)
@@ -142,13 +149,26 @@ def report(
 
 def plot(
     kind: Annotated[
-        Literal["roofline", "layers"],
-        typer.Argument(metavar="roofline|layers", help="What to draw."),
+        Literal["roofline", "layers", "timeline", "pareto", "heatmap"],
+        typer.Argument(
+            metavar="roofline|layers|timeline|pareto|heatmap",
+            help="What to draw of a run, or of a sweep (the last two).",
+        ),
     ],
-    result: Annotated[str, typer.Argument(metavar="RESULT", help="What run --json wrote.")],
+    result: Annotated[
+        str, typer.Argument(metavar="RESULT", help="What run --json wrote, or a sweep's results.")
+    ],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="F", help="The figure: .svg, .pdf or .png.")
     ],
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--axis",
+            metavar="NAME",
+            help="Of a sweep: what is across, then up; an objective colours a heat map.",
+        ),
+    ] = None,
 ) -> None:
     """Draw a figure for a paper's column, of the first run of a saved result; needs matplotlib.
 
@@ -157,8 +177,14 @@ def plot(
     from accelsim.report.export import Destinations
     from accelsim.report.page.recorded import read_runs
     from accelsim.report.plot import write_plot
+    from accelsim.report.sweep_plot import SWEEP_KINDS, write_sweep_plot
+    from accelsim.sweep.summary import load_results
 
     problems = Destinations(inputs=(result,), files=(("-o", output),)).problems
+    if kind in SWEEP_KINDS:
+        raise_if_any(problems)
+        write_sweep_plot(kind, load_results(result), output, axis or ())
+        return
     with gathered(problems):
         runs = read_runs([result])
     raise_if_any(problems)

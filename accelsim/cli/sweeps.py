@@ -7,8 +7,8 @@ import typer
 
 from accelsim.cli.application import CHECK_FAILED
 from accelsim.cli.inputs import gathered, raise_if_any
-from accelsim.cli.options import JsonOption
-from accelsim.cli.output import deliver, print_sheets
+from accelsim.cli.options import JsonOption, ReportOption
+from accelsim.cli.output import deliver, deliver_sweep_page, print_sheets
 from accelsim.errors import Problem, TryAgainError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check and list the points.")
     ] = False,
+    report: ReportOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
     """Run many points of hardware, networks and batches; go on where it was if run again.
@@ -59,6 +60,7 @@ def sweep(
     import logging
 
     from accelsim.frontend.sweep_file import load_sweep
+    from accelsim.report.export import Destinations
     from accelsim.report.progress import counted
     from accelsim.report.sweep import dry_run_sheets
     from accelsim.report.tell import tell
@@ -67,6 +69,7 @@ def sweep(
     from accelsim.sweep.stops import stops_interrupt
     from accelsim.sweep.store import Store
 
+    raise_if_any(Destinations(inputs=(file,), files=(("--report", report),)).problems)
     with counted("points checked", quiet) as count:
         resolved = resolve(load_sweep(file), count)
     if not quiet:
@@ -80,6 +83,7 @@ def sweep(
     runner = runner_for(jobs, scheduler, resolved.timeout_s)
     with stops_interrupt(), Store.open(destination, resolved, repair) as store:
         summary = _swept(resolved, store, runner, retry_failed, quiet)
+    deliver_sweep_page(report, summary)
     if not quiet:
         from accelsim.report.sweep import results_sheets
 
@@ -99,6 +103,7 @@ def results(
     by_layer: Annotated[
         bool, typer.Option("--by-layer", help="CSV has one row per point and layer.")
     ] = False,
+    report: ReportOption = None,
     export: Annotated[
         str | None,
         typer.Option("--export", metavar="F2", help="Copy the results, though a sweep may write."),
@@ -117,7 +122,7 @@ def results(
     from accelsim.sweep.store import Store
     from accelsim.sweep.summary import brief_summary_of, summary_of
 
-    destinations = Destinations(json, csv, (file,))
+    destinations = Destinations(json, csv, (file,), (("--report", report),))
     problems = list(destinations.problems)
     if by_layer and csv is None:
         problems.append(Problem("is for --csv; add --csv F, or --csv - for stdout", "--by-layer"))
@@ -129,6 +134,7 @@ def results(
         if export is not None:
             store.export(Path(export))
         summary = summary_of(store) if json or csv else brief_summary_of(store)
+    deliver_sweep_page(report, summary)
     deliver(
         destinations,
         results_sheets(summary),

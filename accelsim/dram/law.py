@@ -103,7 +103,8 @@ def visit_clocks(sheet: DramTiming, bursts: Clocks, write: bool = False) -> Cloc
     start, end = sheet.nRCD, sheet.nRTP
     if write:
         start, end = sheet.nRCDWR or sheet.nRCD, sheet.nCWL + sheet.nBL + sheet.nWR
-    return np.asarray(np.maximum(sheet.nRC, start + (bursts - 1) * sheet.nCCDL + end + sheet.nRP))
+    apart = sheet.nCCDL_WR or sheet.nCCDL if write else sheet.nCCDL
+    return np.asarray(np.maximum(sheet.nRC, start + (bursts - 1) * apart + end + sheet.nRP))
 
 
 def occupancy(
@@ -117,7 +118,7 @@ def occupancy(
     bounds = (
         need.bursts * sheet.nBL / sheet.data_buses,
         need.visits * sheet.activate_clocks / sheet.data_buses,
-        need.bursts + row_commands if shared else row_commands,
+        need.bursts * sheet.column_slots + row_commands if shared else row_commands,
         need.visits / need.banks * visit_clocks(sheet, in_row, write),
     )
     longest = np.maximum.reduce(np.broadcast_arrays(*bounds))

@@ -33,13 +33,15 @@ class _Bank(_Times):
     """`row` is open, `owed` requests have activated it and are not served yet.
 
     What one request of a bank must wait for, all others with the same command must, too:
-    `hit_refused` and `other_refused` are the last scans of a queue that found so.
+    `hit_refused` and `other_refused` are the last scans of a queue that found so. Of an activate in
+    two commands the second is still `missing`, from one clock until another.
     """
 
     row: int | None = None
     owed: int = 0
     hit_refused: int = 0
     other_refused: int = 0
+    missing: tuple[int, int] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +85,7 @@ class Channel:
         self.done = 0
         self.scan = self.served = self.refreshes = self.activates = 0
         self.row_bus_free = self.command_free = _LONG_AGO
+        self.halves: deque[_Bank] = deque()
         split = sheet.command_bus == "split"
         self.slots = ("column", "row") if split else ("any",)
         self.late = sheet.activate_slots - 1 if split else 0  # an activate counts from its end
@@ -125,6 +128,8 @@ class Channel:
 
     def _issue(self, slot: str) -> int:
         """Give the slot's best command if one is ready, and return 0, else when one may be."""
+        if self._must_complete():
+            return 0
         wake = _NEVER
         if slot != "row":
             wake = self._first_ready(self.active, slot)
@@ -133,6 +138,23 @@ class Channel:
         if wake:
             wake = min(wake, self._first_ready(self.writes if self.draining else self.reads, slot))
         return wake
+
+    def _must_complete(self) -> bool:
+        """Give the second command of an activate that can wait no longer, if there is one."""
+        while self.halves and self.halves[0].missing is None:
+            self.halves.popleft()
+        if not self.halves or self.halves[0].missing is None:
+            return False
+        _, latest = self.halves[0].missing
+        if self.clock >= latest:
+            self._complete(self.halves[0])
+        return self.clock >= latest
+
+    def _complete(self, bank: _Bank) -> None:
+        """The second command of an activate."""
+        bank.missing = None
+        bank.read = max(bank.read, self.clock + 1)
+        bank.write = max(bank.write, self.clock + 1)
 
     def _first_ready(self, queue: list[_Request], slot: str) -> int:
         """Issue for the oldest request that is ready; 0 if there is one, else when one may be."""
@@ -167,6 +189,8 @@ class Channel:
         if bank.row is None:
             free = max(bus.activate, group.activate, bank.activate)
             return max(free, bus.four[0], self.row_bus_free)
+        if bank.missing is not None and bank.row == request.row:
+            return bank.missing[0]
         if bank.row != request.row:
             return _NEVER if bank.owed else max(bus.precharge, bank.precharge, self.row_bus_free)
         if request.write:
@@ -178,6 +202,9 @@ class Channel:
         bank = request.bank
         if bank.row is not None and bank.row != request.row:
             self._precharge(request)
+            return
+        if bank.missing is not None:
+            self._complete(bank)
             return
         del queue[index]
         if bank.row is None:
@@ -207,7 +234,10 @@ class Channel:
         bus.four.append(now + sheet.nFAW)
         bus.precharge_all = max(bus.precharge_all, late + sheet.nRAS)
         bus.refresh = max(bus.refresh, late + sheet.nRC)
-        if len(self.slots) > 1:
+        if sheet.nAAD is not None:
+            bank.missing = now + 1, now + sheet.nAAD
+            self.halves.append(bank)
+        elif len(self.slots) > 1:
             self.row_bus_free = now + sheet.activate_slots
         else:
             self.command_free = now + sheet.activate_slots
@@ -227,18 +257,20 @@ class Channel:
         bus.write = max(bus.write, now + sheet.read_to_write)
         bank.precharge = max(bank.precharge, now + sheet.nRTP)
         bus.precharge_all = max(bus.precharge_all, now + sheet.nRTP)
+        self.command_free = now + sheet.column_slots
         self.done = now + sheet.nCL + sheet.nBL
 
     def _write(self, request: _Request) -> None:
         sheet, now = self.sheet, self.clock
         bus, group, bank = request.bus, request.group, request.bank
         bus.write = max(bus.write, now + sheet.nCCDS)
-        group.write = max(group.write, now + sheet.nCCDL)
+        group.write = max(group.write, now + (sheet.nCCDL_WR or sheet.nCCDL))
         bus.read = max(bus.read, now + sheet.write_to_read(within_group=False))
         group.read = max(group.read, now + sheet.write_to_read(within_group=True))
         recovered = now + sheet.nCWL + sheet.nBL + sheet.nWR
         bank.precharge = max(bank.precharge, recovered)
         bus.precharge_all = max(bus.precharge_all, recovered)
+        self.command_free = now + sheet.column_slots
         self.done = now
 
     def _refresh(self) -> int:

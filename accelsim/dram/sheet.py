@@ -47,6 +47,12 @@ class DramTiming(BaseModel):
         "shared", description="split: rows and columns are commanded on buses of their own."
     )
     activate_slots: Few = Field(1, description="Command clocks that an activate takes.")
+    nAAD: Clocks | None = Field(
+        None,
+        description="An activate is two commands of a clock, the second at most so many clocks "
+        "after the first, with others between; if left out, `activate_slots` follow each other.",
+    )
+    column_slots: Few = Field(1, description="Command clocks that a read or a write takes.")
     queue: Few = Field(32, description="Requests per data bus that the controller reorders.")
     nBL: Clocks = Field(description="Clocks of a burst on the data bus.")
     nBL_L: Clocks | None = Field(
@@ -64,6 +70,10 @@ class DramTiming(BaseModel):
     nWR: Clocks = Field(description="End of write data to precharge.")
     nCCDS: Clocks = Field(description="Read to read, write to write.")
     nCCDL: Clocks = Field(description="Read to read, write to write.")
+    nCCDL_WR: Clocks | None = Field(None, description="Write to write, if not nCCDL.")
+    nRTW: Clocks | None = Field(
+        None, description="Read to write, if more than two clocks for the data bus to turn."
+    )
     nRRDS: Clocks = Field(description="Activate to activate.")
     nRRDL: Clocks = Field(description="Activate to activate.")
     nFAW: Clocks = Field(description="Clocks in which at most four rows are activated.")
@@ -88,6 +98,8 @@ class DramTiming(BaseModel):
                 f"channels x data_buses are at most {MOST_BUSES}, found "
                 f"{self.channels * self.data_buses:,}"
             )
+        if self.nAAD is not None and (self.command_bus == "split" or self.activate_slots != 2):
+            raise ValueError("nAAD needs activate_slots: 2 on a shared command bus")
         if self.row_bursts < 4:
             raise ValueError(f"a row has 4 bursts or more, found row_bursts {self.row_bursts}")
         if self.nRFC >= self.nREFI:
@@ -103,7 +115,8 @@ class DramTiming(BaseModel):
         """As a file gives it: the name alone, or a mapping of which only the name is required."""
         schema = handler.resolve_ref_schema(handler(core))
         written = {**schema, "required": ["standard"]}
-        name = {"type": "string", "description": "Name of a data sheet.", "examples": ["DDR4-2400"]}
+        meaning = "Name of a data sheet, or the path of one (.yaml)."
+        name = {"type": "string", "description": meaning, "examples": ["DDR4-2400"]}
         return {"anyOf": [name, written]}
 
     @property
@@ -150,7 +163,7 @@ class DramTiming(BaseModel):
     @property
     def read_to_write(self) -> int:
         """Clocks from a read to a write; two keep the data bus free as it turns."""
-        return self.nCL + self.nBL + 2 - self.nCWL
+        return self.nRTW or self.nCL + self.nBL + 2 - self.nCWL
 
     def write_to_read(self, within_group: bool) -> int:
         """Clocks from a write to a read."""

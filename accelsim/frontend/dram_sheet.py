@@ -1,6 +1,7 @@
 """The data sheets of DRAM standards (`configs/dram/*.yaml`), put into what a hardware file says."""
 
 from collections.abc import Container
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,9 +10,11 @@ from accelsim.dram.sheet import DramTiming
 from accelsim.errors import InputError, did_you_mean
 from accelsim.frontend.builtin import builtin_folder
 from accelsim.frontend.findings import Finding, validation_problems
-from accelsim.frontend.source import Data, KeyPath, read_yaml
+from accelsim.frontend.source import Data, KeyPath, in_file_order, read_yaml
 
 TIMING: KeyPath = ("dram", "timing")
+NEEDED = {name for name, item in DramTiming.model_fields.items() if item.is_required()}
+"""What a data sheet must say; a mapping with all of it is one of its own."""
 _BANDWIDTH: KeyPath = ("dram", "bandwidth")
 _PLAIN_RATE: tuple[KeyPath, ...] = (_BANDWIDTH, ("dram", "latency"), ("dram", "burst"))
 
@@ -31,6 +34,33 @@ def dram_sheet(standard: str) -> DramTiming:
         raise InputError(validation_problems(error, document, schema)) from None
 
 
+def sheet_in_file(path: Path) -> dict[str, Data]:
+    """The content of a data sheet of the user's own; raises InputError with all that is wrong."""
+    document = read_yaml(path)
+    problems = list(document.problems)
+    try:
+        DramTiming.model_validate(document.data)
+    except ValidationError as error:
+        problems += validation_problems(error, document, DramTiming.model_json_schema())
+    if problems:
+        raise InputError(in_file_order(problems))
+    return document.data
+
+
+def names_a_file(timing: Data) -> bool:
+    """Whether a timing is the path of a data sheet."""
+    return isinstance(timing, str) and timing.lower().endswith((".yaml", ".yml"))
+
+
+def with_sheet_file(data: dict[str, Data], folder: Path) -> dict[str, Data]:
+    """`data` of a hardware file with the sheet in place whose path, from `folder`, it gives."""
+    dram = data.get("dram")
+    timing = dram.get("timing") if isinstance(dram, dict) else None
+    if not isinstance(dram, dict) or not isinstance(timing, str) or not names_a_file(timing):
+        return data
+    return {**data, "dram": {**dram, "timing": sheet_in_file(folder / timing)}}
+
+
 def with_sheet(data: dict[str, Data]) -> tuple[dict[str, Data], list[Finding]]:
     """`data` of a hardware file with the data sheet that it names filled in, and what is wrong.
 
@@ -44,6 +74,8 @@ def with_sheet(data: dict[str, Data]) -> tuple[dict[str, Data], list[Finding]]:
     if isinstance(timing, dict) and "standard" in timing:
         path = (*TIMING, "standard")
     name, known = given.get("standard"), dram_standards()
+    if name not in known and isinstance(name, str) and given.keys() >= NEEDED:
+        return data, []
     if name not in known:
         return {**data, "dram": {**dram, "timing": None}}, [Finding(path, _unknown(name, known))]
     filled: dict[str, Any] = {**dram_sheet(str(name)).model_dump(exclude_none=True), **given}
@@ -76,4 +108,5 @@ def _unknown(name: Data, known: list[str]) -> str:
     if not isinstance(name, str):
         return f"expected the name of a DRAM standard, such as {known[0]}"
     hint = did_you_mean(name, known)
-    return f"unknown DRAM standard {name!r}; {hint}there are {', '.join(known)}"
+    own = "or give all of its data sheet, or the path of one (.yaml)"
+    return f"unknown DRAM standard {name!r}; {hint}there are {', '.join(known)}; {own}"

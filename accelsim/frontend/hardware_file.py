@@ -13,7 +13,16 @@ from pydantic import ValidationError
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import written
 from accelsim.frontend.builtin import find_file
-from accelsim.frontend.dram_sheet import opened, replaced_by, with_sheet, without
+from accelsim.frontend.dram_sheet import (
+    TIMING,
+    names_a_file,
+    opened,
+    replaced_by,
+    sheet_in_file,
+    with_sheet,
+    with_sheet_file,
+    without,
+)
 from accelsim.frontend.energy_file import energy_table
 from accelsim.frontend.findings import Finding, JsonSchema, findings
 from accelsim.frontend.scalesim_cfg import cfg_document
@@ -42,7 +51,7 @@ def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Har
     hardware = _from_file(document)
     if not settings:
         return hardware
-    data = _with_table(deepcopy(document.data), Path(document.source).parent)
+    data = _with_files(deepcopy(document.data), Path(document.source).parent)
     return _changed(hardware, data, settings)
 
 
@@ -72,7 +81,7 @@ def hardware_data(name_or_path: str | Path) -> dict[str, Data]:
     """The content of a valid hardware file, its energy table in place; raises InputError."""
     document = _document(name_or_path)
     _from_file(document)
-    return _with_table(document.data, Path(document.source).parent)
+    return _with_files(document.data, Path(document.source).parent)
 
 
 def _document(name_or_path: str | Path) -> Document:
@@ -91,7 +100,13 @@ def _from_file(document: Document) -> Hardware:
         data = _with_table(data, Path(document.source).parent)
     except InputError as error:
         data = {**data, "energy": None}
-        problems += [_in_hardware(document, problem) for problem in error.problems]
+        problems += [_in_hardware(document, problem, ("energy",)) for problem in error.problems]
+    try:
+        data = with_sheet_file(data, Path(document.source).parent)
+    except InputError as error:
+        raise InputError(
+            [*problems, *(_in_hardware(document, problem, TIMING) for problem in error.problems)]
+        ) from None
     hardware, found = checked_hardware(data)
     problems += (refused := [document.problem(f.path, f.message, f.at_key) for f in found])
     if hardware is None:
@@ -121,9 +136,14 @@ def _with_table(data: dict[str, Data], folder: Path) -> dict[str, Data]:
     return {**data, "energy": energy_table(named, folder)} if isinstance(named, str) else data
 
 
-def _in_hardware(document: Document, problem: Problem) -> Problem:
-    """A problem of the table: where it stands in the table's file, or where that is named."""
-    return problem if problem.line else document.problem(("energy",), _unplaced(problem))
+def _with_files(data: dict[str, Data], folder: Path) -> dict[str, Data]:
+    """`data` with its energy table and its DRAM's sheet in place of their names and paths."""
+    return with_sheet_file(_with_table(data, folder), folder)
+
+
+def _in_hardware(document: Document, problem: Problem, path: KeyPath) -> Problem:
+    """A problem of a named file: where it stands in that, or at the `path` that names it."""
+    return problem if problem.line else document.problem(path, _unplaced(problem))
 
 
 def _unplaced(problem: Problem) -> str:
@@ -174,10 +194,13 @@ def _setting(text: str) -> _Setting:
 
 
 def _table_setting(setting: _Setting) -> _Setting:
-    """The setting with the energy table that it names; paths start at the working directory."""
-    if setting.path != ("energy",) or not isinstance(setting.value, str):
+    """The setting with the table or sheet that it names; paths start at the working directory."""
+    is_sheet = setting.path == TIMING and names_a_file(setting.value)
+    if not isinstance(setting.value, str) or not (is_sheet or setting.path == ("energy",)):
         return setting
     try:
+        if is_sheet:
+            return replace(setting, value=sheet_in_file(Path(setting.value)))
         return replace(setting, value=energy_table(setting.value, Path()))
     except InputError as error:
         problems = (

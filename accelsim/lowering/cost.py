@@ -18,17 +18,22 @@ class Turnaround:
 
     A tile's place is free again when it has been loaded and computed, or computed and stored, or
     all three. With d places that is a d-th of all cycles of the array, and of all bytes and
-    latencies of its `moves`.
+    latencies of its `moves`. A buffer of `size` has as many places as it holds of `tile_bytes`, two
+    at least; the one in which feature maps stay may have less `space` than that for tiles.
     """
 
     busy_cycles: NDArray[np.float64]
     moved_bytes: Sizes
     moves: Sizes
-    places: Sizes
+    tile_bytes: Sizes
+    size: int
+    has_maps: bool
 
-    def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
+    def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
         """Cycles with a DRAM of `rate` bytes per cycle."""
-        places = np.maximum(np.minimum(self.places, self.moves), 1)
+        size = self.size if space is None or not self.has_maps else min(self.size, space)
+        places = np.maximum(size // np.maximum(self.tile_bytes, 1), 2)
+        places = np.maximum(np.minimum(places, self.moves), 1)
         alone = self.moved_bytes / rate + latency * self.moves
         cycles: NDArray[np.float64] = (self.busy_cycles + alone) / places
         return cycles
@@ -54,13 +59,16 @@ class Cost:
     latencies: int
     turnarounds: tuple[Turnaround, ...] = ()
 
-    def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
-        """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle."""
+    def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
+        """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle.
+
+        Tiles have `space` bytes of the buffer that holds ifmaps; all of it if nothing is said.
+        """
         around = self.outer_bytes / rate + latency * self.latencies
         loaded = self.moved_bytes / rate + self.alone_cycles + latency * self.latencies
         most = np.maximum(self.busy_cycles + around, loaded)
         for each in self.turnarounds:
-            most = np.maximum(most, each.cycles(rate, latency))
+            most = np.maximum(most, each.cycles(rate, latency, space))
         return most
 
 
@@ -94,13 +102,20 @@ def _turnarounds(
     """Of the operands that are `moved`; each array has buffers of its own."""
     demand = tile_demand(target, flow.demand)
     for index, space in enumerate(target.buffers):
-        places = np.maximum(space.size // np.maximum(buffer_demand(space, demand), 1), 2)
+        tile = buffer_demand(space, demand)
         for items in _in_turn([item for item in moved if target.buffer_index(item) == index]):
             each = [_of_one(flow.visits[item], flow.arrays, target) for item in items]
             of_bytes = [
                 moves * flow.occupied[item] for moves, item in zip(each, items, strict=True)
             ]
-            yield Turnaround(busy, np.asarray(sum(of_bytes)), np.asarray(sum(each)), places)
+            yield Turnaround(
+                busy_cycles=busy,
+                moved_bytes=np.asarray(sum(of_bytes)),
+                moves=np.asarray(sum(each)),
+                tile_bytes=tile,
+                size=space.size,
+                has_maps=index == target.buffer_index("ifmap"),
+            )
 
 
 def _of_one(visits: Sizes, arrays: Sizes | int, target: Target) -> Sizes:

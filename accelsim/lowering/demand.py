@@ -94,7 +94,7 @@ def occupied_bytes(count: Sizes, runs: ManyRuns, target: Target, write: bool = F
 def tile_runs(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand, ManyRuns]:
     """How the largest tile of each operand lies in DRAM, psums as the ofmap."""
     channels, filters = kernel.groups * kernel.channels, kernel.groups * kernel.filters
-    ifmap = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+    ifmap = Planes(kernel.batch, channels, *kernel.ifmap_sides)
     ofmap = Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
     own = tilings.groups * tilings.filters
     read = (

@@ -70,7 +70,7 @@ class ForcedSearch(Search):
 
     def _fits_on_chip(self, kernel: Kernel) -> bool:
         """Whether something that obeys fits where all feature maps are on chip."""
-        if self.target.arrays > 1 or self.target.reserves_blocks:
+        if self.target.reserves_blocks:
             return False
         inputs = len(kernel.inputs) if isinstance(kernel, VectorKernel) else 1
         all_there = Residence((True,) * inputs, kept=True, stored=False)

@@ -64,9 +64,10 @@ class ForcedRanks(Ranks):
     kernel: ForcedGemm
 
     def _times(self, space: int) -> Times:
-        key = (self.kernel, self.residence, self.search.target)
-        find = self.search.memory.recall("forced", key, lambda: self._ranked(self._families()))
-        return find.within(space)
+        key = (self.kernel, self.residence, space, self.search.target)
+        return self.search.memory.recall(
+            "forced", key, lambda: self._ranked(self._families(), space)
+        )
 
     def _times_with_parts(self, space: int) -> Times:
         return self._times(space)
@@ -81,7 +82,7 @@ class ForcedRanks(Ranks):
             sizes = [*dict.fromkeys(sizes_of(gemm_tiling(each)) for each in start)]
             near = self._obeying(tilings_near(self.kernel, self.search.target, sizes))
             centers = self._obeying(tilings_of(self.kernel, [*np.array(sizes).T]))
-            times = self._ranked([centers, near]).within(space)
+            times = self._ranked([centers, near], space)
             before, start = start[0].cycles, times.several(ORDERS)
             if start[0].cycles >= before:
                 break
@@ -105,12 +106,12 @@ class ForcedRanks(Ranks):
         unique = np.unique(np.stack([row.ravel() for row in rows]), axis=1)
         return tilings_of(self.kernel, [*unique])
 
-    def _ranked(self, families: Sequence[Tilings]) -> Times:
+    def _ranked(self, families: Sequence[Tilings], space: int) -> Times:
         target = replace(self.search.target, residence=self.residence)
         flows = [flows_of(self.kernel, target, each) for each in families]
         ranking = gemm_ranking(target, flows)
         obeying = Ranking(tuple(self._in_ways(part) for part in ranking.parts))
-        return obeying.at(float(target.dram_bytes_per_cycle), target.dram_latency)
+        return obeying.at(float(target.dram_bytes_per_cycle), target.dram_latency, space)
 
     def _in_ways(self, part: Part) -> Part:
         """Only the tilings whose loops run as is forced."""

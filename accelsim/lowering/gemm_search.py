@@ -125,7 +125,7 @@ def _part(target: Target, flows: Flows) -> Part:
     cost = cost_of(flow, target)
     demand = tile_demand(target, flow.demand)
     needed = [buffer_demand(space, demand) for space in target.buffers]
-    fits = flows.whole
+    fits = flows.whole & (np.asarray(flow.arrays) <= target.sharers)
     for space, size in zip(target.buffers, needed, strict=True):
         fits = fits & (size <= space.half)
     return Part(
@@ -158,7 +158,7 @@ def refined(
     best, centers = start[0], start
     for _ in range(ROUNDS):
         sizes = dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)
-        times = near(tuple(sizes)).at(rate, latency).within(space)
+        times = near(tuple(sizes)).at(rate, latency, space)
         before, centers = best, times.several(ORDERS)
         best = centers[0]
         if best.cycles >= ENOUGH * before.cycles:

@@ -122,6 +122,7 @@ class _Steps:
     target: Target
     tiling: GemmTiling
     made: dict[tuple[GemmSize, Changes, Changes], Step] = field(default_factory=dict)
+    works: dict[tuple[int, Extents], Work] = field(default_factory=dict)
 
     def schedule(self, loops: Loops) -> Schedule:
         """What an array does whose tile loops are `loops`, outermost first."""
@@ -173,15 +174,22 @@ class _Steps:
             closes.append(ifmap)
         if after.filter:
             closes.append(filters)
-        work = gemm_work(self.target.array, size.groups, self._extents(size))
+        work = self._work(size.groups, self._extents(size))
         rooms = (tuple(loads), output.opens, work, work.cycles, tuple(closes))
         return Step(*rooms, output.store, output.keep)
+
+    def _work(self, groups: int, tile: Extents) -> Work:
+        """The work of a tile, which is the same whatever lies around it."""
+        work = self.works.get((groups, tile))
+        if work is None:
+            work = self.works[groups, tile] = gemm_work(self.target.array, groups, tile)
+        return work
 
     @property
     def _ifmap(self) -> Planes:
         kernel = self.kernel
         channels = kernel.groups * kernel.channels
-        return Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
+        return Planes(kernel.batch, channels, *kernel.ifmap_sides)
 
     @property
     def _ofmap(self) -> Planes:

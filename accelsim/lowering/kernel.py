@@ -25,7 +25,8 @@ class GemmKernel:
 
     `channels` (C) and `filters` (K) count one group; `rows` and `cols` are the windows that make
     the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
-    feature map one pixel wide; in a matmul each image is a group, for its filter differs.
+    feature map one pixel wide; in a matmul each image is a group, for its filter differs. Where a
+    DMA leaves rows out, `rows` is over those that it brings, of the ifmap's `whole_rows`.
     """
 
     batch: int
@@ -35,6 +36,18 @@ class GemmKernel:
     rows: Window
     cols: Window
     filter_is_input: bool = False
+    whole_rows: Window | None = None
+
+    @property
+    def ifmap_sides(self) -> tuple[int, int]:
+        """Rows and columns of a plane of the ifmap, as tiles take them from DRAM.
+
+        Where a DMA leaves rows out, those it takes lie further apart, on the mean.
+        """
+        whole = self.whole_rows
+        if whole is None:
+            return self.rows.size, self.cols.size
+        return self.rows.size, self.cols.size * whole.stride // whole.extent
 
     @property
     def gemm(self) -> Gemm:
@@ -138,6 +151,11 @@ def planes(shape: Shape) -> tuple[int, int, int]:
     return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
 
 
+def is_per_channel(shape: Shape, whole: Shape) -> bool:
+    """Whether an input has one value for each channel of feature maps of `whole` shape."""
+    return len(whole) == 3 and shape == (whole[0], 1, 1)
+
+
 def each_element(
     operations: int, reach: int = 0, passes: tuple[int, ...] = ()
 ) -> Callable[..., Kernel]:
@@ -146,7 +164,10 @@ def each_element(
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
         channels, rows, cols = planes(layer.output_shape)
         whole = layer.output_elements
-        full = tuple(math.prod(shape) == whole for shape in layer.input_shapes)
+        full = tuple(
+            math.prod(shape) == whole or not is_per_channel(shape, layer.output_shape)
+            for shape in layer.input_shapes
+        )
         work = operations * max(len(full) - 1, 1)
         axes = (each(rows), each(cols))
         return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)

@@ -40,6 +40,7 @@ from accelsim.network.ops import (
     InstanceNorm,
     Largest,
     LayerNorm,
+    Local,
     Lrn,
     MatMul,
     MaxPool,
@@ -47,12 +48,17 @@ from accelsim.network.ops import (
     Mul,
     Normalised,
     Op,
+    Pad,
+    Phase,
+    Phases,
     Position,
     Product,
     Reduction,
     Reshape,
+    Resize,
     RmsNorm,
     Rotary,
+    ScaleShift,
     Slice,
     Softmax,
     SubSampling,
@@ -130,6 +136,32 @@ def _reduction(op: Reduction, layer: Layer, batch: int) -> Kernel:
     return VectorKernel(batch, outer, *axes, operations, tap_operations=1)
 
 
+def _phase(op: Phase, layer: Layer, batch: int) -> Kernel:
+    shape = layer.input_shapes[0]
+    rows, cols = (axis.window for axis in op.axes(shape))
+    filters, channels = op.out_channels // op.groups, shape[0] // op.groups
+    return GemmKernel(batch, op.groups, filters, channels, rows, cols)
+
+
+def _local(op: Local, layer: Layer, batch: int) -> Kernel:
+    """Every place of the ofmap is a group, whose window is its channels."""
+    _, rows, cols = layer.output_shape
+    terms = layer.input_shapes[0][0] * op.kernel[0] * op.kernel[1]
+    return GemmKernel(batch, rows * cols, op.out_channels, terms, each(1), each(1))
+
+
+def _resize(op: Resize, layer: Layer, batch: int) -> Kernel:
+    """A copy, or four products and their sum."""
+    work = 1 if op.mode == "nearest" else 7
+    return replace(copy_of(layer, batch), operations=work)
+
+
+def _scale_shift(op: ScaleShift, layer: Layer, batch: int) -> Kernel:
+    """A product and a sum; what is as large as the input is read like one."""
+    large = math.prod(op.shape) == layer.output_elements
+    return replace(copy_of(layer, batch), operations=2, inputs=(True,) * (3 if large else 1))
+
+
 def _position(op: Position, layer: Layer, batch: int) -> Kernel:
     """Reads the rows as well as the tokens."""
     tokens, features = layer.output_shape
@@ -179,9 +211,14 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Lrn: _lrn,
     BatchNorm: each_element(2),
     Transpose: each_element(1),
-    **dict.fromkeys((Slice, Embedding, ClassToken), _copy),
+    **dict.fromkeys((Slice, Embedding, ClassToken, Pad), _copy),
+    Resize: _resize,
+    Local: _local,
+    Phase: _phase,
+    Phases: alias,
     Position: _position,
     Rotary: _rotary,
+    ScaleShift: _scale_shift,
     Append: alias,
     Concat: alias,
     Flatten: alias,

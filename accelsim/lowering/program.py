@@ -9,12 +9,14 @@ from accelsim.dram.transfer import bursts_of
 from accelsim.errors import DoesNotFitError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import DataflowName, Hardware
+from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.sampled import sampled
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.search import Memory, Search, search
 from accelsim.lowering.target import Residence, Target, target_of
@@ -234,6 +236,10 @@ class _Lowering:
     def kernels(self) -> list[Kernel]:
         """The kernel of every layer; it carries what is forced on that."""
         kernels = kernels_of(self.network, self.batch)
+        if self.hardware.dram.unread_rows == "skip" and isinstance(
+            self.target.processor, ArrayModel
+        ):
+            kernels = [*map(sampled, kernels)]
         if self.mapping is None:
             return kernels
         return forced_kernels(self.network, kernels, self.target, self.mapping)

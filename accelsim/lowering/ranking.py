@@ -52,15 +52,12 @@ class Part:
     fits: NDArray[np.bool_]
     shape: tuple[int, ...]
 
-    def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
-        """What the tilings take, by way and flat index to the others; infinite if none fits."""
-        cycles = np.where(self.fits, self.cost.cycles(rate, latency), np.inf)
+    def cycles(self, rate: float, latency: int, space: int) -> NDArray[np.float64]:
+        """What the tilings take, by way and flat index to the others; infinite for those that do
+        not fit, as none does of which a tile takes more than half of `space`."""
+        fits = self.fits & (self.tile_bytes <= space // 2)
+        cycles = np.where(fits, self.cost.cycles(rate, latency, space), np.inf)
         return np.broadcast_to(cycles, self.shape).reshape(self.shape[0], -1)
-
-    def within(self, cycles: NDArray[np.float64], space: int) -> NDArray[np.float64]:
-        """`cycles` of those of which a tile fits half of `space`, infinite for the others."""
-        fits = np.broadcast_to(self.tile_bytes <= space // 2, self.shape)
-        return np.where(fits.reshape(cycles.shape), cycles, np.inf)
 
     def take(self, sizes: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
         """What `sizes` says of the tilings at a flat `index`."""
@@ -88,9 +85,9 @@ class Ranking:
 
     parts: tuple[Part, ...]
 
-    def at(self, rate: float, latency: int) -> "Times":
-        """With a DRAM of `rate` bytes per cycle."""
-        return Times(self.parts, tuple(part.cycles(rate, latency) for part in self.parts))
+    def at(self, rate: float, latency: int, space: int) -> "Times":
+        """With a DRAM of `rate` bytes per cycle, and `space` bytes of the buffer for ifmaps."""
+        return Times(self.parts, tuple(part.cycles(rate, latency, space) for part in self.parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +96,6 @@ class Times:
 
     parts: tuple[Part, ...]
     cycles: tuple[NDArray[np.float64], ...]
-
-    def within(self, space: int) -> "Times":
-        """Only the tilings of which a tile fits half of `space`."""
-        pairs = zip(self.parts, self.cycles, strict=True)
-        return Times(self.parts, tuple(part.within(cycles, space) for part, cycles in pairs))
 
     @property
     def any_fits(self) -> bool:

@@ -16,10 +16,12 @@ from accelsim.network.graph import Network
 
 
 def can_keep(target: Target) -> bool:
-    """Whether feature maps can stay: several arrays have buffers of their own, and a
-    row-stationary one fills its buffer with blocks.
+    """Whether feature maps can stay: a row-stationary array fills its buffer with blocks.
+
+    Of several arrays each has buffers of its own. They stay in those of the first, which then
+    makes and reads them by itself.
     """
-    return target.arrays == 1 and not target.reserves_blocks
+    return not target.reserves_blocks
 
 
 @dataclass(frozen=True, slots=True)

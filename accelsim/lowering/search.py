@@ -57,7 +57,7 @@ Alone = Callable[[GemmKernel, Residence, int, GemmTiling], int]
 SURE = 0.03
 """A tiling that takes what it should take as played, but for so little, has no rivals."""
 
-RIVAL = 1.05
+RIVAL = 1.1
 """Rivals of a tiling take at most so much of its cycles, by the closed form."""
 
 RIVALS = 5
@@ -157,8 +157,8 @@ class Search:
 
     def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
         """What no tiling of `kernel` takes less than: its folds uncut, or each operand once."""
-        target = self.target
-        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.arrays
+        target = replace(self.target, residence=residence)
+        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.sharers
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
         if not residence.ifmap:
             down, across = map(touched, kernel.windows)
@@ -209,13 +209,13 @@ class Ranks:
             found.setdefault(course(self.kernel, gemm_tiling(each)), each)
         return sorted(found.values(), key=lambda one: one.cycles)[:count]
 
-    def cost_of(self, tiling: GemmTiling) -> Ranked:
-        """What a tiling costs."""
+    def cost_of(self, tiling: GemmTiling, space: int) -> Ranked:
+        """What a tiling costs, of which a tile fits half of `space`."""
         target = replace(self.search.target, residence=self.residence)
         one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
         flows = flows_of(self.kernel, target, one)
         times = gemm_ranking(target, [flows]).at(
-            float(target.dram_bytes_per_cycle), target.dram_latency
+            float(target.dram_bytes_per_cycle), target.dram_latency, space
         )
         ways = {each.tiling: each for each in times.of_each(len(ways_of(target)))}
         return ways[tiling]
@@ -246,7 +246,7 @@ class Ranks:
         if abs(least - best.cycles) <= SURE * best.cycles:
             return best
         for rival in self._rivals(best, times):
-            if rival.cycles < least:
+            if rival.cycles < max(least, RIVAL * best.cycles):
                 cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
                 least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
         return fastest
@@ -265,20 +265,20 @@ class Ranks:
     def _times(self, space: int) -> Times:
         """Times of tilings with whole windows; with parts of them only where none else fits."""
         ranking = self.search.ranking(self.kernel, self.residence)
-        times = self._at_rate("whole windows", ranking).within(space)
+        times = self._at_rate("whole windows", ranking, space)
         return times if times.any_fits else self._times_with_parts(space)
 
     def _times_with_parts(self, space: int) -> Times:
         """Times of tilings with parts of windows."""
         ranking = self.search.with_parts_of_windows(self.kernel, self.residence)
-        return self._at_rate("parts of windows", ranking).within(space)
+        return self._at_rate("parts of windows", ranking, space)
 
-    def _at_rate(self, kind: str, ranking: Ranking) -> Times:
+    def _at_rate(self, kind: str, ranking: Ranking, space: int) -> Times:
         target = self.search.target
         rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
-        key = (self.kernel, self.residence, target)
+        key = (self.kernel, self.residence, space, target)
         return self.search.memory.recall(
-            f"times with {kind}", key, lambda: ranking.at(rate, latency)
+            f"times with {kind}", key, lambda: ranking.at(rate, latency, space)
         )
 
     @property

@@ -49,6 +49,11 @@ class Residence:
     stored: bool = True
 
     @property
+    def on_chip(self) -> bool:
+        """Whether any of it is."""
+        return self.kept or any(self.ifmaps)
+
+    @property
     def ifmap(self) -> bool:
         """Whether the first input is resident: of a GEMM, the ifmap."""
         return self.ifmaps[:1] == (True,)
@@ -85,6 +90,11 @@ class Target:
     cuts_windows: bool = True
     loads_anew: bool = False
     replays: Replays = field(default_factory=Replays, compare=False, repr=False)
+
+    @property
+    def sharers(self) -> int:
+        """Arrays that may share the layer at hand: what lies on chip is in the buffer of one."""
+        return 1 if self.residence.on_chip else self.arrays
 
     @property
     def without_dram(self) -> "Target":

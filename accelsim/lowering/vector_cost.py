@@ -43,7 +43,7 @@ def totals(kernel: VectorKernel, target: Target) -> tuple[int, ...]:
     """The most along each of AXES."""
     return (
         *(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs),
-        *(kernel.rows.kernel, kernel.cols.kernel, target.arrays),
+        *(kernel.rows.kernel, kernel.cols.kernel, target.sharers),
     )
 
 

@@ -241,7 +241,7 @@ class VectorSearch:
         """Cycles that any tiling takes: all on the lanes, or each word once on the channel."""
         kernel, target = self.kernel, self.target
         whole = VectorCosts(kernel, target, np.array([[*self.totals[:6], 1]]).T)
-        lanes = kernel.operations_total / (target.lanes * target.arrays)
+        lanes = kernel.operations_total / (target.lanes * target.sharers)
         moved = float(whole.dram_bytes[0] / target.dram_bytes_per_cycle)
         first, last = target.dram_latency * any(whole.loaded), target.dram_latency * whole.stored
         return max(lanes + first + last, moved + first)

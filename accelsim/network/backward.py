@@ -76,8 +76,8 @@ from accelsim.network.ops.gradients import (
     View,
     WindowSum,
     WindowSumGradient,
-    phase_axis,
 )
+from accelsim.network.ops.window import phase_axis
 from accelsim.units import ceil_div
 
 TARGET = "target"
@@ -289,6 +289,9 @@ class Step:
         for index, (name, other, shape) in enumerate(pairs):
             if self.wanted[name]:
                 whole = shape == layer.output_shape
+                if not whole and shape != (*layer.output_shape[:1], 1, 1):
+                    message = f"a product with a factor of shape {shape} cannot be trained"
+                    raise InputError(Problem(message, self.network.name, key=layer.name))
                 back = GradientProduct() if whole else ProductSum(shape=shape)
                 self.give(name, self.add(f"{layer.name}@factor{index}", back, gradient, other))
 

@@ -34,16 +34,22 @@ from accelsim.network.ops import (
     HardSwish,
     Largest,
     LeakyRelu,
+    Local,
     Lrn,
     MaxPool,
     Mean,
     Normalised,
+    Pad,
+    Phase,
+    Phases,
     Pool,
     Position,
     Product,
     Relu,
     Reshape,
+    Resize,
     Rotary,
+    ScaleShift,
     Shape,
     Silu,
     Slice,
@@ -71,7 +77,7 @@ SAME_CODES = (Flatten, Reshape, Dropout)
 _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
-    *(Transpose, Slice, Mean, Largest, Position, ClassToken, Rotary),
+    *(Transpose, Slice, Mean, Largest, Position, ClassToken, Rotary, Pad, Resize, Phases),
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")
@@ -99,7 +105,18 @@ def _rms(layer: Layer, inputs: list[float], target: float) -> float:
     match layer.op:
         case AttentionContext() | Append():
             rms = inputs[1]
-        case Conv() | Dense() | Product() | Embedding() | BatchNorm() | Normalised() | Sum():
+        case (
+            Conv()
+            | Phase()
+            | Local()
+            | Dense()
+            | Product()
+            | Embedding()
+            | BatchNorm()
+            | Normalised()
+            | ScaleShift()
+            | Sum()
+        ):
             rms = target
         case Position():
             rms = math.hypot(inputs[0], target)
@@ -338,6 +355,9 @@ class Parameters:
                 return self._made_weight(layer, generator, shape)
             case "bias":
                 return self._made_bias(layer, generator, shape)
+            case "gamma" if isinstance(layer.op, ScaleShift):
+                ratio = size_out / size_in
+                return _between(generator, 0.75 * ratio, 1.25 * ratio, shape)
             case "gamma":
                 return _between(generator, 0.75 * size_out, 1.25 * size_out, shape)
             case "beta" if "gamma" not in layer.parameter_shapes:
@@ -369,7 +389,11 @@ class Parameters:
 
     def _psum_rms(self, layer: Layer) -> float:
         """The rms of sums of random weights times ifmap codes."""
-        k = math.prod(layer.parameter_shapes["weight"][1:])
+        op, k = layer.op, math.prod(layer.parameter_shapes["weight"][1:])
+        if isinstance(op, Phase):
+            k = op.terms(layer.input_shapes[0])
+        elif isinstance(op, Local):
+            k = math.prod(layer.parameter_shapes["weight"][3:])
         if isinstance(layer.op, TokenLayer):  # its rows are taken as they are
             return _uniform_rms(self.arithmetic.filter)
         source = self.ranges[layer.inputs[0]]

@@ -26,6 +26,7 @@ from accelsim.network.ops import (
     Flatten,
     Largest,
     LayerNorm,
+    Local,
     Lrn,
     MatMul,
     MaxPool,
@@ -33,16 +34,20 @@ from accelsim.network.ops import (
     Mul,
     Normalised,
     Op,
+    Pad,
+    Phase,
+    Phases,
     Product,
     Reduction,
     Reshape,
+    Resize,
+    ScaleShift,
     Shape,
     Slice,
     Softmax,
     SubSampling,
     TokenLayer,
     Transpose,
-    Window,
 )
 from accelsim.network.ops.gradients import Gradient
 from accelsim.numerics.arithmetic import Arithmetic
@@ -51,6 +56,8 @@ from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.operations import Row
 from accelsim.numerics.parameters import LayerParameters, Parameters
+from accelsim.numerics.spatial import phase_of, placed, unshared
+from accelsim.numerics.taps import data_taps, grouped, taps_over, unit_of
 from accelsim.numerics.tokens import token_values
 
 Compute = Callable[[Computation], Ofmap]
@@ -94,49 +101,7 @@ def _compute(op: Op, work: Computation) -> Ofmap:
     raise NotImplementedError(f"no reference for layers of type {op.name!r}")
 
 
-# --- Windows --------------------------------------------------------------------------------------
-
-
-def _padded(fmap: Array, rows: Window, cols: Window, fill: float) -> Array:
-    """`fmap` (..., H, W) with `fill` around it, just as far as the windows reach."""
-    height, width = ((w.outputs - 1) * w.stride + w.extent for w in (rows, cols))
-    padded = np.full((*fmap.shape[:-2], height, width), fill, fmap.dtype)
-    inside = padded[..., rows.before : rows.before + rows.size, :]
-    inside = inside[..., cols.before : cols.before + cols.size]
-    inside[...] = fmap[..., : inside.shape[-2], : inside.shape[-1]]
-    return padded
-
-
-def _taps(fmap: Array, rows: Window, cols: Window, fill: float) -> Array:
-    """A view (..., R, S, P, Q) of padded `fmap` (..., H, W): the tap (r, s) of every window."""
-    padded = _padded(fmap, rows, cols, fill)
-    *outer, down, right = padded.strides
-    return np.lib.stride_tricks.as_strided(
-        padded,
-        (*fmap.shape[:-2], rows.kernel, cols.kernel, rows.outputs, cols.outputs),
-        (
-            *outer,
-            *(rows.dilation * down, cols.dilation * right),
-            *(rows.stride * down, cols.stride * right),
-        ),
-        writeable=False,
-    )
-
-
-def _data_taps(window: Window, count_padding: bool) -> Array:
-    """How many taps of each output's window count, (outputs,): those on data or its padding."""
-    first = np.arange(window.outputs) * window.stride - window.before
-    low, high = (-window.before, window.size + window.after) if count_padding else (0, window.size)
-    return np.minimum(first + window.extent, high) - np.maximum(first, low)
-
-
 # --- Matrix products ------------------------------------------------------------------------------
-
-
-def _unit(work: Computation) -> Array:
-    """What 1 in a psum stands for: s_in * s_w, float32, () or (n,)."""
-    scale = np.float32(work.inputs[0].quantization.scale)
-    return np.multiply(scale, work.parameters.weight_scale, dtype=np.float32)
 
 
 @_compute.register
@@ -147,21 +112,17 @@ def _(op: Conv, work: Computation) -> Ofmap:
     weight = arithmetic.operand(work.parameters.weight).reshape(
         op.groups, op.out_channels // op.groups, -1
     )
-    start = arithmetic.preload(_grouped(work.parameters.bias, op.groups))
-    unit = np.broadcast_to(_unit(work), op.out_channels).reshape(*weight.shape[:2], 1)
+    start = arithmetic.preload(grouped(work.parameters.bias, op.groups))
+    unit = np.broadcast_to(unit_of(work), op.out_channels).reshape(*weight.shape[:2], 1)
     ofmap = np.empty((work.batch, *layer.output_shape), x.values.dtype)
     overflowed = 0
     for image, result in zip(arithmetic.operand(x), ofmap, strict=True):
-        columns = _taps(image, *windows, 0).reshape(op.groups, weight.shape[-1], -1)
+        columns = taps_over(image, *windows, 0).reshape(op.groups, weight.shape[-1], -1)
         psum = arithmetic.accumulate(start, weight, columns)
         codes = arithmetic.finish(psum, unit, work.output, op.activation)
         result[...] = codes.reshape(layer.output_shape)
         overflowed += arithmetic.overflowed(psum)
     return Ofmap(ofmap, overflowed)
-
-
-def _grouped(bias: Array | None, groups: int) -> Array | None:
-    return None if bias is None else bias.reshape(groups, -1)
 
 
 @_compute.register
@@ -171,7 +132,7 @@ def _(op: Dense, work: Computation) -> Ofmap:
     weight = arithmetic.operand(work.parameters.weight)
     columns = arithmetic.operand(x).reshape(-1, weight.shape[1]).T
     psum = arithmetic.accumulate(arithmetic.preload(work.parameters.bias), weight, columns)
-    unit = _unit(work).reshape(-1, 1)
+    unit = unit_of(work).reshape(-1, 1)
     codes = arithmetic.finish(psum, unit, work.output, op.activation)
     return Ofmap(codes.T.reshape(work.batch, *work.layer.output_shape), arithmetic.overflowed(psum))
 
@@ -240,7 +201,7 @@ def _heads(values: Array, heads: int) -> Array:
 def _(op: MaxPool, work: Computation) -> Ofmap:
     (x,) = work.inputs
     windows = op.windows(work.layer.input_shapes[0])
-    taps = _taps(x.values, *windows, work.arithmetic.activation.lowest)
+    taps = taps_over(x.values, *windows, work.arithmetic.activation.lowest)
     height, width = taps.shape[-4:-2]
     views = (taps[..., r, s, :, :] for r in range(height) for s in range(width))
     largest = reduce(np.maximum, views)
@@ -251,17 +212,17 @@ def _(op: MaxPool, work: Computation) -> Ofmap:
 def _(op: AvgPool, work: Computation) -> Ofmap:
     (x,) = work.inputs
     rows, cols = op.windows(work.layer.input_shapes[0])
-    taps = _taps(work.arithmetic.operand(x), rows, cols, 0)
+    taps = taps_over(work.arithmetic.operand(x), rows, cols, 0)
     wide = taps.dtype if taps.dtype.kind == "f" else np.int64
     sums = taps.sum((-4, -3), dtype=wide)
-    counts = np.outer(_data_taps(rows, op.count_padding), _data_taps(cols, op.count_padding))
+    counts = np.outer(data_taps(rows, op.count_padding), data_taps(cols, op.count_padding))
     return Ofmap(work.arithmetic.mean(sums, counts, x.quantization, work.output))
 
 
 @_compute.register
 def _(op: SubSampling, work: Computation) -> Ofmap:
     (x,) = work.inputs
-    taps = _taps(work.arithmetic.operand(x), *op.windows(work.layer.input_shapes[0]), 0)
+    taps = taps_over(work.arithmetic.operand(x), *op.windows(work.layer.input_shapes[0]), 0)
     wide = taps.dtype if taps.dtype.kind == "f" else np.int64
     sums = Tensor(taps.sum((-4, -3), dtype=wide), replace(x.quantization, zero_point=0))
     slope, offset = (work.parameters.arrays[name].reshape(-1, 1, 1) for name in ("beta", "offset"))
@@ -306,6 +267,12 @@ def _(op: BatchNorm, work: Computation) -> Ofmap:
         x, slope.reshape(per_channel), offset.reshape(per_channel), work.output, op.activation
     )
     return Ofmap(values)
+
+
+@_compute.register
+def _(op: ScaleShift, work: Computation) -> Ofmap:
+    gamma, beta = (work.parameters.arrays[name] for name in ("gamma", "beta"))
+    return Ofmap(work.arithmetic.affine(work.inputs[0], gamma, beta, work.output, None))
 
 
 def batch_norm_line(op: BatchNorm, parameters: LayerParameters) -> tuple[Array, Array]:
@@ -408,6 +375,23 @@ def _(op: Slice, work: Computation) -> Ofmap:
 def _turned(op: Transpose, x: Tensor) -> Tensor:
     order = (0, *(1 + axis for axis in op.order))
     return Tensor(np.ascontiguousarray(x.values.transpose(order)), x.quantization)
+
+
+@_compute.register(Pad)
+@_compute.register(Resize)
+@_compute.register(Phases)
+def _(op: Op, work: Computation) -> Ofmap:
+    return Ofmap(placed(op, work))
+
+
+@_compute.register
+def _(op: Phase, work: Computation) -> Ofmap:
+    return phase_of(op, work)
+
+
+@_compute.register
+def _(op: Local, work: Computation) -> Ofmap:
+    return unshared(op, work)
 
 
 # --- Sequences ------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram
-from accelsim.network.ops import Append, Concat
+from accelsim.network.ops import Append, Concat, Phases
 from accelsim.network.ops.gradients import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
 from accelsim.numerics.gradients import gradient_values
+from accelsim.numerics.spatial import placed
 from accelsim.numerics.tiled_gemm import GemmExecutor, operands_of
 from accelsim.numerics.tiled_gradients import GradientExecutor, gradient_operands
 from accelsim.numerics.tiled_vector import VectorExecutor
@@ -38,6 +39,8 @@ def _alias(work: Computation) -> Array:
     shape = (work.batch, *work.layer.output_shape)
     if isinstance(work.layer.op, Gradient):
         return gradient_values(work)
+    if isinstance(work.layer.op, Phases):
+        return placed(work.layer.op, work)
     if isinstance(work.layer.op, Append):
         return token_values(work)
     if not isinstance(work.layer.op, Concat):

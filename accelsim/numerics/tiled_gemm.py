@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.sampled import rows_read
 from accelsim.lowering.task import GemmTile, Pixels, Span, Task
 from accelsim.lowering.tiles import taps_of
 from accelsim.network.ops import (
     Conv,
+    Local,
     Op,
+    Phase,
     Product,
 )
 from accelsim.numerics.computation import Computation, Ofmap
@@ -45,14 +48,22 @@ class GemmOperands:
 
 def operands_of(kernel: GemmKernel, work: Computation) -> GemmOperands:
     result = np.zeros((work.batch, *work.layer.output_shape), work.inputs[0].values.dtype)
-    if isinstance(work.layer.op, Product):
-        return _product_operands(work, work.layer.op)
+    match work.layer.op:
+        case Product() as op:
+            return _product_operands(work, op)
+        case Phase() as op:
+            return _phase_operands(work, op, result)
+        case Local() as op:
+            return _local_operands(work, op)
     x, parameters = work.inputs[0], work.parameters
     groups, filters = kernel.groups, kernel.filters
     scale = np.float32(x.quantization.scale) * parameters.weight_scale
     bias = parameters.bias
+    ifmap = _grouped(work.arithmetic.operand(x), groups, work.layer.op)
+    if kernel.whole_rows is not None:
+        ifmap = ifmap[..., rows_read(kernel.whole_rows), :]
     return GemmOperands(
-        _grouped(work.arithmetic.operand(x), groups, work.layer.op),
+        ifmap,
         work.arithmetic.operand(parameters.weight).reshape(
             *(groups, filters, kernel.channels),
             *(kernel.rows.kernel, kernel.cols.kernel),
@@ -66,10 +77,49 @@ def operands_of(kernel: GemmKernel, work: Computation) -> GemmOperands:
 
 def _grouped(values: Array, groups: int, op: Op) -> Array:
     """(N, ...) viewed as (N, G, C, H, W); a dense layer flattens feature maps."""
-    if not isinstance(op, Conv) and values.ndim == 4:
+    if not isinstance(op, Conv | Phase) and values.ndim == 4:
         values = values.reshape(len(values), -1)
     fmap = feature_map(values)
     return fmap.reshape(len(fmap), groups, -1, *fmap.shape[2:])
+
+
+def _phase_operands(work: Computation, op: Phase, result: Array) -> GemmOperands:
+    """The taps that reach the phase, in the order of the turned filter."""
+    (x,), parameters, groups = work.inputs, work.parameters, op.groups
+    rows, cols = op.axes(work.layer.input_shapes[0])
+    weight = work.arithmetic.operand(parameters.weight)[..., rows.taps, :][..., cols.taps]
+    scale = np.float32(x.quantization.scale) * parameters.weight_scale
+    bias = parameters.bias
+    return GemmOperands(
+        _grouped(work.arithmetic.operand(x), groups, op),
+        weight.reshape(groups, -1, *weight.shape[1:]),
+        None if bias is None else bias.reshape(groups, -1),
+        np.broadcast_to(scale, op.out_channels).reshape(groups, -1, 1),
+        result,
+        _grouped(result, groups, op),
+    )
+
+
+def _local_operands(work: Computation, op: Local) -> GemmOperands:
+    """Each place a group: its window as channels, its filters."""
+    (x,), parameters = work.inputs, work.parameters
+    channels, height, width = work.layer.output_shape
+    places = height * width
+    pixels = Pixels(Span(0, work.batch), Span(0, height), Span(0, width))
+    taps = windows(work.arithmetic.operand(x), *op.windows(work.layer.input_shapes[0]), pixels, 0)
+    ifmap = taps.reshape(work.batch, -1, places).swapaxes(1, 2)[..., None, None]
+    weight = work.arithmetic.operand(parameters.weight).reshape(channels, places, -1)
+    scale = np.float32(x.quantization.scale) * parameters.weight_scale
+    bias = parameters.bias
+    result = np.zeros((work.batch, channels, height, width), x.values.dtype)
+    return GemmOperands(
+        ifmap,
+        weight.swapaxes(0, 1)[..., None, None],
+        None if bias is None else bias.reshape(channels, places).T,
+        np.broadcast_to(np.broadcast_to(scale, channels)[:, None], (places, channels, 1)),
+        result,
+        result.reshape(work.batch, channels, places).swapaxes(1, 2)[..., None, None],
+    )
 
 
 def _product_operands(work: Computation, op: Product) -> GemmOperands:

@@ -19,6 +19,7 @@ from accelsim.network.ops import (
     BatchNorm,
     Concat,
     Elementwise,
+    Joined,
     Largest,
     Lrn,
     MaxPool,
@@ -26,8 +27,11 @@ from accelsim.network.ops import (
     Mul,
     Normalised,
     Op,
+    Pad,
     Reduction,
+    Resize,
     Rotary,
+    ScaleShift,
     Slice,
     Softmax,
     SubSampling,
@@ -39,8 +43,9 @@ from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.operations import Row
 from accelsim.numerics.reference import batch_norm_line, lines_of
+from accelsim.numerics.spatial import placed, resized
 from accelsim.numerics.tokens import Part, token_values, turns
-from accelsim.numerics.windows import Fill, feature_map, windows
+from accelsim.numerics.windows import Fill, feature_map, widened, windows
 
 
 @dataclass
@@ -100,7 +105,11 @@ class VectorExecutor:
 
     def inputs(self, tile: VectorTile) -> list[Tensor]:
         """Each input's part of an element-wise tile; one value per channel stays one."""
-        return [Tensor(self.part(x, tile), x.quantization) for x in self.work.inputs]
+        inputs = self.work.inputs
+        if isinstance(self.work.layer.op, Joined):
+            shape = self.work.layer.output_shape
+            inputs = tuple(Tensor(widened(x.values, shape), x.quantization) for x in inputs)
+        return [Tensor(self.part(x, tile), x.quantization) for x in inputs]
 
     def seen(self, values: Array) -> Array:
         """An input as tiles count it, (N, C, H, W)."""
@@ -188,6 +197,15 @@ class VectorExecutor:
             for line in batch_norm_line(op, self.work.parameters)
         )
         return self.work.arithmetic.affine(x, slope, offset, self.work.output, op.activation)
+
+    @compute.register
+    def _(self, op: ScaleShift, tile: VectorTile) -> Array:
+        (x,), shape = self.inputs(tile), (1, *self.work.layer.output_shape)
+        gamma, beta = (
+            self.part_of(np.broadcast_to(self.work.parameters.arrays[name], shape), tile)
+            for name in ("gamma", "beta")
+        )
+        return self.work.arithmetic.affine(x, gamma, beta, self.work.output, None)
 
     @compute.register
     def _(self, op: Elementwise, tile: VectorTile) -> Array:
@@ -292,6 +310,23 @@ class VectorExecutor:
         (x,) = self.work.inputs
         block = Tensor(self.part_of(x.values[:, *op.axes], tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: Pad, tile: VectorTile) -> Array:
+        return self.part_of(self.around, tile)
+
+    @cached_property
+    def around(self) -> Array:
+        """The ofmap of a pad, of which tiles take their parts."""
+        return placed(self.work.layer.op, self.work)
+
+    @compute.register
+    def _(self, op: Resize, tile: VectorTile) -> Array:
+        """A tile's rows and columns, of its own channels and images."""
+        (x,), pixels = self.work.inputs, tile.pixels
+        values = x.values[pixels.batch.slice, tile.channels.slice]
+        own = replace(self.work, inputs=(Tensor(values, x.quantization),))
+        return resized(op, own, pixels.rows.slice, pixels.cols.slice)
 
     @compute.register
     def _(self, op: TokenLayer, tile: VectorTile) -> Array:

@@ -24,9 +24,11 @@ from accelsim.network.ops import (
     AvgPool,
     Conv,
     Dense,
+    Local,
     Lrn,
     Mean,
     Normalised,
+    Phase,
     Product,
     Softmax,
     SubSampling,
@@ -111,6 +113,10 @@ def _roundings(layer: Layer) -> int:
     """
     shapes = layer.input_shapes
     match layer.op:
+        case Phase() as op:
+            return 2 * op.terms(shapes[0]) + 2
+        case Local() as op:
+            return 2 * math.prod(layer.parameter_shapes["weight"][3:]) + 2
         case Dense() as op:
             return 2 * op.weight_shape(shapes)[1] + 2
         case Conv():
@@ -153,7 +159,7 @@ def _magnitude(work: Computation, size: Array) -> Array:
     """
     signed: tuple[Tensor, ...] = ()
     match work.layer.op:
-        case Conv() | Dense() | Product() as op:
+        case Conv() | Phase() | Local() | Dense() | Product() as op:
             layer = replace(work.layer, op=replace(op, activation=None))
         case Normalised() as op:
             return _norm_magnitude(op, work)

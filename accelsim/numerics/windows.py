@@ -2,11 +2,10 @@
 
 import numpy as np
 
+from accelsim.lowering.kernel import is_per_channel
 from accelsim.lowering.task import Pixels, Span
 from accelsim.lowering.tiles import ifmap_region
-from accelsim.network.ops import (
-    Window,
-)
+from accelsim.network.ops import Shape, Window
 from accelsim.numerics.formats import Array
 
 Fill = int | float
@@ -37,6 +36,13 @@ def windows(values: Array, rows: Window, cols: Window, pixels: Pixels, fill: Fil
 def _reach(window: Window, outputs: Span) -> int:
     """Positions, padding included, from the first tap to the last of some outputs."""
     return (outputs.size - 1) * window.stride + window.extent
+
+
+def widened(values: Array, shape: Shape) -> Array:
+    """(N, ...) with axes of size 1, as often as `shape` asks for; one per channel stays so."""
+    if values.shape[1:] == shape or is_per_channel(values.shape[1:], shape):
+        return values
+    return np.broadcast_to(values, (len(values), *shape))
 
 
 def feature_map(values: Array) -> Array:

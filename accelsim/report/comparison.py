@@ -202,9 +202,8 @@ def _notes(comparison: Comparison) -> list[str]:
         saved = percent(1 - comparison.mixed_own_cycles / lowest) if lowest else percent(0)
         notes.append(
             f"With each layer at its own best, the layers would sum to "
-            f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {name}; layers "
-            f"of the vector unit have no dataflow, and count as at {name}. That is a sum, not a "
-            "run's time: layers overlap, and changing the dataflow is taken as free."
+            f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {name}. That is "
+            "a sum, not a run's time: layers overlap, and changing the dataflow is taken as free."
         )
     waits = reduce(add, (run.buckets.other_layer for run in comparison.runs))
     if waits:

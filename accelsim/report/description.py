@@ -252,7 +252,17 @@ def _systolic_fold(array: ArrayModel) -> str:
     if not array.pipelined:
         return f"{array.overhead:,} cycles beside its steps"
     turn = int(least_turn(array, array.rows, array.cols))
-    return f"as many cycles as steps, at least {turn:,}; up to {array.overhead:,} more for the last"
+    last = f"up to {array.overhead:,} more for the last"
+    return f"as many cycles as steps, at least {turn:,}; {last}{_pieces(array)}"
+
+
+def _pieces(array: ArrayModel) -> str:
+    """How pixels stream, where that is in pieces."""
+    if not array.piece or array.dataflow.time != "m":
+        return ""
+    held = f", {array.in_flight:,} in the array at a time" if array.in_flight else ""
+    least = f", {array.least_piece:,} cycles or more each" if array.least_piece > 1 else ""
+    return f"; in pieces of {array.piece:,} pixels of a row{least}{held}"
 
 
 def _no_fold(array: RowStationary) -> str:

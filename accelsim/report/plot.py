@@ -26,12 +26,17 @@ _MARKERS = {"array": "o", "dram": "s", "buffer": "^", "vector": "D"}
 
 def write_plot(kind: str, runs: Sequence[RunRecord], path: str) -> None:
     """Draw `kind` of the first of `runs` into `path`; raises InputError."""
+    write_figure(path, lambda axes: KINDS[kind](axes, runs[0]))
+
+
+def write_figure(path: str, draw: Callable[[Axes], None]) -> None:
+    """Draw a figure into `path`, whose ending says the format; raises InputError."""
     ending = Path(path).suffix.lower().removeprefix(".")
     if ending not in FORMATS:
         message = f"ends in none of {', '.join(f'.{each}' for each in FORMATS)}"
         raise InputError(Problem(message, path))
     figure, axes = _figure()
-    KINDS[kind](axes, runs[0])
+    draw(axes)
     try:
         figure.savefig(path, bbox_inches="tight", dpi=300, metadata=_UNDATED[ending])
     except OSError as error:
@@ -80,7 +85,7 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
         axes.plot(ends, [min(peak, rate * end) for end in ends], "k-", lw=0.8)
     axes.set(xscale="log", yscale="log", xlabel="MACs per DRAM byte", ylabel="MACs per cycle")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(_tick)
+        axis.set_major_formatter(tick)
         axis.set_minor_formatter("")
     axes.legend(frameon=False, loc="lower right")
 
@@ -103,12 +108,13 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("cycles")
-    axes.xaxis.set_major_formatter(_tick)
+    axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(names))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
 
 
-def _tick(value: float, _: int) -> str:
+def tick(value: float, _: int) -> str:
+    """A number on an axis."""
     return f"{value:g}" if value < 1000 else si(value).replace(".00", "")
 
 
@@ -116,5 +122,35 @@ def _size(layer: LayerRecord, bucket: str) -> int:
     return max(0, layer.buckets.get(bucket, 0))
 
 
-KINDS: dict[str, Callable[[Axes, RunRecord], None]] = {"roofline": _roofline, "layers": _layers}
-"""What can be drawn."""
+def _timeline(axes: Axes, run: RunRecord) -> None:
+    """When each layer was under way: a row for each, the longest, in the order of the network."""
+    longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
+    shown = [one for one in run.working if one in longest]
+    for bound, grey in _BOUND_GREYS.items():
+        some = [(place, one) for place, one in enumerate(shown) if one.bound == bound]
+        if some:
+            axes.barh(
+                [place for place, _ in some],
+                [one.cycles for _, one in some],
+                left=[one.start_cycle for _, one in some],
+                label=f"bound by {bound.replace('dram', 'DRAM')}",
+                color=grey,
+                ec="k",
+                lw=0.3,
+            )
+    axes.set_yticks(range(len(shown)), [one.name[:30] for one in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel("cycles")
+    axes.xaxis.set_major_formatter(tick)
+    axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(shown))
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
+
+
+_BOUND_GREYS = {"array": "0.25", "dram": "0.85", "buffer": "0.5", "vector": "1.0"}
+
+KINDS: dict[str, Callable[[Axes, RunRecord], None]] = {
+    "roofline": _roofline,
+    "layers": _layers,
+    "timeline": _timeline,
+}
+"""What can be drawn of a run."""

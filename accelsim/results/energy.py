@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from math import fsum
 
 from accelsim.dram.currents import DramCosts
-from accelsim.hardware import OPERANDS, Hardware, Operand, Precision, format_bits
+from accelsim.hardware import OPERANDS, Hardware, Operand, Precision
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
+from accelsim.number_formats import format_bits
 from accelsim.results.records import Energy
 from accelsim.technology import EnergyTable
 

@@ -11,7 +11,7 @@ from accelsim.dram.sheet import DramTiming
 
 def test_all_standards_are_there() -> None:
     needed = {"DDR3-1600", "DDR3-2133", "DDR4-2400", "DDR4-3200", "LPDDR5-6400", "HBM2"}
-    assert needed <= set(STANDARDS)
+    assert needed | {"DDR5-3200"} <= set(STANDARDS)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ def test_all_standards_are_there() -> None:
         ("DDR4-2400", 19.2),
         ("DDR4-3200", 25.6),
         ("LPDDR5-6400", 12.8),  # 2 B
+        ("DDR5-3200", 12.8),  # 4 B
         ("HBM2", 32.0),  # 2 x 8 B at 2,000 MT/s
     ],
 )

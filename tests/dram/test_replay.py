@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from oracles.dram_protocol import Issued, Logged, violations
 from oracles.dram_sheets import SHEETS, STANDARDS, changed
 
-from accelsim.dram.pattern import Access, sequential, strided
+from accelsim.dram.pattern import Access, place_of, sequential, strided
 from accelsim.dram.replay import Channel, achieved_fraction
+from accelsim.dram.sheet import DramTiming
 
 BURSTS = st.integers(0, 4000)
 ACCESSES = st.lists(st.tuples(BURSTS, st.booleans()), min_size=1, max_size=60)
@@ -71,6 +72,44 @@ def test_the_fifth_activate_waits_for_the_first() -> None:
     """DDR3-2133: nFAW 27 is more than 4 nRRD, 24. Bank groups of 4 bursts; 5 banks."""
     accesses = [(bank * 64, False) for bank in range(4)] + [(16 * 64, False)]
     assert clocks("DDR3-2133", *accesses) == 27 + 12 + 12 + 4
+
+
+def test_reads_come_between_the_halves_of_an_activate() -> None:
+    """LPDDR5: where rows are opened while others are read. With nAAD 1 nothing may."""
+
+    def between(sheet: DramTiming) -> int:
+        channel = Logged(sheet)
+        channel.play(islice(strided(sheet, 64, 4096), 400))
+        assert not violations(sheet, channel.log)
+        names = [each.name for each in channel.log]
+        halves = [at for at, name in enumerate(names) if name == "ACT2"]
+        return sum(names[at - 1] != "ACT" for at in halves)
+
+    assert between(SHEETS["LPDDR5-6400"]) > 10
+    assert between(changed("LPDDR5-6400", nAAD=1)) == 0
+
+
+def test_the_oracle_finds_halves_that_are_late() -> None:
+    sheet = SHEETS["LPDDR5-6400"]
+    first = Issued(0, "ACT", 0, 0, 0, 7)
+    assert len(violations(sheet, [first, Issued(9, "ACT2", 0, 0, 0, 7)])) == 1
+    assert violations(sheet, [first, Issued(8, "ACT2", 0, 0, 0, 7)]) == []
+    assert "half" in violations(sheet, [first, Issued(15, "RD", 0, 0, 0, 7)])[0]
+
+
+def test_ddr5_by_hand() -> None:
+    """Commands of two clocks; writes of a bank group twice as far apart as reads.
+
+    Two in a row: activate, nRCD 24, the second nCCDL later: 8 after a read, whose data come 24 + 8
+    clocks later; 16 after a write, which is done when it is commanded.
+    """
+    sheet = SHEETS["DDR5-3200"]
+    here = place_of(sheet, 0)
+    next_one = next(at for at in range(64, 1 << 20, 64) if place_of(sheet, at) == here)
+    assert clocks("DDR5-3200", (0, False), (next_one, False)) == 24 + 8 + 24 + 8
+    assert clocks("DDR5-3200", (0, True), (next_one, True)) == 24 + 16
+    log = [Issued(0, "ACT", 0, 0, 0, 7), Issued(1, "ACT", 0, 1, 4, 7)]
+    assert any("bus is not free" in each for each in violations(sheet, log))
 
 
 def test_a_bank_that_always_conflicts_takes_its_cycle() -> None:

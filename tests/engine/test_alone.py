@@ -25,16 +25,21 @@ def played(program: Program) -> int:
     return max(times.end for times in play(program, leaps=False))
 
 
-@given(networks(), MACHINES)
-@drawn(60, percent=25)
-def test_any_layer_takes_what_the_machine_says(network: Network, hardware: Hardware) -> None:
+@given(networks(), MACHINES, st.sampled_from([1, 1, 2, 3, 4]))
+@drawn(80, percent=25)
+def test_any_layer_takes_what_the_machine_says(
+    network: Network, one_array: Hardware, arrays: int
+) -> None:
+    array = one_array.array.model_copy(update={"count": arrays})
+    hardware = one_array.model_copy(update={"array": array})
     try:
         program = lower(network, hardware)
     except DoesNotFitError:
         assume(False)
         raise
     for one in apart(program):
-        if can_be_alone(one) and one.layers[0].tiles < 4_000:
+        assert can_be_alone(one)
+        if one.layers[0].tiles < 4_000:
             assert cycles_alone(one) == played(one)
 
 

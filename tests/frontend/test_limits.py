@@ -10,9 +10,9 @@ from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.source import LARGEST_FILE, read_text
 from accelsim.frontend.sweep_file import sweep_from
-from accelsim.hardware import format_bits
 from accelsim.network.graph import GraphError, LayerSpec, build_network
 from accelsim.network.ops import Relu
+from accelsim.number_formats import format_bits
 from accelsim.units import parse_quantity, parse_size
 
 HEAD = "name: n\ninput: {channels: 3, height: 8, width: 8}\nlayers:\n"

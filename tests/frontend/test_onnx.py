@@ -307,7 +307,11 @@ def test_outputs_cut_a_model(tmp_path: Path) -> None:
 
 
 def test_what_is_refused_is_counted_with_its_share(tmp_path: Path) -> None:
-    chain = [node("Conv", "x w", "a"), node("ConvTranspose", "a w"), node("Celu", "y", "z")]
+    chain = [
+        node("Conv", "x w", "a"),
+        node("ConvTranspose", "a w", dilations=[2, 1]),
+        node("Celu", "y", "z"),
+    ]
     with pytest.raises(UncoveredError) as caught:
         load_network(saved(model(chain, {"w": W33}, output="z"), tmp_path))
     rows = {row.operator: row for row in caught.value.rows}

@@ -116,8 +116,44 @@ def test_what_only_looks_like_it_is_not_taken_for_it(
 
 def test_a_norm_of_cubes_is_none(tmp_path: Path) -> None:
     arrays = {**F, **NUMBERS, "two": f32(3)}
-    with pytest.raises(UncoveredError, match="Sub"):
-        load_network(saved(model(layer_norm("x", "y"), arrays, TOKENS), tmp_path))
+    path = saved(model(layer_norm("x", "y"), arrays, TOKENS), tmp_path)
+    assert "layer_norm" not in ops(load_network(path))
+
+
+OF_ROWS = {
+    "a row each": ([node("Mul", "x g", "a"), node("Add", "b a")], ["scale_shift", "position"]),
+    "each of all": ([node("Mul", "x all")], ["scale_shift"]),
+    "a token before": ([node("Concat", "token x", axis=1)], ["class_token"]),
+    "as one matrix": (
+        [
+            node("Reshape", "x flat", "r"), node("Gemm", "r w bw", "m"),
+            node("Reshape", "m back"),
+        ],
+        ["dense"],
+    ),
+    "guarded shares": (
+        [
+            node("Softmax", "x", "p", axis=-1), node("IsNaN", "p", "n"),
+            node("Where", "n zero p"),
+        ],
+        ["softmax"],
+    ),
+}  # fmt: skip
+ARRAYS = {
+    **F, "all": weights(3, 6, 16), "token": weights(4, 1, 1, 16), "w": weights(5, 16, 5),
+    "bw": weights(6, 5), "flat": np.array([-1, 16]), "back": np.array([-1, 6, 5]),
+    "zero": f32(0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ROWS)
+def test_constants_of_rows_and_what_exporters_write(name: str, tmp_path: Path) -> None:
+    nodes, expected = OF_ROWS[name]
+    shape = (1, 6, 16) if name == "a token before" else TOKENS
+    path = right(model(nodes, ARRAYS, shape), tmp_path, shape)
+    assert ops(load_network(path)) == expected
+    feeds = {"x": default_rng(1).standard_normal(shape, dtype=np.float32)}
+    assert wrong_tiles(path, feeds) == []
 
 
 # --- A block ------------------------------------------------------------------------------------
@@ -168,6 +204,27 @@ def test_attention_as_exporters_write_it(mask: str, tmp_path: Path) -> None:
     assert [each.op.scale for each in products] == [0.5, 1.0]  # type: ignore[attr-defined]
     (softmax,) = (layer.op for layer in found.layers if layer.op.name == "softmax")
     assert softmax.causal == (mask != "none")  # type: ignore[attr-defined]
+
+
+def test_masks_that_are_inputs(tmp_path: Path) -> None:
+    """As BERT's: 1 for tokens, 0 for padding; what is hidden has -10,000 added."""
+    mask = [
+        node("Unsqueeze", "mask ax", "m4"), node("Cast", "m4", "mf", to=TensorProto.FLOAT),
+        node("Sub", "one mf", "inv"), node("Mul", "inv lows", "bias"),
+        node("Add", "scaled bias", "masked"),
+    ]  # fmt: skip
+    arrays = {**BLOCK, "ax": np.array([1, 2]), "lows": f32(-1e4)}
+    given = model(attention(mask, "masked"), arrays, TOKENS)
+    given.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.INT64, (2, 6)))
+    path = saved(given, tmp_path)
+    feeds = {
+        "x": default_rng(1).standard_normal(TOKENS, dtype=np.float32),
+        "mask": np.array([[1, 1, 1, 1, 0, 0], [1] * 6]),
+    }
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, feeds)
+    np.testing.assert_allclose(computed(path, feeds), wanted, rtol=1e-4, atol=1e-5)
+    assert wrong_tiles(path, feeds) == []
 
 
 def test_a_mask_that_hides_something_else_is_refused(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.random import Generator
 from search_cases import Case, LayerCase, chance, large_case, mid_case
 
-from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError
+from accelsim.facade import Player
 from accelsim.hardware import Buffer, Hardware, Precision
 from accelsim.lowering.program import Program, lower
 from accelsim.network.ops import Conv, Dense, MatMul, Window
@@ -114,7 +114,7 @@ def pieces(layer: LayerCase, axis: str, sizes: Sequence[int]) -> Counter[LayerCa
 
 def played(program: Program) -> int:
     """Cycles from the first to the last of a program."""
-    return max(times.end for times in play(program))
+    return Player().cycles(program)
 
 
 def lowered(layer: LayerCase, hardware: Hardware) -> Program:

@@ -11,6 +11,7 @@ from drawing import drawn
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from machines import (
+    MACHINES,
     chain,
     conv,
     machine,
@@ -23,6 +24,7 @@ from machines import (
 )
 
 from accelsim.errors import DoesNotFitError
+from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
 from accelsim.lowering.feature_maps import FeatureMap, feature_maps
@@ -366,12 +368,32 @@ def written_by(index, name: str):  # type: ignore[no-untyped-def]
         yield from written_by(index, source)
 
 
-def test_several_arrays_keep_nothing() -> None:
+def test_what_stays_is_made_and_read_by_the_first_of_several_arrays() -> None:
+    """Where DRAM is what layers wait for; where arrays are, they share the layers instead."""
     network = chain((2, 5, 5), conv(3), conv(2))
-    one = lower(network, machine(residency="on"))
-    two = lower(network, machine(array={"count": 2}, residency="on"))
-    assert one.layers[0].placement.residence.kept
-    assert not any(layer.placement.residence.kept for layer in two.layers)
+    for rate, stays in ((1, True), (1000, False)):
+        dram = {"bandwidth": f"{rate} B/cycle"}
+        one = lower(network, machine(residency="on", dram=dram))
+        two = lower(network, machine(array={"count": 2}, residency="on", dram=dram))
+        assert one.layers[0].placement.residence.kept
+        assert [layer.placement.residence.on_chip for layer in two.layers] == [stays, stays]
+        assert [bool(layer.schedules[1].nest) for layer in two.layers] == [not stays] * 2
+
+
+@given(networks(), MACHINES)
+@drawn(30, percent=25)
+def test_more_arrays_are_not_slower(network: Network, hardware: Hardware) -> None:
+    def cycles(arrays: int) -> float:
+        array = hardware.array.model_copy(update={"count": arrays})
+        return simulate(network, hardware.model_copy(update={"array": array})).totals["cycles"]
+
+    try:
+        one, two, four = map(cycles, (1, 2, 4))
+    except DoesNotFitError:
+        assume(False)
+        raise
+    assert two <= 1.05 * one
+    assert four <= 1.05 * two
 
 
 def test_off_is_layer_by_layer() -> None:

@@ -13,6 +13,7 @@ from oracles.pieces import cut, entries
 from oracles.walked_nest import Nest
 from pydantic import ValidationError
 
+from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Extents, busy_cycles, tails
 from accelsim.lowering.flow import gemm_flow, workload
@@ -21,6 +22,8 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target
 from accelsim.lowering.traffic import Dram
 from accelsim.network.ops import Window
+from accelsim.report.description import hardware_sheets
+from accelsim.report.sheet import rendered
 
 FOLDS = 60
 STREAMS = st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(0, 4)).filter(
@@ -145,3 +148,11 @@ def test_a_tile_that_loads_anew_reads_all_that_it_needs(
     turns = [*nest.turns(tiling.order.value)]
     assert moved.ifmap_read_bytes == sum(nest.words("ifmap", turn) for turn in turns)
     assert moved.filter_read_bytes == sum(nest.words("filter", turn) for turn in turns)
+
+
+def test_show_tells_the_pieces() -> None:
+    shown = rendered(hardware_sheets(load_hardware("gemmini_16x16")))
+    assert "in pieces of 16 pixels of a row, 4 cycles or more each, 5 in the array" in " ".join(
+        shown.split()
+    )
+    assert "in pieces" not in rendered(hardware_sheets(load_hardware("tpu_v1")))

@@ -109,7 +109,6 @@ def test_less_room_is_a_smaller_buffer(
     assert within == alone
 
 
-@pytest.mark.xfail(strict=True, reason="the tiles in flight are counted in the whole buffer")
 def test_less_room_has_fewer_tiles_in_flight() -> None:
     """13 of 40 bytes have place for fewer tiles: 25 cycles, not 24.75."""
     kernel = GemmKernel(1, 1, 1, 2, Window(1, 1), Window(1, 2, after=2))

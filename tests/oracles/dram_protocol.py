@@ -3,8 +3,9 @@
 It knows neither queues nor schedulers, only which command may follow which after how long.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from accelsim.dram.replay import Channel
 from accelsim.dram.sheet import DramTiming
@@ -15,7 +16,7 @@ class Issued:
     """A command at a clock; `group` and `bank` count over the whole channel."""
 
     clock: int
-    name: str  # ACT, PRE, RD, WR
+    name: str  # ACT, ACT2, PRE, RD, WR
     bus: int
     group: int
     bank: int
@@ -38,6 +39,12 @@ class Logged(Channel):
         self.note("ACT", request)
         super()._activate(request)
 
+    def _complete(self, bank):  # type: ignore[no-untyped-def]
+        at = next(i for i, each in enumerate(self.banks) if each is bank)
+        group, bus = at // self.sheet.banks, at // self.sheet.bus_banks
+        self.log.append(Issued(self.clock, "ACT2", bus, group, at, bank.row))
+        super()._complete(bank)
+
     def _precharge(self, request):  # type: ignore[no-untyped-def]
         self.note("PRE", request)
         super()._precharge(request)
@@ -58,7 +65,8 @@ def gaps(sheet: DramTiming) -> dict[tuple[str, str, str], int]:
     """
     late = sheet.activate_slots - 1 if sheet.command_bus == "split" else 0
     recovery = sheet.nCWL + sheet.nBL + sheet.nWR
-    rtw, wtr = sheet.nCL + sheet.nBL + 2 - sheet.nCWL, sheet.nCWL + sheet.nBL + sheet.nWTRS
+    rtw = sheet.nRTW or sheet.nCL + sheet.nBL + 2 - sheet.nCWL
+    wtr = sheet.nCWL + sheet.nBL + sheet.nWTRS
     wtr_l = sheet.nCWL + (sheet.nBL_L or sheet.nBL) + sheet.nWTRL
     return {
         ("bus", "RD", "RD"): max(sheet.nBL, sheet.nCCDS),
@@ -68,10 +76,13 @@ def gaps(sheet: DramTiming) -> dict[tuple[str, str, str], int]:
         ("bus", "ACT", "ACT"): sheet.nRRDS,
         ("bus", "PRE", "PRE"): sheet.nPPD or 1,
         ("group", "RD", "RD"): sheet.nCCDL,
-        ("group", "WR", "WR"): sheet.nCCDL,
+        ("group", "WR", "WR"): sheet.nCCDL_WR or sheet.nCCDL,
         ("group", "WR", "RD"): wtr_l,
         ("group", "ACT", "ACT"): sheet.nRRDL,
         ("bank", "ACT", "ACT"): sheet.nRC,
+        ("bank", "ACT", "ACT2"): 1,
+        ("bank", "ACT2", "RD"): 1,
+        ("bank", "ACT2", "WR"): 1,
         ("bank", "ACT", "RD"): sheet.nRCD + late,
         ("bank", "ACT", "WR"): (sheet.nRCDWR or sheet.nRCD) + late,
         ("bank", "ACT", "PRE"): sheet.nRAS + late,
@@ -81,9 +92,47 @@ def gaps(sheet: DramTiming) -> dict[tuple[str, str, str], int]:
     }
 
 
-def violations(sheet: DramTiming, log: Iterable[Issued]) -> list[str]:
-    """Every pair of commands that are too close, and every access to a row that is not open."""
+def slots(sheet: DramTiming, name: str) -> int:
+    """Clocks for which a command has the command bus."""
+    if name == "ACT":
+        return 1 if sheet.nAAD else sheet.activate_slots
+    return sheet.column_slots if name in ("RD", "WR") else 1
+
+
+def crowded(sheet: DramTiming, log: Sequence[Issued]) -> list[str]:
+    """Commands that overlap on their command bus; a split one has a half for rows."""
     wrong = []
+    halves = [log]
+    if sheet.command_bus == "split":
+        columns = [each for each in log if each.name in ("RD", "WR")]
+        halves = [columns, [each for each in log if each not in columns]]
+    for half in halves:
+        for before, now in pairwise(half):
+            if now.clock - before.clock < slots(sheet, before.name):
+                wrong.append(f"{before} {now}: the command bus is not free")
+    return wrong
+
+
+def late_seconds(sheet: DramTiming, log: Sequence[Issued]) -> list[str]:
+    """Activates whose second command is missing, late, or behind what needs it."""
+    wrong = []
+    halves: dict[int, Issued] = {}
+    for now in log if sheet.nAAD else ():
+        first = halves.get(now.bank)
+        if now.name == "ACT":
+            halves[now.bank] = now
+        elif now.name == "ACT2":
+            if first is None or not 0 < now.clock - first.clock <= (sheet.nAAD or 0):
+                wrong.append(f"{now}: not within nAAD of {first}")
+            halves.pop(now.bank, None)
+        elif first is not None:
+            wrong.append(f"{now}: the activate is half")
+    return wrong
+
+
+def violations(sheet: DramTiming, log: Sequence[Issued]) -> list[str]:
+    """Every pair of commands that are too close, and every access to a row that is not open."""
+    wrong = [*crowded(sheet, log), *late_seconds(sheet, log)]
     seen: list[Issued] = []
     opened: dict[int, int] = {}
     limits = gaps(sheet)
@@ -104,6 +153,8 @@ def violations(sheet: DramTiming, log: Iterable[Issued]) -> list[str]:
             opened[now.bank] = now.row
         elif now.name == "PRE":
             opened.pop(now.bank)
+        elif now.name == "ACT2":
+            pass
         elif opened.get(now.bank) != now.row:
             wrong.append(f"{now}: its row is not open")
         seen = [*recent, now]

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from results_by_hand import layer, run
 from test_page import HOSTILE, page_of
+from test_sweep_report import summary
 
+from accelsim.report.page.explored import sweep_page
 from accelsim.results import Energy
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -167,3 +169,30 @@ def test_paper_has_everything_open(opened: Any) -> None:
     assert opened.execute_script(count) > 0
     opened.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert opened.execute_script(count) == 0
+
+
+def test_a_sweep_tells_selects_and_maps(browser: Any, tmp_path: Path) -> None:
+    """No error and no request; pointing tells a point, a click marks it, a choice redraws."""
+    file = tmp_path / "sweep.html"
+    file.write_text(sweep_page(summary("sum")), encoding="utf-8")
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get(file.as_uri())
+    dot = "document.querySelector('circle.a0')"
+    browser.execute_script(f"{dot}.dispatchEvent(new PointerEvent('pointerenter'))")
+    told = browser.execute_script("return document.querySelector('.told').textContent")
+    assert told.startswith("array.rows 16, ")
+    browser.execute_script(f"{dot}.dispatchEvent(new MouseEvent('click'))")
+    picked = "return document.querySelectorAll('.picked').length"
+    assert browser.execute_script(picked) == 3  # dot, line and row
+    cells = "return document.querySelector('.heat').innerText"
+    assert "400.0" in browser.execute_script(cells)
+    browser.execute_script(
+        "const shown = document.getElementById('o0'); shown.value = '1';"
+        "shown.dispatchEvent(new Event('change'))"
+    )
+    assert "1.000" in browser.execute_script(cells)
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [each for each in messages if each["method"] == "Network.requestWillBeSent"]
+    assert len(asked) == 1

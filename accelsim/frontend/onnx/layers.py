@@ -18,7 +18,7 @@ from accelsim.frontend.onnx.constants import Array, Constant
 from accelsim.frontend.onnx.graph import Graph, Node, Value
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.network.graph import LayerSpec
-from accelsim.network.ops import OPS, Op, Reshape, Shape
+from accelsim.network.ops import LAYER_TYPES, Op, Reshape, Shape
 from accelsim.network.ops.fields import MOST_AXES
 
 REALS = (1, 10, 11, 16)
@@ -38,7 +38,7 @@ def kept_shape(shape: Shape) -> Shape:
 
 @cache
 def _adapter(name: str) -> TypeAdapter[Op]:
-    return TypeAdapter(OPS[name])
+    return TypeAdapter(LAYER_TYPES[name])
 
 
 def checked(op: type[Op], **keys: Any) -> Op:

@@ -13,7 +13,7 @@ from accelsim.frontend.onnx.constants import Array, Constant, Store
 from accelsim.network.graph import Stored
 from accelsim.network.ops import Shape
 
-Verb = Literal["transpose", "times", "plus", "whole", "rows"]
+Verb = Literal["transpose", "times", "plus", "whole", "rows", "swap"]
 Step = tuple[Verb, Constant | float]
 
 
@@ -49,6 +49,10 @@ class Learned:
         """As integers."""
         return self._then("whole", 0.0)
 
+    def channels_first(self) -> "Learned":
+        """The first two axes in each other's place."""
+        return self._then("swap", 0.0)
+
     def rows(self) -> "Learned":
         """All of a matrix, or each of its rows."""
         return self._then("rows", 0.0)
@@ -62,6 +66,9 @@ class Learned:
         for verb, operand in self.steps:
             if verb == "transpose":
                 array = array.T
+                continue
+            if verb == "swap":
+                array = array.swapaxes(0, 1)
                 continue
             if verb == "rows":
                 array = np.broadcast_to(array.reshape(-1, shape[-1]), shape)

@@ -337,10 +337,40 @@ def _is_past(shown: Array, scores: Value) -> bool:
         return False
 
 
+def _guarded(node: Node, seen: _Seen) -> Node | None:
+    """What stands in place of shares that are no numbers, as none are here."""
+    condition, number, value = node.inputs
+    asked = seen.maker(condition, "IsNaN")
+    if asked is None or asked.inputs[0] != value or _number(number) is None:
+        return None
+    return _made(node, "Identity", value)
+
+
+# --- Matrix products ------------------------------------------------------------------------------
+
+
+def _row_by_row(node: Node, seen: _Seen) -> Node | None:
+    """All images' rows as one matrix, a Gemm, and back: the Gemm of each row."""
+    gemm = seen.alone(node.inputs[0], "Gemm")
+    flat = seen.maker(gemm.inputs[0], "Reshape") if gemm else None
+    source = flat.inputs[0] if flat else None
+    if gemm is None or not isinstance(source, Value) or gemm.attributes.get("transA"):
+        return None
+    before, after = source.shape, node.outputs[0].shape
+    rows = flat.outputs[0].shape if flat else None
+    if not before or not after or not rows or len(before) != 3 or before[:2] != after[:2]:
+        return None
+    if rows != (before[0] * before[1], before[2]) or len(after) != 3:
+        return None
+    return replace(gemm, inputs=(source, *gemm.inputs[1:]), outputs=node.outputs)
+
+
 Pattern = Callable[[Node, _Seen], Node | None]
 _PATTERNS: Mapping[str, tuple[Pattern, ...]] = {
     "Div": (_divided,),
     "Mul": (_multiplied, _gelu, _scaled),
     "Add": (_shifted,),
     "Softmax": (_causal,),
+    "Where": (_guarded,),
+    "Reshape": (_row_by_row,),
 }

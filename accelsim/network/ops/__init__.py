@@ -42,7 +42,17 @@ from accelsim.network.ops.functions import (
     Reciprocal,
     Sqrt,
 )
-from accelsim.network.ops.joins import Add, Concat, Dropout, Flatten, Mul, Reshape, Slice, Transpose
+from accelsim.network.ops.joins import (
+    Add,
+    Concat,
+    Dropout,
+    Flatten,
+    Joined,
+    Mul,
+    Reshape,
+    Slice,
+    Transpose,
+)
 from accelsim.network.ops.norms import (
     BatchNorm,
     GroupNorm,
@@ -51,11 +61,13 @@ from accelsim.network.ops.norms import (
     Lrn,
     Normalised,
     RmsNorm,
+    ScaleShift,
     Softmax,
 )
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
 from accelsim.network.ops.products import AttentionContext, AttentionScores, MatMul, Product
 from accelsim.network.ops.reductions import Largest, Mean, Reduction, Sum
+from accelsim.network.ops.spatial import ConvTranspose, Local, Pad, Phase, Phases, Resize
 from accelsim.network.ops.tokens import (
     Append,
     Attention,
@@ -89,6 +101,7 @@ __all__ = [
     "Composite",
     "Concat",
     "Conv",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Elementwise",
@@ -102,9 +115,11 @@ __all__ = [
     "HardSigmoid",
     "HardSwish",
     "InstanceNorm",
+    "Joined",
     "Largest",
     "LayerNorm",
     "LeakyRelu",
+    "Local",
     "Log",
     "Lrn",
     "MatMul",
@@ -113,8 +128,11 @@ __all__ = [
     "Mul",
     "Normalised",
     "Op",
+    "Pad",
     "Padding",
     "Pair",
+    "Phase",
+    "Phases",
     "Pool",
     "Position",
     "Positive",
@@ -124,8 +142,10 @@ __all__ = [
     "Reduction",
     "Relu",
     "Reshape",
+    "Resize",
     "RmsNorm",
     "Rotary",
+    "ScaleShift",
     "ScaledTanh",
     "Shape",
     "Sigmoid",
@@ -148,14 +168,15 @@ _ALL: tuple[type[Op], ...] = (
     *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *FUNCTIONS,
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
-    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm),
+    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift),
     *(Embedding, Position, ClassToken, Rotary, Append),
+    *(Pad, Resize, Local, Phase, Phases),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
 
-COMPOSITES: Mapping[str, type[Composite]] = {Attention.name: Attention}
+COMPOSITES: Mapping[str, type[Composite]] = {op.name: op for op in (Attention, ConvTranspose)}
 """What network files have as one layer, and networks as several."""
 
 LAYER_TYPES: Mapping[str, type[Op]] = {**OPS, **COMPOSITES}

@@ -23,8 +23,7 @@ from accelsim.network.ops.product_gradients import (
     GradientReduction,
     GradientScores,
 )
-from accelsim.network.ops.window import Window
-from accelsim.units import ceil_div
+from accelsim.network.ops.window import PhaseAxis, Window, phase_axis
 
 Optimizer = Literal["sgd", "momentum", "adam"]
 Loss = Literal["cross_entropy", "squared_error"]
@@ -44,34 +43,6 @@ class Gradient(Op):
     @property
     def owner_of_parameters(self) -> str | None:
         return self.owner
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseAxis:
-    """Which taps reach every stride-th position of an ifmap axis, and the window that they make.
-
-    Position stride * i + at is reached by output p through tap r where stride * p + dilation * r -
-    before equals it: taps `first`, `first` + `step`, ..., and outputs 1 apart for neighbours.
-    """
-
-    window: Window
-    taps: tuple[int, ...]
-
-
-def phase_axis(forward: Window, at: int) -> PhaseAxis | None:
-    """The axis of one phase of an input gradient; None where no tap reaches it."""
-    stride, dilation = forward.stride, forward.dilation
-    taps = [r for r in range(forward.kernel) if (at + forward.before - r * dilation) % stride == 0]
-    if not taps:
-        return None
-    apart = dilation // math.gcd(stride, dilation)
-    reach = (len(taps) - 1) * apart
-    before = reach - (at + forward.before - taps[0] * dilation) // stride
-    outputs = ceil_div(forward.size - at, stride)
-    after = outputs + reach - forward.outputs - before
-    size = forward.outputs + min(after, 0)
-    window = Window(size, len(taps), 1, apart, before, max(after, 0))
-    return PhaseAxis(window, tuple(reversed(taps)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

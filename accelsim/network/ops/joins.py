@@ -26,27 +26,31 @@ class Joined(Op):
     activation: Activation | None = None
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        """Inputs have one shape, or are (C, 1, 1) beside (C, H, W)."""
+        """Inputs have one shape, or as many axes, of which some are 1."""
         if len(inputs) < 2:
             raise ShapeError(f"takes two or more inputs, found {len(inputs)}")
-        largest = max(inputs, key=math.prod)
-        for shape in inputs:
-            per_channel = len(largest) == 3 and shape == (largest[0], 1, 1)
-            if shape != largest and not per_channel:
-                raise ShapeError(f"input shapes differ: {', '.join(map(str, inputs))}")
-        return largest
+        different = ShapeError(f"input shapes differ: {', '.join(map(str, inputs))}")
+        if len({len(shape) for shape in inputs}) > 1:
+            raise different
+        sizes = [{size for size in axis if size > 1} for axis in zip(*inputs, strict=True)]
+        if any(len(axis) > 1 for axis in sizes):
+            raise different
+        return tuple(max(axis, default=1) for axis in sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Add(Joined):
-    """Element-wise sum; a (C, 1, 1) input is added to every pixel of its channel."""
+    """Element-wise sum; an input is taken as often as an axis of size 1 asks for.
+
+    A (C, 1, 1) input is read once for each channel, any other as if it had the ofmap's shape.
+    """
 
     name: ClassVar[str] = "add"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mul(Joined):
-    """Element-wise product of two inputs; a (C, 1, 1) input scales its channel."""
+    """Element-wise product of two inputs, which are broadcast as those of add."""
 
     name: ClassVar[str] = "mul"
 

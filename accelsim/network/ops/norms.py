@@ -11,7 +11,7 @@ from pydantic import Field
 from accelsim.errors import ShapeError
 from accelsim.network.ops.base import Op, Unary, axis_of, only
 from accelsim.network.ops.elementwise import Activation
-from accelsim.network.ops.fields import Axis, NonNegativeReal, Positive, Real, Shape
+from accelsim.network.ops.fields import Axis, NonNegativeReal, Positive, Real, Shape, Sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +82,29 @@ class BatchNorm(Op):
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
         return {"gamma": inputs[0][:1], "beta": inputs[0][:1]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleShift(Op):
+    """gamma * x + beta, both learned, of a `shape` whose axes are those of the input or 1.
+
+    Where they are as large as the input they are fetched for every image; less stays on chip.
+    """
+
+    name: ClassVar[str] = "scale_shift"
+    shape: Sizes
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        fits = len(shape) == len(self.shape) and all(
+            own in (1, size) for own, size in zip(self.shape, shape, strict=True)
+        )
+        if not fits:
+            raise ShapeError(f"a scale of shape {self.shape} does not fit an input of {shape}")
+        return shape
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        return {"gamma": self.shape, "beta": self.shape}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Sliding windows over feature maps."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,3 +78,31 @@ def windows_over(
             "use a smaller kernel or dilation, or more padding"
         )
     return rows, cols
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseAxis:
+    """Which taps reach every stride-th position of an ifmap axis, and the window that they make.
+
+    Position stride * i + at is reached by output p through tap r where stride * p + dilation * r -
+    before equals it: taps `first`, `first` + `step`, ..., and outputs 1 apart for neighbours.
+    """
+
+    window: Window
+    taps: tuple[int, ...]
+
+
+def phase_axis(forward: Window, at: int) -> PhaseAxis | None:
+    """The axis of one phase of an input gradient; None where no tap reaches it."""
+    stride, dilation = forward.stride, forward.dilation
+    taps = [r for r in range(forward.kernel) if (at + forward.before - r * dilation) % stride == 0]
+    if not taps:
+        return None
+    apart = dilation // math.gcd(stride, dilation)
+    reach = (len(taps) - 1) * apart
+    before = reach - (at + forward.before - taps[0] * dilation) // stride
+    outputs = ceil_div(forward.size - at, stride)
+    after = outputs + reach - forward.outputs - before
+    size = forward.outputs + min(after, 0)
+    window = Window(size, len(taps), 1, apart, before, max(after, 0))
+    return PhaseAxis(window, tuple(reversed(taps)))

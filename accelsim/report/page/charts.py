@@ -182,7 +182,7 @@ def timeline(stretches: Sequence[Stretch], cycles: int) -> Html:
         parts.insert(0, tag("line", x1=x, x2=x, y1=2, y2=top, class_="grid"))
         parts.append(tag("text", si(tick), x=x, y=top + 13, text_anchor="middle"))
     parts.append(tag("text", "cycles", x=2, y=top + 13))
-    return _svg(parts, top + 20, "Timeline: when each layer was under way")
+    return _svg(parts, top + 20, "Timeline: when each layer was under way", "zooms")
 
 
 def _lanes(stretches: Iterable[Stretch]) -> list[list[Stretch]]:
@@ -225,10 +225,10 @@ def _ticks(cycles: int) -> Iterator[float]:
         value += stride
 
 
-def _svg(parts: Sequence[Html], height: float, label: str) -> Html:
-    picture = tag(
-        *("svg", joined(parts)), viewBox=f"0 0 {WIDTH} {height:g}", role="img", aria_label=label
-    )
+def _svg(parts: Sequence[Html], height: float, label: str, kind: str = "") -> Html:
+    said = {"class_": kind} if kind else {}
+    box = f"0 0 {WIDTH} {height:g}"
+    picture = tag(*("svg", joined(parts)), viewBox=box, role="img", aria_label=label, **said)
     return tag("div", picture, class_="scroll", tabindex=0)
 
 

@@ -47,3 +47,45 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   for (const each of opened) each.open = false;
 });
+// A timeline zooms: what lies in it is drawn again, so that words keep their size.
+const [begin, end] = [58, 886];
+const numbered = (each, name) => Number(each.getAttribute(name));
+for (const svg of document.querySelectorAll("svg.zooms")) {
+  const drawn = [...svg.querySelectorAll("rect, text.in, line.grid, text[text-anchor=middle]")].map((each) => {
+    const line = each.tagName === "line";
+    return { each, line, x: numbered(each, line ? "x1" : "x"), wide: numbered(each, "width") };
+  });
+  let zoom = 1;
+  const bar = document.createElement("p");
+  bar.className = "pick";
+  const place = document.createElement("input");
+  Object.assign(place, { type: "range", min: 0, max: 1000, value: 0, disabled: true });
+  place.setAttribute("aria-label", "part of the timeline that is shown");
+  const redraw = () => {
+    const left = (end - begin) * (zoom - 1) * (place.value / 1000);
+    const at = (x) => begin + (x - begin) * zoom - left;
+    for (const { each, line, x, wide } of drawn) {
+      const [start, stop] = [Math.max(at(x), begin), Math.min(at(x + wide), end)];
+      each.style.display = stop < begin || start > end || (!wide && at(x) < begin - 1) ? "none" : "";
+      if (line) ["x1", "x2"].forEach((name) => each.setAttribute(name, at(x)));
+      else each.setAttribute("x", wide ? start : at(x));
+      if (wide) each.setAttribute("width", Math.max(stop - start, 0.3));
+    }
+    place.disabled = zoom === 1;
+  };
+  const press = (text, change) => {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", textContent: text });
+    button.addEventListener("click", () => {
+      zoom = Math.min(Math.max(change(zoom), 1), 4096);
+      redraw();
+    });
+    bar.append(button, " ");
+  };
+  press("zoom in", (now) => now * 2);
+  press("zoom out", (now) => now / 2);
+  press("whole run", () => 1);
+  place.addEventListener("input", redraw);
+  bar.append(place);
+  svg.closest("figure").prepend(bar);
+}

@@ -70,7 +70,9 @@ class LayerRecord(_Moved):
     op: str
     start_cycle: Annotated[int, Field(ge=0, le=2**63)]
     end_cycle: Annotated[int, Field(ge=0, le=2**63)]
+    array_cycles: Count = 0
     vector_cycles: Count = 0
+    dram_cycles: Count = 0
     bound: str
     tiles: Count
 

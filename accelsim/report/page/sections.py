@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from accelsim.report.columns import BUCKET_NAMES
 from accelsim.report.page import charts
+from accelsim.report.page.machine import machine
 from accelsim.report.page.markup import Html, joined, tag
 from accelsim.report.page.recorded import LayerRecord, RunRecord
 from accelsim.report.page.tables import Cell, folded, name, number, table
@@ -67,6 +68,8 @@ def sections(group: Group) -> Iterator[Html]:
     yield _section("Layers", _layers(group))
     yield _section("Roofline", _roofline(group))
     yield _section("Timeline", _timelines(group))
+    if any(run.made_by for run in group.runs):
+        yield _section("Machine", _machines(group))
     yield _section("DRAM traffic by operand", _traffic(group))
     if any(run.totals.energy for run in group.runs):
         yield _section("Energy by component", _energy(group))
@@ -357,6 +360,14 @@ def _timelines(group: Group) -> Iterator[Html]:
             caption = [tag("figcaption", label)] if group.several else []
             yield tag("figure", *caption, charts.timeline(stretches, longest))
     yield tag("p", "Starts and ends are in the numbers of the layers, above.", class_="soft")
+
+
+def _machines(group: Group) -> Iterator[Html]:
+    """The machine of each run, once where all run on one."""
+    for label, run in group.pairs:
+        drawn = [*machine(run)]
+        if drawn:
+            yield joined([*([tag("h4", label)] if group.several else []), *drawn])
 
 
 def _traffic(group: Group) -> Iterator[Html]:

@@ -28,13 +28,14 @@ def page(runs: Sequence[RunRecord]) -> str:
     body.append(
         tag("footer", f"Made by accelsim {__version__}. This file asks nothing of any network.")
     )
-    return _document(title, joined(body))
+    return document(title, joined(body))
 
 
-def _document(title: str, body: Html) -> str:
+def document(title: str, body: Html, scripts: Sequence[str] = ("page.js",)) -> str:
     """The whole file. Its policy allows its styles, and one script that is known by its hash."""
     here = files("accelsim.report.page")
-    style, script = (here.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
+    style = here.joinpath("page.css").read_text("utf-8")
+    script = "".join(here.joinpath(name).read_text("utf-8") for name in scripts)
     known = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{known}'"
     head = [
@@ -52,6 +53,11 @@ def _header(title: str, runs: Sequence[RunRecord]) -> Html:
     batches = sorted({run.batch for run in runs})
     clocks = sorted({run.clock_hz for run in runs})
     about = f"batch {', '.join(map(str, batches))}; {', '.join(map(clock, clocks))}"
+    return heading(title, about)
+
+
+def heading(title: str, about: str) -> Html:
+    """The top of a page, with the switch between light and dark."""
     words = tag("div", tag("h1", title), tag("p", about, class_="soft"))
     button = tag("button", "light / dark", id="theme", type="button")
     return tag("header", words, button)

@@ -54,6 +54,7 @@ from accelsim.frontend.onnx.rules.quantized import (
     qlinear_matmul,
     quantize,
 )
+from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
 from accelsim.network.ops import Abs, Erf, Exp, Log, Reciprocal, Sqrt
 
 Rule = Callable[[Node, Layers], str]
@@ -109,6 +110,10 @@ RULES: Mapping[str, Rule] = {
     "Slice": sliced,
     "Split": split,
     "Gather": gather,
+    "Pad": pad,
+    "Resize": resize,
+    "Upsample": resize,
+    "ConvTranspose": conv_transpose,
     "QuantizeLinear": quantize,
     "DequantizeLinear": dequantize,
     "QLinearConv": qlinear_conv,

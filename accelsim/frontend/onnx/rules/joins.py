@@ -23,6 +23,7 @@ from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.network.ops import (
     Add,
     BatchNorm,
+    ClassToken,
     Concat,
     Conv,
     Dense,
@@ -33,6 +34,7 @@ from accelsim.network.ops import (
     Op,
     Position,
     Reciprocal,
+    ScaleShift,
     Shape,
     Sigmoid,
     Silu,
@@ -88,6 +90,12 @@ def divide(node: Node, layers: Layers) -> str:
 
 
 def _difference(node: Node, layers: Layers) -> str:
+    if isinstance(node.inputs[0], Constant):
+        term = number(node.inputs[0], 0.0, "first operand")
+        source, shape = tensor(node, 1, layers)
+        if node.outputs[0].shape is None or node.outputs[0].shape[1:] != shape:
+            raise Refused(f"its constant {list(node.inputs[0].shape)} makes {list(shape)} larger")
+        return scaled(layers, node.name, source, -1.0, term)
     first, second = (tensor(node, place, layers)[0] for place in (0, 1))
     negated = scaled(layers, f"{node.name}/negated", second, -1.0, 0.0)
     return layers.add(node.name, Add(), first, negated)
@@ -99,7 +107,7 @@ def _inverted(node: Node, layers: Layers, inverse: Callable[..., object]) -> str
     if not isinstance(second, Constant):
         return None
     if second.known is None:
-        raise Refused(f"its constant has shape {list(second.shape)}")
+        raise Refused(f"its constant has shape {list(second.shape)}, more than is looked at")
     with np.errstate(divide="ignore"):
         values = np.asarray(inverse(second.known.astype(np.float64)), np.float32)
     other = replace(second, source=Known(values))
@@ -155,11 +163,23 @@ def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
         learned = {"weight": Learned(found).rows()}
         return layers.add(node.name, checked(Position, length=shape[0]), source, learned=learned)
     if not per_channel or len(shape) == 2:
-        raise Refused(f"with a constant of shape {list(found.shape)} for {list(shape)}")
+        return _broadcast(node, layers, source, found, plus)
     learned = {"gamma": Learned(1.0), "beta": Learned(0.0)}
     learned["beta" if plus else "gamma"] = Learned(found)
     learned |= {"mean": Learned(0.0), "variance": Learned(1.0)}
     return layers.add(node.name, BatchNorm(epsilon=0.0), source, learned=learned)
+
+
+def _broadcast(node: Node, layers: Layers, source: str, found: Constant, plus: bool) -> str:
+    """A constant of any shape that makes nothing larger."""
+    shape = layers.shapes[source]
+    own = found.shape
+    while len(own) > len(shape) and own[0] == 1:
+        own = own[1:]
+    own = (*(1,) * (len(shape) - len(own)), *own)
+    learned = {"gamma": Learned(1.0), "beta": Learned(0.0)}
+    learned["beta" if plus else "gamma"] = Learned(found)
+    return layers.add(node.name, checked(ScaleShift, shape=own), source, learned=learned)
 
 
 def _scalar(node: Node, layers: Layers, source: str, found: Constant, plus: bool) -> str:
@@ -210,8 +230,24 @@ def _merged(layers: Layers, name: str, found: Constant, plus: bool) -> str | Non
 # --- Concatenation --------------------------------------------------------------------------------
 
 
+def _class_token(node: Node, layers: Layers) -> str | None:
+    """A constant row before those of a matrix; None for any other concatenation."""
+    if len(node.inputs) != 2 or not isinstance(node.inputs[0], Constant):
+        return None
+    source, shape = tensor(node, 1, layers)
+    token = node.inputs[0]
+    fits = token.shape == (1, 1, *shape[1:])
+    if len(shape) != 2 or node.attributes.get("axis", 0) not in (1, -2) or not fits:
+        raise Refused(f"with a constant {list(token.shape)}")
+    learned = {"weight": Learned(token)}
+    return layers.add(node.name, ClassToken(), source, learned=learned)
+
+
 def concat(node: Node, layers: Layers) -> str:
     """Along the channels, the last axis of a matrix or vector, or rows of a matrix."""
+    token = _class_token(node, layers)
+    if token is not None:
+        return token
     sources = [tensor(node, place, layers) for place in range(len(node.inputs))]
     if len(sources) == 1:
         return sources[0][0]

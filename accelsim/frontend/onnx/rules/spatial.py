@@ -1,0 +1,129 @@
+"""Nodes that pad, resize or make feature maps larger."""
+
+import math
+
+import numpy as np
+
+from accelsim.frontend.onnx.graph import Node
+from accelsim.frontend.onnx.layers import (
+    Layers,
+    Refused,
+    axes_of,
+    checked,
+    constant,
+    integers,
+    kept_shape,
+    known,
+    number,
+    optional,
+    tensor,
+)
+from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.contractions import both, spatial
+from accelsim.network.ops import ConvTranspose, Pad, Phase, Resize
+
+
+def pad(node: Node, layers: Layers) -> str:
+    """Values around a tensor; the batch stays as it is."""
+    source, shape = tensor(node, 0, layers)
+    rank = len(shape) + 1
+    given = optional(node, 1, "pads")
+    pads = integers(node.attributes.get("pads", ()) if given is None else known(given, "pads"))
+    chosen = optional(node, 3, "axes")
+    axes = axes_of(integers(known(chosen, "axes")) if chosen else range(rank), rank)
+    if len(pads) != 2 * len(axes):
+        raise Refused(f"pads {list(pads)} for {len(axes)} axes")
+    before, after = [0] * rank, [0] * rank
+    for place, axis in enumerate(axes):
+        before[axis], after[axis] = pads[place], pads[len(axes) + place]
+    if before[0] or after[0]:
+        raise Refused("over the batch")
+    if min(*before, *after) < 0:
+        raise Refused(f"pads {list(pads)} cut off")
+    if kept_shape(shape) != shape:
+        raise Refused(f"of {rank} axes")
+    value = number(optional(node, 2, "value"), float(node.attributes.get("value", 0.0)), "value")
+    mode = node.attributes.get("mode", "constant")
+    op = checked(Pad, before=before[1:], after=after[1:], mode=mode, value=value)
+    return layers.add(node.name, op, source)
+
+
+_MODES = {"nearest": "nearest", "linear": "bilinear"}
+
+
+def resize(node: Node, layers: Layers) -> str:
+    """A feature map in another size, by nearest values or linearly."""
+    source, shape = tensor(node, 0, layers)
+    wanted, said = node.outputs[0].shape, node.attributes
+    if wanted is None or len(shape) != 3 or wanted[:2] != (layers.graph.batch, shape[0]):
+        raise Refused(f"of {[layers.graph.batch, *shape]}; only rows and columns of maps")
+    mode = _MODES.get(said.get("mode", "nearest"))
+    if mode is None or said.get("antialias"):
+        raise Refused(f"mode {said.get('mode')}{' with antialias' * bool(said.get('antialias'))}")
+    scales = _scales(node)
+    if scales is not None:
+        exact = all(
+            math.isclose(size * scale, new, abs_tol=1e-4)
+            for size, scale, new in zip(shape[1:], scales[-2:], wanted[2:], strict=True)
+        )
+        if not exact:
+            raise Refused(f"scales {list(scales)} do not come out even")
+    old = node.op == "Upsample" or node.version < 11
+    coordinates = "asymmetric" if old else said.get("coordinate_transformation_mode", "half_pixel")
+    rounding = "floor" if old else said.get("nearest_mode", "round_prefer_floor")
+    keys = {"mode": mode, "coordinates": coordinates, "rounding": rounding}
+    op = checked(Resize, size=wanted[2:], **keys)
+    return layers.add(node.name, op, source)
+
+
+def _scales(node: Node) -> tuple[float, ...] | None:
+    """The scales, if the node says them."""
+    place = 1 if node.op == "Upsample" or node.version < 11 else 2
+    given = optional(node, place, "scales")
+    if given is None or given.known is None or not given.known.size:
+        return tuple(node.attributes["scales"]) if "scales" in node.attributes else None
+    return tuple(float(scale) for scale in np.asarray(given.known).reshape(-1))
+
+
+def conv_transpose(node: Node, layers: Layers) -> str:
+    """A transposed convolution, phase by phase of its stride."""
+    source, shape, axes = spatial(node, 0, layers)
+    weight, bias = constant(node, 1, "weight"), optional(node, 2, "bias")
+    groups = int(node.attributes.get("group", 1))
+    if len(weight.shape) != axes + 2 or weight.shape[0] != shape[0]:
+        raise Refused(f"its weight has shape {list(weight.shape)} for {list(shape)}")
+    if set(node.attributes.get("dilations", (1,))) != {1}:
+        raise Refused(f"dilations {list(node.attributes['dilations'])}")
+    if groups > 1 and weight.shape[1] > 1:
+        raise Refused(f"{groups} groups of {weight.shape[1]} channels each")
+    kernel, stride = both(weight.shape[2:], axes), both(node.attributes.get("strides"), axes)
+    more = both(node.attributes.get("output_padding"), axes, 0)
+    op = checked(
+        ConvTranspose,
+        out_channels=weight.shape[1] * groups,
+        kernel=kernel,
+        stride=stride,
+        padding=_cut(node, layers, axes),
+        output_padding=more,
+        groups=groups,
+        bias=bias is not None,
+    )
+    assert isinstance(op, ConvTranspose)
+    learned = {"weight": Learned(weight).channels_first() if groups == 1 else Learned(weight)}
+    if bias is not None:
+        learned["bias"] = Learned(bias)
+    made = source
+    for name, part, inputs in op.parts(node.name, (source,)):
+        own = learned if isinstance(part, Phase) and part.owner is None else {}
+        made = layers.add(name, part, *inputs, learned=own)
+    return layers.view(made, layers.shapes[made][: axes + 1])
+
+
+def _cut(node: Node, layers: Layers, axes: int) -> tuple[int, int, int, int]:
+    """What is cut off the ofmap: top, bottom, left, right."""
+    said = node.attributes
+    if said.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID", "") or said.get("output_shape"):
+        raise Refused("with auto_pad or output_shape; say pads")
+    pads = integers(said.get("pads", (0,) * 2 * axes))
+    before, after = both(pads[:axes], axes, 0), both(pads[axes:], axes, 0)
+    return before[0], after[0], before[1], after[1]

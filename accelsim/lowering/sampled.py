@@ -1,0 +1,41 @@
+"""Ifmaps of which a DMA brings only the rows that some tap reads.
+
+Where a stride keeps windows apart, the rows between them are read by none. A DMA with a stride
+leaves them out, so that what is on chip has the windows side by side: the kernel is that of a
+smaller ifmap, and only where the rows lie in DRAM, and which they are, is asked of the whole one.
+"""
+
+from dataclasses import replace
+
+from accelsim.lowering.kernels import GemmKernel, Kernel
+from accelsim.network.ops import Window
+
+
+def sampled(kernel: Kernel) -> Kernel:
+    """The kernel without the rows that no tap reads; itself, where there are none to leave out."""
+    if not isinstance(kernel, GemmKernel):
+        return kernel
+    rows = side_by_side(kernel.rows)
+    return kernel if rows is None else replace(kernel, rows=rows, whole_rows=kernel.rows)
+
+
+def side_by_side(window: Window) -> Window | None:
+    """The window over only the elements that lie in its extent at some output.
+
+    None where they are all of them, or where one lies in the padding as a whole.
+    """
+    extent, outputs = window.extent, window.outputs
+    last = (outputs - 1) * window.stride - window.before
+    beyond = max(last + extent - window.size, 0)
+    if extent >= window.stride or max(window.before, beyond) >= extent:
+        return None
+    size = outputs * extent - window.before - beyond
+    if size == window.size:
+        return None
+    return Window(size, window.kernel, extent, window.dilation, window.before, beyond)
+
+
+def rows_read(window: Window) -> list[int]:
+    """The elements of a whole window that `side_by_side` keeps, in their order."""
+    spans = (window.span(at, at + 1) for at in range(window.outputs))
+    return [row for start, stop in spans for row in range(start, stop)]

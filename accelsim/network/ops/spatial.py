@@ -1,0 +1,244 @@
+"""Layers that make feature maps larger, or give every place weights of its own."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from accelsim.errors import ShapeError
+from accelsim.network.ops.base import Op, only
+from accelsim.network.ops.elementwise import Activation
+from accelsim.network.ops.fields import (
+    MOST_AXES,
+    NonNegative,
+    Padding,
+    Pair,
+    Positive,
+    Real,
+    Shape,
+    Sides,
+)
+from accelsim.network.ops.tokens import Composite
+from accelsim.network.ops.window import PhaseAxis, Window, phase_axis, windows_over
+
+Count = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_AXES)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pad(Op):
+    """Values around a tensor: so many `before` and `after` it along each axis.
+
+    They are `value`, the mirrored inside (`reflect`) or the nearest of it (`edge`). It costs as a
+    copy does.
+    """
+
+    name: ClassVar[str] = "pad"
+    before: Count
+    after: Count
+    mode: Literal["constant", "reflect", "edge"] = "constant"
+    value: Real = 0.0
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        if not len(shape) == len(self.before) == len(self.after):
+            raise ShapeError(f"before and after need a number for each axis of {shape}")
+        sides = zip(shape, self.before, self.after, strict=True)
+        if self.mode == "reflect" and any(max(one, other) >= size for size, one, other in sides):
+            raise ShapeError(f"more is mirrored than {shape} has inside")
+        return tuple(map(sum, zip(shape, self.before, self.after, strict=True)))
+
+
+Coordinates = Literal["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+Rounding = Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize(Op):
+    """A feature map in another size: of each place the nearest value, or four around it weighted.
+
+    `coordinates` says where a place lies in the ifmap, as ONNX's Resize does. Each value of the
+    ofmap counts as one that is read.
+    """
+
+    name: ClassVar[str] = "resize"
+    size: Pair
+    mode: Literal["nearest", "bilinear"] = "nearest"
+    coordinates: Coordinates = "half_pixel"
+    rounding: Rounding = "round_prefer_floor"
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        return only(inputs, (3,))[0], *self.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local(Op):
+    """A convolution whose every place has weights and biases of its own (unshared)."""
+
+    name: ClassVar[str] = "local"
+    out_channels: Positive
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    bias: bool = True
+    activation: Activation | None = None
+
+    def windows(self, shape: Shape) -> tuple[Window, Window]:
+        """The vertical and horizontal window over an ifmap of `shape` (C, H, W)."""
+        return windows_over(shape, self.kernel, self.stride, self.padding)
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        rows, cols = self.windows(only(inputs, (3,)))
+        return self.out_channels, rows.outputs, cols.outputs
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        """One filter (C, R, S) for each value of the ofmap (K, P, Q)."""
+        places = self.output_shape(inputs)
+        weight = (*places, inputs[0][0], *self.kernel)
+        return {"weight": weight} | ({"bias": places} if self.bias else {})
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return math.prod(self.parameter_shapes(inputs)["weight"])
+
+
+# --- Transposed convolution -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deconvolution(Op):
+    """The keys of a transposed convolution: what a convolution with these would have read.
+
+    Its ofmap has (n - 1) * stride + kernel - padding + output_padding rows, columns likewise.
+    """
+
+    out_channels: Positive
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Sides = (0, 0, 0, 0)
+    output_padding: tuple[NonNegative, NonNegative] = (0, 0)
+    groups: Positive = 1
+    bias: bool = True
+    activation: Activation | None = None
+
+    def whole(self, shape: Shape) -> Shape:
+        """The shape of the ofmap of all phases."""
+        if shape[0] % self.groups or self.out_channels % self.groups:
+            raise ShapeError(f"{shape[0]} channels do not divide into {self.groups} groups")
+        rows, cols = self.forward(shape)
+        return self.out_channels, rows.size, cols.size
+
+    def forward(self, shape: Shape) -> tuple[Window, Window]:
+        """The windows of the convolution that reads the ofmap and makes `shape`."""
+        sides = self.padding[:2], self.padding[2:]
+        axes = zip(shape[1:], self.kernel, self.stride, sides, self.output_padding, strict=True)
+        rows, cols = (self._axis(*axis) for axis in axes)
+        return rows, cols
+
+    @staticmethod
+    def _axis(size: int, kernel: int, stride: int, sides: tuple[int, ...], more: int) -> Window:
+        before, after = sides
+        outputs = (size - 1) * stride + kernel - before - after + more
+        if max(before, after) >= kernel:
+            raise ShapeError(f"padding is not less than the kernel of {kernel}")
+        if more >= stride:
+            raise ShapeError(f"output_padding {more} is not less than the stride of {stride}")
+        if kernel < stride:
+            raise ShapeError(f"a kernel of {kernel} leaves places of a stride of {stride} out")
+        if outputs < stride:
+            raise ShapeError(f"an ofmap of {outputs} is smaller than the stride of {stride}")
+        return Window(outputs, kernel, stride, 1, before, after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase(Deconvolution):
+    """Every stride-th row and column of a transposed convolution, from `at` on.
+
+    A convolution of stride 1 with those taps that reach them: nothing is multiplied by an inserted
+    zero. The weight is (out_channels, C, R, S), that of the layer called `owner` if it has one.
+    """
+
+    name: ClassVar[str] = "conv_transpose_phase"
+    at: tuple[NonNegative, NonNegative] = (0, 0)
+    owner: str | None = None
+
+    @property
+    def owner_of_parameters(self) -> str | None:
+        return self.owner
+
+    def axes(self, shape: Shape) -> tuple[PhaseAxis, PhaseAxis]:
+        """Down and across."""
+        self.whole(shape)
+        rows, cols = map(phase_axis, self.forward(shape), self.at)
+        assert rows is not None
+        assert cols is not None
+        return rows, cols
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        rows, cols = self.axes(only(inputs, (3,)))
+        return self.out_channels, rows.window.outputs, cols.window.outputs
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        if self.owner is not None:
+            return {}
+        weight = (self.out_channels, inputs[0][0] // self.groups, *self.kernel)
+        return {"weight": weight} | ({"bias": weight[:1]} if self.bias else {})
+
+    def terms(self, shape: Shape) -> int:
+        """Products of a value of the ofmap."""
+        rows, cols = self.axes(shape)
+        return shape[0] // self.groups * len(rows.taps) * len(cols.taps)
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return math.prod(self.output_shape(inputs)) * self.terms(inputs[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases(Op):
+    """Maps of every stride-th row and column as one: each is written in its place."""
+
+    name: ClassVar[str] = "phases"
+    stride: Pair
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Where each begins, in the order of the inputs."""
+        return list(product(range(self.stride[0]), range(self.stride[1])))
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        down, across = self.stride
+        if len(inputs) != down * across:
+            raise ShapeError(f"takes {down * across} inputs, found {len(inputs)}")
+        rows = sum(shape[1] for shape in inputs[::across])
+        cols = sum(shape[2] for shape in inputs[:across])
+        whole = (inputs[0][0], rows, cols)
+        for (top, left), shape in zip(self.places, inputs, strict=True):
+            wanted = (whole[0], -(-(rows - top) // down), -(-(cols - left) // across))
+            if shape != wanted:
+                raise ShapeError(f"the phase at {top}, {left} has shape {shape}, needs {wanted}")
+        return whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvTranspose(Deconvolution, Composite):
+    """Transposed convolution: a layer for each phase of the stride, NAME/0_0 and so on.
+
+    NAME/0_0 has the weight (out_channels, C, R, S) and the bias of all of them.
+    """
+
+    name: ClassVar[str] = "conv_transpose"
+
+    def parts(self, name: str, inputs: tuple[str, ...]) -> list[tuple[str, Op, tuple[str, ...]]]:
+        if len(inputs) != 1:
+            raise ShapeError(f"takes one input, found {len(inputs)}")
+        keys = {key.name: getattr(self, key.name) for key in fields(Deconvolution)}
+        if self.stride == (1, 1):
+            return [(f"{name}/0_0", Phase(**keys), inputs)]
+        join = Phases(stride=self.stride)
+        names = [f"{name}/{down}_{across}" for down, across in join.places]
+        phases = [
+            (part, Phase(**keys, at=at, owner=names[0] if part != names[0] else None), inputs)
+            for part, at in zip(names, join.places, strict=True)
+        ]
+        return [*phases, (f"{name}/whole", join, tuple(names))]

@@ -1,0 +1,289 @@
+"""What crosses the DRAM port, burst by burst or run by run, for DRAM simulators.
+
+The ending of the file says the form: `.csv` a line for each run of contiguous bytes (cycle,
+address, bytes, read or write, layer, tensor); `.trc` DRAMsim3's (`0x40 READ 12`, a line for each
+burst); `.trace` Ramulator 2's loads and stores (`LD 0x40`), without cycles. `.gz` compresses.
+
+Every feature map and every layer's filters and psums have a region of their own. Feature maps lie
+as `lowering.layout` says, filters in the order in which their tiles are taken. Where a transfer is
+of several tensors, or carries biases, its runs begin at the tile's first element and follow at
+their pitch. Bytes and cycles are those of the run exactly.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TextIO
+
+from accelsim.engine.core import Loaded
+from accelsim.engine.machine import play
+from accelsim.errors import InputError, Problem
+from accelsim.files import streamed
+from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.program import LayerProgram, Program
+from accelsim.lowering.task import GemmTile, Span, Step, Tile, Transfer
+from accelsim.network.ops import Window
+from accelsim.units import ceil_div
+
+REGION = 4096
+"""Regions begin at multiples of this many bytes."""
+MOST_LINES = 200_000_000
+"""Lines that are written at most: some gigabytes."""
+
+Line = Callable[[int, int, int, bool, str, str], Iterator[str]]
+"""The lines of a run: its cycle, address, bytes, whether it is written, layer and tensor."""
+
+
+def write_dram_trace(programs: Sequence[Program], path: str) -> None:
+    """Play `programs`, one after another, and write what crosses the DRAM port to `path`.
+
+    Raises InputError for an ending that no form has, and for a run that is too long.
+    """
+    line = _form(path, programs[0].target.dram_burst)
+    moved = sum(layer.dram.total_bytes for program in programs for layer in program.layers)
+    if moved // programs[0].target.dram_burst > MOST_LINES:
+        message = f"{moved:,} bytes of DRAM traffic are more than {MOST_LINES:,} lines"
+        raise InputError(Problem(message, path))
+    with streamed(path) as file:
+        if _ending(path) == ".csv":
+            file.write("cycle,address,bytes,way,layer,tensor\n")
+        start = base = 0
+        for program in programs:
+            tracer = DramTracer(program, file, line, start, base)
+            times = play(program, leaps=False, observer=tracer)
+            start += max((time.end for time in times), default=0)
+            base = tracer.regions.end
+
+
+def _ending(path: str) -> str:
+    return PurePath(path.lower().removesuffix(".gz")).suffix
+
+
+def _form(path: str, burst: int) -> Line:
+    forms: Mapping[str, Line] = {
+        ".csv": _csv,
+        ".trc": lambda at, address, size, is_write, *_: (
+            f"0x{each:x} {'WRITE' if is_write else 'READ'} {at}\n"
+            for each in _bursts(address, size, burst)
+        ),
+        ".trace": lambda at, address, size, is_write, *_: (
+            f"{'ST' if is_write else 'LD'} 0x{each:x}\n" for each in _bursts(address, size, burst)
+        ),
+    }
+    ending = _ending(path)
+    if ending not in forms:
+        message = (
+            "ends in none of .csv (everything), .trc (DRAMsim3), .trace (Ramulator 2), with or "
+            "without .gz"
+        )
+        raise InputError(Problem(message, path))
+    return forms[ending]
+
+
+def _csv(
+    at: int, address: int, size: int, is_write: bool, layer: str, tensor: str
+) -> Iterator[str]:
+    quoted = (f'"{each.replace(chr(34), chr(34) * 2)}"' for each in (layer, tensor))
+    yield f"{at},{address},{size},{'write' if is_write else 'read'},{','.join(quoted)}\n"
+
+
+def _bursts(address: int, size: int, burst: int) -> range:
+    """Addresses of the bursts that a run touches."""
+    first = address - address % burst
+    return range(first, address + size, burst)
+
+
+class Regions:
+    """Where each tensor lies: as each is first asked for, one after another."""
+
+    def __init__(self, base: int) -> None:
+        self.end = base
+        self.starts: dict[tuple[str, str], int] = {}
+
+    def start(self, tensor: tuple[str, str], size: int) -> int:
+        """The first address of a tensor of `size` bytes."""
+        if tensor not in self.starts:
+            self.starts[tensor] = self.end
+            self.end += ceil_div(size, REGION) * REGION
+        return self.starts[tensor]
+
+
+class DramTracer:
+    """Observes a program that is played from cycle `start` on, and writes what crosses the port."""
+
+    def __init__(self, program: Program, file: TextIO, line: Line, start: int, base: int) -> None:
+        self.program, self.file, self.line, self.start = program, file, line, start
+        self.regions = Regions(base)
+        self.tiles: dict[tuple[int, int], Iterator[tuple[Tile, Step]]] = {}
+        self.under_way: dict[Loaded, tuple[Tile, Step]] = {}
+        self.loaded: dict[Loaded, int] = {}
+        self.filters: dict[tuple[int, int], int] = {}
+
+    def begins(self, task: Loaded) -> None:
+        layer, core = task.part.run.program, task.unit.core.index
+        key = core, id(layer)
+        if key not in self.tiles:
+            schedule = layer.schedules[core]
+            self.tiles[key] = zip(schedule.tiles(), schedule.steps, strict=True)
+        self.under_way[task] = next(self.tiles[key])
+        self.loaded[task] = 0
+
+    def computes(self, task: Loaded, at: int) -> None:
+        if self.under_way[task][1].store is None:
+            self.forget(task)
+
+    def holds(self, core: int, buffer: str, size: int, at: int) -> None:
+        """Room in buffers is none of DRAM's."""
+
+    def transfers(self, task: Loaded, at: int, cycles: int, is_write: bool) -> None:
+        tile, step = self.under_way[task]
+        transfer = step.store if is_write else step.loads[self.loaded[task]]
+        assert transfer is not None
+        self.loaded[task] += 1
+        layer = task.part.run.program
+        name = layer.layer.name
+        tensor, runs = self.runs(layer, tile, transfer)
+        count = len(runs)
+        for place, (address, size) in enumerate(runs):
+            begin = self.start + at + cycles * place // count
+            self.file.writelines(self.line(begin, address, size, is_write, name, tensor))
+        if is_write:
+            self.forget(task)
+
+    def forget(self, task: Loaded) -> None:
+        """A task that moves nothing any more."""
+        self.under_way.pop(task, None)
+        self.loaded.pop(task, None)
+
+    def runs(
+        self, layer: LayerProgram, tile: Tile, transfer: Transfer
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """The tensor of a transfer, and the address and bytes of each of its runs."""
+        operand, name = transfer.operand, layer.layer.name
+        tensor = layer.layer.inputs[0] if operand == "ifmap" else name
+        kind = "map" if operand in ("ifmap", "ofmap") else operand
+        whole = self.bytes(layer, operand)
+        first = self.regions.start((kind, tensor), max(whole, transfer.size))
+        shown = tensor if kind == "map" else f"{tensor}.{operand}"
+        exact = self.blocks(layer, tile, operand)
+        if sum(size for _, size in exact) == transfer.size:
+            return shown, [(first + start, size) for start, size in exact]
+        its = transfer.runs
+        room = max(max(whole, transfer.size) - its.size + 1, 1)
+        start = exact[0][0] if exact else 0
+        starts = ((start + place * its.pitch) % room for place in range(its.count))
+        return shown, [(first + each, its.size) for each in starts]
+
+    def bytes(self, layer: LayerProgram, operand: str) -> int:
+        """Bytes of a whole tensor of a layer, for the batch."""
+        target, batch = self.program.target, self.program.batch
+        if operand == "filter":
+            return layer.layer.parameters * target.bytes_of("filter")
+        if operand == "ifmap":
+            return batch * math.prod(layer.layer.input_shapes[0]) * target.bytes_of("ifmap")
+        word = target.bytes_of("psum" if operand == "psum" else "ofmap")
+        return batch * layer.layer.output_elements * word
+
+    def blocks(self, layer: LayerProgram, tile: Tile, operand: str) -> list[tuple[int, int]]:
+        """The start in its tensor, and the bytes, of each run that a tile takes of an operand."""
+        target = self.program.target
+        if operand == "filter":
+            word = target.bytes_of("filter")
+            start, words = _filters(layer, tile)
+            return [(start * word, words * word)]
+        if operand == "ifmap":
+            word, block = target.bytes_of("ifmap"), _ifmap_block(layer, tile)
+        else:
+            word = target.bytes_of("psum" if operand == "psum" else "ofmap")
+            block = _ofmap_block(layer, tile)
+        return [(start * word, words * word) for start, words in block.runs]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Part of a feature map of `shape` (N, C, H, W): a span of each, or several of channels."""
+
+    shape: tuple[int, int, int, int]
+    batch: Span
+    channels: tuple[Span, ...]
+    rows: Span
+    cols: Span
+
+    @property
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """The first word and the words of each run, in the order of the addresses."""
+        _, channels, height, width = self.shape
+        whole_rows = self.cols.size == width
+        whole_planes = whole_rows and self.rows.size == height
+        plane, first = height * width, self.rows.start * width + self.cols.start
+        for image in range(self.batch.start, self.batch.stop):
+            for span in self.channels:
+                start = (image * channels + span.start) * plane + first
+                if whole_planes:
+                    yield start, span.size * plane
+                    continue
+                for channel in range(span.size):
+                    begin = start + channel * plane
+                    if whole_rows:
+                        yield begin, self.rows.size * width
+                    else:
+                        rows = range(self.rows.size)
+                        yield from ((begin + row * width, self.cols.size) for row in rows)
+
+
+def _channels(tile: Tile, part: Span, of: int) -> tuple[Span, ...]:
+    """Channels `part` of each group of a tile, of `of` in a group, as those of the feature map."""
+    if not isinstance(tile, GemmTile):
+        return (part,)
+    if part.size == of:
+        return (Span(tile.groups.start * of, tile.groups.stop * of),)
+    groups = range(tile.groups.start, tile.groups.stop)
+    return tuple(Span(group * of + part.start, group * of + part.stop) for group in groups)
+
+
+def _read(axis: Window, at: Span, taps: Span) -> Span:
+    """What of an axis some outputs read with some taps, padding left out."""
+    first = at.start * axis.stride + taps.start * axis.dilation - axis.before
+    last = (at.stop - 1) * axis.stride + (taps.stop - 1) * axis.dilation - axis.before
+    start = min(max(first, 0), axis.size)
+    return Span(start, max(min(last + 1, axis.size), start))
+
+
+def _ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
+    kernel = layer.kernel
+    assert isinstance(kernel, (GemmKernel, VectorKernel))
+    groups = kernel.groups if isinstance(kernel, GemmKernel) else 1
+    return Block(
+        (kernel.batch, groups * kernel.channels, kernel.rows.size, kernel.cols.size),
+        tile.pixels.batch,
+        _channels(tile, tile.channels, kernel.channels),
+        _read(kernel.rows, tile.pixels.rows, tile.tap_rows),
+        _read(kernel.cols, tile.pixels.cols, tile.tap_cols),
+    )
+
+
+def _ofmap_block(layer: LayerProgram, tile: Tile) -> Block:
+    kernel, pixels = layer.kernel, tile.pixels
+    assert isinstance(kernel, (GemmKernel, VectorKernel))
+    if isinstance(tile, GemmTile) and isinstance(kernel, GemmKernel):
+        whole = kernel.groups * kernel.filters
+        channels = _channels(tile, tile.filters, kernel.filters)
+    else:
+        whole, channels = kernel.channels, (tile.channels,)
+    shape = (kernel.batch, whole, kernel.rows.outputs, kernel.cols.outputs)
+    return Block(shape, pixels.batch, channels, pixels.rows, pixels.cols)
+
+
+def _filters(layer: LayerProgram, tile: Tile) -> tuple[int, int]:
+    """The first word and the words of a tile's filters, which lie one tile after another."""
+    kernel = layer.kernel
+    if not isinstance(tile, GemmTile) or not isinstance(kernel, GemmKernel):
+        return 0, 0
+    taps = tile.tap_rows.start * kernel.cols.kernel + tile.tap_rows.size * tile.tap_cols.start
+    depth = tile.channels.start * kernel.taps + tile.channels.size * taps
+    whole = kernel.channels * kernel.taps
+    filters = tile.filters.start * whole + tile.filters.size * depth
+    start = tile.groups.start * kernel.filters * whole + tile.groups.size * filters
+    taken = tile.tap_rows.size * tile.tap_cols.size * tile.channels.size
+    return start, tile.groups.size * tile.filters.size * taken

@@ -1,0 +1,101 @@
+"""Other formats' files become ours, which say the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles.onnx_models import saved
+from test_onnx import STATISTICS, W33, model, node
+
+import accelsim
+from accelsim.errors import InputError
+from accelsim.frontend import load_network
+from accelsim.frontend.conversion import converted, network_text
+from accelsim.frontend.hardware_file import load_hardware
+
+CFG = """[general]
+run_name = small
+[architecture_presets]
+ArrayHeight: 8
+ArrayWidth: 16
+IfmapSramSzkB: 64
+FilterSramSzkB: 64
+OfmapSramSzkB: 32
+IfmapOffset: 0
+Dataflow: ws
+Bandwidth: 10
+[run_presets]
+InterfaceBandwidth: CALC
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "written.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["googlenet", "llama_1b", "vit_b16", "mobilenet_v3", "mlp"])
+def test_networks_are_read_again_as_they_were(name: str, tmp_path: Path) -> None:
+    network = load_network(name)
+    again = load_network(written(tmp_path, network_text(network)))
+    assert (again.layers, again.inputs) == (network.layers, network.inputs)
+    assert (again.name, again.family) == (network.name, network.family)
+
+
+def test_a_model_is_the_same_layers_and_says_that_weights_are_left_out(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "c"), node("BatchNormalization", "c g b m v", "n", epsilon=1e-3),
+        node("Elu", "n", "e", alpha=0.3), node("Softmax", "e", axis=-1),
+    ]  # fmt: skip
+    arrays = {"w": W33[:3], **STATISTICS}
+    path = saved(model(nodes, arrays), tmp_path)
+    found = converted(str(path))
+    assert len(found.left_out) == 1
+    assert "arrays of weights, which are random then" in found.left_out[0]
+    assert f"# Left out or changed: {found.left_out[0]}." in found.text.splitlines()
+    again, network = load_network(written(tmp_path, found.text)), load_network(path)
+    assert again.layers == network.layers
+    assert again.weights is None
+    times = [accelsim.simulate(each, "edge_ws").totals for each in (network, again)]
+    assert times[0] == times[1]
+
+
+def test_topologies_say_that_rows_were_measured_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Layer,M,N,K,Batch\nfirst,10,20,30,1,\nsecond,7,8,9,4,\n")
+    found = converted(str(path))
+    assert found.left_out == (
+        "that rows are measurements one by one; as a network they run together",
+        "the batches of second (4)",
+    )
+    again = load_network(written(tmp_path, found.text))
+    assert [layer.macs for layer in again.layers] == [6000, 504]
+
+
+def test_hardware_is_the_same_and_says_what_is_not_heeded(tmp_path: Path) -> None:
+    path = tmp_path / "small.cfg"
+    path.write_text(CFG)
+    found = converted(str(path))
+    assert any("no bandwidth is given" in each for each in found.left_out)
+    again, machine = load_hardware(written(tmp_path, found.text)), load_hardware(path)
+    assert again == machine
+
+
+def test_what_is_ours_already_is_refused() -> None:
+    with pytest.raises(InputError, match="is YAML already"):
+        converted("x.yaml")
+
+
+def test_the_command_writes_a_file_and_tells(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from typer.testing import CliRunner
+
+    from accelsim.cli import app
+
+    path = saved(model([node("Conv", "x w")], {"w": np.asarray(W33)}), tmp_path)
+    out = tmp_path / "out.yaml"
+    result = CliRunner().invoke(app, ["convert", str(path), "-o", str(out)])
+    assert result.exit_code == 0
+    assert load_network(out).layers == load_network(path).layers
+    over = CliRunner().invoke(app, ["convert", str(path), "-o", str(path)])
+    assert over.exit_code == 2

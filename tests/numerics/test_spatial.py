@@ -1,0 +1,184 @@
+"""Padding, resizing, transposed and unshared convolutions: tiles, reference and float64."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from drawing import drawn
+from hypothesis import given
+from hypothesis import strategies as st
+from layers import FLOAT32, ofmap_of, step_of
+from test_tiled import FLOAT, UINT8, hardware, single, verified
+
+from accelsim.errors import ShapeError
+from accelsim.lowering.program import lower
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import ConvTranspose, Local, Op, Pad, Phases, Resize, Shape
+from accelsim.numerics.formats import Array, Quantization, Tensor
+from accelsim.numerics.parameters import Parameters
+from accelsim.numerics.reference import compute, reference
+
+FMAP = (6, 9, 7)
+
+
+def transposed(op: ConvTranspose, shape: Shape) -> Network:
+    specs = [LayerSpec(name, part, inputs) for name, part, inputs in op.parts("up", ("x",))]
+    return build_network("up", {"x": shape}, specs)
+
+
+NETWORKS = {
+    "pad": single(Pad(before=(0, 1, 2), after=(1, 0, 3), value=2.0), FMAP),
+    "pad, mirrored": single(Pad(before=(0, 1, 2), after=(1, 0, 3), mode="reflect"), FMAP),
+    "pad, edge": single(Pad(before=(3,), after=(40,), mode="edge"), (300,)),
+    "nearest": single(Resize(size=(18, 14)), FMAP),
+    "bilinear": single(Resize(size=(18, 13), mode="bilinear"), FMAP),
+    "smaller": single(
+        Resize(size=(5, 20), mode="bilinear", coordinates="align_corners"), (6, 9, 30)
+    ),
+    "local": single(
+        Local(out_channels=5, kernel=(3, 2), stride=(2, 1), padding=(1, 1, 0, 1)), FMAP
+    ),
+    "transposed": transposed(
+        ConvTranspose(
+            out_channels=5,
+            kernel=(3, 4),
+            stride=(2, 3),
+            padding=(1, 0, 2, 1),
+            output_padding=(1, 1),
+        ),
+        FMAP,
+    ),
+    "transposed, stride 1": transposed(
+        ConvTranspose(out_channels=5, kernel=(3, 4), padding=(1, 0, 2, 1), activation="relu"), FMAP
+    ),
+    "transposed, grouped": transposed(
+        ConvTranspose(out_channels=6, kernel=(4, 4), stride=(2, 2), groups=3, bias=False), FMAP
+    ),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("machine", [("ws", "array.count=3"), ("rs", *UINT8), ("os", *FLOAT)])
+def test_tiles_equal_the_reference(network: Network, machine: tuple[str, ...]) -> None:
+    program = lower(network, hardware(*machine), 2)
+    for result in verified(program):
+        assert (result.mismatches, result.problems) == (0, ())
+        assert result.spread.least < result.spread.most
+    assert program.layers[0].tiles > 1
+
+
+def scattered(op: ConvTranspose, x: Array, weight: Array, bias: Array | None) -> Array:
+    """What every value of the ifmap adds to the ofmap, float64."""
+    groups, (down, across) = op.groups, op.stride
+    _, height, width = op.whole(x.shape[1:])
+    top, left = op.padding[0], op.padding[2]
+    room = np.zeros((len(x), op.out_channels, height + 99, width + 99))
+    own = op.out_channels // groups
+    inside = x.shape[1] // groups
+    for g in range(groups):
+        part = x[:, g * inside : (g + 1) * inside]
+        for (i, j), (r, s) in product(np.ndindex(x.shape[2:]), np.ndindex(op.kernel)):
+            added = part[:, :, i, j] @ weight[g * own : (g + 1) * own, :, r, s].T
+            room[:, g * own : (g + 1) * own, i * down + r, j * across + s] += added
+    cut = room[:, :, top : top + height, left : left + width]
+    return cut if bias is None else cut + bias[:, None, None]
+
+
+@st.composite
+def drawn_transposed(draw: st.DrawFn) -> tuple[ConvTranspose, Shape]:
+    stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    kernel = tuple(step + draw(st.integers(0, 2)) for step in stride)
+    sides = tuple(draw(st.integers(0, min(size - 1, 2))) for size in kernel for _ in "ab")
+    groups = draw(st.integers(1, 2))
+    op = ConvTranspose(
+        out_channels=groups * draw(st.integers(1, 4)),
+        kernel=(kernel[0], kernel[1]),
+        stride=stride,
+        padding=(sides[0], sides[1], sides[2], sides[3]),
+        output_padding=(draw(st.integers(0, stride[0] - 1)), draw(st.integers(0, stride[1] - 1))),
+        groups=groups,
+        bias=draw(st.booleans()),
+    )
+    size = st.integers(3, 7)
+    return op, (groups * draw(st.integers(1, 3)), draw(size), draw(size))
+
+
+@given(drawn_transposed())
+@drawn(100, 15)
+def test_phases_add_up_to_what_values_scatter(case: tuple[ConvTranspose, Shape]) -> None:
+    op, shape = case
+    network = transposed(op, shape)
+    assert network.layers[-1].output_shape == op.whole(shape)
+    parameters = Parameters.of(network, FLOAT32)
+    steps = list(reference(network, FLOAT32, parameters, 2))
+    own = steps[0][0].parameters.arrays
+    x = parameters.input("x", shape, 2).values
+    truth = scattered(op, x.astype(np.float64), own["weight"], own.get("bias"))
+    assert np.abs(steps[-1][1].values - truth).max() < 1e-5
+    near = [-(-size // step) for size, step in zip(op.kernel, op.stride, strict=True)]
+    terms = shape[0] // op.groups * near[0] * near[1]  # none with an inserted zero
+    assert network.macs <= np.prod(op.whole(shape)) * terms
+    for check in verified(lower(network, hardware("ws"), 2)):
+        assert (check.mismatches, check.problems) == (0, ())
+
+
+def test_unshared_filters_by_hand() -> None:
+    """Two places, a filter of two taps each: 1*1 + 2*10 and 2*2 + 3*3, then their biases."""
+    x = Tensor(np.int8([[[[1, 2, 3]]]]))
+    arrays = {"weight": np.int8([1, 10, 2, 3]).reshape(1, 1, 2, 1, 1, 2)}
+    arrays["bias"] = np.int32([[[100, -1]]])
+    op = Local(out_channels=1, kernel=(1, 2))
+    assert ofmap_of(op, x, arrays=arrays).tolist() == [[[[121, 12]]]]
+
+
+def test_unshared_filters_have_parameters_at_every_place() -> None:
+    (layer,) = single(Local(out_channels=1, kernel=(3, 3), bias=False), (1, 6, 6)).layers
+    assert (layer.parameters, layer.macs) == (144, 144)  # 36 pixels to 16 neurons of 9
+
+
+def test_padding_is_what_its_value_stands_for() -> None:
+    x = Tensor(np.int8([[5, 6]]), Quantization(0.5, 1))
+    op = Pad(before=(1,), after=(2,), value=1.5)
+    work = step_of(op, x, output=Quantization(0.5, 1))
+    assert compute(work).values.tolist() == [[4, 5, 6, 4, 4]]
+
+
+def test_resizing_by_hand() -> None:
+    x = Tensor(np.float32([[[[0, 4]]]]))
+    near = ofmap_of(Resize(size=(1, 4)), x, arithmetic=FLOAT32)
+    assert near.tolist() == [[[[0, 0, 4, 4]]]]
+    wide = ofmap_of(Resize(size=(1, 4), mode="bilinear"), x, arithmetic=FLOAT32)
+    assert wide.tolist() == [[[[0, 1, 3, 4]]]]  # half pixels: at -0.25, 0.25, 0.75, 1.25
+    op = Resize(size=(1, 3), mode="bilinear", coordinates="align_corners")
+    assert ofmap_of(op, x, arithmetic=FLOAT32).tolist() == [[[[0, 2, 4]]]]
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "message"),
+    [
+        (Pad(before=(1,), after=(1,)), ((3, 4),), "a number for each axis"),
+        (Pad(before=(4,), after=(0,), mode="reflect"), ((4,),), "more is mirrored than"),
+        (Phases(stride=(1, 2)), ((2, 3, 4),), "takes 2 inputs, found 1"),
+        (Phases(stride=(1, 2)), ((2, 3, 4), (2, 3, 5)), "the phase at 0, 0 has shape"),
+    ],
+)
+def test_misfits_are_refused(op: Op, shapes: tuple[Shape, ...], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        op.output_shape(shapes)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"kernel": (2, 2), "stride": (3, 3)}, "a kernel of 2 leaves places of a stride of 3 out"),
+        ({"kernel": (2, 2), "padding": (2, 0, 0, 0)}, "is not less than the kernel of 2"),
+        ({"kernel": (2, 2), "output_padding": (1, 0)}, "output_padding 1 is not less than"),
+        ({"kernel": (2, 2), "groups": 4}, "6 channels do not divide into 4 groups"),
+    ],
+)
+def test_transposed_convolutions_that_cannot_be_are_refused(
+    keys: dict[str, object], message: str
+) -> None:
+    op = ConvTranspose(out_channels=8, **keys)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=message):
+        op.whole(FMAP)
