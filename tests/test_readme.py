@@ -14,16 +14,24 @@ from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.hardware_file import load_hardware
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-BLOCKS = [
-    "\n".join(line[4:] for line in block.splitlines())
-    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, re.MULTILINE)
-]
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    if line.startswith("accelsim ") and not line.startswith("accelsim/")
-]
+DOCS = {path.name: path.read_text() for path in (Path(__file__).parents[1] / "docs").glob("*.md")}
+
+
+def blocks_of(page: str) -> list[str]:
+    """What is indented."""
+    found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", page, re.MULTILINE)
+    return ["\n".join(line[4:] for line in block.splitlines()) for block in found]
+
+
+BLOCKS = blocks_of(README)
+COMMANDS = list(
+    dict.fromkeys(
+        line.partition("#")[0].strip()
+        for block in (*BLOCKS, *blocks_of(DOCS["cookbook.md"]))
+        for line in block.splitlines()
+        if line.startswith("accelsim ") and not line.startswith("accelsim/")
+    )
+)
 LONG = ("run googlenet", "run vgg16", "compare", "explain", "verify googlenet")
 TOUR = [
     pytest.param(command, marks=pytest.mark.slow if each.startswith(LONG) else ())
@@ -77,6 +85,27 @@ def test_hardware_example_is_edge_ws(tmp_path: Path) -> None:
     path.write_text(block("name: edge_ws"))
     shown, shipped = load_hardware(path), load_hardware("edge_ws")
     assert shown == shipped.model_copy(update={"description": ""})
+
+
+def test_sweep_example_has_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelsim.frontend.sweep_file import load_sweep
+    from accelsim.sweep.space import resolve
+
+    path = tmp_path / "small_sweep.yaml"
+    text = next(each for each in blocks_of(DOCS["sweeps.md"]) if "name: small_sweep" in each)
+    path.write_text(text)
+    assert len(resolve(load_sweep(path)).points) == 8
+
+
+def test_every_link_leads_somewhere() -> None:
+    root = Path(__file__).parents[1]
+    for name, page in {"../README.md": README, **DOCS}.items():
+        for link in re.findall(r"\]\(([^)#:]+)\)", page):
+            assert (root / "docs" / name).parent.joinpath(link).exists(), f"{name}: {link}"
+
+
+def test_it_is_a_page_to_read_in_a_few_minutes() -> None:
+    assert README.count("\n") <= 200
 
 
 def test_every_built_in_is_named() -> None:
