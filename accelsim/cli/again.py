@@ -68,6 +68,7 @@ def _network(asked: Mapping[str, Any]) -> "Network":
     from accelsim.network.backward import training_step
 
     model = Model(str(asked["network"]), asked.get("dims"), asked.get("outputs"))
+    model = model._replace(unsupported=str(asked.get("unsupported", "refuse")))
     step = asked.get("training")
     past = asked.get("past")
     network = decoded(network_named(model), past is not None, past)

@@ -40,6 +40,7 @@ class Model(NamedTuple):
     name: str
     dims: list[str] | None = None
     outputs: list[str] | None = None
+    unsupported: str = "refuse"
 
 
 def loaded(
@@ -89,10 +90,15 @@ def asked(
 def network_named(model: Model) -> "Network":
     from accelsim.frontend import load_network
     from accelsim.frontend.kind import kind_of
+    from accelsim.report.tell import tell
 
     if kind_of(model.name) == "hardware":
         raise InputError(Problem("is hardware, but a network is expected here", model.name))
-    return load_network(model.name, sizes(model.dims or ()), model.outputs or ())
+    free = model.unsupported == "free"
+    network = load_network(model.name, sizes(model.dims or ()), model.outputs or (), free)
+    if free:
+        tell(f"hint: {network.name}: {network.description}")
+    return network
 
 
 def sizes(given: Sequence[str]) -> dict[str, int]:
@@ -211,6 +217,7 @@ def told(
     if model is not None:
         named = {"network": model.name, "dims": model.dims, "outputs": model.outputs}
         asked |= {key: value for key, value in named.items() if value}
+        asked |= {"unsupported": "free"} if model.unsupported == "free" else {}
     origin = replace(
         run.origin, settings=tuple(settings or ()), asked={**run.origin.asked, **asked}
     )

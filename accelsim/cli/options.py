@@ -1,6 +1,6 @@
 """Arguments and options that several commands have."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,14 @@ OutputsOption = Annotated[
         "--outputs",
         metavar="NAME",
         help="Take an .onnx file only up to this tensor; may be repeated.",
+    ),
+]
+UnsupportedOption = Annotated[
+    Literal["refuse", "free"],
+    typer.Option(
+        "--unsupported",
+        help="What to do with operators of an .onnx file that cannot be simulated; free ones are "
+        "told with the network's name wherever that stands.",
     ),
 ]
 HardwareName = Annotated[

@@ -34,6 +34,7 @@ from accelsim.cli.options import (
     SeedOption,
     SetOption,
     TrainOption,
+    UnsupportedOption,
     WhyOption,
 )
 from accelsim.cli.output import (
@@ -73,6 +74,7 @@ def run(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    unsupported: UnsupportedOption = "refuse",
     decode: DecodeOption = False,
     past: PastOption = None,
     verify: Annotated[
@@ -128,7 +130,7 @@ def run(
     written = {"--trace": trace, "--trace-dram": trace_dram, "--report": report}
     files = (*written.items(), ("--save-mapping", save_mapping))
     destinations = Destinations(json, csv, (network, hardware, mapping or hardware), files)
-    wanted = Model(network, dim, outputs)
+    wanted = Model(network, dim, outputs, unsupported)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     model = decoded(model, decode, past)
     model = _step_of(model) if train else model
@@ -175,6 +177,7 @@ def compare(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    unsupported: UnsupportedOption = "refuse",
     columns: ColumnsOption = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="One row for each run, and no layers.")
@@ -208,7 +211,7 @@ def compare(
     problems = list(destinations.problems)
     with gathered(problems):
         shown = compare_columns(columns)
-    wanted = [_model(name, dim, outputs) for name in names]
+    wanted = [_model(name, dim, outputs, unsupported) for name in names]
     models, machines, named = cases(wanted, hardware or [], settings, dataflows, problems)
     refuse_energy_without_table(shown, machines)
     models = [_step_of(each) for each in models] if train else models
@@ -244,6 +247,7 @@ def verify(
     settings: SetOption = None,
     dim: DimOption = None,
     outputs: OutputsOption = None,
+    unsupported: UnsupportedOption = "refuse",
     decode: DecodeOption = False,
     past: PastOption = None,
     train: TrainOption = False,
@@ -262,7 +266,11 @@ def verify(
 
     destinations = Destinations(json, None, (network, hardware))
     model, machine = loaded(
-        Model(network, dim, outputs), hardware, settings, dataflow, destinations.problems
+        Model(network, dim, outputs, unsupported),
+        hardware,
+        settings,
+        dataflow,
+        destinations.problems,
     )
     model = decoded(model, decode, past)
     model = _step_of(model) if train else model
@@ -327,9 +335,10 @@ def _step_of(network: "Network") -> "Network":
     return training_step(network)
 
 
-def _model(name: str, dims: list[str] | None, outputs: list[str] | None) -> Model:
+def _model(name: str, dims: list[str] | None, outputs: list[str] | None, unsupported: str) -> Model:
     """A network among several; sizes and outputs are of those that have them."""
-    return Model(name, dims, outputs) if name.lower().endswith(".onnx") else Model(name)
+    is_model = name.lower().endswith(".onnx")
+    return Model(name, dims, outputs, unsupported) if is_model else Model(name)
 
 
 def _compared(

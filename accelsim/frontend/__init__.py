@@ -19,20 +19,24 @@ ONNX = ".onnx"
 
 
 def load_network(
-    name_or_path: str | Path, dims: Mapping[str, int] | None = None, outputs: Sequence[str] = ()
+    name_or_path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    outputs: Sequence[str] = (),
+    free: bool = False,
 ) -> Network:
     """A built-in network by name (`vgg16`), or one from a file by its suffix.
 
-    `dims` and `outputs` are of ONNX models: their open sizes by name, and where to end. Raises
+    `dims`, `outputs` and `free` are of ONNX models: their open sizes by name, where to end, and
+    whether what cannot be simulated is taken as free, which the network's name tells. Raises
     InputError: an unknown name, a suffix that nothing reads, or a file with mistakes.
     """
     path = find_file("workloads", name_or_path, (*_LOADERS, ONNX))
     if path.suffix.lower() == ONNX:
         from accelsim.frontend.onnx import load_onnx
 
-        return load_onnx(path, dims, outputs)
-    if dims or outputs:
-        message = "only .onnx files have sizes to give and outputs to choose"
+        return load_onnx(path, dims, outputs, free)
+    if dims or outputs or free:
+        message = "only .onnx files have sizes to give, outputs to choose and unknown operators"
         raise InputError(Problem(message, str(name_or_path)))
     module, function = _LOADERS[path.suffix.lower()]
     loader: Callable[[Path], Network] = getattr(

@@ -24,7 +24,7 @@ from accelsim.lowering.task import Step, Task
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
 from accelsim.lowering.units import Unit, lowered
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import Concat, Shape
+from accelsim.network.ops import Concat, Conv, Shape
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,10 @@ class _Lowering:
         if self.hardware.dram.unread_rows == "skip" and isinstance(
             self.target.processor, ArrayModel
         ):
-            kernels = [*map(sampled, kernels)]
+            kernels = [
+                sampled(kernel) if isinstance(layer.op, Conv) else kernel
+                for kernel, layer in zip(kernels, self.network.layers, strict=True)
+            ]
         if self.mapping is None:
             return kernels
         return forced_kernels(self.network, kernels, self.target, self.mapping)

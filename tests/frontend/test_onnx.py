@@ -1,5 +1,6 @@
 """ONNX models as networks: drawn ones against onnxruntime, what users trip over, and bad input."""
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,9 @@ import pytest
 from numpy.random import Generator, default_rng
 from onnx import TensorProto, helper, numpy_helper
 from oracles.onnx_models import computed, saved, wrong_tiles
+from typer.testing import CliRunner
 
+from accelsim.cli import app
 from accelsim.errors import AccelsimError, InputError, UncoveredError
 from accelsim.frontend import load_network
 from accelsim.frontend.sweep_file import sweep_from
@@ -319,6 +322,29 @@ def test_what_is_refused_is_counted_with_its_share(tmp_path: Path) -> None:
     convs = 2 * 6 * 7 * 6 * 27  # N K P Q C R S, and as many for each of its inputs turned
     assert (rows["Conv"].macs, rows["ConvTranspose"].macs) == (convs, convs)
     assert rows["ConvTranspose"].share == 0.5
+
+
+def test_what_is_asked_to_be_free_says_so_everywhere(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "a"), node("Celu", "a", "b"), node("Conv", "b v", "c"),
+        node("Celu", "c", "y"),
+    ]  # fmt: skip
+    path = saved(model(nodes, {"w": W33, "v": weights(5, 2, 6, 1, 1)}), tmp_path)
+    network = load_network(path, free=True)
+    assert network.name == "model (2 of 4 nodes free)"
+    assert "taken as free: Celu (2, 0.0% of MACs)" in network.description
+    assert network.inputs == {"x": (3, 9, 8), "b/free": (6, 7, 6), "y/free": (2, 7, 6)}
+    assert [layer.op.name for layer in network.layers] == ["conv", "conv", "reshape"]
+    out = tmp_path / "out.json"
+    arguments = ["run", str(path), "edge_ws", "--unsupported", "free", "--json", str(out)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert json.loads(out.read_text())["network"] == network.name
+    assert CliRunner().invoke(app, arguments[:3]).exit_code == 2
+
+
+def test_what_has_no_shape_cannot_be_free(tmp_path: Path) -> None:
+    with pytest.raises(UncoveredError, match="NonZero"):
+        load_network(saved(model([node("NonZero")]), tmp_path), free=True)
 
 
 def test_stripped_weights_are_random_and_that_is_said(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from oracles.dram_sheets import SHEETS
 
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate, verify
-from accelsim.hardware import DramChannel, Hardware
+from accelsim.hardware import DramChannel, Hardware, Precision
 from accelsim.lowering.program import lower
 from accelsim.lowering.sampled import rows_read, side_by_side
 from accelsim.lowering.spec import program_problems
-from accelsim.network.graph import Network
-from accelsim.network.ops import Conv, Window
+from accelsim.network.backward import training_step
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import Conv, Dense, Flatten, Window
 
 
 def skipping(hardware: Hardware) -> Hardware:
@@ -107,6 +108,20 @@ def test_values_are_exact(kernel: int, stride: int, padding: int) -> None:
     network = chain((3, 14, 13), strided(kernel, stride, padding))
     result = verify(network, skipping(machine()), batch=2)
     assert result.passed
+
+
+def test_gradients_read_as_they_did() -> None:
+    """A weight gradient of one output and a dilation has gaps too, of the forward window's taps."""
+    op = Conv(out_channels=2, kernel=(2, 2), dilation=(3, 3), bias=False)
+    specs = [
+        LayerSpec("conv", op, ("input",)),
+        LayerSpec("flat", Flatten(), ("conv",)),
+        LayerSpec("dense", Dense(out_features=3), ("flat",)),
+    ]
+    step = training_step(build_network("gaps", {"input": (2, 4, 4)}, specs))
+    floats = dict.fromkeys(("ifmap", "filter", "psum", "ofmap"), "float32")
+    hardware = machine().model_copy(update={"precision": Precision.model_validate(floats)})
+    assert verify(step, skipping(hardware), batch=2).passed
 
 
 @given(st.sampled_from(["os", "ws", "is"]))

@@ -5,9 +5,10 @@ layers, `coverage` tells what they could not, `learned` says where the layers' a
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import Coverage, InputError, Problem
 from accelsim.frontend.onnx.constants import Store
 from accelsim.frontend.onnx.coverage import Verdict, coverage, uncovered, why_unknown
 from accelsim.frontend.onnx.file import ModelFile, read_model
@@ -26,20 +27,40 @@ __all__ = ["load_onnx"]
 
 
 def load_onnx(
-    path: Path, dims: Mapping[str, int] | None = None, outputs: Sequence[str] = ()
+    path: Path,
+    dims: Mapping[str, int] | None = None,
+    outputs: Sequence[str] = (),
+    free: bool = False,
 ) -> Network:
     """A model as a network; open sizes are in `dims`, and it ends at `outputs` if there are any.
 
-    Raises InputError with what is wrong, UncoveredError where operators cannot be simulated.
+    With `free` what cannot be simulated takes nothing, what it makes is a network input, and the
+    network's name and description say so: it has to have a shape all the same. Raises InputError
+    with what is wrong, UncoveredError where operators cannot be simulated.
     """
     file = read_model(path)
     graph = with_own_padding(resolved(file, dims or {}, outputs))
     graph = with_patterns(graph, Store(file))
     layers = Layers(graph)
     verdicts = [_translated(node, layers) for node in graph.nodes]
-    if any(verdict.reason for verdict in verdicts):
+    refused = [verdict.node for verdict in verdicts if verdict.reason]
+    shaped = all(value.shape is not None for node in refused for value in node.outputs)
+    if refused and not (free and shaped):
         raise uncovered(file, coverage(verdicts))
-    return _network(file, graph, layers)
+    network = _network(file, graph, layers)
+    return _with_free(network, coverage(verdicts)) if refused else network
+
+
+def _with_free(network: Network, rows: Sequence[Coverage]) -> Network:
+    """The network, its name and description saying what of the model it does without."""
+    bad = [row for row in rows if row.refused]
+    count, nodes = sum(row.refused for row in bad), sum(row.nodes for row in rows)
+    told = ", ".join(f"{row.operator} ({row.refused}, {row.share:.1%} of MACs)" for row in bad)
+    return replace(
+        network,
+        name=f"{network.name} ({count} of {nodes} nodes free)",
+        description=f"{network.description}; taken as free: {told}",
+    )
 
 
 def _translated(node: Node, layers: Layers) -> Verdict:
@@ -50,10 +71,13 @@ def _translated(node: Node, layers: Layers) -> Verdict:
     except Refused as error:
         reason = str(error)
     if reason:
+        read = (layers.names.get(each.name, "") for each in node.inputs if each is not None)
+        layers.kept.update(name for name in read if name in layers.specs)
         for value in node.outputs:
             if value.shape is not None:
-                layers.names[value.name] = f"{value.name}/refused"
-                layers.shapes[f"{value.name}/refused"] = kept_shape(value.shape[1:])
+                layers.names[value.name] = f"{value.name}/free"
+                layers.free[f"{value.name}/free"] = kept_shape(value.shape[1:])
+                layers.shapes[f"{value.name}/free"] = kept_shape(value.shape[1:])
     return Verdict(node, reason)
 
 
@@ -71,8 +95,10 @@ def _layer(node: Node, layers: Layers) -> str:
 
 def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
     outputs = [layers.output(name) for name in graph.outputs]
-    specs, stands = fused(layers.specs.values(), set(outputs))
+    specs, stands = fused(layers.specs.values(), {*outputs, *layers.kept})
     inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
+    read = {name for spec in specs for name in spec.inputs}
+    inputs |= {name: shape for name, shape in layers.free.items() if name in read}
     try:
         network = build_network(file.path.stem, inputs, specs)
     except GraphError as error:

@@ -28,7 +28,7 @@ def uncovered(file: ModelFile, rows: Sequence[Coverage]) -> UncoveredError:
     nodes = sum(row.nodes for row in rows)
     head = (
         f"{refused:,} of {nodes:,} nodes cannot be simulated; nothing is taken as free. Cut "
-        "the model with --outputs, or see docs/onnx.md for what is known"
+        "the model with --outputs, say --unsupported free, or see docs/onnx.md for what is known"
     )
     problems = [Problem(_told(row), str(file.path), key=row.operator) for row in bad]
     return UncoveredError([Problem(head, str(file.path)), *problems], rows)

@@ -35,9 +35,9 @@ DATA_DEPENDENT = ("Loop", "If", "Scan", "NonZero", "NonMaxSuppression", "Unique"
 """Operators that compute what to do, or how much they make, from values."""
 _INFERRED_AS = {"MaxPool": 22, "AveragePool": 22}
 """Opsets whose inference drops what starts in the padding under ceil_mode, as runtimes do."""
-_INFERRED_AS = {"MaxPool": 22, "AveragePool": 22}
-"""Opsets whose inference drops what starts in the padding under ceil_mode, as runtimes do."""
 _POSITIVE = ("strides", "dilations", "kernel_shape")
+_KEEPS_SHAPE = ("GroupNormalization",)
+"""Operators whose ofmap has the shape of their input, which the inference does not say."""
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
 
 
@@ -318,12 +318,15 @@ class _Walk:
         try:
             version = self._file.opsets.get(proto.domain, 1)
             version = max(version, _INFERRED_AS.get(proto.op_type, 0))
-            version = max(version, _INFERRED_AS.get(proto.op_type, 0))
             schema = self._onnx.defs.get_schema(proto.op_type, version, domain)
         except Exception:  # an operator that onnx itself does not know
             return unknown
         types = self._inferred(proto, schema, inputs)
-        return tuple(self._value(proto, name, types.get(name)) for name in proto.output)
+        found = tuple(self._value(proto, name, types.get(name)) for name in proto.output)
+        first = inputs[0] if inputs else None
+        if proto.op_type in _KEEPS_SHAPE and first is not None and found[0].shape is None:
+            return (Value(found[0].name, first.shape, first.element), *found[1:])
+        return found
 
     def _inferred(
         self, proto: Any, schema: Any, inputs: tuple[Value | Constant | None, ...]

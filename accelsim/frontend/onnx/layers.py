@@ -72,7 +72,10 @@ class Codes:
 
 @dataclass
 class Layers:
-    """The layers so far. `names` says which layer, or network input, a tensor of the model is."""
+    """The layers so far. `names` says which layer, or network input, a tensor of the model is.
+
+    `free` are the shapes of what refused nodes make, and `kept` layers that they read.
+    """
 
     graph: Graph
     specs: dict[str, LayerSpec] = field(default_factory=dict)
@@ -82,6 +85,8 @@ class Layers:
     readers: dict[str, int] = field(default_factory=dict)
     meanings: dict[str, Meaning] = field(default_factory=dict)
     codes: dict[str, Codes] = field(default_factory=dict)
+    free: dict[str, Shape] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for value in self.graph.inputs:

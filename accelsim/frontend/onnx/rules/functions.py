@@ -148,6 +148,7 @@ def plain(op: Elementwise) -> Callable[[Node, Layers], str]:
     """The rule of a function without attributes."""
 
     def rule(node: Node, layers: Layers) -> str:
+        """The function of every value."""
         return _function(node, layers, op)
 
     return rule
