@@ -261,7 +261,8 @@ def test_every_key_of_the_schema_is_in_the_key() -> None:
     from accelsim.sweep.content import LABELS, hardware_text
 
     full = load_hardware(
-        "tpu_v1", ["energy=horowitz_45nm", "precision.psum=int24", "residency=off"]
+        "tpu_v1",
+        ["energy=horowitz_45nm", "precision.psum=int24", "residency=off", "tile_loads=all"],
     )
     parts = {line.partition(" ")[0] for line in hardware_text(full).split("\n")}
     assert parts == set(Hardware.model_fields) - set(LABELS)
