@@ -182,3 +182,8 @@ def test_transposed_convolutions_that_cannot_be_are_refused(
     op = ConvTranspose(out_channels=8, **keys)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=message):
         op.whole(FMAP)
+
+
+def test_strides_of_too_many_phases_are_refused() -> None:
+    with pytest.raises(ShapeError, match="more than 1,024 phases"):
+        ConvTranspose(out_channels=1, kernel=(99, 99), stride=(33, 33)).parts("up", ("x",))

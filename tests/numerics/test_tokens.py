@@ -1,5 +1,6 @@
 """Layers of sequences, attention, and the step that decodes one token."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 from layers import FLOAT32, INT8, ofmap_of, step_of
 from test_tiled import FLOAT, UINT8, check, hardware, single, verified
+from typer.testing import CliRunner
 
 import accelsim
+from accelsim.cli import app
 from accelsim.errors import InputError, ShapeError
 from accelsim.frontend import load_network
 from accelsim.lowering.kernels import Alias, VectorKernel, kernel_of
@@ -296,3 +299,16 @@ def test_scores_are_scaled_by_the_root_of_a_heads_size(tmp_path: Path) -> None:
     network = small(tmp_path, BERT)
     layer = network.by_name["block_1/heads/scores"]
     assert layer.op.factor_of(layer.input_shapes) == 1 / math.sqrt(6)  # type: ignore[attr-defined]
+
+
+def test_the_command_line_decodes(tmp_path: Path) -> None:
+    small(tmp_path, GPT)
+    path, out = str(tmp_path / "small.yaml"), tmp_path / "out.json"
+    asked = ["run", path, "edge_ws", "--decode", "--past", "9", "--json", str(out)]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    result = json.loads(out.read_text())
+    assert result["network"] == "small, a token after 9"
+    assert any(layer["name"] == "block_1/v@cache" for layer in result["layers"])
+    assert CliRunner().invoke(app, ["run", str(out), "--again"]).exit_code == 0
+    for wrong in (["--decode"], ["--past", "9"], ["--decode", "--past", "40"]):
+        assert CliRunner().invoke(app, ["run", path, "edge_ws", *wrong]).exit_code == 2

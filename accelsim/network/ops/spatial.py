@@ -24,6 +24,7 @@ from accelsim.network.ops.fields import (
 from accelsim.network.ops.tokens import Composite
 from accelsim.network.ops.window import PhaseAxis, Window, phase_axis, windows_over
 
+_MOST_PHASES = 1024
 Count = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_AXES)]
 
 
@@ -233,6 +234,8 @@ class ConvTranspose(Deconvolution, Composite):
         if len(inputs) != 1:
             raise ShapeError(f"takes one input, found {len(inputs)}")
         keys = {key.name: getattr(self, key.name) for key in fields(Deconvolution)}
+        if self.stride[0] * self.stride[1] > _MOST_PHASES:
+            raise ShapeError(f"a stride of {self.stride} has more than {_MOST_PHASES:,} phases")
         if self.stride == (1, 1):
             return [(f"{name}/0_0", Phase(**keys), inputs)]
         join = Phases(stride=self.stride)
