@@ -81,7 +81,11 @@ QuietOption = Annotated[
 ]
 MappingOption = Annotated[
     str | None,
-    typer.Option("--mapping", metavar="F", help="Force tiles and loops of layers: a .yaml file."),
+    typer.Option(
+        "--mapping",
+        metavar="F",
+        help="Force tiles and loops of layers: a .yaml file, or ONNXim's .mapping.",
+    ),
 ]
 TrainOption = Annotated[
     bool, typer.Option("--train", help="A step of training instead of inference.")

@@ -209,20 +209,24 @@ def list_builtin() -> None:
 
 def schema(
     kind: Annotated[
-        Literal["network", "hardware", "sweep"],
-        typer.Argument(metavar="network|hardware|sweep", help="The kind of file."),
+        Literal["network", "hardware", "sweep", "energy", "dram"],
+        typer.Argument(metavar="network|hardware|sweep|energy|dram", help="The kind of file."),
     ],
 ) -> None:
     """Print the JSON schema of a kind of files, for editors that check YAML."""
+    from accelsim.dram.sheet import DramTiming
     from accelsim.frontend.network_file import network_schema
     from accelsim.frontend.sweep_file import SweepFile
     from accelsim.hardware import Hardware
     from accelsim.report.export import json_text
+    from accelsim.technology import EnergyTable
 
     schemas: dict[str, Callable[[], dict[str, Any]]] = {
         "network": network_schema,
         "hardware": Hardware.model_json_schema,
         "sweep": SweepFile.model_json_schema,
+        "energy": EnergyTable.model_json_schema,
+        "dram": DramTiming.model_json_schema,
     }
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     emit(json_text(dialect | schemas[kind]()))

@@ -9,14 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from accelsim.errors import InputError, Problem, ShapeError
 from accelsim.frontend.findings import Finding, JsonSchema, findings, unknown
-from accelsim.frontend.network_file import BlockFile, LayerFile, layer_schema
+from accelsim.frontend.network_file import MOST_LAYERS, BlockFile, LayerFile, layer_schema
 from accelsim.frontend.source import MOST_VALUES, Data, Document, KeyPath, in_file_order
 from accelsim.network.ops import LAYER_TYPES, Composite, Op, Shape
 
 T = TypeVar("T")
 
-MOST_LAYERS = 20_000
-"""Layers of a network with its blocks unfolded."""
 DEEPEST_BLOCKS = 50
 """Blocks inside blocks."""
 

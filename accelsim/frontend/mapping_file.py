@@ -9,6 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.findings import findings, validation_problems
+from accelsim.frontend.foreign_mapping import (
+    ONNXIM,
+    Shaped,
+    is_timeloop,
+    read_onnxim,
+    read_timeloop,
+)
 from accelsim.frontend.source import dotted, in_file_order, read_yaml
 
 Size = Annotated[int, Field(ge=1, le=2**63, strict=True)]
@@ -29,17 +36,25 @@ class MappingFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is forced, and where that is said."""
+    """What is forced, and where that is said; by layer, and by the shape of layers."""
 
     layers: Forced
     name: str
+    shaped: tuple[Shaped, ...] = ()
 
 
 def load_mapping(given: "str | Path | Forced") -> Source:
-    """A mapping from a file, or one that is given by pattern; raises InputError."""
+    """A mapping from a file, or one that is given by pattern; raises InputError.
+
+    Files are ours, ONNXim's lines (.mapping), or Timeloop's lists.
+    """
     if isinstance(given, Mapping):
         return _given(given)
+    if Path(given).suffix.lower() == ONNXIM:
+        return Source({}, str(given), tuple(read_onnxim(Path(given))))
     document = read_yaml(Path(given))
+    if is_timeloop(document):
+        return Source({}, str(given), tuple(read_timeloop(document)))
     problems = list(document.problems)
     try:
         found = MappingFile.model_validate(document.data)

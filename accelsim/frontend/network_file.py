@@ -19,6 +19,8 @@ from accelsim.frontend.findings import JsonSchema
 from accelsim.network.ops import LAYER_TYPES, Op, Positive, Shape
 from accelsim.network.ops.fields import Sizes
 
+MOST_LAYERS = 20_000
+"""Layers of a network with its blocks unfolded."""
 RESERVED = ("op", "input", "inputs", "repeat", "loss_weight")
 
 
@@ -180,7 +182,9 @@ class NetworkFile(_Record):
     """An .npz file of parameters, relative to this file; seeded random ones where not given."""
     blocks: dict[str, object] = {}
     """Parameterised groups of layers by name."""
-    layers: Annotated[dict[str, object], Field(min_length=1)]
+    layers: Annotated[
+        dict[str, object], Field(min_length=1, json_schema_extra={"maxProperties": MOST_LAYERS})
+    ]
     """The layers by name; each reads the one before unless it says otherwise."""
 
     @model_validator(mode="after")

@@ -12,7 +12,8 @@ from typing import Any
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend.findings import unknown
-from accelsim.frontend.mapping_file import Entry, Source
+from accelsim.frontend.foreign_mapping import Shape, unmatched
+from accelsim.frontend.mapping_file import Entry, Forced, Source
 from accelsim.lowering.forced_ranks import (
     ForcedGemm,
     ForcedRanks,
@@ -118,6 +119,9 @@ def forced_kernels(
     """
     names = [layer.name for layer in network.layers]
     problems = list(_unmatched(names, source))
+    shapes = [_shape(kernel) for kernel in kernels]
+    problems += unmatched(source.shaped, shapes)
+    source = replace(source, layers=_by_name(names, shapes, source))
     made: list[Kernel] = []
     for name, kernel in zip(names, kernels, strict=True):
         values, wrong = _values(name, kernel, target, source)
@@ -126,6 +130,23 @@ def forced_kernels(
     if problems:
         raise InputError(problems)
     return made
+
+
+def _shape(kernel: Kernel) -> Shape:
+    """The extents of a convolution or dense layer, as `frontend.foreign_mapping` has them."""
+    if not isinstance(kernel, GemmKernel) or kernel.groups > 1:
+        return ()
+    across = kernel.rows.outputs, kernel.cols.outputs, kernel.rows.kernel, kernel.cols.kernel
+    return (kernel.batch, kernel.channels, kernel.filters, *across)
+
+
+def _by_name(names: Sequence[str], shapes: Sequence[Shape], source: Source) -> Forced:
+    """What is forced by shape, as by the names of the layers that have it; names are stronger."""
+    by_shape = {each.shape: each.entries for each in source.shaped}
+    found = {
+        n: by_shape[shape] for n, shape in zip(names, shapes, strict=True) if shape in by_shape
+    }
+    return {**found, **source.layers}
 
 
 def _carrying(kernel: Kernel, values: Values) -> Kernel:

@@ -29,6 +29,7 @@ from accelsim.network.ops import (
     Dropout,
     Elu,
     Embedding,
+    Expand,
     Flatten,
     Gelu,
     HardSwish,
@@ -77,7 +78,7 @@ SAME_CODES = (Flatten, Reshape, Dropout)
 _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
-    *(Transpose, Slice, Mean, Largest, Position, ClassToken, Rotary, Pad, Resize, Phases),
+    *(Transpose, Slice, Mean, Largest, Position, ClassToken, Rotary, Pad, Resize, Phases, Expand),
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")

@@ -23,6 +23,7 @@ from accelsim.network.ops import (
     Dense,
     Dropout,
     Elementwise,
+    Expand,
     Flatten,
     Largest,
     LayerNorm,
@@ -363,6 +364,14 @@ def _(op: Flatten | Reshape | Dropout, work: Computation) -> Ofmap:
 def _(op: Transpose, work: Computation) -> Ofmap:
     (x,) = work.inputs
     return Ofmap(work.arithmetic.rescale(_turned(op, x), work.output))
+
+
+@_compute.register
+def _(op: Expand, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    whole = np.broadcast_to(x.values, (work.batch, *op.shape))
+    expanded = Tensor(np.ascontiguousarray(whole), x.quantization)
+    return Ofmap(work.arithmetic.rescale(expanded, work.output))
 
 
 @_compute.register

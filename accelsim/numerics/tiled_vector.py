@@ -19,6 +19,7 @@ from accelsim.network.ops import (
     BatchNorm,
     Concat,
     Elementwise,
+    Expand,
     Joined,
     Largest,
     Lrn,
@@ -302,6 +303,14 @@ class VectorExecutor:
         """The values of a tile, from where they lie in the input."""
         (x,) = self.work.inputs
         block = Tensor(self.part_of(self.turned, tile), x.quantization)
+        return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: Expand, tile: VectorTile) -> Array:
+        """The values of a tile, from where they lie in the input."""
+        (x,) = self.work.inputs
+        whole = np.broadcast_to(x.values, (len(x.values), *op.shape))
+        block = Tensor(self.part_of(whole, tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register

@@ -151,7 +151,7 @@ def _shared(sweep: Sweep) -> Iterator[tuple[str, str]]:
     points = sweep.points
     yield "different networks", f"{len({point.network for point in points}):,}"
     yield "different batches", f"{len({point.batch for point in points}):,}"
-    yield "different hardware", f"{len({id(point.hardware) for point in points}):,}"
+    yield "different hardware", f"{len({id(point.varied) for point in points}):,}"
     for part, count in sweep.census.versions.items():
         yield f"  of which different in `{part}`", f"{count:,}"
     layers = sum(len(sweep.networks[point.network].layers) for point in points)

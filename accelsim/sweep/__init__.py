@@ -42,9 +42,16 @@ def sweep(
 class _Callable(ModuleType):
     """This package, which is also the function `accelsim.sweep(...)`."""
 
-    def __call__(self, *arguments: Any, **options: Any) -> "Summary":
+    def __call__(
+        self,
+        source: str | Path | Mapping[str, Any],
+        results: str | Path | None = None,
+        jobs: int | None = None,
+        scheduler: str | None = None,
+        retry_failed: bool = False,
+    ) -> "Summary":
         """See `sweep`."""
-        return sweep(*arguments, **options)
+        return sweep(source, results, jobs, scheduler, retry_failed)
 
 
 sys.modules[__name__].__class__ = _Callable

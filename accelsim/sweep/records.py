@@ -16,6 +16,25 @@ Table = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Varied:
+    """A hardware by what it varies and the parts that differ: there may be a million of them."""
+
+    base: Hardware
+    parts: Mapping[str, Any]
+
+    @property
+    def hardware(self) -> Hardware:
+        """The hardware itself, made anew; its parts are shared."""
+        return self.base.model_copy(update=self.parts)
+
+    @property
+    def clock(self) -> int:
+        """Hertz."""
+        clock: int = self.parts.get("clock", self.base.clock)
+        return clock
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One simulation: a network (name or path) on a hardware, for `batch` images.
 
@@ -27,11 +46,16 @@ class Point:
 
     key: str
     network: str
-    hardware: Hardware
+    varied: Varied
     batch: int
     parameters: dict[str, Value]
     graph: Network = field(repr=False, compare=False)
     code: str = field(default=CODE, repr=False)
+
+    @property
+    def hardware(self) -> Hardware:
+        """What the network runs on."""
+        return self.varied.hardware
 
 
 LARGEST_RESULT = 256 * 2**20

@@ -15,7 +15,6 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
 from accelsim.frontend.sweep_file import Over, Search, SweepFile
-from accelsim.hardware import Hardware
 from accelsim.network.backward import training_step
 from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
@@ -47,7 +46,7 @@ from accelsim.sweep.quantities import (
     impossible,
     quantity_names,
 )
-from accelsim.sweep.records import Point, Value
+from accelsim.sweep.records import Point, Value, Varied
 from accelsim.sweep.variants import Variants, named_path
 
 _MOST_PROBLEMS = 20
@@ -198,7 +197,7 @@ def _hints(file: SweepFile, space: "Space", points: Sequence[Point]) -> Iterator
     runs = {(point.network, point.batch) for point in points}
     if len(runs) > len(dict(runs)) and not compare_batches(file.objectives):
         yield file.problem(("objectives",), UNLIKE_BATCHES, at_key=True)
-    clocks = {(point.network, point.hardware.clock) for point in points}
+    clocks = {(point.network, point.varied.clock) for point in points}
     if len(clocks) > len(dict(clocks)) and not compare_clocks(file.objectives):
         yield file.problem(("objectives",), UNLIKE_CLOCKS, at_key=True)
 
@@ -292,7 +291,7 @@ class Space:
         batch = named.get(BATCH, 1)
         assert isinstance(batch, int)
         variant = self.variants.of(settings)
-        if not self._allowed(variant.hardware):
+        if not self._allowed(variant.varied):
             self.infeasible += 1
             return None
         network = self._paths[str(named[NETWORK])]
@@ -304,15 +303,15 @@ class Space:
         return Point(
             key=point_key(self._digests[network], variant.text, batch),
             network=network,
-            hardware=variant.hardware,
+            varied=variant.varied,
             batch=batch,
             parameters={**self._parameters, **said},
             graph=self.networks[network],
         )
 
-    def _allowed(self, hardware: Hardware) -> bool:
+    def _allowed(self, varied: Varied) -> bool:
         of_hardware = self._of_hardware
-        return not of_hardware or feasible(hardware_quantities(hardware), of_hardware)
+        return not of_hardware or feasible(hardware_quantities(varied.hardware), of_hardware)
 
     # --- What the file names
 

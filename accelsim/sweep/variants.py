@@ -17,6 +17,7 @@ from accelsim.frontend.sweep_file import SweepFile
 from accelsim.hardware import COUPLED_PARTS, Hardware
 from accelsim.sweep.axes import BATCH, ENERGY, NETWORK, Setting, Settings
 from accelsim.sweep.content import part_text
+from accelsim.sweep.records import Varied
 
 _OUTSIDE = (NETWORK, BATCH)
 
@@ -25,7 +26,7 @@ _OUTSIDE = (NETWORK, BATCH)
 class Variant:
     """A hardware, and its content as a line of text for each part, shared as the parts are."""
 
-    hardware: Hardware
+    varied: Varied
     lines: tuple[str, ...]
 
     @property
@@ -47,15 +48,17 @@ class Variants:
         self._file = file
         self._base = base
         self._base_hardware, _ = checked_hardware(base)
-        self._base_models = {
-            part: model for part, model in self._base_hardware or () if isinstance(model, BaseModel)
-        }
-        self._base_names = {part: _name(part, ()) for part in base}
+        self._base_models = {part: it for part, it in self._base_hardware or () if _is_valid(it)}
+        self._varied_parts: set[frozenset[str]] = set()
         self._asked: dict[tuple[int, ...], tuple[Settings, Variant]] = {}
         self._made: dict[tuple[str, ...], Variant] = {}
         self._parts: dict[str, Any] = {}
         self._agreed: set[tuple[str | None, ...]] = set()
         self._texts: dict[str, str] = {}
+        self._base_texts: dict[str, str] = {}
+        if self._base_hardware:
+            for part in sorted(base):
+                self._base_texts[part] = part_text(self._base_hardware, part)
 
     def of(self, settings: Settings) -> Variant:
         """The base with the settings; raises InputError at the lines that set what is wrong."""
@@ -72,8 +75,8 @@ class Variants:
         names = {part: _name(part, chosen) for part, chosen in by_part.items()}
         whole = tuple(sorted(names.values()))
         if whole not in self._made:
-            hardware = self._checked(by_part, names)
-            self._made[whole] = Variant(hardware, self._lines(hardware, names))
+            varied = self._checked(by_part, names)
+            self._made[whole] = Variant(varied, self._lines(names))
         return self._made[whole]
 
     @property
@@ -82,24 +85,38 @@ class Variants:
         contents: dict[str, set[str]] = {}
         for name, text in self._texts.items():
             contents.setdefault(name.partition(" ")[0], set()).add(text)
+        for part, text in self._base_texts.items():
+            if part in contents and any(part not in varied for varied in self._varied_parts):
+                contents[part].add(text)
         return {part: len(texts) for part, texts in contents.items() if len(texts) > 1}
 
-    def _checked(self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]) -> Hardware:
+    def _checked(self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]) -> Varied:
         """The base with parts that are shared among the variants that have them."""
         coupled = tuple(names.get(part) for part in COUPLED_PARTS)
         if coupled not in self._agreed or any(name not in self._parts for name in names.values()):
-            hardware = self._validated(by_part)
+            hardware = self._validated(by_part, names)
             self._agreed.add(coupled)
-            self._parts |= {name: getattr(hardware, part) for part, name in names.items()}
+            for part, name in names.items():
+                if name not in self._parts:
+                    self._parts[name] = getattr(hardware, part)
+                    self._texts[name] = part_text(hardware, part)
         assert self._base_hardware
-        known = {part: self._parts[name] for part, name in names.items()}
-        return self._base_hardware.model_copy(update=known)
+        return Varied(
+            self._base_hardware, {part: self._parts[name] for part, name in names.items()}
+        )
 
-    def _validated(self, by_part: Mapping[str, list[Setting]]) -> Hardware:
-        """Only what the settings vary is validated; the rest is the base's."""
+    def _validated(
+        self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]
+    ) -> Hardware:
+        """Only parts that are new are validated; others are the base's, or known."""
         settings = [setting for chosen in by_part.values() for setting in chosen]
         base = without(self._base, [path for setting in settings for path in setting.replaces])
-        varied = {part: self._varied(base.get(part), by_part[part]) for part in by_part}
+        varied = {
+            part: known
+            if _is_valid(known := self._parts.get(names[part]))
+            else self._varied(base.get(part), by_part[part])
+            for part in by_part
+        }
         hardware, found = checked_hardware({**self._base, **self._base_models, **varied})
         if hardware is None:
             raise InputError([self._located(finding, settings) for finding in found])
@@ -133,13 +150,13 @@ class Variants:
             place = self._file.problem(setting.origin, "")
             raise InputError([_or_at(problem, place) for problem in error.problems]) from None
 
-    def _lines(self, hardware: Hardware, names: Mapping[str, str]) -> tuple[str, ...]:
-        lines = []
-        for part, name in sorted({**self._base_names, **names}.items()):
-            if name not in self._texts:
-                self._texts[name] = part_text(hardware, part)
-            lines.append(self._texts[name])
-        return tuple(filter(None, lines))
+    def _lines(self, names: Mapping[str, str]) -> tuple[str, ...]:
+        """The text of each part, by the parts' names."""
+        self._varied_parts.add(frozenset(names))
+        texts = self._base_texts | {part: self._texts[name] for part, name in names.items()}
+        if len(texts) > len(self._base_texts):
+            texts = dict(sorted(texts.items()))
+        return tuple(filter(None, texts.values()))
 
     def _located(self, finding: Finding, settings: Settings) -> Problem:
         """A problem of the hardware, where the sweep file sets what it comes from."""
@@ -151,6 +168,13 @@ class Variants:
         others = ", ".join(f"{each.key}={each.value}" for each in settings)
         point = f" (in the point {others})" if len(settings) > 1 else ""
         return self._file.problem((*blamed.origin, *inner), told + point, finding.at_key)
+
+
+def _is_valid(value: object) -> bool:
+    """Whether a part of a hardware need not be validated again: a record, or several by name."""
+    if isinstance(value, dict):
+        return all(isinstance(each, BaseModel) for each in value.values())
+    return isinstance(value, BaseModel)
 
 
 def _name(part: str, settings: Iterable[Setting]) -> str:

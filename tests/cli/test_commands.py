@@ -222,7 +222,13 @@ def test_version(cli) -> None:
     assert cli("--version").stdout == f"accelsim {accelsim.__version__}\n"
 
 
-@pytest.mark.parametrize(("kind", "folder"), [("network", "workloads"), ("hardware", "configs")])
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [
+        *(("network", "workloads"), ("hardware", "configs")),
+        *(("energy", "configs/energy"), ("dram", "configs/dram")),
+    ],
+)
 def test_schema_accepts_what_is_built_in(cli, kind: str, folder: str) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(cli("schema", kind).stdout)

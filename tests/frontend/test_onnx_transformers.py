@@ -227,6 +227,34 @@ def test_masks_that_are_inputs(tmp_path: Path) -> None:
     assert wrong_tiles(path, feeds) == []
 
 
+def test_grouped_queries_and_rotary_places_as_exporters_write_them(tmp_path: Path) -> None:
+    """Keys of two heads for four of queries; halves turned by constant cosines and sines."""
+    angles = np.outer(np.arange(6), 100.0 ** (-np.arange(2) / 2))
+    turned = np.concatenate([angles, angles], 1)[None, None]
+    nodes = [
+        *heads("x", "q"),
+        node("Slice", "q at0 at2 at3", "first"), node("Slice", "q at2 at4 at3", "second"),
+        node("Neg", "second", "minus"),
+        helper.make_node("Concat", ["minus", "first"], ["rot"], axis=-1),
+        node("Mul", "q cos", "qc"), node("Mul", "rot sin", "qs"), node("Add", "qc qs", "qr"),
+        node("MatMul", "x w_kk", "k_m"), node("Reshape", "k_m split2", "k_r"),
+        node("Transpose", "k_r", "k_t", perm=[0, 2, 1, 3]), node("Unsqueeze", "k_t at2", "k_u"),
+        node("Expand", "k_u five", "k_e"), node("Reshape", "k_e four", "k"),
+        node("Transpose", "k", "kt", perm=[0, 1, 3, 2]),
+        node("MatMul", "qr kt", "qk"), node("Softmax", "qk", axis=-1),
+    ]  # fmt: skip
+    arrays = {
+        **BLOCK, "w_kk": weights(9, 16, 8), "split2": np.array([0, 0, 2, 4]),
+        "five": np.array([2, 2, 2, 6, 4]), "four": np.array([2, 4, 6, 4]),
+        "cos": np.cos(turned).astype(np.float32), "sin": np.sin(turned).astype(np.float32),
+        **{f"at{n}": np.array([n]) for n in (0, 2, 3, 4)},
+    }  # fmt: skip
+    path = right(model(nodes, arrays, TOKENS), tmp_path, TOKENS)
+    feeds = {"x": default_rng(1).standard_normal(TOKENS, dtype=np.float32)}
+    assert wrong_tiles(path, feeds) == []
+    assert "expand" in ops(load_network(path))
+
+
 def test_a_mask_that_hides_something_else_is_refused(tmp_path: Path) -> None:
     arrays = {**BLOCK, "tri": np.tri(6, dtype=bool).T[None, None]}
     with pytest.raises(UncoveredError, match="Where"):

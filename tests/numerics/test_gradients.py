@@ -1,16 +1,18 @@
 """Gradients of every layer type against finite differences, in float64."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from accelsim.network.backward import TARGET, training_step
+from accelsim.network.backward import TARGET, Step, training_step
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
     ELEMENTWISE,
+    OPS,
     Add,
     AttentionContext,
     AttentionScores,
@@ -87,6 +89,26 @@ class Trained:
                 name = f"{op.owner}.{op.parameter}"
                 found[name] = self.given[name] - ofmap.values[0]
         return found
+
+    def check_along(self, generator: np.random.Generator) -> None:
+        """The gradient along a direction is a finite difference, to 1e-6 of the terms' sum."""
+        along = {name: generator.standard_normal(each.shape) for name, each in self.learned()}
+        found = self.gradients()
+        terms = [found[name] * step for name, step in along.items()]
+        sides = [
+            self.value(
+                self.given
+                | {name: self.given[name] + sign * STEP * step for name, step in along.items()}
+            )
+            for sign in (1, -1)
+        ]
+        size = max(sum(float(np.abs(each).sum()) for each in terms), 1.0)
+        slope = (sides[0] - sides[1]) / (2 * STEP)
+        assert abs(sum(float(each.sum()) for each in terms) - slope) < 1e-6 * size
+
+    def learned(self) -> list[tuple[str, Array]]:
+        """The parameters by name."""
+        return [(name, each) for name, each in self.given.items() if name not in self.step.inputs]
 
     def check(self) -> None:
         """Every parameter's gradient is a finite difference, to 1e-6 of the largest."""
@@ -294,3 +316,58 @@ def test_cross_entropy(softmax: bool) -> None:
     if softmax:
         specs.append(LayerSpec("prob", Softmax(), ("a",)))
     Trained.of(build_network("classes", {"x": (4,)}, specs), "cross_entropy").check()
+
+
+# --- Drawn shapes ---------------------------------------------------------------------------------
+
+
+def windowed(draw: np.random.Generator) -> dict[str, Any]:
+    """A kernel, a stride, and a padding that leaves no window without data."""
+    kernel = draw.integers(1, 4, 2)
+    padding = [int(draw.integers(0, size)) for size in np.repeat(kernel, 2)]
+    stride = draw.integers(1, 4, 2)
+    return {
+        "kernel": tuple(map(int, kernel)),
+        "stride": tuple(map(int, stride)),
+        "padding": tuple(padding),
+    }
+
+
+def conv(draw: np.random.Generator) -> Conv:
+    """Two or four channels before it."""
+    dilation = tuple(map(int, draw.integers(1, 3, 2)))
+    groups = int(draw.integers(1, 3))
+    filters = groups * int(draw.integers(1, 4))
+    return Conv(out_channels=filters, groups=groups, dilation=dilation, **windowed(draw))
+
+
+DRAWN: dict[str, Callable[[np.random.Generator], Op]] = {
+    "conv": conv,
+    "dense": lambda draw: Dense(out_features=int(draw.integers(1, 9))),
+    "max_pool": lambda draw: MaxPool(**windowed(draw), ceil_mode=bool(draw.integers(2))),
+    "avg_pool": lambda draw: AvgPool(**windowed(draw), count_padding=bool(draw.integers(2))),
+    "sub_sampling": lambda draw: SubSampling(**windowed(draw), activation="tanh"),
+    "lrn": lambda draw: Lrn(size=2 * int(draw.integers(0, 4)) + 1, alpha=0.5),
+    "batch_norm": lambda draw: BatchNorm(epsilon=0.1),
+    "softmax": lambda draw: Softmax(axis=int(draw.integers(-3, 3))),
+    "transpose": lambda draw: Transpose(order=tuple(map(int, draw.permutation(3)))),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", DRAWN)
+def test_gradients_of_drawn_shapes(name: str, seed: int) -> None:
+    draw = np.random.default_rng((seed, sum(name.encode())))
+    shape = tuple(map(int, draw.integers(5, 9, 3)))
+    first = Conv(out_channels=2 * int(draw.integers(1, 3)), kernel=(1, 1))
+    Trained.of(behind(DRAWN[name](draw), shape, first), seed=seed).check_along(draw)
+
+
+def test_what_networks_for_images_are_made_of_has_rules() -> None:
+    """For a dropout, a batch norm and a sub-sampling others stand in training."""
+    rules = Step.__dict__["rule"].dispatcher
+    trained = {name for name, op in OPS.items() if rules.dispatch(op) is not rules.dispatch(object)}
+    joins = {"add", "mul", "concat", "flatten", "reshape", "transpose", "slice"}
+    products = {"conv", "dense", "matmul", "attention_scores", "attention_context"}
+    functions = {"max_pool", "avg_pool", "softmax", "lrn", *(row.name for row in ELEMENTWISE)}
+    assert joins | products | functions <= trained

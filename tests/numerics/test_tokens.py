@@ -199,8 +199,11 @@ def small(folder: Path, model: Mapping[str, str]) -> Network:
     return load_network(path)
 
 
-@pytest.mark.parametrize("model", [BERT, LLAMA], ids=["bert", "llama"])
-@pytest.mark.parametrize("machine", [("ws",), ("rs", *UINT8), ("os", *FLOAT)])
+@pytest.mark.parametrize(
+    ("model", "machine"),
+    [(BERT, ("ws",)), (LLAMA, ("rs", *UINT8)), (LLAMA, ("os", *FLOAT))],
+    ids=["bert", "llama, uint8", "llama, float32"],
+)
 def test_small_transformers_verify(
     tmp_path: Path, model: Mapping[str, str], machine: tuple[str, ...]
 ) -> None:

@@ -21,6 +21,7 @@ from accelsim.network.ops import (
     AttentionContext,
     AttentionScores,
     Concat,
+    Expand,
     GroupNorm,
     InstanceNorm,
     Largest,
@@ -145,6 +146,11 @@ CASES = {
     "transpose": Case(
         Transpose(order=(3, 0, 2, 1)), ((6, 9, 6, 7),), lambda x: x.transpose(0, 4, 1, 3, 2)
     ),
+    "expand": Case(
+        Expand(shape=(6, 5, 19, 7)),
+        ((6, 1, 19, 7),),
+        lambda x: np.broadcast_to(x, (2, 6, 5, 19, 7)),
+    ),
     "slice": Case(
         Slice(start=(0, 1, 2, 0), stop=(6, 9, 6, 5)), ((6, 9, 6, 7),), lambda x: x[:, :, 1:, 2:, :5]
     ),
@@ -211,7 +217,11 @@ def test_integers_are_what_float64_says(case: Case) -> None:
     scale = float(np.abs(truth).max()) / 120
     work = step_of(case.op, *codes, output=Quantization(scale, -2), arrays=arrays)
     ofmap = scale * (compute(work).values.astype(np.float64) + 2)
-    steps = 1.5 if isinstance(case.op, Add | Largest | Concat | Transpose | Slice | Relu) else 1.01
+    steps = (
+        1.5
+        if isinstance(case.op, Add | Largest | Concat | Expand | Transpose | Slice | Relu)
+        else 1.01
+    )
     assert np.abs(ofmap - truth).max() <= steps * scale
 
 
@@ -290,6 +300,7 @@ def test_drawn_layers_equal_the_reference(
         (Add(), ((5, 6), (4, 6)), "input shapes differ"),
         (Add(), ((5, 6), (6,)), "input shapes differ"),
         (ScaleShift(shape=(5, 2)), ((5, 6),), "does not fit an input of"),
+        (Expand(shape=(5, 2)), ((5, 6),), "does not expand to"),
         (Concat(axis=0), ((5, 6), (6, 4)), "inputs differ beyond the joined axis"),
     ],
 )

@@ -46,6 +46,7 @@ from accelsim.network.ops.joins import (
     Add,
     Concat,
     Dropout,
+    Expand,
     Flatten,
     Joined,
     Mul,
@@ -109,6 +110,7 @@ __all__ = [
     "Embedding",
     "Erf",
     "Exp",
+    "Expand",
     "Flatten",
     "Gelu",
     "GroupNorm",
@@ -165,7 +167,7 @@ __all__ = [
 
 _ALL: tuple[type[Op], ...] = (
     *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
-    *(Transpose, Slice, Mean, Sum, Largest, AttentionScores, AttentionContext),
+    *(Transpose, Slice, Expand, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *FUNCTIONS,
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift),

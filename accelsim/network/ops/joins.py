@@ -152,6 +152,23 @@ class Slice(Op):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expand(Op):
+    """The input, each axis of size 1 as often as `shape` says. It costs as a copy does."""
+
+    name: ClassVar[str] = "expand"
+    shape: Sizes
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        fits = len(shape) == len(self.shape) and all(
+            size in (1, wanted) for size, wanted in zip(shape, self.shape, strict=True)
+        )
+        if not fits:
+            raise ShapeError(f"{shape} does not expand to {self.shape}")
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout(Unary):
     """The identity at inference."""
 

@@ -29,7 +29,15 @@ from accelsim.frontend.onnx.rules.functions import (
     tanh,
 )
 from accelsim.frontend.onnx.rules.joins import add, concat, divide, multiply, subtract, total
-from accelsim.frontend.onnx.rules.moves import flatten, gather, same, sliced, split, transpose
+from accelsim.frontend.onnx.rules.moves import (
+    expand,
+    flatten,
+    gather,
+    same,
+    sliced,
+    split,
+    transpose,
+)
 from accelsim.frontend.onnx.rules.norms import (
     batch_norm,
     group_norm,
@@ -110,6 +118,7 @@ RULES: Mapping[str, Rule] = {
     "Slice": sliced,
     "Split": split,
     "Gather": gather,
+    "Expand": expand,
     "Pad": pad,
     "Resize": resize,
     "Upsample": resize,

@@ -20,7 +20,7 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.network.ops import Embedding, Shape, Slice, Transpose
+from accelsim.network.ops import Embedding, Expand, Shape, Slice, Transpose
 from accelsim.network.ops.fields import MOST_AXES
 
 _WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
@@ -68,6 +68,15 @@ def gather(node: Node, layers: Layers) -> str:
     at = place % shape[axis - 1]
     part = _part(layers, node.name, source, axis - 1, slice(at, at + 1, 1))
     return layers.view(part, _without_batch(node, layers))
+
+
+def expand(node: Node, layers: Layers) -> str:
+    """Axes of size 1 as often as the output has them."""
+    source, shape = _within(node, layers)
+    done = _without_batch(node, layers)
+    if len(done) != len(shape):
+        raise Refused(f"from {len(shape) + 1} axes to {len(done) + 1}")
+    return source if done == shape else layers.add(node.name, checked(Expand, shape=done), source)
 
 
 def flatten(node: Node, layers: Layers) -> str:
