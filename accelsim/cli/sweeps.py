@@ -1,5 +1,7 @@
 """The commands around many points, and what differs: sweep, results, diff."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,10 +80,10 @@ def sweep(
     if dry_run:
         print_sheets(dry_run_sheets(resolved))
         return
-    logging.getLogger("accelsim").setLevel(logging.ERROR if quiet else logging.WARNING)
     destination = path or str(default_path(resolved))
     runner = runner_for(jobs, scheduler, resolved.timeout_s)
-    with stops_interrupt(), Store.open(destination, resolved, repair) as store:
+    level = logging.ERROR if quiet else logging.WARNING
+    with stops_interrupt(), logged(level), Store.open(destination, resolved, repair) as store:
         summary = _swept(resolved, store, runner, retry_failed, quiet)
     deliver_sweep_page(report, summary)
     if not quiet:
@@ -91,6 +93,20 @@ def sweep(
         tell(f"results: {destination}; accelsim results {destination}")
     if summary.failed:
         raise typer.Exit(CHECK_FAILED)
+
+
+@contextmanager
+def logged(level: int) -> Iterator[None]:
+    """Within it, accelsim logs what is at least of a level."""
+    import logging
+
+    log = logging.getLogger("accelsim")
+    before = log.level
+    log.setLevel(level)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def results(

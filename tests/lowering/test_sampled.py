@@ -73,11 +73,13 @@ def test_nothing_to_leave_out(window: Window) -> None:
 
 
 def test_bytes_by_hand() -> None:
-    """4 channels of 9 rows of 9, in tiles: a 1x1 kernel at stride 2 needs five rows, whole."""
+    """4 channels of 9 rows of 9: a 1x1 kernel at stride 2 needs five rows, and but one of their
+    columns where that lies between two tiles.
+    """
     network = chain((4, 9, 9), strided(1, 2))
     read, skipped = (simulate(network, each) for each in (machine(), skipping(machine())))
     assert read.dram.ifmap_read_bytes > 4 * 5 * 9
-    assert skipped.dram.ifmap_read_bytes == 4 * 5 * 9
+    assert skipped.dram.ifmap_read_bytes == 4 * 5 * 8
     assert skipped.cycles < read.cycles
     assert skipped.macs == read.macs
 

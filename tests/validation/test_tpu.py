@@ -163,6 +163,7 @@ def test_drawn_bandwidth_by_tops(app: str, share: float) -> None:
 # --- The reference --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_results_hinge_on_the_fill_only() -> None:
     """Memory moves weights and nothing else, so its bandwidth and the fill say everything.
 
@@ -176,6 +177,7 @@ def test_results_hinge_on_the_fill_only() -> None:
             assert 0.99 * bound < run_chain(app, chain)[0].tops <= bound, chain
 
 
+@pytest.mark.slow
 def test_a_wrong_machine_leaves_the_band(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the memory: the reference notices."""
     twice = load_hardware("tpu_v1", ["dram.timing.channels=4"])
