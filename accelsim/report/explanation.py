@@ -48,7 +48,7 @@ def _traffic(told: Explanation) -> Sheet:
         for each in told.moved
     )
     there = ", ".join(told.resident)
-    notes = (f"On chip, so not moved: {there}.",) if there else ()
+    notes = (f"On chip, so not moved over DRAM: {there}.",) if there else ()
     return Sheet("What moves", columns, tuple(rows), notes=notes)
 
 
@@ -88,6 +88,7 @@ def _verdict(told: Explanation) -> str:
     least = min(told.contenders, key=lambda one: one.cost_cycles)
     if chosen is least:
         return "The chosen one costs least."
-    if chosen.cost_cycles <= 1.01 * least.cost_cycles and chosen.dram_bytes < least.dram_bytes:
-        return "The chosen one ties with the least (within 0.8 %), and moves less."
+    if chosen.cost_cycles <= 1.008 * least.cost_cycles:
+        better = "moves less" if chosen.dram_bytes < least.dram_bytes else "takes fewer tiles"
+        return f"The chosen one ties with the least (within 0.8 %), and {better}."
     return "The chosen one is faster as played, or was found with other room on chip."
