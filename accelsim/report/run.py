@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from accelsim.hardware import Hardware
+from accelsim.hardware import BEST, Hardware
 from accelsim.lowering.target import target_of
 from accelsim.report.columns import RUN_COLUMNS, Shown, cells, shown_columns
 from accelsim.report.quantities import (
@@ -53,11 +53,16 @@ def heading(result: RunResult) -> str:
 
 USUAL = shown_columns(None, RUN_COLUMNS)
 
+MIXED = shown_columns(None, ("dataflow", *RUN_COLUMNS), {"dataflow": 0})
+"""The usual ones where each layer has a dataflow of its own."""
+
 
 def run_sheets(
     result: RunResult, hardware: Hardware, shown: tuple[Shown, ...] = USUAL
 ) -> list[Sheet]:
     """Everything `run` prints; `shown` are the columns of the table of layers."""
+    if result.dataflow == BEST and shown == USUAL:
+        shown = MIXED
     columns = (Column(each.quantity.header, each.drop, each.quantity.text) for each in shown)
     clock_hz = result.clock_hz
     layers = Sheet(
