@@ -343,7 +343,7 @@ class Hardware(_Schema):
     residency: Residency = Field(
         "on",
         description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
-        "(with one systolic array); off: every layer reads from and writes to DRAM.",
+        "(with systolic arrays); off: every layer reads from and writes to DRAM.",
     )
     tile_loads: Literal["changed", "all"] = Field(
         "changed",

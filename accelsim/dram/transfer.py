@@ -4,7 +4,7 @@ A replay of some hundred bursts gives the clocks per run; a transfer takes that 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
 
@@ -25,30 +25,40 @@ class Runs:
     pitch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a burst or a run takes in the long run, over all channels: clocks, and rows opened."""
+
+    clocks: Fraction
+    activates: Fraction
+
+
 @dataclass
 class Replays:
-    """What replays have said, for whoever owns this to drop; the clocks of `most` kinds of runs."""
+    """What replays have said, for whoever owns this to drop; of `most` kinds of runs."""
 
     most: int = 4096
-    known: dict[tuple[object, ...], Fraction] = field(default_factory=dict)
+    known: dict[tuple[object, ...], Replayed] = field(default_factory=dict)
 
     def transfer_clocks(self, sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
         """Clocks that a transfer occupies the channels in the long run, refresh included."""
-        if not runs.count * runs.size:
-            return Fraction(0)
-        if is_long(sheet, runs):
-            return bursts_of(sheet, runs) * self.recall(sequential_clocks, sheet, write)
-        return runs.count * self.recall(run_clocks, sheet, runs.size, runs.pitch, write)
+        times, each = self.parts(sheet, runs, write)
+        return times * each.clocks
 
     def transfer_activates(self, sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
         """Rows that a transfer opens, in all channels."""
-        if not runs.count * runs.size:
-            return Fraction(0)
-        if is_long(sheet, runs):
-            return bursts_of(sheet, runs) * self.recall(sequential_activates, sheet, write)
-        return runs.count * self.recall(run_activates, sheet, runs.size, runs.pitch, write)
+        times, each = self.parts(sheet, runs, write)
+        return times * each.activates
 
-    def recall(self, find: Callable[..., Fraction], *key: object) -> Fraction:
+    def parts(self, sheet: DramTiming, runs: Runs, write: bool) -> tuple[int, Replayed]:
+        """How many bursts of a long run a transfer is, or how many runs, and what each takes."""
+        if not runs.count * runs.size:
+            return 0, Replayed(Fraction(0), Fraction(0))
+        if is_long(sheet, runs):
+            return bursts_of(sheet, runs), self.recall(sequential, sheet, write)
+        return runs.count, self.recall(one_of_many, sheet, runs.size, runs.pitch, write)
+
+    def recall(self, find: Callable[..., Replayed], *key: object) -> Replayed:
         """What was found before, or what `find` finds now."""
         named = (find, *key)
         found = self.known.get(named)
@@ -78,38 +88,26 @@ def transfer_clocks(sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
 
 def sequential_clocks(sheet: DramTiming, write: bool) -> Fraction:
     """Clocks of a burst in a long run, over all channels."""
-    accesses = _sequence(sheet, write)
-    return _clocks(sheet, [accesses]) / len(accesses) / sheet.channels
+    return sequential(sheet, write).clocks
 
 
-def sequential_activates(sheet: DramTiming, write: bool) -> Fraction:
-    """Rows that a burst in a long run opens."""
-    accesses = _sequence(sheet, write)
-    return Fraction(_opened(sheet, accesses), len(accesses))
-
-
-def _sequence(sheet: DramTiming, write: bool) -> list[Access]:
+def sequential(sheet: DramTiming, write: bool) -> Replayed:
+    """A burst in a long run."""
     region = sheet.channel_banks * min(sheet.channel_banks, sheet.row_bursts)
     bursts = max(SAMPLE, 2 * region)
-    return [(index * sheet.burst_bytes, write) for index in range(bursts)]
+    accesses = [(index * sheet.burst_bytes, write) for index in range(bursts)]
+    each = _replayed(sheet, [accesses], bursts)
+    return replace(each, clocks=each.clocks / sheet.channels)
 
 
 def run_clocks(sheet: DramTiming, size: int, pitch: int, write: bool) -> Fraction:
     """Clocks of each of many runs of `size` bytes, one every `pitch` bytes."""
-    channels, runs = _sampled(sheet, size, pitch, write)
-    return _clocks(sheet, channels) / runs
+    return one_of_many(sheet, size, pitch, write).clocks
 
 
-def run_activates(sheet: DramTiming, size: int, pitch: int, write: bool) -> Fraction:
-    """Rows that each of many runs opens, in all channels."""
-    channels, runs = _sampled(sheet, size, pitch, write)
-    return Fraction(sum(_opened(sheet, accesses) for accesses in channels), runs)
-
-
-def _opened(sheet: DramTiming, accesses: Sequence[Access]) -> int:
-    channel = Channel(sheet, refresh=False)
-    channel.play(accesses)
-    return channel.activates
+def one_of_many(sheet: DramTiming, size: int, pitch: int, write: bool) -> Replayed:
+    """Each of many runs of `size` bytes, one every `pitch` bytes."""
+    return _replayed(sheet, *_sampled(sheet, size, pitch, write))
 
 
 def _sampled(
@@ -136,17 +134,20 @@ def _bursts(size: int, pitch: int, burst_bytes: int) -> Iterator[tuple[int, int]
             yield burst, max(run, 1)
 
 
-def _clocks(sheet: DramTiming, channels: list[list[Access]]) -> Fraction:
-    """Clocks of the slowest channel, without the way to the first data, refresh included."""
-    different = {tuple(accesses) for accesses in channels if accesses}
-    slowest = max(_busy(sheet, accesses) for accesses in different)
-    return slowest / sheet.refresh_factor
+def _replayed(sheet: DramTiming, channels: Sequence[Sequence[Access]], parts: int) -> Replayed:
+    """What each of so many parts of the accesses takes: clocks of the slowest channel, without the
+    way to the first data, refresh included; rows of all. Equal channels are replayed once.
+    """
+    listed = [tuple(accesses) for accesses in channels if accesses]
+    played = {accesses: _played(sheet, accesses) for accesses in {*listed}}
+    slowest = max(busy for busy, _ in played.values())
+    opened = sum(played[accesses][1] for accesses in listed)
+    return Replayed(slowest / sheet.refresh_factor / parts, Fraction(opened, parts))
 
 
-def _busy(sheet: DramTiming, accesses: Sequence[Access]) -> Fraction:
-    played = Channel(sheet, refresh=False).play(accesses) - sheet.lead_clocks
-    return max(Fraction(played), _least(sheet, accesses))
-
-
-def _least(sheet: DramTiming, accesses: Sequence[Access]) -> Fraction:
-    return Fraction(len(accesses) * sheet.nBL, sheet.data_buses)
+def _played(sheet: DramTiming, accesses: Sequence[Access]) -> tuple[Fraction, int]:
+    """Clocks of a channel, and rows that it opens."""
+    channel = Channel(sheet, refresh=False)
+    clocks = channel.play(accesses) - sheet.lead_clocks
+    least = Fraction(len(accesses) * sheet.nBL, sheet.data_buses)
+    return max(Fraction(clocks), least), channel.activates

@@ -71,8 +71,7 @@ class Target:
     layer at hand: one that uses DRAM for everything, if nothing is said. `cuts_windows`: a tile may
     have some of a window's taps; where an accumulator saturates, the order of its sums matters,
     and all taps of a channel stay together. `loads_anew`: a tile brings its ifmap and filter even
-    where the tile before it had the same.
-    and all taps of a channel stay together. `replays` remembers what a timed DRAM takes.
+    where the tile before it had the same. `replays` remembers what a timed DRAM takes.
     """
 
     processor: Processor
