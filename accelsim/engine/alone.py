@@ -12,9 +12,10 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from accelsim.engine.alone_dram import Fifo, Shared
 from accelsim.engine.clock import State
 from accelsim.engine.cursor import Cursor, Frame
-from accelsim.engine.leap import MOST_STATES, Mark, Numbers, Period, between
+from accelsim.engine.leap import Mark, Numbers, Period, Recurrences
 from accelsim.errors import SimulationError
 from accelsim.lowering.price import PricedStep, Track, price
 from accelsim.lowering.program import Program
@@ -34,18 +35,18 @@ def cycles_alone(program: Program) -> int:
     """
     (layer,) = price(program).layers
     tracks = [track for track in layer.tracks if track.nest]
-    return _Alone(tracks, program.target, layer.program.spaces).play()
+    return Alone(tracks, program.target, layer.program.spaces).play()
 
 
-_Then = Callable[[Any], None]
+Then = Callable[[Any], None]
 
 
-class _Task:
+class LoneTask:
     """A task with its number, and when all of its loads have arrived but those `pending`."""
 
     __slots__ = ("arrival", "core", "index", "pending", "step")
 
-    def __init__(self, core: "_Core", step: PricedStep, index: int) -> None:
+    def __init__(self, core: "LoneCore", step: PricedStep, index: int) -> None:
         self.core = core
         self.step = step
         self.index = index
@@ -58,18 +59,18 @@ class _Task:
         return self.core.number, self.step, self.core.tasks - self.index
 
 
-class _Alone:
+class Alone:
     """The clock, DRAM and the arrays that share the layer."""
 
     def __init__(self, tracks: list[Track], target: Target, spaces: tuple[int, ...]) -> None:
         self.now = self.end = 0
         self.order = 0
-        self.queue: list[tuple[int, int, _Then, Any]] = []
-        self.last: deque[_Core] = deque()  # whose loaders go on at the end of this cycle
+        self.queue: list[tuple[int, int, Then, Any]] = []
+        self.last: deque[LoneCore] = deque()  # whose loaders go on at the end of this cycle
         sizes = [min(own, each.size) for own, each in zip(spaces, target.buffers, strict=True)]
-        channel = _Shared if len(tracks) > 1 else _Fifo
-        self.dram: _Fifo = channel(self, target.dram_latency, target.turnaround_cycles)
-        self.cores = [_Core(self, index, track, sizes) for index, track in enumerate(tracks)]
+        channel = Shared if len(tracks) > 1 else Fifo
+        self.dram: Fifo = channel(self, target.dram_latency, target.turnaround_cycles)
+        self.cores = [LoneCore(self, index, track, sizes) for index, track in enumerate(tracks)]
         self.leaper = _Leaper(self)
 
     def play(self) -> int:
@@ -96,7 +97,7 @@ class _Alone:
         while self.last:
             self.last.popleft().load()
 
-    def after(self, cycles: int, then: _Then, what: Any) -> None:
+    def after(self, cycles: int, then: Then, what: Any) -> None:
         """Call `then(what)` in so many cycles; at once if there are none."""
         if cycles > 0:
             self.order += 1
@@ -114,106 +115,19 @@ class _Alone:
             core.shift(cycles)
 
 
-# --- DRAM -----------------------------------------------------------------------------------------
-
-
-class _Fifo:
-    """DRAM with one to serve."""
-
-    def __init__(self, alone: _Alone, latency: int, turnaround: tuple[int, int]) -> None:
-        self.alone = alone
-        self.latency = latency
-        self.turnaround = turnaround
-        self.writing: bool | None = None
-        self.free_at = 0
-
-    def transfer(self, task: _Task, cycles: int, is_write: bool) -> None:
-        """Move a tile after all that was asked for before."""
-        self.begin(max(self.free_at, self.alone.now), task, cycles, is_write)
-
-    def begin(self, start: int, task: _Task, cycles: int, is_write: bool) -> None:
-        """Hold the channel from cycle `start`, or a little later, and say when it arrives."""
-        if self.writing is not is_write:
-            if self.writing is not None:
-                start += self.turnaround[is_write]
-            self.writing = is_write
-        self.free_at = start + cycles
-        task.core.served(task, is_write, self.free_at + self.latency)
-
-    @property
-    def state(self) -> State:
-        """Which way it goes, and how long it is held."""
-        return self.writing, max(self.free_at - self.alone.now, 0)
-
-
-class _Shared(_Fifo):
-    """DRAM with several to serve, as `memory.DramChannel`: who waits, then who has most left."""
-
-    def __init__(self, alone: _Alone, latency: int, turnaround: tuple[int, int]) -> None:
-        super().__init__(alone, latency, turnaround)
-        self.asked = 0
-        self.queues: dict[_Core, deque[tuple[_Task, int, bool, int, int]]] = {}
-
-    def transfer(self, task: _Task, cycles: int, is_write: bool) -> None:
-        """Move a tile: at once, if the channel is free, or in its turn."""
-        alone = self.alone
-        if not self.queues:
-            if self.free_at <= alone.now:
-                self.begin(alone.now, task, cycles, is_write)
-                return
-            alone.after(self.free_at - alone.now, self.begin_next, None)
-        self.asked += 1
-        request = task, cycles, is_write, task.core.work, self.asked
-        self.queues.setdefault(task.core, deque()).append(request)
-
-    def begin_next(self, _: None) -> None:
-        """Begin with the transfer that is needed first."""
-        alone = self.alone
-        while self.queues and self.free_at <= alone.now:
-            core = self.first()
-            queue = self.queues[core]
-            request = queue.popleft()
-            if not queue:
-                del self.queues[core]
-            self.begin(alone.now, *request[:3])
-        if self.queues:
-            alone.after(self.free_at - alone.now, self.begin_next, None)
-
-    def first(self) -> "_Core":
-        """Whose transfer is needed first."""
-        if len(self.queues) == 1:
-            return next(iter(self.queues))
-        return min(self.queues, key=self.rank)
-
-    def rank(self, core: "_Core") -> tuple[bool, int, int]:
-        """The least comes first."""
-        _, _, _, work, order = self.queues[core][0]
-        return not core.waits_behind(work), -core.left, order
-
-    @property
-    def state(self) -> State:
-        """And what waits for it, in the order of asking."""
-        waiting = sorted(
-            (order, core.number, task.place, cycles, is_write)
-            for core, queue in self.queues.items()
-            for task, cycles, is_write, _, order in queue
-        )
-        return *super().state, tuple([each[1:] for each in waiting])
-
-
 # --- Arrays ---------------------------------------------------------------------------------------
 
 
-class _Core:
+class LoneCore:
     """An array with its buffers, and its part of the layer."""
 
-    def __init__(self, alone: _Alone, number: int, track: Track, sizes: list[int]) -> None:
+    def __init__(self, alone: Alone, number: int, track: Track, sizes: list[int]) -> None:
         self.alone = alone
         self.number = number
         self.lag = track.lag
         # Loading: the task at hand, how much of that has been asked for, what it waits for.
         self.cursor = Cursor(track.nest, self.turned)
-        self.task: _Task | None = None
+        self.task: LoneTask | None = None
         self.asked = self.tasks = 0
         self.wanted: Room | None = None
         self.has_room = False
@@ -224,8 +138,8 @@ class _Core:
         self.spilled: set[int] = set()
         self.moves_until = [0] * len(sizes)
         # Computing: what is loaded, the task at hand, cycles of all begun with.
-        self.loaded: deque[_Task] = deque()
-        self.current: _Task | None = None
+        self.loaded: deque[LoneTask] = deque()
+        self.current: LoneTask | None = None
         self.begun = self.busy_until = 0
 
     # --- Loading ----------------------------------------------------------------------------------
@@ -239,12 +153,12 @@ class _Core:
                 if step is None:
                     return
                 self.tasks += 1
-                task = self.task = _Task(self, step, self.tasks)
+                task = self.task = LoneTask(self, step, self.tasks)
                 self.asked = 0
             if not self.load_task(task):
                 return
 
-    def load_task(self, task: _Task) -> bool:
+    def load_task(self, task: LoneTask) -> bool:
         """Take room and move what a task needs, then hand it over; whether all of it is there."""
         asks, free = task.step.asks, self.free
         while self.asked < len(asks):
@@ -267,7 +181,7 @@ class _Core:
         self.hand_over(task)
         return True
 
-    def hand_over(self, task: _Task) -> None:
+    def hand_over(self, task: LoneTask) -> None:
         """Queue a task for the computation, which begins with it if it has nothing else to do."""
         step = task.step
         self.work += step.cycles
@@ -291,7 +205,7 @@ class _Core:
         """Whether so much work is done, and it cannot go on without more."""
         return work <= self.begun and self.busy_until <= self.alone.now
 
-    def served(self, task: _Task, is_write: bool, arrival: int) -> None:
+    def served(self, task: LoneTask, is_write: bool, arrival: int) -> None:
         """A transfer of a task has begun, or is known to."""
         alone = self.alone
         if is_write:
@@ -310,14 +224,14 @@ class _Core:
         if task is not None and not task.pending:
             self.alone.after(task.arrival - self.alone.now, self.start, task)
 
-    def start(self, task: _Task) -> None:
+    def start(self, task: LoneTask) -> None:
         """Compute a tile."""
         cycles = task.step.cycles
         self.begun += cycles
         self.busy_until = self.alone.now + cycles
         self.alone.after(cycles, self.finish, task)
 
-    def finish(self, task: _Task) -> None:
+    def finish(self, task: LoneTask) -> None:
         """Free what a computed tile no longer needs, put it away, and go on with the next."""
         step = task.step
         self.current = None
@@ -327,7 +241,7 @@ class _Core:
             self.alone.after(step.tail, self.move, task)
         self.take_next()
 
-    def move(self, task: _Task) -> None:
+    def move(self, task: LoneTask) -> None:
         """Bring a tile to its place on chip, if it has one."""
         step, now, cycles = task.step, self.alone.now, 0
         if step.move_cycles and step.moves_into is not None:
@@ -336,7 +250,7 @@ class _Core:
             cycles = until - now
         self.alone.after(cycles, self.store, task)
 
-    def store(self, task: _Task) -> None:
+    def store(self, task: LoneTask) -> None:
         """Free the room of a tile that lies in its place, and store it, if DRAM needs it."""
         step = task.step
         if step.frees is not None:
@@ -346,7 +260,7 @@ class _Core:
         else:
             self.alone.dram.transfer(task, step.store_cycles, True)
 
-    def put_away(self, task: _Task) -> None:
+    def put_away(self, task: LoneTask) -> None:
         """Free the room of a tile if it had it till now."""
         step = task.step
         if step.stored is not None:
@@ -392,50 +306,31 @@ class _Core:
 
 
 class _Leaper:
-    """As `leap.Leaper`, whose periods these are."""
+    """Leaps over turns that need not be played, as `leap.Leaper` does."""
 
-    def __init__(self, alone: _Alone) -> None:
+    def __init__(self, alone: "Alone") -> None:
         self.alone = alone
-        self.glimpses: set[State] = set()
-        self.marks: dict[State, Mark] = {}
-        self.periods: dict[State, Period] = {}
+        self.met = Recurrences()
 
-    def look(self, core: _Core, frame: Frame) -> None:
-        """Leap over turns that need not be played, before one of the first that has any."""
-        first = next(each for each in self.alone.cores if each.cursor.frames)
-        if core is not first or self.is_new(core, frame):
+    def look(self, core: LoneCore, frame: Frame) -> None:
+        """Leap over such turns, if there are any, before one of the first that has some left."""
+        alone = self.alone
+        if core is not next(each for each in alone.cores if each.cursor.frames):
             return
-        state = self.state()
-        period = self.periods.get(state)
-        if period is not None and self.leap(period):
-            return
+        due = sorted([entry[0] - alone.now for entry in alone.queue])
+        glimpse = (id(frame.nest), len(core.loaded), alone.dram.free_at - alone.now, *due)
+        if not self.met.is_new(glimpse):
+            self.met.look(self.state(), self.mark, self.leap)
+
+    def mark(self) -> Mark:
+        """How far all arrays are."""
         cores = self.alone.cores
-        now = Mark(
+        return Mark(
             self.alone.now,
             self.turns,
             tuple([(each.left,) for each in cores]),
             tuple([(each.cursor.entry,) for each in cores]),
         )
-        mark = self.marks.get(state)
-        if mark is not None and (found := between(mark, now)) is not None:
-            self.periods[state] = found
-            self.leap(found)
-            return
-        if len(self.marks) > MOST_STATES:
-            self.marks.clear()
-        self.marks[state] = now
-
-    def is_new(self, core: _Core, frame: Frame) -> bool:
-        """Whether even a glimpse tells that the state was never met before."""
-        now = self.alone.now
-        due = tuple(sorted([entry[0] - now for entry in self.alone.queue]))
-        glimpse = (id(frame.nest), len(core.loaded), self.alone.dram.free_at - now, due)
-        if glimpse in self.glimpses:
-            return False
-        if len(self.glimpses) > MOST_STATES:
-            self.glimpses.clear()
-        self.glimpses.add(glimpse)
-        return True
 
     def state(self) -> State:
         """All that the future follows from, but for turns."""
@@ -471,5 +366,5 @@ class _Leaper:
         return True
 
 
-def _when(entry: tuple[int, int, _Then, Any]) -> tuple[int, int]:
+def _when(entry: tuple[int, int, Then, Any]) -> tuple[int, int]:
     return entry[:2]

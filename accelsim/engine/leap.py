@@ -10,7 +10,7 @@ outer loop or in a layer of the same shape. Nothing is estimated: played in full
 the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,49 +68,78 @@ def _times(fewer: tuple[int, ...], before: tuple[int, ...], now: tuple[int, ...]
     return now[level] // fewer[level] if now[level + 1 :] == before[level + 1 :] else 0
 
 
-class Leaper:
-    """Looks at the machine whenever a loader is about to begin a turn, and leaps if it can."""
+class Recurrences:
+    """The states that were met, and the periods between those that came again."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.workers: list[Worker] = []
+    def __init__(self) -> None:
         self.glimpses: set[State] = set()
         self.marks: dict[State, list[Mark]] = {}
         self.periods: dict[State, list[Period]] = {}
 
-    def look(self, unit: "Unit", frame: Frame) -> None:
-        """Leap over turns that `unit` need not play, if there are such, in the loop of `frame`.
-
-        What comes again does so for all who are at work, so one of them is enough to look at.
-        """
-        if unit is not self.first_at_work() or self.is_new(unit, frame):
-            return
-        state = self.state(unit)
-        if state is None:
-            return
-        leaps = [self.leap(period) for period in self.periods.get(state, ())]
-        if not any(leaps):
-            self.learn(state)
-
-    def first_at_work(self) -> Worker:
-        """The first of all that do not rest."""
-        if not self.workers:
-            self.workers = [each for each in self.clock.components if isinstance(each, Worker)]
-        return next(each for each in self.workers if not each.rests)
-
-    def is_new(self, unit: "Unit", frame: Frame) -> bool:
+    def is_new(self, glimpse: State) -> bool:
         """Whether even a glimpse tells that the state was never met before.
 
         The whole state takes as long to see as some tasks to play, so it is only looked at when
         that may be worth it.
         """
-        glimpse = (id(unit), id(frame.nest), len(unit.loaded), *self.clock.glimpse)
         if glimpse in self.glimpses:
             return False
         if len(self.glimpses) > MOST_STATES:
             self.glimpses.clear()
         self.glimpses.add(glimpse)
         return True
+
+    def look(
+        self,
+        state: State,
+        mark: Callable[[], Mark],
+        leap: Callable[[Period], bool],
+    ) -> None:
+        """`leap` by each period that is known to start in a state; if none goes, learn one."""
+        leaps = [leap(period) for period in self.periods.get(state, ())]
+        if not any(leaps) and (period := self.learn(state, mark())) is not None:
+            leap(period)
+
+    def learn(self, state: State, now: Mark) -> Period | None:
+        """Remember a state; if it has come again, the period since."""
+        if len(self.marks) > MOST_STATES:
+            self.marks.clear()
+        marks = self.marks.setdefault(state, [])
+        for mark in reversed(marks):
+            period = _between(mark, now)
+            if period is not None:
+                self.periods.setdefault(state, []).append(period)
+                return period
+        marks.append(now)
+        del marks[:-MOST_MARKS]
+        return None
+
+
+class Leaper:
+    """Looks at the machine whenever a loader is about to begin a turn, and leaps if it can."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.workers: list[Worker] = []
+        self.met = Recurrences()
+
+    def look(self, unit: "Unit", frame: Frame) -> None:
+        """Leap over turns that `unit` need not play, if there are such, in the loop of `frame`.
+
+        What comes again does so for all who are at work, so one of them is enough to look at.
+        """
+        glimpse = (id(unit), id(frame.nest), len(unit.loaded))
+        if unit is not self.first_at_work() or self.met.is_new((*glimpse, *self.clock.glimpse)):
+            return
+        state = self.state(unit)
+        if state is not None:
+            self.met.look(state, self.mark, self.leap)
+
+    def first_at_work(self) -> Worker:
+        """The first of all that do not rest."""
+        if not self.workers:
+            self.workers = [each for each in self.clock.components if isinstance(each, Worker)]
+        return next(each for each in self.workers if not each.rests)
 
     def state(self, unit: "Unit") -> State | None:
         """All that the future follows from, but for turns; None if that will not come again."""
@@ -126,26 +155,15 @@ class Leaper:
             states.append(state)
         return tuple(states)
 
-    def learn(self, state: State) -> None:
-        """Remember a state; if it has come again, leap by the period since."""
+    def mark(self) -> Mark:
+        """How far all workers are."""
         workers = self.workers
-        now = Mark(
+        return Mark(
             self.clock.now,
             tuple([each.turns for each in workers]),
             tuple([each.counts for each in workers]),
             tuple([each.where for each in workers]),
         )
-        if len(self.marks) > MOST_STATES:
-            self.marks.clear()
-        marks = self.marks.setdefault(state, [])
-        for mark in reversed(marks):
-            period = between(mark, now)
-            if period is not None:
-                self.periods.setdefault(state, []).append(period)
-                self.leap(period)
-                return
-        marks.append(now)
-        del marks[:-MOST_MARKS]
 
     def leap(self, period: Period) -> bool:
         """Let a period pass as often as it comes again now; whether it does."""
@@ -159,7 +177,7 @@ class Leaper:
         return True
 
 
-def between(mark: Mark, now: Mark) -> Period | None:
+def _between(mark: Mark, now: Mark) -> Period | None:
     """The period between two marks of a state, if each worker has gone on in one loop or not."""
     if mark.where != now.where:
         return None
