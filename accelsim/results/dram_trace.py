@@ -197,7 +197,7 @@ class DramTracer:
         else:
             word = target.bytes_of("psum" if operand == "psum" else "ofmap")
             block = _ofmap_block(layer, tile)
-        return [(start * word, words * word) for start, words in block.runs]
+        return [(start * word, words * word) for start, words in block.runs if words]
 
 
 @dataclass(frozen=True, slots=True)
