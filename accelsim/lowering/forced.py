@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
@@ -64,7 +65,9 @@ class ForcedSearch(Search):
         """What obeys of the tilings of a forced kernel."""
         if isinstance(kernel, ForcedVector):
             key = (kernel, replace(self.target, residence=residence))
-            return self.memory.recall("vector kernels", key, lambda: ForcedVectorRanks(*key))
+            reads = self.memory.tap_reads
+            ranks = partial(ForcedVectorRanks, *key, reads)
+            return self.memory.recall("vector kernels", key, ranks)
         assert isinstance(kernel, ForcedGemm)
         rows = isinstance(self.target.processor, RowStationary)
         return (ForcedRowRanks if rows else ForcedRanks)(self, kernel, residence)

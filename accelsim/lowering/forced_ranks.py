@@ -153,7 +153,7 @@ class ForcedVectorRanks(VectorRanks):
 
     def search(self, target: Target) -> "ForcedVectorSearch":
         """The search that goes to tilings that obey."""
-        return ForcedVectorSearch(self.kernel, target)
+        return ForcedVectorSearch(self.kernel, target, self.tap_reads)
 
     @property
     def misfit(self) -> str:

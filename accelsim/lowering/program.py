@@ -1,6 +1,6 @@
 """The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property, partial
@@ -147,6 +147,17 @@ class Program:
         on_array = isinstance(self.layers[position].kernel, GemmKernel)
         return self.hardware.array.dataflow if on_array else None
 
+    @property
+    def tiles(self) -> int:
+        """Tasks of all layers."""
+        return sum(layer.tiles for layer in self.layers)
+
+    @property
+    def array_cycles(self) -> int:
+        """Cycles of all tasks of all arrays."""
+        arrays = (layer.schedules for layer in self.layers if layer.unit == "array")
+        return sum(schedule.cycles for each in arrays for schedule in each)
+
     def of(self, network: Network) -> "Program":
         """This program, of a network whose layers are the same under other names."""
         pairs = zip(self.layers, network.layers, strict=True)
@@ -169,6 +180,10 @@ In a longer one it evens out, and it takes long to play.
 """
 
 
+FEW = 4096
+"""Tasks of a program that is also played on some of its arrays: more of them have work for all."""
+
+
 def lower(
     network: Network,
     hardware: Hardware,
@@ -180,19 +195,40 @@ def lower(
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
-    Feature maps stay on chip unless that makes a short program slower, as `played` says.
-    `memory` is what earlier calls have found, where the caller keeps it. `mapping` forces sizes of
-    tiles, and how their loops run; `processors` are of kernels under another dataflow. Raises
-    DoesNotFitError naming each layer that no tile fits.
+    Feature maps stay on chip unless that makes a short program slower, as `played` says; and some
+    of the arrays have nothing to do where that makes one faster. `memory` is what earlier calls
+    have found, where the caller keeps it. `mapping` forces sizes of tiles, and how their loops run;
+    `processors` are of kernels under another dataflow. Raises DoesNotFitError naming each layer
+    that no tile fits.
     """
     memory = Memory() if memory is None else memory
     target = target_of(hardware, memory.replays)
     work = _Lowering(network, hardware, batch, target, memory, mapping, processors or {})
+    program = _found(work, played)
+    if played is None or mapping is not None:
+        return program
+    for arrays in _fewer(target.arrays):
+        if program.tiles > FEW or played(program) * arrays <= program.array_cycles:
+            break
+        fewer = _found(replace(work, target=replace(target, arrays=arrays)), played)
+        program = min(program, fewer, key=played)
+    return program
+
+
+def _fewer(arrays: int) -> Iterator[int]:
+    """Powers of two below `arrays`, the largest first."""
+    while arrays > 1:
+        arrays = 1 << (arrays - 1).bit_length() - 1
+        yield arrays
+
+
+def _found(work: "_Lowering", played: Played | None) -> Program:
+    """The Program on the arrays that the target has."""
     alone = partial(work.cycles_alone, played) if played else None
     finder = search(work.target, work.memory, alone)
-    if processors:
-        finder = MixedSearch(finder.target, finder.memory, finder.alone, processors)
-    if mapping is None:
+    if work.processors:
+        finder = MixedSearch(finder.target, finder.memory, finder.alone, work.processors)
+    if work.mapping is None:
         return _lowered(work, finder, played)
     forced = ForcedSearch(finder.target, finder.memory, finder.alone)
     program = _lowered(work, forced, played)
@@ -207,7 +243,7 @@ def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Progra
         return work.apart(finder)
     plan = plan_residency(network, work.kernels, work.needs, finder, batch)
     planned = work.program(plan.layers)
-    if played is None or not plan.stays or sum(layer.tiles for layer in planned.layers) > SHORT:
+    if played is None or not plan.stays or planned.tiles > SHORT:
         return planned
     limit = played(planned) / SLOWER
     apart = work.apart(finder)

@@ -60,8 +60,11 @@ SURE = 0.03
 RIVAL = 1.1
 """Rivals of a tiling take at most so much of its cycles, by the closed form."""
 
-RIVALS = 5
+RIVALS, MANY_RIVALS = 5, 48
 """Rivals that are played beside the best of each way to run the loops, each with another course."""
+
+TILES = 2048
+"""More rivals than a few are played for so many tiles in all."""
 
 LOOKED_AT = 64
 """Tilings among which rivals are looked for."""
@@ -109,7 +112,8 @@ class Search:
         if isinstance(kernel, VectorKernel):
             target = replace(self.target, residence=residence)
             key = (kernel, target)
-            return self.memory.recall("vector kernels", key, lambda: VectorRanks(*key))
+            ranks = partial(VectorRanks, *key, self.memory.tap_reads)
+            return self.memory.recall("vector kernels", key, ranks)
         assert isinstance(kernel, GemmKernel)
         return ARRAYS[type(self.target.processor)].ranks(self, kernel, residence)
 
@@ -255,7 +259,8 @@ class Ranks:
         """The best of each way to run the loops, then some as good with other courses of them."""
         known = {course(self.kernel, gemm_tiling(best))}
         ways = sorted(times.of_each(len(ways_of(self.search.target))), key=lambda one: one.cycles)
-        most = len(ways) + RIVALS
+        many = TILES // tile_count(self.kernel, gemm_tiling(best))
+        most = len(ways) + min(max(many, RIVALS), MANY_RIVALS)
         for other in chain(ways, times.close(RIVAL, LOOKED_AT)):
             its = course(self.kernel, gemm_tiling(other))
             if its not in known and len(known) <= most:

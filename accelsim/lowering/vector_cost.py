@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
 from accelsim.hardware import Operand
-from accelsim.lowering.footprint import reads, tap_reads
+from accelsim.lowering.footprint import TapReads, reads, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.lowering.target import BufferSpace, Sizes, Target
@@ -69,13 +69,14 @@ class Kinds:
 class VectorCosts:
     """Costs of tilings: `sizes`, shape (7, tilings), are those of AXES.
 
-    With `kinds` off, all tiles count as full ones: a first guess.
+    With `kinds` off, all tiles count as full ones: a first guess. `tap_reads` may be a table.
     """
 
     kernel: VectorKernel
     target: Target
     sizes: Sizes
     kinds: bool = True
+    tap_reads: TapReads = tap_reads
 
     def __post_init__(self) -> None:
         self.unit = vector_unit(self.target)
@@ -138,12 +139,12 @@ class VectorCosts:
     @cached_property
     def down(self) -> tuple[Sizes, Sizes]:
         """The same of rows."""
-        return spans_of(self.kernel.rows, self.rows, self.tap_rows)
+        return self.tap_reads(self.kernel.rows, self.rows, self.tap_rows)
 
     @cached_property
     def across(self) -> tuple[Sizes, Sizes]:
         """The same of columns."""
-        return spans_of(self.kernel.cols, self.cols, self.tap_cols)
+        return self.tap_reads(self.kernel.cols, self.cols, self.tap_cols)
 
     @cached_property
     def fetched_words(self) -> Sizes:
@@ -376,15 +377,6 @@ class VectorCosts:
         left = (space.size - 2 * self.held(space)) // np.maximum(self.ifmap_bytes, 1)
         cut = self.by_taps | self.in_passes
         return np.where(cut, np.maximum(left, 2), whole)
-
-
-def spans_of(window: Window, sizes: Sizes, taps: Sizes) -> tuple[Sizes, Sizes]:
-    """`tap_reads`, each pair of sizes looked at once."""
-    if window.kernel == 1 or (taps == window.kernel).all():
-        return reads(window, sizes)
-    pairs, index = np.unique(np.stack([sizes, taps]), axis=1, return_inverse=True)
-    largest, together = tap_reads(window, *pairs)
-    return largest[index.ravel()], together[index.ravel()]
 
 
 def _span(window: Window, outputs: Sizes, taps: Sizes | int) -> Sizes:

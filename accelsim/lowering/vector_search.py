@@ -7,10 +7,12 @@ all small sizes, even cuts, sizes a quarter apart, and the largest that fits, gi
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.lowering.footprint import TapReads, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.target import Sizes, Target
@@ -65,6 +67,7 @@ class VectorRanks:
 
     kernel: VectorKernel
     target: Target
+    tap_reads: TapReads = tap_reads
     known: dict[int, Ranked | None] = field(default_factory=dict)
 
     @property
@@ -91,7 +94,7 @@ class VectorRanks:
 
     def search(self, target: Target) -> "VectorSearch":
         """The search on a target."""
-        return VectorSearch(self.kernel, target)
+        return VectorSearch(self.kernel, target, self.tap_reads)
 
 
 def with_space(target: Target, space: int) -> Target:
@@ -140,12 +143,30 @@ def _smallest(kernel: VectorKernel) -> Iterator[tuple[int, ...]]:
     yield (1,)
 
 
+class Front(NamedTuple):
+    """Costs of tilings, and the places of the best among them, the best first."""
+
+    costs: VectorCosts
+    places: NDArray[np.intp]
+
+    @property
+    def sizes(self) -> Sizes:
+        """Sizes of the best."""
+        return self.costs.sizes[:, self.places]
+
+    @property
+    def least(self) -> float:
+        """Cycles of the best."""
+        return float(self.costs.cycles[self.places[0]])
+
+
 @dataclass
 class VectorSearch:
-    """The search for a kernel on a target."""
+    """The search for a kernel on a target; `tap_reads` may be a table."""
 
     kernel: VectorKernel
     target: Target
+    tap_reads: TapReads = tap_reads
 
     def __post_init__(self) -> None:
         self.totals = totals(self.kernel, self.target)
@@ -154,45 +175,45 @@ class VectorSearch:
     def best(self) -> Ranked | None:
         """The tiling of least cycles; ties go to less DRAM traffic, then to fewer tiles."""
         front = self.promising(self.coarse())
-        if not front.size:
+        if front is None:
             return None
-        front = self.improved(front)
-        costs = VectorCosts(self.kernel, self.target, front[:, :1])
+        costs, at = self.improved(front)
         return Ranked(
-            tiling=VectorTiling(*(int(size) for size in front[:, 0])),
-            dram_bytes=int(costs.dram_bytes[0]),
-            tile_bytes=int(costs.tile_bytes[0]),
-            cycles=float(costs.cycles[0]),
+            tiling=VectorTiling(*(int(size) for size in costs.sizes[:, at[0]])),
+            dram_bytes=int(costs.dram_bytes[at[0]]),
+            tile_bytes=int(costs.tile_bytes[at[0]]),
+            cycles=float(costs.cycles[at[0]]),
         )
 
-    def improved(self, front: Sizes) -> Sizes:
+    def improved(self, front: "Front") -> "Front":
         """The best that changes along one axis at a time lead to, from those of `front`."""
-        cycles = self.cycles(front[:, :1])[0]
         for _ in range(ROUNDS):
-            if cycles <= CLOSE * self.bound:
+            if front.least <= CLOSE * self.bound:
                 break
-            front = self.promising(np.concatenate([front, self.around(front)], axis=1))
-            before, cycles = cycles, self.cycles(front[:, :1])[0]
-            if cycles >= ENOUGH * before:
+            before, sizes = front.least, front.sizes
+            found = self.promising(np.concatenate([sizes, self.around(sizes)], axis=1))
+            assert found is not None
+            front = found
+            if front.least >= ENOUGH * before:
                 break
         return front
 
-    def promising(self, tilings: Sizes) -> Sizes:
+    def promising(self, tilings: Sizes) -> "Front | None":
         """The FEW best of `tilings` that fit and keep all arrays that they use at work.
 
         Of all, a guess is made first; of the best of those, all kinds of tiles are looked at.
         """
-        guess = VectorCosts(self.kernel, self.target, tilings, kinds=False)
+        guess = self.costs(tilings, kinds=False)
         fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
         if not fits.size:
-            return tilings[:, fits]
+            return None
         likely = tilings[:, _best(guess, SOME, fits)]
-        costs = VectorCosts(self.kernel, self.target, likely)
-        return likely[:, _best(costs, FEW, np.arange(likely.shape[1]))]
+        costs = self.costs(likely)
+        return Front(costs, _best(costs, FEW, np.arange(likely.shape[1])))
 
-    def cycles(self, tilings: Sizes) -> NDArray[np.float64]:
-        """Cycles of tilings."""
-        return VectorCosts(self.kernel, self.target, tilings).cycles
+    def costs(self, tilings: Sizes, kinds: bool = True) -> VectorCosts:
+        """What tilings cost."""
+        return VectorCosts(self.kernel, self.target, tilings, kinds, self.tap_reads)
 
     # --- Candidates -------------------------------------------------------------------------------
 
@@ -231,7 +252,7 @@ class VectorSearch:
         low, high = np.ones_like(made[0]), np.array(self.totals)[line[0]]
         while (low < high).any():
             made[line] = low + (high - low + 1) // 2
-            fits = VectorCosts(self.kernel, self.target, made).fits
+            fits = self.costs(made).fits
             low, high = np.where(fits, made[line], low), np.where(fits, high, made[line] - 1)
         made[line] = low
         return made
@@ -240,7 +261,7 @@ class VectorSearch:
     def bound(self) -> float:
         """Cycles that any tiling takes: all on the lanes, or each word once on the channel."""
         kernel, target = self.kernel, self.target
-        whole = VectorCosts(kernel, target, np.array([[*self.totals[:6], 1]]).T)
+        whole = self.costs(np.array([[*self.totals[:6], 1]]).T)
         lanes = kernel.operations_total / (target.lanes * target.sharers)
         moved = float(whole.dram_bytes[0] / target.dram_bytes_per_cycle)
         first, last = target.dram_latency * any(whole.loaded), target.dram_latency * whole.stored
