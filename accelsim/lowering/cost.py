@@ -29,10 +29,13 @@ class Turnaround:
     size: int
     has_maps: bool
 
-    def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
-        """Cycles with a DRAM of `rate` bytes per cycle."""
+    def places(self, space: int | None = None) -> Sizes:
+        """How many tiles the buffer has room for."""
         size = self.size if space is None or not self.has_maps else min(self.size, space)
-        places = np.maximum(size // np.maximum(self.tile_bytes, 1), 2)
+        return np.asarray(np.maximum(size // np.maximum(self.tile_bytes, 1), 2))
+
+    def cycles(self, rate: float, latency: int, places: Sizes) -> NDArray[np.float64]:
+        """Cycles with a DRAM of `rate` bytes per cycle, in so many `places`."""
         places = np.maximum(np.minimum(places, self.moves), 1)
         alone = self.moved_bytes / rate + latency * self.moves
         cycles: NDArray[np.float64] = (self.busy_cycles + alone) / places
@@ -44,11 +47,13 @@ class Cost:
     """What the closed form adds up, one entry per tiling: cycles, and bytes on the DRAM channel.
 
     The last of the arrays is busy between the first operands' coming, for each in turn, and the
-    last ofmap's leaving (if it is `stored`), together `outer_bytes`. Where DRAM takes longer, the
-    last tile computes `alone_cycles` when all that is `moved_bytes` has been loaded. `dram_bytes`
-    are exact, but for several arrays of which the last has one turn: then a bound. `latencies` are
-    those that nothing hides: before the first tile, unless its ifmap lies on chip, and after the
-    last.
+    last ofmap's leaving (if it is stored), in turn where that takes longer: together `outer_bytes`.
+    Where DRAM takes longer, it moves all that is `moved_bytes` without a pause, but for the last
+    tile, which has come and computes `alone_cycles`. Meanwhile only ofmaps are stored that have
+    waited behind its load, each of `stored_bytes`: of as many tiles as are loaded ahead, of the
+    `own_tiles` of each of the `arrays`. `dram_bytes` are exact, but for several arrays of which the
+    last has one turn: then a bound. `latencies` are those that nothing hides: before the first
+    tile, unless its ifmap lies on chip, and after the last.
     """
 
     busy_cycles: NDArray[np.float64]
@@ -57,6 +62,10 @@ class Cost:
     alone_cycles: NDArray[np.float64]
     dram_bytes: Sizes
     latencies: int
+    is_stored: bool
+    stored_bytes: Sizes
+    own_tiles: Sizes
+    arrays: Sizes | int
     turnarounds: tuple[Turnaround, ...] = ()
 
     def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
@@ -65,11 +74,16 @@ class Cost:
         Tiles have `space` bytes of the buffer that holds ifmaps; all of it if nothing is said.
         """
         around = self.outer_bytes / rate + latency * self.latencies
-        loaded = self.moved_bytes / rate + self.alone_cycles + latency * self.latencies
-        most = np.maximum(self.busy_cycles + around, loaded)
+        most: NDArray[np.float64] = self.busy_cycles + around
+        ahead = self.own_tiles
         for each in self.turnarounds:
-            most = np.maximum(most, each.cycles(rate, latency, space))
-        return most
+            places = each.places(space)
+            ahead = np.minimum(ahead, places)
+            most = np.maximum(most, each.cycles(rate, latency, places))
+        waiting = (self.arrays * ahead - 1) * self.stored_bytes / rate
+        coming = latency if self.latencies > self.is_stored else 0
+        pause = np.maximum(coming + self.alone_cycles - waiting, 0)
+        return np.maximum(most, self.moved_bytes / rate + pause + latency * self.is_stored)
 
 
 def cost_of(flow: Flow, target: Target) -> Cost:
@@ -83,16 +97,25 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         end = end + target.move_cycles(demand["ofmap"])
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    first = (occupied["ifmap"] + occupied["filter"]) * flow.arrays
-    outer = first + occupied["ofmap"] * residence.stored
+    own = -(-flow.tiles // flow.arrays)
+    first, last = occupied["ifmap"] + occupied["filter"], occupied["ofmap"] * residence.stored
+    moved = {item: each * flow.waste[item] for item, each in traffic.items()}
+    mean = {item: each / np.maximum(flow.visits[item], 1) for item, each in moved.items()}
+    at_once = flow.tiles - (own - 1) * flow.arrays  # arrays that have one tile more than others
+    loads = sum(each for item, each in mean.items() if item in ("ifmap", "filter"))
+    others = np.maximum((flow.arrays - 1) * loads, (at_once - 1) * mean.get("ofmap", 0))
     return Cost(
-        busy + end,
-        outer,
-        np.asarray(sum(moved * flow.waste[item] for item, moved in traffic.items())),
-        busy * flow.arrays / flow.tiles + flow.tail,
-        np.asarray(sum(traffic.values())),
-        (not residence.ifmap) + residence.stored,
-        tuple(_turnarounds(flow, target, busy, [*traffic])),
+        busy_cycles=busy + end,
+        outer_bytes=first + last + others,
+        moved_bytes=np.asarray(sum(moved.values())),
+        alone_cycles=busy * flow.arrays / flow.tiles + flow.tail,
+        dram_bytes=np.asarray(sum(traffic.values())),
+        latencies=(not residence.ifmap) + residence.stored,
+        is_stored=residence.stored,
+        stored_bytes=last,
+        own_tiles=own,
+        arrays=flow.arrays,
+        turnarounds=tuple(_turnarounds(flow, target, busy, [*traffic])),
     )
 
 
@@ -108,8 +131,9 @@ def _turnarounds(
             of_bytes = [
                 moves * flow.occupied[item] for moves, item in zip(each, items, strict=True)
             ]
+            leaving = each[-1] * flow.tail if "ofmap" in items else 0
             yield Turnaround(
-                busy_cycles=busy,
+                busy_cycles=busy + leaving,
                 moved_bytes=np.asarray(sum(of_bytes)),
                 moves=np.asarray(sum(each)),
                 tile_bytes=tile,

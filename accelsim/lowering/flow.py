@@ -154,11 +154,48 @@ def _shared(
     work: Workload, split: Loop, arrays: int
 ) -> tuple[dict[Loop, Sizes], NDArray[np.float64]]:
     """Turns and array cycles of the first of `arrays` that take blocks of the turns of `split`."""
-    turns, by_groups = work.turns, work.group_tiles > 1
+    turns, group_tiles = work.turns, work.group_tiles
     own = dict(turns)
-    own[split] = np.where(by_groups, turns[split], -(-turns[split] // arrays))
-    share = np.where(by_groups, -(-work.group_tiles // arrays) / work.group_tiles, 1.0)
-    return own, work.array_cycles * share * (own[split] / turns[split])
+    own[split] = np.where(group_tiles > 1, turns[split], -(-turns[split] // arrays))
+    groups = np.minimum(-(-group_tiles // arrays) * work.tilings.groups, work.kernel.groups)
+    of_groups = work.array_cycles * (groups / work.kernel.groups)
+    return own, np.where(group_tiles > 1, of_groups, _first_cycles(work, split, own[split]))
+
+
+def _first_cycles(work: Workload, split: Loop, own: Sizes) -> NDArray[np.float64]:
+    """Array cycles of the first `own` turns of a loop; what is left of an axis comes last."""
+    kernel, tilings = work.kernel, work.tilings
+    if split == "pixels":
+        m, n = _first_pixels(kernel, tilings, own), _filter_pieces(kernel, tilings)
+    else:
+        m, n = _pixel_pieces(kernel, tilings), _first_filters(kernel, tilings, own)
+    return _cycles_of(kernel, work.target, tilings, m, n)
+
+
+def _first_filters(kernel: GemmKernel, tilings: Tilings, own: Sizes) -> Pieces:
+    """The first `own` pieces of the filters."""
+    (size, full), *rest = cut(kernel.filters, tilings.filters)
+    taken = np.minimum(own, full)
+    return [(Extents(1, size, 1), taken), *((Extents(1, one, 1), own - taken) for one, _ in rest)]
+
+
+def _first_pixels(kernel: GemmKernel, tilings: Tilings, own: Sizes) -> Pieces:
+    """The first `own` pieces of the pixels: whole images, then rows, then columns of the next."""
+    down = [*cut(kernel.rows.outputs, tilings.rows)]
+    across = [*cut(kernel.cols.outputs, tilings.cols)]
+    in_row = sum(count for _, count in across)
+    images, left = np.divmod(own, sum(count for _, count in down) * in_row)
+    rows, left = np.divmod(left, in_row)
+    in_last_row = rows >= down[0][1]
+    pieces: Pieces = []
+    for is_last, (high, row_count) in enumerate(down):
+        for is_rest, (wide, count) in enumerate(across):
+            each = images * row_count * count + (0 if is_last else rows * count)
+            if not is_rest:
+                each = each + left * (in_last_row == bool(is_last))
+            lines = kernel.lines(tilings.batch, high)
+            pieces.append((Extents(tilings.batch * high * wide, 1, 1, lines=lines), each))
+    return pieces
 
 
 def _shared_passes(
@@ -212,6 +249,13 @@ def _largest(kernel: GemmKernel, tilings: Tilings) -> Extents:
 def _array_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.float64]:
     """Array cycles of all tiles, one after another."""
     m, n = _pixel_pieces(kernel, tilings), _filter_pieces(kernel, tilings)
+    return _cycles_of(kernel, target, tilings, m, n)
+
+
+def _cycles_of(
+    kernel: GemmKernel, target: Target, tilings: Tilings, m: Pieces, n: Pieces
+) -> NDArray[np.float64]:
+    """Array cycles of the tiles that pieces of pixels and of filters make, of all groups."""
     cycles = all_cycles(target.array, m, n, _k_pieces(kernel, tilings, bool(target.array.buffers)))
     return np.asarray(cycles * kernel.groups, dtype=float)
 

@@ -66,8 +66,8 @@ RIVALS, MANY_RIVALS = 5, 48
 TILES = 2048
 """More rivals than a few are played for so many tiles in all."""
 
-LOOKED_AT = 64
-"""Tilings among which rivals are looked for."""
+LOOKED_AT = 8
+"""Tilings among which each rival is looked for."""
 
 FAR, FAR_OFF = 2.0, 256
 """Contenders take up to so many times the least cycles, and are looked for among so many."""
@@ -261,7 +261,7 @@ class Ranks:
         ways = sorted(times.of_each(len(ways_of(self.search.target))), key=lambda one: one.cycles)
         many = TILES // tile_count(self.kernel, gemm_tiling(best))
         most = len(ways) + min(max(many, RIVALS), MANY_RIVALS)
-        for other in chain(ways, times.close(RIVAL, LOOKED_AT)):
+        for other in chain(ways, times.close(RIVAL, LOOKED_AT * most)):
             its = course(self.kernel, gemm_tiling(other))
             if its not in known and len(known) <= most:
                 known.add(its)

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import permutations, product
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,16 +11,19 @@ from drawing import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles.walked_nest import Nest, touched, walk
+from search_cases import mid_case
 
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.cost import cost_of, significant
 from accelsim.lowering.dataflow import Extents, busy_cycles
 from accelsim.lowering.flow import gemm_flow, passes, workload
 from accelsim.lowering.footprint import reads
+from accelsim.lowering.gemm_search import flows_of
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.target import Target
+from accelsim.lowering.target import Target, target_of
 from accelsim.lowering.task import spans
-from accelsim.lowering.tiling import Loop, LoopOrder
+from accelsim.lowering.tiling import Loop, LoopOrder, tilings_of, whole_sizes
 from accelsim.network.ops import Window
 
 LOOPS: tuple[Loop, Loop, Loop] = ("pixels", "filters", "channels")
@@ -133,3 +137,22 @@ def test_transfer_cycles_by_hand() -> None:
     assert to.transfer_cycles(65) == 24
     assert to.transfer_cycles(0) == 0
     assert target(rate=Fraction(10)).transfer_cycles(11) == 2
+
+
+@pytest.mark.parametrize("arrays", [2, 3, 4])
+@pytest.mark.parametrize("number", range(12))
+def test_the_busiest_array_is_as_busy_as_its_schedule(number: int, arrays: int) -> None:
+    """However unevenly a loop is shared out: exactly, for any sizes and every way."""
+    case, chance = mid_case(21, number), Random(number)
+    array = case.hardware.array.model_copy(update={"count": arrays})
+    target = target_of(case.hardware.model_copy(update={"array": array}))
+    whole = whole_sizes(case.layer.kernel)
+    sizes = [chance.randint(max(1, total // 5), total) for total in whole]
+    if sizes[1] > 1:
+        sizes[4:] = whole[4:]
+    tilings = tilings_of(case.layer.kernel, [np.array([size]) for size in sizes])
+    flows = flows_of(case.layer.kernel, target, tilings)
+    for place, _ in enumerate(flows.ways):
+        schedules = gemm_schedules(case.layer.kernel, target, flows.tiling(place))
+        busiest = max(schedule.cycles for schedule in schedules)
+        assert np.broadcast_to(flows.flow.array, (len(flows.ways), 1))[place, 0] == busiest
