@@ -170,6 +170,9 @@ def _lowered(
     mapping: Source | None,
 ) -> Program:
     """The Program of a network, under one dataflow or the best of each layer."""
+    if mapping is not None and machine.depthwise == BEST:
+        message = "a mapping is of one unit's tiles; give array or vector instead of best"
+        raise InputError(Problem(message, machine.name, key="depthwise"))
     if machine.array.dataflow != BEST:
         return lower(network, machine, batch, memory, player.cycles, mapping)
     if mapping is not None:

@@ -37,6 +37,7 @@ from accelsim.units import (
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
 DataflowName = Literal["os", "ws", "is", "rs"] | Literal["best"]
 Objective = Literal["time", "energy", "edp"]
+Where = Literal["array", "vector"] | Literal["best"]
 MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 BEST: Final = "best"
@@ -339,6 +340,12 @@ class Hardware(_Schema):
         description="SRAMs by name; every operand is held by exactly one."
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
+    depthwise: Where = Field(
+        "array",
+        description="What computes convolutions of one filter for each channel: the array, a "
+        "channel after another; the lanes of the vector unit, a MAC each; best: for each layer "
+        "what is faster.",
+    )
     dram: DramChannel = Field(description="The memory outside the chip.")
     residency: Residency = Field(
         "on",

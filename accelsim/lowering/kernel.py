@@ -90,7 +90,8 @@ class VectorKernel:
     full one, False for one value per channel. An output needs `reach` more channels on each side.
     `tap_operations` are those per tap of a window that may be cut by taps; 0: it may not. `passes`
     are the operations per element of each pass over all channels, where a tile does not hold them
-    all; empty: channels do not depend on each other.
+    all; empty: channels do not depend on each other. `filtered`: every channel has a filter, of a
+    word for each tap, which its tiles load with their ifmaps; its products are MACs.
     """
 
     batch: int
@@ -102,6 +103,7 @@ class VectorKernel:
     reach: int = 0
     tap_operations: int = 0
     passes: tuple[int, ...] = ()
+    filtered: bool = False
 
     @property
     def kept(self) -> int:
@@ -122,6 +124,11 @@ class VectorKernel:
     def outputs(self) -> int:
         """Elements of the ofmap."""
         return self.batch * self.channels * self.rows.outputs * self.cols.outputs
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole layer."""
+        return self.outputs * self.taps * self.filtered
 
     @property
     def operations_total(self) -> int:

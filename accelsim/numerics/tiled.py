@@ -7,9 +7,10 @@ ofmap that equals the reference proves the schedule right: every MAC once, every
 
 import numpy as np
 
-from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.depthwise import as_gemm
+from accelsim.lowering.kernels import GemmKernel, VectorKernel, kernel_of
 from accelsim.lowering.program import LayerProgram
-from accelsim.network.ops import Append, Concat, Phases
+from accelsim.network.ops import Append, Concat, Conv, Phases
 from accelsim.network.ops.gradient import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
@@ -28,6 +29,11 @@ def execute(program: LayerProgram, work: Computation) -> Ofmap:
         case GemmKernel() as kernel:
             operands = gradient_operands if isinstance(work.layer.op, Gradient) else operands_of
             return GemmExecutor(kernel, work, operands(kernel, work)).run(program.all_tasks)
+        case VectorKernel() if isinstance(work.layer.op, Conv):
+            array = kernel_of(work.layer, work.batch)
+            assert isinstance(array, GemmKernel)
+            executor = GemmExecutor(array, work, operands_of(array, work))
+            return executor.run(as_gemm(program.all_tasks))
         case VectorKernel() as kernel:
             run = GradientExecutor if isinstance(work.layer.op, Gradient) else VectorExecutor
             return run(kernel, work).run(program.all_tasks)

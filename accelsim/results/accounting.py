@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from accelsim.engine.machine import LayerTimes
-from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.kernels import Alias, GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.target import Target
 from accelsim.results.energy import Activity, EnergyRates, energy_rates
@@ -54,7 +54,8 @@ def _layer_result(
 ) -> LayerResult:
     layer, kernel = program.layer, program.kernel
     gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
-    macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
+    macs = 0 if isinstance(kernel, Alias) else kernel.macs
+    lane_macs = macs if program.unit == "vector" else 0
     cycles = times.end - times.start
     busy = max((program.busy_cycles(array) for array in range(len(program.schedules))), default=0)
     return LayerResult(
@@ -71,7 +72,7 @@ def _layer_result(
         vector_cycles=busy if program.unit == "vector" else 0,
         busy_cycles=program.busy_cycles(times.core) if program.schedules else 0,
         dram_cycles=program.dram_cycles(whole.target),
-        utilization=macs / (whole.hardware.pes * cycles) if cycles else 0.0,
+        utilization=(macs - lane_macs) / (whole.hardware.pes * cycles) if cycles else 0.0,
         mapping_efficiency=program.mapping_efficiency,
         bound=_bound(program, times, whole.target),
         tiles=program.tiles,
@@ -85,6 +86,7 @@ def _layer_result(
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
         phase=layer.op.phase,
+        lane_macs=lane_macs,
     )
 
 
@@ -99,11 +101,15 @@ def _resident(program: LayerProgram, whole: Program) -> Resident:
 
 
 def _energy(program: LayerProgram, rates: EnergyRates, target: Target) -> Energy:
-    """What the layer's work and moves take; its MACs are counted by its tasks."""
-    on_array = program.unit == "array"
+    """What the layer's work and moves take; its MACs are counted by its tasks.
+
+    Those of lanes take as much as those of the array.
+    """
+    kernel = program.kernel
+    on_lanes = kernel.macs if isinstance(kernel, VectorKernel) else program.operations
     done = Activity(
-        macs=program.operations if on_array else 0,
-        lane_operations=0 if on_array else program.operations,
+        macs=on_lanes,
+        lane_operations=program.operations - on_lanes,
         inside=program.inside,
         sram=program.sram,
         dram=program.dram,

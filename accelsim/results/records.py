@@ -142,7 +142,7 @@ class LayerResult:
     how much less the layer moves than with nothing resident; negative where resident feature maps
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
     input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
-    it is not on the array.
+    it is not on the array. lane_macs are those of macs that the vector unit does.
     """
 
     name: str
@@ -173,6 +173,12 @@ class LayerResult:
     dram_saved_bytes: int = 0
     phase: str = "forward"
     dataflow: str | None = None
+    lane_macs: int = 0
+
+    @property
+    def array_macs(self) -> int:
+        """Those of macs that the array does."""
+        return self.macs - self.lane_macs
 
     @property
     def cycles(self) -> int:
@@ -186,7 +192,7 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow")
+        unsaid = ("energy", "dataflow", "lane_macs")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
@@ -252,9 +258,14 @@ class RunResult:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def array_macs(self) -> int:
+        """Multiply-accumulates that the array does, not the lanes of its vector unit."""
+        return sum(layer.array_macs for layer in self.layers)
+
+    @property
     def utilization(self) -> float:
-        """MACs done of those that all PEs could have done in the time."""
-        return self.macs / (self.pes * self.cycles) if self.cycles else 0.0
+        """MACs done by the array of those that all PEs could have done in the time."""
+        return self.array_macs / (self.pes * self.cycles) if self.cycles else 0.0
 
     @property
     def dram(self) -> Dram:
