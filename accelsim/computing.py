@@ -1,7 +1,7 @@
 """Values: what every layer of a network computes, by the reference or by the timed tiles."""
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -138,13 +138,10 @@ def compute(
     parameters = _parameters(network, ready, arithmetic, seed, given)
     kept = None if layers is None else {*layers}
     found, ofmaps = [], {}
-    for part, each in ready.parts(batch):
-        by = by_definition if machine is None else _tiled(part, machine, each)
-        for work, ofmap in reference(part, arithmetic, parameters, each, by):
-            name = work.layer.name
-            found.append(_layer_values(work, ofmap))
-            if kept is None or name in kept:
-                ofmaps[name] = ofmap.values
+    for work, ofmap in _computed(ready, machine, parameters, batch):
+        found.append(_layer_values(work, ofmap))
+        if kept is None or work.layer.name in kept:
+            ofmaps[work.layer.name] = ofmap.values
     return Values(
         network=network.name,
         hardware=None if machine is None else machine.name,
@@ -155,6 +152,15 @@ def compute(
         layers=tuple(found),
         ofmaps=ofmaps,
     )
+
+
+def _computed(
+    network: Network, machine: Hardware | None, parameters: Parameters, batch: int
+) -> Iterator[tuple[Computation, Ofmap]]:
+    """Every layer, by the tiles of a machine or from its definition."""
+    for part, each in network.parts(batch):
+        by = by_definition if machine is None else _tiled(part, machine, each)
+        yield from reference(part, parameters.arithmetic, parameters, each, by)
 
 
 def _formats(network: Network) -> Precision:

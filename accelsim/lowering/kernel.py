@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.graph import Layer
 from accelsim.network.ops import Op, Shape, Softmax, Window
+from accelsim.network.ops.fields import is_per_channel
 
 Count = TypeVar("Count", int, NDArray[np.int64])
 
@@ -158,11 +159,6 @@ def planes(shape: Shape) -> tuple[int, int, int]:
     return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
 
 
-def is_per_channel(shape: Shape, whole: Shape) -> bool:
-    """Whether an input has one value for each channel of feature maps of `whole` shape."""
-    return len(whole) == 3 and shape == (whole[0], 1, 1)
-
-
 def each_element(
     operations: int, reach: int = 0, passes: tuple[int, ...] = ()
 ) -> Callable[..., Kernel]:
@@ -180,6 +176,12 @@ def each_element(
         return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
 
     return kernel
+
+
+def copy_of(layer: Layer, batch: int) -> VectorKernel:
+    """What is copied, as a concat that cannot be in place: each element passes the unit once."""
+    channels, rows, cols = planes(layer.output_shape)
+    return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
 
 
 def over_axis(op: Softmax, layer: Layer, batch: int, passes: tuple[int, ...]) -> VectorKernel:

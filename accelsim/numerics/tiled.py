@@ -14,13 +14,14 @@ from accelsim.lowering.depthwise import as_gemm
 from accelsim.lowering.kernels import GemmKernel, VectorKernel, kernel_of
 from accelsim.lowering.program import LayerProgram
 from accelsim.network.ops import Append, Concat, Conv, Phases
-from accelsim.network.ops.gradients import Gradient
+from accelsim.network.ops.gradient import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
+from accelsim.numerics.gradient_operands import gradient_operands
 from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.spatial import placed
 from accelsim.numerics.tiled_gemm import GemmExecutor, operands_of
-from accelsim.numerics.tiled_gradients import GradientExecutor, gradient_operands
+from accelsim.numerics.tiled_gradients import GradientExecutor
 from accelsim.numerics.tiled_vector import VectorExecutor
 from accelsim.numerics.tokens import token_values
 
