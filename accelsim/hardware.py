@@ -37,6 +37,7 @@ from accelsim.units import (
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
 DataflowName = Literal["os", "ws", "is", "rs"] | Literal["best"]
 Objective = Literal["time", "energy", "edp"]
+Where = Literal["array", "vector"] | Literal["best"]
 MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 BEST: Final = "best"
@@ -323,6 +324,8 @@ Residency = Annotated[
 ]
 
 
+BatchSplit = Count | Literal["auto", "whole"]
+
 COUPLED_PARTS = ("precision", "energy")
 """Keys of `Hardware` that are held against each other; every other is right or wrong by itself."""
 
@@ -339,11 +342,23 @@ class Hardware(_Schema):
         description="SRAMs by name; every operand is held by exactly one."
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
+    depthwise: Where = Field(
+        "array",
+        description="What computes convolutions of one filter for each channel: the array, a "
+        "channel after another; the lanes of the vector unit, a MAC each; best: for each layer "
+        "what is faster.",
+    )
     dram: DramChannel = Field(description="The memory outside the chip.")
     residency: Residency = Field(
         "on",
         description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
         "(with systolic arrays); off: every layer reads from and writes to DRAM.",
+    )
+    batch_split: BatchSplit = Field(
+        "whole",
+        description="whole: each layer on the whole batch; a number: the whole network on so many "
+        "images at a time, one part after another; auto: on as many as are fastest, of the "
+        "batch, its half, and so on down to one image.",
     )
     tile_loads: Literal["changed", "all"] = Field(
         "changed",

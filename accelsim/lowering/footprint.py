@@ -181,3 +181,12 @@ def _clipped_sum(first: Whole, step: Whole, count: Whole, size: int) -> Sizes:
     terms = inside - below
     rising = (first + below * step) * terms + step * (terms * (terms - 1) // 2)
     return np.asarray(rising + (count - inside) * size)
+
+
+def spans_of(window: Window, sizes: Sizes, taps: Sizes) -> tuple[Sizes, Sizes]:
+    """`tap_reads`, each pair of sizes looked at once."""
+    if window.kernel == 1 or (taps == window.kernel).all():
+        return reads(window, sizes)
+    pairs, index = np.unique(np.stack([sizes, taps]), axis=1, return_inverse=True)
+    largest, together = tap_reads(window, *pairs)
+    return largest[index.ravel()], together[index.ravel()]

@@ -1,6 +1,6 @@
 """The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property, partial
@@ -10,6 +10,7 @@ from accelsim.errors import DoesNotFitError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import DataflowName, Hardware
 from accelsim.lowering.dataflow import ArrayModel
+from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
 from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
 from accelsim.lowering.mixed import MixedSearch, Processors
@@ -188,11 +189,31 @@ def lower(
     memory = Memory() if memory is None else memory
     target = target_of(hardware, memory.replays)
     work = _Lowering(network, hardware, batch, target, memory, mapping, processors or {})
-    alone = partial(work.cycles_alone, played) if played else None
-    finder = search(work.target, work.memory, alone)
-    if processors:
-        finder = MixedSearch(finder.target, finder.memory, finder.alone, processors)
-    if mapping is None:
+    ways = [replace(work, lanes=lanes) for lanes in work.ways(work.finder(played))]
+    if len(ways) == 1:
+        return _searched(ways[0], played)
+    programs = list(_fitting(ways, played))
+    return programs[0] if played is None else min(programs, key=played)
+
+
+def _fitting(ways: Sequence["_Lowering"], played: Played | None) -> Iterator[Program]:
+    """The programs of those that fit; raises what the last one does where there are none."""
+    found = False
+    for way in ways:
+        try:
+            program = _searched(way, played)
+        except DoesNotFitError:
+            if way is ways[-1] and not found:
+                raise
+        else:
+            found = True
+            yield program
+
+
+def _searched(work: "_Lowering", played: Played | None) -> Program:
+    """The Program of least cost, or the one that is forced."""
+    finder = work.finder(played)
+    if work.mapping is None:
         return _lowered(work, finder, played)
     forced = ForcedSearch(finder.target, finder.memory, finder.alone)
     program = _lowered(work, forced, played)
@@ -226,6 +247,21 @@ class _Lowering:
     memory: Memory
     mapping: Source | None = None
     processors: Processors = field(default_factory=dict)
+    lanes: Lanes = frozenset()
+
+    def finder(self, played: Played | None) -> Search:
+        """The search of its tilings."""
+        alone = partial(self.cycles_alone, played) if played else None
+        found = search(self.target, self.memory, alone)
+        if not self.processors:
+            return found
+        return MixedSearch(found.target, found.memory, found.alone, self.processors)
+
+    def ways(self, finder: Search) -> list[Lanes]:
+        """Which layers the vector unit may compute for the array."""
+        layers = enumerate(zip(self.network.layers, self.unforced, strict=True))
+        found = {at: kernel for at, (layer, kernel) in layers if is_depthwise(layer, kernel)}
+        return ways(found, finder, self.hardware.depthwise)
 
     @cached_property
     def alike(self) -> Target:
@@ -235,7 +271,16 @@ class _Lowering:
     @cached_property
     def kernels(self) -> list[Kernel]:
         """The kernel of every layer; it carries what is forced on that."""
+        if self.mapping is None:
+            return self.unforced
+        return forced_kernels(self.network, self.unforced, self.target, self.mapping)
+
+    @cached_property
+    def unforced(self) -> list[Kernel]:
+        """The kernel of every layer, for the unit that computes it."""
         kernels = kernels_of(self.network, self.batch)
+        for at in self.lanes:
+            kernels[at] = on_lanes(kernels[at], self.target.cuts_windows)
         if self.hardware.dram.unread_rows == "skip" and isinstance(
             self.target.processor, ArrayModel
         ):
@@ -243,9 +288,7 @@ class _Lowering:
                 sampled(kernel) if isinstance(layer.op, Conv) else kernel
                 for kernel, layer in zip(kernels, self.network.layers, strict=True)
             ]
-        if self.mapping is None:
-            return kernels
-        return forced_kernels(self.network, kernels, self.target, self.mapping)
+        return kernels
 
     @cached_property
     def samples(self) -> dict[Kernel, Layer]:

@@ -351,12 +351,16 @@ class _VectorSpec:
         read = self._read(tile)
         yield from _work(step, written * self._operations(tile))
         single = self._fetched.count(False) * tile.pixels.batch.size * tile.channels.size
-        yield from _sizes(step, {"ifmap": read, "ofmap": written}, self.target, single)
+        taps = tile.tap_rows.size * tile.tap_cols.size
+        words: dict[Operand, int] = {"ifmap": read, "ofmap": written}
+        words["filter"] = self.kernel.filtered * tile.channels.size * taps
+        yield from _sizes(step, words, self.target, single)
         yield from _way_out(step, self._ends(tile), written, self.target, self.residence)
-        if [load.operand for load in step.loads] != ["ifmap"] * bool(self._fetched):
-            yield "its ifmaps are not loaded once"
-        if not all(load.needs_inputs for load in step.loads):
-            yield "the load of ifmaps does not wait for the layer's inputs"
+        wanted = ["filter"] * self.kernel.filtered + ["ifmap"] * bool(self._fetched)
+        if [load.operand for load in step.loads] != wanted:
+            yield f"its {' and '.join(wanted) or 'nothing'} should be loaded, each once"
+        if any(load.needs_inputs != (load.operand == "ifmap") for load in step.loads):
+            yield "ifmaps, and they alone, wait for the layer's inputs"
 
     def _ends(self, tile: VectorTile) -> bool:
         """Whether a tile completes its part of the ofmap: in the last pass, or by the last tap."""

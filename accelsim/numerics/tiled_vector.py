@@ -42,8 +42,9 @@ from accelsim.network.ops import (
 )
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
+from accelsim.numerics.normal import lines_of
 from accelsim.numerics.operations import Row
-from accelsim.numerics.reference import batch_norm_line, lines_of
+from accelsim.numerics.reference import batch_norm_line
 from accelsim.numerics.spatial import placed, resized
 from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, widened, windows

@@ -151,7 +151,7 @@ def _energy(name: str, header: str, part: Callable[[Energy], float]) -> Quantity
 _USUAL = (
     Quantity("op", "op", lambda it: it.op, _nothing, drop=3, text=True, shared=True),
     Quantity("output", "output", lambda it: shape(it.output_shape), _nothing, 5, shared=True),
-    Quantity("macs", "MACs", _on_array(_macs), _macs, drop=4, shared=True),
+    Quantity("macs", "MACs", lambda it: _macs(it) if it.macs else NONE, _macs, drop=4, shared=True),
     Quantity("cycles", "cycles", _cycles, _cycles),
     Quantity("util", "util %", _on_array(_utilization), _utilization),
     Quantity("mapping", "mapping %", _on_array(_mapping), _nothing, drop=2),

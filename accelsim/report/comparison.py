@@ -166,7 +166,7 @@ def _layer(choice: LayerChoice, run: RunResult, layout: _Layout) -> Row:
 def _alone(layer: LayerResult, pes: int) -> LayerResult:
     """The layer with its own cycles, and its utilization in them; buckets stay as they are."""
     own = own_cycles(layer)
-    share = layer.macs / (pes * own) if own else 0.0
+    share = layer.array_macs / (pes * own) if own else 0.0
     return replace(layer, start_cycle=layer.end_cycle - own, utilization=share)
 
 
@@ -177,7 +177,7 @@ def _totals(comparison: Comparison, layout: _Layout) -> tuple[Row, ...]:
     for run, own in zip(comparison.runs, comparison.own_cycles, strict=True):
         summed = {
             "cycles": f"{own:,}",
-            "util": percent(run.macs / (run.pes * own)) if own else NONE,
+            "util": percent(run.array_macs / (run.pes * own)) if own else NONE,
         }
         for it in layout.each:
             cell = it.quantity.run(run)

@@ -75,13 +75,16 @@ def _choices(
     runs: Mapping[DataflowName, RunResult],
     objective: Objective,
 ) -> dict[Kernel, DataflowName]:
-    """The dataflow under which all layers of a kernel cost least, ties to the first."""
+    """The dataflow under which all layers of a kernel cost least, ties to the first.
+
+    Of a depthwise layer it is one of those under which it is on the array.
+    """
     costs: dict[Kernel, dict[DataflowName, float]] = {}
     for flow, program in programs.items():
         for layer, result in zip(program.layers, runs[flow].layers, strict=True):
             if isinstance(layer.kernel, GemmKernel):
-                of_kernel = costs.setdefault(layer.kernel, dict.fromkeys(programs, 0.0))
-                of_kernel[flow] += _cost_of_layer(result, objective)
+                of_kernel = costs.setdefault(layer.kernel, {})
+                of_kernel[flow] = of_kernel.get(flow, 0.0) + _cost_of_layer(result, objective)
     return {kernel: min(each, key=each.__getitem__) for kernel, each in costs.items()}
 
 

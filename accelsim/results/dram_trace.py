@@ -278,6 +278,11 @@ def _ofmap_block(layer: LayerProgram, tile: Tile) -> Block:
 def _filters(layer: LayerProgram, tile: Tile) -> tuple[int, int]:
     """The first word and the words of a tile's filters, which lie one tile after another."""
     kernel = layer.kernel
+    if isinstance(kernel, VectorKernel):
+        taken = kernel.filtered * tile.tap_rows.size * tile.tap_cols.size
+        inside = tile.tap_rows.start * kernel.cols.kernel + tile.tap_rows.size * tile.tap_cols.start
+        start = tile.channels.start * kernel.taps + tile.channels.size * inside
+        return kernel.filtered * start, tile.channels.size * taken
     if not isinstance(tile, GemmTile) or not isinstance(kernel, GemmKernel):
         return 0, 0
     taps = tile.tap_rows.start * kernel.cols.kernel + tile.tap_rows.size * tile.tap_cols.start

@@ -142,7 +142,7 @@ class LayerResult:
     how much less the layer moves than with nothing resident; negative where resident feature maps
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
     input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
-    it is not on the array.
+    it is not on the array. lane_macs are those of macs that the vector unit does.
     """
 
     name: str
@@ -173,6 +173,12 @@ class LayerResult:
     dram_saved_bytes: int = 0
     phase: str = "forward"
     dataflow: str | None = None
+    lane_macs: int = 0
+
+    @property
+    def array_macs(self) -> int:
+        """Those of macs that the array does."""
+        return self.macs - self.lane_macs
 
     @property
     def cycles(self) -> int:
@@ -186,7 +192,7 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow")
+        unsaid = ("energy", "dataflow", "lane_macs")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
@@ -223,7 +229,7 @@ class RunResult:
 
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
     may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
-    made from.
+    made from. `sub_batches` are the images of each part, where the batch runs in several.
     """
 
     network: str
@@ -235,6 +241,7 @@ class RunResult:
     cycles: int
     layers: tuple[LayerResult, ...]
     origin: "Origin | None" = field(default=None, compare=False, repr=False)
+    sub_batches: tuple[int, ...] = ()
 
     def of(self, names: Iterable[str]) -> "RunResult":
         """This run, of layers that take the same and have these names."""
@@ -252,9 +259,14 @@ class RunResult:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def array_macs(self) -> int:
+        """Multiply-accumulates that the array does, not the lanes of its vector unit."""
+        return sum(layer.array_macs for layer in self.layers)
+
+    @property
     def utilization(self) -> float:
-        """MACs done of those that all PEs could have done in the time."""
-        return self.macs / (self.pes * self.cycles) if self.cycles else 0.0
+        """MACs done by the array of those that all PEs could have done in the time."""
+        return self.array_macs / (self.pes * self.cycles) if self.cycles else 0.0
 
     @property
     def dram(self) -> Dram:
@@ -389,6 +401,7 @@ class RunResult:
             "hardware": self.hardware,
             "dataflow": self.dataflow,
             "batch": self.batch,
+            **({"sub_batches": list(self.sub_batches)} if self.sub_batches else {}),
             "clock_hz": self.clock_hz,
             **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,
