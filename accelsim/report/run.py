@@ -126,8 +126,18 @@ def _totals(result: RunResult, hardware: Hardware) -> Sheet:
             ("reuse", _reuse(result.rates)),
             *efficiency(result.rates),
             ("residency", residency(result, hardware)),
+            *_sub_batches(result),
         ),
     )
+
+
+def _sub_batches(result: RunResult) -> tuple[tuple[str, str], ...]:
+    """Where the batch ran in parts, how many and of how many images."""
+    parts = result.sub_batches
+    if not parts:
+        return ()
+    rest = f", the last of {parts[-1]:,}" if parts[-1] != parts[0] else ""
+    return (("sub-batches", f"{len(parts):,} of {parts[0]:,}{rest}, one after another"),)
 
 
 def throughput(rates: Rates) -> str:

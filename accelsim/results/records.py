@@ -229,7 +229,7 @@ class RunResult:
 
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
     may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
-    made from.
+    made from. `sub_batches` are the images of each part, where the batch runs in several.
     """
 
     network: str
@@ -241,6 +241,7 @@ class RunResult:
     cycles: int
     layers: tuple[LayerResult, ...]
     origin: "Origin | None" = field(default=None, compare=False, repr=False)
+    sub_batches: tuple[int, ...] = ()
 
     def of(self, names: Iterable[str]) -> "RunResult":
         """This run, of layers that take the same and have these names."""
@@ -405,6 +406,7 @@ class RunResult:
             "hardware": self.hardware,
             "dataflow": self.dataflow,
             "batch": self.batch,
+            **({"sub_batches": list(self.sub_batches)} if self.sub_batches else {}),
             "clock_hz": self.clock_hz,
             **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,
