@@ -400,6 +400,18 @@ class Hardware(_Schema):
         """The dataflows that it can run: rs only where its PEs have spads."""
         return SYSTOLIC if self.array.row_stationary is None else DATAFLOWS
 
+    def under(self, dataflow: DataflowName) -> "Hardware":
+        """This hardware with another dataflow."""
+        array = self.array.model_copy(update={"dataflow": dataflow})
+        return self.model_copy(update={"array": array})
+
+    @property
+    def choices(self) -> "tuple[Hardware, ...]":
+        """This hardware under each dataflow that its layers may have: of `best` every systolic."""
+        if self.array.dataflow != BEST:
+            return (self,)
+        return tuple(self.under(flow) for flow in SYSTOLIC)
+
     @property
     def pes(self) -> int:
         """MACs of all arrays."""

@@ -249,6 +249,11 @@ class RunResult:
         return replace(self, layers=tuple(replace(layer, name=name) for layer, name in pairs))
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether each layer has a dataflow of its own."""
+        return self.dataflow == BEST
+
+    @property
     def seconds(self) -> float:
         """Simulated time."""
         return self.cycles / self.clock_hz
@@ -383,7 +388,7 @@ class RunResult:
 
     def _layer_dict(self, layer: LayerResult) -> dict[str, Any]:
         """A layer's JSON form, with its dataflow where the layers have different ones."""
-        mixed = {"dataflow": layer.dataflow} if self.dataflow == BEST else {}
+        mixed = {"dataflow": layer.dataflow} if self.is_mixed else {}
         return layer.as_dict() | mixed
 
     def _phases_dict(self) -> dict[str, Any]:
