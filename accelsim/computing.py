@@ -12,7 +12,7 @@ from accelsim.errors import InputError, Problem, reason
 from accelsim.facade import (
     HardwareLike,
     NetworkLike,
-    compile_program,
+    compiled_parts,
     hardware_of,
     network_of,
     prepared,
@@ -31,7 +31,7 @@ from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import Compute, reference
 from accelsim.numerics.reference import compute as by_definition
 from accelsim.numerics.spread import spread_of
-from accelsim.numerics.tiled import execute
+from accelsim.numerics.tiled import execute_parts
 from accelsim.results.records import SCHEMA
 from accelsim.results.values import Spread
 from accelsim.text import nearest
@@ -222,11 +222,12 @@ def _parameters(
 def _tiled(network: Network, machine: Hardware, batch: int) -> Compute:
     """What computes a layer by the tiles that are timed on `machine`."""
     refuse_integer_gradients(network, machine)
-    program = compile_program(network, machine, batch=batch)
-    programs = {each.layer.name: each for each in program.layers}
+    programs = compiled_parts(network, machine, batch)
+    names = [layer.name for layer in programs[0].network.layers]
 
     def by_tiles(work: Computation) -> Ofmap:
-        return execute(programs[work.layer.name], work)
+        at = names.index(work.layer.name)
+        return execute_parts([(each.layers[at], each.batch) for each in programs], work)
 
     return by_tiles
 

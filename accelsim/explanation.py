@@ -133,7 +133,7 @@ def explain(
         network=model.name,
         hardware=machine.name,
         dataflow=flow or machine.array.dataflow,
-        batch=batch,
+        batch=program.batch,
         layer=layer,
         op=its.layer.op.name,
         tiling=plain(tiling),

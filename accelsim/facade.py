@@ -31,6 +31,7 @@ from accelsim.results.best_dataflow import best_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.dram_trace import write_dram_trace
 from accelsim.results.origin import Origin
+from accelsim.results.sub_batches import candidates, fastest, one_batch
 from accelsim.results.trace import write_trace
 
 LARGEST_LAYER = 2**53
@@ -68,20 +69,22 @@ def simulate(
     """
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
     forced = None if mapping is None else load_mapping(mapping)
-    runs: dict[object, tuple[Program, RunResult]] = {}
+    runs: dict[object, tuple[list[Program], RunResult]] = {}
 
-    def run(part: Network, images: int) -> tuple[Program, RunResult]:
+    def run(part: Network, images: int) -> tuple[list[Program], RunResult]:
         named = forced and tuple(layer.name for layer in part.layers)
         work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
             player = Player()
-            program = _lowered(part, machine, images, memory, player, forced)
-            runs[work] = program, timed(program, player)
-        program, result = runs[work]
-        return program.of(part), result.of(layer.name for layer in part.layers)
+            programs = _parts(part, machine, images, memory, player, forced)
+            results = [timed(program, player) for program in programs]
+            runs[work] = programs, one_batch(results, images)
+        programs, result = runs[work]
+        ours = [program.of(part) for program in programs]
+        return ours, result.of(layer.name for layer in part.layers)
 
     parts = _each(prepared(given, batch).parts(batch), run)
-    programs = [program for program, _ in parts]
+    programs = [program for programs, _ in parts for program in programs]
     if trace is not None:
         write_trace(programs, str(trace))
     if trace_dram is not None:
@@ -144,21 +147,37 @@ def compile_program(
 ) -> Program:
     """The network prepared for inference and lowered as one Program.
 
-    `simulate` times this one, but for layers that are independent measurements: these alone.
+    `simulate` times this one, but for layers that are independent measurements: these alone. Of a
+    batch that runs in parts it is the first one's.
     """
-    machine = hardware_of(hardware, dataflow)
-    return _program(prepared(network, batch), machine, batch, memory)
+    return compiled_parts(network, hardware_of(hardware, dataflow), batch, memory)[0]
 
 
-def _program(
+def compiled_parts(
+    network: NetworkLike, machine: Hardware, batch: int, memory: Memory | None = None
+) -> list[Program]:
+    """As `compile_program`, of all parts in which the batch runs."""
+    return _parts(prepared(network, batch), machine, batch, memory, Player(), None)
+
+
+def _parts(
     network: Network,
     machine: Hardware,
     batch: int,
-    memory: Memory | None = None,
-    mapping: Source | None = None,
-) -> Program:
-    """The Program that `simulate` times."""
-    return _lowered(network, machine, batch, memory, Player(), mapping)
+    memory: Memory | None,
+    player: Player,
+    mapping: Source | None,
+) -> list[Program]:
+    """The Programs of the parts in which the batch runs: one, unless it is split."""
+    sizes = candidates(network, batch, machine.batch_split)
+    if sizes == [batch]:
+        return [_lowered(network, machine, batch, memory, player, mapping)]
+    known = memory or Memory()
+
+    def lowered(images: int) -> Program:
+        return _lowered(network, machine, images, known, player, mapping)
+
+    return fastest(sizes, batch, lowered, player.cycles)
 
 
 def _lowered(
@@ -278,13 +297,15 @@ def verify(
     parts = prepared(network, batch).parts(batch)
     refuse_integer_gradients(network, machine)
     forced = None if mapping is None else load_mapping(mapping)
-    programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
+    programs = _each(
+        parts, lambda part, images: _parts(part, machine, images, None, Player(), forced)
+    )
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
     labelled = accuracy(prepared(network, batch), parameters)
-    total = sum(len(program.layers) for program in programs)
+    total = sum(len(first.layers) for first, *_ in programs)
     layers: list[LayerCheck] = []
-    for check in chain.from_iterable(checks(program, parameters) for program in programs):
+    for check in chain.from_iterable(checks(first, parameters, rest) for first, *rest in programs):
         layers.append(check)
         progress(len(layers), total)
     return VerifyResult(
@@ -342,8 +363,7 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     if dataflow not in (*hardware.dataflows, BEST):
         raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
     name: DataflowName = next(each for each in known if each == dataflow)
-    array = hardware.array.model_copy(update={"dataflow": name})
-    return hardware.model_copy(update={"array": array})
+    return hardware.under(name)
 
 
 def _several(given: Like | Sequence[Like]) -> Sequence[Like]:

@@ -324,6 +324,8 @@ Residency = Annotated[
 ]
 
 
+BatchSplit = Count | Literal["auto", "whole"]
+
 COUPLED_PARTS = ("precision", "energy")
 """Keys of `Hardware` that are held against each other; every other is right or wrong by itself."""
 
@@ -351,6 +353,12 @@ class Hardware(_Schema):
         "on",
         description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
         "(with systolic arrays); off: every layer reads from and writes to DRAM.",
+    )
+    batch_split: BatchSplit = Field(
+        "whole",
+        description="whole: each layer on the whole batch; a number: the whole network on so many "
+        "images at a time, one part after another; auto: on as many as are fastest, of the "
+        "batch, its half, and so on down to one image.",
     )
     tile_loads: Literal["changed", "all"] = Field(
         "changed",
@@ -391,6 +399,18 @@ class Hardware(_Schema):
     def dataflows(self) -> tuple[DataflowName, ...]:
         """The dataflows that it can run: rs only where its PEs have spads."""
         return SYSTOLIC if self.array.row_stationary is None else DATAFLOWS
+
+    def under(self, dataflow: DataflowName) -> "Hardware":
+        """This hardware with another dataflow."""
+        array = self.array.model_copy(update={"dataflow": dataflow})
+        return self.model_copy(update={"array": array})
+
+    @property
+    def choices(self) -> "tuple[Hardware, ...]":
+        """This hardware under each dataflow that its layers may have: of `best` every systolic."""
+        if self.array.dataflow != BEST:
+            return (self,)
+        return tuple(self.under(flow) for flow in SYSTOLIC)
 
     @property
     def pes(self) -> int:

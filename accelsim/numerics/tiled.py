@@ -5,6 +5,9 @@ between the tasks of a sum, and an ofmap element is written by the task that com
 ofmap that equals the reference proves the schedule right: every MAC once, every halo there.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from accelsim.lowering.depthwise import as_gemm
@@ -39,6 +42,19 @@ def execute(program: LayerProgram, work: Computation) -> Ofmap:
             return run(kernel, work).run(program.all_tasks)
         case _:
             return Ofmap(_alias(work))
+
+
+def execute_parts(programs: Sequence[tuple[LayerProgram, int]], work: Computation) -> Ofmap:
+    """The ofmap of one layer whose batch is computed in parts: programs with their images."""
+    if len(programs) == 1:
+        return execute(programs[0][0], work)
+    made, first = [], 0
+    for program, images in programs:
+        own = (replace(x, values=x.values[first : first + images]) for x in work.inputs)
+        made.append(execute(program, replace(work, inputs=tuple(own))))
+        first += images
+    values = np.concatenate([ofmap.values for ofmap in made])
+    return Ofmap(values, sum(ofmap.overflowed for ofmap in made))
 
 
 def _alias(work: Computation) -> Array:

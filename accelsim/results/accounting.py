@@ -39,7 +39,8 @@ def one_after_another(runs: Sequence[RunResult], batch: int) -> RunResult:
     for run in runs:
         layers += [_later(layer, end) for layer in run.layers]
         end += run.cycles
-    return replace(runs[0], batch=batch, cycles=end, layers=tuple(layers))
+    parts = runs[0].sub_batches if len(runs) == 1 else ()
+    return replace(runs[0], batch=batch, cycles=end, layers=tuple(layers), sub_batches=parts)
 
 
 def _later(layer: LayerResult, cycles: int) -> LayerResult:

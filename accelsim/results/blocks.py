@@ -25,10 +25,10 @@ def by_block(comparison: Comparison) -> Comparison:
 
 def _blocks(run: RunResult) -> RunResult:
     groups = groupby(run.layers, key=lambda layer: block_of(layer.name))
-    return replace(run, layers=tuple(_merged(name, [*layers], run) for name, layers in groups))
+    return replace(run, layers=tuple(together(name, [*layers], run.pes) for name, layers in groups))
 
 
-def _merged(name: str, layers: Sequence[LayerResult], run: RunResult) -> LayerResult:
+def together(name: str, layers: Sequence[LayerResult], pes: int) -> LayerResult:
     """What the layers take together; bound is that of the longest by own cycles.
 
     Its cycles are the sum of its layers', so that they fill its buckets. The shape is that of its
@@ -55,7 +55,7 @@ def _merged(name: str, layers: Sequence[LayerResult], run: RunResult) -> LayerRe
         vector_cycles=sum(layer.vector_cycles for layer in layers),
         busy_cycles=sum(layer.busy_cycles for layer in layers),
         dram_cycles=sum(layer.dram_cycles for layer in layers),
-        utilization=(macs - lane_macs) / (run.pes * cycles) if cycles else 0.0,
+        utilization=(macs - lane_macs) / (pes * cycles) if cycles else 0.0,
         lane_macs=lane_macs,
         mapping_efficiency=_mapping(layers),
         bound=max(layers, key=own_cycles).bound,

@@ -229,7 +229,7 @@ class RunResult:
 
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
     may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
-    made from.
+    made from. `sub_batches` are the images of each part, where the batch runs in several.
     """
 
     network: str
@@ -241,11 +241,17 @@ class RunResult:
     cycles: int
     layers: tuple[LayerResult, ...]
     origin: "Origin | None" = field(default=None, compare=False, repr=False)
+    sub_batches: tuple[int, ...] = ()
 
     def of(self, names: Iterable[str]) -> "RunResult":
         """This run, of layers that take the same and have these names."""
         pairs = zip(self.layers, names, strict=True)
         return replace(self, layers=tuple(replace(layer, name=name) for layer, name in pairs))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether each layer has a dataflow of its own."""
+        return self.dataflow == BEST
 
     @property
     def seconds(self) -> float:
@@ -382,7 +388,7 @@ class RunResult:
 
     def _layer_dict(self, layer: LayerResult) -> dict[str, Any]:
         """A layer's JSON form, with its dataflow where the layers have different ones."""
-        mixed = {"dataflow": layer.dataflow} if self.dataflow == BEST else {}
+        mixed = {"dataflow": layer.dataflow} if self.is_mixed else {}
         return layer.as_dict() | mixed
 
     def _phases_dict(self) -> dict[str, Any]:
@@ -400,6 +406,7 @@ class RunResult:
             "hardware": self.hardware,
             "dataflow": self.dataflow,
             "batch": self.batch,
+            **({"sub_batches": list(self.sub_batches)} if self.sub_batches else {}),
             "clock_hz": self.clock_hz,
             **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,

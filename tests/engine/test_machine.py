@@ -34,7 +34,7 @@ def lowered(network: Network, hardware: Hardware) -> Program:
 
 
 @given(networks(), MACHINES)
-@drawn(200)
+@drawn(200, percent=10)
 def test_laws_of_a_run(network: Network, hardware: Hardware) -> None:
     """Nothing drawn here deadlocks."""
     program = lowered(network, hardware)

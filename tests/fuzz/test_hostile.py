@@ -28,7 +28,7 @@ CPU_S, MEMORY = 10, 2**30
 STATUSES = (0, 1, 2, 75)
 PER_KIND = 12
 """Cases of each kind in the quick test; the slow one has all."""
-ALL = 200
+ALL = 100
 Maker = Callable[[Random], Case]
 
 

@@ -112,7 +112,7 @@ def owned(program: Program, plan: Plan, layer: int, *, as_user: bool) -> Iterato
 
 
 @given(NETWORKS, ROOMY)
-@drawn(60)
+@drawn(60, percent=10)
 def test_every_gate_is_needed(network: Network, hardware: Hardware) -> None:
     """Without it two that are in no order would have the same addresses."""
     program, plan = planned(network, hardware)

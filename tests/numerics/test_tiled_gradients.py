@@ -160,8 +160,12 @@ def test_tiles_of_a_step_of_attention_equal_the_reference(dataflow: str) -> None
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 def test_tiles_of_a_training_step_equal_the_reference(dataflow: str) -> None:
-    """Their schedules keep the spec, too: `verified` looks at both."""
-    program = lower(training_step(deep()), hardware(dataflow, *FLOAT), 2)
+    """Their schedules keep the spec, too: `verified` looks at both.
+
+    One plan of what stays on chip is enough here.
+    """
+    stays = f"residency={'on' if dataflow == 'rs' else 'off'}"
+    program = lower(training_step(deep()), hardware(dataflow, *FLOAT, stays), 2)
     assert [check for check in verified(program) if not check.passed] == []
     at_work = [layer for layer in program.layers if not isinstance(layer.kernel, Alias)]
     assert sum(layer.tiles > 1 for layer in at_work) > len(at_work) / 3  # some are tiny
