@@ -61,10 +61,9 @@ class Nodes:
             read = [
                 self.values.get(each.name) for each in _refs((call.args, [*call.kwargs.values()]))
             ]
-            value = Value(call.name, call.shape)
-            self.nodes.append(
-                Node(call.name, call.target, _OPSET, tuple(read), (value,), {WHY: str(error)}, "torch")
-            )
+            value, why = Value(call.name, call.shape), {WHY: str(error)}
+            node = Node(call.name, call.target, _OPSET, tuple(read), (value,), why, "torch")
+            self.nodes.append(node)
             self.values[call.name] = value
 
     def operand(self, given: Any) -> Operand:
