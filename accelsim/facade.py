@@ -365,8 +365,7 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     if dataflow not in (*hardware.dataflows, BEST):
         raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
     name: DataflowName = next(each for each in known if each == dataflow)
-    array = hardware.array.model_copy(update={"dataflow": name})
-    return hardware.model_copy(update={"array": array})
+    return hardware.under(name)
 
 
 def _several(given: Like | Sequence[Like]) -> Sequence[Like]:

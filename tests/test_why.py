@@ -15,8 +15,8 @@ from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.network.ops import Flatten
 from accelsim.results import Buckets, RunResult
-from accelsim.results.written import settings as settings_of
 from accelsim.why import Change, Why, explained, relaxed, what_would_help
+from accelsim.written import settings as settings_of
 
 EDGE = {
     "doubling the array's rows": ["array.rows=64"],

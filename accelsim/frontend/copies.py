@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
+from accelsim import written
 from accelsim.errors import InputError, Problem
-from accelsim.frontend import written
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.hardware_file import SCALESIM, load_hardware
 from accelsim.frontend.kind import expect_kind

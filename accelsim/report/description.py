@@ -6,20 +6,21 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from accelsim import written
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
 from accelsim.errors import Coverage
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
-from accelsim.lowering.program import out_of_place
+from accelsim.lowering.placed import out_of_place
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Layer, Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
-from accelsim.results import SCHEMA, written
+from accelsim.results import SCHEMA
 from accelsim.results.energy import energy_rates
 from accelsim.units import format_bytes
 
@@ -230,7 +231,7 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
     return (
         *_dram_standard(hardware.dram.timing),
         ("PEs", f"{hardware.pes:,}"),
-        ("full fold", _fold(target_of(hardware).processor)),
+        *_folds(hardware),
         ("peak", f"{si(macs_per_second)}MAC/s ({2 * macs_per_second / 1e12:,.2f} TOPS)"),
         (
             "DRAM",
@@ -241,6 +242,13 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
         ("ridge point", f"{balance:,.1f} MACs per byte: with fewer, DRAM is slower than the array"),
         *_energies(hardware),
     )
+
+
+def _folds(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """Cycles of a full fold, under each dataflow that layers may have."""
+    for each in hardware.choices:
+        which = f", {each.array.dataflow}" if len(hardware.choices) > 1 else ""
+        yield f"full fold{which}", _fold(target_of(each).processor)
 
 
 def _fold(array: ArrayModel | RowStationary) -> str:
@@ -321,7 +329,7 @@ def _buffers(hardware: Hardware) -> Sheet:
         Column("bandwidth"),
     )
     rows = []
-    target = target_of(hardware)
+    target = target_of(hardware.choices[0])  # all have the same buffers
     for space in target.buffers[: len(hardware.buffers)]:
         words = (
             f"{operand} {space.half // hardware.precision.bytes_of(operand):,}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
-from accelsim.hardware import SYSTOLIC, DataflowName, Hardware, Objective
+from accelsim.hardware import DataflowName, Hardware, Objective
 from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.program import Played, Program, lower
 from accelsim.lowering.search import Memory
@@ -40,7 +40,7 @@ def best_program(
         message = f"{objective} needs an energy table; give energy, such as horowitz_45nm"
         raise InputError(Problem(message, hardware.name, key="array.objective"))
     known = memory or Memory()
-    machines = {flow: _under(hardware, flow) for flow in SYSTOLIC}
+    machines = {each.array.dataflow: each for each in hardware.choices}
     programs = dict(_fitting(network, machines, batch, known, played))
     runs = {flow: timed(program) for flow, program in programs.items()}
     flows = _choices(programs, runs, objective)
@@ -52,7 +52,10 @@ def best_program(
     plain = [(each, dict.fromkeys(flows, flow)) for flow, each in programs.items()]
     candidates = [(mixed, flows), *plain]
     chosen, taken = min(candidates, key=lambda each: cost_of_run(timed(each[0]), objective))
-    names = tuple(taken.get(layer.kernel) for layer in chosen.layers)
+    names = tuple(
+        taken.get(layer.kernel, first.array.dataflow if layer.unit == "array" else None)
+        for layer in chosen.layers
+    )
     return replace(chosen, hardware=hardware, dataflows=names)
 
 
@@ -107,8 +110,3 @@ def _fitting(
             yield flow, program
     if not found:
         raise DoesNotFitError("\n".join(misfits))
-
-
-def _under(hardware: Hardware, flow: DataflowName) -> Hardware:
-    array = hardware.array.model_copy(update={"dataflow": flow})
-    return hardware.model_copy(update={"array": array})

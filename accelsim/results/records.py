@@ -143,6 +143,7 @@ class LayerResult:
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
     input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
     it is not on the array. lane_macs are those of macs that the vector unit does.
+    A layer that is fused_into another is done on that one's way out.
     """
 
     name: str
@@ -174,6 +175,7 @@ class LayerResult:
     phase: str = "forward"
     dataflow: str | None = None
     lane_macs: int = 0
+    fused_into: str | None = None
 
     @property
     def array_macs(self) -> int:
@@ -192,7 +194,7 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow", "lane_macs")
+        unsaid = ("energy", "dataflow", "lane_macs", "fused_into")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
@@ -202,6 +204,7 @@ class LayerResult:
             "tiling": plain(self.tiling) or None,
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
+            **({"fused_into": self.fused_into} if self.fused_into else {}),
             **_energy_dict(self.energy, self.macs),
         }
 
@@ -247,6 +250,11 @@ class RunResult:
         """This run, of layers that take the same and have these names."""
         pairs = zip(self.layers, names, strict=True)
         return replace(self, layers=tuple(replace(layer, name=name) for layer, name in pairs))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether each layer has a dataflow of its own."""
+        return self.dataflow == BEST
 
     @property
     def seconds(self) -> float:
@@ -383,7 +391,7 @@ class RunResult:
 
     def _layer_dict(self, layer: LayerResult) -> dict[str, Any]:
         """A layer's JSON form, with its dataflow where the layers have different ones."""
-        mixed = {"dataflow": layer.dataflow} if self.dataflow == BEST else {}
+        mixed = {"dataflow": layer.dataflow} if self.is_mixed else {}
         return layer.as_dict() | mixed
 
     def _phases_dict(self) -> dict[str, Any]:
