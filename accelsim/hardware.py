@@ -37,6 +37,7 @@ from accelsim.units import (
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
 DataflowName = Literal["os", "ws", "is", "rs"] | Literal["best"]
 Objective = Literal["time", "energy", "edp"]
+FusedKind = Literal["activation", "add"]
 Where = Literal["array", "vector"] | Literal["best"]
 MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
@@ -282,7 +283,6 @@ class DramChannel(_Schema):
         description="A DRAM standard instead of bandwidth, latency and burst: its name, or a "
         "mapping of `standard` and what is different from its data sheet.",
     )
-
     unread_rows: Literal["read", "skip"] = Field(
         "read",
         description="Rows of an ifmap that no tap reads, for a stride keeps windows apart: read "
@@ -325,7 +325,6 @@ Residency = Annotated[
 
 
 BatchSplit = Count | Literal["auto", "whole"]
-
 COUPLED_PARTS = ("precision", "energy")
 """Keys of `Hardware` that are held against each other; every other is right or wrong by itself."""
 
@@ -342,11 +341,14 @@ class Hardware(_Schema):
         description="SRAMs by name; every operand is held by exactly one."
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
+    fused: tuple[FusedKind, ...] = Field(
+        (),
+        description="Done on results as they leave a systolic array, where a run is faster so: "
+        "activation; add, of a tensor that streams in from DRAM.",
+    )
     depthwise: Where = Field(
         "array",
-        description="What computes convolutions of one filter for each channel: the array, a "
-        "channel after another; the lanes of the vector unit, a MAC each; best: for each layer "
-        "what is faster.",
+        description="What computes convolutions of one filter a channel; best: what is faster.",
     )
     dram: DramChannel = Field(description="The memory outside the chip.")
     residency: Residency = Field(
@@ -356,9 +358,7 @@ class Hardware(_Schema):
     )
     batch_split: BatchSplit = Field(
         "whole",
-        description="whole: each layer on the whole batch; a number: the whole network on so many "
-        "images at a time, one part after another; auto: on as many as are fastest, of the "
-        "batch, its half, and so on down to one image.",
+        description="Images at a time; whole: all; auto: the fastest of all, half, down to one.",
     )
     tile_loads: Literal["changed", "all"] = Field(
         "changed",

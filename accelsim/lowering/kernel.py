@@ -27,7 +27,8 @@ class GemmKernel:
     `channels` (C) and `filters` (K) count one group; `rows` and `cols` are the windows that make
     the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
     feature map one pixel wide; in a matmul each image is a group, for its filter differs. Where a
-    DMA leaves rows out, `rows` is over those that it brings, of the ifmap's `whole_rows`.
+    DMA leaves rows out, `rows` is over those that it brings, of the ifmap's `whole_rows`. An
+    `addend` as large as the ofmap streams in from DRAM as that goes out.
     """
 
     batch: int
@@ -38,6 +39,7 @@ class GemmKernel:
     cols: Window
     filter_is_input: bool = False
     whole_rows: Window | None = None
+    addend: bool = False
 
     @property
     def ifmap_sides(self) -> tuple[int, int]:

@@ -12,8 +12,10 @@ from accelsim.hardware import DataflowName, Hardware
 from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
 from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
-from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
+from accelsim.lowering.fusion import NOTHING, Fused, fused
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.mixed import MixedSearch, Processors
+from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
 from accelsim.lowering.row_stationary import Mapping
@@ -25,7 +27,7 @@ from accelsim.lowering.task import Step, Task
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
 from accelsim.lowering.units import Unit, lowered
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import Concat, Conv, Shape
+from accelsim.network.ops import Conv, Shape
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class LayerProgram:
     """A layer's schedule, for each array. `needs` are the layers whose ofmaps it reads.
 
     `spaces` is the room of its tiles in each buffer. Its `placement` says which other layers must
-    be done before it may use that.
+    be done before it may use that. `addend` is the tensor that is added to its ofmap on the way
+    out; a layer that is `fused_into` another is done there.
     """
 
     layer: Layer
@@ -47,6 +50,8 @@ class LayerProgram:
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
     mapping: Mapping | None = None
+    addend: str | None = None
+    fused_into: str | None = None
 
     @property
     def all_tasks(self) -> tuple[Task, ...]:
@@ -189,7 +194,11 @@ def lower(
     memory = Memory() if memory is None else memory
     target = target_of(hardware, memory.replays)
     work = _Lowering(network, hardware, batch, target, memory, mapping, processors or {})
-    ways = [replace(work, lanes=lanes) for lanes in work.ways(work.finder(played))]
+    ways = [
+        replace(work, lanes=lanes, fuses=fuses)
+        for lanes in work.ways(work.finder(played))
+        for fuses in ((True, False) if replace(work, lanes=lanes, fuses=True).fused else (False,))
+    ]
     if len(ways) == 1:
         return _searched(ways[0], played)
     programs = list(_fitting(ways, played))
@@ -226,7 +235,7 @@ def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Progra
     _refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
-    plan = plan_residency(network, work.kernels, work.needs, finder, batch)
+    plan = plan_residency(work.wired, work.kernels, work.needs, finder, batch)
     planned = work.program(plan.layers)
     if played is None or not plan.stays or sum(layer.tiles for layer in planned.layers) > SHORT:
         return planned
@@ -248,6 +257,7 @@ class _Lowering:
     mapping: Source | None = None
     processors: Processors = field(default_factory=dict)
     lanes: Lanes = frozenset()
+    fuses: bool = False
 
     def finder(self, played: Played | None) -> Search:
         """The search of its tilings."""
@@ -276,8 +286,27 @@ class _Lowering:
         return forced_kernels(self.network, self.unforced, self.target, self.mapping)
 
     @cached_property
+    def fused(self) -> Fused:
+        """What is done on the way out of the array, where it is a systolic one."""
+        kinds = self.hardware.fused
+        if not (self.fuses and kinds and isinstance(self.target.processor, ArrayModel)):
+            return NOTHING
+        return fused(self.network, self.apart_kernels, kinds)
+
+    @cached_property
+    def wired(self) -> Network:
+        """The network as tensors are read: what is fused reads them on the way out of another."""
+        return self.fused.wired(self.network)
+
+    @property
     def unforced(self) -> list[Kernel]:
-        """The kernel of every layer, for the unit that computes it."""
+        """The kernel of every layer, with what is fused."""
+        names = [layer.name for layer in self.network.layers]
+        return self.fused.kernels(self.apart_kernels, names)
+
+    @cached_property
+    def apart_kernels(self) -> list[Kernel]:
+        """The kernel of every layer by itself, for the unit that computes it."""
         kernels = kernels_of(self.network, self.batch)
         for at in self.lanes:
             kernels[at] = on_lanes(kernels[at], self.target.cuts_windows)
@@ -301,7 +330,7 @@ class _Lowering:
         index = {layer.name: position for position, layer in enumerate(self.network.layers)}
         return [
             tuple(index[name] for name in layer.inputs if name in index)
-            for layer in self.network.layers
+            for layer in self.wired.layers
         ]
 
     def program(self, placements: Iterable[Placement]) -> Program:
@@ -349,6 +378,8 @@ class _Lowering:
             untiled_array_cycles=done.untiled_array_cycles,
             mapping_efficiency=done.mapping_efficiency,
             mapping=done.mapping,
+            addend=self.fused.addends.get(layer.name),
+            fused_into=self.fused.into.get(layer.name),
         )
 
 
@@ -371,15 +402,6 @@ def _least_cycles(program: Program) -> int:
             moved = layer.dram_cycles(program.target, filters=False)
             ends[-1] += max(work, moved) + 2 * latency
     return max(*busy.values(), *ends)
-
-
-def kernels_of(network: Network, batch: int) -> list[Kernel]:
-    """The kernel of every layer; a concat that is not in place copies."""
-    copied = out_of_place(network)
-    return [
-        copy_of(layer, batch) if layer.name in copied else kernel_of(layer, batch)
-        for layer in network.layers
-    ]
 
 
 def _refuse_misfits(
@@ -407,30 +429,6 @@ def _refuse_others(program: Program, finder: ForcedSearch) -> None:
     ]
     if others:
         raise DoesNotFitError("\n".join(others))
-
-
-def out_of_place(network: Network) -> set[str]:
-    """Concats that must copy: an input is the network's own, or has a place elsewhere already.
-
-    All others are in place: their inputs are written where the concat wants them.
-    """
-    placed: set[str] = set()
-    copied = set()
-    for layer in network.layers:
-        if not isinstance(layer.op, Concat):
-            continue
-        inputs = set(layer.inputs)
-        views = {name for name in inputs if name in network.inputs or _is_view(network, name)}
-        if views or inputs & placed or len(inputs) < len(layer.inputs):
-            copied.add(layer.name)
-        else:
-            placed |= inputs
-    return copied
-
-
-def _is_view(network: Network, name: str) -> bool:
-    layer = network.by_name[name]
-    return isinstance(kernel_of(layer, 1), Alias) and not isinstance(layer.op, Concat)
 
 
 def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:

@@ -13,7 +13,7 @@ import numpy as np
 from accelsim.lowering.depthwise import as_gemm
 from accelsim.lowering.kernels import GemmKernel, VectorKernel, kernel_of
 from accelsim.lowering.program import LayerProgram
-from accelsim.network.ops import Append, Concat, Conv, Phases
+from accelsim.network.ops import Add, Append, Concat, Conv, Elementwise, Phases
 from accelsim.network.ops.gradient import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
@@ -58,7 +58,7 @@ def execute_parts(programs: Sequence[tuple[LayerProgram, int]], work: Computatio
 
 
 def _alias(work: Computation) -> Array:
-    """A view of the inputs, one after another where there are several."""
+    """A view of the inputs, one after another where there are several, or what rides on a GEMM."""
     shape = (work.batch, *work.layer.output_shape)
     if isinstance(work.layer.op, Gradient):
         return gradient_values(work)
@@ -66,6 +66,10 @@ def _alias(work: Computation) -> Array:
         return placed(work.layer.op, work)
     if isinstance(work.layer.op, Append):
         return token_values(work)
+    if isinstance(work.layer.op, Add):
+        return work.arithmetic.add([*work.inputs], work.output, work.layer.op.activation)
+    if isinstance(work.layer.op, Elementwise):
+        return work.arithmetic.apply(work.layer.op, work.inputs[0], work.output)
     if not isinstance(work.layer.op, Concat):
         return work.inputs[0].values.reshape(shape)
     parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]

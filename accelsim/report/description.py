@@ -13,7 +13,7 @@ from accelsim.errors import Coverage
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
-from accelsim.lowering.program import out_of_place
+from accelsim.lowering.placed import out_of_place
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Layer, Network

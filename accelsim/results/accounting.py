@@ -88,6 +88,7 @@ def _layer_result(
         dram_saved_bytes=program.placement.saved_bytes,
         phase=layer.op.phase,
         lane_macs=lane_macs,
+        fused_into=program.fused_into,
     )
 
 

@@ -52,7 +52,10 @@ def best_program(
     plain = [(each, dict.fromkeys(flows, flow)) for flow, each in programs.items()]
     candidates = [(mixed, flows), *plain]
     chosen, taken = min(candidates, key=lambda each: cost_of_run(timed(each[0]), objective))
-    names = tuple(taken.get(layer.kernel) for layer in chosen.layers)
+    names = tuple(
+        taken.get(layer.kernel, first.array.dataflow if layer.unit == "array" else None)
+        for layer in chosen.layers
+    )
     return replace(chosen, hardware=hardware, dataflows=names)
 
 

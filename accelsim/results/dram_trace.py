@@ -22,7 +22,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.files import streamed
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.task import GemmTile, Span, Step, Tile, Transfer
+from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
@@ -163,6 +163,8 @@ class DramTracer:
         operand, name = transfer.operand, layer.layer.name
         tensor = layer.layer.inputs[0] if operand == "ifmap" else name
         kind = "map" if operand in ("ifmap", "ofmap") else operand
+        if isinstance(transfer, Load) and transfer.addend and layer.addend:
+            operand, tensor = "ofmap", layer.addend
         whole = self.bytes(layer, operand)
         first = self.regions.start((kind, tensor), max(whole, transfer.size))
         shown = tensor if kind == "map" else f"{tensor}.{operand}"

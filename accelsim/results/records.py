@@ -143,6 +143,7 @@ class LayerResult:
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
     input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
     it is not on the array. lane_macs are those of macs that the vector unit does.
+    A layer that is fused_into another is done on that one's way out.
     """
 
     name: str
@@ -174,6 +175,7 @@ class LayerResult:
     phase: str = "forward"
     dataflow: str | None = None
     lane_macs: int = 0
+    fused_into: str | None = None
 
     @property
     def array_macs(self) -> int:
@@ -192,7 +194,7 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow", "lane_macs")
+        unsaid = ("energy", "dataflow", "lane_macs", "fused_into")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
@@ -202,6 +204,7 @@ class LayerResult:
             "tiling": plain(self.tiling) or None,
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
+            **({"fused_into": self.fused_into} if self.fused_into else {}),
             **_energy_dict(self.energy, self.macs),
         }
 
