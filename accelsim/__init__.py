@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accelsim.frontend import load_network
     from accelsim.frontend.conversion import converted
     from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.frontend.pytorch import from_torch
     from accelsim.results import RunResult, VerifyResult
     from accelsim.results.comparison import Comparison
     from accelsim.sweep.execute import sweep
@@ -55,6 +56,7 @@ __all__ = [
     "converted",
     "decoding",
     "explain",
+    "from_torch",
     "load_hardware",
     "load_network",
     "load_results",
@@ -88,6 +90,7 @@ _HOMES = {
     "Explanation": "accelsim.explanation",
     "explain": "accelsim.explanation",
     "load_hardware": "accelsim.frontend.hardware_file",
+    "from_torch": "accelsim.frontend.pytorch",
     "load_network": "accelsim.frontend",
     "load_results": "accelsim.sweep.summary",
     "simulate": "accelsim.facade",

@@ -1,7 +1,7 @@
 """Values: what every layer of a network computes, by the reference or by the timed tiles."""
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from accelsim.errors import InputError, Problem, reason
 from accelsim.facade import (
     HardwareLike,
     NetworkLike,
-    compile_program,
+    compiled_parts,
     hardware_of,
     network_of,
     prepared,
@@ -31,7 +31,7 @@ from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import Compute, reference
 from accelsim.numerics.reference import compute as by_definition
 from accelsim.numerics.spread import spread_of
-from accelsim.numerics.tiled import execute
+from accelsim.numerics.tiled import execute_parts
 from accelsim.results.records import SCHEMA
 from accelsim.results.values import Spread
 from accelsim.text import nearest
@@ -138,13 +138,10 @@ def compute(
     parameters = _parameters(network, ready, arithmetic, seed, given)
     kept = None if layers is None else {*layers}
     found, ofmaps = [], {}
-    for part, each in ready.parts(batch):
-        by = by_definition if machine is None else _tiled(part, machine, each)
-        for work, ofmap in reference(part, arithmetic, parameters, each, by):
-            name = work.layer.name
-            found.append(_layer_values(work, ofmap))
-            if kept is None or name in kept:
-                ofmaps[name] = ofmap.values
+    for work, ofmap in _computed(ready, machine, parameters, batch):
+        found.append(_layer_values(work, ofmap))
+        if kept is None or work.layer.name in kept:
+            ofmaps[work.layer.name] = ofmap.values
     return Values(
         network=network.name,
         hardware=None if machine is None else machine.name,
@@ -155,6 +152,15 @@ def compute(
         layers=tuple(found),
         ofmaps=ofmaps,
     )
+
+
+def _computed(
+    network: Network, machine: Hardware | None, parameters: Parameters, batch: int
+) -> Iterator[tuple[Computation, Ofmap]]:
+    """Every layer, by the tiles of a machine or from its definition."""
+    for part, each in network.parts(batch):
+        by = by_definition if machine is None else _tiled(part, machine, each)
+        yield from reference(part, parameters.arithmetic, parameters, each, by)
 
 
 def _formats(network: Network) -> Precision:
@@ -216,11 +222,12 @@ def _parameters(
 def _tiled(network: Network, machine: Hardware, batch: int) -> Compute:
     """What computes a layer by the tiles that are timed on `machine`."""
     refuse_integer_gradients(network, machine)
-    program = compile_program(network, machine, batch=batch)
-    programs = {each.layer.name: each for each in program.layers}
+    programs = compiled_parts(network, machine, batch)
+    names = [layer.name for layer in programs[0].network.layers]
 
     def by_tiles(work: Computation) -> Ofmap:
-        return execute(programs[work.layer.name], work)
+        at = names.index(work.layer.name)
+        return execute_parts([(each.layers[at], each.batch) for each in programs], work)
 
     return by_tiles
 

@@ -22,7 +22,8 @@ from accelsim.lowering.dataflow import fold_count, mapping_efficiency
 from accelsim.lowering.gemm_tasks import AXES
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.laws import ArrayModel
-from accelsim.lowering.program import LayerProgram, Program, by_itself
+from accelsim.lowering.lower import by_itself
+from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.ranking import plain
 from accelsim.lowering.search import Memory, Ranks, search
 from accelsim.lowering.target import target_of
@@ -133,7 +134,7 @@ def explain(
         network=model.name,
         hardware=machine.name,
         dataflow=flow or machine.array.dataflow,
-        batch=batch,
+        batch=program.batch,
         layer=layer,
         op=its.layer.op.name,
         tiling=plain(tiling),

@@ -18,7 +18,8 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.frontend.mapping_file import Forced, Source, load_mapping
 from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Program
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
@@ -29,8 +30,9 @@ from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.best_dataflow import best_program
 from accelsim.results.comparison import Comparison
-from accelsim.results.dram_trace import write_dram_trace
+from accelsim.results.dram_trace import refuse_other_endings, write_dram_trace
 from accelsim.results.origin import Origin
+from accelsim.results.sub_batches import candidates, fastest, one_batch
 from accelsim.results.trace import write_trace
 
 LARGEST_LAYER = 2**53
@@ -66,26 +68,30 @@ def simulate(
     where to write what crosses the DRAM port: .csv, DRAMsim3's .trc, Ramulator 2's .trace. Raises
     InputError for bad input and DoesNotFitError where no tile of a layer fits the buffers.
     """
+    if trace_dram is not None:
+        refuse_other_endings(str(trace_dram))
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
     forced = None if mapping is None else load_mapping(mapping)
-    runs: dict[object, tuple[Program, RunResult]] = {}
+    runs: dict[object, tuple[list[Program], RunResult]] = {}
 
-    def run(part: Network, images: int) -> tuple[Program, RunResult]:
+    def run(part: Network, images: int) -> tuple[list[Program], RunResult]:
         named = forced and tuple(layer.name for layer in part.layers)
         work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
             player = Player()
-            program = _lowered(part, machine, images, memory, player, forced)
-            runs[work] = program, timed(program, player)
-        program, result = runs[work]
-        return program.of(part), result.of(layer.name for layer in part.layers)
+            programs = _parts(part, machine, images, memory, player, forced)
+            results = [timed(program, player) for program in programs]
+            runs[work] = programs, one_batch(results, images)
+        programs, result = runs[work]
+        ours = [program.of(part) for program in programs]
+        return ours, result.of(layer.name for layer in part.layers)
 
     parts = _each(prepared(given, batch).parts(batch), run)
-    programs = [program for program, _ in parts]
-    if trace is not None:
-        write_trace(programs, str(trace))
+    programs = [program for programs, _ in parts for program in programs]
     if trace_dram is not None:
         write_dram_trace(programs, str(trace_dram))
+    if trace is not None:
+        write_trace(programs, str(trace))
     whole = one_after_another([result for _, result in parts], batch)
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
@@ -144,21 +150,37 @@ def compile_program(
 ) -> Program:
     """The network prepared for inference and lowered as one Program.
 
-    `simulate` times this one, but for layers that are independent measurements: these alone.
+    `simulate` times this one, but for layers that are independent measurements: these alone. Of a
+    batch that runs in parts it is the first one's.
     """
-    machine = hardware_of(hardware, dataflow)
-    return _program(prepared(network, batch), machine, batch, memory)
+    return compiled_parts(network, hardware_of(hardware, dataflow), batch, memory)[0]
 
 
-def _program(
+def compiled_parts(
+    network: NetworkLike, machine: Hardware, batch: int, memory: Memory | None = None
+) -> list[Program]:
+    """As `compile_program`, of all parts in which the batch runs."""
+    return _parts(prepared(network, batch), machine, batch, memory, Player(), None)
+
+
+def _parts(
     network: Network,
     machine: Hardware,
     batch: int,
-    memory: Memory | None = None,
-    mapping: Source | None = None,
-) -> Program:
-    """The Program that `simulate` times."""
-    return _lowered(network, machine, batch, memory, Player(), mapping)
+    memory: Memory | None,
+    player: Player,
+    mapping: Source | None,
+) -> list[Program]:
+    """The Programs of the parts in which the batch runs: one, unless it is split."""
+    sizes = candidates(network, batch, machine.batch_split)
+    if sizes == [batch]:
+        return [_lowered(network, machine, batch, memory, player, mapping)]
+    known = memory or Memory()
+
+    def lowered(images: int) -> Program:
+        return _lowered(network, machine, images, known, player, mapping)
+
+    return fastest(sizes, batch, lowered, player.cycles)
 
 
 def _lowered(
@@ -170,6 +192,9 @@ def _lowered(
     mapping: Source | None,
 ) -> Program:
     """The Program of a network, under one dataflow or the best of each layer."""
+    if mapping is not None and machine.depthwise == BEST:
+        message = "a mapping is of one unit's tiles; give array or vector instead of best"
+        raise InputError(Problem(message, machine.name, key="depthwise"))
     if machine.array.dataflow != BEST:
         return lower(network, machine, batch, memory, player.cycles, mapping)
     if mapping is not None:
@@ -275,13 +300,15 @@ def verify(
     parts = prepared(network, batch).parts(batch)
     refuse_integer_gradients(network, machine)
     forced = None if mapping is None else load_mapping(mapping)
-    programs = _each(parts, lambda part, images: _program(part, machine, images, None, forced))
+    programs = _each(
+        parts, lambda part, images: _parts(part, machine, images, None, Player(), forced)
+    )
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
     labelled = accuracy(prepared(network, batch), parameters)
-    total = sum(len(program.layers) for program in programs)
+    total = sum(len(first.layers) for first, *_ in programs)
     layers: list[LayerCheck] = []
-    for check in chain.from_iterable(checks(program, parameters) for program in programs):
+    for check in chain.from_iterable(checks(first, parameters, rest) for first, *rest in programs):
         layers.append(check)
         progress(len(layers), total)
     return VerifyResult(
@@ -339,8 +366,7 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     if dataflow not in (*hardware.dataflows, BEST):
         raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
     name: DataflowName = next(each for each in known if each == dataflow)
-    array = hardware.array.model_copy(update={"dataflow": name})
-    return hardware.model_copy(update={"array": array})
+    return hardware.under(name)
 
 
 def _several(given: Like | Sequence[Like]) -> Sequence[Like]:

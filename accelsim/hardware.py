@@ -37,6 +37,8 @@ from accelsim.units import (
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
 DataflowName = Literal["os", "ws", "is", "rs"] | Literal["best"]
 Objective = Literal["time", "energy", "edp"]
+FusedKind = Literal["activation", "add"]
+Where = Literal["array", "vector"] | Literal["best"]
 MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 BEST: Final = "best"
@@ -281,7 +283,6 @@ class DramChannel(_Schema):
         description="A DRAM standard instead of bandwidth, latency and burst: its name, or a "
         "mapping of `standard` and what is different from its data sheet.",
     )
-
     unread_rows: Literal["read", "skip"] = Field(
         "read",
         description="Rows of an ifmap that no tap reads, for a stride keeps windows apart: read "
@@ -323,6 +324,7 @@ Residency = Annotated[
 ]
 
 
+BatchSplit = Count | Literal["auto", "whole"]
 COUPLED_PARTS = ("precision", "energy")
 """Keys of `Hardware` that are held against each other; every other is right or wrong by itself."""
 
@@ -339,11 +341,24 @@ class Hardware(_Schema):
         description="SRAMs by name; every operand is held by exactly one."
     )
     vector_unit: VectorUnit = Field(description="The unit beside the array.")
+    fused: tuple[FusedKind, ...] = Field(
+        (),
+        description="Done on results as they leave a systolic array, where a run is faster so: "
+        "activation; add, of a tensor that streams in from DRAM.",
+    )
+    depthwise: Where = Field(
+        "array",
+        description="What computes convolutions of one filter a channel; best: what is faster.",
+    )
     dram: DramChannel = Field(description="The memory outside the chip.")
     residency: Residency = Field(
         "on",
         description="on: an ofmap that fits stays on chip, in the ifmap's buffer, for its readers "
         "(with systolic arrays); off: every layer reads from and writes to DRAM.",
+    )
+    batch_split: BatchSplit = Field(
+        "whole",
+        description="Images at a time; whole: all; auto: the fastest of all, half, down to one.",
     )
     tile_loads: Literal["changed", "all"] = Field(
         "changed",
@@ -384,6 +399,18 @@ class Hardware(_Schema):
     def dataflows(self) -> tuple[DataflowName, ...]:
         """The dataflows that it can run: rs only where its PEs have spads."""
         return SYSTOLIC if self.array.row_stationary is None else DATAFLOWS
+
+    def under(self, dataflow: DataflowName) -> "Hardware":
+        """This hardware with another dataflow."""
+        array = self.array.model_copy(update={"dataflow": dataflow})
+        return self.model_copy(update={"array": array})
+
+    @property
+    def choices(self) -> "tuple[Hardware, ...]":
+        """This hardware under each dataflow that its layers may have: of `best` every systolic."""
+        if self.array.dataflow != BEST:
+            return (self,)
+        return tuple(self.under(flow) for flow in SYSTOLIC)
 
     @property
     def pes(self) -> int:

@@ -79,7 +79,9 @@ class Learner:
                 loss += op.weight * self._loss_of(work)
             elif isinstance(op, Update) and not op.kept:
                 key = f"{op.owner}.{op.parameter}"
-                changed[key] = ofmap.values.reshape(self.arrays[key].shape)
+                changed[key] = self.arrays[key].copy()
+                part = changed[key][op.rows]
+                part[...] = ofmap.values.reshape(part.shape)
         self.arrays |= changed
         return loss / len(images)
 

@@ -1,14 +1,15 @@
 """How many inputs a property is tried on."""
 
+import os
+
 from hypothesis import settings
 
+PLAIN = 20
+MOST = int(os.environ.get("ACCELSIM_DRAWN", "40"))
+"""Percent of the inputs that are drawn in the plain run, and where slow tests run, too."""
 
-def drawn(cases: int, percent: int | None = None) -> settings:
-    """`cases` inputs where the slow tests run, too; else `percent` of them, but 5 at least.
 
-    By itself as much of them as conftest.py says.
-    """
+def drawn(cases: int, percent: int = PLAIN) -> settings:
+    """`MOST` percent of `cases` inputs where the slow tests run, too; else `percent`, but 3."""
     part = settings().max_examples
-    if part < 100 and percent is not None:
-        part = percent
-    return settings(max_examples=max(5, cases * part // 100))
+    return settings(max_examples=max(3, cases * (percent if part == PLAIN else part) // 100))

@@ -18,6 +18,7 @@ ORDER = (
         "units",
         "dram",
         "technology",
+        "written",
         "number_formats",
         "hardware",
         "network",

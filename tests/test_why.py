@@ -15,8 +15,8 @@ from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.network.ops import Flatten
 from accelsim.results import Buckets, RunResult
-from accelsim.results.written import settings as settings_of
 from accelsim.why import Change, Why, explained, relaxed, what_would_help
+from accelsim.written import settings as settings_of
 
 EDGE = {
     "doubling the array's rows": ["array.rows=64"],
@@ -41,7 +41,9 @@ def test_every_relaxation_is_the_file_with_that_change() -> None:
     assert found == {action: load_hardware("edge_ws", each) for action, each in EDGE.items()}
 
 
-@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+@pytest.mark.parametrize(
+    "dataflow", ["os", *(pytest.param(flow, marks=pytest.mark.slow) for flow in ("ws", "is"))]
+)
 def test_savings_are_those_of_the_runs(dataflow: str) -> None:
     network = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
     why = what_would_help(network, "edge_ws", dataflow, batch=2)
@@ -145,16 +147,22 @@ WORSE = Change("buffer", "doubling sram", 110, -0.1)
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
-        ((ROWS, COLS, DRAM, NOTHING), "doubling rows would save 40.0 %, doubling DRAM 9.0 %."),
+        (
+            (ROWS, COLS, DRAM, NOTHING),
+            "doubling rows would save 40.0 %, doubling columns 30.0 %, doubling DRAM 9.0 %.",
+        ),
         (
             (ROWS, COLS, NOTHING),
-            "doubling rows would save 40.0 %, and no other resource would help.",
+            "doubling rows would save 40.0 %, doubling columns 30.0 %, and no other resource would "
+            "help.",
         ),
+        ((ROWS, DRAM, COLS), "doubling rows would save 40.0 %, doubling DRAM 9.0 %."),
+        ((ROWS,), "doubling rows would save 40.0 %, and no other resource would help."),
         ((NOTHING, WORSE), "none of 2 changes, one resource doubled in each, would help."),
     ],
 )
 def test_the_sentence(changes: tuple[Change, ...], advice: str) -> None:
-    """The runner-up is of another resource: more columns are not told after more rows."""
+    """The two best, and the best of another resource, once each."""
     sentence = replace(BASE, changes=changes).sentence
     assert sentence == f"net on chip (os) is bound by the array for 70.0 % of its cycles; {advice}"
 

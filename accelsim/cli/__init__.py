@@ -10,7 +10,7 @@ Everything heavy is imported inside the commands, so that `accelsim --help` is q
 import os
 import sys
 
-from accelsim.cli import computing, converting, runs, shows, sweeps, training
+from accelsim.cli import comparing, computing, converting, runs, shows, sweeps, training, validating
 from accelsim.cli.application import app
 from accelsim.cli.output import with_quiet
 
@@ -18,10 +18,10 @@ __all__ = ["app", "main"]
 
 app.command()(with_quiet(runs.run))
 app.command()(with_quiet(training.train))
-app.command()(with_quiet(runs.compare))
+app.command()(with_quiet(comparing.compare))
 app.command()(with_quiet(runs.verify))
 app.command()(with_quiet(computing.compute))
-app.command()(with_quiet(runs.validate))
+app.command()(with_quiet(validating.validate))
 app.command()(sweeps.sweep)
 app.command()(with_quiet(sweeps.results))
 app.command()(with_quiet(sweeps.diff))

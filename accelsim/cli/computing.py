@@ -1,18 +1,19 @@
 """The command `compute`: the values of every layer."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from accelsim.cli.bundles import Machine, bundled
 from accelsim.cli.inputs import Model, gathered, hardware_named, network_named, raise_if_any
 from accelsim.cli.options import (
-    DataflowOption,
     DimOption,
     JsonOption,
     NetworkName,
     OutputsOption,
     SeedOption,
-    SetOption,
     TrainOption,
 )
 from accelsim.cli.output import deliver
@@ -20,41 +21,63 @@ from accelsim.cli.training import LossOption
 from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from accelsim.computing import Values
     from accelsim.hardware import Hardware
+    from accelsim.network.graph import Network
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which values are computed: of which inputs, how many images, with which random weights."""
+
+    inputs: Annotated[
+        str | None,
+        typer.Option("--input", metavar="F.npz", help="Arrays by input, (N, ...) or (...)."),
+    ] = None
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", metavar="N", min=1, help="Images; if left out all of --input."),
+    ] = None
+    seed: SeedOption = 0
+    train: TrainOption = False
+    loss: LossOption = "cross_entropy"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which ofmaps are printed and written, and where."""
+
+    show: Annotated[
+        list[str] | None,
+        typer.Option("--show", metavar="LAYER", help="Print this layer's ofmap; repeatable."),
+    ] = None
+    save: Annotated[
+        str | None,
+        typer.Option(
+            "--save", metavar="F.npz", help="Write the ofmaps of the layers shown, or of all."
+        ),
+    ] = None
+    json: JsonOption = None
+
+    @property
+    def layers(self) -> Sequence[str] | None:
+        """The layers whose ofmaps are kept; None for all."""
+        return None if self.save is not None and not self.show else self.show or ()
+
+
+@bundled
 def compute(
     network: NetworkName,
     hardware: Annotated[
         str | None,
         typer.Argument(help="Whose tiles compute it, in its formats; if left out the reference."),
     ] = None,
-    inputs: Annotated[
-        str | None,
-        typer.Option("--input", metavar="F.npz", help="Arrays by input, (N, ...) or (...)."),
-    ] = None,
-    show: Annotated[
-        list[str] | None,
-        typer.Option("--show", metavar="LAYER", help="Print this layer's ofmap; repeatable."),
-    ] = None,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            "--save", metavar="F.npz", help="Write the ofmaps of the layers shown, or of all."
-        ),
-    ] = None,
-    dataflow: DataflowOption = None,
-    batch: Annotated[
-        int | None,
-        typer.Option("--batch", metavar="N", min=1, help="Images; if left out all of --input."),
-    ] = None,
-    seed: SeedOption = 0,
-    train: TrainOption = False,
-    loss: LossOption = "cross_entropy",
-    settings: SetOption = None,
+    *,
+    values: Asked,
+    kept: Kept,
+    machine: Machine,
     dim: DimOption = None,
     outputs: OutputsOption = None,
-    json: JsonOption = None,
 ) -> None:
     """Compute the values of every layer: their spread, and whole ofmaps to see or to keep.
 
@@ -62,27 +85,35 @@ def compute(
 
     Example: `accelsim compute lenet5 edge_ws --show F6 --save ofmaps.npz`
     """
-    from accelsim.computing import compute as computed
-    from accelsim.network.backward import training_step
     from accelsim.report.export import Destinations, json_text
     from accelsim.report.values import values_sheets
 
-    read = (network, *(each for each in (hardware, inputs) if each is not None))
-    destinations = Destinations(json, None, read, (("--save", save),))
+    read = (network, *(each for each in (hardware, values.inputs) if each is not None))
+    destinations = Destinations(kept.json, None, read, (("--save", kept.save),))
     problems = list(destinations.problems)
     with gathered(problems):
         model = network_named(Model(network, dim, outputs))
-    machine = None
+    chip = None
     with gathered(problems):
-        machine = _machine(hardware, settings, dataflow)
+        chip = _machine(hardware, machine.settings, machine.dataflow)
     raise_if_any(problems)
-    model = training_step(model, loss) if train else model
-    kept = None if save is not None and not show else show or ()
-    values = computed(model, machine, None, inputs, batch, seed, kept)
-    if save is not None:
-        values.save(save)
-    sheets = values_sheets(values, show or ())
-    deliver(destinations, sheets, lambda: json_text(values.as_dict()), shown=bool(show))
+    found = _computed(model, chip, values, kept)
+    sheets = values_sheets(found, kept.show or ())
+    deliver(destinations, sheets, lambda: json_text(found.as_dict()), shown=bool(kept.show))
+
+
+def _computed(
+    network: "Network", machine: "Hardware | None", values: Asked, kept: Kept
+) -> "Values":
+    """The values, written where the user asked for that."""
+    from accelsim.computing import compute as computed
+    from accelsim.network.backward import training_step
+
+    model = training_step(network, values.loss) if values.train else network
+    found = computed(model, machine, None, values.inputs, values.batch, values.seed, kept.layers)
+    if kept.save is not None:
+        found.save(kept.save)
+    return found
 
 
 def _machine(

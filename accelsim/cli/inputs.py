@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from accelsim.report.export import Destinations
     from accelsim.results import RunResult
 
+    Cases = tuple[list[Network], list[Hardware], list["Model"]]
+
 
 _MOST_DIGITS = 9
 
@@ -160,7 +162,7 @@ def cases(
     settings: list[str] | None,
     dataflows: str | None,
     known: Sequence[Problem],
-) -> "tuple[list[Network], list[Hardware], list[Model]]":
+) -> "Cases":
     """The networks to compare, the hardware, which has every one of the dataflows, and the models.
 
     The latter are what was asked for, one for each network.

@@ -108,3 +108,65 @@ ReportOption = Annotated[
     str | None,
     typer.Option("--report", metavar="F", help="Write a page, .html, to look at and to show."),
 ]
+VerifyOption = Annotated[
+    bool, typer.Option("--verify", help="Check the values too; exit 1 if any is wrong.")
+]
+TraceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trace",
+        metavar="F",
+        help="Write every tile and transfer, .json or .json.gz, for ui.perfetto.dev.",
+    ),
+]
+TraceDramOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trace-dram",
+        metavar="F",
+        help="Write what crosses DRAM: .csv, .trc (DRAMsim3), .trace (Ramulator 2); or .gz.",
+    ),
+]
+SaveMappingOption = Annotated[
+    str | None,
+    typer.Option("--save-mapping", metavar="F", help="Write the tiles and loops that it took."),
+]
+AgainOption = Annotated[
+    bool, typer.Option("--again", help="Repeat a saved result; exit 1 if a byte differs.")
+]
+DataflowsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataflows",
+        metavar="D,...",
+        help="What to compare; if left out os,ws,is and, where the hardware has spads, rs.",
+    ),
+]
+SummaryOption = Annotated[
+    bool, typer.Option("--summary", help="One row for each run, and no layers.")
+]
+ByOption = Annotated[
+    Literal["layer", "block"],
+    typer.Option("--by", help="A row for each layer, or for each block, such as inception_3a."),
+]
+ResultsOption = Annotated[
+    str | None,
+    typer.Option("--results", metavar="F", help="SQLite file; NAME.sqlite if left out."),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", metavar="N", min=1, help="Processes, at most one per core; as many if left out."
+    ),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT."),
+]
+RetryOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Try points that failed before once more.")
+]
+RepairOption = Annotated[
+    bool, typer.Option("--repair", help="Drop damaged rows of the results, and redo them.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only check and list the points.")]

@@ -2,14 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
+from accelsim.cli.bundles import bundled
 from accelsim.cli.inputs import gathered, raise_if_any
-from accelsim.cli.options import JsonOption, ReportOption
+from accelsim.cli.options import (
+    DryRunOption,
+    JobsOption,
+    JsonOption,
+    RepairOption,
+    ReportOption,
+    ResultsOption,
+    RetryOption,
+    SchedulerOption,
+)
 from accelsim.cli.output import deliver, deliver_sweep_page, print_sheets
 from accelsim.errors import Problem, TryAgainError
 
@@ -20,36 +31,24 @@ if TYPE_CHECKING:
     from accelsim.sweep.summary import Summary
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Where the points of a sweep are run, and where their results go."""
+
+    jobs: JobsOption = None
+    scheduler: SchedulerOption = None
+    path: ResultsOption = None
+    retry_failed: RetryOption = False
+    repair: RepairOption = False
+
+
+@bundled
 def sweep(
     file: Annotated[
         str, typer.Argument(metavar="SWEEP", help="A built-in sweep, or a .yaml file.")
     ],
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            metavar="N",
-            min=1,
-            help="Processes, at most one per core; as many if left out.",
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT."),
-    ] = None,
-    path: Annotated[
-        str | None,
-        typer.Option("--results", metavar="F", help="SQLite file; NAME.sqlite if left out."),
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try points that failed before once more.")
-    ] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Drop damaged rows of the results, and redo them.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check and list the points.")
-    ] = False,
+    execution: Execution,
+    dry_run: DryRunOption = False,
     report: ReportOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
@@ -59,40 +58,55 @@ def sweep(
 
     Example: `accelsim sweep array_shape --jobs 2`
     """
-    import logging
-
-    from accelsim.frontend.sweep_file import load_sweep
     from accelsim.report.export import Destinations
-    from accelsim.report.progress import counted
     from accelsim.report.sweep import dry_run_sheets
-    from accelsim.report.tell import tell
-    from accelsim.sweep.execute import default_path, runner_for
-    from accelsim.sweep.space import resolve
-    from accelsim.sweep.stops import stops_interrupt
-    from accelsim.sweep.store import Store
 
     raise_if_any(Destinations(inputs=(file,), files=(("--report", report),)).problems)
-    with counted("points checked", quiet) as count:
-        resolved = resolve(load_sweep(file), count)
-    if not quiet:
-        for hint in resolved.hints:
-            tell(f"hint: {hint}")
+    resolved = _resolved(file, quiet)
     if dry_run:
         print_sheets(dry_run_sheets(resolved))
         return
-    destination = path or str(default_path(resolved))
-    runner = runner_for(jobs, scheduler, resolved.timeout_s)
-    level = logging.ERROR if quiet else logging.WARNING
-    with stops_interrupt(), logged(level), Store.open(destination, resolved, repair) as store:
-        summary = _swept(resolved, store, runner, retry_failed, quiet)
-    deliver_sweep_page(report, summary)
-    if not quiet:
-        from accelsim.report.sweep import results_sheets
-
-        print_sheets(results_sheets(summary))
-        tell(f"results: {destination}; accelsim results {destination}")
+    summary = _run_points(resolved, execution, report, quiet)
     if summary.failed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _resolved(file: str, quiet: bool) -> "Sweep":
+    """The points of a sweep file, with hints about it; raises InputError."""
+    from accelsim.frontend.sweep_file import load_sweep
+    from accelsim.report.progress import counted
+    from accelsim.report.tell import tell
+    from accelsim.sweep.space import resolve
+
+    with counted("points checked", quiet) as count:
+        resolved = resolve(load_sweep(file), count)
+    for hint in () if quiet else resolved.hints:
+        tell(f"hint: {hint}")
+    return resolved
+
+
+def _run_points(
+    resolved: "Sweep", execution: Execution, report: str | None, quiet: bool
+) -> "Summary":
+    """Run the points that are not done yet, then write and print what all of them say."""
+    import logging
+
+    from accelsim.report.sweep import results_sheets
+    from accelsim.report.tell import tell
+    from accelsim.sweep.execute import default_path, runner_for
+    from accelsim.sweep.stops import stops_interrupt
+    from accelsim.sweep.store import Store
+
+    path = execution.path or str(default_path(resolved))
+    runner = runner_for(execution.jobs, execution.scheduler, resolved.timeout_s)
+    level = logging.ERROR if quiet else logging.WARNING
+    with stops_interrupt(), logged(level), Store.open(path, resolved, execution.repair) as store:
+        summary = _swept(resolved, store, runner, execution.retry_failed, quiet)
+    deliver_sweep_page(report, summary)
+    if not quiet:
+        print_sheets(results_sheets(summary))
+        tell(f"results: {path}; accelsim results {path}")
+    return summary
 
 
 @contextmanager

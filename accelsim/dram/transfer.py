@@ -15,6 +15,14 @@ from accelsim.dram.sheet import DramTiming
 SAMPLE = 256
 """Bursts on each channel that are replayed: a rate within 8 % of that of ten times as many."""
 
+ROW_CYCLES = 10
+"""They take as many row cycles of a data bus at least: banks that are not ready are seen then."""
+
+
+def sample_of(sheet: DramTiming) -> int:
+    """Bursts on each channel that are replayed: more where a row cycle is long for the bus."""
+    return max(SAMPLE, ROW_CYCLES * -(-sheet.nRC // sheet.nBL))
+
 
 @dataclass(frozen=True, slots=True)
 class Runs:
@@ -71,7 +79,7 @@ class Replays:
 
 def is_long(sheet: DramTiming, runs: Runs) -> bool:
     """Whether a transfer is as one long run."""
-    return runs.count == 1 or runs.size >= SAMPLE * sheet.channels * sheet.burst_bytes
+    return runs.count == 1 or runs.size >= sample_of(sheet) * sheet.channels * sheet.burst_bytes
 
 
 def bursts_of(sheet: DramTiming, runs: Runs) -> int:
@@ -94,7 +102,7 @@ def sequential_clocks(sheet: DramTiming, write: bool) -> Fraction:
 def sequential(sheet: DramTiming, write: bool) -> Replayed:
     """A burst in a long run."""
     region = sheet.channel_banks * min(sheet.channel_banks, sheet.row_bursts)
-    bursts = max(SAMPLE, 2 * region)
+    bursts = max(sample_of(sheet), 2 * region)
     accesses = [(index * sheet.burst_bytes, write) for index in range(bursts)]
     each = _replayed(sheet, [accesses], bursts)
     return replace(each, clocks=each.clocks / sheet.channels)
@@ -115,10 +123,11 @@ def _sampled(
 ) -> tuple[list[list[Access]], int]:
     """Accesses of each channel, until one has enough, and how many whole runs they are."""
     channels: list[list[Access]] = [[] for _ in range(sheet.channels)]
+    most = sample_of(sheet)
     for burst, runs in _bursts(size, pitch, sheet.burst_bytes):
         turn, channel = divmod(burst, sheet.channels)
         accesses = channels[channel]
-        if len(accesses) == SAMPLE:
+        if len(accesses) == most:
             return channels, runs
         accesses.append((turn * sheet.burst_bytes, write))
     raise AssertionError("the bursts have no end")

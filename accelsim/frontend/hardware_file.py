@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from accelsim import written
 from accelsim.errors import InputError, Problem
-from accelsim.frontend import written
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.dram_sheet import (
     TIMING,

@@ -169,6 +169,8 @@ class _Steps:
             runs = self._filter_runs(size)
             needs_inputs = self.kernel.filter_is_input
             loads.insert(0, Load("filter", filters, needs_inputs, filters.size, runs))
+        if size.ends and self.kernel.addend:
+            loads.append(self._addend(size))
         closes = [*output.closes]
         if after.ifmap and reads_ifmap:
             closes.append(ifmap)
@@ -177,6 +179,13 @@ class _Steps:
         work = self._work(size.groups, self._extents(size))
         rooms = (tuple(loads), output.opens, work, work.cycles, tuple(closes))
         return Step(*rooms, output.store, output.keep)
+
+    def _addend(self, size: GemmSize) -> Load:
+        """What is added to finished results: it streams past them, and takes no room."""
+        nowhere, word = self._room("ofmap", 0), self.target.bytes_of("ifmap")
+        words = size.groups * size.pixels * size.filters
+        runs = map_runs(self._ofmap, size.ofmap, word)
+        return Load("ifmap", nowhere, True, words * word, runs, addend=True)
 
     def _work(self, groups: int, tile: Extents) -> Work:
         """The work of a tile, which is the same whatever lies around it."""

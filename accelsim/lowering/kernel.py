@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.graph import Layer
 from accelsim.network.ops import Op, Shape, Softmax, Window
+from accelsim.network.ops.fields import is_per_channel
 
 Count = TypeVar("Count", int, NDArray[np.int64])
 
@@ -26,7 +27,8 @@ class GemmKernel:
     `channels` (C) and `filters` (K) count one group; `rows` and `cols` are the windows that make
     the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
     feature map one pixel wide; in a matmul each image is a group, for its filter differs. Where a
-    DMA leaves rows out, `rows` is over those that it brings, of the ifmap's `whole_rows`.
+    DMA leaves rows out, `rows` is over those that it brings, of the ifmap's `whole_rows`. An
+    `addend` as large as the ofmap streams in from DRAM as that goes out.
     """
 
     batch: int
@@ -37,6 +39,7 @@ class GemmKernel:
     cols: Window
     filter_is_input: bool = False
     whole_rows: Window | None = None
+    addend: bool = False
 
     @property
     def ifmap_sides(self) -> tuple[int, int]:
@@ -89,7 +92,8 @@ class VectorKernel:
     full one, False for one value per channel. An output needs `reach` more channels on each side.
     `tap_operations` are those per tap of a window that may be cut by taps; 0: it may not. `passes`
     are the operations per element of each pass over all channels, where a tile does not hold them
-    all; empty: channels do not depend on each other.
+    all; empty: channels do not depend on each other. `filtered`: every channel has a filter, of a
+    word for each tap, which its tiles load with their ifmaps; its products are MACs.
     """
 
     batch: int
@@ -101,6 +105,7 @@ class VectorKernel:
     reach: int = 0
     tap_operations: int = 0
     passes: tuple[int, ...] = ()
+    filtered: bool = False
 
     @property
     def kept(self) -> int:
@@ -121,6 +126,11 @@ class VectorKernel:
     def outputs(self) -> int:
         """Elements of the ofmap."""
         return self.batch * self.channels * self.rows.outputs * self.cols.outputs
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole layer."""
+        return self.outputs * self.taps * self.filtered
 
     @property
     def operations_total(self) -> int:
@@ -151,11 +161,6 @@ def planes(shape: Shape) -> tuple[int, int, int]:
     return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
 
 
-def is_per_channel(shape: Shape, whole: Shape) -> bool:
-    """Whether an input has one value for each channel of feature maps of `whole` shape."""
-    return len(whole) == 3 and shape == (whole[0], 1, 1)
-
-
 def each_element(
     operations: int, reach: int = 0, passes: tuple[int, ...] = ()
 ) -> Callable[..., Kernel]:
@@ -173,6 +178,12 @@ def each_element(
         return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
 
     return kernel
+
+
+def copy_of(layer: Layer, batch: int) -> VectorKernel:
+    """What is copied, as a concat that cannot be in place: each element passes the unit once."""
+    channels, rows, cols = planes(layer.output_shape)
+    return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
 
 
 def over_axis(op: Softmax, layer: Layer, batch: int, passes: tuple[int, ...]) -> VectorKernel:

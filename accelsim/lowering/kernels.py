@@ -14,11 +14,13 @@ from accelsim.lowering.kernel import (
     Kernel,
     VectorKernel,
     alias,
+    copy_of,
     each,
     each_element,
     over_axis,
     planes,
 )
+from accelsim.lowering.learned_gradient_kernels import LEARNED_GRADIENT_KERNELS
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
     ELEMENTWISE,
@@ -43,6 +45,7 @@ from accelsim.network.ops import (
     LayerNorm,
     Local,
     Lrn,
+    Maps,
     MatMul,
     MaxPool,
     Mean,
@@ -77,6 +80,8 @@ from accelsim.network.ops.product_gradients import (
     GradientReduction,
     GradientScores,
 )
+from accelsim.network.ops.spatial_gradients import GradientSlice
+from accelsim.network.ops.token_gradients import RotaryGradient
 
 __all__ = ["Alias", "GemmKernel", "Kernel", "VectorKernel", "copy_of", "kernel_of", "planes"]
 
@@ -181,12 +186,6 @@ def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
     return each_element(op.size + 2, reach=op.size // 2)(op, layer, batch)
 
 
-def copy_of(layer: Layer, batch: int) -> VectorKernel:
-    """What is copied, as a concat that cannot be in place: each element passes the unit once."""
-    channels, rows, cols = planes(layer.output_shape)
-    return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
-
-
 def _copy(op: Op, layer: Layer, batch: int) -> Kernel:
     return copy_of(layer, batch)
 
@@ -212,7 +211,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Lrn: _lrn,
     BatchNorm: each_element(2),
     Transpose: each_element(1),
-    **dict.fromkeys((Slice, Expand, Embedding, ClassToken, Pad), _copy),
+    **dict.fromkeys((Slice, Expand, Embedding, ClassToken, Pad, Maps), _copy),
     Resize: _resize,
     Local: _local,
     Phase: _phase,
@@ -229,7 +228,10 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     **dict.fromkeys((GradientMatMul, GradientScores, GradientContext), _product),
     GradientSum: each_element(1),
     GradientTranspose: each_element(1),
+    GradientSlice: _copy,
+    RotaryGradient: _rotary,
     **GRADIENT_KERNELS,
+    **LEARNED_GRADIENT_KERNELS,
 }
 
 

@@ -247,7 +247,6 @@ DATAFLOW_OF: dict[DataflowName, Dataflow] = {
     "os": Dataflow("m", "n", "k", SumsStay()),
     "ws": Dataflow("k", "n", "m", SumsMove()),
     "is": Dataflow("k", "m", "n", SumsMove()),
-    "best": Dataflow("m", "n", "k", SumsStay()),  # where no layer is at hand: the first of them
 }
 
 

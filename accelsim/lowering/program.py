@@ -1,30 +1,22 @@
 """The Program: the tile tasks, layer by layer, that the engine times and the executor computes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property, partial
 
 from accelsim.dram.transfer import bursts_of
-from accelsim.errors import DoesNotFitError
-from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import DataflowName, Hardware
-from accelsim.lowering.dataflow import ArrayModel
-from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
-from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, copy_of, kernel_of
-from accelsim.lowering.mixed import MixedSearch, Processors
+from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.ranking import Tiling
-from accelsim.lowering.residency import Placement, can_keep, plan_residency
+from accelsim.lowering.residency import Placement
 from accelsim.lowering.row_stationary import Mapping
-from accelsim.lowering.sampled import sampled
 from accelsim.lowering.schedule import Schedule
-from accelsim.lowering.search import Memory, Search, search
-from accelsim.lowering.target import Residence, Target, target_of
+from accelsim.lowering.target import Target
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
-from accelsim.lowering.units import Unit, lowered
+from accelsim.lowering.units import Unit
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import Concat, Conv, Shape
+from accelsim.network.ops import Shape
 
 
 @dataclass(frozen=True)
@@ -32,7 +24,8 @@ class LayerProgram:
     """A layer's schedule, for each array. `needs` are the layers whose ofmaps it reads.
 
     `spaces` is the room of its tiles in each buffer. Its `placement` says which other layers must
-    be done before it may use that.
+    be done before it may use that. `addend` is the tensor that is added to its ofmap on the way
+    out; a layer that is `fused_into` another is done there.
     """
 
     layer: Layer
@@ -46,6 +39,8 @@ class LayerProgram:
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
     mapping: Mapping | None = None
+    addend: str | None = None
+    fused_into: str | None = None
 
     @property
     def all_tasks(self) -> tuple[Task, ...]:
@@ -167,276 +162,3 @@ class Program:
 
 Played = Callable[["Program"], int]
 """The cycles that a program takes, as played."""
-
-
-SLOWER = 1.02
-"""How much longer a network may take with feature maps on chip than layer by layer."""
-
-
-SHORT = 65536
-"""Tasks of a program that is short: there chance decides how layers get past each other.
-
-In a longer one it evens out, and it takes long to play.
-"""
-
-
-FEW = 4096
-"""Tasks of a program that is also played on some of its arrays: more of them have work for all."""
-
-
-def lower(
-    network: Network,
-    hardware: Hardware,
-    batch: int = 1,
-    memory: Memory | None = None,
-    played: Played | None = None,
-    mapping: Source | None = None,
-    processors: Processors | None = None,
-) -> Program:
-    """Lower every layer of `network` onto `hardware` for `batch` images.
-
-    Feature maps stay on chip unless that makes a short program slower, as `played` says; and some
-    of the arrays have nothing to do where that makes one faster. `memory` is what earlier calls
-    have found, where the caller keeps it. `mapping` forces sizes of tiles, and how their loops run;
-    `processors` are of kernels under another dataflow. Raises DoesNotFitError naming each layer
-    that no tile fits.
-    """
-    memory = Memory() if memory is None else memory
-    target = target_of(hardware, memory.replays)
-    work = _Lowering(network, hardware, batch, target, memory, mapping, processors or {})
-    program = _found(work, played)
-    if played is None or mapping is not None:
-        return program
-    for arrays in _fewer(target.arrays):
-        if program.tiles > FEW or played(program) * arrays <= program.array_cycles:
-            break
-        fewer = _found(replace(work, target=replace(target, arrays=arrays)), played)
-        program = min(program, fewer, key=played)
-    return program
-
-
-def _fewer(arrays: int) -> Iterator[int]:
-    """Powers of two below `arrays`, the largest first."""
-    while arrays > 1:
-        arrays = 1 << (arrays - 1).bit_length() - 1
-        yield arrays
-
-
-def _found(work: "_Lowering", played: Played | None) -> Program:
-    """The Program on the arrays that the target has."""
-    alone = partial(work.cycles_alone, played) if played else None
-    finder = search(work.target, work.memory, alone)
-    if work.processors:
-        finder = MixedSearch(finder.target, finder.memory, finder.alone, work.processors)
-    if work.mapping is None:
-        return _lowered(work, finder, played)
-    forced = ForcedSearch(finder.target, finder.memory, finder.alone)
-    program = _lowered(work, forced, played)
-    _refuse_others(program, forced)
-    return program
-
-
-def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Program:
-    network, hardware, batch = work.network, work.hardware, work.batch
-    _refuse_misfits(network, hardware, work.kernels, finder)
-    if hardware.residency == "off" or not can_keep(work.target):
-        return work.apart(finder)
-    plan = plan_residency(network, work.kernels, work.needs, finder, batch)
-    planned = work.program(plan.layers)
-    if played is None or not plan.stays or planned.tiles > SHORT:
-        return planned
-    limit = played(planned) / SLOWER
-    apart = work.apart(finder)
-    is_fast = limit <= _least_cycles(apart) or limit <= played(apart)
-    return planned if is_fast else apart
-
-
-@dataclass(frozen=True)
-class _Lowering:
-    """A network on its way to a Program on `target`, what `hardware` is to lowering."""
-
-    network: Network
-    hardware: Hardware
-    batch: int
-    target: Target
-    memory: Memory
-    mapping: Source | None = None
-    processors: Processors = field(default_factory=dict)
-
-    @cached_property
-    def alike(self) -> Target:
-        """It stands for all targets on which the tasks of a tiling are the same."""
-        return self.target.without_dram.of_any_size
-
-    @cached_property
-    def kernels(self) -> list[Kernel]:
-        """The kernel of every layer; it carries what is forced on that."""
-        kernels = kernels_of(self.network, self.batch)
-        if self.hardware.dram.unread_rows == "skip" and isinstance(
-            self.target.processor, ArrayModel
-        ):
-            kernels = [
-                sampled(kernel) if isinstance(layer.op, Conv) else kernel
-                for kernel, layer in zip(kernels, self.network.layers, strict=True)
-            ]
-        if self.mapping is None:
-            return kernels
-        return forced_kernels(self.network, kernels, self.target, self.mapping)
-
-    @cached_property
-    def samples(self) -> dict[Kernel, Layer]:
-        """A layer for every kernel."""
-        return dict(zip(self.kernels, self.network.layers, strict=True))
-
-    @cached_property
-    def needs(self) -> list[tuple[int, ...]]:
-        """The layers that each one reads."""
-        index = {layer.name: position for position, layer in enumerate(self.network.layers)}
-        return [
-            tuple(index[name] for name in layer.inputs if name in index)
-            for layer in self.network.layers
-        ]
-
-    def program(self, placements: Iterable[Placement]) -> Program:
-        """The Program with every layer in its place."""
-        layers = map(self.layer, self.network.layers, self.kernels, self.needs, placements)
-        return Program(self.network, self.hardware, self.batch, self.target, tuple(layers))
-
-    def apart(self, finder: Search) -> Program:
-        """The Program with nothing on chip but the tiles of the layer at hand."""
-        size = self.target.buffers[self.target.buffer_index("ifmap")].size
-        tilings = (_tiling(kernel, finder) for kernel in self.kernels)
-        return self.program(Placement(tiling, Residence(), size) for tiling in tilings)
-
-    def alone(self, layer: Layer, kernel: Kernel, placement: Placement) -> Program:
-        """The Program of one layer."""
-        one = self.layer(layer, kernel, (), placement)
-        return Program(self.network, self.hardware, self.batch, self.target, (one,))
-
-    def cycles_alone(
-        self, played: Played, kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling
-    ) -> int:
-        """Cycles of a kernel by itself, as played."""
-        placement = Placement(tiling, residence, space)
-        return played(self.alone(self.samples[kernel], kernel, placement))
-
-    def layer(
-        self, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement
-    ) -> LayerProgram:
-        """The program of a layer: its tasks move what does not lie on chip."""
-        spaces = [space.size for space in self.target.buffers]
-        spaces[self.target.buffer_index("ifmap")] = placement.space
-        processor = self.processors.get(kernel, self.alike.processor)
-        alike = replace(self.alike, residence=placement.residence, processor=processor)
-        key = kernel, alike, placement.tiling
-        done = self.memory.recall("schedules", key, lambda: lowered(*key))
-        return LayerProgram(
-            layer=layer,
-            kernel=kernel,
-            unit=done.unit,
-            needs=needs,
-            schedules=done.schedules,
-            tiling=placement.tiling,
-            spaces=tuple(spaces),
-            placement=placement,
-            untiled_array_cycles=done.untiled_array_cycles,
-            mapping_efficiency=done.mapping_efficiency,
-            mapping=done.mapping,
-        )
-
-
-def _least_cycles(program: Program) -> int:
-    """Cycles that a program without residency takes at least.
-
-    That is what each unit and DRAM are busy, and what layers in a row take, each with a load
-    before its work and a store after it. Only filters can come while the inputs are computed.
-    """
-    latency = program.target.dram_latency
-    busy = {"array": 0, "vector": 0, "DRAM": 0}
-    ends: list[int] = []
-    for layer in program.layers:
-        start = max((ends[need] for need in layer.needs), default=0)
-        ends.append(start)
-        busy["DRAM"] += layer.dram_cycles(program.target)
-        if layer.unit is not None:
-            work = max(schedule.cycles for schedule in layer.schedules)
-            busy[layer.unit] += work
-            moved = layer.dram_cycles(program.target, filters=False)
-            ends[-1] += max(work, moved) + 2 * latency
-    return max(*busy.values(), *ends)
-
-
-def kernels_of(network: Network, batch: int) -> list[Kernel]:
-    """The kernel of every layer; a concat that is not in place copies."""
-    copied = out_of_place(network)
-    return [
-        copy_of(layer, batch) if layer.name in copied else kernel_of(layer, batch)
-        for layer in network.layers
-    ]
-
-
-def _refuse_misfits(
-    network: Network, hardware: Hardware, kernels: Sequence[Kernel], finder: Search
-) -> None:
-    """Raise DoesNotFitError with every layer that no tile fits, with nothing resident."""
-    misfits = []
-    for layer, kernel in zip(network.layers, kernels, strict=True):
-        try:
-            finder.check(kernel)
-        except DoesNotFitError as error:
-            misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
-    if misfits:
-        raise DoesNotFitError("\n".join(misfits))
-
-
-def _refuse_others(program: Program, finder: ForcedSearch) -> None:
-    """Raise DoesNotFitError where a layer was not given what is forced on it."""
-    others = [
-        f"{program.network.name} on {program.hardware.name}: layer {layer.layer.name}: "
-        f"{finder.misfit(layer.kernel)}; it would fit with its feature maps on chip, but there is "
-        "no room for them"
-        for layer in program.layers
-        if disobeying(layer.kernel, layer.tiling)
-    ]
-    if others:
-        raise DoesNotFitError("\n".join(others))
-
-
-def out_of_place(network: Network) -> set[str]:
-    """Concats that must copy: an input is the network's own, or has a place elsewhere already.
-
-    All others are in place: their inputs are written where the concat wants them.
-    """
-    placed: set[str] = set()
-    copied = set()
-    for layer in network.layers:
-        if not isinstance(layer.op, Concat):
-            continue
-        inputs = set(layer.inputs)
-        views = {name for name in inputs if name in network.inputs or _is_view(network, name)}
-        if views or inputs & placed or len(inputs) < len(layer.inputs):
-            copied.add(layer.name)
-        else:
-            placed |= inputs
-    return copied
-
-
-def _is_view(network: Network, name: str) -> bool:
-    layer = network.by_name[name]
-    return isinstance(kernel_of(layer, 1), Alias) and not isinstance(layer.op, Concat)
-
-
-def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
-    """The best tiling of a kernel that fits, with nothing resident; None for an alias."""
-    if isinstance(kernel, Alias):
-        return None
-    best = finder(kernel, Residence()).refined
-    assert best is not None
-    return best.tiling
-
-
-def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
-    """A layer of `program` alone, in the same room, cut by `tiling`."""
-    work = _Lowering(program.network, program.hardware, program.batch, program.target, Memory())
-    placement = Placement(tiling, layer.placement.residence, layer.placement.space)
-    return work.alone(layer.layer, layer.kernel, placement)

@@ -20,7 +20,7 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.task import GemmTile, Room, Span, Step, Store, Task, Tile, VectorTile
+from accelsim.lowering.task import GemmTile, Load, Room, Span, Step, Store, Task, Tile, VectorTile
 from accelsim.network.ops import Window
 
 Output = tuple[Span, ...]
@@ -161,7 +161,9 @@ def _sizes(step: Step, words: dict[Operand, int], target: Target, apart: int = 0
     The runs of ifmaps leave out words that lie `apart`: inputs of one value per channel.
     """
     for transfer in step.transfers:
-        size = words[transfer.operand] * target.bytes_of(transfer.operand)
+        is_addend = isinstance(transfer, Load) and transfer.addend
+        size = words["ofmap" if is_addend else transfer.operand]
+        size *= target.bytes_of(transfer.operand)
         verb = "stored" if isinstance(transfer, Store) else "loaded"
         if transfer.size != size:
             yield f"{transfer.size:,} bytes of {transfer.operand} are {verb} for {size:,}"
@@ -235,6 +237,8 @@ class _GemmSpec:
         yield from _work(step, words["psum"] * depth)
         yield from _sizes(step, words, self.target)
         yield from _way_out(step, tile.last, words["ofmap"], self.target, self.residence)
+        if sum(load.addend for load in step.loads) != (tile.last and self.kernel.addend):
+            yield "what is added to its results should come once, as they leave"
         for load in step.loads:
             waits = load.operand == "ifmap" or (
                 load.operand == "filter" and self.kernel.filter_is_input
@@ -297,7 +301,7 @@ class _GemmSpec:
         held: dict[Operand, Output] = {}
         for index, task in enumerate(schedule.tasks):
             tile = _gemm(task)
-            loaded = Counter(load.operand for load in task.step.loads)
+            loaded = Counter(load.operand for load in task.step.loads if not load.addend)
             parts: dict[Operand, Output] = {
                 "ifmap": (tile.groups, *_pixels(tile), *_summed(tile)),
                 "filter": (tile.groups, tile.filters, *_summed(tile)),
@@ -351,12 +355,16 @@ class _VectorSpec:
         read = self._read(tile)
         yield from _work(step, written * self._operations(tile))
         single = self._fetched.count(False) * tile.pixels.batch.size * tile.channels.size
-        yield from _sizes(step, {"ifmap": read, "ofmap": written}, self.target, single)
+        taps = tile.tap_rows.size * tile.tap_cols.size
+        words: dict[Operand, int] = {"ifmap": read, "ofmap": written}
+        words["filter"] = self.kernel.filtered * tile.channels.size * taps
+        yield from _sizes(step, words, self.target, single)
         yield from _way_out(step, self._ends(tile), written, self.target, self.residence)
-        if [load.operand for load in step.loads] != ["ifmap"] * bool(self._fetched):
-            yield "its ifmaps are not loaded once"
-        if not all(load.needs_inputs for load in step.loads):
-            yield "the load of ifmaps does not wait for the layer's inputs"
+        wanted = ["filter"] * self.kernel.filtered + ["ifmap"] * bool(self._fetched)
+        if [load.operand for load in step.loads] != wanted:
+            yield f"its {' and '.join(wanted) or 'nothing'} should be loaded, each once"
+        if any(load.needs_inputs != (load.operand == "ifmap") for load in step.loads):
+            yield "ifmaps, and they alone, wait for the layer's inputs"
 
     def _ends(self, tile: VectorTile) -> bool:
         """Whether a tile completes its part of the ofmap: in the last pass, or by the last tap."""

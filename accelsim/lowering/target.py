@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import Replays
-from accelsim.hardware import BEST, OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
+from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
 from accelsim.lowering.task import Transfer
@@ -189,14 +189,14 @@ class Target:
 
 
 MODELS: dict[DataflowName, Callable[[Hardware], Processor]] = {
-    **dict.fromkeys((*SYSTOLIC, BEST), array_model),
+    **dict.fromkeys(SYSTOLIC, array_model),
     "rs": row_stationary_model,
 }
 """What the law of each dataflow sees of a hardware."""
 
 
 def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
-    """What lowering needs to know of `hardware`; `replays` where the caller keeps them."""
+    """What lowering needs to know of `hardware`, whose dataflow is one; `replays` if kept."""
     words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
     processor = MODELS[hardware.array.dataflow](hardware)
     streams = (BufferSpace("tiles in flight", 2, ()),) if processor.reserves_blocks else ()

@@ -103,7 +103,8 @@ class Room:
 class Load:
     """A transfer of `size` bytes from DRAM, for which it takes room in a buffer.
 
-    `needs_inputs`: what it brings is the layer's ifmaps. `runs` is how its bytes lie in DRAM.
+    `needs_inputs`: what it brings is the layer's ifmaps. `runs` is how its bytes lie in DRAM. An
+    `addend` is an ifmap that is added to results on the way out.
     """
 
     operand: Operand
@@ -111,6 +112,7 @@ class Load:
     needs_inputs: bool
     size: int
     runs: Runs
+    addend: bool = False
     is_write: ClassVar[bool] = False
 
 
@@ -202,7 +204,8 @@ class Step:
         """Bytes that cross the DRAM channel, by operand."""
         moved: dict[str, int] = {}
         for load in self.loads:
-            moved[f"{load.operand}_read_bytes"] = load.size
+            name = f"{load.operand}_read_bytes"
+            moved[name] = moved.get(name, 0) + load.size
         if self.store is not None:
             moved[f"{self.store.operand}_write_bytes"] = self.store.size
         return Dram(**moved)

@@ -34,7 +34,6 @@ Cycles = NDArray[np.float64]
 AXES = ("batch", "channels", "rows", "cols", "tap_rows", "tap_cols", "arrays")
 """What a tiling chooses, in the order of VectorTiling."""
 
-
 TIE = 1 + 1 / 128
 """By so much cycles may differ and be ties: the closed form is no better than that."""
 
@@ -129,6 +128,11 @@ class VectorCosts:
         """Tiles of all blocks, in all passes."""
         return np.asarray(self.blocks * self.parts * self.turns)
 
+    @property
+    def loads_any(self) -> bool:
+        """Whether its tiles load anything."""
+        return bool(self.loaded) or self.kernel.filtered
+
     # --- What is read -----------------------------------------------------------------------------
 
     @cached_property
@@ -156,10 +160,18 @@ class VectorCosts:
         return np.asarray(self.turns * kernel.batch * (words + given))
 
     @cached_property
+    def filter_bytes(self) -> Sizes:
+        """Bytes of filters of all loads: every tile brings its own."""
+        kernel = self.kernel
+        whole = kernel.filtered * kernel.channels * kernel.taps * self.target.bytes_of("filter")
+        return np.asarray(whole * self.blocks // -(-kernel.channels // self.channels))
+
+    @cached_property
     def dram_bytes(self) -> Sizes:
         """Bytes that cross the DRAM channel."""
         stored = self.kernel.outputs * self.target.bytes_of("ofmap") * self.stored
-        return np.asarray(self.fetched_words * self.target.bytes_of("ifmap") + stored)
+        read = self.fetched_words * self.target.bytes_of("ifmap") + self.filter_bytes
+        return np.asarray(read + stored)
 
     # --- Room -------------------------------------------------------------------------------------
 
@@ -170,6 +182,12 @@ class VectorCosts:
         words = full * self.deep[0] * self.down[0] * self.across[0]
         words = words + (len(self.loaded) - full) * self.channels
         return np.asarray(words * self.batch * self.target.bytes_of("ifmap"))
+
+    @cached_property
+    def tile_filter_bytes(self) -> Sizes:
+        """What the largest tile loads of filters."""
+        words = self.kernel.filtered * self.channels * self.tap_rows * self.tap_cols
+        return np.asarray(words * self.target.bytes_of("filter"))
 
     @cached_property
     def ofmap_bytes(self) -> Sizes:
@@ -198,10 +216,11 @@ class VectorCosts:
 
     def demand(self, space: BufferSpace) -> Sizes:
         """Bytes of a buffer that the largest tile takes."""
-        ifmap = self.ifmap_bytes * ("ifmap" in space.holds)
+        loaded = self.ifmap_bytes * ("ifmap" in space.holds)
+        loaded = loaded + self.tile_filter_bytes * ("filter" in space.holds)
         if self.target.reserves_blocks:
-            ifmap = ifmap * np.where(self.in_passes | self.by_taps, 2, 1)
-        return np.asarray(ifmap + self.held(space))
+            loaded = loaded * np.where(self.in_passes | self.by_taps, 2, 1)
+        return np.asarray(loaded + self.held(space))
 
     @cached_property
     def fits(self) -> NDArray[np.bool_]:
@@ -254,6 +273,12 @@ class VectorCosts:
         return np.asarray(batch * words)
 
     @cached_property
+    def filters_read(self) -> Sizes:
+        """Words of filters that each kind of tile reads."""
+        _, channels, _, _, down, across = self.tiles.sizes
+        return np.asarray(self.kernel.filtered * channels * down * across)
+
+    @cached_property
     def written(self) -> Sizes:
         """Elements of the ofmap of each kind of tile."""
         batch, channels, rows, cols = self.tiles.sizes[:4]
@@ -276,6 +301,7 @@ class VectorCosts:
             written=self.written * ends,
             operations=-(-self.written * per_element * share // kernel.taps),
             psum_reads=psums,
+            filters=self.filters_read,
         )
         return np.asarray(self.unit.cycles(extents))
 
@@ -298,7 +324,11 @@ class VectorCosts:
         maps = max(sum(self.loaded), 1)
         cycles = self.channel_cycles("ifmap", words, whole, self.regions, maps)
         total = _over_kinds(each * cycles) / np.maximum(_over_kinds(each * words), 1)
-        return total * self.fetched_words, _largest(cycles)
+        every, one = total * self.fetched_words, _largest(cycles)
+        if not kernel.filtered:
+            return every, one
+        filters = self.filter_cycles
+        return every + _over_kinds(each * filters), one + _largest(filters)
 
     @cached_property
     def storing(self) -> tuple[Cycles, Cycles]:
@@ -315,14 +345,27 @@ class VectorCosts:
         self, operand: Operand, words: Sizes, whole: Planes, block: tuple[Sizes, ...], maps: int = 1
     ) -> Cycles:
         """Whole cycles of a transfer of so many words, as `Target.occupied_cycles`."""
-        target, word = self.target, self.target.bytes_of(operand)
-        bursts = -(-words * word // target.dram_burst) * target.dram_burst
+        size = words * self.target.bytes_of(operand)
+        if self.target.timing is None:
+            return self.occupied(size)
+        runs = many_map_runs(whole, block, self.target.bytes_of(operand))
+        return self.occupied(size, (runs.count * maps, runs.size, runs.pitch), operand == "ofmap")
+
+    @property
+    def filter_cycles(self) -> Cycles:
+        """The same of each kind of tile's filters, which lie as the tiles take them."""
+        size = self.filters_read * self.target.bytes_of("filter")
+        return self.occupied(size, (np.ones_like(size), size, size))
+
+    def occupied(self, size: Sizes, lie: tuple[Sizes, ...] = (), is_write: bool = False) -> Cycles:
+        """Whole cycles of a transfer of `size` bytes, which `lie` in runs: count, size, pitch."""
+        target = self.target
+        bursts = -(-size // target.dram_burst) * target.dram_burst
         cycles = np.ceil(bursts / self.rate - 1e-9)
         if target.timing is None:
             return np.asarray(cycles)
-        runs = many_map_runs(whole, block, word)
-        count, size, pitch = np.broadcast_arrays(runs.count * maps, runs.size, runs.pitch)
-        clocks = occupancy(target.timing, count, size, pitch, operand == "ofmap")
+        count, run, pitch = np.broadcast_arrays(*lie)
+        clocks = occupancy(target.timing, count, run, pitch, is_write)
         return np.asarray(np.maximum(cycles, np.ceil(clocks * float(target.cycles_per_clock))))
 
     # --- Cycles of the layer ----------------------------------------------------------------------
@@ -337,13 +380,13 @@ class VectorCosts:
         (busy, work), (_, load), (_, store) = self.busy, self.loading, self.storing
         blocks = -(-self.blocks // self.arrays)
         share = blocks / self.blocks
-        latency_in = target.dram_latency * bool(self.loaded)
+        latency_in = target.dram_latency * self.loads_any
         latency_out = target.dram_latency * self.stored
         move = self.move_cycles
         out = store + latency_out + move
         tasks = blocks * self.parts * self.turns
         yield self.arrays * load + latency_in + np.maximum(busy * share, move * blocks) + out
-        turning = self.stored * bool(self.loaded) * sum(target.turnaround_cycles)
+        turning = self.stored * self.loads_any * sum(target.turnaround_cycles)
         yield from self._dram_bound(tasks, latency_in + latency_out, turning)
         chain = load + latency_in + work
         alone = chain + out

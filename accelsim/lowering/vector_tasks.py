@@ -14,7 +14,7 @@ from typing import cast
 from accelsim.dram.transfer import Runs
 from accelsim.lowering.footprint import span
 from accelsim.lowering.kernels import VectorKernel
-from accelsim.lowering.layout import Planes, map_runs
+from accelsim.lowering.layout import Planes, map_runs, packed
 from accelsim.lowering.schedule import Boxes, Level, Nest, Repeat, Run, Schedule, nested, turns
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
@@ -131,7 +131,8 @@ class _Blocks:
         parts = [self.part(tile) for tile in tiles]
         if len(parts) == 1:
             return (self.whole(parts[0]),)
-        most = max(map(self.words, parts)), max(self.ofmap(part).size for part in parts)
+        rooms = (map(each, parts) for each in (self.ofmap, self.filters))
+        most = max(map(self.words, parts)), *(max(room.size for room in each) for each in rooms)
         make = partial(self.reserved, most) if self.target.reserves_blocks else self.in_parts
         steps = {part: make(part) for part in dict.fromkeys(parts)}
         return tuple(_folded(steps[part] for part in parts))
@@ -150,6 +151,7 @@ class _Blocks:
         return _Part(
             read=window,
             given=images * piece,
+            filters=kernel.filtered * piece * tile.tap_rows.size * tile.tap_cols.size,
             block=block,
             ends=ends or alone,
             operations=block.words * self.operations(tile),
@@ -192,15 +194,16 @@ class _Blocks:
         target, work = self.target, self.work(part)
         ifmap = Room(target.buffer_index("ifmap"), self.words(part) * target.bytes_of("ifmap"))
         if target.reserves_blocks:
-            ofmap = self.ofmap(part)
-            blocks = _merged(ifmap, ofmap)
-            loads = self.loads(part, Room(ifmap.buffer, 0))
+            ofmap, filters = self.ofmap(part), self.filters(part)
+            blocks = _merged(ifmap, *_taken([filters]), ofmap)
+            loads = self.loads(part, Room(ifmap.buffer, 0), Room(filters.buffer, 0))
             store = Store("ofmap", ofmap, ofmap.size, self.writes(part))
-            return Step(loads, (), work, work.cycles, (ifmap,), store, reserves=blocks)
-        loads = self.loads(part, ifmap)
+            closes = ifmap, *_taken([filters])
+            return Step(loads, (), work, work.cycles, closes, store, reserves=blocks)
+        loads = self.loads(part, ifmap, self.filters(part))
         way_out = self.ofmap(part)
         opens = (way_out,) if way_out.size else ()
-        closes = (ifmap,) if loads else ()
+        closes = tuple(load.room for load in loads)
         output = finished(target, way_out, part.block.words, self.writes(part))
         return Step(loads, opens, work, work.cycles, closes, *output)
 
@@ -210,9 +213,9 @@ class _Blocks:
         """The step of one of the tasks of a block; psums of a window become its ofmap."""
         target, work, ofmap = self.target, self.work(part), self.ofmap(part)
         ifmap = Room(target.buffer_index("ifmap"), self.words(part) * target.bytes_of("ifmap"))
-        loads = self.loads(part, ifmap)
+        loads = self.loads(part, ifmap, self.filters(part))
         begins, left = self.psum_rooms(part)
-        opens, closes = [], [ifmap] if loads else []
+        opens, closes = [], [load.room for load in loads]
         if part.first:
             opens.append(begins)
         if part.last:
@@ -243,31 +246,33 @@ class _Blocks:
         shared = target.buffer_index("psum") == target.buffer_index("ofmap")
         return shared and not self.kernel.passes and not target.computes_in_place
 
-    def reserved(self, most: tuple[int, int], part: "_Part") -> Step:
+    def reserved(self, most: tuple[int, ...], part: "_Part") -> Step:
         """As `in_parts`, but the first task takes room for two of them at once.
 
-        The others follow in that; `most` are the words that one reads, and bytes of its ofmap.
+        The others follow in that; `most` are the words that one reads, and bytes of its ofmap
+        and filters.
         """
         target, work, ofmap = self.target, self.work(part), self.ofmap(part)
         place = Room(target.in_flight, 1)
         operands = Room(target.buffer_index("ifmap"), 2 * most[0] * target.bytes_of("ifmap"))
         psums = Room(target.buffer_index("psum"), part.psums * target.bytes_of("psum"))
         results = Room(ofmap.buffer, most[1] * (2 if self.kernel.passes else 1))
+        filters = Room(target.buffer_index("filter"), 2 * most[2])
         closes = [] if part.ends and not part.last else [place]
         if part.last:
-            closes += [operands, psums]
+            closes += [operands, psums, *_taken([filters])]
         store = None
         if part.ends:
             room = results if part.last else place
             store = Store("ofmap", room, ofmap.size, self.writes(part))
         return Step(
-            loads=self.loads(part, place),
+            loads=self.loads(part, place, Room(target.in_flight, 0)),
             opens=(),
             work=work,
             cycles=work.cycles,
             closes=tuple(closes),
             store=store,
-            reserves=_merged(operands, psums, results) if part.first else (),
+            reserves=_merged(operands, *_taken([filters]), psums, results) if part.first else (),
         )
 
     # --- What a task takes ------------------------------------------------------------------------
@@ -284,6 +289,7 @@ class _Blocks:
             operations=part.operations,
             psum_reads=part.psum_reads,
             psum_writes=part.psum_writes,
+            filters=part.filters,
         )
         return vector_unit(self.target).work(extents).of_groups(1)
 
@@ -293,16 +299,26 @@ class _Blocks:
         size = 0 if target.computes_in_place else part.block.words * target.bytes_of("ofmap")
         return Room(target.buffer_index("ofmap"), size)
 
-    def loads(self, part: "_Part", room: Room) -> tuple[Load, ...]:
-        """The transfer of its inputs, unless all are resident."""
+    def filters(self, part: "_Part") -> Room:
+        """What its filters take."""
+        size = part.filters * self.target.bytes_of("filter")
+        return Room(self.target.buffer_index("filter"), size)
+
+    def loads(self, part: "_Part", room: Room, filters: Room) -> tuple[Load, ...]:
+        """The transfers of its filters, if it has any, and of its inputs, unless all are resident.
+
+        They take `room` for inputs, and for `filters`.
+        """
         kernel, target = self.kernel, self.target
         fetched = loaded_inputs(kernel, target)
+        size = self.filters(part).size
+        first = (Load("filter", filters, False, size, packed(size)),) if size else ()
         if not fetched:
-            return ()
+            return first
         source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
         runs = map_runs(source, part.read, target.bytes_of("ifmap"), maps=sum(fetched))
         size = self.words(part) * target.bytes_of("ifmap")
-        return (Load("ifmap", room, True, size, runs),)
+        return (*first, Load("ifmap", room, True, size, runs))
 
     def writes(self, part: "_Part") -> Runs:
         """How its ofmap lies in DRAM."""
@@ -313,13 +329,14 @@ class _Blocks:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a task reads of each full ifmap, and `given` words of others; does, and keeps.
+    """What a task reads of each full ifmap, `given` words of others, and filters; does, and keeps.
 
     `ends`: its block of the ofmap is finished. `psums`: those that the tasks of its block keep.
     """
 
     read: Planes
     given: int
+    filters: int
     block: Planes
     ends: bool
     operations: int

@@ -16,6 +16,7 @@ class VectorExtents:
     """A tile of vector work: words read of all inputs and written, and lane operations.
 
     Of results that are not finished, `psum_reads` come back and `psum_writes` wait for more.
+    `filters` are words of filters that are read.
     """
 
     read: Cycles
@@ -23,6 +24,7 @@ class VectorExtents:
     operations: Cycles
     psum_reads: Cycles = 0
     psum_writes: Cycles = 0
+    filters: Cycles = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class VectorUnit:
         """Cycles of the lanes, or of the slowest buffer that all words cross once."""
         cycles = -(-tile.operations // self.lanes)
         psums = tile.psum_reads + tile.psum_writes
-        words: Words = {"ifmap": tile.read, "psum": psums, "ofmap": tile.written}
+        read: Words = {"ifmap": tile.read, "filter": tile.filters}
+        words: Words = read | {"psum": psums, "ofmap": tile.written}
         for buffer in self.buffers:
             cycles = np.maximum(cycles, cycles_of(buffer, bytes_of(buffer, words)))
         return cycles
@@ -58,6 +61,7 @@ class VectorUnit:
             operations=tile.operations,
             sram={
                 "ifmap_reads": tile.read,
+                "filter_reads": tile.filters,
                 "psum_reads": tile.psum_reads,
                 "psum_writes": tile.psum_writes,
                 "ofmap_writes": tile.written,

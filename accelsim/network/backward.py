@@ -9,57 +9,87 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
-from itertools import product
 
 from accelsim.errors import InputError, Problem
+from accelsim.network.backward_batch_norm import of_batch_norm, of_statistic
+from accelsim.network.backward_convolutions import of_conv, of_dense
+from accelsim.network.backward_norms import (
+    narrowed,
+    of_expand,
+    of_norm,
+    of_reduction,
+    of_scale_shift,
+)
 from accelsim.network.backward_products import (
     of_attention_context,
     of_attention_scores,
     of_matmul,
 )
+from accelsim.network.backward_spatial import (
+    of_local,
+    of_pad,
+    of_phase,
+    of_phases,
+    of_places,
+)
+from accelsim.network.backward_tokens import (
+    of_class_token,
+    of_embedding,
+    of_position,
+    of_rotary,
+)
 from accelsim.network.forward import activation_of, forward_pass, tells
 from accelsim.network.graph import Layer, LayerSpec, Network, build_network
 from accelsim.network.ops import (
     Add,
+    Append,
     AttentionContext,
     AttentionScores,
     AvgPool,
+    ClassToken,
     Concat,
     Conv,
     Dense,
     Elementwise,
+    Embedding,
+    Expand,
     Flatten,
+    Local,
     Lrn,
+    Maps,
     MatMul,
     MaxPool,
     Mul,
+    Normalised,
     Op,
+    Pad,
+    Phase,
+    Phases,
+    Position,
+    Reduction,
     Reshape,
+    Resize,
+    Rotary,
+    ScaleShift,
     Shape,
     Slice,
     Softmax,
     Transpose,
 )
+from accelsim.network.ops.fields import is_per_channel
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
     BatchNormForward,
-    BatchNormInputGradient,
     BetaGradient,
     BiasGradient,
     ChannelMean,
     ChannelVariance,
-    ConvInputGradient,
-    ConvWeightGradient,
-    DenseInputGradient,
-    DenseWeightGradient,
     DropoutMask,
     ForwardMask,
     FunctionGradient,
-    GammaGradient,
     GradientProduct,
     GradientSum,
     GradientTranspose,
-    Interleave,
     Loss,
     LossGradient,
     LrnGradient,
@@ -77,8 +107,7 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
-from accelsim.network.ops.window import phase_axis
-from accelsim.units import ceil_div
+from accelsim.network.ops.token_gradients import ParameterSum
 
 TARGET = "target"
 """The network input that holds what the network should have said."""
@@ -89,6 +118,11 @@ _UPDATES: Mapping[Optimizer, tuple[tuple[str, int, int], ...]] = {
     "adam": (("/mean", 2, 3), ("/square", 2, 4), ("", 3, 6)),
 }
 """For each array that an optimizer writes, the parameter last: arrays read, lane operations."""
+
+REFUSED: Mapping[type[Op], str] = {
+    Append: "it goes on from a cache, and a cache is of inference; train on whole sequences",
+}
+"""Layer types that have no rule, and why."""
 
 
 def training_step(
@@ -109,6 +143,7 @@ def training_step(
         step.begin(forward.by_name[output], loss, weight)
     for layer in reversed(forward.layers):
         step.go_back(layer)
+    step.finish()
     target = forward.by_name[forward.outputs[0]].output_shape
     inputs = {**forward.inputs, TARGET: target}
     return build_network(
@@ -118,11 +153,12 @@ def training_step(
 
 def _refuse_untrainable(network: Network) -> None:
     rules = Step.__dict__["rule"].dispatcher
-    problems = [
-        Problem(f"layers of type {layer.op.name!r} cannot be trained", network.name, key=layer.name)
-        for layer in network.layers
-        if rules.dispatch(type(layer.op)) is rules.dispatch(object)
-    ]
+    problems = []
+    for layer in network.layers:
+        if rules.dispatch(type(layer.op)) is rules.dispatch(object):
+            why = REFUSED.get(type(layer.op), "no rule says what its gradient is")
+            message = f"layers of type {layer.op.name!r} cannot be trained: {why}"
+            problems.append(Problem(message, network.name, key=layer.name))
     if problems:
         raise InputError(problems)
 
@@ -139,15 +175,22 @@ class Step:
     rate: float
     specs: list[LayerSpec] = field(default_factory=list)
     gradients: dict[str, list[str]] = field(default_factory=dict)
+    together: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.specs += [LayerSpec(each.name, each.op, each.inputs) for each in self.network.layers]
         self.wanted = _wanted(self.network)
+        self.shared = {layer.op.owner_of_parameters for layer in self.network.layers}
 
     def add(self, name: str, op: Op, *inputs: str) -> str:
         """A layer of the step; returns its name."""
         self.specs.append(LayerSpec(name, op, inputs))
         return name
+
+    def once(self, name: str, op: Op, *inputs: str) -> str:
+        """A layer of the step, unless it is there already."""
+        known = any(spec.name == name for spec in self.specs)
+        return name if known else self.add(name, op, *inputs)
 
     def give(self, tensor: str, gradient: str) -> None:
         """A reader's gradient of a tensor."""
@@ -179,19 +222,42 @@ class Step:
         """Whether the gradient of a layer's first input is of use."""
         return self.wanted[layer.inputs[0]]
 
-    def updated(self, layer: Layer, parameter: str, shape: Shape, gradient: str) -> None:
-        """The optimizer's layers for one parameter."""
+    def updated(
+        self, owner: str, parameter: str, shape: Shape, gradient: str, first: int = 0
+    ) -> None:
+        """The optimizer's layers for one parameter, or its rows from `first` on.
+
+        A weight that several layers compute with waits for the gradients of all of them.
+        """
+        if parameter == "weight" and owner in self.shared:
+            self.together.setdefault(owner, []).append(gradient)
+            return
+        self._optimised(owner, parameter, shape, gradient, first)
+
+    def finish(self) -> None:
+        """The updates of shared weights."""
+        for owner, gradients in self.together.items():
+            shape, gradient = self.network.by_name[owner].parameter_shapes["weight"], gradients[0]
+            if len(gradients) > 1:
+                summed = ParameterSum(shape=shape)
+                gradient = self.add(f"{owner}@weight_gradient/sum", summed, *gradients)
+            self._optimised(owner, "weight", shape, gradient, 0)
+
+    def _optimised(
+        self, owner: str, parameter: str, shape: Shape, gradient: str, first: int
+    ) -> None:
         for kept, reads, operations in _UPDATES[self.optimizer]:
             op = Update(
                 shape=shape,
-                owner=layer.name,
+                owner=owner,
                 parameter=parameter,
                 kept=bool(kept),
                 reads=reads,
                 operations=operations,
                 rate=self.rate,
+                first=first,
             )
-            gradient = self.add(f"{layer.name}.{parameter}{kept}@update", op, gradient)
+            gradient = self.add(f"{owner}.{parameter}{kept}@update", op, gradient)
 
     # --- One rule per layer type ------------------------------------------------------------------
 
@@ -201,99 +267,15 @@ class Step:
         raise NotImplementedError(f"no gradient of layers of type {op.name!r}")
 
     @rule.register
-    def _(self, op: Conv, layer: Layer, gradient: str) -> None:
-        x, ifmap = layer.inputs[0], layer.input_shapes[0]
-        if _is_dense(op, layer):
-            self._dense(Dense(out_features=op.out_channels), layer, gradient)
-            return
-        self._learned(layer, gradient, ConvWeightGradient, conv=op, ifmap=ifmap)
-        if not self.passes(layer):
-            return
-        windows = op.windows(ifmap)
-        places = [
-            at
-            for at in product(range(op.stride[0]), range(op.stride[1]))
-            if all(phase_axis(window, place) for window, place in zip(windows, at, strict=True))
-            and all(place < window.size for window, place in zip(windows, at, strict=True))
-        ]
-        name, parts = f"{layer.name}@input_gradient", []
-        alone = op.stride == (1, 1)
-        for at in places:
-            sizes = (
-                ceil_div(window.size - place, window.stride)
-                for window, place in zip(windows, at, strict=True)
-            )
-            phase = ConvInputGradient(
-                shape=(ifmap[0], *sizes), owner=layer.name, conv=op, ifmap=ifmap, at=at
-            )
-            parts.append(self.add(name if alone else f"{name}[{at[0]},{at[1]}]", phase, gradient))
-        if not alone:
-            self.add(name, Interleave(shape=ifmap, stride=op.stride, places=tuple(places)), *parts)
-        self.give(x, name)
-
-    @rule.register
-    def _(self, op: Dense, layer: Layer, gradient: str) -> None:
-        self._dense(op, layer, gradient)
-
-    def _dense(self, op: Dense, layer: Layer, gradient: str) -> None:
-        """The gradients of a dense layer, or of a convolution that is one."""
-        if layer.op.owner_of_parameters is not None:
-            message = "a layer that shares another one's weight cannot be trained"
-            raise InputError(Problem(message, self.network.name, key=layer.name))
-        self._learned(layer, gradient, DenseWeightGradient, dense=op)
-        if self.passes(layer):
-            back = DenseInputGradient(shape=layer.input_shapes[0], owner=layer.name, dense=op)
-            self.give(layer.inputs[0], self.add(f"{layer.name}@input_gradient", back, gradient))
-
-    def _learned(
-        self,
-        layer: Layer,
-        gradient: str,
-        kind: type[ConvWeightGradient] | type[DenseWeightGradient],
-        **settings: object,
-    ) -> None:
-        """Gradients and updates of a weight and its bias."""
-        shapes = layer.parameter_shapes
-        op = kind(shape=shapes["weight"], **settings)  # type: ignore[arg-type]
-        name = self.add(f"{layer.name}@weight_gradient", op, layer.inputs[0], gradient)
-        self.updated(layer, "weight", shapes["weight"], name)
-        if "bias" in shapes:
-            bias = BiasGradient(shape=shapes["bias"])
-            name = self.add(f"{layer.name}@bias_gradient", bias, gradient)
-            self.updated(layer, "bias", shapes["bias"], name)
-
-    @rule.register(ChannelMean)
-    @rule.register(ChannelVariance)
-    def _(self, op: Op, layer: Layer, gradient: str) -> None:
-        """Never asked: the batch norm's own rule knows what comes through its statistics."""
-
-    @rule.register
-    def _(self, op: BatchNormForward, layer: Layer, gradient: str) -> None:
-        gamma, beta = layer.parameter_shapes["gamma"], layer.parameter_shapes["beta"]
-        reads = (gradient, *layer.inputs)
-        gammas = GammaGradient(shape=gamma, epsilon=op.epsilon)
-        of_gamma = self.add(f"{layer.name}@gamma_gradient", gammas, *reads)
-        of_beta = self.add(f"{layer.name}@beta_gradient", BiasGradient(shape=beta), gradient)
-        if self.passes(layer):
-            back = BatchNormInputGradient(
-                shape=layer.output_shape, owner=layer.name, epsilon=op.epsilon
-            )
-            name = self.add(f"{layer.name}@input_gradient", back, *reads, of_gamma, of_beta)
-            self.give(layer.inputs[0], name)
-        self.updated(layer, "gamma", gamma, of_gamma)
-        self.updated(layer, "beta", beta, of_beta)
-
-    @rule.register
     def _(self, op: Mul, layer: Layer, gradient: str) -> None:
         pairs = zip(layer.inputs, reversed(layer.inputs), layer.input_shapes, strict=True)
         for index, (name, other, shape) in enumerate(pairs):
             if self.wanted[name]:
-                whole = shape == layer.output_shape
-                if not whole and shape != (*layer.output_shape[:1], 1, 1):
-                    message = f"a product with a factor of shape {shape} cannot be trained"
-                    raise InputError(Problem(message, self.network.name, key=layer.name))
-                back = GradientProduct() if whole else ProductSum(shape=shape)
-                self.give(name, self.add(f"{layer.name}@factor{index}", back, gradient, other))
+                whole, made = layer.output_shape, f"{layer.name}@factor{index}"
+                by_channel = shape != whole and is_per_channel(shape, whole)
+                back = ProductSum(shape=shape) if by_channel else GradientProduct()
+                found = self.add(made, back, gradient, other)
+                self.give(name, found if by_channel else narrowed(self, made, found, whole, shape))
 
     @rule.register
     def _(self, op: MaxPool, layer: Layer, gradient: str) -> None:
@@ -335,9 +317,28 @@ class Step:
             layer, SoftmaxGradient(shape=layer.output_shape, softmax=op), gradient, layer.name
         )
 
+    rule.register(Conv, of_conv)
+    rule.register(Dense, of_dense)
+    rule.register(ChannelMean, of_statistic)
+    rule.register(ChannelVariance, of_statistic)
+    rule.register(BatchNormForward, of_batch_norm)
     rule.register(MatMul, of_matmul)
     rule.register(AttentionScores, of_attention_scores)
     rule.register(AttentionContext, of_attention_context)
+    rule.register(Normalised, of_norm)
+    rule.register(ScaleShift, of_scale_shift)
+    rule.register(Reduction, of_reduction)
+    rule.register(Expand, of_expand)
+    rule.register(Embedding, of_embedding)
+    rule.register(Position, of_position)
+    rule.register(ClassToken, of_class_token)
+    rule.register(Rotary, of_rotary)
+    rule.register(Local, of_local)
+    rule.register(Phase, of_phase)
+    rule.register(Phases, of_phases)
+    rule.register(Pad, of_pad)
+    rule.register(Resize, of_places)
+    rule.register(Maps, of_places)
 
     @rule.register
     def _(self, op: WindowSum, layer: Layer, gradient: str) -> None:
@@ -351,8 +352,8 @@ class Step:
         offset = self.add(f"{layer.name}@offset_gradient", BiasGradient(shape=shape), gradient)
         back = ScaledGradient(shape=layer.output_shape, owner=layer.name)
         self._passed(layer, back, gradient)
-        self.updated(layer, "beta", shape, beta)
-        self.updated(layer, "offset", shape, offset)
+        self.updated(layer.name, "beta", shape, beta)
+        self.updated(layer.name, "offset", shape, offset)
 
     @rule.register
     def _(self, op: ForwardMask, layer: Layer, gradient: str) -> None:
@@ -364,9 +365,12 @@ class Step:
         for index, (name, shape) in enumerate(zip(layer.inputs, layer.input_shapes, strict=True)):
             if shape == layer.output_shape:
                 self.give(name, gradient)
-            elif self.wanted[name]:
+            elif self.wanted[name] and is_per_channel(shape, layer.output_shape):
                 summed = self.add(f"{layer.name}@term{index}", PixelSum(shape=shape), gradient)
                 self.give(name, summed)
+            elif self.wanted[name]:
+                term = f"{layer.name}@term{index}"
+                self.give(name, narrowed(self, term, gradient, layer.output_shape, shape))
 
     @rule.register
     def _(self, op: Concat, layer: Layer, gradient: str) -> None:
@@ -384,19 +388,13 @@ class Step:
             self.give(layer.inputs[0], name)
 
 
-def _is_dense(op: Conv, layer: Layer) -> bool:
-    """Whether a convolution has one window, which is its whole ifmap."""
-    windows = op.windows(layer.input_shapes[0])
-    whole = all(each.extent == each.kernel == each.size for each in windows)
-    return whole and op.groups == 1 and layer.output_shape[1:] == (1, 1)
-
-
 def _wanted(network: Network) -> dict[str, bool]:
     """Tensors whose gradient is of use: something before them, or of them, is learned."""
     wanted = dict.fromkeys(network.inputs, False)
     for layer in network.layers:
         before = any(wanted[name] for name in layer.inputs)
-        wanted[layer.name] = before or bool(layer.parameter_shapes)
+        learned = layer.parameter_shapes or layer.op.owner_of_parameters
+        wanted[layer.name] = before or bool(learned)
     return wanted
 
 

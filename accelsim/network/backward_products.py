@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from accelsim.errors import InputError, Problem
+from accelsim.network.backward_norms import narrowed, viewed
 from accelsim.network.graph import Layer
 from accelsim.network.ops import AttentionContext, AttentionScores, MatMul
 from accelsim.network.ops.gradients import GradientTranspose, View
@@ -46,14 +46,8 @@ def _factor(
     back = GradientMatMul(transpose_first=turned[0], transpose_second=turned[1], scale=op.scale)
     name = step.add(f"{layer.name}@factor{index}", back, *factors)
     leading = op.leading(layer.input_shapes)
-    pairs = enumerate(zip(leading[index], leading[2], strict=True))
-    axes = tuple(axis for axis, (own, whole) in pairs if own != whole)
-    if axes and axes != tuple(range(axes[0], axes[-1] + 1)):
-        message = "a matmul broadcast along axes that do not lie side by side cannot be trained"
-        raise InputError(Problem(message, step.network.name, key=layer.name))
-    if axes:
-        name = step.add(f"{name}/sum", GradientReduction(axes=axes), name)
-        name = step.add(f"{layer.name}@factor{index}/view", View(shape=shape), name)
+    whole, own = ((*leading[place], *shape[-2:]) for place in (2, index))
+    name = viewed(step, narrowed(step, name, name, whole, own), own, shape)
     step.give(tensor, name)
 
 

@@ -19,6 +19,8 @@ from accelsim.network.ops import (
     Dropout,
     Elementwise,
     Op,
+    Phase,
+    Phases,
     Softmax,
     SubSampling,
 )
@@ -41,7 +43,7 @@ def forward_pass(network: Network, loss: Loss) -> Network:
     for layer in whole.layers:
         inputs = tuple(stands.get(name, name) for name in layer.inputs)
         specs += trained(layer.op, layer, inputs)
-        function = hidden(layer.op)
+        function = behind(layer, whole)
         if function is not None:
             stands[layer.name] = f"{layer.name}/{function.name}"
             specs.append(LayerSpec(stands[layer.name], function, (layer.name,)))
@@ -85,6 +87,13 @@ def trained(op: Op, layer: Layer, inputs: tuple[str, ...]) -> list[LayerSpec]:
     if hidden(op) is not None:
         op = replace(op, activation=None)  # type: ignore[call-arg]
     return [LayerSpec(layer.name, op, inputs)]
+
+
+@trained.register
+def _(op: Phase, layer: Layer, inputs: tuple[str, ...]) -> list[LayerSpec]:
+    """A function comes behind all phases, as their gradient is that of all together."""
+    alone = op.stride == (1, 1) and hidden(op) is None
+    return [LayerSpec(layer.name, op if alone else replace(op, activation=None), inputs)]
 
 
 @trained.register
@@ -134,6 +143,18 @@ def hidden(op: Op) -> Elementwise | None:
     """The function that is fused into a layer, if its ofmap does not tell the derivative."""
     function = activation_of(op)
     return function if function and not tells(function) else None
+
+
+def behind(layer: Layer, network: Network) -> Elementwise | None:
+    """The function that is a layer of its own behind another."""
+    match layer.op:
+        case Phase() as op if op.stride != (1, 1):
+            return None
+        case Phases():
+            first = network.by_name.get(layer.inputs[0])
+            return activation_of(first.op) if first and isinstance(first.op, Phase) else None
+        case op:
+            return hidden(op)
 
 
 def _fused(name: Activation | None) -> Activation | None:

@@ -241,7 +241,9 @@ def _numbering_problems(
         if spec.inputs and spec.inputs[0] not in inputs:
             yield spec.name, "looks up what a layer computes; only a network input numbers entries"
     for spec in specs:
-        if spec not in looking and not numbers.isdisjoint({*spec.inputs}.intersection(inputs)):
+        if not spec.op.reads_numbers and not numbers.isdisjoint(
+            {*spec.inputs}.intersection(inputs)
+        ):
             yield spec.name, "computes with a network input that numbers entries of a table"
 
 

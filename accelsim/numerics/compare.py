@@ -1,9 +1,9 @@
 """The tiled executor held against the reference, layer by layer, and times against tiles."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from accelsim.numerics.formats import Array
 from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import reference
 from accelsim.numerics.spread import spread_of
-from accelsim.numerics.tiled import execute
+from accelsim.numerics.tiled import execute_parts
 from accelsim.numerics.tolerance import tolerance
 from accelsim.results import LayerCheck
 
@@ -28,20 +28,29 @@ MOST_PROBLEMS = 5
 """Problems of a layer's schedule that are told; there may be one for every tile."""
 
 
-def checks(program: Program, parameters: Parameters) -> Iterator[LayerCheck]:
+def checks(
+    program: Program, parameters: Parameters, later: Sequence[Program] = ()
+) -> Iterator[LayerCheck]:
     """Compute every layer of `program` both ways, from the reference's ifmaps, and compare.
 
-    What is timed is held against what is computed, too.
+    What is timed is held against what is computed, too. Where the batch runs in parts, programs of
+    `later` ones compute the images behind.
 
     The reference runs in a thread beside the tiles. The BLAS gets one thread for each of them:
     more would wait for each other, by the minute on a busy machine, and help small tiles little.
     """
     exact = program.hardware.precision.is_integer
-    layers = reference(program.network, parameters.arithmetic, parameters, program.batch)
+    programs = [program, *later]
+    images = [each.batch for each in programs]
+    layers = reference(program.network, parameters.arithmetic, parameters, sum(images))
+    turns = zip(*(each.layers for each in programs), strict=True)
     with threadpool_limits(1, "blas"):
-        for lowered, (work, golden) in zip(program.layers, one_ahead(layers), strict=True):
-            check = compare(work, golden, execute(lowered, work), exact)
-            found = islice(layer_problems(lowered, program.target), MOST_PROBLEMS)
+        for lowered, (work, golden) in zip(turns, one_ahead(layers), strict=True):
+            ofmap = execute_parts([*zip(lowered, images, strict=True)], work)
+            check = compare(work, golden, ofmap, exact)
+            different = dict(zip(images, lowered, strict=True)).values()
+            every = (layer_problems(each, program.target) for each in different)
+            found = islice(chain.from_iterable(every), MOST_PROBLEMS)
             yield replace(check, problems=tuple(map(str, found)))
 
 

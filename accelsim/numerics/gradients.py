@@ -41,6 +41,18 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
+from accelsim.network.ops.norm_gradients import LearnedProduct, NormInputGradient, Standardised
+from accelsim.network.ops.spatial_gradients import (
+    AxisGradient,
+    ColumnsFold,
+    LocalColumns,
+    LocalWeightGradient,
+    TransposedInputGradient,
+    TransposedWeightGradient,
+)
+from accelsim.network.ops.token_gradients import EmbeddingGradient, ParameterSum
+from accelsim.numerics import batch_norm_gradients, norm_gradients, spatial_gradients
+from accelsim.numerics.batch_norm_gradients import channel_axes
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import Array
 
@@ -155,9 +167,7 @@ def _dense_weight(op: DenseWeightGradient, work: Computation) -> Array:
 
 def _bias(op: BiasGradient, work: Computation) -> Array:
     (gradient,) = _arrays(work)
-    if gradient.ndim == 3:  # a matrix has its features last
-        return np.asarray(gradient.sum((0, 1)))
-    return np.asarray(gradient.sum((0, *range(2, gradient.ndim))))
+    return np.asarray(gradient.sum(channel_axes(gradient)))
 
 
 # --- Pooling --------------------------------------------------------------------------------------
@@ -280,68 +290,7 @@ def _lrn(op: LrnGradient, work: Computation) -> Array:
     return direct - x * around(terms, op.lrn.size)
 
 
-# --- Batch norm, products -------------------------------------------------------------------------
-
-
-def _axes(x: Array) -> tuple[int, ...]:
-    """All axes but the channels'."""
-    return (0, *range(2, x.ndim))
-
-
-def _mean(op: ChannelMean, work: Computation) -> Array:
-    (x,) = _arrays(work)
-    return np.asarray(x.mean(_axes(x)))
-
-
-def _variance(op: ChannelVariance, work: Computation) -> Array:
-    x, mean = _arrays(work)
-    return np.asarray(np.square(x - mean).mean(_axes(x)))
-
-
-def normalised(x: Array, mean: Array, variance: Array, epsilon: float) -> Array:
-    """Distances from the mean, in standard deviations."""
-    return np.asarray((x - mean) / np.sqrt(variance + epsilon))
-
-
-def _batch_norm(op: BatchNormForward, work: Computation) -> Array:
-    x, mean, variance = _arrays(work)
-    gamma, beta = (work.parameters.arrays[name] for name in ("gamma", "beta"))
-    return batch_norm_values(
-        op, (x, mean, variance), (gamma.reshape(mean.shape), beta.reshape(mean.shape))
-    )
-
-
-def batch_norm_values(
-    op: BatchNormForward, inputs: tuple[Array, Array, Array], line: tuple[Array, Array]
-) -> Array:
-    """The ofmap, from ifmap, mean and variance, and gamma and beta."""
-    values = line[0] * normalised(*inputs, op.epsilon) + line[1]
-    return ACTIVATIONS[op.activation].value(values) if op.activation else np.asarray(values)
-
-
-def _gamma(op: GammaGradient, work: Computation) -> Array:
-    gradient, x, mean, variance = _arrays(work)
-    terms = gradient * normalised(x, mean, variance, op.epsilon)
-    return np.asarray(terms.sum(_axes(terms)))
-
-
-def _batch_norm_input(op: BatchNormInputGradient, work: Computation) -> Array:
-    gradient, x, mean, variance, of_gamma, of_beta = _arrays(work)
-    gamma = work.parameters.arrays["gamma"].reshape(mean.shape)
-    sums = (of_gamma.reshape(mean.shape), of_beta.reshape(mean.shape))
-    return batch_norm_slope(op, (gradient, x), (mean, variance, gamma, *sums), x[:, 0].size)
-
-
-def batch_norm_slope(
-    op: BatchNormInputGradient,
-    maps: tuple[Array, Array],
-    channels: tuple[Array, Array, Array, Array, Array],
-    count: int,
-) -> Array:
-    """The gradient of the ifmap; `count` values have one mean."""
-    (gradient, x), (mean, variance, gamma, of_gamma, of_beta) = maps, channels
-    shared = (of_beta + normalised(x, mean, variance, op.epsilon) * of_gamma) / count
-    return np.asarray(gamma * (gradient - shared) / np.sqrt(variance + op.epsilon))
+# --- Products -------------------------------------------------------------------------------------
 
 
 def _product_sum(op: ProductSum, work: Computation) -> Array:
@@ -369,7 +318,7 @@ def scaled_values(op: ScaledForward, x: Array, line: tuple[Array, Array]) -> Arr
 
 def _beta(op: BetaGradient, work: Computation) -> Array:
     gradient, x = _arrays(work)
-    return np.asarray((gradient * x).sum(_axes(x)))
+    return np.asarray((gradient * x).sum(channel_axes(x)))
 
 
 def _scaled_gradient(op: ScaledGradient, work: Computation) -> Array:
@@ -401,7 +350,7 @@ def _updated(op: Update, work: Computation) -> Array:
     (gradient,) = _arrays(work)
     if op.kept:
         return gradient
-    old = work.parameters.arrays[op.parameter].reshape(gradient.shape)
+    old = work.parameters.arrays[op.parameter][op.rows].reshape(gradient.shape)
     return np.asarray(old - op.rate * gradient)
 
 
@@ -428,11 +377,22 @@ _RULES: Mapping[type[Op], Callable[..., Array]] = {
     Part: _part,
     View: _view,
     DropoutMask: _dropout,
-    ChannelMean: _mean,
-    ChannelVariance: _variance,
-    BatchNormForward: _batch_norm,
-    GammaGradient: _gamma,
-    BatchNormInputGradient: _batch_norm_input,
+    ChannelMean: batch_norm_gradients.channel_mean,
+    ChannelVariance: batch_norm_gradients.channel_variance,
+    BatchNormForward: batch_norm_gradients.batch_norm,
+    GammaGradient: batch_norm_gradients.gamma_gradient,
+    BatchNormInputGradient: batch_norm_gradients.batch_norm_input,
     ProductSum: _product_sum,
     Update: _updated,
+    Standardised: norm_gradients.standardised,
+    NormInputGradient: norm_gradients.norm_input,
+    LearnedProduct: norm_gradients.learned_product,
+    TransposedInputGradient: spatial_gradients.transposed_input,
+    TransposedWeightGradient: spatial_gradients.transposed_weight,
+    LocalWeightGradient: spatial_gradients.local_weight,
+    LocalColumns: spatial_gradients.local_columns,
+    ColumnsFold: spatial_gradients.columns_fold,
+    AxisGradient: spatial_gradients.axis_gradient,
+    EmbeddingGradient: spatial_gradients.embedding,
+    ParameterSum: spatial_gradients.parameter_sum,
 }

@@ -4,7 +4,6 @@ It knows neither hardware nor tiles. What the tiled executor computes must equal
 in integers, and lie within the bound of `tolerance` in floats.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce, singledispatch
@@ -26,9 +25,9 @@ from accelsim.network.ops import (
     Expand,
     Flatten,
     Largest,
-    LayerNorm,
     Local,
     Lrn,
+    Maps,
     MatMul,
     MaxPool,
     Mean,
@@ -43,18 +42,18 @@ from accelsim.network.ops import (
     Reshape,
     Resize,
     ScaleShift,
-    Shape,
     Slice,
     Softmax,
     SubSampling,
     TokenLayer,
     Transpose,
 )
-from accelsim.network.ops.gradients import Gradient
+from accelsim.network.ops.gradient import Gradient
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.gradients import gradient_values
+from accelsim.numerics.normal import lines_of
 from accelsim.numerics.operations import Row
 from accelsim.numerics.parameters import LayerParameters, Parameters
 from accelsim.numerics.spatial import phase_of, placed, unshared
@@ -319,18 +318,6 @@ def _(op: Normalised, work: Computation) -> Ofmap:
     return Ofmap(ofmap.reshape(x.values.shape))
 
 
-def lines_of(op: Normalised, parameters: LayerParameters, shape: Shape) -> list[Array]:
-    """gamma and beta, float32, for the rows of an image or one for all: (rows or 1, values)."""
-    rows, count = op.rows(shape)
-    learned = op.learned(shape)
-    gamma = parameters.arrays["gamma"]
-    lines = [gamma, parameters.arrays["beta"] if op.has_beta else np.zeros_like(gamma)]
-    if isinstance(op, LayerNorm):
-        return [line.reshape(1, count) for line in lines]
-    each = math.prod(shape) // learned[0]
-    return [line.repeat(each).reshape(rows, count) for line in lines]
-
-
 @_compute.register
 def _(op: Lrn, work: Computation) -> Ofmap:
     (x,) = work.inputs
@@ -372,6 +359,13 @@ def _(op: Expand, work: Computation) -> Ofmap:
     whole = np.broadcast_to(x.values, (work.batch, *op.shape))
     expanded = Tensor(np.ascontiguousarray(whole), x.quantization)
     return Ofmap(work.arithmetic.rescale(expanded, work.output))
+
+
+@_compute.register
+def _(op: Maps, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    taken = Tensor(x.values[:, list(op.maps)], x.quantization)
+    return Ofmap(work.arithmetic.rescale(taken, work.output))
 
 
 @_compute.register

@@ -86,6 +86,18 @@ def _two(places: NDArray[np.float64], size: int) -> list[tuple[Index, NDArray[np
     return [(lower, 1 - share), (np.minimum(lower + 1, size - 1), share)]
 
 
+def shares_of(op: Resize, given: int, wanted: int) -> NDArray[np.float64]:
+    """What share each of the `wanted` values along an axis has of those given, (wanted, given)."""
+    places, shares = _places(op, given, wanted), np.zeros((wanted, given))
+    every = np.arange(wanted)
+    if op.mode == "nearest":
+        shares[every, _nearest(op, places, given)] = 1
+        return shares
+    for index, share in _two(places, given):
+        shares[every, index] += share
+    return shares
+
+
 def joined_phases(op: Phases, work: Computation) -> Array:
     """Every map in its place, (N, K, H, W)."""
     parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]

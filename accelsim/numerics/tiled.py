@@ -5,18 +5,23 @@ between the tasks of a sum, and an ofmap element is written by the task that com
 ofmap that equals the reference proves the schedule right: every MAC once, every halo there.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.depthwise import as_gemm
+from accelsim.lowering.kernels import GemmKernel, VectorKernel, kernel_of
 from accelsim.lowering.program import LayerProgram
-from accelsim.network.ops import Append, Concat, Phases
-from accelsim.network.ops.gradients import Gradient
+from accelsim.network.ops import Add, Append, Concat, Conv, Elementwise, Phases
+from accelsim.network.ops.gradient import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
+from accelsim.numerics.gradient_operands import gradient_operands
 from accelsim.numerics.gradients import gradient_values
 from accelsim.numerics.spatial import placed
 from accelsim.numerics.tiled_gemm import GemmExecutor, operands_of
-from accelsim.numerics.tiled_gradients import GradientExecutor, gradient_operands
+from accelsim.numerics.tiled_gradients import GradientExecutor
 from accelsim.numerics.tiled_vector import VectorExecutor
 from accelsim.numerics.tokens import token_values
 
@@ -27,6 +32,11 @@ def execute(program: LayerProgram, work: Computation) -> Ofmap:
         case GemmKernel() as kernel:
             operands = gradient_operands if isinstance(work.layer.op, Gradient) else operands_of
             return GemmExecutor(kernel, work, operands(kernel, work)).run(program.all_tasks)
+        case VectorKernel() if isinstance(work.layer.op, Conv):
+            array = kernel_of(work.layer, work.batch)
+            assert isinstance(array, GemmKernel)
+            executor = GemmExecutor(array, work, operands_of(array, work))
+            return executor.run(as_gemm(program.all_tasks))
         case VectorKernel() as kernel:
             run = GradientExecutor if isinstance(work.layer.op, Gradient) else VectorExecutor
             return run(kernel, work).run(program.all_tasks)
@@ -34,8 +44,21 @@ def execute(program: LayerProgram, work: Computation) -> Ofmap:
             return Ofmap(_alias(work))
 
 
+def execute_parts(programs: Sequence[tuple[LayerProgram, int]], work: Computation) -> Ofmap:
+    """The ofmap of one layer whose batch is computed in parts: programs with their images."""
+    if len(programs) == 1:
+        return execute(programs[0][0], work)
+    made, first = [], 0
+    for program, images in programs:
+        own = (replace(x, values=x.values[first : first + images]) for x in work.inputs)
+        made.append(execute(program, replace(work, inputs=tuple(own))))
+        first += images
+    values = np.concatenate([ofmap.values for ofmap in made])
+    return Ofmap(values, sum(ofmap.overflowed for ofmap in made))
+
+
 def _alias(work: Computation) -> Array:
-    """A view of the inputs, one after another where there are several."""
+    """A view of the inputs, one after another where there are several, or what rides on a GEMM."""
     shape = (work.batch, *work.layer.output_shape)
     if isinstance(work.layer.op, Gradient):
         return gradient_values(work)
@@ -43,6 +66,10 @@ def _alias(work: Computation) -> Array:
         return placed(work.layer.op, work)
     if isinstance(work.layer.op, Append):
         return token_values(work)
+    if isinstance(work.layer.op, Add):
+        return work.arithmetic.add([*work.inputs], work.output, work.layer.op.activation)
+    if isinstance(work.layer.op, Elementwise):
+        return work.arithmetic.apply(work.layer.op, work.inputs[0], work.output)
     if not isinstance(work.layer.op, Concat):
         return work.inputs[0].values.reshape(shape)
     parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]

@@ -1,14 +1,11 @@
-"""The values of a training step's tiles: what its GEMM kernels multiply, and its vector rules.
+"""The values of a training step's tiles: its vector rules."""
 
-A GEMM kernel of a gradient sees the arrays of the forward pass turned: images as channels, filters
-by 180 degrees.
-"""
-
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, reduce
 
 import numpy as np
 
-from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.task import Pixels, Span, VectorTile
 from accelsim.network.ops import Op, Window
 from accelsim.network.ops.gradients import (
@@ -19,10 +16,6 @@ from accelsim.network.ops.gradients import (
     BiasGradient,
     ChannelMean,
     ChannelVariance,
-    ConvInputGradient,
-    ConvWeightGradient,
-    DenseInputGradient,
-    DenseWeightGradient,
     DropoutMask,
     FunctionGradient,
     GammaGradient,
@@ -39,94 +32,23 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
-from accelsim.numerics.computation import Computation
+from accelsim.network.ops.norm_gradients import LearnedProduct, NormInputGradient, Standardised
+from accelsim.network.ops.spatial_gradients import AxisGradient, ColumnsFold
+from accelsim.network.ops.token_gradients import EmbeddingGradient, ParameterSum
+from accelsim.numerics.batch_norm_gradients import batch_norm_slope, batch_norm_values, normalised
 from accelsim.numerics.formats import Array
 from accelsim.numerics.gradients import (
     around,
-    batch_norm_slope,
-    batch_norm_values,
     function_slope,
     gradient_values,
     lrn_terms,
     mask,
-    normalised,
     scaled_values,
 )
-from accelsim.numerics.tiled_gemm import GemmOperands
+from accelsim.numerics.norm_gradients import row_gradient, row_standardised, term
+from accelsim.numerics.normal import lines_of
 from accelsim.numerics.tiled_vector import VectorExecutor, counts_of
 from accelsim.numerics.windows import feature_map, windows
-
-# --- GEMM kernels ---------------------------------------------------------------------------------
-
-
-def gradient_operands(kernel: GemmKernel, work: Computation) -> GemmOperands:
-    """The arrays of a gradient's kernel, as views where they can be."""
-    result = np.zeros(work.ofmap_shape, work.inputs[0].values.dtype)
-    ifmap, weight, ofmap = _OPERANDS[type(work.layer.op)](work.layer.op, work, result)
-    unit = np.ones((kernel.groups, kernel.filters, 1), np.float32)
-    return GemmOperands(ifmap, weight, None, unit, result, ofmap)
-
-
-def _conv_input(
-    op: ConvInputGradient, work: Computation, result: Array
-) -> tuple[Array, Array, Array]:
-    groups, (rows, cols) = op.conv.groups, op.axes
-    weight = work.parameters.arrays["weight"]
-    filters = weight.reshape(groups, -1, *weight.shape[1:])
-    turned = filters[:, :, :, rows.taps][..., cols.taps].swapaxes(1, 2)
-    gradient = work.inputs[0].values
-    return _grouped(gradient, groups), turned, _grouped(result, groups)
-
-
-def _conv_weight(
-    op: ConvWeightGradient, work: Computation, result: Array
-) -> tuple[Array, Array, Array]:
-    x, gradient = (_grouped(each.values, op.conv.groups) for each in work.inputs)
-    filters = result.reshape(op.conv.groups, -1, *op.shape[1:])
-    return (
-        x.transpose(2, 1, 0, 3, 4),
-        gradient.transpose(1, 2, 0, 3, 4),
-        filters.transpose(2, 0, 1, 3, 4),
-    )
-
-
-def _grouped(values: Array, groups: int) -> Array:
-    """(N, C, H, W) as (N, G, C/G, H, W)."""
-    return values.reshape(len(values), groups, -1, *values.shape[2:])
-
-
-def _dense_input(
-    op: DenseInputGradient, work: Computation, result: Array
-) -> tuple[Array, Array, Array]:
-    gradient = _columns(work.inputs[0].values, op.dense.out_features)
-    weight = work.parameters.arrays["weight"].reshape(1, op.dense.out_features, -1, 1, 1)
-    return gradient, weight.swapaxes(1, 2), _columns(result, weight.shape[2])
-
-
-def _columns(values: Array, features: int) -> Array:
-    """(N, rows, features), or anything of `features` for an image, as (N, 1, features, rows, 1)."""
-    return values.reshape(len(values), 1, -1, features).swapaxes(2, 3)[..., None]
-
-
-def _dense_weight(
-    op: DenseWeightGradient, work: Computation, result: Array
-) -> tuple[Array, Array, Array]:
-    x, gradient = (each.values for each in work.inputs)
-    summed = gradient.reshape(-1, op.shape[0])
-    ifmap = x.reshape(1, 1, len(summed), -1, 1)
-    weight = summed.T[None, :, :, None, None]
-    return ifmap, weight, result.reshape(1, 1, op.shape[0], -1, 1)
-
-
-_OPERANDS: Mapping[type[Op], Callable[..., tuple[Array, Array, Array]]] = {
-    ConvInputGradient: _conv_input,
-    ConvWeightGradient: _conv_weight,
-    DenseInputGradient: _dense_input,
-    DenseWeightGradient: _dense_weight,
-}
-
-
-# --- Vector kernels -------------------------------------------------------------------------------
 
 
 def _bias(run: VectorExecutor, op: BiasGradient, tile: VectorTile) -> Array | None:
@@ -234,8 +156,10 @@ def _softmax(run: VectorExecutor, op: SoftmaxGradient, tile: VectorTile) -> Arra
     return run.work.arithmetic.stored(y * (gradient - run.kept[0]))
 
 
-def _slice(run: VectorExecutor, op: SliceGradient, tile: VectorTile) -> Array:
-    return run.part_of(gradient_values(run.work), tile)
+def _slice(run: VectorExecutor, op: SliceGradient | AxisGradient, tile: VectorTile) -> Array:
+    """A tile's part, from where it comes from."""
+    assert isinstance(run, GradientExecutor)
+    return run.part_of(run.whole, tile)
 
 
 def _function(run: VectorExecutor, op: FunctionGradient, tile: VectorTile) -> Array:
@@ -342,13 +266,91 @@ def _meeting(window: Window, tap: int, outputs: Span, inside: Span) -> tuple[Arr
     return index[here], place[here] - inside.start
 
 
+def _standardised(run: VectorExecutor, op: Standardised, tile: VectorTile) -> Array | None:
+    """In one tile, or in passes: the mean, if it is wanted, then the variance, the values."""
+    kinds = ("values", "squares") if op.norm.centred else ("squares",)
+    (x,) = (each.values for each in run.inputs(tile))
+    sums = _row_sums(run, kinds, (x, x), tile, op.norm.epsilon)
+    if sums is None:
+        return None
+    values = row_standardised(x, sums, run.kernel.channels, op.norm.epsilon)
+    return run.work.arithmetic.stored(values)
+
+
+def _norm_input(run: VectorExecutor, op: NormInputGradient, tile: VectorTile) -> Array | None:
+    """In one tile, or in passes, one for each sum."""
+    gradient, x = (each.values for each in run.inputs(tile))
+    gamma, _ = lines_of(op.norm, run.work.parameters, op.shape)
+    images = np.arange(tile.pixels.batch.start, tile.pixels.batch.stop) % len(gamma)
+    maps = (gradient * gamma[images, tile.channels.slice, None, None], x)
+    sums = _row_sums(run, op.sums, maps, tile, op.norm.epsilon)
+    if sums is None:
+        return None
+    values = row_gradient(maps, sums, run.kernel.channels, op.norm.epsilon)
+    return run.work.arithmetic.stored(values)
+
+
+def _row_sums(
+    run: VectorExecutor,
+    kinds: Sequence[str],
+    maps: tuple[Array, Array],
+    tile: VectorTile,
+    epsilon: float,
+) -> dict[str, Array] | None:
+    """All sums of a block's rows, once its tiles have added them up."""
+    alone, count = tile.first and tile.last, run.kernel.channels
+    for turn, kind in enumerate(kinds):
+        if alone or tile.turn == turn:
+            before = dict(zip(kinds[:turn], run.kept, strict=False))
+            found = term(kind, maps, before, count, epsilon).sum(1, keepdims=True)
+            run.added(turn, found)
+    done = alone or tile.turn == len(kinds)
+    return dict(zip(kinds, run.kept, strict=True)) if done else None
+
+
+def _learned_product(run: VectorExecutor, op: LearnedProduct, tile: VectorTile) -> Array:
+    gamma = np.broadcast_to(run.work.parameters.arrays["gamma"], (1, *op.shape))
+    (x,) = run.inputs(tile)
+    return run.work.arithmetic.stored(x.values * run.part_of(gamma, tile))
+
+
+def _columns_fold(run: VectorExecutor, op: ColumnsFold, tile: VectorTile) -> Array:
+    forward = op.local.windows(op.shape)
+    pixels, taps = _outputs_over(tile, forward), math.prod(op.local.kernel)
+    columns = run.work.inputs[0].values[pixels.batch.slice]
+    apart = columns.reshape(len(columns), op.shape[0], taps, *columns.shape[2:])
+    seen = apart[:, tile.channels.slice, :, pixels.rows.slice, pixels.cols.slice]
+    return run.work.arithmetic.stored(
+        _scattered(tile, forward, pixels, lambda tap: seen[:, :, tap])
+    )
+
+
+def _embedding(run: VectorExecutor, op: EmbeddingGradient, tile: VectorTile) -> Array:
+    """A tile's channels are entries, its rows features."""
+    numbers, gradient = (each.values for each in run.work.inputs)
+    entries, features = tile.channels, tile.pixels.rows
+    taken = gradient[..., features.slice].reshape(-1, features.size)
+    places = numbers.astype(np.int64).reshape(-1) - entries.start
+    here = (places >= 0) & (places < entries.size)
+    rows = np.zeros((entries.size, features.size), gradient.dtype)
+    np.add.at(rows, places[here], taken[here])
+    return run.work.arithmetic.stored(rows[None, ..., None])
+
+
+def _parameter_sum(run: VectorExecutor, op: ParameterSum, tile: VectorTile) -> Array:
+    """Viewed as an update views it."""
+    piece = (slice(None), tile.channels.slice, tile.pixels.rows.slice)
+    parts = (x.values.reshape(1, op.shape[0], -1, 1)[piece] for x in run.work.inputs)
+    return run.work.arithmetic.stored(reduce(np.add, parts))
+
+
 def _update(run: VectorExecutor, op: Update, tile: VectorTile) -> Array:
     """A parameter is viewed as (1, first axis, the others, 1)."""
     gradient = run.work.inputs[0].values.reshape(1, op.shape[0], -1, 1)
     piece = (slice(None), tile.channels.slice, tile.pixels.rows.slice)
     if op.kept:
         return run.work.arithmetic.stored(gradient[piece])
-    old = run.work.parameters.arrays[op.parameter].reshape(gradient.shape)
+    old = run.work.parameters.arrays[op.parameter][op.rows].reshape(gradient.shape)
     return run.work.arithmetic.stored(old[piece] - op.rate * gradient[piece])
 
 
@@ -375,11 +377,23 @@ VECTOR_RULES: Mapping[type[Op], Callable[..., Array | None]] = {
     MaxPoolGradient: _max_pool,
     AvgPoolGradient: _avg_pool,
     Update: _update,
+    Standardised: _standardised,
+    NormInputGradient: _norm_input,
+    LearnedProduct: _learned_product,
+    ColumnsFold: _columns_fold,
+    AxisGradient: _slice,
+    EmbeddingGradient: _embedding,
+    ParameterSum: _parameter_sum,
 }
 
 
 class GradientExecutor(VectorExecutor):
     """Runs the tasks of a vector kernel of a training step."""
+
+    @cached_property
+    def whole(self) -> Array:
+        """The ofmap of a layer that only moves values."""
+        return self.work.arithmetic.stored(gradient_values(self.work))
 
     def values(self, tile: VectorTile) -> Array | None:
         op = self.work.layer.op

@@ -23,6 +23,7 @@ from accelsim.network.ops import (
     Joined,
     Largest,
     Lrn,
+    Maps,
     MaxPool,
     Mean,
     Mul,
@@ -42,8 +43,9 @@ from accelsim.network.ops import (
 )
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
+from accelsim.numerics.normal import lines_of
 from accelsim.numerics.operations import Row
-from accelsim.numerics.reference import batch_norm_line, lines_of
+from accelsim.numerics.reference import batch_norm_line
 from accelsim.numerics.spatial import placed, resized
 from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, widened, windows
@@ -318,6 +320,14 @@ class VectorExecutor:
         """The values of a tile, from where they lie in the input."""
         (x,) = self.work.inputs
         block = Tensor(self.part_of(x.values[:, *op.axes], tile), x.quantization)
+        return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: Maps, tile: VectorTile) -> Array:
+        """The maps of a tile, from where they lie in the input."""
+        (x,), pixels = self.work.inputs, tile.pixels
+        maps = x.values[pixels.batch.slice, list(op.maps[tile.channels.slice])]
+        block = Tensor(maps[..., pixels.rows.slice, pixels.cols.slice], x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register

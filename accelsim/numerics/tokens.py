@@ -93,7 +93,7 @@ def turns(op: Rotary, work: Computation) -> tuple[Array, Array]:
     tokens, features = work.layer.output_shape
     pairs = features // op.heads // 2
     times = np.arange(op.offset, op.offset + tokens)
-    angles = np.outer(times, op.base ** (-np.arange(pairs) / pairs))
+    angles = op.sense * np.outer(times, op.base ** (-np.arange(pairs) / pairs))
     return np.cos(angles), np.sin(angles)
 
 

@@ -13,7 +13,8 @@ place.
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,11 +54,24 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
+from accelsim.network.ops.norm_gradients import NormInputGradient, Standardised
+from accelsim.network.ops.spatial_gradients import (
+    AxisGradient,
+    ColumnsFold,
+    LocalColumns,
+    LocalWeightGradient,
+    TransposedInputGradient,
+    TransposedWeightGradient,
+)
+from accelsim.network.ops.token_gradients import EmbeddingGradient
 from accelsim.numerics.arithmetic import FloatArithmetic
+from accelsim.numerics.batch_norm_gradients import normalised
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
-from accelsim.numerics.gradients import around, lrn_terms, normalised
-from accelsim.numerics.reference import compute, lines_of
+from accelsim.numerics.gradients import around, lrn_terms
+from accelsim.numerics.normal import lines_of
+from accelsim.numerics.reference import compute
+from accelsim.numerics.spatial_gradients import axis_shares
 
 _FUNCTION_ROUNDINGS = 8  # of exp, power, tanh: 4 units in the last place, each two roundoffs
 
@@ -98,6 +112,13 @@ def _terms(work: Computation) -> int:
             return 2 * batch * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 8
         case ProductSum() | PixelSum():
             return 2 * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 2
+        case TransposedWeightGradient():
+            rows, cols = op.windows
+            return 2 * batch * rows.kernel * cols.kernel + 2
+        case LocalWeightGradient():
+            return 2 * batch + 2
+        case EmbeddingGradient():
+            return batch * math.prod(work.layer.input_shapes[0]) + 1
         case DenseWeightGradient() | BiasGradient():
             gradient = work.layer.input_shapes[-1]
             return 2 * batch * math.prod(gradient) // op.shape[0] + 2
@@ -136,6 +157,17 @@ def _roundings(layer: Layer) -> int:
             return op.shape[op.softmax.along(op.shape)] + 3
         case ConvInputGradient() as op:
             return 2 * op.macs(shapes) // layer.output_elements + 2
+        case TransposedInputGradient() as op:
+            return 2 * op.terms + 2
+        case LocalColumns() as op:
+            return 2 * op.local.out_channels + 2
+        case ColumnsFold() as op:
+            return math.prod(op.local.kernel) + 1
+        case AxisGradient() as op:
+            shares = (each for each in axis_shares(op) if each is not None)
+            return sum(int(np.count_nonzero(each, 0).max()) + 1 for each in shares)
+        case Standardised() | NormInputGradient() as op:
+            return op.norm.rows(op.shape)[1] + _NORM_ROUNDINGS
         case DenseInputGradient() as op:
             return 2 * op.dense.out_features + 2
         case MaxPoolGradient() | AvgPoolGradient() | WindowSumGradient() as op:
@@ -150,49 +182,48 @@ def _roundings(layer: Layer) -> int:
             return 0
 
 
+_SUMS = (
+    *(Conv, Phase, Local, Dense, Product, AvgPool, SubSampling, Mean, Sum),
+    *(ConvInputGradient, ConvWeightGradient, DenseInputGradient, DenseWeightGradient),
+    *(BiasGradient, AvgPoolGradient, ChannelMean, ProductSum, PixelSum, BetaGradient),
+    *(WindowSum, WindowSumGradient, TransposedInputGradient, TransposedWeightGradient),
+    *(LocalWeightGradient, LocalColumns, ColumnsFold, AxisGradient, EmbeddingGradient),
+)
+"""Sums of products: what bounds them is the layer itself, of magnitudes."""
+
+
 def _magnitude(work: Computation, size: Array) -> Array:
     """The sum of the magnitudes of the terms of each output, or a little more.
 
-    For a sum: the layer itself, of magnitudes, without its activation. Softmax and LRN divide
-    positive numbers, where nothing cancels: the result's own `size`. The 1 % covers what this
-    estimate itself loses to rounding.
+    Softmax and LRN divide positive numbers, where nothing cancels: the result's own `size`. The
+    1 % covers what this estimate itself loses to rounding.
     """
-    signed: tuple[Tensor, ...] = ()
     match work.layer.op:
-        case Conv() | Phase() | Local() | Dense() | Product() as op:
-            layer = replace(work.layer, op=replace(op, activation=None))
         case Normalised() as op:
-            return _norm_magnitude(op, work)
-        case (
-            AvgPool()
-            | Mean()
-            | Sum()
-            | ConvInputGradient()
-            | ConvWeightGradient()
-            | DenseInputGradient()
-        ):
-            layer = work.layer
-        case DenseWeightGradient() | BiasGradient() | AvgPoolGradient() | ChannelMean():
-            layer = work.layer
-        case ProductSum() | PixelSum() | BetaGradient() | WindowSum() | WindowSumGradient():
-            layer = work.layer
-        case SubSampling() as op:
-            layer = replace(work.layer, op=replace(op, activation=None))
+            return _norm_magnitude(op, work, lines_of(op, work.parameters, work.layer.output_shape))
+        case Standardised() as op:
+            return _norm_magnitude(op.norm, work, [np.ones((1, 1)), np.zeros((1, 1))])
+        case NormInputGradient() as op:
+            return _norm_input_magnitude(op, work)
         case SoftmaxGradient() as op:
-            gradient, y = (np.abs(each.values.astype(np.float64)) for each in work.inputs)
-            axis = 1 + op.softmax.along(op.shape)
-            return np.asarray(1.01 * y * (gradient + (gradient * y).sum(axis, keepdims=True)))
-        case MaxPoolGradient():
-            layer, signed = work.layer, work.inputs[1:]
+            return _softmax_magnitude(op, work)
         case LrnGradient() as op:
             return _lrn_magnitude(op, work)
         case GammaGradient() as op:
-            gradient, x, *statistics = (each.values.astype(np.float64) for each in work.inputs)
-            terms = np.abs(gradient * normalised(x, statistics[0], statistics[1], op.epsilon))
-            return np.asarray(1.01 * terms.sum((0, *range(2, terms.ndim)))[None])
+            return _gamma_magnitude(op, work)
+        case MaxPoolGradient():
+            return _of_magnitudes(work, work.inputs[1:])
+        case op if isinstance(op, _SUMS):
+            return _of_magnitudes(work)
         case _:
             return 1.01 * size
-    single = FLOATS["float32"]
+
+
+def _of_magnitudes(work: Computation, signed: tuple[Tensor, ...] = ()) -> Array:
+    """What the layer computes of magnitudes, without its activation; some inputs stay `signed`."""
+    layer, single = work.layer, FLOATS["float32"]
+    if getattr(layer.op, "activation", None) is not None:
+        layer = replace(layer, op=replace(layer.op, activation=None))  # type: ignore[call-arg]
     arrays = {name: np.abs(array) for name, array in work.parameters.arrays.items()}
     magnitudes = replace(
         work,
@@ -207,8 +238,18 @@ def _magnitude(work: Computation, size: Array) -> Array:
     return 1.01 * compute(magnitudes).values.astype(np.float64)
 
 
-def _magnitudes(x: Tensor) -> Tensor:
-    return Tensor(np.abs(x.values))
+def _softmax_magnitude(op: SoftmaxGradient, work: Computation) -> Array:
+    """Both parts of the difference."""
+    gradient, y = (np.abs(each.values.astype(np.float64)) for each in work.inputs)
+    axis = 1 + op.softmax.along(op.shape)
+    return np.asarray(1.01 * y * (gradient + (gradient * y).sum(axis, keepdims=True)))
+
+
+def _gamma_magnitude(op: GammaGradient, work: Computation) -> Array:
+    """Gradients times what is standardised."""
+    gradient, x, *statistics = (each.values.astype(np.float64) for each in work.inputs)
+    terms = np.abs(gradient * normalised(x, statistics[0], statistics[1], op.epsilon))
+    return np.asarray(1.01 * terms.sum((0, *range(2, terms.ndim)))[None])
 
 
 def _lrn_magnitude(op: LrnGradient, work: Computation) -> Array:
@@ -218,22 +259,69 @@ def _lrn_magnitude(op: LrnGradient, work: Computation) -> Array:
     return np.asarray(1.01 * (direct + x * around(terms, op.lrn.size)))
 
 
-def _norm_magnitude(op: Normalised, work: Computation) -> Array:
-    """What times the growth of a sum bounds how far two normalisations lie apart.
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What is known of rows of values (N, rows, values), float64."""
 
-    With g = growth, means differ by g * mean |x| at most, and each is off by half of that, whose
+    distance: Array
+    """Magnitudes."""
+    deviation: Array
+    size: Array
+    """The mean magnitude, 0 where no mean is taken."""
+    growth: float
+
+    @property
+    def share(self) -> Array:
+        """By what a quotient by the deviation is off, in halves of the growth."""
+        return np.asarray(1 + self.growth * np.square(self.size / self.deviation) / 4)
+
+    @property
+    def standardised(self) -> Array:
+        """What times the growth bounds how far two of them lie apart."""
+        near = self.distance + self.growth * self.size
+        return np.asarray((self.size + near * self.share) / self.deviation)
+
+
+def _rows_of(op: Normalised, work: Computation, x: Tensor) -> _Rows:
+    """With g = growth, means differ by g * mean |x| at most, and each is off by half of that, whose
     square a variance is too large by; the quotient by the root of a variance that is off by a
-    factor 1 + d is off by d / 2 at most. Beta meets the roundings of one sum.
+    factor 1 + d is off by d / 2 at most.
     """
-    shape, (x,) = work.layer.output_shape, work.inputs
+    shape = work.layer.output_shape
     rows, count = op.rows(shape)
     values = x.values.astype(np.float64).reshape(work.batch, rows, count)
-    gamma, beta = (np.abs(line) for line in lines_of(op, work.parameters, shape))
     mean = values.mean(2, keepdims=True) * op.centred
-    size = np.abs(values).mean(2, keepdims=True) * op.centred
-    distance = np.abs(values - mean)
     variance = np.square(values - mean).mean(2, keepdims=True) + op.epsilon
-    growth = 2 * math.expm1(_roundings(work.layer) * math.log1p(2.0**-24))
-    share = 1 + growth * np.square(size) / variance / 4
-    bound = gamma * (size + (distance + growth * size) * share) / np.sqrt(variance) + beta
+    terms = count + _NORM_ROUNDINGS
+    return _Rows(
+        np.abs(values - mean),
+        np.sqrt(variance),
+        np.abs(values).mean(2, keepdims=True) * op.centred,
+        2 * math.expm1(terms * math.log1p(2.0**-24)),
+    )
+
+
+def _norm_magnitude(op: Normalised, work: Computation, lines: Sequence[Array]) -> Array:
+    """What times the growth of a sum bounds how far two normalisations lie apart.
+
+    Beta meets the roundings of one sum.
+    """
+    (x,), (gamma, beta) = work.inputs, (np.abs(line) for line in lines)
+    bound = gamma * _rows_of(op, work, x).standardised + beta
+    return np.asarray(1.01 * bound).reshape(x.values.shape)
+
+
+def _norm_input_magnitude(op: NormInputGradient, work: Computation) -> Array:
+    """Each part of (h - mean of h - y * mean of h * y) / deviation, off by its sums' growth, by
+    what y is off, and by the quotient's share.
+    """
+    gradient, x = work.inputs
+    rows = _rows_of(op.norm, work, x)
+    gamma, _ = lines_of(op.norm, work.parameters, op.shape)
+    h = np.abs(gradient.values.astype(np.float64).reshape(rows.distance.shape) * gamma)
+    y, off = rows.distance / rows.deviation, rows.standardised
+    mean, products = (each.mean(2, keepdims=True) for each in (h * op.norm.centred, h * y))
+    parts = h + mean + y * products
+    sums = h + mean + off * products + y * (products + (h * off).mean(2, keepdims=True))
+    bound = (rows.share * parts + sums) / rows.deviation
     return np.asarray(1.01 * bound).reshape(x.values.shape)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from accelsim.lowering.kernel import is_per_channel
 from accelsim.lowering.task import Pixels, Span
 from accelsim.lowering.tiles import ifmap_region
 from accelsim.network.ops import Shape, Window
+from accelsim.network.ops.fields import is_per_channel
 from accelsim.numerics.formats import Array
 
 Fill = int | float

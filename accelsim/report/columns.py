@@ -31,6 +31,7 @@ class Quantity:
 
     `drop` is its rank where it is a usual column (see `sheet.Column`). `shared`: the dataflow
     makes no difference to it. `timed` takes the place of `layer` where the clock counts.
+    `tells`: whether it says anything of a run; where it does not it is shown only if asked for.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Quantity:
     shared: bool = False
     needs_energy: bool = False
     timed: Callable[[LayerResult, int], str] | None = None
+    tells: Callable[[RunResult], bool] = lambda run: True
 
     def of(self, layer: LayerResult, clock_hz: int) -> str:
         """The cell of a layer of a run at this clock."""
@@ -50,10 +52,11 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A column of one table, and its rank there when space is short."""
+    """A column of one table, its rank there when space is short, and whether it was asked for."""
 
     quantity: Quantity
     drop: int
+    asked: bool = False
 
 
 def _on_array(cell: Callable[[LayerResult], str]) -> Callable[[LayerResult], str]:
@@ -149,9 +152,14 @@ def _energy(name: str, header: str, part: Callable[[Energy], float]) -> Quantity
 
 
 _USUAL = (
+    Quantity(
+        *("dataflow", "dataflow", lambda it: it.dataflow or NONE, _nothing),
+        text=True,
+        tells=lambda run: run.is_mixed,
+    ),
     Quantity("op", "op", lambda it: it.op, _nothing, drop=3, text=True, shared=True),
     Quantity("output", "output", lambda it: shape(it.output_shape), _nothing, 5, shared=True),
-    Quantity("macs", "MACs", _on_array(_macs), _macs, drop=4, shared=True),
+    Quantity("macs", "MACs", lambda it: _macs(it) if it.macs else NONE, _macs, drop=4, shared=True),
     Quantity("cycles", "cycles", _cycles, _cycles),
     Quantity("util", "util %", _on_array(_utilization), _utilization),
     Quantity("mapping", "mapping %", _on_array(_mapping), _nothing, drop=2),
@@ -184,7 +192,6 @@ QUANTITIES = {
         Quantity("dram", "DRAM", _dram, _dram),
         *(_bucket(place, name, BUCKET_NAMES[name]) for place, name in enumerate(BUCKET_NAMES)),
         _energy("energy", "energy", lambda it: it.total),
-        Quantity("dataflow", "dataflow", lambda it: it.dataflow or NONE, _nothing, text=True),
         Quantity("time", "time", _nothing, lambda it: seconds(it.seconds), timed=_span),
         Quantity("busy", "busy", _busy, lambda it: f"{sum(x.busy_cycles for x in it.layers):,}"),
         Quantity("images_per_second", "images/s", _nothing, _throughput),
@@ -218,11 +225,14 @@ def shown_columns(
     wanted = list(dict.fromkeys(each for name in asked for each in GROUPS.get(name, (name,))))
     if ONLY in wanted:
         wanted.remove(ONLY)
-        return tuple(Shown(QUANTITIES[name], 0) for name in wanted)
+        return tuple(Shown(QUANTITIES[name], 0, asked=True) for name in wanted)
     ranks = {name: QUANTITIES[name].drop for name in usual} | (drops or {})
-    kept = [Shown(QUANTITIES[name], 0 if name in wanted else ranks[name]) for name in usual]
+    kept = [
+        Shown(QUANTITIES[name], 0 if name in wanted else ranks[name], name in wanted)
+        for name in usual
+    ]
     added = [name for name in wanted if name not in usual]
-    return (*kept, *(Shown(QUANTITIES[name], 0) for name in added))
+    return (*kept, *(Shown(QUANTITIES[name], 0, asked=True) for name in added))
 
 
 def _unknown(name: str) -> Problem:

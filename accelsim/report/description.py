@@ -1,25 +1,26 @@
 """What networks and hardware are, before anything runs: `accelsim show` and `accelsim list`."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from accelsim import written
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
 from accelsim.errors import Coverage
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.kernels import Alias, kernel_of
-from accelsim.lowering.program import out_of_place
+from accelsim.lowering.placed import out_of_place
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Layer, Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
-from accelsim.results import SCHEMA, written
+from accelsim.results import SCHEMA
 from accelsim.results.energy import energy_rates
 from accelsim.units import format_bytes
 
@@ -230,7 +231,7 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
     return (
         *_dram_standard(hardware.dram.timing),
         ("PEs", f"{hardware.pes:,}"),
-        ("full fold", _fold(target_of(hardware).processor)),
+        *_folds(hardware),
         ("peak", f"{si(macs_per_second)}MAC/s ({2 * macs_per_second / 1e12:,.2f} TOPS)"),
         (
             "DRAM",
@@ -241,6 +242,13 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
         ("ridge point", f"{balance:,.1f} MACs per byte: with fewer, DRAM is slower than the array"),
         *_energies(hardware),
     )
+
+
+def _folds(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """Cycles of a full fold, under each dataflow that layers may have."""
+    for each in hardware.choices:
+        which = f", {each.array.dataflow}" if len(hardware.choices) > 1 else ""
+        yield f"full fold{which}", _fold(target_of(each).processor)
 
 
 def _fold(array: ArrayModel | RowStationary) -> str:
@@ -321,7 +329,7 @@ def _buffers(hardware: Hardware) -> Sheet:
         Column("bandwidth"),
     )
     rows = []
-    target = target_of(hardware)
+    target = target_of(hardware.choices[0])  # all have the same buffers
     for space in target.buffers[: len(hardware.buffers)]:
         words = (
             f"{operand} {space.half // hardware.precision.bytes_of(operand):,}"
@@ -351,3 +359,26 @@ def hardware_dict(hardware: Hardware) -> dict[str, Any]:
             "ridge_macs_per_byte": float(hardware.pes / hardware.dram_bytes_per_cycle),
         },
     }
+
+
+def file_sheet(title: str, data: Mapping[str, object]) -> Sheet:
+    """What a small file says, key by key."""
+    return facts(title, tuple(_said("", data)), ("--yaml prints the file itself, to copy.",))
+
+
+def _said(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """Dotted keys and their values."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _said(f"{key}.{name}" if key else str(name), inner)
+    elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        for place, each in enumerate(value):
+            yield from _said(f"{key}[{place}]", each)
+    else:
+        listed = value if isinstance(value, list) else [value]
+        yield key, ", ".join(map(str, listed))
+
+
+def file_dict(kind: str, data: Mapping[str, object]) -> dict[str, Any]:
+    """The JSON form of what a small file says."""
+    return {"schema": SCHEMA, "kind": kind, "settings": dict(data)}

@@ -1,4 +1,4 @@
-"""Numbers as text, rounded for tables; `results.written` has them exact."""
+"""Numbers as text, rounded for tables; `accelsim.written` has them exact."""
 
 from collections.abc import Sequence
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from accelsim.hardware import BEST, Hardware
+from accelsim.hardware import Hardware
 from accelsim.lowering.target import target_of
 from accelsim.report.columns import RUN_COLUMNS, Shown, cells, shown_columns
 from accelsim.report.quantities import (
@@ -20,8 +20,8 @@ from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import Buckets, Energy, LayerResult, RunResult
 from accelsim.results.comparison import own_cycles
 from accelsim.results.rates import PJ, Rates
-from accelsim.results.written import clock
 from accelsim.units import format_bytes
+from accelsim.written import clock
 
 _BUCKETS = {
     "useful": "useful: what the work takes with every PE busy",
@@ -53,16 +53,12 @@ def heading(result: RunResult) -> str:
 
 USUAL = shown_columns(None, RUN_COLUMNS)
 
-MIXED = shown_columns(None, ("dataflow", *RUN_COLUMNS), {"dataflow": 0})
-"""The usual ones where each layer has a dataflow of its own."""
-
 
 def run_sheets(
     result: RunResult, hardware: Hardware, shown: tuple[Shown, ...] = USUAL
 ) -> list[Sheet]:
     """Everything `run` prints; `shown` are the columns of the table of layers."""
-    if result.dataflow == BEST and shown == USUAL:
-        shown = MIXED
+    shown = tuple(each for each in shown if each.asked or each.quantity.tells(result))
     columns = (Column(each.quantity.header, each.drop, each.quantity.text) for each in shown)
     clock_hz = result.clock_hz
     layers = Sheet(
@@ -130,8 +126,18 @@ def _totals(result: RunResult, hardware: Hardware) -> Sheet:
             ("reuse", _reuse(result.rates)),
             *efficiency(result.rates),
             ("residency", residency(result, hardware)),
+            *_sub_batches(result),
         ),
     )
+
+
+def _sub_batches(result: RunResult) -> tuple[tuple[str, str], ...]:
+    """Where the batch ran in parts, how many and of how many images."""
+    parts = result.sub_batches
+    if not parts:
+        return ()
+    rest = f", the last of {parts[-1]:,}" if parts[-1] != parts[0] else ""
+    return (("sub-batches", f"{len(parts):,} of {parts[0]:,}{rest}, one after another"),)
 
 
 def throughput(rates: Rates) -> str:
@@ -162,7 +168,7 @@ def residency(result: RunResult, hardware: Hardware) -> str:
         return "off: every layer reads from and writes to DRAM"
     if hardware.array.count > 1:
         return "none: each array has buffers of its own"
-    if target_of(hardware).reserves_blocks:
+    if all(target_of(each).reserves_blocks for each in hardware.choices):
         return "none: a row-stationary array fills its buffer with blocks of one layer"
     written = [layer for layer in result.layers if not layer.is_free]
     kept = sum(1 for layer in written if layer.resident.ofmap_bytes)

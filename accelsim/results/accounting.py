@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from accelsim.engine.machine import LayerTimes
-from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.kernels import Alias, GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.target import Target
 from accelsim.results.energy import Activity, EnergyRates, energy_rates
@@ -39,7 +39,8 @@ def one_after_another(runs: Sequence[RunResult], batch: int) -> RunResult:
     for run in runs:
         layers += [_later(layer, end) for layer in run.layers]
         end += run.cycles
-    return replace(runs[0], batch=batch, cycles=end, layers=tuple(layers))
+    parts = runs[0].sub_batches if len(runs) == 1 else ()
+    return replace(runs[0], batch=batch, cycles=end, layers=tuple(layers), sub_batches=parts)
 
 
 def _later(layer: LayerResult, cycles: int) -> LayerResult:
@@ -54,7 +55,8 @@ def _layer_result(
 ) -> LayerResult:
     layer, kernel = program.layer, program.kernel
     gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
-    macs = kernel.macs if isinstance(kernel, GemmKernel) else 0
+    macs = 0 if isinstance(kernel, Alias) else kernel.macs
+    lane_macs = macs if program.unit == "vector" else 0
     cycles = times.end - times.start
     busy = max((program.busy_cycles(array) for array in range(len(program.schedules))), default=0)
     return LayerResult(
@@ -71,7 +73,7 @@ def _layer_result(
         vector_cycles=busy if program.unit == "vector" else 0,
         busy_cycles=program.busy_cycles(times.core) if program.schedules else 0,
         dram_cycles=program.dram_cycles(whole.target),
-        utilization=macs / (whole.hardware.pes * cycles) if cycles else 0.0,
+        utilization=(macs - lane_macs) / (whole.hardware.pes * cycles) if cycles else 0.0,
         mapping_efficiency=program.mapping_efficiency,
         bound=_bound(program, times, whole.target),
         tiles=program.tiles,
@@ -85,6 +87,8 @@ def _layer_result(
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
         phase=layer.op.phase,
+        lane_macs=lane_macs,
+        fused_into=program.fused_into,
     )
 
 
@@ -99,11 +103,15 @@ def _resident(program: LayerProgram, whole: Program) -> Resident:
 
 
 def _energy(program: LayerProgram, rates: EnergyRates, target: Target) -> Energy:
-    """What the layer's work and moves take; its MACs are counted by its tasks."""
-    on_array = program.unit == "array"
+    """What the layer's work and moves take; its MACs are counted by its tasks.
+
+    Those of lanes take as much as those of the array.
+    """
+    kernel = program.kernel
+    on_lanes = kernel.macs if isinstance(kernel, VectorKernel) else program.operations
     done = Activity(
-        macs=program.operations if on_array else 0,
-        lane_operations=0 if on_array else program.operations,
+        macs=on_lanes,
+        lane_operations=program.operations - on_lanes,
         inside=program.inside,
         sram=program.sram,
         dram=program.dram,

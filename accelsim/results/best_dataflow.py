@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
-from accelsim.hardware import SYSTOLIC, DataflowName, Hardware, Objective
+from accelsim.hardware import DataflowName, Hardware, Objective
 from accelsim.lowering.kernels import GemmKernel, Kernel
-from accelsim.lowering.program import Played, Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Played, Program
 from accelsim.lowering.search import Memory
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Network
@@ -40,7 +41,7 @@ def best_program(
         message = f"{objective} needs an energy table; give energy, such as horowitz_45nm"
         raise InputError(Problem(message, hardware.name, key="array.objective"))
     known = memory or Memory()
-    machines = {flow: _under(hardware, flow) for flow in SYSTOLIC}
+    machines = {each.array.dataflow: each for each in hardware.choices}
     programs = dict(_fitting(network, machines, batch, known, played))
     runs = {flow: timed(program) for flow, program in programs.items()}
     flows = _choices(programs, runs, objective)
@@ -52,7 +53,10 @@ def best_program(
     plain = [(each, dict.fromkeys(flows, flow)) for flow, each in programs.items()]
     candidates = [(mixed, flows), *plain]
     chosen, taken = min(candidates, key=lambda each: cost_of_run(timed(each[0]), objective))
-    names = tuple(taken.get(layer.kernel) for layer in chosen.layers)
+    names = tuple(
+        taken.get(layer.kernel, first.array.dataflow if layer.unit == "array" else None)
+        for layer in chosen.layers
+    )
     return replace(chosen, hardware=hardware, dataflows=names)
 
 
@@ -75,13 +79,16 @@ def _choices(
     runs: Mapping[DataflowName, RunResult],
     objective: Objective,
 ) -> dict[Kernel, DataflowName]:
-    """The dataflow under which all layers of a kernel cost least, ties to the first."""
+    """The dataflow under which all layers of a kernel cost least, ties to the first.
+
+    Of a depthwise layer it is one of those under which it is on the array.
+    """
     costs: dict[Kernel, dict[DataflowName, float]] = {}
     for flow, program in programs.items():
         for layer, result in zip(program.layers, runs[flow].layers, strict=True):
             if isinstance(layer.kernel, GemmKernel):
-                of_kernel = costs.setdefault(layer.kernel, dict.fromkeys(programs, 0.0))
-                of_kernel[flow] += _cost_of_layer(result, objective)
+                of_kernel = costs.setdefault(layer.kernel, {})
+                of_kernel[flow] = of_kernel.get(flow, 0.0) + _cost_of_layer(result, objective)
     return {kernel: min(each, key=each.__getitem__) for kernel, each in costs.items()}
 
 
@@ -104,8 +111,3 @@ def _fitting(
             yield flow, program
     if not found:
         raise DoesNotFitError("\n".join(misfits))
-
-
-def _under(hardware: Hardware, flow: DataflowName) -> Hardware:
-    array = hardware.array.model_copy(update={"dataflow": flow})
-    return hardware.model_copy(update={"array": array})

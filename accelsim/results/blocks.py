@@ -25,10 +25,10 @@ def by_block(comparison: Comparison) -> Comparison:
 
 def _blocks(run: RunResult) -> RunResult:
     groups = groupby(run.layers, key=lambda layer: block_of(layer.name))
-    return replace(run, layers=tuple(_merged(name, [*layers], run) for name, layers in groups))
+    return replace(run, layers=tuple(together(name, [*layers], run.pes) for name, layers in groups))
 
 
-def _merged(name: str, layers: Sequence[LayerResult], run: RunResult) -> LayerResult:
+def together(name: str, layers: Sequence[LayerResult], pes: int) -> LayerResult:
     """What the layers take together; bound is that of the longest by own cycles.
 
     Its cycles are the sum of its layers', so that they fill its buckets. The shape is that of its
@@ -38,8 +38,9 @@ def _merged(name: str, layers: Sequence[LayerResult], run: RunResult) -> LayerRe
         return layers[0]
     cycles = sum(layer.cycles for layer in layers)
     energies = [layer.energy for layer in layers if layer.energy is not None]
-    largest = max(layers, key=lambda layer: layer.macs)
+    largest = max(layers, key=lambda layer: layer.array_macs)
     macs = sum(layer.macs for layer in layers)
+    lane_macs = sum(layer.lane_macs for layer in layers)
     return replace(
         largest,
         name=name,
@@ -54,7 +55,8 @@ def _merged(name: str, layers: Sequence[LayerResult], run: RunResult) -> LayerRe
         vector_cycles=sum(layer.vector_cycles for layer in layers),
         busy_cycles=sum(layer.busy_cycles for layer in layers),
         dram_cycles=sum(layer.dram_cycles for layer in layers),
-        utilization=macs / (run.pes * cycles) if cycles else 0.0,
+        utilization=(macs - lane_macs) / (pes * cycles) if cycles else 0.0,
+        lane_macs=lane_macs,
         mapping_efficiency=_mapping(layers),
         bound=max(layers, key=own_cycles).bound,
         tiles=sum(layer.tiles for layer in layers),

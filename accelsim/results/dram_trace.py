@@ -22,7 +22,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.files import streamed
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.task import GemmTile, Span, Step, Tile, Transfer
+from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
 from accelsim.network.ops import Window
 from accelsim.units import ceil_div
 
@@ -38,7 +38,8 @@ Line = Callable[[int, int, int, bool, str, str], Iterator[str]]
 def write_dram_trace(programs: Sequence[Program], path: str) -> None:
     """Play `programs`, one after another, and write what crosses the DRAM port to `path`.
 
-    Raises InputError for an ending that no form has, and for a run that is too long.
+    The ending is one that `refuse_other_endings` lets pass. Raises InputError for a run that is
+    too long.
     """
     line = _form(path, programs[0].target.dram_burst)
     moved = sum(layer.dram.total_bytes for program in programs for layer in program.layers)
@@ -56,6 +57,16 @@ def write_dram_trace(programs: Sequence[Program], path: str) -> None:
             base = tracer.regions.end
 
 
+def refuse_other_endings(path: str) -> None:
+    """Raises InputError for an ending that no form has: before a run that may be long."""
+    if _ending(path) not in (".csv", ".trc", ".trace"):
+        message = (
+            "ends in none of .csv (everything), .trc (DRAMsim3), .trace (Ramulator 2), with or "
+            "without .gz"
+        )
+        raise InputError(Problem(message, path))
+
+
 def _ending(path: str) -> str:
     return PurePath(path.lower().removesuffix(".gz")).suffix
 
@@ -71,14 +82,7 @@ def _form(path: str, burst: int) -> Line:
             f"{'ST' if is_write else 'LD'} 0x{each:x}\n" for each in _bursts(address, size, burst)
         ),
     }
-    ending = _ending(path)
-    if ending not in forms:
-        message = (
-            "ends in none of .csv (everything), .trc (DRAMsim3), .trace (Ramulator 2), with or "
-            "without .gz"
-        )
-        raise InputError(Problem(message, path))
-    return forms[ending]
+    return forms[_ending(path)]
 
 
 def _csv(
@@ -163,6 +167,8 @@ class DramTracer:
         operand, name = transfer.operand, layer.layer.name
         tensor = layer.layer.inputs[0] if operand == "ifmap" else name
         kind = "map" if operand in ("ifmap", "ofmap") else operand
+        if isinstance(transfer, Load) and transfer.addend and layer.addend:
+            operand, tensor = "ofmap", layer.addend
         whole = self.bytes(layer, operand)
         first = self.regions.start((kind, tensor), max(whole, transfer.size))
         shown = tensor if kind == "map" else f"{tensor}.{operand}"
@@ -278,6 +284,11 @@ def _ofmap_block(layer: LayerProgram, tile: Tile) -> Block:
 def _filters(layer: LayerProgram, tile: Tile) -> tuple[int, int]:
     """The first word and the words of a tile's filters, which lie one tile after another."""
     kernel = layer.kernel
+    if isinstance(kernel, VectorKernel):
+        taken = kernel.filtered * tile.tap_rows.size * tile.tap_cols.size
+        inside = tile.tap_rows.start * kernel.cols.kernel + tile.tap_rows.size * tile.tap_cols.start
+        start = tile.channels.start * kernel.taps + tile.channels.size * inside
+        return kernel.filtered * start, tile.channels.size * taken
     if not isinstance(tile, GemmTile) or not isinstance(kernel, GemmKernel):
         return 0, 0
     taps = tile.tap_rows.start * kernel.cols.kernel + tile.tap_rows.size * tile.tap_cols.start

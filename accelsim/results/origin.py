@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from accelsim import written
 from accelsim.hardware import Hardware
 from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
-from accelsim.results import written
 
 
 @dataclass(frozen=True, slots=True)

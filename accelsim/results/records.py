@@ -142,7 +142,8 @@ class LayerResult:
     how much less the layer moves than with nothing resident; negative where resident feature maps
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
     input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
-    it is not on the array.
+    it is not on the array. lane_macs are those of macs that the vector unit does.
+    A layer that is fused_into another is done on that one's way out.
     """
 
     name: str
@@ -173,6 +174,13 @@ class LayerResult:
     dram_saved_bytes: int = 0
     phase: str = "forward"
     dataflow: str | None = None
+    lane_macs: int = 0
+    fused_into: str | None = None
+
+    @property
+    def array_macs(self) -> int:
+        """Those of macs that the array does."""
+        return self.macs - self.lane_macs
 
     @property
     def cycles(self) -> int:
@@ -186,7 +194,7 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow")
+        unsaid = ("energy", "dataflow", "lane_macs", "fused_into")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
@@ -196,6 +204,7 @@ class LayerResult:
             "tiling": plain(self.tiling) or None,
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
+            **({"fused_into": self.fused_into} if self.fused_into else {}),
             **_energy_dict(self.energy, self.macs),
         }
 
@@ -223,7 +232,7 @@ class RunResult:
 
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
     may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
-    made from.
+    made from. `sub_batches` are the images of each part, where the batch runs in several.
     """
 
     network: str
@@ -235,11 +244,17 @@ class RunResult:
     cycles: int
     layers: tuple[LayerResult, ...]
     origin: "Origin | None" = field(default=None, compare=False, repr=False)
+    sub_batches: tuple[int, ...] = ()
 
     def of(self, names: Iterable[str]) -> "RunResult":
         """This run, of layers that take the same and have these names."""
         pairs = zip(self.layers, names, strict=True)
         return replace(self, layers=tuple(replace(layer, name=name) for layer, name in pairs))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether each layer has a dataflow of its own."""
+        return self.dataflow == BEST
 
     @property
     def seconds(self) -> float:
@@ -252,9 +267,14 @@ class RunResult:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def array_macs(self) -> int:
+        """Multiply-accumulates that the array does, not the lanes of its vector unit."""
+        return sum(layer.array_macs for layer in self.layers)
+
+    @property
     def utilization(self) -> float:
-        """MACs done of those that all PEs could have done in the time."""
-        return self.macs / (self.pes * self.cycles) if self.cycles else 0.0
+        """MACs done by the array of those that all PEs could have done in the time."""
+        return self.array_macs / (self.pes * self.cycles) if self.cycles else 0.0
 
     @property
     def dram(self) -> Dram:
@@ -371,7 +391,7 @@ class RunResult:
 
     def _layer_dict(self, layer: LayerResult) -> dict[str, Any]:
         """A layer's JSON form, with its dataflow where the layers have different ones."""
-        mixed = {"dataflow": layer.dataflow} if self.dataflow == BEST else {}
+        mixed = {"dataflow": layer.dataflow} if self.is_mixed else {}
         return layer.as_dict() | mixed
 
     def _phases_dict(self) -> dict[str, Any]:
@@ -389,6 +409,7 @@ class RunResult:
             "hardware": self.hardware,
             "dataflow": self.dataflow,
             "batch": self.batch,
+            **({"sub_batches": list(self.sub_batches)} if self.sub_batches else {}),
             "clock_hz": self.clock_hz,
             **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,

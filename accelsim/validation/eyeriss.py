@@ -14,7 +14,7 @@ from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
 from accelsim.lowering.kernels import GemmKernel, kernel_of
-from accelsim.lowering.program import lower
+from accelsim.lowering.lower import lower
 from accelsim.lowering.row_stationary import Mapping, active_pes, row_shape, whole_rows
 from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules

@@ -68,7 +68,7 @@ def test_results_prints_fronts_bests_and_failures(cli, results: Path) -> None:
 def test_results_say_where_objectives_do_not_compare_batches(cli, tmp_path: Path) -> None:
     matrix = {"array.rows": [8, 16], "batch": [1, 2]}
     for name, objectives in (("a", {"cycles": "min"}), ("b", {"cycles_per_image": "min"})):
-        path = stored(tmp_path / name, matrix=matrix, objectives=objectives)
+        path = stored(tmp_path / name, networks=["mlp"], matrix=matrix, objectives=objectives)
         assert (UNLIKE_BATCHES[:40] in cli("results", path).stdout) == (name == "a")
 
 

@@ -11,7 +11,8 @@ from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import compile_program
 from accelsim.hardware import Hardware
-from accelsim.lowering.program import Program, by_itself, lower
+from accelsim.lowering.lower import by_itself, lower
+from accelsim.lowering.program import Program
 from accelsim.network.graph import Network
 
 

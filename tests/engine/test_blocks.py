@@ -27,7 +27,8 @@ from accelsim.engine.memory import Asker, Buffer
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import timed, with_dataflow
 from accelsim.hardware import Hardware
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Program
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.results import RunResult

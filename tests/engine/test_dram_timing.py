@@ -20,7 +20,7 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.flow import gemm_flow, workload
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.program import lower
+from accelsim.lowering.lower import lower
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Room, Store
 from accelsim.lowering.tiling import LoopOrder, all_tilings
@@ -86,14 +86,14 @@ def test_a_plain_rate_does_not_turn() -> None:
 @pytest.mark.parametrize("name", STANDARDS)
 def test_the_search_prefers_whole_rows(name: str) -> None:
     """A block of rows and one of columns, of as many bytes: dear and cheap only with a standard."""
-    kernel = GemmKernel(1, 1, 4, 4, Window(64, 1), Window(64, 1))
+    kernel = GemmKernel(1, 1, 64, 64, Window(64, 1), Window(64, 1))
     blocks = [(8, 64), (64, 8)]
 
     def cycles(hardware: Hardware) -> list[float]:
         target = replace(target_of(hardware), processor=target_of(machine(array=FAST)).processor)
         costs = []
         for rows, cols in blocks:
-            sizes = [np.array([size]) for size in (1, 1, rows, cols, 4, 4)]
+            sizes = [np.array([size]) for size in (1, 1, rows, cols, 64, 64)]
             work = workload(kernel, target, all_tilings(kernel, sizes))
             cost = cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, "pixels"), work.target)
             rate = float(target.dram_bytes_per_cycle)

@@ -17,7 +17,8 @@ from accelsim.engine.memory import Asker, DramChannel
 from accelsim.errors import DoesNotFitError, SimulationError
 from accelsim.facade import simulate, timed
 from accelsim.hardware import Hardware
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Program
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.results import RunResult
 
@@ -34,7 +35,7 @@ def lowered(network: Network, hardware: Hardware) -> Program:
 
 
 @given(networks(), MACHINES)
-@drawn(200)
+@drawn(200, percent=10)
 def test_laws_of_a_run(network: Network, hardware: Hardware) -> None:
     """Nothing drawn here deadlocks."""
     program = lowered(network, hardware)

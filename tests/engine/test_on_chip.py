@@ -31,7 +31,8 @@ from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate, timed
 from accelsim.hardware import Hardware
 from accelsim.lowering.kernels import Alias
-from accelsim.lowering.program import Played, Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Played, Program
 from accelsim.lowering.residency import Plan, plan_residency
 from accelsim.lowering.search import search
 from accelsim.network.graph import LayerSpec, Network, build_network
@@ -229,7 +230,7 @@ def test_the_painting_catches_a_plan_without_its_gates() -> None:
 
 
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@drawn(100)
+@drawn(100, percent=8)
 def test_traffic_is_never_more_and_saved_as_planned(
     network: Network, hardware: Hardware, batch: int
 ) -> None:

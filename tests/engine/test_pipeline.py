@@ -13,7 +13,8 @@ from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Program
 from accelsim.lowering.tiling import GemmTiling, LoopOrder
 from accelsim.network.graph import Network
 

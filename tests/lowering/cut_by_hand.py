@@ -16,7 +16,8 @@ from search_cases import Case, LayerCase, chance, large_case, mid_case
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import Player
 from accelsim.hardware import Buffer, Hardware, Precision
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Program
 from accelsim.network.ops import Conv, Dense, MatMul, Window
 
 SUMS = ("channels", "tap_rows", "tap_cols")

@@ -357,9 +357,9 @@ def test_fold_classes_are_the_folds(
 
 def test_many_tilings_at_once_are_each_alone() -> None:
     rng = np.random.default_rng(1)
-    m, n, channels = rng.integers(1, 40, (3, 100))
-    taps = rng.integers(1, 5, 100)
-    ends = rng.integers(0, 2, 100).astype(bool)
+    m, n, channels = rng.integers(1, 40, (3, 30))
+    taps = rng.integers(1, 5, 30)
+    ends = rng.integers(0, 2, 30).astype(bool)
     kinds = PLAIN, Registers(3, 2, "cols", True)
     tilings = list(zip(*(each.tolist() for each in (m, n, channels, ends, taps)), strict=True))
     for flow, *overlap, by_tap, kind in product(DATAFLOW_OF, *[(False, True)] * 3, kinds):

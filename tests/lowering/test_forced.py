@@ -15,7 +15,7 @@ from accelsim.errors import DoesNotFitError, InputError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import Hardware
 from accelsim.lowering.forced import choices_of, forced_kernels
-from accelsim.lowering.program import kernels_of
+from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.ranking import plain
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Network

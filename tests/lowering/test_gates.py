@@ -20,7 +20,8 @@ from machines import (
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
 from accelsim.lowering.gates import order_of
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import Program
 from accelsim.lowering.residency import Plan, plan_residency
 from accelsim.lowering.search import Memory, search
 from accelsim.lowering.stays import Stay
@@ -112,7 +113,7 @@ def owned(program: Program, plan: Plan, layer: int, *, as_user: bool) -> Iterato
 
 
 @given(NETWORKS, ROOMY)
-@drawn(60)
+@drawn(60, percent=10)
 def test_every_gate_is_needed(network: Network, hardware: Hardware) -> None:
     """Without it two that are in no order would have the same addresses."""
     program, plan = planned(network, hardware)

@@ -9,8 +9,9 @@ from machines import MACHINES, chain, conv, machine, networks
 
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import Hardware
+from accelsim.lowering.lower import lower
 from accelsim.lowering.price import Loop, PricedNest, PricedStep, price
-from accelsim.lowering.program import Program, lower
+from accelsim.lowering.program import Program
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import Transfer
 from accelsim.network.graph import Network

@@ -32,7 +32,9 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.feature_maps import FeatureMap, feature_maps
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
-from accelsim.lowering.program import Program, kernels_of, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.placed import kernels_of
+from accelsim.lowering.program import Program
 from accelsim.lowering.residency import Plan, plan_residency
 from accelsim.lowering.search import best_tiling, best_vector_tiling, search
 from accelsim.lowering.stay_search import StaySearch

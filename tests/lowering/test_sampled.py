@@ -10,7 +10,7 @@ from oracles.dram_sheets import SHEETS
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate, verify
 from accelsim.hardware import DramChannel, Hardware, Precision
-from accelsim.lowering.program import lower
+from accelsim.lowering.lower import lower
 from accelsim.lowering.sampled import rows_read, side_by_side
 from accelsim.lowering.spec import program_problems
 from accelsim.network.backward import training_step

@@ -15,7 +15,8 @@ from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering import tiles
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.residency import Placement
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.spec import layer_problems, program_problems

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cases import LAYOUTS, target, windows
 from drawing import drawn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
@@ -83,7 +83,7 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
 
 
 @given(SMALL, tight_targets())
-@drawn(60)
+@drawn(60, percent=10)
 def test_the_search_finds_the_optimum(kernel: GemmKernel, to: Target) -> None:
     scores = brute_force(kernel, to)
     if not scores:
@@ -94,7 +94,7 @@ def test_the_search_finds_the_optimum(kernel: GemmKernel, to: Target) -> None:
 
 
 @given(SMALL, tight_targets(smallest=40), st.integers(0, 80), st.booleans())
-@settings(max_examples=100)
+@drawn(200)
 def test_less_room_is_a_smaller_buffer(
     kernel: GemmKernel, to: Target, less: int, vector: bool
 ) -> None:
@@ -119,7 +119,7 @@ def test_less_room_has_fewer_tiles_in_flight() -> None:
 
 
 @given(SMALL, tight_targets(), st.lists(st.tuples(st.integers(1, 9), st.integers(8, 160))))
-@drawn(60)
+@drawn(60, percent=10)
 def test_what_was_searched_before_changes_nothing(
     kernel: GemmKernel, to: Target, others: list[tuple[int, int]]
 ) -> None:

@@ -11,7 +11,7 @@ from layers import FLOAT32, ofmap_of, step_of
 from test_tiled import FLOAT, UINT8, hardware, single, verified
 
 from accelsim.errors import ShapeError
-from accelsim.lowering.program import lower
+from accelsim.lowering.lower import lower
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import ConvTranspose, Local, Op, Pad, Phases, Resize, Shape
 from accelsim.numerics.formats import Array, Quantization, Tensor

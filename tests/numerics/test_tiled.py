@@ -12,7 +12,8 @@ from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.program import LayerProgram, Program, lower
+from accelsim.lowering.lower import lower
+from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.row_stationary import row_shape
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
@@ -187,11 +188,11 @@ def test_windows_cut_by_taps_equal_the_reference(
     op: Conv, cut: tuple[int, int, int], arrays: int
 ) -> None:
     """Every order of the loops, and psums that leave between the taps of one window."""
-    program = lower(single(op, FMAP), hardware("ws", f"array.count={arrays}"), 2)
+    program = lower(single(op, FMAP), hardware("ws", f"array.count={arrays}"))
     (layer,) = program.layers
     assert isinstance(layer.kernel, GemmKernel)
     for order, split in product(LoopOrder, ("pixels", "filters")[:arrays]):
-        tiling = GemmTiling(1, 1, 2, 3, 2, *cut, order, split, arrays)  # type: ignore[arg-type]
+        tiling = GemmTiling(1, 1, 4, 5, 2, *cut, order, split, arrays)  # type: ignore[arg-type]
         schedules = gemm_schedules(layer.kernel, program.target, tiling)
         spaces = (1 << 20,) * 3
         layers = (replace(layer, schedules=schedules, tiling=tiling, spaces=spaces),)

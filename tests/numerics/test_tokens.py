@@ -16,7 +16,7 @@ from accelsim.cli import app
 from accelsim.errors import InputError, ShapeError
 from accelsim.frontend import load_network
 from accelsim.lowering.kernels import Alias, VectorKernel, kernel_of
-from accelsim.lowering.program import lower
+from accelsim.lowering.lower import lower
 from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import GraphError, LayerSpec, Network, build_network
 from accelsim.network.ops import (

@@ -15,7 +15,14 @@ from oracles.onnx_models import computed, saved, wrong_tiles
 from accelsim.errors import InputError
 from accelsim.frontend.onnx.rules import RULES
 
-CODES = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"}
+CODES = {
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "QLinearConv",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+}
 """Operators whose values are codes; tests of quantized models hold them bit for bit."""
 
 

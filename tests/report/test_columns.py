@@ -62,7 +62,7 @@ def test_all_unknown_names_are_told_with_the_nearest_and_what_there_is() -> None
         shown_columns("enrgy,cycles,zzz,", RUN_COLUMNS)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("--columns: unknown column 'enrgy'; did you mean 'energy'? there")
-    assert lines[1].startswith("--columns: unknown column 'zzz'; there are op, output, macs, ")
+    assert lines[1].startswith("--columns: unknown column 'zzz'; there are dataflow, op, output, ")
     assert lines[2].startswith("--columns: unknown column ''; there are ")
     for name in (*QUANTITIES, *GROUPS, "only"):
         assert f" {name}" in lines[1]

@@ -14,7 +14,7 @@ from accelsim.report.description import (
     network_dict,
     network_sheets,
 )
-from accelsim.results.written import settings
+from accelsim.written import settings
 
 TEXT = """
 name: blocks

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accelsim import written
 from accelsim.report import quantities
-from accelsim.results import written
 from accelsim.units import parse_clock, parse_rate, parse_size, parse_time
 
 

@@ -48,6 +48,7 @@ def test_the_heat_map_has_all_numbers() -> None:
     assert data["points"] == [[0, 0, 400, 1.0], [1, 1, 100, 1.0]]
 
 
+@pytest.mark.slow
 def test_five_thousand_points_stay_below_two_megabytes() -> None:
     page = sweep_page(large(5000))
     assert len(page.encode()) < 2_000_000

@@ -12,7 +12,7 @@ from accelsim.results import layer_record
 
 
 @given(networks(), MACHINES)
-@drawn(60)
+@drawn(60, percent=10)
 def test_busy_cycles_are_the_span_without_its_waits(network: Network, hardware: Hardware) -> None:
     """Of the core that finishes last; what waits for DRAM or for others is not the layer's own."""
     try:
@@ -27,7 +27,7 @@ def test_busy_cycles_are_the_span_without_its_waits(network: Network, hardware: 
 
 
 @given(networks(), MACHINES)
-@drawn(60)
+@drawn(60, percent=10)
 def test_what_costs_nothing_is_bound_by_nothing(network: Network, hardware: Hardware) -> None:
     try:
         result = simulate(network, hardware)

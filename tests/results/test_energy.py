@@ -106,7 +106,7 @@ def test_energy_adds_up_by_component() -> None:
 
 
 @given(networks(), MACHINES)
-@drawn(40)
+@drawn(40, percent=12)
 def test_totals_are_the_sums_over_layers(network: Network, hardware: Hardware) -> None:
     from accelsim.errors import DoesNotFitError
 

@@ -30,7 +30,14 @@ def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Re
     monkeypatch.setattr(catalog, "MODULES", tuple(modules))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in LONG])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "tpu_v3"))
+        for name in NAMES
+        if name not in LONG
+    ],
+)
 def test_every_reference_is_within_its_bands(name: str) -> None:
     outcome = validate(only=[name]).outcome(name)
     assert not outcome.failure

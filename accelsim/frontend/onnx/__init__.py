@@ -5,7 +5,7 @@ layers, `coverage` tells what they could not, `learned` says where the layers' a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelsim.errors import Coverage, InputError, Problem
@@ -15,12 +15,19 @@ from accelsim.frontend.onnx.file import ModelFile, read_model
 from accelsim.frontend.onnx.fusion import fused
 from accelsim.frontend.onnx.graph import Graph, Node, resolved
 from accelsim.frontend.onnx.layers import Layers, Refused, kept_shape
-from accelsim.frontend.onnx.learned import Learned, OnnxWeights
+from accelsim.frontend.onnx.learned import Learned, OnnxWeights, Recipes
 from accelsim.frontend.onnx.padding import with_own_padding
 from accelsim.frontend.onnx.patterns import with_patterns
 from accelsim.frontend.onnx.quantized import quantized
 from accelsim.frontend.onnx.rules import RULES
-from accelsim.network.graph import GraphError, Network, build_network, learned_shapes
+from accelsim.network.graph import (
+    GraphError,
+    LayerSpec,
+    Network,
+    Stored,
+    build_network,
+    learned_shapes,
+)
 from accelsim.network.ops import Shape
 
 __all__ = ["load_onnx"]
@@ -42,7 +49,7 @@ def load_onnx(
     graph = with_own_padding(resolved(file, dims or {}, outputs))
     graph = with_patterns(graph, Store(file))
     layers = Layers(graph)
-    verdicts = [_translated(node, layers) for node in graph.nodes]
+    verdicts = [translated(node, layers) for node in graph.nodes]
     refused = [verdict.node for verdict in verdicts if verdict.reason]
     shaped = all(value.shape is not None for node in refused for value in node.outputs)
     if refused and not (free and shaped):
@@ -63,7 +70,7 @@ def _with_free(network: Network, rows: Sequence[Coverage]) -> Network:
     )
 
 
-def _translated(node: Node, layers: Layers) -> Verdict:
+def translated(node: Node, layers: Layers) -> Verdict:
     """Add a node's layers; what is refused stands as an input, so that the rest is looked at."""
     reason = ""
     try:
@@ -94,25 +101,46 @@ def _layer(node: Node, layers: Layers) -> str:
 
 
 def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
-    outputs = [layers.output(name) for name in graph.outputs]
+    built = assembled(file.path.stem, str(file.path), graph, layers)
+    codes = quantized(built.network, layers, built.stands)
+    return built.network_with(
+        _description(file, graph, built.absent), OnnxWeights(file.path, built.recipes, codes)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A network of layers; `absent` are those whose arrays are not all there, `stands` those into
+    which functions have gone.
+    """
+
+    network: Network
+    specs: Sequence[LayerSpec]
+    recipes: Recipes
+    absent: Sequence[str]
+    stands: Mapping[str, str]
+
+    def network_with(self, description: str, weights: Stored) -> Network:
+        """With the arrays that its layers compute with."""
+        name, inputs = self.network.name, self.network.inputs
+        return build_network(name, inputs, self.specs, description, weights)
+
+
+def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled:
+    """The layers of a graph as a network; `origin` is what an error names."""
+    outputs = [layers.output(each) for each in graph.outputs]
     specs, stands = fused(layers.specs.values(), {*outputs, *layers.kept})
     inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
-    read = {name for spec in specs for name in spec.inputs}
-    inputs |= {name: shape for name, shape in layers.free.items() if name in read}
+    read = {each for spec in specs for each in spec.inputs}
+    inputs |= {free: shape for free, shape in layers.free.items() if free in read}
     try:
-        network = build_network(file.path.stem, inputs, specs)
+        network = build_network(name, inputs, specs)
     except GraphError as error:
         raise InputError(
-            Problem(message, str(file.path), key=name) for name, message in error.problems
+            Problem(message, origin, key=layer) for layer, message in error.problems
         ) from None
     recipes, absent = _recipes(network, layers)
-    return build_network(
-        network.name,
-        inputs,
-        specs,
-        _description(file, graph, absent),
-        OnnxWeights(file.path, recipes, quantized(network, layers, stands)),
-    )
+    return Assembled(network=network, specs=specs, recipes=recipes, absent=absent, stands=stands)
 
 
 def _recipes(

@@ -10,6 +10,8 @@ from accelsim.frontend.onnx.file import ModelFile
 from accelsim.frontend.onnx.graph import DATA_DEPENDENT, Node, Value
 
 _WINDOWED = ("Conv", "ConvInteger", "QLinearConv")
+WHY = "why_refused"
+"""The attribute in which a frontend says why a node is refused."""
 _WEIGHT_AT = {"QLinearConv": 3, "QLinearMatMul": 3}
 
 
@@ -30,11 +32,12 @@ def uncovered(file: ModelFile, rows: Sequence[Coverage]) -> UncoveredError:
         f"{refused:,} of {nodes:,} nodes cannot be simulated; nothing is taken as free. Cut "
         "the model with --outputs, say --unsupported free, or see docs/onnx.md for what is known"
     )
-    problems = [Problem(_told(row), str(file.path), key=row.operator) for row in bad]
+    problems = [Problem(told(row), str(file.path), key=row.operator) for row in bad]
     return UncoveredError([Problem(head, str(file.path)), *problems], rows)
 
 
-def _told(row: Coverage) -> str:
+def told(row: Coverage) -> str:
+    """What of an operator is refused, and why."""
     nodes = f"{row.refused:,} of {row.nodes:,} node{'s' * (row.nodes > 1)}"
     return f"{nodes}, {row.share:.1%} of the MACs; {row.first}: {row.reason}"
 
@@ -87,6 +90,8 @@ def macs_of(node: Node) -> int:
 
 def why_unknown(node: Node) -> str:
     """Why an operator that the table does not have is refused, and what to do."""
+    if node.attributes.get(WHY):
+        return str(node.attributes[WHY])
     cut = [each.name for each in node.inputs if isinstance(each, Value)]
     if node.op in DATA_DEPENDENT:
         place = " ".join(f"--outputs {name}" for name in cut) or "an earlier output"

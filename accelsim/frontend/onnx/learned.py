@@ -1,9 +1,9 @@
 """The arrays that layers of an ONNX model compute with, as recipes over its constants."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -142,25 +142,26 @@ class OnnxWeights(Stored):
 
     def opened(self) -> "OpenWeights":
         """The arrays, to be read."""
-        return OpenWeights(self.path, self.recipes)
+        return OpenWeights(partial(Store.of, self.path), self.recipes)
 
     def codes(self, signed: bool, signed_filter: bool) -> Mapping[str, Array]:
         """As 8-bit codes, by the keys of a parameter file; none where the model has no codes."""
         if self.quantized is None:
             return {}
-        return OpenWeights(self.path, self.quantized.recipes(signed, signed_filter))
+        recipes = self.quantized.recipes(signed, signed_filter)
+        return OpenWeights(partial(Store.of, self.path), recipes)
 
 
 class OpenWeights(Mapping[str, Array]):
     """Arrays of a model by key, each made when it is asked for."""
 
-    def __init__(self, path: Path, recipes: Recipes) -> None:
-        self._path = path
+    def __init__(self, store: Callable[[], Store], recipes: Recipes) -> None:
+        self._opened = store
         self._recipes = recipes
 
     @cached_property
     def _store(self) -> Store:
-        return Store.of(self._path)
+        return self._opened()
 
     def __getitem__(self, key: str) -> Array:
         recipe, shape = self._recipes[key]

@@ -20,6 +20,8 @@ class Op:
     """The part of a training step that it belongs to."""
     batched: ClassVar[bool] = True
     """Whether every image has a result of its own."""
+    reads_numbers: ClassVar[bool] = False
+    """Whether its first input numbers the entries of a table."""
 
     @property
     def in_order(self) -> bool:

@@ -81,3 +81,8 @@ Axis = Annotated[int, Field(ge=-MOST_AXES, lt=MOST_AXES, strict=True)]
 Sizes = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=MOST_AXES)]
 """A positive number for each axis."""
 STRICT = ConfigDict(extra="forbid")
+
+
+def is_per_channel(shape: Shape, whole: Shape) -> bool:
+    """Whether an input has one value for each channel of feature maps of `whole` shape."""
+    return len(whole) == 3 and shape == (whole[0], 1, 1)

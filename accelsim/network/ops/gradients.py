@@ -14,7 +14,18 @@ from accelsim.network.ops.base import Op
 from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import Activation, Elementwise
 from accelsim.network.ops.fields import Shape
+from accelsim.network.ops.gradient import (
+    ForwardPart,
+    Gradient,
+    ParameterGradient,
+    Statistic,
+)
 from accelsim.network.ops.joins import Add, Mul, Slice, Transpose
+from accelsim.network.ops.norm_gradients import (
+    LearnedProduct,
+    NormInputGradient,
+    Standardised,
+)
 from accelsim.network.ops.norms import Lrn, Softmax
 from accelsim.network.ops.pooling import AvgPool, MaxPool, SubSampling
 from accelsim.network.ops.product_gradients import (
@@ -23,26 +34,24 @@ from accelsim.network.ops.product_gradients import (
     GradientReduction,
     GradientScores,
 )
-from accelsim.network.ops.window import PhaseAxis, Window, phase_axis
+from accelsim.network.ops.spatial_gradients import (
+    AxisGradient,
+    ColumnsFold,
+    GradientSlice,
+    LocalColumns,
+    LocalWeightGradient,
+    TransposedInputGradient,
+    TransposedWeightGradient,
+)
+from accelsim.network.ops.token_gradients import (
+    EmbeddingGradient,
+    ParameterSum,
+    RotaryGradient,
+)
+from accelsim.network.ops.window import PhaseAxis, Window, phase_axis, turned
 
 Optimizer = Literal["sgd", "momentum", "adam"]
 Loss = Literal["cross_entropy", "squared_error"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gradient(Op):
-    """What all of them share: the ofmap's shape, and the layer whose parameters they read."""
-
-    phase: ClassVar[str] = "input_gradient"
-    shape: Shape
-    owner: str | None = None
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        return self.shape
-
-    @property
-    def owner_of_parameters(self) -> str | None:
-        return self.owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,38 +94,22 @@ class Interleave(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConvWeightGradient(Gradient):
+class ConvWeightGradient(ParameterGradient):
     """Of a filter, (K, C, R, S): the ifmap correlated with the gradient, summed over images."""
 
     name: ClassVar[str] = "conv_weight_gradient"
-    phase: ClassVar[str] = "weight_gradient"
-    batched: ClassVar[bool] = False
     conv: Conv
     ifmap: Shape
 
     @property
     def windows(self) -> tuple[Window, Window]:
         """The gradient is the kernel, P x Q, that slides over the ifmap to the R x S taps."""
-        rows, cols = (_turned(window) for window in self.conv.windows(self.ifmap))
+        rows, cols = (turned(window) for window in self.conv.windows(self.ifmap))
         return rows, cols
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
         rows, cols = self.windows
         return math.prod(self.shape) * rows.kernel * cols.kernel
-
-
-def _turned(forward: Window) -> Window:
-    """`forward` with its outputs and its taps in each other's place."""
-    reach = (forward.outputs - 1) * forward.stride + (forward.kernel - 1) * forward.dilation + 1
-    after = reach - forward.size - forward.before
-    return Window(
-        size=forward.size + min(after, 0),
-        kernel=forward.outputs,
-        stride=forward.dilation,
-        dilation=forward.stride,
-        before=forward.before,
-        after=max(after, 0),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +124,10 @@ class DenseInputGradient(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DenseWeightGradient(Gradient):
+class DenseWeightGradient(ParameterGradient):
     """Of a weight, (n, k): the gradient times the ifmap, summed over images and rows."""
 
     name: ClassVar[str] = "dense_weight_gradient"
-    phase: ClassVar[str] = "weight_gradient"
-    batched: ClassVar[bool] = False
     dense: Dense
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
@@ -145,12 +136,10 @@ class DenseWeightGradient(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BiasGradient(Gradient):
+class BiasGradient(ParameterGradient):
     """The gradient summed over its map and over all images, per channel."""
 
     name: ClassVar[str] = "bias_gradient"
-    phase: ClassVar[str] = "weight_gradient"
-    batched: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,29 +258,24 @@ class ForwardMask(DropoutMask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelMean(Gradient):
+class ChannelMean(Statistic):
     """The mean of each channel over its maps of all images."""
 
     name: ClassVar[str] = "channel_mean"
-    phase: ClassVar[str] = "forward"
-    batched: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelVariance(Gradient):
+class ChannelVariance(Statistic):
     """The mean square of each channel's distance from its mean; reads maps and means."""
 
     name: ClassVar[str] = "channel_variance"
-    phase: ClassVar[str] = "forward"
-    batched: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchNormForward(Gradient):
+class BatchNormForward(ForwardPart):
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta, with the statistics of the batch."""
 
     name: ClassVar[str] = "batch_norm_forward"
-    phase: ClassVar[str] = "forward"
     epsilon: float
     activation: Activation | None = None
 
@@ -300,12 +284,10 @@ class BatchNormForward(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GammaGradient(Gradient):
+class GammaGradient(ParameterGradient):
     """Per channel the sum of gradient times normalised ifmap, over its maps of all images."""
 
     name: ClassVar[str] = "gamma_gradient"
-    phase: ClassVar[str] = "weight_gradient"
-    batched: ClassVar[bool] = False
     epsilon: float
 
 
@@ -340,11 +322,10 @@ class PixelSum(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WindowSum(Gradient):
+class WindowSum(ForwardPart):
     """The sums over the windows of a sub-sampling."""
 
     name: ClassVar[str] = "window_sum"
-    phase: ClassVar[str] = "forward"
     pool: SubSampling
 
 
@@ -357,11 +338,10 @@ class WindowSumGradient(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScaledForward(Gradient):
+class ScaledForward(ForwardPart):
     """beta * x + offset per channel, with a sub-sampling's parameters."""
 
     name: ClassVar[str] = "scaled_forward"
-    phase: ClassVar[str] = "forward"
     activation: Activation | None = None
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
@@ -369,12 +349,10 @@ class ScaledForward(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BetaGradient(Gradient):
+class BetaGradient(ParameterGradient):
     """Per channel the sum of gradient times what beta scales, over its maps of all images."""
 
     name: ClassVar[str] = "beta_gradient"
-    phase: ClassVar[str] = "weight_gradient"
-    batched: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,7 +367,8 @@ class Update(Gradient):
     """New values of a parameter, or of what an optimizer has `kept` for it, from its gradient.
 
     It `reads` so many arrays, the gradient among them. Values are those of plain descent:
-    parameter less `rate` times gradient; what is kept begins as the gradient.
+    parameter less `rate` times gradient; what is kept begins as the gradient. `shape` may be that
+    of some rows of the parameter, from `first` on.
     """
 
     name: ClassVar[str] = "update"
@@ -400,6 +379,12 @@ class Update(Gradient):
     reads: int
     operations: int
     rate: float = 0.01
+    first: int = 0
+
+    @property
+    def rows(self) -> slice:
+        """Along the parameter's first axis, what is written."""
+        return slice(self.first, self.first + self.shape[0])
 
 
 GRADIENTS: tuple[type[Op], ...] = (
@@ -409,6 +394,10 @@ GRADIENTS: tuple[type[Op], ...] = (
     *(GradientProduct, ProductSum, PixelSum, SoftmaxGradient, SliceGradient),
     *(GradientMatMul, GradientScores, GradientContext, GradientReduction),
     *(WindowSum, WindowSumGradient, ScaledForward, BetaGradient, ScaledGradient),
+    *(Standardised, NormInputGradient, LearnedProduct, AxisGradient, GradientSlice),
+    *(LocalWeightGradient, LocalColumns, ColumnsFold),
+    *(TransposedInputGradient, TransposedWeightGradient),
+    *(EmbeddingGradient, RotaryGradient, ParameterSum),
     *(Part, View, GradientSum, GradientTranspose, DropoutMask, ForwardMask, Update),
 )
 """Every layer type of a training step beside those of network files."""

@@ -32,6 +32,7 @@ class Embedding(TokenLayer):
     """
 
     name: ClassVar[str] = "embedding"
+    reads_numbers: ClassVar[bool] = True
     entries: Positive
     features: Positive
 
@@ -89,6 +90,7 @@ class Rotary(TokenLayer):
     """
 
     name: ClassVar[str] = "rotary"
+    sense: ClassVar[int] = 1
     heads: Positive
     base: Annotated[Real, Field(gt=0)] = 10000.0
     interleaved: bool = False

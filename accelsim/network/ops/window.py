@@ -106,3 +106,17 @@ def phase_axis(forward: Window, at: int) -> PhaseAxis | None:
     size = forward.outputs + min(after, 0)
     window = Window(size, len(taps), 1, apart, before, max(after, 0))
     return PhaseAxis(window, tuple(reversed(taps)))
+
+
+def turned(forward: Window) -> Window:
+    """`forward` with its outputs and its taps in each other's place."""
+    reach = (forward.outputs - 1) * forward.stride + (forward.kernel - 1) * forward.dilation + 1
+    after = reach - forward.size - forward.before
+    return Window(
+        size=forward.size + min(after, 0),
+        kernel=forward.outputs,
+        stride=forward.dilation,
+        dilation=forward.stride,
+        before=forward.before,
+        after=max(after, 0),
+    )

@@ -10,7 +10,7 @@ from accelsim.report.page.markup import Html, joined, tag
 from accelsim.report.page.recorded import MadeBy, RunRecord
 from accelsim.report.page.sections import Group, sections
 from accelsim.report.page.tables import Cell, folded, table
-from accelsim.results.written import clock
+from accelsim.written import clock
 
 
 def page(runs: Sequence[RunRecord]) -> str:

@@ -10,6 +10,7 @@ from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import Layers
 from accelsim.frontend.onnx.rules.attention import attention
 from accelsim.frontend.onnx.rules.contractions import conv, gemm, matmul
+from accelsim.frontend.onnx.rules.einsum import einsum
 from accelsim.frontend.onnx.rules.functions import (
     clip,
     elu,
@@ -57,7 +58,9 @@ from accelsim.frontend.onnx.rules.pooling import (
     reduce_sum,
 )
 from accelsim.frontend.onnx.rules.quantized import (
+    conv_integer,
     dequantize,
+    matmul_integer,
     qlinear_conv,
     qlinear_matmul,
     quantize,
@@ -71,6 +74,7 @@ RULES: Mapping[str, Rule] = {
     "Conv": conv,
     "Gemm": gemm,
     "MatMul": matmul,
+    "Einsum": einsum,
     "BatchNormalization": batch_norm,
     "LRN": lrn,
     "Softmax": softmax,
@@ -127,5 +131,7 @@ RULES: Mapping[str, Rule] = {
     "DequantizeLinear": dequantize,
     "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul,
+    "ConvInteger": conv_integer,
+    "MatMulInteger": matmul_integer,
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Dropout", "Identity", "Cast"), same),
 }

@@ -6,6 +6,7 @@ they are reals; so to quantize is to say what a layer's codes stand for, and cos
 
 from dataclasses import replace
 
+from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import (
     Codes,
@@ -62,6 +63,34 @@ def qlinear_matmul(node: Node, layers: Layers) -> str:
     inner = replace(node, op="MatMul", inputs=(node.inputs[0], node.inputs[3]))
     made = matmul(inner, layers)
     return _integer(node, layers, made)
+
+
+def conv_integer(node: Node, layers: Layers) -> str:
+    """A convolution of codes, each worth its distance from the zero point."""
+    return _distances(node, layers, conv(replace(node, op="Conv", inputs=node.inputs[:2]), layers))
+
+
+def matmul_integer(node: Node, layers: Layers) -> str:
+    """A product of codes, each worth its distance from the zero point."""
+    inner = replace(node, op="MatMul", inputs=node.inputs[:2])
+    return _distances(node, layers, matmul(inner, layers))
+
+
+def _distances(node: Node, layers: Layers, made: str) -> str:
+    """What the codes of both operands of an integer operator are worth."""
+    for place in (0, 1):
+        operand, zero = node.inputs[place], optional(node, 2 + place, "zero point")
+        point = zero_point(zero)
+        if isinstance(operand, Constant):
+            layer = layers.under(made)
+            learned = layers.learned[layer]["weight"]
+            layers.learned[layer] = {"weight": learned.plus(float(-point))}
+        elif operand is None or operand.element not in _SIGNED:
+            raise Refused("of codes that are neither uint8 nor int8")
+        else:
+            meaning = Meaning(1.0, point, _SIGNED[operand.element])
+            layers.means(layers.names[operand.name], meaning)
+    return made
 
 
 def _integer(node: Node, layers: Layers, made: str) -> str:

@@ -1,0 +1,122 @@
+"""Options in bundles: records whose fields are options of the commands that take them.
+
+A command has the record as one parameter; on the command line each field stands by itself.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any
+
+from accelsim.cli.options import (
+    BatchOption,
+    ColumnsOption,
+    CsvOption,
+    DataflowOption,
+    DecodeOption,
+    DimOption,
+    JsonOption,
+    MappingOption,
+    OutputsOption,
+    PastOption,
+    ReportOption,
+    SaveMappingOption,
+    SetOption,
+    TraceDramOption,
+    TraceOption,
+    TrainOption,
+    UnsupportedOption,
+    VerifyOption,
+    WhyOption,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What changes the hardware that is named."""
+
+    dataflow: DataflowOption = None
+    settings: SetOption = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the file of a network is read."""
+
+    dim: DimOption = None
+    outputs: OutputsOption = None
+    unsupported: UnsupportedOption = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What of a network is done: images, one more token, or a step of training; in forced tiles."""
+
+    batch: BatchOption = 1
+    decode: DecodeOption = False
+    past: PastOption = None
+    train: TrainOption = False
+    mapping: MappingOption = None
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What is shown beside the usual."""
+
+    verify: VerifyOption = False
+    columns: ColumnsOption = None
+    why: WhyOption = False
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the results of one run go."""
+
+    trace: TraceOption = None
+    trace_dram: TraceDramOption = None
+    report: ReportOption = None
+    save_mapping: SaveMappingOption = None
+    json: JsonOption = None
+    csv: CsvOption = None
+
+    @property
+    def others(self) -> tuple[tuple[str, str | None], ...]:
+        """The options beside JSON and CSV, and their files."""
+        return (
+            *(("--trace", self.trace), ("--trace-dram", self.trace_dram)),
+            *(("--report", self.report), ("--save-mapping", self.save_mapping)),
+        )
+
+
+def bundled(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as the command line has it, with the fields of its records one by one."""
+    said = signature(command).parameters.values()
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(**{each.name: _value(each, given) for each in said})
+
+    spread = [parameter for each in said for parameter in _spread(each)]
+    run.__signature__ = signature(command).replace(parameters=spread)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in spread}
+    return run
+
+
+def _spread(parameter: Parameter) -> Iterator[Parameter]:
+    """A parameter, or one for each field of its record; by name, as those without defaults mix."""
+    if not is_dataclass(parameter.annotation):
+        yield parameter.replace(kind=Parameter.KEYWORD_ONLY)
+        return
+    for each in fields(parameter.annotation):
+        default = Parameter.empty if each.default is MISSING else each.default
+        yield Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=each.type)
+
+
+def _value(parameter: Parameter, given: Mapping[str, Any]) -> object:
+    """What a parameter gets of what the command line has given."""
+    record = parameter.annotation
+    if not is_dataclass(record):
+        return given[parameter.name]
+    assert isinstance(record, type)
+    return record(**{each.name: given[each.name] for each in fields(record)})

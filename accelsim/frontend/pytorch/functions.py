@@ -1,0 +1,155 @@
+"""Normalisations, functions of one value, sums and products."""
+
+from typing import Any
+
+import numpy as np
+
+from accelsim.frontend.pytorch.nodes import Nodes, Rule, Unknown, shape_of
+from accelsim.frontend.pytorch.program import Call
+
+
+def batch_norm(nodes: Nodes, call: Call) -> None:
+    """With the statistics that the module stores."""
+    functional = call.function == "batch_norm"
+    if functional and call.arg(5, "training", False):
+        raise Unknown("in training mode; say .eval() first")
+    channels = shape_of(nodes, call.args[0])[1]
+    fills = (1.0, 0.0, 0.0, 1.0)
+    learned = [
+        nodes.operand(call.args[at])
+        if call.args[at] is not None
+        else nodes.constant(np.full(channels, fill, np.float32))
+        for at, fill in enumerate(fills, start=1)
+    ]
+    epsilon = call.arg(7, "eps", 1e-5) if functional else call.args[6]
+    shape = shape_of(nodes, call.args[0])
+    x = nodes.operand(call.args[0])
+    nodes.add("BatchNormalization", call, [x, *learned], epsilon=epsilon, shape=shape)
+
+
+def layer_norm(nodes: Nodes, call: Call) -> None:
+    """Over the last axes."""
+    inputs = [
+        nodes.operand(call.arg(at, key)) for at, key in ((0, "input"), (2, "weight"), (3, "bias"))
+    ]
+    axis = -len(call.arg(1, "normalized_shape"))
+    epsilon, shape = float(call.arg(4, "eps", 1e-5)), shape_of(nodes, call.args[0])
+    nodes.add("LayerNormalization", call, inputs, axis=axis, epsilon=epsilon, shape=shape)
+
+
+def rms_norm(nodes: Nodes, call: Call) -> None:
+    """The same without a mean."""
+    inputs = [nodes.operand(call.args[0]), nodes.operand(call.arg(2, "weight"))]
+    given = call.arg(3, "eps")
+    epsilon = float(np.finfo(np.float32).eps if given is None else given)
+    axis = -len(call.arg(1, "normalized_shape"))
+    nodes.add("RMSNormalization", call, inputs, axis=axis, epsilon=epsilon)
+
+
+def group_norm(nodes: Nodes, call: Call) -> None:
+    """Over groups of channels."""
+    channels = shape_of(nodes, call.args[0])[1]
+    scale, bias = (
+        nodes.operand(each) or nodes.constant(np.full(channels, fill, np.float32))
+        for each, fill in ((call.arg(2, "weight"), 1), (call.arg(3, "bias"), 0))
+    )
+    said: dict[str, Any] = {
+        "num_groups": int(call.args[1]),
+        "epsilon": float(call.arg(4, "eps", 1e-5)),
+    }
+    nodes.add("GroupNormalization", call, [nodes.operand(call.args[0]), scale, bias], **said)
+
+
+def softmax(nodes: Nodes, call: Call) -> None:
+    """Over one axis."""
+    nodes.add("Softmax", call, [nodes.operand(call.args[0])], axis=int(call.arg(1, "dim", -1)))
+
+
+def log_softmax(nodes: Nodes, call: Call) -> None:
+    """Its logarithm."""
+    axis, x = int(call.arg(1, "dim", -1)), nodes.operand(call.args[0])
+    nodes.add("Log", call, [nodes.add("Softmax", call, [x], f"{call.name}/softmax", axis=axis)])
+
+
+def plain(op: str, **said: Any) -> Rule:
+    """A function without arguments."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        nodes.add(op, call, [nodes.operand(call.args[0])], **said)
+
+    return rule
+
+
+def gelu(nodes: Nodes, call: Call) -> None:
+    """By the error function, or its approximation."""
+    approximate = call.arg(1, "approximate", "none")
+    nodes.add("Gelu", call, [nodes.operand(call.args[0])], approximate=approximate)
+
+
+def with_number(op: str, key: str, default: float) -> Rule:
+    """A function of one number more."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        said: dict[str, Any] = {
+            key: float(call.arg(1, "negative_slope" if op == "LeakyRelu" else key, default))
+        }
+        nodes.add(op, call, [nodes.operand(call.args[0])], **said)
+
+    return rule
+
+
+def clip(low: float | None, high: float | None) -> Rule:
+    """Between two bounds."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        bounds = [
+            call.arg(1, "min_val" if low is not None else "min", low),
+            call.arg(2, "max_val" if high is not None else "max", high),
+        ]
+        nodes.add("Clip", call, [nodes.operand(each) for each in (call.args[0], *bounds)])
+
+    return rule
+
+
+def relu6(nodes: Nodes, call: Call) -> None:
+    """Between 0 and 6."""
+    nodes.add("Clip", call, [nodes.operand(each) for each in (call.args[0], 0.0, 6.0)])
+
+
+def binary(op: str) -> Rule:
+    """A sum, difference, product or quotient."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        if call.kwargs.get("alpha", 1) != 1 or call.kwargs.get("rounding_mode"):
+            raise Unknown("with alpha, or rounded")
+        nodes.add(op, call, [nodes.operand(each) for each in call.args[:2]])
+
+    return rule
+
+
+def power(nodes: Nodes, call: Call) -> None:
+    """To a constant power."""
+    nodes.add("Pow", call, [nodes.operand(each) for each in call.args[:2]])
+
+
+def square(nodes: Nodes, call: Call) -> None:
+    """Times itself."""
+    nodes.add("Pow", call, [nodes.operand(call.args[0]), nodes.operand(2.0)])
+
+
+def rsqrt(nodes: Nodes, call: Call) -> None:
+    """One over the root."""
+    root = nodes.add("Sqrt", call, [nodes.operand(call.args[0])], f"{call.name}/sqrt")
+    nodes.add("Reciprocal", call, [root])
+
+
+def reduced(op: str) -> Rule:
+    """Over axes."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        axes = call.arg(1, "dim")
+        given = axes if isinstance(axes, list) else [] if axes is None else [axes]
+        said: dict[str, Any] = {"axes": given, "keepdims": int(call.arg(2, "keepdim", False))}
+        nodes.add(op, call, [nodes.operand(call.args[0])], **said)
+
+    return rule

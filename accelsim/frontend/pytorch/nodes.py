@@ -1,0 +1,118 @@
+"""Calls of PyTorch's operators (aten) as nodes of ONNX, which one table turns into layers.
+
+What a call cannot be said by stays a node of the domain `torch`, and is refused with its name.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from accelsim.frontend.onnx.constants import Constant, Known
+from accelsim.frontend.onnx.coverage import WHY
+from accelsim.frontend.onnx.graph import Graph, Node, Value
+from accelsim.frontend.pytorch.program import Array, Call, Program, Ref
+from accelsim.network.ops import Shape
+
+_OPSET = 23
+Operand = Value | Constant | None
+
+
+class Unknown(Exception):
+    """A call that no node says; the message says why."""
+
+
+@dataclass
+class Nodes:
+    """The nodes so far; `values` says what each name stands for, `several` what makes parts."""
+
+    program: Program
+    table: "Mapping[str, Rule]"
+    values: dict[str, Value | Constant] = field(default_factory=dict)
+    several: dict[str, Call] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name, shape in self.program.inputs.items():
+            self.values[name] = Value(name, shape)
+        for name, shape in self.program.parameters.items():
+            array = self.program.arrays.get(name)
+            absent = array is None
+            held = np.broadcast_to(np.float32(0), shape) if array is None else array
+            self.values[name] = Constant(name, shape, 1, Known(held), filled=absent)
+
+    def graph(self) -> Graph:
+        """All calls, in their order."""
+        for call in self.program.calls:
+            self._take(call)
+        inputs = tuple(Value(name, shape) for name, shape in self.program.inputs.items())
+        batch = inputs[0].shape[0] if inputs and inputs[0].shape else 1
+        outputs = tuple(self.values[name].name for name in self.program.outputs)
+        return Graph(inputs, tuple(self.nodes), outputs, batch)
+
+    def _take(self, call: Call) -> None:
+        rule = self.table.get(call.function)
+        try:
+            if rule is None:
+                raise Unknown("no layer stands for it")
+            rule(self, call)
+        except Unknown as error:
+            read = [
+                self.values.get(each.name) for each in _refs((call.args, [*call.kwargs.values()]))
+            ]
+            value, why = Value(call.name, call.shape), {WHY: str(error)}
+            node = Node(call.name, call.target, _OPSET, tuple(read), (value,), why, "torch")
+            self.nodes.append(node)
+            self.values[call.name] = value
+
+    def operand(self, given: Any) -> Operand:
+        """An argument as an operand: a result, or a number."""
+        if given is None:
+            return None
+        if isinstance(given, Ref):
+            if given.name not in self.values:
+                raise Unknown("it reads several results at once")
+            return self.values[given.name]
+        return self.constant(np.asarray(given, np.float32))
+
+    def constant(self, values: Array, name: str = "constant") -> Constant:
+        """An array of the graph's own."""
+        return Constant(name, values.shape, 1, Known(values))
+
+    def add(
+        self, op: str, call: Call, inputs: Sequence[Operand], name: str = "", **attributes: Any
+    ) -> Value:
+        """A node that makes a call's result, or under another name something on the way to it."""
+        shape = attributes.pop("shape", call.shape)
+        value = Value(name or call.name, shape)
+        node = Node(value.name, op, _OPSET, tuple(inputs), (value,), attributes)
+        self.nodes.append(node)
+        self.values[value.name] = value
+        return value
+
+    def same(self, call: Call, given: Any) -> None:
+        """A call whose result is one of its arguments."""
+        value = self.operand(given)
+        assert value is not None
+        self.values[call.name] = value
+
+
+def _refs(given: Any) -> list[Ref]:
+    if isinstance(given, (list, tuple)):
+        return [each for part in given for each in _refs(part)]
+    return [given] if isinstance(given, Ref) else []
+
+
+Rule = Callable[[Nodes, Call], None]
+
+
+def shape_of(nodes: Nodes, given: Any) -> Shape:
+    value = nodes.operand(given)
+    return () if value is None or value.shape is None else value.shape
+
+
+def many(given: Any, count: int) -> list[int]:
+    """A number for each axis."""
+    values = list(given) if isinstance(given, (list, tuple)) else [given]
+    return [int(each) for each in (values * count if len(values) == 1 else values)]

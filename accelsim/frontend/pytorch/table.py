@@ -1,0 +1,86 @@
+"""One table: functions of aten, and what nodes each becomes."""
+
+from collections.abc import Mapping
+
+from accelsim.frontend.pytorch import functions, moves, products
+from accelsim.frontend.pytorch.nodes import Rule
+
+FUNCTIONS: Mapping[str, Rule] = {
+    **dict.fromkeys(("conv1d", "conv2d"), products.conv),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), products.conv_transpose),
+    "linear": products.linear,
+    "addmm": products.addmm,
+    **dict.fromkeys(("matmul", "bmm", "mm"), products.matmul),
+    "scaled_dot_product_attention": products.attention,
+    **dict.fromkeys(
+        ("max_pool1d", "max_pool2d", "max_pool2d_with_indices"), products.pool("MaxPool")
+    ),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), products.pool("AveragePool")),
+    **dict.fromkeys(
+        ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"),
+        products.adaptive("AveragePool", "GlobalAveragePool"),
+    ),
+    "adaptive_max_pool2d": products.adaptive("MaxPool", "GlobalMaxPool"),
+    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), functions.batch_norm),
+    **dict.fromkeys(("layer_norm", "native_layer_norm"), functions.layer_norm),
+    "rms_norm": functions.rms_norm,
+    "group_norm": functions.group_norm,
+    **dict.fromkeys(("softmax", "_softmax"), functions.softmax),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), functions.log_softmax),
+    "relu": functions.plain("Relu"),
+    "sigmoid": functions.plain("Sigmoid"),
+    "tanh": functions.plain("Tanh"),
+    "softplus": functions.plain("Softplus"),
+    "silu": functions.plain("Swish"),
+    "hardswish": functions.plain("HardSwish"),
+    "hardsigmoid": functions.plain("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "selu": functions.plain("Selu"),
+    "exp": functions.plain("Exp"),
+    "log": functions.plain("Log"),
+    "sqrt": functions.plain("Sqrt"),
+    "abs": functions.plain("Abs"),
+    "erf": functions.plain("Erf"),
+    "neg": functions.plain("Neg"),
+    "reciprocal": functions.plain("Reciprocal"),
+    "rsqrt": functions.rsqrt,
+    "gelu": functions.gelu,
+    "leaky_relu": functions.with_number("LeakyRelu", "alpha", 0.01),
+    "elu": functions.with_number("Elu", "alpha", 1.0),
+    "hardtanh": functions.clip(-1.0, 1.0),
+    **dict.fromkeys(("clamp", "clip"), functions.clip(None, None)),
+    "relu6": functions.relu6,
+    "add": functions.binary("Add"),
+    "sub": functions.binary("Sub"),
+    "mul": functions.binary("Mul"),
+    **dict.fromkeys(("div", "true_divide"), functions.binary("Div")),
+    "pow": functions.power,
+    "square": functions.square,
+    "mean": functions.reduced("ReduceMean"),
+    "sum": functions.reduced("ReduceSum"),
+    "amax": functions.reduced("ReduceMax"),
+    **dict.fromkeys(
+        ("alias", "detach", "clone", "contiguous", "dropout", "feature_dropout", "lift_fresh_copy"),
+        moves.identity,
+    ),
+    **dict.fromkeys(
+        ("to", "_to_copy", "type_as", "float", "identity", "native_dropout"), moves.identity
+    ),
+    **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten"), moves.reshape),
+    **dict.fromkeys(("squeeze", "unsqueeze"), moves.reshape),
+    **dict.fromkeys(("permute", "transpose", "t", "numpy_T"), moves.permuted),
+    **dict.fromkeys(("expand", "expand_as"), moves.expand),
+    **dict.fromkeys(("cat", "stack", "concat", "concatenate"), moves.joined),
+    "slice": moves.sliced,
+    "select": moves.select,
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind"), moves.several),
+    "getitem": moves.item,
+    "embedding": moves.embedding,
+    "arange": moves.arange,
+    "zeros": moves.filled(0.0),
+    "ones": moves.filled(1.0),
+    "full": moves.filled(None),
+    "upsample_nearest2d": moves.resize("nearest"),
+    "upsample_bilinear2d": moves.resize("linear"),
+    **dict.fromkeys(("pad", "constant_pad_nd"), moves.pad),
+}
+"""Functions of aten by their names."""

@@ -1,0 +1,336 @@
+"""From a network to its Program on a hardware: which tilings, what stays on chip, in which way."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+
+from accelsim.errors import DoesNotFitError, alike
+from accelsim.frontend.mapping_file import Source
+from accelsim.hardware import Hardware
+from accelsim.lowering.dataflow import ArrayModel
+from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
+from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
+from accelsim.lowering.fusion import NOTHING, Fused, fused
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
+from accelsim.lowering.mixed import MixedSearch, Processors
+from accelsim.lowering.placed import kernels_of
+from accelsim.lowering.program import LayerProgram, Played, Program
+from accelsim.lowering.ranking import Tiling
+from accelsim.lowering.residency import Placement, can_keep, plan_residency
+from accelsim.lowering.sampled import sampled
+from accelsim.lowering.search import Memory, Search, search
+from accelsim.lowering.target import Residence, Target, target_of
+from accelsim.lowering.units import lowered
+from accelsim.network.graph import Layer, Network
+from accelsim.network.ops import Conv
+
+SLOWER = 1.02
+"""How much longer a network may take with feature maps on chip than layer by layer."""
+
+
+SHORT = 65536
+"""Tasks of a program that is short: there chance decides how layers get past each other.
+
+In a longer one it evens out, and it takes long to play.
+"""
+
+
+FEW = 4096
+"""Tasks of a program that is also played on some of its arrays: more of them have work for all."""
+
+
+def lower(
+    network: Network,
+    hardware: Hardware,
+    batch: int = 1,
+    memory: Memory | None = None,
+    played: Played | None = None,
+    mapping: Source | None = None,
+    processors: Processors | None = None,
+) -> Program:
+    """Lower every layer of `network` onto `hardware` for `batch` images.
+
+    Feature maps stay on chip unless that makes a short program slower, as `played` says; and some
+    of the arrays have nothing to do where that makes one faster. `memory` is what earlier calls
+    have found, where the caller keeps it. `mapping` forces sizes of tiles, and how their loops run;
+    `processors` are of kernels under another dataflow. Raises DoesNotFitError naming each layer
+    that no tile fits.
+    """
+    memory = Memory() if memory is None else memory
+    target = target_of(hardware, memory.replays)
+    work = _Lowering(network, hardware, batch, target, memory, mapping, processors or {})
+    program = _fastest(work, played)
+    if played is None or mapping is not None:
+        return program
+    for arrays in _fewer(target.arrays):
+        if program.tiles > FEW or played(program) * arrays <= program.array_cycles:
+            break
+        fewer = _fastest(replace(work, target=replace(target, arrays=arrays)), played)
+        program = min(program, fewer, key=played)
+    return program
+
+
+def _fewer(arrays: int) -> Iterator[int]:
+    """Powers of two below `arrays`, the largest first."""
+    while arrays > 1:
+        arrays = 1 << (arrays - 1).bit_length() - 1
+        yield arrays
+
+
+def _fastest(work: "_Lowering", played: Played | None) -> Program:
+    """The Program on the arrays that the target has, in the fastest of the ways that are open."""
+    ways = [
+        replace(work, lanes=lanes, fuses=fuses)
+        for lanes in work.ways(work.finder(played))
+        for fuses in ((True, False) if replace(work, lanes=lanes, fuses=True).fused else (False,))
+    ]
+    if len(ways) == 1:
+        return _searched(ways[0], played)
+    programs = list(_fitting(ways, played))
+    return programs[0] if played is None else min(programs, key=played)
+
+
+def _fitting(ways: Sequence["_Lowering"], played: Played | None) -> Iterator[Program]:
+    """The programs of those that fit; raises what the last one does where there are none."""
+    found = False
+    for way in ways:
+        try:
+            program = _searched(way, played)
+        except DoesNotFitError:
+            if way is ways[-1] and not found:
+                raise
+        else:
+            found = True
+            yield program
+
+
+def _searched(work: "_Lowering", played: Played | None) -> Program:
+    """The Program of least cost, or the one that is forced."""
+    finder = work.finder(played)
+    if work.mapping is None:
+        return _lowered(work, finder, played)
+    forced = ForcedSearch(finder.target, finder.memory, finder.alone)
+    program = _lowered(work, forced, played)
+    _refuse_others(program, forced)
+    return program
+
+
+def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Program:
+    network, hardware, batch = work.network, work.hardware, work.batch
+    _refuse_misfits(network, hardware, work.kernels, finder)
+    if hardware.residency == "off" or not can_keep(work.target):
+        return work.apart(finder)
+    plan = plan_residency(work.wired, work.kernels, work.needs, finder, batch)
+    planned = work.program(plan.layers)
+    if played is None or not plan.stays or planned.tiles > SHORT:
+        return planned
+    limit = played(planned) / SLOWER
+    apart = work.apart(finder)
+    is_fast = limit <= _least_cycles(apart) or limit <= played(apart)
+    return planned if is_fast else apart
+
+
+@dataclass(frozen=True)
+class _Lowering:
+    """A network on its way to a Program on `target`, what `hardware` is to lowering."""
+
+    network: Network
+    hardware: Hardware
+    batch: int
+    target: Target
+    memory: Memory
+    mapping: Source | None = None
+    processors: Processors = field(default_factory=dict)
+    lanes: Lanes = frozenset()
+    fuses: bool = False
+
+    def finder(self, played: Played | None) -> Search:
+        """The search of its tilings."""
+        alone = partial(self.cycles_alone, played) if played else None
+        found = search(self.target, self.memory, alone)
+        if not self.processors:
+            return found
+        return MixedSearch(found.target, found.memory, found.alone, self.processors)
+
+    def ways(self, finder: Search) -> list[Lanes]:
+        """Which layers the vector unit may compute for the array."""
+        layers = enumerate(zip(self.network.layers, self.unforced, strict=True))
+        found = {at: kernel for at, (layer, kernel) in layers if is_depthwise(layer, kernel)}
+        return ways(found, finder, self.hardware.depthwise)
+
+    @cached_property
+    def alike(self) -> Target:
+        """It stands for all targets on which the tasks of a tiling are the same."""
+        return self.target.without_dram.of_any_size
+
+    @cached_property
+    def kernels(self) -> list[Kernel]:
+        """The kernel of every layer; it carries what is forced on that."""
+        if self.mapping is None:
+            return self.unforced
+        return forced_kernels(self.network, self.unforced, self.target, self.mapping)
+
+    @cached_property
+    def fused(self) -> Fused:
+        """What is done on the way out of the array, where it is a systolic one."""
+        kinds = self.hardware.fused
+        if not (self.fuses and kinds and isinstance(self.target.processor, ArrayModel)):
+            return NOTHING
+        return fused(self.network, self.apart_kernels, kinds)
+
+    @cached_property
+    def wired(self) -> Network:
+        """The network as tensors are read: what is fused reads them on the way out of another."""
+        return self.fused.wired(self.network)
+
+    @property
+    def unforced(self) -> list[Kernel]:
+        """The kernel of every layer, with what is fused."""
+        names = [layer.name for layer in self.network.layers]
+        return self.fused.kernels(self.apart_kernels, names)
+
+    @cached_property
+    def apart_kernels(self) -> list[Kernel]:
+        """The kernel of every layer by itself, for the unit that computes it."""
+        kernels = kernels_of(self.network, self.batch)
+        for at in self.lanes:
+            kernels[at] = on_lanes(kernels[at], self.target.cuts_windows)
+        if self.hardware.dram.unread_rows == "skip" and isinstance(
+            self.target.processor, ArrayModel
+        ):
+            kernels = [
+                sampled(kernel) if isinstance(layer.op, Conv) else kernel
+                for kernel, layer in zip(kernels, self.network.layers, strict=True)
+            ]
+        return kernels
+
+    @cached_property
+    def samples(self) -> dict[Kernel, Layer]:
+        """A layer for every kernel."""
+        return dict(zip(self.kernels, self.network.layers, strict=True))
+
+    @cached_property
+    def needs(self) -> list[tuple[int, ...]]:
+        """The layers that each one reads."""
+        index = {layer.name: position for position, layer in enumerate(self.network.layers)}
+        return [
+            tuple(index[name] for name in layer.inputs if name in index)
+            for layer in self.wired.layers
+        ]
+
+    def program(self, placements: Iterable[Placement]) -> Program:
+        """The Program with every layer in its place."""
+        layers = map(self.layer, self.network.layers, self.kernels, self.needs, placements)
+        return Program(self.network, self.hardware, self.batch, self.target, tuple(layers))
+
+    def apart(self, finder: Search) -> Program:
+        """The Program with nothing on chip but the tiles of the layer at hand."""
+        size = self.target.buffers[self.target.buffer_index("ifmap")].size
+        tilings = (_tiling(kernel, finder) for kernel in self.kernels)
+        return self.program(Placement(tiling, Residence(), size) for tiling in tilings)
+
+    def alone(self, layer: Layer, kernel: Kernel, placement: Placement) -> Program:
+        """The Program of one layer."""
+        one = self.layer(layer, kernel, (), placement)
+        return Program(self.network, self.hardware, self.batch, self.target, (one,))
+
+    def cycles_alone(
+        self, played: Played, kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling
+    ) -> int:
+        """Cycles of a kernel by itself, as played."""
+        placement = Placement(tiling, residence, space)
+        return played(self.alone(self.samples[kernel], kernel, placement))
+
+    def layer(
+        self, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement
+    ) -> LayerProgram:
+        """The program of a layer: its tasks move what does not lie on chip."""
+        spaces = [space.size for space in self.target.buffers]
+        spaces[self.target.buffer_index("ifmap")] = placement.space
+        processor = self.processors.get(kernel, self.alike.processor)
+        alike = replace(self.alike, residence=placement.residence, processor=processor)
+        key = kernel, alike, placement.tiling
+        done = self.memory.recall("schedules", key, lambda: lowered(*key))
+        return LayerProgram(
+            layer=layer,
+            kernel=kernel,
+            unit=done.unit,
+            needs=needs,
+            schedules=done.schedules,
+            tiling=placement.tiling,
+            spaces=tuple(spaces),
+            placement=placement,
+            untiled_array_cycles=done.untiled_array_cycles,
+            mapping_efficiency=done.mapping_efficiency,
+            mapping=done.mapping,
+            addend=self.fused.addends.get(layer.name),
+            fused_into=self.fused.into.get(layer.name),
+        )
+
+
+def _least_cycles(program: Program) -> int:
+    """Cycles that a program without residency takes at least.
+
+    That is what each unit and DRAM are busy, and what layers in a row take, each with a load
+    before its work and a store after it. Only filters can come while the inputs are computed.
+    """
+    latency = program.target.dram_latency
+    busy = {"array": 0, "vector": 0, "DRAM": 0}
+    ends: list[int] = []
+    for layer in program.layers:
+        start = max((ends[need] for need in layer.needs), default=0)
+        ends.append(start)
+        busy["DRAM"] += layer.dram_cycles(program.target)
+        if layer.unit is not None:
+            work = max(schedule.cycles for schedule in layer.schedules)
+            busy[layer.unit] += work
+            moved = layer.dram_cycles(program.target, filters=False)
+            ends[-1] += max(work, moved) + 2 * latency
+    return max(*busy.values(), *ends)
+
+
+def _refuse_misfits(
+    network: Network, hardware: Hardware, kernels: Sequence[Kernel], finder: Search
+) -> None:
+    """Raise DoesNotFitError with every layer that no tile fits, with nothing resident."""
+    misfits: dict[str, list[str]] = {}
+    for layer, kernel in zip(network.layers, kernels, strict=True):
+        try:
+            finder.check(kernel)
+        except DoesNotFitError as error:
+            misfits.setdefault(str(error), []).append(layer.name)
+    if misfits:
+        where = f"{network.name} on {hardware.name}"
+        told = (
+            f"{where}: {each}: {why}" for why, names in misfits.items() for each in alike(names)
+        )
+        raise DoesNotFitError("\n".join(told))
+
+
+def _refuse_others(program: Program, finder: ForcedSearch) -> None:
+    """Raise DoesNotFitError where a layer was not given what is forced on it."""
+    others = [
+        f"{program.network.name} on {program.hardware.name}: layer {layer.layer.name}: "
+        f"{finder.misfit(layer.kernel)}; it would fit with its feature maps on chip, but there is "
+        "no room for them"
+        for layer in program.layers
+        if disobeying(layer.kernel, layer.tiling)
+    ]
+    if others:
+        raise DoesNotFitError("\n".join(others))
+
+
+def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
+    """The best tiling of a kernel that fits, with nothing resident; None for an alias."""
+    if isinstance(kernel, Alias):
+        return None
+    best = finder(kernel, Residence()).refined
+    assert best is not None
+    return best.tiling
+
+
+def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
+    """A layer of `program` alone, in the same room, cut by `tiling`."""
+    work = _Lowering(program.network, program.hardware, program.batch, program.target, Memory())
+    placement = Placement(tiling, layer.placement.residence, layer.placement.space)
+    return work.alone(layer.layer, layer.kernel, placement)

@@ -1,0 +1,92 @@
+"""Gradients of convolutions and dense layers."""
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from accelsim.network.graph import Layer
+from accelsim.network.ops import Conv, Dense, Window
+from accelsim.network.ops.gradients import (
+    BiasGradient,
+    ConvInputGradient,
+    ConvWeightGradient,
+    DenseInputGradient,
+    DenseWeightGradient,
+    Interleave,
+)
+from accelsim.network.ops.window import phase_axis
+from accelsim.units import ceil_div
+
+if TYPE_CHECKING:
+    from accelsim.network.backward import Step
+
+
+def of_conv(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
+    """One convolution for each phase of the stride, or a dense layer's products."""
+    x, ifmap = layer.inputs[0], layer.input_shapes[0]
+    if _is_dense(op, layer):
+        of_dense(step, Dense(out_features=op.out_channels), layer, gradient)
+        return
+    _learned(step, layer, gradient, ConvWeightGradient, conv=op, ifmap=ifmap)
+    if not step.passes(layer):
+        return
+    windows = op.windows(ifmap)
+    places = _places(op, windows)
+    name, parts = f"{layer.name}@input_gradient", []
+    alone = op.stride == (1, 1)
+    for at in places:
+        sizes = (
+            ceil_div(window.size - place, window.stride)
+            for window, place in zip(windows, at, strict=True)
+        )
+        phase = ConvInputGradient(
+            shape=(ifmap[0], *sizes), owner=layer.name, conv=op, ifmap=ifmap, at=at
+        )
+        parts.append(step.add(name if alone else f"{name}[{at[0]},{at[1]}]", phase, gradient))
+    if not alone:
+        step.add(name, Interleave(shape=ifmap, stride=op.stride, places=tuple(places)), *parts)
+    step.give(x, name)
+
+
+def _places(op: Conv, windows: tuple[Window, Window]) -> list[tuple[int, int]]:
+    """The phases of an ifmap that some tap reaches."""
+    return [
+        at
+        for at in product(range(op.stride[0]), range(op.stride[1]))
+        if all(phase_axis(window, place) for window, place in zip(windows, at, strict=True))
+        and all(place < window.size for window, place in zip(windows, at, strict=True))
+    ]
+
+
+def of_dense(step: "Step", op: Dense, layer: Layer, gradient: str) -> None:
+    """The gradients of a dense layer, or of a convolution that is one."""
+    _learned(step, layer, gradient, DenseWeightGradient, dense=op)
+    if step.passes(layer):
+        owner = layer.op.owner_of_parameters or layer.name
+        back = DenseInputGradient(shape=layer.input_shapes[0], owner=owner, dense=op)
+        step.give(layer.inputs[0], step.add(f"{layer.name}@input_gradient", back, gradient))
+
+
+def _learned(
+    step: "Step",
+    layer: Layer,
+    gradient: str,
+    kind: type[ConvWeightGradient] | type[DenseWeightGradient],
+    **settings: object,
+) -> None:
+    """Gradients and updates of a weight and its bias."""
+    owner, shapes = layer.op.owner_of_parameters or layer.name, layer.parameter_shapes
+    weight = step.network.by_name[owner].parameter_shapes["weight"]
+    op = kind(shape=weight, **settings)  # type: ignore[arg-type]
+    name = step.add(f"{layer.name}@weight_gradient", op, layer.inputs[0], gradient)
+    step.updated(owner, "weight", weight, name)
+    if "bias" in shapes:
+        bias = BiasGradient(shape=shapes["bias"])
+        name = step.add(f"{layer.name}@bias_gradient", bias, gradient)
+        step.updated(layer.name, "bias", shapes["bias"], name)
+
+
+def _is_dense(op: Conv, layer: Layer) -> bool:
+    """Whether a convolution has one window, which is its whole ifmap."""
+    windows = op.windows(layer.input_shapes[0])
+    whole = all(each.extent == each.kernel == each.size for each in windows)
+    return whole and op.groups == 1 and layer.output_shape[1:] == (1, 1)

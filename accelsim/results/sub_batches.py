@@ -1,0 +1,103 @@
+"""A batch in parts: the whole network for some images, then for the next ones.
+
+Layer by layer on all images, feature maps grow with the batch until they do not fit the buffers.
+With fewer images at a time they stay on chip, but filters are loaded again for each part. Parts
+follow each other without overlap, so the cycles of the whole are their sum.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from accelsim.errors import DoesNotFitError, InputError, Problem
+from accelsim.hardware import BatchSplit
+from accelsim.lowering.program import Played, Program
+from accelsim.network.graph import Network
+from accelsim.results.blocks import together
+from accelsim.results.records import LayerResult, RunResult
+
+
+def candidates(network: Network, batch: int, split: BatchSplit) -> list[int]:
+    """Images of a part, to choose from: the whole batch, half of it, and so on down to one.
+
+    Raises InputError where a step of training is to be split: its gradients are of all images.
+    """
+    trains = any(layer.op.phase != "forward" for layer in network.layers)
+    if split == "whole" or (trains and split == "auto"):
+        return [batch]
+    if split == "auto":
+        return _halves(batch)
+    if trains and split < batch:
+        message = f"gradients are of the whole batch; give {batch} or more, auto, or whole"
+        raise InputError(Problem(message, network.name, key="batch_split"))
+    return [min(split, batch)]
+
+
+def _halves(batch: int) -> list[int]:
+    """The batch, half of it rounded up, and so on down to one."""
+    found = [batch]
+    while found[-1] > 1:
+        found.append(-(-found[-1] // 2))
+    return found
+
+
+def parts_of(batch: int, images: int) -> list[int]:
+    """The images of each part, the last one of what is left."""
+    whole, rest = divmod(batch, images)
+    return [images] * whole + [rest] * bool(rest)
+
+
+def fastest(
+    sizes: Sequence[int], batch: int, lowered: Callable[[int], Program], played: Played
+) -> list[Program]:
+    """The programs of all parts, of the size with which they take the least cycles, as played.
+
+    Ties go to larger parts. Raises DoesNotFitError where no size fits.
+    """
+    made: dict[int, Program] = {}
+    found: list[tuple[int, list[Program]]] = []
+    for size in sizes:
+        parts = parts_of(batch, size)
+        try:
+            made |= {images: lowered(images) for images in {*parts} - {*made}}
+        except DoesNotFitError:
+            if size == sizes[-1] and not found:
+                raise
+            continue
+        programs = [made[images] for images in parts]
+        if len(sizes) == 1:
+            return programs
+        found.append((sum(map(played, programs)), programs))
+    return min(found, key=lambda each: each[0])[1]
+
+
+def one_batch(runs: Sequence[RunResult], batch: int) -> RunResult:
+    """The runs of all parts as one, with each layer once; it says the images of each part."""
+    if len(runs) == 1:
+        return runs[0]
+    turns = zip(*(run.layers for run in runs), strict=True)
+    return replace(
+        runs[0],
+        batch=batch,
+        cycles=sum(run.cycles for run in runs),
+        layers=tuple(_layer(each, runs[0].pes) for each in turns),
+        sub_batches=tuple(run.batch for run in runs),
+    )
+
+
+def _layer(turns: Sequence[LayerResult], pes: int) -> LayerResult:
+    """A layer in all parts: its cycles are their sum, and go on from its first start.
+
+    Its GEMM, tiling and what stays on chip are those of the first part, the largest.
+    """
+    first = turns[0]
+    whole = together(first.name, turns, pes)
+    return replace(
+        whole,
+        op=first.op,
+        parameters=first.parameters,
+        start_cycle=first.start_cycle,
+        end_cycle=first.start_cycle + whole.cycles,
+        resident=first.resident,
+        mapping=first.mapping,
+        tiling=first.tiling,
+    )

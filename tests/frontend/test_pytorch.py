@@ -1,0 +1,129 @@
+"""Graphs of torch.export as networks: as text without torch, and with it where it is installed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import accelsim
+from accelsim.errors import InputError, UncoveredError
+from accelsim.frontend.pytorch import network_of_program
+from accelsim.frontend.pytorch.program import program_of
+from accelsim.network.ops import BatchNorm, Embedding, LayerNorm, Position, RmsNorm
+
+GRAPHS = Path(__file__).parent / "torch_graphs"
+PARAMETERS = {  # what torch counts of the modules of oracles/torch_models.py
+    "residual": 4_890,
+    "mobile": 697,
+    "plain": 4_065,
+    "enlarging": 396,
+    "attending": 3_104,
+    "encoding": 1_191,
+}
+
+
+def document(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((GRAPHS / f"{name}.json").read_text())
+    return found
+
+
+def test_every_graph_has_a_count() -> None:
+    assert {path.stem for path in GRAPHS.glob("*.json")} == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_graphs_as_text_have_torchs_parameters_and_run(name: str) -> None:
+    network = network_of_program(program_of(document(name)))
+    assert network.parameters == PARAMETERS[name]
+    assert accelsim.simulate(network, "edge_ws").macs == network.macs
+
+
+def test_macs_of_the_residual_network_by_hand() -> None:
+    """Of 32x32 images 16x16 places of the first convolution, 8x8 behind the pool, then 4x4."""
+    network = network_of_program(program_of(document("residual")))
+    first = 16 * 16 * 8 * 3 * 49
+    block1 = 8 * 8 * (8 * 8 * 9 + 8 * 4 * 9 + 8 * 8)
+    block2 = 4 * 4 * (16 * 8 * 9 + 16 * 8 * 9 + 16 * 8)
+    assert network.macs == first + block1 + block2 + 16 * 10
+
+
+def test_what_a_transformer_is_made_of_is_found() -> None:
+    layers = network_of_program(program_of(document("attending"))).layers
+    kinds = [type(layer.op) for layer in layers]
+    for kind in (Embedding, Position, LayerNorm, RmsNorm):
+        assert kinds.count(kind) == 1
+    assert [layer.name for layer in layers if layer.op.name == "softmax"] == [
+        "scaled_dot_product_attention/shares"
+    ]
+
+
+def test_batch_norms_of_eval_mode_fold_away() -> None:
+    network = network_of_program(program_of(document("residual")))
+    assert sum(isinstance(layer.op, BatchNorm) for layer in network.layers) == 7
+    run = accelsim.simulate(network, "edge_ws")
+    assert not any(layer.op == "batch_norm" for layer in run.layers)
+
+
+def small(*calls: list[Any]) -> dict[str, Any]:
+    return {
+        "name": "small",
+        "inputs": {"x": [2, 3, 4]},
+        "parameters": {"w": [5, 4]},
+        "calls": list(calls),
+        "outputs": [calls[-1][0]],
+    }
+
+
+X, W = {"ref": "x"}, {"ref": "w"}
+
+
+def test_what_no_layer_stands_for_is_told_with_its_name_and_share() -> None:
+    given = small(
+        ["a", "aten.linear.default", [X, W], {}, [2, 3, 5]],
+        ["b", "aten.cumsum.default", [{"ref": "a"}, 1], {}, [2, 3, 5]],
+        ["c", "aten.relu.default", [{"ref": "b"}], {}, [2, 3, 5]],
+    )
+    with pytest.raises(UncoveredError, match=r"(?s)aten\.cumsum\.default.*1 of 1 node") as caught:
+        network_of_program(program_of(given))
+    assert [row.refused for row in caught.value.rows] == [0, 1, 0]
+
+
+def test_a_module_that_trains_is_told_to_be_put_into_eval_mode() -> None:
+    norm = [X, None, None, W, W, True, 0.1, 1e-5, True]
+    with pytest.raises(UncoveredError, match=r"say \.eval\(\) first"):
+        network_of_program(program_of(small(["y", "aten.batch_norm.default", norm, {}, [2, 3, 4]])))
+
+
+def test_arrays_of_a_program_are_the_layers_own() -> None:
+    given = small(["y", "aten.linear.default", [X, W], {}, [2, 3, 5]])
+    weight = np.arange(20, dtype=np.float32).reshape(5, 4)
+    network = network_of_program(program_of(given, {"w": weight}))
+    x = np.ones((2, 3, 4), np.float32)
+    float32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
+    values = accelsim.compute(network, "edge_ws", inputs={"x": x}, set=[float32])
+    np.testing.assert_array_equal(values.ofmaps["y"], x @ weight.T)
+
+
+def test_a_module_without_torch_or_examples_is_told_what_it_needs() -> None:
+    with pytest.raises(InputError, match="needs example_inputs"):
+        accelsim.from_torch(object())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_values_are_those_of_torch(name: str) -> None:
+    """Where torch is installed, which no other test needs."""
+    torch = pytest.importorskip("torch")
+    from oracles.torch_models import made
+
+    module, example = made(name)
+    network = accelsim.from_torch(module, (example,))
+    assert network.parameters == sum(each.numel() for each in module.parameters())
+    (key,) = network.inputs
+    float32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
+    found = accelsim.compute(network, "edge_ws", inputs={key: example.numpy()}, set=[float32])
+    with torch.no_grad():
+        wanted = module(example).numpy()
+    last = list(found.ofmaps.values())[-1]
+    np.testing.assert_allclose(last.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
