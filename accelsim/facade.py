@@ -29,7 +29,7 @@ from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
 from accelsim.results.best_dataflow import best_program
 from accelsim.results.comparison import Comparison
-from accelsim.results.dram_trace import write_dram_trace
+from accelsim.results.dram_trace import refuse_other_endings, write_dram_trace
 from accelsim.results.origin import Origin
 from accelsim.results.sub_batches import candidates, fastest, one_batch
 from accelsim.results.trace import write_trace
@@ -67,6 +67,8 @@ def simulate(
     where to write what crosses the DRAM port: .csv, DRAMsim3's .trc, Ramulator 2's .trace. Raises
     InputError for bad input and DoesNotFitError where no tile of a layer fits the buffers.
     """
+    if trace_dram is not None:
+        refuse_other_endings(str(trace_dram))
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
     forced = None if mapping is None else load_mapping(mapping)
     runs: dict[object, tuple[list[Program], RunResult]] = {}
@@ -85,10 +87,10 @@ def simulate(
 
     parts = _each(prepared(given, batch).parts(batch), run)
     programs = [program for programs, _ in parts for program in programs]
-    if trace is not None:
-        write_trace(programs, str(trace))
     if trace_dram is not None:
         write_dram_trace(programs, str(trace_dram))
+    if trace is not None:
+        write_trace(programs, str(trace))
     whole = one_after_another([result for _, result in parts], batch)
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}

@@ -10,6 +10,6 @@ MOST = int(os.environ.get("ACCELSIM_DRAWN", "40"))
 
 
 def drawn(cases: int, percent: int = PLAIN) -> settings:
-    """`MOST` percent of `cases` inputs where the slow tests run, too; else `percent`, but 5."""
+    """`MOST` percent of `cases` inputs where the slow tests run, too; else `percent`, but 3."""
     part = settings().max_examples
-    return settings(max_examples=max(5, cases * (percent if part == PLAIN else part) // 100))
+    return settings(max_examples=max(3, cases * (percent if part == PLAIN else part) // 100))

@@ -41,7 +41,9 @@ def test_every_relaxation_is_the_file_with_that_change() -> None:
     assert found == {action: load_hardware("edge_ws", each) for action, each in EDGE.items()}
 
 
-@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+@pytest.mark.parametrize(
+    "dataflow", ["os", *(pytest.param(flow, marks=pytest.mark.slow) for flow in ("ws", "is"))]
+)
 def test_savings_are_those_of_the_runs(dataflow: str) -> None:
     network = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
     why = what_would_help(network, "edge_ws", dataflow, batch=2)

@@ -12,7 +12,7 @@ from accelsim import __version__
 from accelsim.sweep.code import CODE
 
 _REQUIRED = ("numpy", "simpy", "PyYAML", "pydantic", "typer", "rich", "threadpoolctl")
-_OPTIONAL = ("distributed", "optuna")
+_OPTIONAL = ("distributed", "optuna", "onnx", "matplotlib", "pandas")
 
 
 def versions_text() -> str:

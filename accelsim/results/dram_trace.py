@@ -38,7 +38,8 @@ Line = Callable[[int, int, int, bool, str, str], Iterator[str]]
 def write_dram_trace(programs: Sequence[Program], path: str) -> None:
     """Play `programs`, one after another, and write what crosses the DRAM port to `path`.
 
-    Raises InputError for an ending that no form has, and for a run that is too long.
+    The ending is one that `refuse_other_endings` lets pass. Raises InputError for a run that is
+    too long.
     """
     line = _form(path, programs[0].target.dram_burst)
     moved = sum(layer.dram.total_bytes for program in programs for layer in program.layers)
@@ -56,6 +57,16 @@ def write_dram_trace(programs: Sequence[Program], path: str) -> None:
             base = tracer.regions.end
 
 
+def refuse_other_endings(path: str) -> None:
+    """Raises InputError for an ending that no form has: before a run that may be long."""
+    if _ending(path) not in (".csv", ".trc", ".trace"):
+        message = (
+            "ends in none of .csv (everything), .trc (DRAMsim3), .trace (Ramulator 2), with or "
+            "without .gz"
+        )
+        raise InputError(Problem(message, path))
+
+
 def _ending(path: str) -> str:
     return PurePath(path.lower().removesuffix(".gz")).suffix
 
@@ -71,14 +82,7 @@ def _form(path: str, burst: int) -> Line:
             f"{'ST' if is_write else 'LD'} 0x{each:x}\n" for each in _bursts(address, size, burst)
         ),
     }
-    ending = _ending(path)
-    if ending not in forms:
-        message = (
-            "ends in none of .csv (everything), .trc (DRAMsim3), .trace (Ramulator 2), with or "
-            "without .gz"
-        )
-        raise InputError(Problem(message, path))
-    return forms[ending]
+    return forms[_ending(path)]
 
 
 def _csv(

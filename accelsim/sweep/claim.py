@@ -46,6 +46,8 @@ class Claim:
         """Take it, and make an empty file if there is none; raises InputError."""
         if not path.parent.is_dir():
             raise InputError(Problem(f"there is no directory {path.parent}", str(path)))
+        if path.is_dir():
+            raise InputError(Problem("is a directory, expected a file", str(path)))
         self.path = path
         with _in_words(path):
             self._sign = _sign(path)

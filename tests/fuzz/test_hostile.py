@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 import hostile
+import hostile_models
 import pytest
 from hostile import Case
 
@@ -26,7 +27,7 @@ if not hasattr(os, "fork"):
 
 CPU_S, MEMORY = 10, 2**30
 STATUSES = (0, 1, 2, 75)
-PER_KIND = 12
+PER_KIND = 8
 """Cases of each kind in the quick test; the slow one has all."""
 ALL = 100
 Maker = Callable[[Random], Case]
@@ -44,9 +45,16 @@ def makers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Maker]:
     }
     accelsim.sweep(said, folder / "good.sqlite", jobs=1)
     accelsim.verify("lenet5", "edge_ws")
-    with pytest.raises(SystemExit), redirect_stdout(io.StringIO()):
-        app(["run", "lenet5", "edge_ws", "--json", str(folder / "good.json")])
+    (folder / "m.onnx").write_bytes(hostile_models.plain_model().SerializeToString())
+    for command in (
+        *(f"run lenet5 edge_ws --json {folder}/good.json", f"explain {folder}/m.onnx edge_ws c"),
+        *(f"convert {folder}/m.onnx -o {folder}/o.yaml", f"train {folder}/m.onnx edge_ws -q"),
+        f"compute {folder}/m.onnx --save {folder}/o.npz",
+    ):
+        with pytest.raises(SystemExit), redirect_stdout(io.StringIO()):
+            app(command.split())
     return {
+        **hostile_models.KINDS,
         "network": hostile.network_case,
         "hardware": hostile.hardware_case,
         "setting": hostile.setting_case,
@@ -71,6 +79,7 @@ KINDS = (
     "run",
     "results",
     "path",
+    *hostile_models.KINDS,
 )
 
 

@@ -32,7 +32,6 @@ VARIED = {
     "edge_ws": {
         "dram.bandwidth": ["1 GB/s", "7 GB/s"],
         "dram.latency": ["0 ns", "500 ns"],
-        "dram.burst": ["1 B", "64 B"],
         "buffers.filter_sram.size": ["128 B", "64 KiB"],
         "array.rows": [16, 12],
     },

@@ -225,6 +225,9 @@ def test_no_file_and_no_folder(tmp_path: Path) -> None:
         Store.read(tmp_path / "none.sqlite")
     with pytest.raises(InputError, match=r"x.sqlite: there is no directory .*none"):
         Store.open(tmp_path / "none" / "x.sqlite", sweep_of())
+    for folder in (tmp_path, "."):
+        with pytest.raises(InputError, match="is a directory, expected a file"):
+            Store.open(folder, sweep_of())
 
 
 def test_one_writes_and_others_read(path: Path) -> None:
