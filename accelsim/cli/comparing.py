@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.cli.bundles import Reading, bundled
-from accelsim.cli.inputs import Model, cases, gathered, told
+from accelsim.cli.inputs import Model, cases, decoded, gathered, told
 from accelsim.cli.options import (
     BatchOption,
     ByOption,
     ColumnsOption,
     CsvOption,
     DataflowsOption,
+    DecodeOption,
     JsonOption,
+    PastOption,
     ReportOption,
     SetOption,
     SummaryOption,
@@ -45,6 +47,8 @@ class Compared:
     dataflows: DataflowsOption = None
     batch: BatchOption = 1
     settings: SetOption = None
+    decode: DecodeOption = False
+    past: PastOption = None
     train: TrainOption = False
 
 
@@ -106,8 +110,9 @@ def _compared(
 
     networks, machines, models = found
     refuse_energy_without_table(shown, machines)
+    networks = [decoded(each, asked.decode, asked.past) for each in networks]
     networks = [step_of(each) for each in networks] if asked.train else networks
-    step = step_asked(asked.train)
+    step = step_asked(asked.train) | ({"past": asked.past} if asked.decode else {})
     timed = _timed(networks, machines, asked.dataflows, asked.batch)
     comparisons = [
         replace(each, runs=tuple(told(run, asked.settings, model, **step) for run in each.runs))

@@ -250,8 +250,12 @@ class SweepFile(_Schema):
         description="Bounds of quantities: those of hardware (pes, buffer_bytes) leave points out "
         "before they run, those of results keep points from being called best.",
     )
-    mode: Literal["inference", "training"] = Field(
-        "inference", description="What is timed: the network, or a step of training it."
+    mode: Literal["inference", "training", "decoding"] = Field(
+        "inference",
+        description="What is timed: the network, a step of training it, or one more token of it.",
+    )
+    past: Annotated[int, Field(gt=0, le=2**24, strict=True)] | None = Field(
+        None, description="Tokens before the one of decoding, whose keys and values are cached."
     )
     loss: Literal["cross_entropy", "squared_error"] = Field(
         "cross_entropy", description="Of a step of training."
@@ -284,6 +288,8 @@ class SweepFile(_Schema):
         given = [key for key in ("loss", "optimizer") if key in self.model_fields_set]
         if given and self.mode != "training":
             raise ValueError(f"{given[0]} is of a step of training; give `mode: training`, too")
+        if (self.past is None) == (self.mode == "decoding"):
+            raise ValueError("`mode: decoding` and `past` go together; give both, or neither")
         return self
 
     @property

@@ -30,7 +30,7 @@ from accelsim.network.backward_spatial import (
     of_pad,
     of_phase,
     of_phases,
-    of_resize,
+    of_places,
 )
 from accelsim.network.backward_tokens import (
     of_class_token,
@@ -56,6 +56,7 @@ from accelsim.network.ops import (
     Flatten,
     Local,
     Lrn,
+    Maps,
     MatMul,
     MaxPool,
     Mul,
@@ -336,7 +337,8 @@ class Step:
     rule.register(Phase, of_phase)
     rule.register(Phases, of_phases)
     rule.register(Pad, of_pad)
-    rule.register(Resize, of_resize)
+    rule.register(Resize, of_places)
+    rule.register(Maps, of_places)
 
     @rule.register
     def _(self, op: WindowSum, layer: Layer, gradient: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from accelsim.errors import InputError, Problem
 from accelsim.network.backward_norms import summed_over_images
 from accelsim.network.graph import Layer
-from accelsim.network.ops import Conv, Local, Pad, Phase, Phases, Resize
+from accelsim.network.ops import Conv, Local, Maps, Pad, Phase, Phases, Resize
 from accelsim.network.ops.gradients import BiasGradient
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
@@ -105,7 +105,7 @@ def of_pad(step: "Step", op: Pad, layer: Layer, gradient: str) -> None:
         step.give(x, step.add(name, AxisGradient(shape=shape, forward=op), gradient))
 
 
-def of_resize(step: "Step", op: Resize, layer: Layer, gradient: str) -> None:
+def of_places(step: "Step", op: Resize | Maps, layer: Layer, gradient: str) -> None:
     """To the places that were read, by their shares."""
     if step.passes(layer):
         back = AxisGradient(shape=layer.input_shapes[0], forward=op)

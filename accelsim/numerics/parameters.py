@@ -37,6 +37,7 @@ from accelsim.network.ops import (
     LeakyRelu,
     Local,
     Lrn,
+    Maps,
     MaxPool,
     Mean,
     Normalised,
@@ -79,6 +80,7 @@ _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
     *(Transpose, Slice, Mean, Largest, Position, ClassToken, Rotary, Pad, Resize, Phases, Expand),
+    Maps,
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")

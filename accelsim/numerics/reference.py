@@ -27,6 +27,7 @@ from accelsim.network.ops import (
     Largest,
     Local,
     Lrn,
+    Maps,
     MatMul,
     MaxPool,
     Mean,
@@ -358,6 +359,13 @@ def _(op: Expand, work: Computation) -> Ofmap:
     whole = np.broadcast_to(x.values, (work.batch, *op.shape))
     expanded = Tensor(np.ascontiguousarray(whole), x.quantization)
     return Ofmap(work.arithmetic.rescale(expanded, work.output))
+
+
+@_compute.register
+def _(op: Maps, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    taken = Tensor(x.values[:, list(op.maps)], x.quantization)
+    return Ofmap(work.arithmetic.rescale(taken, work.output))
 
 
 @_compute.register

@@ -4,7 +4,7 @@ from functools import reduce
 
 import numpy as np
 
-from accelsim.network.ops import Pad, Resize
+from accelsim.network.ops import Maps, Pad, Resize
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
     ColumnsFold,
@@ -94,6 +94,8 @@ def axis_shares(op: AxisGradient) -> list[Array | None]:
         case Resize() as resize:
             sizes = zip(op.shape[1:], resize.size, strict=True)
             return [None, *(shares_of(resize, given, wanted) for given, wanted in sizes)]
+        case Maps(maps=maps):
+            return [np.asarray(maps)[:, None] == np.arange(op.shape[0]), None, None]
         case Pad() as pad:
             sides = zip(op.shape, pad.before, pad.after, strict=True)
             return [_padding(size, side, pad.mode) for size, *side in sides]

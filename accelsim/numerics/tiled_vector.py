@@ -23,6 +23,7 @@ from accelsim.network.ops import (
     Joined,
     Largest,
     Lrn,
+    Maps,
     MaxPool,
     Mean,
     Mul,
@@ -319,6 +320,14 @@ class VectorExecutor:
         """The values of a tile, from where they lie in the input."""
         (x,) = self.work.inputs
         block = Tensor(self.part_of(x.values[:, *op.axes], tile), x.quantization)
+        return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: Maps, tile: VectorTile) -> Array:
+        """The maps of a tile, from where they lie in the input."""
+        (x,), pixels = self.work.inputs, tile.pixels
+        maps = x.values[pixels.batch.slice, list(op.maps[tile.channels.slice])]
+        block = Tensor(maps[..., pixels.rows.slice, pixels.cols.slice], x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register

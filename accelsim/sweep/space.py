@@ -16,6 +16,7 @@ from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
 from accelsim.frontend.sweep_file import Over, Search, SweepFile
 from accelsim.network.backward import training_step
+from accelsim.network.decoding import decoding_step
 from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
@@ -335,9 +336,11 @@ class Space:
                 self._digests[path] = network_digest(self.networks[path])
 
     def _timed(self, network: Network) -> Network:
-        """The network, or a step of training it; raises InputError where that has no rule."""
+        """The network, one more token of it, or a step of training it; raises InputError."""
         if self._file.mode == "inference":
             return network
+        if self._file.past is not None:
+            return decoding_step(network, self._file.past)
         return training_step(network, self._file.loss, self._file.optimizer)
 
     def _check_batches(self) -> None:

@@ -37,6 +37,8 @@ OPS: Mapping[str, Sequence[str]] = {
     "dense": ("out_features", "bias", "activation", "shares"),
     "matmul": ("activation", "transpose_first", "transpose_second", "scale"),
     "pad": ("before", "after", "mode", "value"),
+    "maps": ("maps",),
+    "connected_conv": ("connections", "kernel", "stride", "padding"),
     "resize": ("size", "mode", "coordinates"),
     "conv_transpose": ("out_channels", "kernel", "stride", "output_padding", "groups"),
     "local": ("out_channels", "kernel", "stride"),

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from layers import FLOAT32, step_of
 from test_tiled import FLOAT, UINT8, check, hardware, single
 
-from accelsim.errors import InputError, ShapeError
+from accelsim.errors import ShapeError
 from accelsim.lowering.program import lower
-from accelsim.network.backward import training_step
-from accelsim.network.graph import LayerSpec, build_network
 from accelsim.network.ops import (
     Add,
     AttentionContext,
@@ -26,6 +24,7 @@ from accelsim.network.ops import (
     InstanceNorm,
     Largest,
     LayerNorm,
+    Maps,
     MatMul,
     Mean,
     Mul,
@@ -154,6 +153,7 @@ CASES = {
     "slice": Case(
         Slice(start=(0, 1, 2, 0), stop=(6, 9, 6, 5)), ((6, 9, 6, 7),), lambda x: x[:, :, 1:, 2:, :5]
     ),
+    "maps": Case(Maps(maps=(7, 0, 7, 3)), ((9, 19, 30),), lambda x: x[:, [7, 0, 7, 3]]),
     "add of a row and a column": Case(Add(), ((6, 1, 17), (1, 19, 1)), lambda x, y: x + y),
     "mul by a mask": Case(Mul(), ((3, 9, 30), (1, 1, 30)), lambda x, y: x * y),
     "mul by a number for each row": Case(Mul(), ((19, 30), (19, 1)), lambda x, y: x * y),
@@ -307,18 +307,3 @@ def test_drawn_layers_equal_the_reference(
 def test_misfits_are_refused(op: Op, shapes: tuple[Shape, ...], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         op.output_shape(shapes)
-
-
-UNTRAINED = (LayerNorm, RmsNorm, GroupNorm, InstanceNorm, Mean, Sum, Largest)
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, case in CASES.items() if isinstance(case.op, UNTRAINED)]
-)
-def test_what_has_no_rule_for_training_is_refused(name: str) -> None:
-    case = CASES[name]
-    names = [f"x{index}" for index in range(len(case.shapes))]
-    specs = [LayerSpec("layer", case.op, tuple(names)), LayerSpec("end", Relu(), ("layer",))]
-    network = build_network("two", dict(zip(names, case.shapes, strict=True)), specs)
-    with pytest.raises(InputError, match=f"layers of type '{case.op.name}' cannot be trained"):
-        training_step(network)

@@ -262,7 +262,10 @@ def test_every_key_of_the_schema_is_in_the_key() -> None:
 
     full = load_hardware(
         "tpu_v1",
-        ["energy=horowitz_45nm", "precision.psum=int24", "residency=off", "tile_loads=all"],
+        [
+            *("energy=horowitz_45nm", "precision.psum=int24", "residency=off", "tile_loads=all"),
+            *("depthwise=best", "batch_split=2"),
+        ],
     )
     parts = {line.partition(" ")[0] for line in hardware_text(full).split("\n")}
     assert parts == set(Hardware.model_fields) - set(LABELS)
@@ -329,7 +332,7 @@ objectives: {cyclez: min}
     [
         ("bacth", "unknown key 'bacth'; did you mean 'batch'?"),
         ("networks", "unknown key 'networks'; did you mean 'network'?"),
-        ("colour", "unknown key 'colour'; use one of array, batch, buffers, clock, dataflow, dram"),
+        ("colour", "unknown key 'colour'; use one of array, batch, batch_split, buffers, clock"),
         ("array.dataflow", "array.dataflow is set by matrix.dataflow, too; keep one of them"),
         ("hardware", "network is set by networks, too; keep one of them"),
     ],

@@ -12,6 +12,7 @@ their inputs do not fit.
 from collections.abc import Mapping
 
 from accelsim.network.ops.base import Op, Unary
+from accelsim.network.ops.connections import ConnectedConv, Maps
 from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import (
     ACTIVATIONS,
@@ -101,6 +102,7 @@ __all__ = [
     "Clip",
     "Composite",
     "Concat",
+    "ConnectedConv",
     "Conv",
     "ConvTranspose",
     "Dense",
@@ -124,6 +126,7 @@ __all__ = [
     "Local",
     "Log",
     "Lrn",
+    "Maps",
     "MatMul",
     "MaxPool",
     "Mean",
@@ -172,13 +175,15 @@ _ALL: tuple[type[Op], ...] = (
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift),
     *(Embedding, Position, ClassToken, Rotary, Append),
-    *(Pad, Resize, Local, Phase, Phases),
+    *(Pad, Resize, Maps, Local, Phase, Phases),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
 
-COMPOSITES: Mapping[str, type[Composite]] = {op.name: op for op in (Attention, ConvTranspose)}
+COMPOSITES: Mapping[str, type[Composite]] = {
+    op.name: op for op in (Attention, ConvTranspose, ConnectedConv)
+}
 """What network files have as one layer, and networks as several."""
 
 LAYER_TYPES: Mapping[str, type[Op]] = {**OPS, **COMPOSITES}

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from accelsim.network.ops.connections import Maps
 from accelsim.network.ops.contractions import Conv
 from accelsim.network.ops.fields import Shape
 from accelsim.network.ops.gradient import Gradient, ParameterGradient
@@ -97,7 +98,7 @@ class AxisGradient(Gradient):
     """Each gradient to the places that `forward` read for it, times their shares."""
 
     name: ClassVar[str] = "axis_gradient"
-    forward: Pad | Resize
+    forward: Pad | Resize | Maps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

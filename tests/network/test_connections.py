@@ -1,0 +1,69 @@
+"""A table of connections: LeNet-5's C3, as LeCun et al. 1998 count it, and a masked convolution."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accelsim.computing import compute
+from accelsim.errors import InputError
+from accelsim.facade import simulate, verify
+from accelsim.frontend import load_network
+from accelsim.network.graph import Network
+
+TABLE_1 = (  # LeCun et al. 1998, table I: the maps of S2 that each of the 16 maps of C3 reads
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
+)
+FLOATS = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
+
+
+def connected(tmp_path: Path, table: object, more: str = "", first: str = "") -> Network:
+    path = tmp_path / "connected.yaml"
+    listed = [list(maps) for maps in table] if isinstance(table, tuple) else table
+    path.write_text(
+        f"name: connected\n{first}input: {{channels: 6, height: 14, width: 14}}\nlayers:\n"
+        f"  C3: {{op: connected_conv, connections: {listed}, kernel: 5{more}}}\n"
+    )
+    return load_network(path)
+
+
+def test_c3_has_the_parameters_and_connections_of_the_paper(tmp_path: Path) -> None:
+    """1,516 parameters and 151,600 connections, of which 16 biases at 100 places are 1,600."""
+    network = connected(tmp_path, TABLE_1)
+    assert network.parameters == 1_516
+    assert network.macs == 151_600 - 1_600
+    assert network.layers[-1].output_shape == (16, 10, 10)
+    assert simulate(network, "edge_ws").macs == network.macs
+
+
+def test_it_is_a_convolution_whose_other_weights_are_zero(tmp_path: Path) -> None:
+    """The first two read the same maps, so they are one."""
+    generator = np.random.default_rng(0)
+    weights = [generator.standard_normal(shape) for shape in ((2, 2, 5, 5), (1, 3, 5, 5))]
+    x = generator.standard_normal((2, 6, 14, 14)).astype(np.float32)
+    arrays = {f"C3/conv{at}.weight": each for at, each in enumerate(weights)}
+    np.savez(tmp_path / "connected.npz", **{k: v.astype(np.float32) for k, v in arrays.items()})
+    table = ((4, 1), (4, 1), (0, 2, 5))
+    network = connected(tmp_path, table, ", bias: false, stride: 2", "weights: connected.npz\n")
+    values = compute(network, "edge_ws", inputs={"input": x}, set=[FLOATS])
+    found = values.ofmaps["C3/whole"]
+    whole = np.zeros((3, 6, 5, 5))
+    whole[:2, [4, 1]], whole[2, [0, 2, 5]] = weights
+    seen = np.lib.stride_tricks.sliding_window_view(x, (5, 5), (2, 3))[:, :, ::2, ::2]
+    np.testing.assert_allclose(found, np.einsum("ncpqrs,kcrs->nkpq", seen, whole), atol=1e-4)
+
+
+@pytest.mark.parametrize("machine", ["edge_ws", "eyeriss"])
+def test_its_tiles_are_exact(machine: str, tmp_path: Path) -> None:
+    assert verify(connected(tmp_path, TABLE_1[:3]), machine).passed
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [("[[0, 6]]", "no map 6"), ("[[2, 2]]", "a map twice"), ("[[]]", "at least 1")],
+)
+def test_tables_that_are_none_are_told(table: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        connected(tmp_path, table)
