@@ -1,8 +1,8 @@
 """The one exception tree: what a user can get wrong, and what a simulation can run into."""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from accelsim.text import cut, nearest, visible, visible_lines
 
@@ -10,6 +10,8 @@ _LONGEST_MESSAGE = 2000
 _LONGEST_KEY = 200
 _LONGEST_PLACE = 600
 _MOST_TOLD = 50
+_MANY = 4  # problems that are told together where they are alike
+_NAMED = 3
 
 
 class AccelsimError(Exception):
@@ -46,9 +48,34 @@ class InputError(AccelsimError):
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        told = [str(problem) for problem in self.problems[:_MOST_TOLD]]
-        more = len(self.problems) - len(told)
+        lines = list(_lines(self.problems))
+        told = lines[:_MOST_TOLD]
+        more = len(lines) - len(told)
         super().__init__("\n".join(told + ([f"... and {more:,} more"] if more else [])))
+
+
+def _lines(problems: Iterable[Problem]) -> Iterator[str]:
+    """A line for each problem, and one for several alike whose keys alone differ."""
+    found: dict[object, list[Problem]] = {}
+    for each in problems:
+        same = (each.message, each.source) if each.key and not each.line else id(each)
+        found.setdefault(same, []).append(each)
+    for first, *rest in found.values():
+        keys = several([first.key, *(each.key for each in rest)])
+        yield from map(str, (first, *rest) if keys is None else (replace(first, key=keys),))
+
+
+def several(names: Sequence[str], what: str = "keys") -> str | None:
+    """Many names in short, behind their number; None for few, which are told one by one."""
+    if len(names) < _MANY:
+        return None
+    return f"{len(names):,} {what} ({', '.join(names[:_NAMED])}, ...)"
+
+
+def alike(layers: Sequence[str]) -> list[str]:
+    """Layers of which one thing is to be said: each by itself, or many in one line."""
+    together = several(layers, "layers")
+    return [f"layer {name}" for name in layers] if together is None else [together]
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,10 +142,10 @@ class Why:
 
     @property
     def helpful(self) -> tuple[Change, ...]:
-        """The change that saves most, and the one that saves most of another resource."""
+        """The two changes that save most, and the one that saves most of another resource."""
         good = [change for change in self.changes if change.saved >= LEAST]
-        others = (change for change in good if change.resource != good[0].resource)
-        return (*good[:1], *(change for change, _ in zip(others, range(1), strict=False)))
+        others = [change for change in good if change.resource != good[0].resource]
+        return tuple(dict.fromkeys((*good[:2], *others[:1])))
 
     @property
     def sentence(self) -> str:
@@ -160,13 +160,12 @@ class Why:
     def _advice(self) -> str:
         if not self.helpful:
             return f"none of {len(self.changes)} changes, one resource doubled in each, would help"
-        best, *runner_up = self.helpful
-        advice = f"{best.action} would save {100 * best.saved:.1f} %"
-        return advice + (
-            f", {runner_up[0].action} {100 * runner_up[0].saved:.1f} %"
-            if runner_up
-            else ", and no other resource would help"
-        )
+        best, *others = self.helpful
+        told = [f"{best.action} would save {100 * best.saved:.1f} %"]
+        told += [f"{each.action} {100 * each.saved:.1f} %" for each in others]
+        if all(each.resource == best.resource for each in others):
+            told.append("and no other resource would help")
+        return ", ".join(told)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""

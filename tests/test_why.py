@@ -147,16 +147,22 @@ WORSE = Change("buffer", "doubling sram", 110, -0.1)
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
-        ((ROWS, COLS, DRAM, NOTHING), "doubling rows would save 40.0 %, doubling DRAM 9.0 %."),
+        (
+            (ROWS, COLS, DRAM, NOTHING),
+            "doubling rows would save 40.0 %, doubling columns 30.0 %, doubling DRAM 9.0 %.",
+        ),
         (
             (ROWS, COLS, NOTHING),
-            "doubling rows would save 40.0 %, and no other resource would help.",
+            "doubling rows would save 40.0 %, doubling columns 30.0 %, and no other resource would "
+            "help.",
         ),
+        ((ROWS, DRAM, COLS), "doubling rows would save 40.0 %, doubling DRAM 9.0 %."),
+        ((ROWS,), "doubling rows would save 40.0 %, and no other resource would help."),
         ((NOTHING, WORSE), "none of 2 changes, one resource doubled in each, would help."),
     ],
 )
 def test_the_sentence(changes: tuple[Change, ...], advice: str) -> None:
-    """The runner-up is of another resource: more columns are not told after more rows."""
+    """The two best, and the best of another resource, once each."""
     sentence = replace(BASE, changes=changes).sentence
     assert sentence == f"net on chip (os) is bound by the array for 70.0 % of its cycles; {advice}"
 

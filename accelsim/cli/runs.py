@@ -177,8 +177,8 @@ def _checked(network: "Network", hardware: "Hardware", work: Work, seed: int) ->
     from accelsim.facade import verify
     from accelsim.report.progress import counted
 
-    if network.macs * work.batch > _LONG_MACS:
-        hint(_long(network, work.batch))
+    if _seconds(network, hardware, work.batch) > _LONG_SECONDS:
+        hint(_long(network, hardware, work.batch))
     if _unused(network, hardware):
         hint("weights of the model are real numbers, the formats integers: random codes")
     with counted("layers checked", is_quiet()) as count:
@@ -196,17 +196,28 @@ def _unused(network: "Network", hardware: "Hardware") -> bool:
     return bool(stored.opened()) and not stored.codes(True, True)
 
 
-_LONG_MACS = 10**10
+_LONG_SECONDS = 30
+_INTEGERS_PER_SECOND, _FLOATS_PER_SECOND = 10**9, 2 * 10**8
+"""Multiply-accumulates on one core, as measured: VGG-16 2.5e9, ResNet-50 and GoogLeNet 1e9 in int8;
+AlexNet 1.6e8, GoogLeNet 4e8 in float32."""
 _BYTES_PER_VALUE = 5  # a value as it is, and its reference while it is held against it
 
 
-def _long(network: "Network", batch: int) -> str:
+def _seconds(network: "Network", hardware: "Hardware", batch: int) -> float:
+    """What the values take, the search for tiles apart."""
+    exact = hardware.precision.is_integer
+    return network.macs * batch / (_INTEGERS_PER_SECOND if exact else _FLOATS_PER_SECOND)
+
+
+def _long(network: "Network", hardware: "Hardware", batch: int) -> str:
     """What a long check takes, said before it begins."""
     from accelsim.units import format_bytes
 
+    minutes = max(1, round(_seconds(network, hardware, batch) / 60))
+    time = f"{minutes:,} minute{'s' if minutes > 1 else ''}"
     values = sum(layer.output_elements for layer in network.layers) * batch
     return (
         f"every value of {batch:,} images is computed, {network.macs * batch:,} "
-        "multiply-accumulates tile by tile: that takes minutes to hours, and about "
+        f"multiply-accumulates tile by tile: that takes about {time} on one core, and "
         f"{format_bytes(_BYTES_PER_VALUE * values)} of memory; Ctrl-C stops it"
     )

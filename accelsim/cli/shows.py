@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NETWORK|HARDWARE", help="A built-in name, or a file.")
+        str,
+        typer.Argument(metavar="NAME", help="A built-in name, or a network or hardware file."),
     ],
     train: Annotated[
         bool, typer.Option("--train", help="The memory that training the network takes.")
@@ -51,11 +52,14 @@ def show(
 ) -> None:
     """Show what a network is made of, or every setting of an accelerator and what follows.
 
+    Of energy tables, sweeps and DRAM's data sheets that are built in, what they say.
+
     Example: `accelsim show googlenet`
     """
     from accelsim.frontend.copies import file_text
     from accelsim.frontend.hardware_file import load_hardware
-    from accelsim.frontend.kind import expect_kind
+    from accelsim.frontend.kind import expect_kind, other_kind
+    from accelsim.frontend.source import read_yaml
     from accelsim.report import description, training
     from accelsim.report.export import Destinations, json_text
 
@@ -63,6 +67,13 @@ def show(
     raise_if_any(destinations.problems)
     if yaml:
         emit(file_text(name))
+        return
+    other = other_kind(name)
+    if other is not None and not train:
+        kind, path = other
+        said = read_yaml(path).data
+        sheets = [description.file_sheet(f"{name}: {kind}", said)]
+        deliver(destinations, sheets, lambda: json_text(description.file_dict(kind, said)))
         return
     asked = Model(name, dim, outputs)
     if train:

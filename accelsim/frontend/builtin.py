@@ -8,7 +8,7 @@ from typing import Literal
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.text import shown
 
-Kind = Literal["configs", "configs/energy", "configs/sweeps", "workloads"]
+Kind = Literal["configs", "configs/energy", "configs/sweeps", "configs/dram", "workloads"]
 
 
 def builtin_folder(kind: Kind) -> Path:
@@ -32,6 +32,7 @@ _NOUN: dict[Kind, str] = {
     "configs": "hardware",
     "configs/energy": "energy table",
     "configs/sweeps": "sweep",
+    "configs/dram": "DRAM data sheet",
     "workloads": "network",
 }
 

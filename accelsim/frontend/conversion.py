@@ -10,6 +10,7 @@ import yaml
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
+from accelsim.frontend.builtin import builtin_names
 from accelsim.frontend.copies import file_text
 from accelsim.frontend.hardware_file import SCALESIM
 from accelsim.frontend.scalesim_cfg import unheeded
@@ -41,7 +42,8 @@ def converted(
     if suffix == SCALESIM:
         return _told(name, file_text(name), tuple(unheeded(Path(name))))
     network = load_network(name, dims, outputs)
-    return _told(name, network_text(network), tuple(_left_out(network)))
+    left_out = (*_spelt_out(name), *_left_out(network))
+    return _told(name, network_text(network), left_out)
 
 
 def _told(name: str, text: str, left_out: tuple[str, ...]) -> Converted:
@@ -51,6 +53,12 @@ def _told(name: str, text: str, left_out: tuple[str, ...]) -> Converted:
         *(f"# Left out or changed: {each}." for each in left_out),
     ]
     return Converted("\n".join([*head, text]), left_out)
+
+
+def _spelt_out(name: str) -> Iterator[str]:
+    """What is to be said of a network that is built in, and so is YAML already."""
+    if name in builtin_names("workloads"):
+        yield f"blocks, each layer stands by itself; `accelsim show {name} --yaml` has them"
 
 
 def _left_out(network: Network) -> Iterator[str]:

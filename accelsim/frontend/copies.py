@@ -1,4 +1,4 @@
-"""A network's or hardware's file as text, to copy and to change."""
+"""A file of a network, hardware or what else is built in as text, to copy and to change."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from accelsim import written
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.hardware_file import SCALESIM, load_hardware
-from accelsim.frontend.kind import expect_kind
+from accelsim.frontend.kind import expect_kind, other_kind
 from accelsim.frontend.source import read_text
 
 _YAML = (".yaml", ".yml")
@@ -19,6 +19,9 @@ def file_text(name: str) -> str:
     if Path(name).suffix.lower() == SCALESIM:
         settings = written.nested(written.settings(load_hardware(name)))
         return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    other = other_kind(name)
+    if other is not None:
+        return read_text(other[1])
     kind = expect_kind(name)
     path = find_file("workloads" if kind == "network" else "configs", name, _every(name))
     if path.suffix.lower() not in _YAML:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.frontend.builtin import builtin_names
+from accelsim.frontend.builtin import Kind as Folder
+from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.source import read_yaml
 from accelsim.text import shown
 
@@ -27,6 +28,24 @@ def kind_of(name_or_path: str) -> Kind | None:
     if network == hardware:
         return None
     return "network" if network else "hardware"
+
+
+OTHERS: dict[str, Folder] = {
+    "energy table": "configs/energy",
+    "sweep": "configs/sweeps",
+    "DRAM data sheet": "configs/dram",
+}
+"""Kinds of built-in files beside networks and hardware, and their folders."""
+
+
+def other_kind(name: str) -> tuple[str, Path] | None:
+    """What else is built in under a name, and its file; None of networks, hardware and paths."""
+    if name in (*builtin_names("workloads"), *builtin_names("configs")):
+        return None
+    for kind, folder in OTHERS.items():
+        if name in builtin_names(folder):
+            return kind, builtin_path(folder, name)
+    return None
 
 
 def expect_kind(name_or_path: str) -> Kind:

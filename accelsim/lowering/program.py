@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import cached_property, partial
 
 from accelsim.dram.transfer import bursts_of
-from accelsim.errors import DoesNotFitError
+from accelsim.errors import DoesNotFitError, alike
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import DataflowName, Hardware
 from accelsim.lowering.dataflow import ArrayModel
@@ -408,14 +408,18 @@ def _refuse_misfits(
     network: Network, hardware: Hardware, kernels: Sequence[Kernel], finder: Search
 ) -> None:
     """Raise DoesNotFitError with every layer that no tile fits, with nothing resident."""
-    misfits = []
+    misfits: dict[str, list[str]] = {}
     for layer, kernel in zip(network.layers, kernels, strict=True):
         try:
             finder.check(kernel)
         except DoesNotFitError as error:
-            misfits.append(f"{network.name} on {hardware.name}: layer {layer.name}: {error}")
+            misfits.setdefault(str(error), []).append(layer.name)
     if misfits:
-        raise DoesNotFitError("\n".join(misfits))
+        where = f"{network.name} on {hardware.name}"
+        told = (
+            f"{where}: {each}: {why}" for why, names in misfits.items() for each in alike(names)
+        )
+        raise DoesNotFitError("\n".join(told))
 
 
 def _refuse_others(program: Program, finder: ForcedSearch) -> None:

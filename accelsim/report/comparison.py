@@ -1,5 +1,6 @@
 """What `accelsim compare` prints: each layer under every dataflow, and which is best for what."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -59,7 +60,7 @@ def comparison_sheets(
     sheets = [
         sheet
         for comparison in comparisons
-        for sheet in (_each_layer(comparison, _Layout.of(shown), by), *_phases(comparison))
+        for sheet in (_each_layer(comparison, shown, by), *_phases(comparison))
     ]
     return sheets if len(comparisons) == 1 else [*sheets, summary_sheet(comparisons, shown)]
 
@@ -71,14 +72,16 @@ class _Layout:
     shared: tuple[Shown, ...]
     each: tuple[Shown, ...]
     bound: tuple[Shown, ...]
+    mixed: bool = False
 
     @staticmethod
-    def of(shown: Sequence[Shown]) -> "_Layout":
-        """The shown columns by their place."""
+    def of(shown: Sequence[Shown], comparison: Comparison) -> "_Layout":
+        """The shown columns by their place; what `best` saves where it is beside another."""
         bound = tuple(each for each in shown if each.quantity.name == "bound")
         shared = tuple(each for each in shown if each.quantity.shared)
         rest = tuple(each for each in shown if each not in bound and each not in shared)
-        return _Layout(shared, rest, bound)
+        mixed = len({run.is_mixed for run in comparison.runs}) > 1
+        return _Layout(shared, rest, bound, mixed)
 
     def columns(self, dataflows: Sequence[str]) -> tuple[Column, ...]:
         """Headers and ranks; each dataflow's columns carry its name."""
@@ -91,6 +94,7 @@ class _Layout:
                 for it in self.each
             ),
             Column("best", text=True),
+            *((Column("saved\n%"),) if self.mixed else ()),
             *(Column(it.quantity.header, it.drop, text=True) for it in self.bound),
         )
 
@@ -99,7 +103,8 @@ class _Layout:
         return (1 + len(self.shared) + len(self.each) * dataflow,) if self.each else ()
 
 
-def _each_layer(comparison: Comparison, layout: _Layout, by: By) -> Sheet:
+def _each_layer(comparison: Comparison, shown: Sequence[Shown], by: By) -> Sheet:
+    layout = _Layout.of(shown, comparison)
     rows = by_block(comparison) if by == "block" else comparison
     first = comparison.runs[0]
     title = (
@@ -109,9 +114,9 @@ def _each_layer(comparison: Comparison, layout: _Layout, by: By) -> Sheet:
     return Sheet(
         title,
         layout.columns(comparison.dataflows),
-        tuple(_layer(choice, first, layout) for choice in rows.layers),
+        tuple(_layer(choice, comparison, layout) for choice in rows.layers),
         _totals(comparison, layout),
-        tuple(_notes(comparison)),
+        tuple(_notes(comparison, layout)),
     )
 
 
@@ -144,22 +149,25 @@ def verdict(choice: LayerChoice) -> str:
     if not choice.on_array:
         return NONE
     tied = len(choice.costs) > 1 and len(set(choice.costs)) == 1
-    return "any" if tied else choice.dataflows[choice.best]
+    return "any" if tied else choice.winner
 
 
-def _layer(choice: LayerChoice, run: RunResult, layout: _Layout) -> Row:
+def _layer(choice: LayerChoice, comparison: Comparison, layout: _Layout) -> Row:
+    run = comparison.runs[0]
     free, clock_hz = choice.is_free, run.clock_hz
     values = [choice.layers[0].name, *cells(layout.shared, choice.layers[0], free, clock_hz)]
     for layer in choice.layers:
         values += cells(layout.each, _alone(layer, run.pes), free, clock_hz)
     if free:
-        return Row((*values, NONE, *("none" for _ in layout.bound)), style="dim")
+        nothing = (NONE, NONE) if layout.mixed else (NONE,)
+        return Row((*values, *nothing, *("none" for _ in layout.bound)), style="dim")
     bounds = list(dict.fromkeys(layer.bound for layer in choice.layers))
     if len(bounds) > 1:
         bounds = [layer.bound for layer in choice.layers]
     best = verdict(choice)
-    highlight = layout.highlight(choice.best) if best in choice.dataflows else ()
-    last = ("/".join(bounds) for _ in layout.bound)
+    highlight = layout.highlight(choice.best) if best not in ("any", NONE) else ()
+    saved = [_saved([own_cycles(each) for each in choice.layers], comparison)]
+    last = [*(saved if layout.mixed else ()), *("/".join(bounds) for _ in layout.bound)]
     return Row((*values, best, *last), highlight=highlight)
 
 
@@ -185,11 +193,29 @@ def _totals(comparison: Comparison, layout: _Layout) -> tuple[Row, ...]:
             sums.append(summed.get(it.quantity.name, cell))
     last = ["" for _ in layout.bound]
     best = layout.highlight(comparison.runs.index(comparison.best))
-    bottom = Row((*whole, comparison.best.dataflow, *last), "bold", highlight=best)
-    return Row((*sums, "", *last)), bottom
+    saved = (
+        _saved(comparison.own_cycles, comparison),
+        _saved([run.cycles for run in comparison.runs], comparison),
+    )
+    of_sums, of_whole = (([each] if layout.mixed else []) for each in saved)
+    bottom = Row((*whole, comparison.best.dataflow, *of_whole, *last), "bold", highlight=best)
+    return Row((*sums, "", *of_sums, *last)), bottom
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _saved(cycles: Sequence[int], comparison: Comparison) -> str:
+    """What `best` saves against the best dataflow that all layers have, in percent of the latter.
+
+    `cycles` are under each dataflow, of a layer or of the run.
+    """
+    plain = comparison.plain
+    mixed = next((run for run in comparison.runs if run.is_mixed), None)
+    if plain is None or mixed is None:
+        return NONE
+    before, after = (cycles[comparison.runs.index(run)] for run in (plain, mixed))
+    return percent(1 - after / before) if before else NONE
+
+
+def _notes(comparison: Comparison, layout: _Layout) -> list[str]:
     best = comparison.best
     notes = [
         f"Best for the network: {best.dataflow}, {best.cycles:,} cycles, "
@@ -197,14 +223,7 @@ def _notes(comparison: Comparison) -> list[str]:
     ]
     notes += _energy_note(comparison)
     if len(comparison.runs) > 1:
-        sums = comparison.own_cycles
-        lowest, name = min(sums), comparison.leanest
-        saved = percent(1 - comparison.mixed_own_cycles / lowest) if lowest else percent(0)
-        notes.append(
-            f"With each layer at its own best, the layers would sum to "
-            f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {name}. That is "
-            "a sum, not a run's time: layers overlap, and changing the dataflow is taken as free."
-        )
+        notes += _each_at_its_best(comparison)
     waits = reduce(add, (run.buckets.other_layer for run in comparison.runs))
     if waits:
         notes.append(
@@ -214,8 +233,35 @@ def _notes(comparison: Comparison) -> list[str]:
     bounds = (
         "" if len(comparison.runs) == 1 else ", in the order of the dataflows where they differ"
     )
-    notes.append(f"bound: what the layer takes longest of{bounds}.")
+    if layout.bound:
+        notes.append(f"bound: what the layer takes longest of{bounds}.")
     return notes + free_notes(comparison.runs[0].layers)
+
+
+def _each_at_its_best(comparison: Comparison) -> Iterator[str]:
+    """What it brings that each layer has the dataflow that is best for it: timed, or as a sum."""
+    mixed = [run for run in comparison.runs if run.is_mixed]
+    if mixed:
+        yield from (_taken(run, comparison.plain) for run in mixed)
+        return
+    best, lowest = comparison.best.dataflow, sum(map(own_cycles, comparison.best.layers))
+    saved = percent(1 - comparison.mixed_own_cycles / lowest) if lowest else percent(0)
+    yield (
+        f"With each layer at its own best, the layers would sum to "
+        f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {best}. That is "
+        "a sum, not a run's time: layers overlap, and changing the dataflow is taken as free."
+    )
+
+
+def _taken(run: RunResult, plain: RunResult | None) -> str:
+    """Which dataflows a run has for how many layers, and what that saves."""
+    counts = Counter(layer.dataflow for layer in run.layers if layer.dataflow)
+    taken = ", ".join(f"{flow} for {count:,}" for flow, count in counts.most_common())
+    told = f"{run.dataflow} takes {taken} of the layers"
+    if plain is None or not plain.cycles:
+        return f"{told}."
+    saved = percent(1 - run.cycles / plain.cycles)
+    return f"{told}; the run takes {saved} % less time than all at {plain.dataflow}."
 
 
 def _energy_note(comparison: Comparison) -> list[str]:

@@ -1,7 +1,7 @@
 """What networks and hardware are, before anything runs: `accelsim show` and `accelsim list`."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -359,3 +359,26 @@ def hardware_dict(hardware: Hardware) -> dict[str, Any]:
             "ridge_macs_per_byte": float(hardware.pes / hardware.dram_bytes_per_cycle),
         },
     }
+
+
+def file_sheet(title: str, data: Mapping[str, object]) -> Sheet:
+    """What a small file says, key by key."""
+    return facts(title, tuple(_said("", data)), ("--yaml prints the file itself, to copy.",))
+
+
+def _said(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """Dotted keys and their values."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _said(f"{key}.{name}" if key else str(name), inner)
+    elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        for place, each in enumerate(value):
+            yield from _said(f"{key}[{place}]", each)
+    else:
+        listed = value if isinstance(value, list) else [value]
+        yield key, ", ".join(map(str, listed))
+
+
+def file_dict(kind: str, data: Mapping[str, object]) -> dict[str, Any]:
+    """The JSON form of what a small file says."""
+    return {"schema": SCHEMA, "kind": kind, "settings": dict(data)}

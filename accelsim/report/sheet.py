@@ -1,8 +1,9 @@
 """Sheets: a title, a table and notes, laid out for the terminal at hand or for a pipe.
 
 A terminal too narrow for all columns leaves out those that matter least, and says so. Where even
-the others are too wide, every row becomes a stack of its cells, one below the other, each beside
-its header. A pipe gets every column at its full width, without colours.
+the others are too wide, the table is folded: all columns in a few tables below each other, each
+with what tells the rows apart. Where that does not do, every row becomes a stack of its cells, one
+below the other, each beside its header. A pipe gets every column at its full width, uncoloured.
 """
 
 import io
@@ -22,6 +23,7 @@ from accelsim.text import visible, visible_lines
 _UNLIMITED = 10_000
 _NOTE_WIDTH = 100
 _PROSE_WIDTH = 24
+_MOST_BANDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,16 @@ def _print(sheet: Sheet, console: Console) -> None:
         columns = _fitting(sheet, console)
         table = _table(sheet, columns)
         narrowest = _measured(table, console).minimum
+        bands = [table]
         if narrowest > console.width and _is_headed(sheet):
             columns = list(range(len(sheet.columns)))
-            table = _stacked(sheet)
-            narrowest = _measured(table, console).minimum
-        console.print(table, width=max(console.width, narrowest), crop=False)
+            folded = [_table(sheet, band) for band in _bands(sheet, console)]
+            bands = folded or [_stacked(sheet)]
+            narrowest = max(_measured(each, console).minimum for each in bands)
+        for position, each in enumerate(bands):
+            if position:
+                console.print()
+            console.print(each, width=max(console.width, narrowest), crop=False)
         notes += _left_out(sheet, columns)
         if notes:
             console.print()
@@ -129,6 +136,34 @@ def _fitting(sheet: Sheet, console: Console) -> list[int]:
             break
         columns = [index for index in columns if sheet.columns[index].drop != rank]
     return columns
+
+
+def _bands(sheet: Sheet, console: Console) -> list[list[int]]:
+    """All columns in tables below each other, each with those that tell the rows apart.
+
+    None where that takes more than a few tables, or a column is too wide by itself.
+    """
+    key = _key(sheet)
+    bands = [key]
+    for index in range(len(key), len(sheet.columns)):
+        if len(bands[-1]) > len(key) and not _fits(sheet, [*bands[-1], index], console):
+            bands.append(key)
+        bands[-1] = [*bands[-1], index]
+    good = bool(key) and len(bands) <= _MOST_BANDS
+    return bands if good and all(_fits(sheet, band, console) for band in bands) else []
+
+
+def _key(sheet: Sheet) -> list[int]:
+    """The first columns that tell the rows apart; none of a table of one row, or of twins."""
+    rows = [row.cells for row in sheet.rows]
+    for count in range(1, len(sheet.columns)):
+        if 1 < len(rows) == len({cells[:count] for cells in rows}):
+            return list(range(count))
+    return []
+
+
+def _fits(sheet: Sheet, columns: Sequence[int], console: Console) -> bool:
+    return _measured(_table(sheet, columns), console).minimum <= console.width
 
 
 def _is_headed(sheet: Sheet) -> bool:

@@ -7,6 +7,7 @@ one branch costs another says nothing about the other's dataflow.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accelsim.hardware import BEST
 from accelsim.results.flat import layer_record
 from accelsim.results.frames import frame
 from accelsim.results.records import LayerResult, RunResult
@@ -44,6 +45,12 @@ class LayerChoice:
         return self.costs.index(min(self.costs))
 
     @property
+    def winner(self) -> str:
+        """The best dataflow: of a run in which each layer has its own, that of this layer."""
+        flow = self.dataflows[self.best]
+        return (self.layers[self.best].dataflow or flow) if flow == BEST else flow
+
+    @property
     def on_array(self) -> bool:
         """Whether the layer has a dataflow; one on the vector unit has none."""
         return self.layers[0].gemm is not None
@@ -66,6 +73,12 @@ class Comparison:
         return min(self.runs, key=lambda run: (run.cycles, run.dram.total_bytes))
 
     @property
+    def plain(self) -> RunResult | None:
+        """The best run under one dataflow for all layers; None if there is none."""
+        plain = [run for run in self.runs if not run.is_mixed]
+        return Comparison(tuple(plain)).best if plain else None
+
+    @property
     def layers(self) -> tuple[LayerChoice, ...]:
         """Each layer under all dataflows."""
         columns = zip(*(run.layers for run in self.runs), strict=True)
@@ -86,20 +99,14 @@ class Comparison:
         }
 
     @property
-    def leanest(self) -> str:
-        """The dataflow whose layers' own cycles sum to least, the first of several."""
-        sums = self.own_cycles
-        return self.dataflows[sums.index(min(sums))]
-
-    @property
     def mixed_own_cycles(self) -> int:
         """The sum of own cycles if each layer of the array took the dataflow that is best for it.
 
-        A layer of the vector unit has no dataflow: it counts as under the `leanest` one.
+        A layer of the vector unit has no dataflow: it counts as under the `best` of the network.
         """
-        leanest = self.dataflows.index(self.leanest)
+        usual = self.runs.index(self.best)
         return sum(
-            own_cycles(choice.layers[choice.best if choice.on_array else leanest])
+            own_cycles(choice.layers[choice.best if choice.on_array else usual])
             for choice in self.layers
         )
 
@@ -123,7 +130,7 @@ class Comparison:
             (
                 choice.layers[0].name,
                 *(f"{own_cycles(layer):,}" for layer in choice.layers),
-                choice.dataflows[choice.best] if choice.on_array else "-",
+                choice.winner if choice.on_array else "-",
             )
             for choice in self.layers
         ]
@@ -166,7 +173,7 @@ def _best_layer(choice: LayerChoice) -> dict[str, Any]:
     best = choice.layers[choice.best]
     return {
         "name": best.name,
-        "dataflow": choice.dataflows[choice.best] if choice.on_array else None,
+        "dataflow": choice.winner if choice.on_array else None,
         "own_cycles": own_cycles(best),
         "bound": best.bound,
     }

@@ -53,7 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "bad.yaml:2:20: array.colz: unknown key 'colz'; did you mean 'cols'?",
             ],
         ),
-        ("run lenet5 small.yaml", ["lenet5 on edge_ws: layer C1: "]),
+        ("run lenet5 small.yaml", ["lenet5 on edge_ws: 5 layers (C1, C3, C5, ...): "]),
         ("compare lenet5 --hardware small.yaml", ["os: lenet5 on", "ws: lenet5 on", "is: lenet5"]),
         ("compare lenet5 --hardware edge_ws --dataflows os,xx", ["unknown dataflow 'xx'"]),
         ("compare lenet5 --hardware edge_ws --dataflows os,", ["unknown dataflow ''"]),

@@ -11,6 +11,7 @@ import yaml
 from machines import SYSTOLIC
 
 import accelsim
+from accelsim.errors import InputError, Problem
 from accelsim.facade import simulate
 from accelsim.frontend.builtin import builtin_names, builtin_path
 from accelsim.frontend.hardware_file import load_hardware
@@ -354,3 +355,32 @@ def test_shown_energy_settings_are_a_hardware_file(cli, tmp_path: Path) -> None:
     schema = json.loads(cli("schema", "hardware").stdout)
     for path in (chip, again):
         jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("horowitz_45nm", "energy table"),
+        ("DDR4-2400", "DRAM data sheet"),
+        ("array_shape", "sweep"),
+    ],
+)
+def test_show_takes_every_name_that_is_built_in(cli, name: str, kind: str) -> None:
+    data = json.loads(cli("show", name, "--json", "-").stdout)
+    assert (data["kind"], cli("show", name).stdout.splitlines()[0]) == (kind, f"{name}: {kind}")
+    copied = yaml.safe_load(cli("show", name, "--yaml").stdout)
+    assert json.loads(json.dumps(copied)) == data["settings"]  # whose keys are text
+
+
+def test_convert_says_what_it_does_to_a_built_in_network(cli) -> None:
+    outcome = cli("convert", "lenet5")
+    assert "left out or changed: blocks, each layer stands by itself" in outcome.stderr
+
+
+def test_problems_that_differ_only_by_their_keys_are_one_line() -> None:
+    names = "abcd"
+    few, many = ([Problem("is wrong", "f", key=key) for key in names[:count]] for count in (3, 4))
+    assert str(InputError(few)).splitlines() == [f"f: {key}: is wrong" for key in "abc"]
+    assert str(InputError(many)) == "f: 4 keys (a, b, c, ...): is wrong"
+    told = [*many, Problem("is another", "f", key="e")]
+    assert len(str(InputError(told)).splitlines()) == 2

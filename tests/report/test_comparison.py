@@ -5,7 +5,12 @@ from dataclasses import replace
 from results_by_hand import LAYER, VIEW, layer, run
 
 from accelsim.lowering.traffic import Dram
-from accelsim.report.comparison import comparison_dict, comparison_sheets, verdict
+from accelsim.report.comparison import (
+    compare_columns,
+    comparison_dict,
+    comparison_sheets,
+    verdict,
+)
 from accelsim.results.blocks import by_block
 from accelsim.results.comparison import Comparison, own_cycles
 
@@ -68,7 +73,7 @@ def test_the_vector_unit_has_no_dataflow_to_choose() -> None:
     """A pool that happens to be short beside ws saves nothing: all at os sum to 130."""
     pools = [replace(layer(cycles), name="pool", gemm=None) for cycles in (30, 10)]
     runs = run("os", layer(100), pools[0]), run("ws", layer(150), pools[1])
-    assert Comparison(runs).leanest == "os"
+    assert Comparison(runs).best.dataflow == "os"
     assert Comparison(runs).mixed_own_cycles == 130
 
 
@@ -123,3 +128,31 @@ def test_json_form() -> None:
             ],
         }
     ]
+
+
+def test_best_beside_others_says_who_won_and_what_that_saves() -> None:
+    """os takes 100 + 300, ws 200 + 100: best is os then ws, 200 of the 300 at ws."""
+    mine = replace(layer(100), dataflow="os"), replace(layer(100), dataflow="ws")
+    runs = run("os", layer(100), layer(300)), run("ws", layer(200), layer(100)), run("best", *mine)
+    comparison = Comparison(runs)
+    (sheet,) = comparison_sheets([comparison])
+    place = next(at for at, each in enumerate(sheet.columns) if each.header == "saved\n%")
+    assert [row.cells[place - 1 : place + 1] for row in sheet.rows] == [
+        ("os", "50.0"),
+        ("ws", "0.0"),
+    ]
+    assert [row.cells[place] for row in sheet.totals] == ["33.3", "33.3"]
+    assert any(
+        "best takes os for 1, ws for 1 of the layers; the run takes 33.3 % less time than all at ws"
+        in note
+        for note in sheet.notes
+    )
+    assert [each["dataflow"] for each in comparison.best_as_dict()["layers"]] == ["os", "ws"]
+
+
+def test_bound_is_told_only_where_it_is_shown() -> None:
+    runs = [Comparison((run("os", layer(100)), run("ws", layer(50))))]
+    notes = [
+        comparison_sheets(runs, compare_columns(each))[0].notes for each in (None, "only,util")
+    ]
+    assert [any(note.startswith("bound:") for note in each) for each in notes] == [True, False]

@@ -81,3 +81,34 @@ def test_what_the_encoding_lacks_is_replaced() -> None:
     printed = rendered([Sheet("µ", SHEET.columns, SHEET.rows)], encoding="ascii")
     assert printed.splitlines()[0] == "?"
     assert printed.isascii()
+
+
+def wide(rows: int) -> Sheet:
+    """A name and five columns of numbers that are all asked for: 4, and 2 + 8 each, wide."""
+    columns = (Column("name", text=True), *(Column(f"number_{each}") for each in range(5)))
+    return Sheet("Wide", columns, tuple(Row((f"r{at}", *"12345")) for at in range(rows)))
+
+
+def columns_of(sheet: Sheet, width: int) -> list[list[str]]:
+    """The headers of each table."""
+    lines = rendered([sheet], width).replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
+    return [line.split() for line in lines if "number_0 " in line or line.startswith("name")]
+
+
+@pytest.mark.usefixtures("_plain")
+@pytest.mark.parametrize("width", [54, 53, 36, 24])
+def test_what_is_asked_for_is_folded_and_rows_stay_comparable(width: int) -> None:
+    """Each table has the name, and as many numbers of 10 as fit beside its 4."""
+    tables = columns_of(wide(3), width)
+    beside = (width - 4) // 10
+    assert all(headers[0] == "name" for headers in tables)
+    assert [len(headers) - 1 for headers in tables][:-1] == [beside] * (len(tables) - 1)
+    numbers = [header for headers in tables for header in headers[1:]]
+    assert numbers == [f"number_{each}" for each in range(5)]
+
+
+@pytest.mark.usefixtures("_plain")
+@pytest.mark.parametrize(("rows", "width"), [(1, 53), (3, 14)])
+def test_one_row_and_too_many_tables_are_stacked(rows: int, width: int) -> None:
+    """A table for each of five numbers is more than four of them."""
+    assert "number_0  1" in rendered([wide(rows)], width).replace("\x1b[1m", "")
