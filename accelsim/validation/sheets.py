@@ -9,7 +9,7 @@ from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.validation.outcome import ROUNDING, Outcome, Tally, Validation, magnitude
 from accelsim.validation.reference import Comparison
 
-ROWS_SHOWN = 32
+ROWS_SHOWN = 36
 """A reference with more comparisons is summed up by quantity."""
 
 WITHOUT = (

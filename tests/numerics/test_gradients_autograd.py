@@ -1,0 +1,136 @@
+"""Gradients against an independent automatic differentiation: HIPS autograd, in float64."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_gradients import Trained
+
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import (
+    Attention,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    MaxPool,
+    Mean,
+    Mul,
+    Resize,
+    RmsNorm,
+    Softmax,
+)
+
+autograd = pytest.importorskip("autograd")
+anp = pytest.importorskip("autograd.numpy")
+Values = dict[str, Any]
+
+
+def conv(x: Any, weight: Any, bias: Any, stride: int) -> Any:
+    """As a sum over taps, of maps without padding."""
+    r, s = weight.shape[2:]
+    rows, cols = ((n - k) // stride + 1 for n, k in zip(x.shape[2:], (r, s), strict=True))
+    taps = (
+        anp.einsum(
+            "nchw,kc->nkhw",
+            x[:, :, i : i + stride * rows : stride, j : j + stride * cols : stride],
+            weight[:, :, i, j],
+        )
+        for i in range(r)
+        for j in range(s)
+    )
+    return sum(taps) + bias[None, :, None, None]
+
+
+def normal(x: Any, axes: tuple[int, ...], epsilon: float, centred: bool = True) -> Any:
+    mean = anp.mean(x, axes, keepdims=True) if centred else 0.0
+    return (x - mean) / anp.sqrt(anp.mean((x - mean) ** 2, axes, keepdims=True) + epsilon)
+
+
+def images() -> Network:
+    specs = [
+        LayerSpec("a", Conv(out_channels=4, kernel=(3, 2), stride=(2, 2)), ("x",)),
+        LayerSpec("b", BatchNorm(epsilon=0.1, activation="tanh"), ("a",)),
+        LayerSpec("m", MaxPool(kernel=(2, 2), stride=(1, 1)), ("b",)),
+        LayerSpec("g", GroupNorm(groups=2, epsilon=0.1), ("m",)),
+        LayerSpec("r", Resize(size=(6, 6)), ("g",)),
+        LayerSpec("p", AvgPool(kernel=(2, 2)), ("r",)),
+        LayerSpec("u", Mean(axes=(1,), keep=True), ("p",)),
+        LayerSpec("t", Mul(), ("p", "u")),
+        LayerSpec("f", Flatten(), ("t",)),
+        LayerSpec("y", Dense(out_features=5, activation="sigmoid"), ("f",)),
+    ]
+    return build_network("images", {"x": (3, 9, 8)}, specs)
+
+
+def of_images(v: Values) -> Any:
+    a = conv(v["x"], v["a.weight"], v["a.bias"], 2)
+    b = normal(a, (0, 2, 3), 0.1)
+    b = anp.tanh(b * v["b.gamma"][:, None, None] + v["b.beta"][:, None, None])
+    m = anp.maximum(
+        anp.maximum(b[:, :, 1:, 1:], b[:, :, :-1, 1:]),
+        anp.maximum(b[:, :, 1:, :-1], b[:, :, :-1, :-1]),
+    )
+    apart = anp.reshape(m, (len(m), 2, -1))
+    g = anp.reshape(normal(apart, (2,), 0.1), m.shape)
+    g = g * v["g.gamma"][:, None, None] + v["g.beta"][:, None, None]
+    r = anp.repeat(anp.repeat(g, 2, 2), 2, 3)
+    p = (r[:, :, ::2, ::2] + r[:, :, 1::2, ::2] + r[:, :, ::2, 1::2] + r[:, :, 1::2, 1::2]) / 4
+    t = p * anp.mean(p, 2, keepdims=True)
+    f = anp.reshape(t, (len(t), -1))
+    return 1 / (1 + anp.exp(-(f @ v["y.weight"].T + v["y.bias"])))
+
+
+def tokens() -> Network:
+    mixed = Attention(heads=2, causal=True).parts("mixed", ("q", "k", "v"))
+    specs = [
+        LayerSpec("n", LayerNorm(epsilon=0.1), ("x",)),
+        *(LayerSpec(name, Dense(out_features=6), ("n",)) for name in "qkv"),
+        *(LayerSpec(*part) for part in mixed),
+        LayerSpec("z", RmsNorm(epsilon=0.1), ("mixed/context",)),
+        LayerSpec("f", Mean(axes=(0,)), ("z",)),
+        LayerSpec("y", Dense(out_features=5), ("f",)),
+        LayerSpec("s", Softmax(), ("y",)),
+    ]
+    return build_network("tokens", {"x": (4, 7)}, specs)
+
+
+def of_tokens(v: Values) -> Any:
+    n = normal(v["x"], (2,), 0.1) * v["n.gamma"] + v["n.beta"]
+    heads = {
+        name: anp.transpose(
+            anp.reshape(n @ v[f"{name}.weight"].T + v[f"{name}.bias"], (2, 4, 2, 3)), (0, 2, 1, 3)
+        )
+        for name in "qkv"
+    }
+    scores = heads["q"] @ anp.swapaxes(heads["k"], 2, 3) / np.sqrt(3)
+    seen = np.tril(np.ones((4, 4)))
+    shares = anp.exp(scores) * seen
+    shares = shares / anp.sum(shares, -1, keepdims=True)
+    context = anp.reshape(anp.transpose(shares @ heads["v"], (0, 2, 1, 3)), (2, 4, 6))
+    z = normal(context, (2,), 0.1, centred=False) * v["z.gamma"]
+    y = anp.mean(z, 1) @ v["y.weight"].T + v["y.bias"]
+    return anp.exp(y) / anp.sum(anp.exp(y), 1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("network", "forward"), [(images, of_images), (tokens, of_tokens)], ids=["images", "tokens"]
+)
+def test_gradients_are_those_of_autograd(
+    network: Callable[[], Network], forward: Callable[[Values], Any]
+) -> None:
+    trained = Trained.of(network())
+    fixed = {name: trained.given[name] for name in trained.step.inputs}
+
+    def loss(learned: Values) -> Any:
+        return anp.sum((forward({**fixed, **learned}) - fixed["target"]) ** 2) / 2
+
+    wanted = autograd.grad(loss)(dict(trained.learned()))
+    found = trained.gradients()
+    assert set(found) == set(wanted)
+    for name, gradient in found.items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=1e-9, atol=1e-11, err_msg=name)
