@@ -29,6 +29,18 @@ def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def cell(value: object) -> object:
+    """A value for CSV; no text that a spreadsheet takes for a formula, or that is not seen."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""And their wide forms, which some take for the same."""
+
+
 def cut(text: str, longest: int) -> str:
     """`text`, or its beginning where it is longer."""
     return text if len(text) <= longest else f"{text[:longest]}..."

@@ -12,7 +12,7 @@ from typing import Any
 from accelsim.errors import Problem
 from accelsim.files import obstacles
 from accelsim.results import LayerResult, RunResult, layer_record
-from accelsim.text import visible
+from accelsim.text import cell
 
 STANDARD_OUTPUT = "-"
 
@@ -103,15 +103,3 @@ def streamed_text(rows: Callable[[], Iterable[Mapping[str, object]]]) -> str:
     writer.writerow(map(cell, names))
     writer.writerows([cell(row.get(name)) for name in names] for row in rows())
     return text.getvalue()
-
-
-def cell(value: object) -> object:
-    """A value for CSV; no text that a spreadsheet takes for a formula, or that is not seen."""
-    if not isinstance(value, str):
-        return value
-    text = visible(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""And their wide forms, which some take for the same."""

@@ -24,6 +24,7 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
 from accelsim.network.ops import Window
+from accelsim.text import cell
 from accelsim.units import ceil_div
 
 REGION = 4096
@@ -88,7 +89,8 @@ def _form(path: str, burst: int) -> Line:
 def _csv(
     at: int, address: int, size: int, is_write: bool, layer: str, tensor: str
 ) -> Iterator[str]:
-    quoted = (f'"{each.replace(chr(34), chr(34) * 2)}"' for each in (layer, tensor))
+    names = (str(cell(each)).replace('"', '""') for each in (layer, tensor))
+    quoted = (f'"{each}"' for each in names)
     yield f"{at},{address},{size},{'write' if is_write else 'read'},{','.join(quoted)}\n"
 
 

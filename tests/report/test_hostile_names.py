@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from accelsim.cli import app
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_file
-from accelsim.report.export import cell
 from accelsim.report.sheet import Column, Row, Sheet, rendered
 from accelsim.report.tell import tell
-from accelsim.text import shown, visible
+from accelsim.text import cell, shown, visible
 
 NAMES = ("\x1b]0;owned\x07\x1b[2J", "=HYPERLINK(1)", "\u202egnp", "@SUM(A1)", "+1", "a\nerror: b")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -59,6 +58,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "compare n.yaml --hardware h.yaml --dataflows ws --csv -",
         "verify n.yaml h.yaml",
         "run n.yaml h.yaml --why",
+        "train n.yaml h.yaml --loss squared_error",
+        "compute n.yaml h.yaml --show @SUM(A1)",
+        "explain n.yaml h.yaml @SUM(A1)",
         "run n.yaml h.yaml --set \x1b=1",
         "diff \x1b \u202e",
     ],
@@ -73,6 +75,21 @@ def test_commands(folder: Path, arguments: str, capsys: pytest.CaptureFixture[st
     if "--csv" in arguments:
         cells = [each for row in csv.reader(io.StringIO(printed.out)) for each in row]
         assert not [each for each in cells if each.startswith(FORMULA)]
+
+
+def test_files_of_a_run(folder: Path) -> None:
+    files = {"--trace-dram": "t.csv", "--trace": "t.json", "--report": "r.html"}
+    files |= {"--save-mapping": "m.yaml", "--csv": "o.csv", "--json": "o.json"}
+    options = [part for pair in files.items() for part in pair]
+    with pytest.raises(SystemExit) as left:
+        app(["run", "n.yaml", "h.yaml", *options, "-q"], prog_name="accelsim")
+    assert not left.value.code
+    for name in files.values():
+        text = Path(name).read_text(encoding="utf-8")
+        assert not obeyed(text), name
+        if name.endswith(".csv"):
+            cells = [each for row in csv.reader(io.StringIO(text)) for each in row]
+            assert not [each for each in cells if each.startswith(FORMULA)], name
 
 
 @given(st.text(max_size=12))
