@@ -18,16 +18,18 @@ from accelsim.facade import (
     with_dataflow,
 )
 from accelsim.frontend.findings import unknown
+from accelsim.lowering.contenders import loop_extents, mappings_near, vector_tilings
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency
 from accelsim.lowering.gemm_tasks import AXES
-from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.laws import ArrayModel
 from accelsim.lowering.lower import by_itself
 from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.ranking import plain
+from accelsim.lowering.ranking import Ranked, plain
+from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.search import Memory, Ranks, search
 from accelsim.lowering.target import target_of
-from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, whole_sizes
+from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
 
 SHOWN = 10
 """Tilings that are compared."""
@@ -152,6 +154,10 @@ def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
     """The loops over tiles that turn, the outermost first."""
     tiling, kernel = layer.tiling, layer.kernel
     if not isinstance(tiling, GemmTiling) or not isinstance(kernel, GemmKernel):
+        for axis, total, size in loop_extents(kernel, tiling):
+            if size < total:
+                count = -(-total // size)
+                yield TileLoop(axis, total, size, count, total - (count - 1) * size, ())
         return
     axes = [axis for loop in ("groups", *tiling.order.value) for axis in AXES[loop]]
     sizes_first = zip(fields(tiling), whole_sizes(kernel), strict=False)
@@ -203,18 +209,9 @@ def _folds(program: Program, layer: LayerProgram) -> tuple[int | None, float | N
 def _contenders(
     program: Program, layer: LayerProgram, memory: Memory | None
 ) -> Iterator[Contender]:
-    """The best tilings with different courses of their loops, the one chosen among them."""
-    kernel, chosen = layer.kernel, layer.tiling
-    if not isinstance(kernel, GemmKernel) or not isinstance(chosen, GemmTiling):
-        return
-    ranks = search(program.target, memory)(kernel, layer.placement.residence)
-    assert isinstance(ranks, Ranks)
-    space = layer.spaces[program.target.buffer_index("ifmap")]
-    listed = ranks.contenders(space, SHOWN)
-    if chosen not in (each.tiling for each in listed):
-        cost = ranks.cost_of(chosen, space)
-        listed = sorted([*listed[: SHOWN - 1], cost], key=lambda one: one.cycles)
-    for each in listed:
+    """The best tilings, the one chosen among them, the least first, each played by itself."""
+    chosen = layer.tiling
+    for each in sorted(_compared(program, layer, memory), key=lambda one: one.cycles):
         one = by_itself(program, layer, each.tiling)
         yield Contender(
             tiling=plain(each.tiling),
@@ -223,6 +220,25 @@ def _contenders(
             dram_bytes=each.dram_bytes,
             chosen=each.tiling == chosen,
         )
+
+
+def _compared(program: Program, layer: LayerProgram, memory: Memory | None) -> list[Ranked]:
+    """The chosen tiling and others: of a systolic array with other courses of their loops."""
+    kernel, chosen, residence = layer.kernel, layer.tiling, layer.placement.residence
+    space = layer.spaces[program.target.buffer_index("ifmap")]
+    target = replace(program.target, residence=residence)
+    if isinstance(kernel, GemmKernel) and isinstance(chosen, Mapping):
+        return mappings_near(kernel, target, chosen, SHOWN)
+    if isinstance(kernel, VectorKernel) and isinstance(chosen, VectorTiling):
+        return vector_tilings(kernel, target, chosen, space, SHOWN)
+    if not isinstance(kernel, GemmKernel) or not isinstance(chosen, GemmTiling):
+        return []
+    ranks = search(program.target, memory)(kernel, residence)
+    assert isinstance(ranks, Ranks)
+    listed = ranks.contenders(space, SHOWN)
+    if chosen in (each.tiling for each in listed):
+        return listed
+    return [*listed[: SHOWN - 1], ranks.cost_of(chosen, space)]
 
 
 def lines(loops: Sequence[TileLoop], body: Iterable[str]) -> Iterator[str]:

@@ -31,15 +31,25 @@ def test_one_contender_is_chosen_and_no_cost_is_far_from_its_time() -> None:
         assert each.played_cycles == pytest.approx(each.cost_cycles, rel=0.1)
 
 
-@pytest.mark.parametrize(("hardware", "layer"), [("edge_ws", "S2"), ("eyeriss", "C1")])
-def test_pools_and_row_stationary_layers_are_told_of_without_loops(
-    hardware: str, layer: str
+@pytest.mark.parametrize(
+    ("network", "hardware", "layer"),
+    [
+        ("lenet5", "edge_ws", "S2"),
+        ("lenet5", "eyeriss", "C3"),
+        ("lenet5", "eyeriss", "F6"),
+        ("alexnet", "eyeriss", "conv2"),
+        ("alexnet", "edge_ws", "pool1"),
+    ],
+)
+def test_pools_and_row_stationary_layers_have_loops_and_contenders(
+    network: str, hardware: str, layer: str
 ) -> None:
-    told = accelsim.explain("lenet5", hardware, layer)
-    assert told.tiling
-    assert told.moved
-    assert not told.loops
-    assert not told.contenders
+    told = accelsim.explain(network, hardware, layer)
+    assert math.prod(loop.turns for loop in told.loops) == told.tiles
+    assert sum(each.chosen for each in told.contenders) == 1
+    costs = [each.cost_cycles for each in told.contenders]
+    assert costs == sorted(costs)
+    assert len(costs) > 1
 
 
 def test_an_unknown_layer_is_refused_with_what_was_meant() -> None:

@@ -63,9 +63,10 @@ def _contenders(told: Explanation) -> Sheet:
         "cost: cycles by the closed form that the search compares; played alone: by the engine.",
         _verdict(told),
     )
-    return Sheet(
-        "The best tilings, with different courses of their loops", columns, rows, (), notes
-    )
+    which = "The chosen tiling and others"
+    if any(each.tiling.get("order") for each in told.contenders):
+        which = "The best tilings, with different courses of their loops"
+    return Sheet(which, columns, rows, (), notes)
 
 
 def _varies(told: Explanation, key: str) -> bool:
@@ -91,4 +92,6 @@ def _verdict(told: Explanation) -> str:
     if chosen.cost_cycles <= 1.008 * least.cost_cycles:
         better = "moves less" if chosen.dram_bytes < least.dram_bytes else "takes fewer tiles"
         return f"The chosen one ties with the least (within 0.8 %), and {better}."
+    if told.dataflow == "rs" and chosen.tiling.get("m") is not None:
+        return "The chosen one is best by the array's objective, which need not be time alone."
     return "The chosen one is faster as played, or was found with other room on chip."

@@ -128,7 +128,7 @@ def test_files_are_regular_and_not_too_large(tmp_path: Path) -> None:
         file.truncate(2**30)
     with pytest.raises(InputError, match=f"is larger than {LARGEST_FILE:,} bytes"):
         read_text(large)
-    for name, told in (("\0", "cannot be read: embedded null"), ("x" * 300, "name too long")):
+    for name, told in (("\0", "cannot be read: .*embedded null"), ("x" * 300, "name too long")):
         with pytest.raises(InputError, match=told):
             read_text(Path(name))
     with pytest.raises(InputError, match="is a device or a pipe, expected a file"):

@@ -207,7 +207,7 @@ def text(path: Path) -> None:
         (foreign, "is not a results file of `accelsim sweep`; give another path"),
         (text, "is not a results file of `accelsim sweep`; give another path"),
         (newer, "has schema 7, and accelsim .* reads schema 2"),
-        (Path.mkdir, "cannot be opened|no such file"),
+        (Path.mkdir, "is a directory, expected a file|no such file"),
     ],
 )
 def test_what_is_no_results_file_is_left_alone(path: Path, make, message: str) -> None:

@@ -78,10 +78,9 @@ def evaluated(file: ModelFile, node: Any, inputs: Sequence[Array | None], output
     """What one node makes of arrays, by onnx's own reference implementation."""
     onnx = library(file.path)
     helper = onnx.helper
-    feeds = {
-        name: array for name, array in zip(node.input, inputs, strict=True) if array is not None
-    }
     try:
+        pairs = zip(node.input, inputs, strict=True)
+        feeds = {name: array for name, array in pairs if array is not None}
         given = [
             helper.make_tensor_value_info(
                 name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape

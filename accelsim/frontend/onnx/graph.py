@@ -266,7 +266,7 @@ class _Walk:
         outputs: tuple[Value, ...],
     ) -> list[Constant] | None:
         """What the node makes, if it depends on no input's values."""
-        if proto.op_type in ("Shape", "Size") and isinstance(inputs[0], Value):
+        if proto.op_type in ("Shape", "Size") and inputs and isinstance(inputs[0], Value):
             if inputs[0].shape is None:
                 return None
             ghost = np.broadcast_to(np.zeros((), np.int8), inputs[0].shape)

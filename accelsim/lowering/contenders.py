@@ -1,0 +1,106 @@
+"""What else a layer could do: its tiling among the best of others, on any unit."""
+
+import numpy as np
+
+from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.ranking import Ranked
+from accelsim.lowering.row_stationary import Mapping
+from accelsim.lowering.row_stationary_candidates import AXES, near
+from accelsim.lowering.row_stationary_cost import legal, mapping_cost
+from accelsim.lowering.row_stationary_ranks import ranked_as
+from accelsim.lowering.target import Target
+from accelsim.lowering.tiling import VectorTiling
+from accelsim.lowering.vector_cost import VectorCosts
+from accelsim.lowering.vector_search import VectorSearch, with_space
+
+CUTS = ("f", "tap_rows", "tap_cols")
+"""What neighbours of a mapping leave as it is: rows and windows in parts."""
+
+
+def mappings_near(kernel: GemmKernel, target: Target, chosen: Mapping, count: int) -> list[Ranked]:
+    """A row-stationary mapping, and those of least cycles that differ from it a little."""
+    around = near(kernel, target, chosen, [axis for axis in AXES if axis not in CUTS])
+    fitting = around.select(legal(kernel, target, around))
+    cycles = np.asarray(mapping_cost(kernel, target, fitting).cycles)
+    order = np.argsort(cycles, kind="stable")
+    several = dict.fromkeys((chosen, *(fitting.only(int(index)) for index in order[:count])))
+    return [ranked_as(kernel, target, each) for each in list(several)[:count]]
+
+
+def vector_tilings(
+    kernel: VectorKernel, target: Target, chosen: VectorTiling, space: int, count: int
+) -> list[Ranked]:
+    """A tiling of a vector unit, and those of least cycles of a coarse grid and around it."""
+    search = VectorSearch(kernel, with_space(target, space))
+    center = np.array([_sizes(chosen)]).T
+    tried = np.unique(np.concatenate([search.coarse(), search.around(center)], axis=1), axis=1)
+    guess = VectorCosts(kernel, search.target, tried, kinds=False)
+    fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
+    order = fits[np.argsort(guess.cycles[fits], kind="stable")[:count]]
+    found = (VectorTiling(*map(int, sizes)) for sizes in tried[:, order].T.tolist())
+    several = list(dict.fromkeys((chosen, *found)))[:count]
+    return [_ranked(kernel, search.target, each) for each in several]
+
+
+def _ranked(kernel: VectorKernel, target: Target, tiling: VectorTiling) -> Ranked:
+    """A tiling with what it takes."""
+    costs = VectorCosts(kernel, target, np.array([_sizes(tiling)]).T)
+    return Ranked(
+        tiling=tiling,
+        dram_bytes=int(np.ravel(costs.dram_bytes)[0]),
+        tile_bytes=int(np.ravel(costs.tile_bytes)[0]),
+        cycles=float(np.ravel(costs.cycles)[0]),
+    )
+
+
+def _sizes(tiling: VectorTiling) -> tuple[int, ...]:
+    """The sizes in the order that costs take them in."""
+    return (
+        *(tiling.batch, tiling.channels, tiling.rows, tiling.cols),
+        *(tiling.tap_rows, tiling.tap_cols, tiling.arrays),
+    )
+
+
+Extents = list[tuple[str, int, int]]
+"""(axis, all of it, of a tile) of each loop over tiles, the outermost first."""
+
+
+def loop_extents(kernel: Kernel, tiling: object) -> Extents:
+    """The loops of a row-stationary mapping, or of a vector unit's tiling."""
+    if isinstance(kernel, GemmKernel) and isinstance(tiling, Mapping):
+        return _of_mapping(kernel, tiling)
+    if isinstance(kernel, VectorKernel) and isinstance(tiling, VectorTiling):
+        return _of_vector(kernel, tiling)
+    return []
+
+
+def _of_mapping(kernel: GemmKernel, mapping: Mapping) -> Extents:
+    """Blocks of ofmaps, and in each the passes over channels and taps."""
+    return [
+        ("groups", kernel.groups, 1),
+        ("batch", kernel.batch, int(mapping.n)),
+        ("rows", kernel.rows.outputs, int(mapping.e)),
+        ("cols", kernel.cols.outputs, int(mapping.f)),
+        ("filters", kernel.filters, int(mapping.m)),
+        ("channels", kernel.channels, int(mapping.channels)),
+        ("tap_rows", kernel.rows.kernel, int(mapping.tap_rows)),
+        ("tap_cols", kernel.cols.kernel, int(mapping.tap_cols)),
+    ]
+
+
+def _of_vector(kernel: VectorKernel, tiling: VectorTiling) -> Extents:
+    """Blocks of the ofmap, and in each the passes over channels that need each other, and taps."""
+    pixels = [
+        ("batch", kernel.batch, tiling.batch),
+        ("rows", kernel.rows.outputs, tiling.rows),
+        ("cols", kernel.cols.outputs, tiling.cols),
+    ]
+    taps = [
+        ("tap_rows", kernel.rows.kernel, tiling.tap_rows),
+        ("tap_cols", kernel.cols.kernel, tiling.tap_cols),
+    ]
+    channels = ("channels", kernel.channels, tiling.channels)
+    if not kernel.passes:
+        return [channels, *pixels, *taps]
+    turns = len(kernel.passes) if tiling.channels < kernel.channels else 1
+    return [*pixels, ("passes", turns, 1), channels, *taps]
