@@ -14,7 +14,8 @@ _LONGEST = 100
 def with_hint(finding: Finding, path: KeyPath, keys: Iterable[str]) -> str:
     """What is wrong with a setting of the key `path`, and which of the hardware's `keys` is near.
 
-    `array.rows` for `rows`; `fused` for `array.fused`; `buffers.ifmap_sram.size` where there is no buffer `ifmap`.
+    `array.rows` for `rows`; `fused` for `array.fused`; `buffers.ifmap_sram.size` where there is
+    no buffer `ifmap`.
     """
     known = [*keys]
     if "did you mean" in finding.message:
