@@ -40,7 +40,7 @@ def _is_new_buffer(finding: Finding, path: KeyPath, known: Iterable[str]) -> boo
 
 
 def _meant(key: str, known: list[str]) -> list[str]:
-    """The keys that end like this one, else how this one ends, else those that are spelt like it."""
+    """The keys that end like this one, else what this one ends with, else those spelt like it."""
     ending = [each for each in known if each.endswith(f".{key}")]
     inner = [each for each in known if key.endswith(f".{each}")]
     return ending or inner or get_close_matches(key[:_LONGEST], known, 2)
