@@ -87,6 +87,14 @@ def test_hardware_example_is_edge_ws(tmp_path: Path) -> None:
     assert shown == shipped.model_copy(update={"description": ""})
 
 
+def test_edge_npu_is_edge_ws_with_pipelined_folds() -> None:
+    pipelined = load_hardware("edge_ws", ["array.fold_overlap=pipelined"])
+    named = {"name", "description"}
+    assert load_hardware("edge_npu").model_dump(exclude=named) == pipelined.model_dump(
+        exclude=named
+    )
+
+
 def test_sweep_example_has_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from accelsim.frontend.sweep_file import load_sweep
     from accelsim.sweep.space import resolve

@@ -77,7 +77,7 @@ def accelsim(
 ) -> None:
     """Simulate neural networks on AI accelerators: cycles, utilization, traffic, exact values.
 
-    Try `accelsim list`, then `accelsim compare vgg16 googlenet --hardware edge_ws`.
+    Try `accelsim list`, then `accelsim compare vgg16 googlenet --hardware edge_npu`.
 
     Exit status: 0 fine, 1 a check failed, 2 the input is wrong.
     """

@@ -81,7 +81,7 @@ def compare(
 ) -> None:
     """Compare dataflows: which is best for each layer and each network, and what bounds it.
 
-    Example: `accelsim compare vgg16 googlenet --hardware edge_ws --dataflows os,ws,is`
+    Example: `accelsim compare vgg16 googlenet --hardware edge_npu --dataflows os,ws,is`
     """
     from accelsim.report.comparison import compare_columns
     from accelsim.report.export import Destinations

@@ -90,6 +90,9 @@ def test_files_to_copy(cli, tmp_path: Path) -> None:
         ("bandwidth=1 GB/s", "unknown key 'bandwidth'; did you mean one of 'buffers.ifmap_sram.ba"),
         ("buffers.ifmap.size=1 KiB", "there is no buffer 'ifmap'; did you mean one of 'buffers.i"),
         ("array.row=64", "unknown key 'row'; did you mean 'rows'?"),
+        ("array.fused=[add]", "unknown key 'array.fused'; did you mean 'fused'?"),
+        ("array={fused: [add]}", "unknown key 'array.fused'; did you mean 'fused'?"),
+        ("array.depthwise=best", "unknown key 'array.depthwise'; did you mean 'depthwise'?"),
         ("mhz=64", "unknown key 'mhz'; use one of array, "),
     ],
 )
