@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from accelsim.errors import InputError, Problem, reason
+from accelsim.errors import InputError, Problem, did_you_mean, reason
 from accelsim.facade import (
     HardwareLike,
     NetworkLike,
@@ -34,7 +34,7 @@ from accelsim.numerics.spread import spread_of
 from accelsim.numerics.tiled import execute_parts
 from accelsim.results.records import SCHEMA
 from accelsim.results.values import Spread
-from accelsim.text import nearest
+from accelsim.text import parts_of
 
 Inputs = Mapping[str, Array] | str | Path
 
@@ -185,12 +185,12 @@ def _unknown_layers(network: Network, layers: Iterable[str] | None) -> list[Prob
     unknown = [name for name in layers or () if name not in known]
     return [
         Problem(
-            "is no layer that computes anything by itself"
-            + (f"; did you mean {near!r}?" if (near := nearest(name, known)) else ""),
+            "is no layer that computes anything by itself" + (f"; {hint}" if hint else ""),
             network.name,
             key=name,
         )
         for name in unknown
+        for hint in (parts_of(name, known) or did_you_mean(name, known).rstrip(),)
     ]
 
 

@@ -12,6 +12,7 @@ _LONGEST_PLACE = 600
 _MOST_TOLD = 50
 _MANY = 4  # problems that are told together where they are alike
 _NAMED = 3
+_PREFIX = 3  # letters that tell a name
 
 
 class AccelsimError(Exception):
@@ -130,7 +131,14 @@ def reason(error: OSError | ValueError) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
+def _longer(name: str, known: Iterable[str]) -> str | None:
+    """The known name that begins as `name` does, case ignored; the shortest of several."""
+    begun = [each for each in known if each.casefold().startswith(name.casefold())]
+    return min(begun, key=len) if len(name) >= _PREFIX and begun else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`did you mean 'near'? `, to go on from, or nothing where no known name is near."""
-    near = nearest(name, known)
+    names = [*known]
+    near = _longer(name, names) or nearest(name, names)
     return f"did you mean {near!r}? " if near else ""

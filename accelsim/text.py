@@ -8,6 +8,7 @@ from reprlib import Repr
 
 _LONGEST_COMPARED = 64
 _MOST_COMPARED = 1000
+_MOST_PARTS = 20
 
 
 def visible(text: str) -> str:
@@ -63,6 +64,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         return None
     names = [each for each in islice(known, _MOST_COMPARED) if len(each) <= _LONGEST_COMPARED]
     return next(iter(get_close_matches(name, names, 1)), None)
+
+
+def parts_of(name: str, known: Iterable[str]) -> str:
+    """`it became 'ct/0_0', 'ct/whole'`: the layers that a layer or block was unfolded into."""
+    parts = [repr(each) for each in known if each.startswith(f"{name}/")]
+    if not parts:
+        return ""
+    more = f" and {len(parts) - _MOST_PARTS:,} more" if len(parts) > _MOST_PARTS else ""
+    return f"it became {', '.join(parts[:_MOST_PARTS])}{more}"
 
 
 def html_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

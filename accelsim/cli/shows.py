@@ -28,13 +28,14 @@ from accelsim.cli.output import deliver, deliver_sweep_page, emit, print_sheets
 from accelsim.cli.training import OptimizerOption
 
 if TYPE_CHECKING:
+    from accelsim.frontend.source import Data
     from accelsim.network.graph import Network
 
 
 def show(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A built-in name, or a network or hardware file."),
+        typer.Argument(metavar="NAME", help="A built-in name, or a file of any kind."),
     ],
     train: Annotated[
         bool, typer.Option("--train", help="The memory that training the network takes.")
@@ -52,14 +53,13 @@ def show(
 ) -> None:
     """Show what a network is made of, or every setting of an accelerator and what follows.
 
-    Of energy tables, sweeps and DRAM's data sheets that are built in, what they say.
+    Of energy tables, sweeps and DRAM's data sheets, built in or by path, what they say.
 
     Example: `accelsim show googlenet`
     """
     from accelsim.frontend.copies import file_text
     from accelsim.frontend.hardware_file import load_hardware
     from accelsim.frontend.kind import expect_kind, other_kind
-    from accelsim.frontend.source import read_yaml
     from accelsim.report import description, training
     from accelsim.report.export import Destinations, json_text
 
@@ -71,7 +71,7 @@ def show(
     other = other_kind(name)
     if other is not None and not train:
         kind, path = other
-        said = read_yaml(path).data
+        said = _checked(kind, path)
         sheets = [description.file_sheet(f"{name}: {kind}", said)]
         deliver(destinations, sheets, lambda: json_text(description.file_dict(kind, said)))
         return
@@ -82,13 +82,28 @@ def show(
         sheets = training.memory_sheets(found, limit)
         deliver(destinations, sheets, lambda: json_text(found.as_dict(limit)))
         return
-    if expect_kind(name) == "network":
+    if expect_kind(name, every=True) == "network":
         network = _covered(asked)
         sheets, data = description.network_sheets(network), description.network_dict(network)
     else:
         hardware = load_hardware(name)
         sheets, data = description.hardware_sheets(hardware), description.hardware_dict(hardware)
     deliver(destinations, sheets, lambda: json_text(data))
+
+
+def _checked(kind: str, path: Path) -> "dict[str, Data]":
+    """What a file of another kind says; InputError with all that is wrong with it."""
+    from accelsim.frontend.dram_sheet import sheet_in_file
+    from accelsim.frontend.energy_file import energy_table
+    from accelsim.frontend.source import read_yaml
+    from accelsim.frontend.sweep_file import load_sweep
+
+    if kind == "DRAM data sheet":
+        return sheet_in_file(path)
+    if kind == "energy table":
+        return energy_table(str(path), Path())
+    load_sweep(path)
+    return read_yaml(path).data
 
 
 def _covered(model: Model) -> "Network":

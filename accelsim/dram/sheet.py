@@ -102,11 +102,26 @@ class DramTiming(BaseModel):
             raise ValueError("nAAD needs activate_slots: 2 on a shared command bus")
         if self.row_bursts < 4:
             raise ValueError(f"a row has 4 bursts or more, found row_bursts {self.row_bursts}")
+        self._refuse_impossible()
         if self.nRFC >= self.nREFI:
             raise ValueError(
                 f"refresh takes all the time: nRFC {self.nRFC} must be less than nREFI {self.nREFI}"
             )
         return self
+
+    def _refuse_impossible(self) -> None:
+        """A bank is open for nRAS, in which it is read, then precharged, before the next activate.
+
+        Sheets round each time up to clocks by itself, so nRC may be one less than the sum.
+        """
+        if self.nRC < self.nRAS + self.nRP - 1:
+            raise ValueError(
+                f"nRC {self.nRC} is less than nRAS {self.nRAS} + nRP {self.nRP}, which it holds"
+            )
+        if self.nRAS < self.nRCD:
+            raise ValueError(
+                f"nRAS {self.nRAS} is less than nRCD {self.nRCD}: a row closes before it is read"
+            )
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -22,7 +22,7 @@ def file_text(name: str) -> str:
     other = other_kind(name)
     if other is not None:
         return read_text(other[1])
-    kind = expect_kind(name)
+    kind = expect_kind(name, every=True)
     path = find_file("workloads" if kind == "network" else "configs", name, _every(name))
     if path.suffix.lower() not in _YAML:
         raise InputError(Problem("is no YAML, which alone is printed as it is", str(path)))

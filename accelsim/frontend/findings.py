@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from accelsim.errors import Problem
 from accelsim.frontend.source import Document, KeyPath, in_file_order
-from accelsim.text import nearest, shown
+from accelsim.text import nearest, parts_of, shown
 
 JsonSchema: TypeAlias = dict[str, Any]
 
@@ -85,6 +85,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = nearest(name, names)
     hint = f"did you mean {near!r}?" if near else f"use one of {', '.join(names)}"
+    hint = parts_of(name, names) or hint
     return f"unknown {kind} {shown(name)}" + (f"; {hint}" if names else f"; no {kind} fits here")
 
 

@@ -39,24 +39,33 @@ OTHERS: dict[str, Folder] = {
 
 
 def other_kind(name: str) -> tuple[str, Path] | None:
-    """What else is built in under a name, and its file; None of networks, hardware and paths."""
+    """What else a name or a YAML file is, and its file; None of networks and hardware."""
     if name in (*builtin_names("workloads"), *builtin_names("configs")):
         return None
     for kind, folder in OTHERS.items():
         if name in builtin_names(folder):
             return kind, builtin_path(folder, name)
-    return None
+    path = Path(name)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return None
+    keys = read_yaml(path).data.keys()
+    told = keys.isdisjoint(("layers", "array"))
+    return next(((kind, path) for kind, key in _TELLING.items() if told and key in keys), None)
 
 
-def expect_kind(name_or_path: str) -> Kind:
-    """As `kind_of`; raises InputError, with what there is, where that is unclear."""
+_TELLING = {"DRAM data sheet": "tCK_ps", "energy table": "register_file", "sweep": "base"}
+"""A key that a file of each kind needs and no other kind has."""
+
+
+def expect_kind(name_or_path: str, every: bool = False) -> Kind:
+    """As `kind_of`; raises InputError where unclear, with what there is (of `every` kind)."""
     kind = kind_of(name_or_path)
     if kind is None:
-        raise InputError(_unclear(name_or_path))
+        raise InputError(_unclear(name_or_path, every))
     return kind
 
 
-def _unclear(name: str) -> Problem:
+def _unclear(name: str, every: bool) -> Problem:
     networks, hardware = builtin_names("workloads"), builtin_names("configs")
     if name in networks:
         message = "is both a network and hardware; give the path of the file you mean"
@@ -66,8 +75,11 @@ def _unclear(name: str) -> Problem:
         if {"layers", "array"} <= read_yaml(Path(name)).data.keys():
             message = "has `layers` like a network and `array` like hardware; make it two files"
         return Problem(message, name)
-    hint = did_you_mean(name, networks + hardware)
+    others = {kind: builtin_names(folder) for kind, folder in OTHERS.items() if every}
+    hint = did_you_mean(name, networks + hardware + [each for of in others.values() for each in of])
+    rest = "".join(f"{kind}s: {', '.join(names)}; " for kind, names in others.items())
     return Problem(
         f"no network or hardware is called {shown(name)}; {hint}networks: {', '.join(networks)}; "
-        f"hardware: {', '.join(hardware)}; or give a file ending in .yaml, .yml, .csv, .onnx, .cfg"
+        f"hardware: {', '.join(hardware)}; {rest}"
+        "or give a file ending in .yaml, .yml, .csv, .onnx, .cfg"
     )

@@ -18,6 +18,7 @@ from pydantic import (
 from accelsim.frontend.findings import JsonSchema
 from accelsim.network.ops import LAYER_TYPES, Op, Positive, Shape
 from accelsim.network.ops.fields import Sizes
+from accelsim.text import shown
 
 MOST_LAYERS = 20_000
 """Layers of a network with its blocks unfolded."""
@@ -116,6 +117,14 @@ class LayerFile(_Record):
     loss_weight: Annotated[float, Field(gt=0, le=1000, strict=True)] | None = None
     """Of an output that only training has, such as an auxiliary classifier's: by how much its loss
     counts. Inference leaves out what only such outputs need."""
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _one_name(cls, value: object) -> object:
+        if isinstance(value, list):
+            names = ", ".join(each if isinstance(each, str) else shown(each) for each in value[:8])
+            raise ValueError(f"is one name; use inputs: [{names}]")
+        return value
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "LayerFile":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from accelsim.frontend.builtin import builtin_path
+from accelsim.frontend.builtin import Kind, builtin_path
 from accelsim.frontend.hardware_file import load_hardware
 
 
@@ -101,3 +101,43 @@ def test_the_key_that_was_meant(cli, setting: str, said: str) -> None:
     assert outcome.status == 2
     assert outcome.stderr.startswith(f"error: --set {setting}: ")
     assert said in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "name"),
+    [
+        ("DRAM data sheet", "configs/dram", "HBM2"),
+        ("energy table", "configs/energy", "eyeriss_65nm"),
+        ("sweep", "configs/sweeps", "array_shape"),
+    ],
+)
+def test_own_files_of_other_kinds_are_shown(
+    cli, tmp_path: Path, kind: str, folder: Kind, name: str
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(cli("show", name, "--yaml").stdout)
+    assert own.read_text() == builtin_path(folder, name).read_text()
+    assert cli("show", own, "--yaml").stdout == own.read_text()
+    shown = cli("show", own)
+    assert shown.status == 0
+    assert kind in shown.stdout
+    own.write_text(own.read_text() + "\nodd: 1\n")
+    assert "unknown key 'odd'" in cli("show", own).stderr
+
+
+def test_what_can_be_shown_is_listed(cli) -> None:
+    said = cli("show", "lpddr4x").stderr
+    assert "did you mean 'LPDDR4X-4266'?" in said
+    assert "DRAM data sheets: DDR3-1600, " in said
+
+
+def test_the_layers_that_a_layer_became(cli, tmp_path: Path) -> None:
+    network = tmp_path / "net.yaml"
+    layer = "{op: conv_transpose, out_channels: 2, kernel: 4, stride: 2, padding: 1}"
+    shape = "{channels: 1, height: 4, width: 4}"
+    network.write_text(f"name: net\ninput: {shape}\nlayers:\n  ct: {layer}\n")
+    for command in (("explain", network, "edge_ws", "ct"), ("compute", network, "--show", "ct")):
+        said = cli(*command).stderr
+        assert "it became 'ct/0_0', 'ct/0_1', 'ct/1_0', 'ct/1_1', 'ct/whole'" in said
+    network.write_text(network.read_text() + "  sum: {op: add, input: [ct, ct]}\n")
+    assert "is one name; use inputs: [ct, ct]" in cli("show", network).stderr

@@ -59,3 +59,24 @@ def test_what_is_none_is_told(tmp_path: Path, timing: object, said: str) -> None
     written(tmp_path / "wrong.yaml", {**MINE, "nRC": "many"})
     with pytest.raises(InputError, match=said):
         load_hardware(hardware_with(tmp_path, timing))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"nRC": 53}, "nRC 53 is less than nRAS 39 \\+ nRP 16"),
+        ({"nRCD": 40}, "nRAS 39 is less than nRCD 40"),
+    ],
+)
+def test_what_no_dram_can_be(tmp_path: Path, values: dict[str, int], said: str) -> None:
+    written(tmp_path / "wrong.yaml", {**MINE, **values})
+    with pytest.raises(InputError, match=said):
+        load_hardware(hardware_with(tmp_path, "wrong.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("HBM3", "HBM3-6400"), ("lpddr4x", "LPDDR4X-4266"), ("hbm2", "HBM2")]
+)
+def test_the_beginning_of_a_name(name: str, meant: str) -> None:
+    with pytest.raises(InputError, match=f"did you mean '{meant}'"):
+        load_hardware("edge_ws", [f"dram.timing={name}"])

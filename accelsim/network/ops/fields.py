@@ -48,6 +48,19 @@ def _padding(value: object) -> object:
     )
 
 
+def _sides(value: object) -> object:
+    """As `_padding`, where the ofmap is not given and "same" says nothing."""
+    try:
+        if value != "same":
+            return _padding(value)
+    except ValueError:
+        pass
+    raise ValueError(
+        "expected a whole number, a pair [height, width], four sides [top, bottom, left, right] "
+        f"or 'valid', found {shown(value)}"
+    )
+
+
 Positive = Annotated[int, Field(gt=0, le=2**24, strict=True)]
 NonNegative = Annotated[int, Field(ge=0, le=2**24, strict=True)]
 Pair = Annotated[
@@ -70,6 +83,20 @@ Padding = Annotated[
         | Sides
         | Literal["same", "valid"],
     ),
+]
+GivenPadding = Annotated[
+    Sides,
+    BeforeValidator(
+        _sides,
+        json_schema_input_type=NonNegative
+        | tuple[NonNegative, NonNegative]
+        | Sides
+        | Literal["valid"],
+    ),
+]
+MorePlaces = Annotated[
+    tuple[NonNegative, NonNegative],
+    BeforeValidator(_pair, json_schema_input_type=NonNegative | tuple[NonNegative, NonNegative]),
 ]
 Real = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False, strict=True)]
 """A number written as one, so large at most that values of float32 stay finite."""

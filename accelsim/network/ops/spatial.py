@@ -13,13 +13,14 @@ from accelsim.network.ops.base import Op, only
 from accelsim.network.ops.elementwise import Activation
 from accelsim.network.ops.fields import (
     MOST_AXES,
+    GivenPadding,
+    MorePlaces,
     NonNegative,
     Padding,
     Pair,
     Positive,
     Real,
     Shape,
-    Sides,
 )
 from accelsim.network.ops.tokens import Composite
 from accelsim.network.ops.window import PhaseAxis, Window, phase_axis, windows_over
@@ -117,8 +118,8 @@ class Deconvolution(Op):
     out_channels: Positive
     kernel: Pair
     stride: Pair = (1, 1)
-    padding: Sides = (0, 0, 0, 0)
-    output_padding: tuple[NonNegative, NonNegative] = (0, 0)
+    padding: GivenPadding = (0, 0, 0, 0)
+    output_padding: MorePlaces = (0, 0)
     groups: Positive = 1
     bias: bool = True
     activation: Activation | None = None
