@@ -60,10 +60,10 @@ SURE = 0.03
 RIVAL = 1.1
 """Rivals of a tiling take at most so much of its cycles, by the closed form."""
 
-RIVALS, MANY_RIVALS = 5, 48
+RIVALS, MANY_RIVALS = 5, 16
 """Rivals that are played beside the best of each way to run the loops, each with another course."""
 
-TILES = 2048
+TILES = 1024
 """More rivals than a few are played for so many tiles in all."""
 
 LOOKED_AT = 8
