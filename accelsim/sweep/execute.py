@@ -141,10 +141,7 @@ def sweep(
     InputError for bad input and ClusterLostError when a `scheduler` goes; a point that fails is a
     record with its error.
     """
-    if isinstance(source, Mapping):
-        resolved = resolve(sweep_from(source))
-    else:
-        resolved = resolve_file(source)
+    resolved = resolve(sweep_from(source)) if isinstance(source, Mapping) else resolve_file(source)
     runner = runner_for(jobs, scheduler, resolved.timeout_s)
     with Store.open(results or default_path(resolved), resolved) as store:
         execute(resolved, store, runner, retry_failed=retry_failed)
