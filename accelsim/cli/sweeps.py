@@ -73,13 +73,12 @@ def sweep(
 
 def _resolved(file: str, quiet: bool) -> "Sweep":
     """The points of a sweep file, with hints about it; raises InputError."""
-    from accelsim.frontend.sweep_file import load_sweep
     from accelsim.report.progress import counted
     from accelsim.report.tell import tell
-    from accelsim.sweep.space import resolve
+    from accelsim.sweep.space import resolve_file
 
     with counted("points checked", quiet) as count:
-        resolved = resolve(load_sweep(file), count)
+        resolved = resolve_file(file, count)
     for hint in () if quiet else resolved.hints:
         tell(f"hint: {hint}")
     return resolved

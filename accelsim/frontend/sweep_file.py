@@ -326,6 +326,42 @@ def load_sweep(name_or_path: str | Path) -> SweepFile:
     return sweep
 
 
+def readable_rest(name_or_path: str | Path) -> SweepFile | None:
+    """A sweep file without what is wrong with it, so that the rest can be checked in the same go.
+
+    An axis without values has one that is nothing, for others may speak of its key. None where
+    the rest is no sweep, or where keys are misspelt and dims missing, for much hangs on them.
+    """
+    document = read_yaml(find_file("configs/sweeps", name_or_path, (".yaml", ".yml")))
+    data = {**document.data}
+    if isinstance(axes := data.get("matrix"), dict):
+        data["matrix"] = {**axes}
+    try:
+        SweepFile.model_validate(data)
+    except ValidationError as error:
+        for each in findings(error, document.data, SweepFile.model_json_schema()):
+            _leave_out(each.path, data)
+    try:
+        rest = SweepFile.model_validate(data)
+    except ValidationError:
+        return None
+    rest._document = document
+    return rest
+
+
+def _leave_out(path: KeyPath, data: dict[str, Data]) -> None:
+    """Take what is wrong out of the data of a sweep file, where it can be taken out alone."""
+    if not path:
+        return
+    axes = data.get("matrix")
+    if len(path) > 1 and path[0] == "matrix" and isinstance(axes, dict):
+        axes[str(path[1])] = [None]
+    elif path == ("name",):
+        data["name"] = "unnamed"
+    elif path[0] in SweepFile.model_fields and path[0] not in ("dims", "base", "matrix"):
+        data.pop(str(path[0]), None)
+
+
 def sweep_from(data: Mapping[str, Any]) -> SweepFile:
     """A sweep from Python, with the keys of a sweep file; raises InputError."""
     try:

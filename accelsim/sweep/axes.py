@@ -123,6 +123,23 @@ class Findings:
             told = f"{problem.source}: {problem.message}" if problem.source else problem.message
             self.add(problem if problem.line else self.file.problem(path, told))
 
+    def beside(self, known: Sequence[Problem]) -> list[Problem]:
+        """All of them, and those known before; what lies within a known one follows from it."""
+        places = tuple(problem.key for problem in known if problem.key)
+        within = tuple(f"{place}{mark}" for place in places for mark in ".[")
+        new = (
+            problem
+            for problem in self._problems.values()
+            if problem.key not in places and not problem.key.startswith(within)
+        )
+        return in_file_order([*known, *new])
+
+    def within(self, *keys: str) -> bool:
+        """Whether anything is wrong in one of these keys of the sweep file."""
+        source = self.file.source
+        problems = self._problems.values()
+        return any(it.key.startswith(keys) for it in problems if it.source == source)
+
     def complain(self) -> None:
         """Raise InputError if anything is wrong."""
         if self._problems:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend.sweep_file import load_sweep, sweep_from
+from accelsim.frontend.sweep_file import sweep_from
 from accelsim.sweep.local import Finished, local_outcomes
 from accelsim.sweep.records import Outcome, Point
-from accelsim.sweep.space import Sweep, resolve
+from accelsim.sweep.space import Sweep, resolve, resolve_file
 from accelsim.sweep.store import Store
 from accelsim.sweep.summary import Summary, summary_of
 
@@ -141,8 +141,7 @@ def sweep(
     InputError for bad input and ClusterLostError when a `scheduler` goes; a point that fails is a
     record with its error.
     """
-    file = sweep_from(source) if isinstance(source, Mapping) else load_sweep(source)
-    resolved = resolve(file)
+    resolved = resolve(sweep_from(source)) if isinstance(source, Mapping) else resolve_file(source)
     runner = runner_for(jobs, scheduler, resolved.timeout_s)
     with Store.open(results or default_path(resolved), resolved) as store:
         execute(resolved, store, runner, retry_failed=retry_failed)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, product
 from math import prod
+from pathlib import Path
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import ONNX, load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
-from accelsim.frontend.sweep_file import Over, Search, SweepFile
+from accelsim.frontend.sweep_file import Over, Search, SweepFile, load_sweep, readable_rest
 from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
 from accelsim.network.digest import network_digest
@@ -115,6 +116,26 @@ class Sweep:
         return self.space.admitted([each for axis, at in pairs for each in axis.choices[at]])
 
 
+def resolve_file(name_or_path: str | Path, tell: Counter | None = None) -> Sweep:
+    """`resolve` of a built-in sweep by name, or of a file.
+
+    Where the file itself is wrong, what its other keys name is checked all the same, but for
+    points: InputError tells all of it.
+    """
+    try:
+        sweep_file = load_sweep(name_or_path)
+    except InputError as error:
+        if not any(problem.line for problem in error.problems):
+            raise
+        rest = readable_rest(name_or_path)
+        if rest is None:
+            raise
+        found = Findings(rest)
+        Space(rest, found)
+        raise InputError(found.beside(error.problems)) from None
+    return resolve(sweep_file, tell)
+
+
 def resolve(sweep_file: SweepFile, tell: Counter | None = None) -> Sweep:
     """Every point of a sweep file, checked: networks, hardware, keys and quantities.
 
@@ -124,10 +145,12 @@ def resolve(sweep_file: SweepFile, tell: Counter | None = None) -> Sweep:
     """
     found = Findings(sweep_file)
     space = Space(sweep_file, found)
-    found.complain()
+    if not space.has_hardware:
+        found.complain()
     grid = prod(len(axis.choices) for axis in space.axes)
     if not sweep_file.search and grid > sweep_file.max_points:
-        raise InputError(_too_many(sweep_file, grid))
+        found.add(_too_many(sweep_file, grid))
+        found.complain()
     with _collector_paused():
         made = list(space.points(tell))
     points = tuple({point.key: point for point in reversed(made)}.values())[::-1]
@@ -237,6 +260,11 @@ class Space:
         self._of_hardware = [c for c in self.constraints if c.quantity in HARDWARE_QUANTITIES]
         self._parameters = self._base_parameters()
 
+    @property
+    def has_hardware(self) -> bool:
+        """Whether points can be checked: what is wrong so far is not what their hardware is of."""
+        return bool(self._base) and not self._found.within("matrix", "include", "exclude")
+
     def points(self, tell: Counter | None = None) -> Iterator[Point]:
         """Those of the matrix, unless it is sampled, and the included ones; repeats too."""
         if self._file.search:
@@ -296,6 +324,8 @@ class Space:
             self.infeasible += 1
             return None
         network = self._paths[str(named[NETWORK])]
+        if network not in self.networks:
+            return None  # as noted when it was to be loaded
         said = {setting.key: setting.shown for setting in settings}
         replaced = [setting.replaces for setting in settings if setting.replaces]
         for path in chain.from_iterable(replaced):

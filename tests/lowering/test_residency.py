@@ -374,7 +374,7 @@ def written_by(index, name: str):  # type: ignore[no-untyped-def]
 
 def test_what_stays_is_made_and_read_by_the_first_of_several_arrays() -> None:
     """Where DRAM is what layers wait for; where arrays are, they share the layers instead."""
-    network = chain((2, 5, 5), conv(3), conv(2))
+    network = chain((2, 6, 6), conv(4), conv(4))
     for rate, stays in ((1, True), (1000, False)):
         dram = {"bandwidth": f"{rate} B/cycle"}
         one = lower(network, machine(residency="on", dram=dram))

@@ -11,7 +11,7 @@ from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.sweep_file import load_sweep, sweep_from
 from accelsim.hardware import Hardware
 from accelsim.sweep.quantities import UNLIKE_BATCHES, UNLIKE_CLOCKS
-from accelsim.sweep.space import Sweep, resolve
+from accelsim.sweep.space import Sweep, resolve, resolve_file
 
 
 def sweep_of(**said: object) -> Sweep:
@@ -23,6 +23,14 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     path.write_text(text)
     with pytest.raises(InputError) as caught:
         resolve(load_sweep(path))
+    return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
+
+
+def faults_of_file(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        resolve_file(path)
     return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
 
 
@@ -264,7 +272,7 @@ def test_every_key_of_the_schema_is_in_the_key() -> None:
         "tpu_v1",
         [
             *("energy=horowitz_45nm", "precision.psum=int24", "residency=off", "tile_loads=all"),
-            *("depthwise=best", "batch_split=2"),
+            *("depthwise=best", "batch_split=2", "fused=[add]"),
         ],
     )
     parts = {line.partition(" ")[0] for line in hardware_text(full).split("\n")}
@@ -499,3 +507,57 @@ def test_array_shapes_are_fed_alike() -> None:
     for point in resolve(load_sweep("array_shape")).points:
         assert point.hardware.pes == 1024
         assert point.hardware.buffer_bytes_per_cycle("ifmap_sram") == point.hardware.array.rows
+
+
+# --- Everything at once ---------------------------------------------------------------------------
+
+MANY = """\
+name: 3
+networks: [lenet5, lenet6]
+base: edge_ws
+matrix:
+  array.rows: []
+  nonsense: [1]
+  energy: 3
+  batch: {pow2: [1]}
+exclude: [{array.rows: 8}, {array.rws: 8}]
+objectives: {cycles: min, cyles: min, energy_pj: min}
+constraints: {utilization: {least: 3}}
+"""
+
+
+def test_mistakes_of_form_and_of_what_is_named_at_once(tmp_path: Path) -> None:
+    """The axes that have no values are still known to `exclude` and to the energy objective."""
+    found = faults_of_file(tmp_path, MANY)
+    lines = [int(each.partition(":")[0]) for each in found]
+    assert lines == [1, 2, 5, 6, 7, 8, 9, 10, 11]
+    named = "unknown network 'lenet6'", "key 'nonsense'", "key 'array.rws'", "quantity 'cyles'"
+    for line, text in zip((2, 6, 9, 10), named, strict=True):
+        assert text in found[lines.index(line)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("objectives", "objektives"), ("networks: [lenet5, lenet6]\n", ""), ("base: edge_ws\n", "")],
+)
+def test_nothing_is_told_that_follows_from_a_mistake(tmp_path: Path, old: str, new: str) -> None:
+    """Where much hangs on what is wrong, its mistakes of form stand alone."""
+    path = tmp_path / "bad.yaml"
+    text = MANY.replace(old, new, 1)
+    found = faults_of_file(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        load_sweep(path)
+    assert found == [str(each).removeprefix(f"{path}:") for each in caught.value.problems]
+
+
+def test_points_are_checked_beside_networks_and_quantities_that_are_unknown(tmp_path: Path) -> None:
+    text = """\
+name: s
+networks: [lenet6, lenet5]
+base: edge_ws
+matrix: {array.rows: [8, -3]}
+objectives: {cyles: min}
+"""
+    found = faults(tmp_path, text)
+    assert [each.partition(":")[0] for each in found] == ["2", "4", "5"]
+    assert "array.rows[1]: expected a number above 0, found -3" in found[1]
