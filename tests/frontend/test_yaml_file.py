@@ -160,7 +160,7 @@ def test_blocks_in_blocks(tmp_path: Path) -> None:
         ),
         (
             "{op: relu, input: [input]}",
-            ["4:24: layers.a.input: expected quoted text, found a list of 1"],
+            ["4:24: layers.a.input: is one name; use inputs: [input]"],
         ),
         (
             "{op: relu, inputs: []}",
