@@ -83,7 +83,8 @@ class Explanation:
     """How one layer runs, and what else it could do.
 
     `loops` are those that turn, the outermost first. `folds` are of the largest tile. What lies
-    on chip, ifmaps or the ofmap, is in `resident`.
+    on chip, ifmaps or the ofmap, is in `resident`. Of `images`, `batch` are computed at a time. A
+    layer that is `fused_into` another is done on that one's way out.
     """
 
     network: str
@@ -100,6 +101,8 @@ class Explanation:
     folds: int | None
     pes_holding_work: float | None
     contenders: tuple[Contender, ...]
+    images: int = 1
+    fused_into: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -147,6 +150,8 @@ def explain(
         folds=folds,
         pes_holding_work=share,
         contenders=tuple(_contenders(program, its, memory)),
+        images=batch,
+        fused_into=its.fused_into,
     )
 
 

@@ -11,10 +11,13 @@ from accelsim.units import format_bytes
 
 def explanation_sheets(told: Explanation) -> list[Sheet]:
     """The layer's loops, its traffic, and the tilings that were compared."""
+    parts = f" of {told.images}, a part at a time" if told.batch < told.images else ""
     title = (
-        f"{told.network} on {told.hardware}, {told.dataflow}, batch {told.batch}: "
+        f"{told.network} on {told.hardware}, {told.dataflow}, batch {told.batch}{parts}: "
         f"{told.layer} ({told.op})"
     )
+    if told.fused_into:
+        return [Sheet(title, notes=(f"It is fused into {told.fused_into}, on the way out.",))]
     if not told.tiling:
         return [Sheet(title, notes=("It costs nothing: the same bytes under another name.",))]
     sheets = [Sheet(title, notes=(*lines(told.loops, _body(told)),)), _traffic(told)]

@@ -37,8 +37,13 @@ _LARGEST = 5
 
 def free_notes(layers: Iterable[LayerResult]) -> list[str]:
     """What to say about the layers that cost nothing."""
-    ops = {layer.op for layer in layers if layer.is_free}
+    free = [layer for layer in layers if layer.is_free]
+    ops = {layer.op for layer in free if not layer.fused_into}
     notes = []
+    fused = [f"{layer.name} into {layer.fused_into}" for layer in free if layer.fused_into]
+    if fused:
+        more = f", and {len(fused) - _LARGEST} more" if len(fused) > _LARGEST else ""
+        notes.append(f"Fused on the way out: {', '.join(fused[:_LARGEST])}{more}.")
     if "concat" in ops:
         notes.append("A concat whose inputs are written in place costs nothing.")
     if ops - {"concat"}:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, networks, split, tangled_networks
 
 from accelsim.errors import DoesNotFitError, InputError
+from accelsim.explanation import explain
 from accelsim.facade import compile_program, simulate, train, verify
 from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.hardware import Hardware
@@ -21,6 +22,8 @@ from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.spec import program_problems
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Add, Op, Relu, Shape, Sigmoid
+from accelsim.report.explanation import explanation_sheets
+from accelsim.report.run import run_sheets
 
 BOTH = ("activation", "add")
 
@@ -191,3 +194,20 @@ def test_what_is_no_kind_is_refused() -> None:
     assert load_hardware("edge_ws").fused == ()
     with pytest.raises(InputError, match="fused"):
         with_fused(machine(), "pool")
+
+
+def test_what_is_fused_is_told_as_that() -> None:
+    hardware = with_fused(SLOW)
+    told = "\n".join(
+        note for sheet in run_sheets(simulate(RESIDUAL, hardware), hardware) for note in sheet.notes
+    )
+    assert "Fused on the way out: add into b, relu into b." in told
+    assert "same bytes" not in told
+    (only,) = explanation_sheets(explain(RESIDUAL, hardware, "relu"))
+    assert only.notes == ("It is fused into b, on the way out.",)
+
+
+def test_explain_says_how_many_images_are_computed_at_a_time() -> None:
+    hardware = with_settings(SLOW, ["batch_split=2"])
+    first = explanation_sheets(explain(RESIDUAL, hardware, "b", batch=5))[0]
+    assert "batch 2 of 5, a part at a time" in str(first.title)
