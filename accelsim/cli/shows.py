@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -30,6 +30,7 @@ from accelsim.cli.training import OptimizerOption
 if TYPE_CHECKING:
     from accelsim.frontend.source import Data
     from accelsim.network.graph import Network
+    from accelsim.report.sheet import Sheet
 
 
 def show(
@@ -58,9 +59,8 @@ def show(
     Example: `accelsim show googlenet`
     """
     from accelsim.frontend.copies import file_text
-    from accelsim.frontend.hardware_file import load_hardware
-    from accelsim.frontend.kind import expect_kind, other_kind
-    from accelsim.report import description, training
+    from accelsim.frontend.kind import other_kind
+    from accelsim.report.description import file_dict, file_sheet
     from accelsim.report.export import Destinations, json_text
 
     destinations = Destinations(json, None, (name,))
@@ -72,23 +72,38 @@ def show(
     if other is not None and not train:
         kind, path = other
         said = _checked(kind, path)
-        sheets = [description.file_sheet(f"{name}: {kind}", said)]
-        deliver(destinations, sheets, lambda: json_text(description.file_dict(kind, said)))
-        return
-    asked = Model(name, dim, outputs)
-    if train:
-        found = training.training_memory(network_named(asked), batch, optimizer=optimizer)
-        limit = None if memory is None else memory_size(memory)
-        sheets = training.memory_sheets(found, limit)
-        deliver(destinations, sheets, lambda: json_text(found.as_dict(limit)))
-        return
-    if expect_kind(name, every=True) == "network":
-        network = _covered(asked)
-        sheets, data = description.network_sheets(network), description.network_dict(network)
+        sheets, data = [file_sheet(f"{name}: {kind}", said)], file_dict(kind, said)
+    elif train:
+        sheets, data = _training(Model(name, dim, outputs), batch, optimizer, memory)
     else:
-        hardware = load_hardware(name)
-        sheets, data = description.hardware_sheets(hardware), description.hardware_dict(hardware)
+        sheets, data = _described(Model(name, dim, outputs))
     deliver(destinations, sheets, lambda: json_text(data))
+
+
+Told: TypeAlias = "tuple[list[Sheet], dict[str, Any]]"
+"""What is shown, and the same as data."""
+
+
+def _training(asked: Model, batch: int, optimizer: OptimizerOption, memory: str | None) -> Told:
+    """The memory that training takes, and the largest batch within a limit."""
+    from accelsim.report.training import memory_sheets, training_memory
+
+    found = training_memory(network_named(asked), batch, optimizer=optimizer)
+    limit = None if memory is None else memory_size(memory)
+    return memory_sheets(found, limit), found.as_dict(limit)
+
+
+def _described(asked: Model) -> Told:
+    """What a network, or an accelerator, is made of."""
+    from accelsim.frontend.hardware_file import load_hardware
+    from accelsim.frontend.kind import expect_kind
+    from accelsim.report import description
+
+    if expect_kind(asked.name, every=True) == "network":
+        network = _covered(asked)
+        return description.network_sheets(network), description.network_dict(network)
+    hardware = load_hardware(asked.name)
+    return description.hardware_sheets(hardware), description.hardware_dict(hardware)
 
 
 def _checked(kind: str, path: Path) -> "dict[str, Data]":

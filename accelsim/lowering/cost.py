@@ -52,8 +52,8 @@ class Cost:
     tile, which has come and computes `alone_cycles`. Meanwhile only ofmaps are stored that have
     waited behind its load, each of `stored_bytes`: of as many tiles as are loaded ahead, of the
     `own_tiles` of each of the `arrays`. `dram_bytes` are exact, but for several arrays of which the
-    last has one turn: then a bound. `latencies` are those that nothing hides: before the first
-    tile, unless its ifmap lies on chip, and after the last.
+    last has one turn: then a bound. Nothing hides DRAM's latency before the first tile, if its
+    ifmap `is_loaded`, and after the last, if that `is_stored`.
     """
 
     busy_cycles: NDArray[np.float64]
@@ -61,7 +61,7 @@ class Cost:
     moved_bytes: NDArray[np.float64]
     alone_cycles: NDArray[np.float64]
     dram_bytes: Sizes
-    latencies: int
+    is_loaded: bool
     is_stored: bool
     stored_bytes: Sizes
     own_tiles: Sizes
@@ -73,7 +73,7 @@ class Cost:
 
         Tiles have `space` bytes of the buffer that holds ifmaps; all of it if nothing is said.
         """
-        around = self.outer_bytes / rate + latency * self.latencies
+        around = self.outer_bytes / rate + latency * (self.is_loaded + self.is_stored)
         most: NDArray[np.float64] = self.busy_cycles + around
         ahead = self.own_tiles
         for each in self.turnarounds:
@@ -81,8 +81,7 @@ class Cost:
             ahead = np.minimum(ahead, places)
             most = np.maximum(most, each.cycles(rate, latency, places))
         waiting = (self.arrays * ahead - 1) * self.stored_bytes / rate
-        coming = latency if self.latencies > self.is_stored else 0
-        pause = np.maximum(coming + self.alone_cycles - waiting, 0)
+        pause = np.maximum(latency * self.is_loaded + self.alone_cycles - waiting, 0)
         return np.maximum(most, self.moved_bytes / rate + pause + latency * self.is_stored)
 
 
@@ -110,7 +109,7 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         moved_bytes=np.asarray(sum(moved.values())),
         alone_cycles=busy * flow.arrays / flow.tiles + flow.tail,
         dram_bytes=np.asarray(sum(traffic.values())),
-        latencies=(not residence.ifmap) + residence.stored,
+        is_loaded=not residence.ifmap,
         is_stored=residence.stored,
         stored_bytes=last,
         own_tiles=own,

@@ -53,11 +53,12 @@ def _conv_weight(
 ) -> tuple[Array, Array, Array]:
     x, gradient = (_grouped(each.values, op.conv.groups) for each in work.inputs)
     filters = result.reshape(op.conv.groups, -1, *op.shape[1:])
-    return (
-        x.transpose(2, 1, 0, 3, 4),
-        gradient.transpose(1, 2, 0, 3, 4),
-        filters.transpose(2, 0, 1, 3, 4),
-    )
+    return *_correlated(x, gradient), filters.transpose(2, 0, 1, 3, 4)
+
+
+def _correlated(ifmap: Array, kernel: Array) -> tuple[Array, Array]:
+    """Maps (N, G, C, H, W) of which one slides over the other, images as channels of their sums."""
+    return ifmap.transpose(2, 1, 0, 3, 4), kernel.transpose(1, 2, 0, 3, 4)
 
 
 def _grouped(values: Array, groups: int) -> Array:
@@ -101,11 +102,7 @@ def _transposed_weight(
 ) -> tuple[Array, Array, Array]:
     gradient, x = (_grouped(each.values, op.conv.groups) for each in work.inputs)
     filters = result.reshape(op.conv.groups, -1, *op.shape[1:])
-    return (
-        gradient.transpose(2, 1, 0, 3, 4),
-        x.transpose(1, 2, 0, 3, 4),
-        filters.transpose(1, 0, 2, 3, 4),
-    )
+    return *_correlated(gradient, x), filters.transpose(1, 0, 2, 3, 4)
 
 
 def _local_weight(
