@@ -1,4 +1,4 @@
-"""Contests: leads since any time are the least of all, and periods end before one is turned round."""
+"""Contests: the least lead since any time, and periods that end before one is turned round."""
 
 from dataclasses import dataclass
 from itertools import count
