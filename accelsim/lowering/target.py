@@ -171,7 +171,10 @@ class Target:
 
     def buffer_index(self, operand: Operand) -> int:
         """Position in `buffers` of the one that holds `operand`."""
-        return next(i for i, space in enumerate(self.buffers) if operand in space.holds)
+        for index, space in enumerate(self.buffers):
+            if operand in space.holds:
+                return index
+        raise KeyError(operand)
 
     def transfer_cycles(self, size: int) -> int:
         """Cycles that `size` bytes occupy the DRAM channel, whole bursts and whole cycles."""
