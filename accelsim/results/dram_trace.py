@@ -168,6 +168,8 @@ class DramTracer:
         """The tensor of a transfer, and the address and bytes of each of its runs."""
         operand, name = transfer.operand, layer.layer.name
         tensor = layer.layer.inputs[0] if operand == "ifmap" else name
+        if operand == "filter":  # another layer's, of some
+            tensor = layer.layer.op.owner_of_parameters or name
         kind = "map" if operand in ("ifmap", "ofmap") else operand
         if isinstance(transfer, Load) and transfer.addend and layer.addend:
             operand, tensor = "ofmap", layer.addend
@@ -187,7 +189,8 @@ class DramTracer:
         """Bytes of a whole tensor of a layer, for the batch."""
         target, batch = self.program.target, self.program.batch
         if operand == "filter":
-            return layer.layer.parameters * target.bytes_of("filter")
+            name = layer.layer.op.owner_of_parameters or layer.layer.name
+            return self.program.network.by_name[name].parameters * target.bytes_of("filter")
         if operand == "ifmap":
             return batch * math.prod(layer.layer.input_shapes[0]) * target.bytes_of("ifmap")
         word = target.bytes_of("psum" if operand == "psum" else "ofmap")

@@ -1,8 +1,8 @@
 """The batch first in every tensor of a graph, wherever the file has it.
 
-A recurrent node takes (times, batch, features) unless its `layout` is 1, and transposes may move the
-batch for a while. Each node between is given the axes that it then has; one that is not known here
-is refused.
+A recurrent node takes (times, batch, features) unless its `layout` is 1, and transposes may move
+the batch for a while. Each node between is given the axes that it then has; one that is not known
+here is refused.
 """
 
 import math
@@ -15,7 +15,6 @@ import numpy as np
 from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.coverage import WHY
 from accelsim.frontend.onnx.graph import RECURRENT, Graph, Node, Value
-from accelsim.network.ops import Shape
 
 MADE = "made"
 """Attribute of a recurrent node: which of its outputs are there."""

@@ -173,7 +173,18 @@ def _named(node: Any) -> str:
 # --- Inputs ---------------------------------------------------------------------------------------
 
 
-_AS_READ = ("Relu", "Clip", "Tanh", "Sigmoid", "Cast", "Identity", "Dropout", "MatMul", "Add", "Mul")
+_AS_READ = (
+    "Relu",
+    "Clip",
+    "Tanh",
+    "Sigmoid",
+    "Cast",
+    "Identity",
+    "Dropout",
+    "MatMul",
+    "Add",
+    "Mul",
+)
 """Operators whose operands have the batch where their result has it."""
 
 

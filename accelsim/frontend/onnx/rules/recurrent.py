@@ -86,9 +86,7 @@ class _Course:
     def of_state(self, state: str, first: int, count: int, bias: Constant | None = None) -> str:
         """The product of a state with the weights of some gates."""
         owner = self.weights.get((first, count))
-        op = checked(
-            Dense, out_features=count * self.size, bias=bias is not None, shares=owner
-        )
+        op = checked(Dense, out_features=count * self.size, bias=bias is not None, shares=owner)
         rows = first * self.size, (first + count) * self.size
         learned = {"weight": _of(constant(self.node, 2, "R"), self.at).part(*rows)}
         if bias is not None:
@@ -158,7 +156,9 @@ def _gru(course: _Course, time: int, state: State) -> State:
     else:
         count = 3 if linear else 2
         made = course.of_state(h, 0, count, course.bias if linear else None)
-        both = course.add("sum", Add(), course.part("zr_of", row, 0, 2), course.part("zr", made, 0, 2))
+        both = course.add(
+            "sum", Add(), course.part("zr_of", row, 0, 2), course.part("zr", made, 0, 2)
+        )
         z = course.add("z", gate, course.part("z_of", both, 0))
         r = course.add("r", gate, course.part("r_of", both, 1))
         inner = (
@@ -235,9 +235,7 @@ def _size(node: Node, cell: Cell, directions: int, shape: Shape) -> int:
     return size
 
 
-def _begun(
-    node: Node, layers: Layers, cell: Cell, at: int, size: int, source: str
-) -> _Course:
+def _begun(node: Node, layers: Layers, cell: Cell, at: int, size: int, source: str) -> _Course:
     """A direction, with the product of all its inputs."""
     wide, bias = cell.gates * size, _given(node, 3, "B")
     learned = {"weight": _of(constant(node, 1, "W"), at)}
@@ -258,9 +256,9 @@ def _begun(
 
 
 def _bias(node: Node, both: Learned, wide: int) -> Learned:
-    """What is added to what is computed of the inputs: of the state's too, unless it comes there."""
-    first = both.part(0, wide)
-    return first if node.attributes.get("linear_before_reset") else first.plus(both.part(wide, 2 * wide))
+    """What is added to products of the inputs: the state's bias too, if that is added always."""
+    first, second = both.part(0, wide), both.part(wide, 2 * wide)
+    return first if node.attributes.get("linear_before_reset") else first.plus(second)
 
 
 def _functions(node: Node, cell: Cell, at: int) -> list[Elementwise]:
@@ -305,9 +303,7 @@ def _initial(course: _Course, place: int) -> str | None:
     return layers.view(part, (course.size,))
 
 
-def _ended(
-    node: Node, layers: Layers, made: Sequence[tuple[list[str], State]], size: int
-) -> str:
+def _ended(node: Node, layers: Layers, made: Sequence[tuple[list[str], State]], size: int) -> str:
     """The node's outputs, those that are read: (times, directions, size) and (directions, size)."""
     found = []
     for value, what in zip(node.outputs, node.attributes[MADE], strict=True):
