@@ -4,6 +4,7 @@ The models are frozen and refuse unknown keys. Quantities keep the unit they wer
 until the clock is known; the properties of `Hardware` give them in cycles and bytes.
 """
 
+from collections import Counter
 from fractions import Fraction
 from math import ceil
 from typing import Annotated, Literal
@@ -152,6 +153,14 @@ class Hardware(Schema):
         if problems:
             raise ValueError("; ".join(problems))
         return buffers
+
+    @field_validator("fused")
+    @classmethod
+    def _kinds_once(cls, fused: tuple[FusedKind, ...]) -> tuple[FusedKind, ...]:
+        twice = [kind for kind, times in Counter(fused).items() if times > 1]
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named twice; keep one")
+        return fused
 
     @field_validator("energy")
     @classmethod
