@@ -29,6 +29,7 @@ from accelsim.lowering.ranking import Ranked, plain
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.search import Memory, Ranks, search
 from accelsim.lowering.target import target_of
+from accelsim.lowering.task import Load, Transfer
 from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
 
 SHOWN = 10
@@ -191,11 +192,16 @@ def _moved(layer: LayerProgram) -> Iterator[Moved]:
         for step, times in steps:
             for transfer in step.transfers:
                 way = "written to DRAM" if transfer.is_write else "read from DRAM"
-                _add(counts, (transfer.operand, way), transfer.size, times)
+                _add(counts, (_moves(transfer), way), transfer.size, times)
             if step.keep is not None:
                 _add(counts, ("ofmap", "kept on chip"), step.keep.size, times)
     for (operand, way), (transfers, largest, total) in counts.items():
         yield Moved(operand, way, transfers, largest, total)
+
+
+def _moves(transfer: Transfer) -> str:
+    """The operand of a transfer; what is added on the way out is one of its own."""
+    return "addend" if isinstance(transfer, Load) and transfer.addend else transfer.operand
 
 
 def _add(counts: dict[tuple[str, str], list[int]], key: tuple[str, str], size: int, n: int) -> None:

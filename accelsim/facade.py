@@ -81,7 +81,7 @@ def simulate(
             player = Player()
             programs = _parts(part, machine, images, memory, player, forced)
             results = [timed(program, player) for program in programs]
-            runs[work] = programs, one_batch(results, images)
+            runs[work] = programs, one_batch(results, part, images)
         programs, result = runs[work]
         ours = [program.of(part) for program in programs]
         return ours, result.of(layer.name for layer in part.layers)
@@ -89,7 +89,7 @@ def simulate(
     parts = _each(prepared(given, batch).parts(batch), run)
     programs = [program for programs, _ in parts for program in programs]
     if trace_dram is not None:
-        write_dram_trace(programs, str(trace_dram))
+        write_dram_trace([programs for programs, _ in parts], str(trace_dram))
     if trace is not None:
         write_trace(programs, str(trace))
     whole = one_after_another([result for _, result in parts], batch)
@@ -176,6 +176,7 @@ def _parts(
     if sizes == [batch]:
         return [_lowered(network, machine, batch, memory, player, mapping)]
     known = memory or Memory()
+    mapping = mapping and replace(mapping, images=sizes[0])
 
     def lowered(images: int) -> Program:
         return _lowered(network, machine, images, known, player, mapping)

@@ -36,11 +36,16 @@ class MappingFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is forced, and where that is said; by layer, and by the shape of layers."""
+    """What is forced, and where that is said; by layer, and by the shape of layers.
+
+    Where a batch runs in parts, it is meant for parts of `images`; of a smaller one tiles have at
+    most what is there.
+    """
 
     layers: Forced
     name: str
     shaped: tuple[Shaped, ...] = ()
+    images: int | None = None
 
 
 def load_mapping(given: "str | Path | Forced") -> Source:

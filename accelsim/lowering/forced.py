@@ -114,22 +114,27 @@ def disobeying(kernel: Kernel, tiling: Tiling | None) -> bool:
 
 
 def forced_kernels(
-    network: Network, kernels: Sequence[Kernel], target: Target, source: Source
+    network: Network,
+    kernels: Sequence[Kernel],
+    meant: Sequence[Kernel],
+    target: Target,
+    source: Source,
 ) -> list[Kernel]:
     """The kernels, each carrying what is forced on its layer; raises InputError for what cannot be.
 
-    A layer's own name is stronger than a pattern, and a later pattern than an earlier one.
+    The source is `meant` for kernels of as many images or more. A layer's own name is stronger than
+    a pattern, and a later pattern than an earlier one.
     """
     names = [layer.name for layer in network.layers]
     problems = list(_unmatched(names, source))
-    shapes = [_shape(kernel) for kernel in kernels]
+    shapes = [_shape(kernel) for kernel in meant]
     problems += unmatched(source.shaped, shapes)
     source = replace(source, layers=_by_name(names, shapes, source))
     made: list[Kernel] = []
-    for name, kernel in zip(names, kernels, strict=True):
-        values, wrong = _values(name, kernel, target, source)
+    for name, kernel, full in zip(names, kernels, meant, strict=True):
+        values, wrong = _values(name, full, target, source)
         problems += wrong
-        made.append(_carrying(kernel, values))
+        made.append(_carrying(kernel, _at_most(values, choices_of(kernel, target))))
     if problems:
         raise InputError(problems)
     return made
@@ -198,6 +203,14 @@ def _values(
             values.append((axis, value))
     order = [*choices]
     return tuple(sorted(values, key=lambda one: order.index(one[0]))), problems
+
+
+def _at_most(values: Values, choices: "Mapping[str, Choice]") -> Values:
+    """What is forced, with no size more than what there is."""
+    return tuple(
+        (axis, min(value, choices[axis].whole) if choices[axis].whole else value)
+        for axis, value in values
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,8 @@ class _Lowering:
         """The kernel of every layer; it carries what is forced on that."""
         if self.mapping is None:
             return self.unforced
-        return forced_kernels(self.network, self.unforced, self.target, self.mapping)
+        meant = replace(self, batch=self.mapping.images or self.batch).unforced
+        return forced_kernels(self.network, self.unforced, meant, self.target, self.mapping)
 
     @cached_property
     def fused(self) -> Fused:

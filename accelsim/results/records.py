@@ -143,7 +143,8 @@ class LayerResult:
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
     input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
     it is not on the array. lane_macs are those of macs that the vector unit does.
-    A layer that is fused_into another is done on that one's way out.
+    A layer that is fused_into another is done on that one's way out. between_cycles are those from
+    its start to its end that belong to other parts of a batch in parts: between its own turns.
     """
 
     name: str
@@ -176,6 +177,7 @@ class LayerResult:
     dataflow: str | None = None
     lane_macs: int = 0
     fused_into: str | None = None
+    between_cycles: int = 0
 
     @property
     def array_macs(self) -> int:
@@ -184,8 +186,8 @@ class LayerResult:
 
     @property
     def cycles(self) -> int:
-        """Cycles from start to end."""
-        return self.end_cycle - self.start_cycle
+        """Cycles from start to end, without those between the parts of a batch."""
+        return self.end_cycle - self.start_cycle - self.between_cycles
 
     @property
     def is_free(self) -> bool:
@@ -194,7 +196,7 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow", "lane_macs", "fused_into")
+        unsaid = ("energy", "dataflow", "lane_macs", "fused_into", "between_cycles")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
@@ -205,6 +207,7 @@ class LayerResult:
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
             **({"fused_into": self.fused_into} if self.fused_into else {}),
+            **({"between_cycles": self.between_cycles} if self.between_cycles else {}),
             **_energy_dict(self.energy, self.macs),
         }
 
