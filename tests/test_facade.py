@@ -77,6 +77,7 @@ def test_every_number_of_a_tiny_run() -> None:
             "dram_write": 11,
             "other_layer": 0,
         },
+        "inputs": ["x"],
         "resident": {"ifmap_bytes": 0, "ofmap_bytes": 0},
         "dram_saved_bytes": 0,
         # Each fold: 48 MACs read the filter; ifmap 48 and sums 4 rows * 12 written and read; filter
