@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,13 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
+@cache
 def all_imports(path: Path) -> set[str]:
     """Modules that a file imports anywhere, those only for type checkers too."""
     return set(imported(ast.parse(path.read_text(encoding="utf-8"))))
 
 
+@cache
 def imports_on_load(path: Path) -> set[str]:
     """Modules that a file imports when it is imported itself."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

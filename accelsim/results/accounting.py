@@ -90,6 +90,7 @@ def _layer_result(
         phase=layer.op.phase,
         lane_macs=lane_macs,
         fused_into=program.fused_into,
+        inputs=layer.inputs,
     )
 
 

@@ -68,6 +68,7 @@ def together(name: str, layers: Sequence[LayerResult], pes: int) -> LayerResult:
         energy=reduce(add, energies) if energies else None,
         resident=reduce(add, (layer.resident for layer in layers)),
         dram_saved_bytes=sum(layer.dram_saved_bytes for layer in layers),
+        inputs=(),
         mapping=None,
         tiling=None,
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from accelsim.lowering import row_stationary
     from accelsim.results.origin import Origin
+    from accelsim.results.tiles import Tiles
 
 Bound = Literal["array", "dram", "buffer", "vector", "none"]
 SCHEMA = 1
@@ -145,6 +146,7 @@ class LayerResult:
     it is not on the array. lane_macs are those of macs that the vector unit does.
     A layer that is fused_into another is done on that one's way out. between_cycles are those from
     its start to its end that belong to other parts of a batch in parts: between its own turns.
+    inputs are the layers, or the network's inputs, that it reads.
     """
 
     name: str
@@ -178,6 +180,7 @@ class LayerResult:
     lane_macs: int = 0
     fused_into: str | None = None
     between_cycles: int = 0
+    inputs: tuple[str, ...] = ()
 
     @property
     def array_macs(self) -> int:
@@ -202,6 +205,7 @@ class LayerResult:
             **data,
             "gemm": dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None,
             "output_shape": list(self.output_shape),
+            "inputs": list(self.inputs),
             "mapping": asdict(self.mapping) if self.mapping else None,
             "tiling": plain(self.tiling) or None,
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
@@ -235,7 +239,8 @@ class RunResult:
 
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
     may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
-    made from. `sub_batches` are the images of each part, where the batch runs in several.
+    made from, `tiles` what they do, where asked for. `sub_batches` are the images of each part,
+    where the batch runs in several.
     """
 
     network: str
@@ -247,6 +252,7 @@ class RunResult:
     cycles: int
     layers: tuple[LayerResult, ...]
     origin: "Origin | None" = field(default=None, compare=False, repr=False)
+    tiles: "Tiles | None" = field(default=None, compare=False, repr=False)
     sub_batches: tuple[int, ...] = ()
 
     def of(self, names: Iterable[str]) -> "RunResult":
