@@ -199,6 +199,8 @@ def _resident(layer: LayerProgram) -> Iterator[str]:
         yield "addend"
     if residence.kept:
         yield "ofmap"
+    if residence.filter == "there":
+        yield "filter"
 
 
 def _moved(layer: LayerProgram) -> Iterator[Moved]:
@@ -252,6 +254,7 @@ def _contenders(
 def _compared(program: Program, layer: LayerProgram, memory: Memory | None) -> list[Ranked]:
     """The chosen tiling and others: of a systolic array with other courses of their loops."""
     kernel, chosen, residence = layer.kernel, layer.tiling, layer.placement.residence
+    residence = replace(residence, filter="fetched")  # of which the closed form knows
     space = layer.spaces[program.target.buffer_index("ifmap")]
     target = replace(program.target, residence=residence)
     if isinstance(kernel, GemmKernel) and isinstance(chosen, Mapping):

@@ -161,23 +161,23 @@ class _Steps:
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
         reads_ifmap = ifmap.size > 0 and not self.target.residence.ifmap
         weights = size.groups * size.filters * size.channels * size.taps
-        filters = self._room("filter", weights)
+        filters = self._room("filter", weights * (self.target.residence.filter == "fetched"))
         output = self._output(size, before, after)
         loads = [*output.loads]
         if before.ifmap and reads_ifmap:
             runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
             loads.insert(0, Load("ifmap", ifmap, True, ifmap.size, runs))
-        if before.filter:
-            runs = self._filter_runs(size)
+        if before.filter and self.target.residence.filter != "there":
+            runs, words = self._filter_runs(size), weights * self.target.bytes_of("filter")
             needs_inputs = self.kernel.filter_is_input
-            loads.insert(0, Load("filter", filters, needs_inputs, filters.size, runs))
+            loads.insert(0, Load("filter", filters, needs_inputs, words, runs))
         adds = size.ends and self.kernel.addend
         if adds and not self.target.residence.addend:
             loads.append(self._addend(size))
         closes = [*output.closes]
         if after.ifmap and reads_ifmap:
             closes.append(ifmap)
-        if after.filter:
+        if after.filter and filters.size:
             closes.append(filters)
         work = self._work(size.groups, self._extents(size))
         if adds and self.target.residence.addend:

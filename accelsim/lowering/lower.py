@@ -11,6 +11,7 @@ from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
 from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
 from accelsim.lowering.fusion import NOTHING, Fused, fused
+from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.placed import kernels_of
@@ -124,13 +125,21 @@ def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Progra
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
     plan = plan_residency(work.wired, work.kernels, work.needs, finder, batch)
-    planned = work.program(plan.layers)
+    planned = _with_kept_weights(work, work.program(plan.layers), played)
     if played is None or not plan.stays or planned.tiles > SHORT:
         return planned
     limit = played(planned) / SLOWER
     apart = work.apart(finder)
     is_fast = limit <= _least_cycles(apart) or limit <= played(apart)
     return planned if is_fast else apart
+
+
+def _with_kept_weights(work: "_Lowering", program: Program, played: Played | None) -> Program:
+    """The program with shared weights on chip, unless that makes a short one slower."""
+    kept = with_kept_weights(program, work.anew)
+    if kept is program or played is None or kept.tiles > SHORT:
+        return kept
+    return kept if played(kept) <= SLOWER * played(program) else program
 
 
 @dataclass(frozen=True)
@@ -278,6 +287,10 @@ class _Lowering:
         """Cycles of a kernel by itself, as played."""
         placement = Placement(tiling, residence, space)
         return played(self.alone(self.samples[kernel], kernel, placement))
+
+    def anew(self, program: LayerProgram, placement: Placement) -> LayerProgram:
+        """The program of a layer in another place."""
+        return self.layer(program.layer, program.kernel, program.needs, placement)
 
     def layer(
         self, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement

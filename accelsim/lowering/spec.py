@@ -336,7 +336,8 @@ class _GemmSpec:
                 "filter": (tile.groups, tile.filters, *_summed(tile)),
             }
             for operand, part in parts.items():
-                resident = operand == "ifmap" and self.residence.ifmap
+                there = self.residence.filter == "there"
+                resident = self.residence.ifmap if operand == "ifmap" else there
                 needed = bool(self.words(tile)[operand]) and not resident
                 if needed and not loaded[operand] and held.get(operand) != part:
                     yield index, f"its {operand} is not loaded"

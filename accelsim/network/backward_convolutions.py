@@ -74,15 +74,15 @@ def _learned(
     **settings: object,
 ) -> None:
     """Gradients and updates of a weight and its bias."""
-    owner, shapes = layer.op.owner_of_parameters or layer.name, layer.parameter_shapes
-    weight = step.network.by_name[owner].parameter_shapes["weight"]
-    op = kind(shape=weight, **settings)  # type: ignore[arg-type]
+    owner = layer.op.owner_of_parameters or layer.name
+    shapes = step.network.by_name[owner].parameter_shapes
+    op = kind(shape=shapes["weight"], **settings)  # type: ignore[arg-type]
     name = step.add(f"{layer.name}@weight_gradient", op, layer.inputs[0], gradient)
-    step.updated(owner, "weight", weight, name)
-    if "bias" in shapes:
+    step.updated(owner, "weight", shapes["weight"], name)
+    if getattr(layer.op, "bias", False):
         bias = BiasGradient(shape=shapes["bias"])
         name = step.add(f"{layer.name}@bias_gradient", bias, gradient)
-        step.updated(layer.name, "bias", shapes["bias"], name)
+        step.updated(owner, "bias", shapes["bias"], name)
 
 
 def _is_dense(op: Conv, layer: Layer) -> bool:

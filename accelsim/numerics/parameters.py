@@ -7,7 +7,7 @@ so that the ofmaps use about a quarter of their range, however deep the network 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
@@ -271,6 +271,12 @@ class LayerParameters:
     def bias(self) -> Array | None:
         """One psum per output channel, if the layer has any."""
         return self.arrays.get("bias")
+
+    @property
+    def without_bias(self) -> "LayerParameters":
+        """The same for a layer that adds none."""
+        arrays = {name: array for name, array in self.arrays.items() if name != "bias"}
+        return replace(self, arrays=arrays) if "bias" in self.arrays else self
 
 
 @dataclass(frozen=True, slots=True)

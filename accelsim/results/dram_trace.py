@@ -190,6 +190,8 @@ class DramTracer:
         tensor = layer.layer.inputs[0] if operand == "ifmap" else name
         if operand == "ofmap":
             tensor = layer.leaves_as or name
+        if operand == "filter":  # another layer's, of some
+            tensor = layer.layer.op.owner_of_parameters or name
         kind = "map" if operand in ("ifmap", "ofmap") else operand
         if isinstance(transfer, Load) and transfer.addend and layer.addend:
             operand, tensor = "addend", layer.addend
@@ -207,7 +209,7 @@ class DramTracer:
 
     def place(self, layer: LayerProgram, tensor: tuple[str, str], size: int) -> int:
         """The first address of a tensor, which every image has anew unless it is parameters."""
-        if tensor[0] == "filter" and layer.layer.parameters:
+        if tensor[0] == "filter" and (layer.layer.parameters or tensor[1] != layer.layer.name):
             return self.regions.start(tensor, size)
         return self.regions.start_of_part(tensor, size, self.program.batch)
 
@@ -215,8 +217,9 @@ class DramTracer:
         """Bytes of a whole tensor of a layer, for the images at hand."""
         target, batch = self.program.target, self.program.batch
         if operand == "filter":
-            words = max(layer.layer.parameters, _filter_words(layer))
-            return words * target.bytes_of("filter")
+            owner = layer.layer.op.owner_of_parameters or layer.layer.name
+            learned = self.program.network.by_name[owner].parameters
+            return max(learned, _filter_words(layer)) * target.bytes_of("filter")
         if operand == "ifmap":
             return batch * math.prod(layer.layer.input_shapes[0]) * target.bytes_of("ifmap")
         word = target.bytes_of("psum" if operand == "psum" else "ofmap")

@@ -34,6 +34,7 @@ from accelsim.network.ops import (
     InstanceNorm,
     Largest,
     LayerNorm,
+    Line,
     Local,
     Lrn,
     Maps,
@@ -280,6 +281,17 @@ def test_gradients_of_layers_of_sequences() -> None:
         LayerSpec("out", Dense(out_features=5, bias=False, shares="table"), ("sum",)),
     ]
     Trained.of(build_network("sequence", {"x": (3,)}, specs)).check()
+
+
+def test_gradients_of_steps_that_share_a_weight_and_its_bias() -> None:
+    specs = [
+        LayerSpec("one", Dense(out_features=4), ("x",)),
+        LayerSpec("two", Dense(out_features=4, shares="one", activation="tanh"), ("one",)),
+        LayerSpec("plain", Dense(out_features=4, shares="one", bias=False), ("two",)),
+        LayerSpec("rest", Line(factor=-1.0, term=1.0), ("plain",)),
+        LayerSpec("both", Mul(), ("rest", "two")),
+    ]
+    Trained.of(build_network("steps", {"x": (4,)}, specs)).check()
 
 
 def test_gradients_of_what_is_broadcast_anyhow() -> None:
