@@ -33,6 +33,7 @@ from accelsim.results.comparison import Comparison
 from accelsim.results.dram_trace import refuse_other_endings, write_dram_trace
 from accelsim.results.origin import Origin
 from accelsim.results.sub_batches import candidates, fastest, one_batch
+from accelsim.results.tiles import played_tiles
 from accelsim.results.trace import write_trace
 
 LARGEST_LAYER = 2**53
@@ -56,6 +57,7 @@ def simulate(
     mapping: MappingLike | None = None,
     set: Sequence[str] = (),
     trace_dram: str | Path | None = None,
+    tiles: bool = False,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
@@ -65,8 +67,9 @@ def simulate(
     tiles and transfers in Chrome's trace format. `mapping` forces sizes of tiles and how their
     loops run, by layer or pattern: a file, or a mapping such as {"conv*": {"rows": 7}}. `set` are
     settings of the hardware as of the command line, such as ["array.rows=64"]. `trace_dram` is
-    where to write what crosses the DRAM port: .csv, DRAMsim3's .trc, Ramulator 2's .trace. Raises
-    InputError for bad input and DoesNotFitError where no tile of a layer fits the buffers.
+    where to write what crosses the DRAM port: .csv, DRAMsim3's .trc, Ramulator 2's .trace. `tiles`
+    keeps what each tile does in the result, for a page. Raises InputError for bad input and
+    DoesNotFitError where no tile of a layer fits the buffers.
     """
     if trace_dram is not None:
         refuse_other_endings(str(trace_dram))
@@ -81,7 +84,7 @@ def simulate(
             player = Player()
             programs = _parts(part, machine, images, memory, player, forced)
             results = [timed(program, player) for program in programs]
-            runs[work] = programs, one_batch(results, images)
+            runs[work] = programs, one_batch(results, part, images)
         programs, result = runs[work]
         ours = [program.of(part) for program in programs]
         return ours, result.of(layer.name for layer in part.layers)
@@ -89,13 +92,14 @@ def simulate(
     parts = _each(prepared(given, batch).parts(batch), run)
     programs = [program for programs, _ in parts for program in programs]
     if trace_dram is not None:
-        write_dram_trace(programs, str(trace_dram))
+        write_dram_trace([programs for programs, _ in parts], str(trace_dram))
     if trace is not None:
         write_trace(programs, str(trace))
     whole = one_after_another([result for _, result in parts], batch)
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
-    return replace(whole, origin=Origin(given, machine, tuple(set), asked))
+    drawn = played_tiles(programs) if tiles else None
+    return replace(whole, origin=Origin(given, machine, tuple(set), asked), tiles=drawn)
 
 
 def decoding(network: NetworkLike, past: int) -> Network:
@@ -112,10 +116,11 @@ def train(
     optimizer: Optimizer = "sgd",
     memory: Memory | None = None,
     set: Sequence[str] = (),
+    tiles: bool = False,
 ) -> RunResult:
     """Time one step of training: forward, loss, gradients and updates, as `simulate` would."""
     step = training_step(network_of(network), loss, optimizer)
-    return simulate(step, hardware, dataflow, batch, memory, set=set)
+    return simulate(step, hardware, dataflow, batch, memory, set=set, tiles=tiles)
 
 
 class Player:
@@ -176,6 +181,7 @@ def _parts(
     if sizes == [batch]:
         return [_lowered(network, machine, batch, memory, player, mapping)]
     known = memory or Memory()
+    mapping = mapping and replace(mapping, images=sizes[0])
 
     def lowered(images: int) -> Program:
         return _lowered(network, machine, images, known, player, mapping)
@@ -248,12 +254,13 @@ def compare(
     batch: int = 1,
     progress: Callable[[str], None] = lambda run: None,
     set: Sequence[str] = (),
+    tiles: bool = False,
 ) -> list[Comparison]:
     """Time every network on every hardware under several dataflows; all networks of one first.
 
     `dataflows` are names in a list or with commas between; all that the hardware has if None.
-    `progress` hears of each run; `set` changes every hardware. Raises InputError for bad input,
-    and DoesNotFitError with every layer that fits no tile under one of them.
+    `progress` hears of each run; `set` changes every hardware; `tiles` as of `simulate`. Raises
+    InputError for bad input, and DoesNotFitError with every layer that does not fit under one.
     """
     models = [network_of(each) for each in _several(networks)]
     machines = [variants(hardware_of(each, None, set), dataflows) for each in _several(hardware)]
@@ -264,7 +271,7 @@ def compare(
             runs = []
             for machine in each:
                 try:
-                    runs.append(simulate(model, machine, None, batch, memory))
+                    runs.append(simulate(model, machine, None, batch, memory, tiles=tiles))
                 except DoesNotFitError as error:
                     flow = machine.array.dataflow
                     misfits += [f"{flow}: {line}" for line in str(error).splitlines()]

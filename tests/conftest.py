@@ -6,12 +6,16 @@ PYTHONDONTWRITEBYTECODE is set.
 
 import os
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # xdist's workers have the cores already
 
 import pytest
 from drawing import MOST, PLAIN
 from hypothesis import settings
+
+from accelsim.lowering.search import Memory
 
 settings.register_profile("all", derandomize=True, deadline=None, database=None, max_examples=MOST)
 settings.register_profile("plain", settings.get_profile("all"), max_examples=PLAIN)
@@ -22,3 +26,25 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("plain" if config.option.markexpr == "not slow" else "all")
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
         sys.dont_write_bytecode = False
+
+
+SEARCHING = ("accelsim.facade", "accelsim.lowering.lower", "accelsim.results.best_dataflow")
+"""What begins with an empty memory of searches where its caller has none."""
+
+
+@pytest.fixture(scope="session")
+def memory() -> Memory:
+    """What searches of the tests that ask for `one_memory` have found."""
+    return Memory(most=1000)
+
+
+@pytest.fixture(scope="module")
+def one_memory(memory: Memory) -> Iterator[None]:
+    """One memory for all runs of a module, as in a sweep: the same layers are searched once.
+
+    That a memory changes no result is tested where each search begins with none.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in SEARCHING:
+            patch.setattr(import_module(name), "Memory", lambda: memory)
+        yield

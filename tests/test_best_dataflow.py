@@ -13,6 +13,8 @@ from accelsim.hardware import Hardware, Objective
 from accelsim.network.graph import Network
 from accelsim.results.best_dataflow import cost_of_run
 
+pytestmark = pytest.mark.usefixtures("one_memory")
+
 NETWORK = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
 FLOWS = ("os", "ws", "is")
 
@@ -40,7 +42,7 @@ def test_a_chain_takes_each_layer_at_its_best() -> None:
     assert simulate("lenet5", "edge_ws", "best").cycles == comparison.mixed_own_cycles
 
 
-@drawn(25)
+@drawn(25, percent=10)
 @given(networks(), MACHINES)
 def test_never_slower_than_one_dataflow(network: Network, hardware: Hardware) -> None:
     try:

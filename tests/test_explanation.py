@@ -7,6 +7,8 @@ import pytest
 import accelsim
 from accelsim.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("one_memory")
+
 
 @pytest.mark.parametrize("hardware", ["edge_ws", "tpu_v1", "gemmini_16x16"])
 @pytest.mark.parametrize("layer", ["C3", "F6"])

@@ -77,6 +77,7 @@ def test_every_number_of_a_tiny_run() -> None:
             "dram_write": 11,
             "other_layer": 0,
         },
+        "inputs": ["x"],
         "resident": {"ifmap_bytes": 0, "ofmap_bytes": 0},
         "dram_saved_bytes": 0,
         # Each fold: 48 MACs read the filter; ifmap 48 and sums 4 rows * 12 written and read; filter
@@ -114,9 +115,9 @@ def test_compare_from_python_has_the_words_of_the_command_line() -> None:
         for hardware in ("edge_ws", "eyeriss")
         for network in ("lenet5", "mlp")
     ]
-    (one,) = accelsim.compare("lenet5", load_hardware("eyeriss"), batch=2)
+    (one,) = accelsim.compare("mlp", load_hardware("eyeriss"), batch=2)
     assert one.dataflows == ("os", "ws", "is", "rs")
-    assert one.runs == tuple(simulate("lenet5", "eyeriss", flow, 2) for flow in one.dataflows)
+    assert one.runs == tuple(simulate("mlp", "eyeriss", flow, 2) for flow in one.dataflows)
 
 
 def test_compare_tells_all_that_does_not_fit_and_what_is_no_dataflow() -> None:

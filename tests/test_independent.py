@@ -49,7 +49,7 @@ KINDS = st.lists(st.sampled_from(sorted(ROWS)), min_size=1, max_size=5)
 
 
 @given(KINDS, MACHINES, st.integers(1, 3))
-@drawn(40)
+@drawn(40, percent=8)
 def test_a_row_takes_what_it_takes_alone(kinds: list[str], chip: Hardware, batch: int) -> None:
     try:
         together = accelsim.simulate(rows(*kinds), chip, batch=batch)

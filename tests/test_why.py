@@ -177,8 +177,9 @@ def test_relaxed_hardware_still_keeps_to_the_schema() -> None:
             assert len(different) == expected, action
 
 
+@pytest.mark.slow
 @given(networks(), MACHINES)
-@drawn(15)
+@drawn(8)
 def test_shares_add_up_and_every_machine_has_an_answer(
     network: Network, hardware: Hardware
 ) -> None:

@@ -10,12 +10,15 @@ import typer
 from accelsim.cli.application import CHECK_FAILED
 from accelsim.cli.inputs import Model, decoded, network_named
 from accelsim.cli.output import print_sheets
-from accelsim.errors import InputError, Problem
+from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.network.digest import network_digest
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
     from accelsim.network.graph import Network
+    from accelsim.report.page.recorded import RunRecord
     from accelsim.results import RunResult
+    from accelsim.results.tiles import Tiles
 
 _NOT_OF_THE_RUN = ("verify", "why")
 """What `run` can add to its JSON, in this order; it is not repeated."""
@@ -46,7 +49,23 @@ def repeat(path: str, others: Sequence[object]) -> None:
     raise typer.Exit(CHECK_FAILED)
 
 
-def _again(path: str, run: Mapping[str, Any]) -> "RunResult":
+def tiles_of(path: str, run: "RunRecord") -> "Tiles | None":
+    """What the tiles of a saved run do, by playing it again; None where it comes out otherwise."""
+    if run.made_by is None:
+        return None
+    said = {"made_by": run.made_by.model_dump(), "batch": run.batch}
+    try:
+        after = _again(path, said, tiles=True)
+    except AccelsimError:
+        return None
+    assert after.origin is not None
+    same = network_digest(after.origin.network) == run.made_by.network_sha256
+    spans = [(one.name, one.start_cycle, one.end_cycle) for one in run.layers]
+    ours = [(one.name, one.start_cycle, one.end_cycle) for one in after.layers]
+    return after.tiles if same and spans == ours else None
+
+
+def _again(path: str, run: Mapping[str, Any], tiles: bool = False) -> "RunResult":
     """The run once more; raises InputError."""
     from accelsim.facade import simulate
 
@@ -57,7 +76,7 @@ def _again(path: str, run: Mapping[str, Any]) -> "RunResult":
         raise InputError(Problem(message, path, key="made_by.asked"))
     hardware = _hardware(path, made.get("hardware"))
     mapping = asked.get("mapping")
-    result = simulate(_network(asked), hardware, None, run["batch"], mapping=mapping)
+    result = simulate(_network(asked), hardware, None, run["batch"], mapping=mapping, tiles=tiles)
     assert result.origin is not None
     settings = tuple(map(str, made.get("settings") or ()))
     return replace(result, origin=replace(result.origin, settings=settings, asked=asked))

@@ -94,7 +94,7 @@ def compare(
         shown = compare_columns(tables.columns)
     wanted = [_model(name, reading) for name in names]
     found = cases(wanted, asked.hardware or [], asked.settings, asked.dataflows, problems)
-    comparisons, reasons = _compared(asked, found, shown, tables.why)
+    comparisons, reasons = _compared(asked, found, shown, tables.why, files.report is not None)
     deliver_page(files.report, (run for each in comparisons for run in each.runs))
     _deliver_comparisons(comparisons, reasons, shown, tables, destinations)
 
@@ -104,6 +104,7 @@ def _compared(
     found: "Cases",
     shown: "Sequence[Shown]",
     why: bool,
+    tiles: bool,
 ) -> "tuple[list[Comparison], list[Why]]":
     """The comparisons, saying what made them, and where asked for why the best take their time."""
     from accelsim.report.columns import refuse_energy_without_table
@@ -113,7 +114,7 @@ def _compared(
     networks = [decoded(each, asked.decode, asked.past) for each in networks]
     networks = [step_of(each) for each in networks] if asked.train else networks
     step = step_asked(asked.train) | ({"past": asked.past} if asked.decode else {})
-    timed = _timed(networks, machines, asked.dataflows, asked.batch)
+    timed = _timed(networks, machines, asked.dataflows, asked.batch, tiles)
     comparisons = [
         replace(each, runs=tuple(told(run, asked.settings, model, **step) for run in each.runs))
         for each, model in zip(timed, models * len(machines), strict=True)
@@ -155,7 +156,11 @@ def _model(name: str, reading: Reading) -> Model:
 
 
 def _timed(
-    networks: "list[Network]", machines: "list[Hardware]", dataflows: str | None, batch: int
+    networks: "list[Network]",
+    machines: "list[Hardware]",
+    dataflows: str | None,
+    batch: int,
+    tiles: bool,
 ) -> "list[Comparison]":
     """Every network on every hardware, with progress shown."""
     from accelsim.facade import compare, variants
@@ -163,7 +168,7 @@ def _timed(
 
     runs = sum(len(variants(machine, dataflows)) for machine in machines)
     with progress(len(networks) * runs, is_quiet()) as step:
-        return compare(networks, machines, dataflows, batch, step)
+        return compare(networks, machines, dataflows, batch, step, tiles=tiles)
 
 
 def _reasons(

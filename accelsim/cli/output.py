@@ -108,7 +108,9 @@ def deliver_page(path: str | None, runs: "Iterable[RunResult]") -> None:
     from accelsim.report.page.recorded import recorded
     from accelsim.report.page.whole import page
 
-    write_file(path, page([recorded(run.as_dict(), "a run") for run in runs]))
+    told = [*runs]
+    drawn = [run.tiles for run in told]
+    write_file(path, page([recorded(run.as_dict(), "a run") for run in told], drawn))
 
 
 def deliver_sweep_page(path: str | None, summary: "Summary") -> None:

@@ -95,6 +95,7 @@ def _timed(
         trace=files.trace,
         mapping=work.mapping,
         trace_dram=files.trace_dram,
+        tiles=files.report is not None,
     )
     past = {"past": work.past} if work.decode else {}
     return _Timed(

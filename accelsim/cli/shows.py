@@ -165,11 +165,15 @@ def report(
         typer.Argument(metavar="RESULT...", help="Of run, compare or train --json, or of a sweep."),
     ],
     output: Annotated[str, typer.Option("-o", "--output", metavar="F", help="The page, .html.")],
+    tiles: Annotated[
+        bool, typer.Option(help="Play runs again, for timelines that zoom to a tile.")
+    ] = True,
 ) -> None:
     """Write a page of saved results: tables and pictures, in one file that needs nothing else.
 
     Example: `accelsim report before.json after.json -o report.html`
     """
+    from accelsim.cli.again import tiles_of
     from accelsim.files import write_file
     from accelsim.report.export import Destinations
     from accelsim.report.page.recorded import read_runs
@@ -185,7 +189,9 @@ def report(
     with gathered(problems):
         runs = read_runs(results)
     raise_if_any(problems)
-    write_file(output, page(runs))
+    write_file(
+        output, page(runs, [tiles_of(each.network, each) if tiles else None for each in runs])
+    )
 
 
 def plot(

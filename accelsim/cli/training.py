@@ -1,6 +1,6 @@
 """The command `train`: one step of training, timed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -56,8 +56,8 @@ def train(
     destinations = Destinations(json, csv, (network, hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
-    result = timed_step(model, machine, batch=batch, loss=loss, optimizer=optimizer)
-    step = {"loss": loss, "optimizer": optimizer}
+    step: dict[str, Any] = {"loss": loss, "optimizer": optimizer}
+    result = timed_step(model, machine, batch=batch, tiles=report is not None, **step)
     result = told(result, settings, wanted, training=step)
     deliver_page(report, [result])
     deliver(

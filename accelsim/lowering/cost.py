@@ -113,13 +113,14 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     own = -(-flow.tiles // flow.arrays)
     first, last = occupied["ifmap"] + occupied["filter"], occupied["ofmap"] * residence.stored
     moved = {item: each * flow.waste[item] for item, each in traffic.items()}
+    addend = 0 if residence.addend else flow.addend
     others = _bytes_of_others(flow, moved, own) if target.arrays > 1 else 0
     return Cost(
         busy_cycles=busy + end,
         outer_bytes=first + last + others,
-        moved_bytes=np.asarray(sum(moved.values())),
+        moved_bytes=np.asarray(sum(moved.values()) + addend * flow.waste["ofmap"]),
         alone_cycles=busy * flow.arrays / flow.tiles + flow.tail,
-        dram_bytes=np.asarray(sum(traffic.values())),
+        dram_bytes=np.asarray(sum(traffic.values()) + addend),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
         stored_bytes=last,

@@ -175,7 +175,8 @@ def _alone(layer: LayerResult, pes: int) -> LayerResult:
     """The layer with its own cycles, and its utilization in them; buckets stay as they are."""
     own = own_cycles(layer)
     share = layer.array_macs / (pes * own) if own else 0.0
-    return replace(layer, start_cycle=layer.end_cycle - own, utilization=share)
+    start = layer.end_cycle - own
+    return replace(layer, start_cycle=start, between_cycles=0, utilization=share)
 
 
 def _totals(comparison: Comparison, layout: _Layout) -> tuple[Row, ...]:

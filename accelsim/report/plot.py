@@ -131,7 +131,7 @@ def _timeline(axes: Axes, run: RunRecord) -> None:
         if some:
             axes.barh(
                 [place for place, _ in some],
-                [one.cycles for _, one in some],
+                [one.end_cycle - one.start_cycle for _, one in some],
                 left=[one.start_cycle for _, one in some],
                 label=f"bound by {bound.replace('dram', 'DRAM')}",
                 color=grey,

@@ -131,14 +131,16 @@ def _totals(result: RunResult, hardware: Hardware) -> Sheet:
             ("reuse", _reuse(result.rates)),
             *efficiency(result.rates),
             ("residency", residency(result, hardware)),
-            *_sub_batches(result),
+            *_sub_batches(result, hardware),
         ),
     )
 
 
-def _sub_batches(result: RunResult) -> tuple[tuple[str, str], ...]:
-    """Where the batch ran in parts, how many and of how many images."""
-    parts = result.sub_batches
+def _sub_batches(result: RunResult, hardware: Hardware) -> tuple[tuple[str, str], ...]:
+    """Where the batch ran in parts, how many and of how many images; or that it is no more."""
+    parts, asked = result.sub_batches, hardware.batch_split
+    if isinstance(asked, int) and asked > result.batch:
+        return (("sub-batches", f"none: batch_split {asked:,} is more than the batch"),)
     if not parts:
         return ()
     rest = f", the last of {parts[-1]:,}" if parts[-1] != parts[0] else ""

@@ -50,6 +50,7 @@ def together(name: str, layers: Sequence[LayerResult], pes: int) -> LayerResult:
         output_shape=layers[-1].output_shape,
         start_cycle=0,
         end_cycle=cycles,
+        between_cycles=0,
         array_cycles=sum(layer.array_cycles for layer in layers),
         untiled_array_cycles=sum(layer.untiled_array_cycles for layer in layers),
         vector_cycles=sum(layer.vector_cycles for layer in layers),
@@ -67,6 +68,7 @@ def together(name: str, layers: Sequence[LayerResult], pes: int) -> LayerResult:
         energy=reduce(add, energies) if energies else None,
         resident=reduce(add, (layer.resident for layer in layers)),
         dram_saved_bytes=sum(layer.dram_saved_bytes for layer in layers),
+        inputs=(),
         mapping=None,
         tiling=None,
     )

@@ -4,10 +4,11 @@ The ending of the file says the form: `.csv` a line for each run of contiguous b
 address, bytes, read or write, layer, tensor); `.trc` DRAMsim3's (`0x40 READ 12`, a line for each
 burst); `.trace` Ramulator 2's loads and stores (`LD 0x40`), without cycles. `.gz` compresses.
 
-Every feature map and every layer's filters and psums have a region of their own. Feature maps lie
-as `lowering.layout` says, filters in the order in which their tiles are taken. Where a transfer is
-of several tensors, or carries biases, its runs begin at the tile's first element and follow at
-their pitch. Bytes and cycles are those of the run exactly.
+Every feature map and every layer's filters and psums have a region of their own, the same one for
+all parts of a batch that runs in parts, images one after another. Feature maps lie as
+`lowering.layout` says, filters in the order in which their tiles are taken. Where a transfer is of
+several tensors, or carries biases, its runs begin at the tile's first element and follow at their
+pitch. Bytes and cycles are those of the run exactly.
 """
 
 import math
@@ -20,7 +21,9 @@ from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
 from accelsim.errors import InputError, Problem
 from accelsim.files import streamed
+from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
 from accelsim.network.ops import Window
@@ -36,26 +39,32 @@ Line = Callable[[int, int, int, bool, str, str], Iterator[str]]
 """The lines of a run: its cycle, address, bytes, whether it is written, layer and tensor."""
 
 
-def write_dram_trace(programs: Sequence[Program], path: str) -> None:
-    """Play `programs`, one after another, and write what crosses the DRAM port to `path`.
+def write_dram_trace(runs: Sequence[Sequence[Program]], path: str) -> None:
+    """Play `runs`, one after another, and write what crosses the DRAM port to `path`.
 
-    The ending is one that `refuse_other_endings` lets pass. Raises InputError for a run that is
-    too long.
+    Each is the programs of the parts in which its batch runs, and has tensors of its own. The
+    ending is one that `refuse_other_endings` lets pass. Raises InputError for a run that is too
+    long.
     """
-    line = _form(path, programs[0].target.dram_burst)
-    moved = sum(layer.dram.total_bytes for program in programs for layer in program.layers)
-    if moved // programs[0].target.dram_burst > MOST_LINES:
+    burst = runs[0][0].target.dram_burst
+    line = _form(path, burst)
+    layers = (layer for parts in runs for program in parts for layer in program.layers)
+    moved = sum(layer.dram.total_bytes for layer in layers)
+    if moved // burst > MOST_LINES:
         message = f"{moved:,} bytes of DRAM traffic are more than {MOST_LINES:,} lines"
         raise InputError(Problem(message, path))
     with streamed(path) as file:
         if _ending(path) == ".csv":
             file.write("cycle,address,bytes,way,layer,tensor\n")
         start = base = 0
-        for program in programs:
-            tracer = DramTracer(program, file, line, start, base)
-            times = play(program, leaps=False, observer=tracer)
-            start += max((time.end for time in times), default=0)
-            base = tracer.regions.end
+        for parts in runs:
+            regions = Regions(base, sum(program.batch for program in parts))
+            for program in parts:
+                tracer = DramTracer(program, file, line, start, regions)
+                times = play(program, leaps=False, observer=tracer)
+                start += max((time.end for time in times), default=0)
+                regions.done += program.batch
+            base = regions.end
 
 
 def refuse_other_endings(path: str) -> None:
@@ -101,26 +110,36 @@ def _bursts(address: int, size: int, burst: int) -> range:
 
 
 class Regions:
-    """Where each tensor lies: as each is first asked for, one after another."""
+    """Where each tensor lies: as each is first asked for, one after another.
 
-    def __init__(self, base: int) -> None:
-        self.end = base
+    Of its `images` some are `done`, in the parts of a batch before the one at hand.
+    """
+
+    def __init__(self, base: int, images: int) -> None:
+        self.end, self.images, self.done = base, images, 0
         self.starts: dict[tuple[str, str], int] = {}
 
     def start(self, tensor: tuple[str, str], size: int) -> int:
-        """The first address of a tensor of `size` bytes."""
+        """The first address of a tensor of `size` bytes, the same for all images."""
         if tensor not in self.starts:
             self.starts[tensor] = self.end
             self.end += ceil_div(size, REGION) * REGION
         return self.starts[tensor]
 
+    def start_of_part(self, tensor: tuple[str, str], size: int, batch: int) -> int:
+        """The first address of the images at hand, `batch` of them of `size` bytes in all."""
+        image = ceil_div(size, batch)
+        return self.start(tensor, self.images * image) + self.done * image
+
 
 class DramTracer:
     """Observes a program that is played from cycle `start` on, and writes what crosses the port."""
 
-    def __init__(self, program: Program, file: TextIO, line: Line, start: int, base: int) -> None:
+    def __init__(
+        self, program: Program, file: TextIO, line: Line, start: int, regions: Regions
+    ) -> None:
         self.program, self.file, self.line, self.start = program, file, line, start
-        self.regions = Regions(base)
+        self.regions = regions
         self.tiles: dict[tuple[int, int], Iterator[tuple[Tile, Step]]] = {}
         self.under_way: dict[Loaded, tuple[Tile, Step]] = {}
         self.loaded: dict[Loaded, int] = {}
@@ -166,31 +185,46 @@ class DramTracer:
         self, layer: LayerProgram, tile: Tile, transfer: Transfer
     ) -> tuple[str, list[tuple[int, int]]]:
         """The tensor of a transfer, and the address and bytes of each of its runs."""
-        operand, name = transfer.operand, layer.layer.name
+        operand: str = transfer.operand
+        name = layer.layer.name
         tensor = layer.layer.inputs[0] if operand == "ifmap" else name
+        if operand == "ofmap":
+            tensor = layer.leaves_as or name
+        if operand == "filter":  # another layer's, of some
+            tensor = layer.layer.op.owner_of_parameters or name
         kind = "map" if operand in ("ifmap", "ofmap") else operand
         if isinstance(transfer, Load) and transfer.addend and layer.addend:
-            operand, tensor = "ofmap", layer.addend
-        whole = self.bytes(layer, operand)
-        first = self.regions.start((kind, tensor), max(whole, transfer.size))
+            operand, tensor = "addend", layer.addend
+        whole = max(self.bytes(layer, operand), transfer.size)
+        first = self.place(layer, (kind, tensor), whole)
         shown = tensor if kind == "map" else f"{tensor}.{operand}"
         exact = self.blocks(layer, tile, operand)
         if sum(size for _, size in exact) == transfer.size:
             return shown, [(first + start, size) for start, size in exact]
         its = transfer.runs
-        room = max(max(whole, transfer.size) - its.size + 1, 1)
+        room = max(whole - its.size + 1, 1)
         start = exact[0][0] if exact else 0
         starts = ((start + place * its.pitch) % room for place in range(its.count))
         return shown, [(first + each, its.size) for each in starts]
 
+    def place(self, layer: LayerProgram, tensor: tuple[str, str], size: int) -> int:
+        """The first address of a tensor, which every image has anew unless it is parameters."""
+        if tensor[0] == "filter" and (layer.layer.parameters or tensor[1] != layer.layer.name):
+            return self.regions.start(tensor, size)
+        return self.regions.start_of_part(tensor, size, self.program.batch)
+
     def bytes(self, layer: LayerProgram, operand: str) -> int:
-        """Bytes of a whole tensor of a layer, for the batch."""
+        """Bytes of a whole tensor of a layer, for the images at hand."""
         target, batch = self.program.target, self.program.batch
         if operand == "filter":
-            return layer.layer.parameters * target.bytes_of("filter")
+            owner = layer.layer.op.owner_of_parameters or layer.layer.name
+            learned = self.program.network.by_name[owner].parameters
+            return max(learned, _filter_words(layer)) * target.bytes_of("filter")
         if operand == "ifmap":
             return batch * math.prod(layer.layer.input_shapes[0]) * target.bytes_of("ifmap")
         word = target.bytes_of("psum" if operand == "psum" else "ofmap")
+        if operand == "ofmap":
+            return batch * written_elements(layer.layer, layer.kernel) * word
         return batch * layer.layer.output_elements * word
 
     def blocks(self, layer: LayerProgram, tile: Tile, operand: str) -> list[tuple[int, int]]:
@@ -204,7 +238,7 @@ class DramTracer:
             word, block = target.bytes_of("ifmap"), _ifmap_block(layer, tile)
         else:
             word = target.bytes_of("psum" if operand == "psum" else "ofmap")
-            block = _ofmap_block(layer, tile)
+            block = _ofmap_block(layer, tile, operand == "ofmap")
         return [(start * word, words * word) for start, words in block.runs if words]
 
 
@@ -271,9 +305,15 @@ def _ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
     )
 
 
-def _ofmap_block(layer: LayerProgram, tile: Tile) -> Block:
+def _ofmap_block(layer: LayerProgram, tile: Tile, leaves: bool) -> Block:
+    """A tile's part of the ofmap, as it `leaves` where it may be pooled."""
     kernel, pixels = layer.kernel, tile.pixels
     assert isinstance(kernel, (GemmKernel, VectorKernel))
+    if leaves and isinstance(tile, GemmTile) and isinstance(kernel, GemmKernel) and kernel.pooled:
+        left = pooled_tile(kernel, tile)
+        shape = (kernel.batch, kernel.groups * kernel.filters, *kernel.written_sides)
+        its = left.pixels
+        return Block(shape, its.batch, (left.channels,), its.rows, its.cols)
     if isinstance(tile, GemmTile) and isinstance(kernel, GemmKernel):
         whole = kernel.groups * kernel.filters
         channels = _channels(tile, tile.filters, kernel.filters)
@@ -281,6 +321,14 @@ def _ofmap_block(layer: LayerProgram, tile: Tile) -> Block:
         whole, channels = kernel.channels, (tile.channels,)
     shape = (kernel.batch, whole, kernel.rows.outputs, kernel.cols.outputs)
     return Block(shape, pixels.batch, channels, pixels.rows, pixels.cols)
+
+
+def _filter_words(layer: LayerProgram) -> int:
+    """Words of all filters of a GEMM; in a product of two feature maps, of one of these."""
+    kernel = layer.kernel
+    if not isinstance(kernel, GemmKernel):
+        return 0
+    return kernel.groups * kernel.filters * kernel.channels * kernel.taps
 
 
 def _filters(layer: LayerProgram, tile: Tile) -> tuple[int, int]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from accelsim.lowering import row_stationary
     from accelsim.results.origin import Origin
+    from accelsim.results.tiles import Tiles
 
 Bound = Literal["array", "dram", "buffer", "vector", "none"]
 SCHEMA = 1
@@ -143,7 +144,9 @@ class LayerResult:
     of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
     input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
     it is not on the array. lane_macs are those of macs that the vector unit does.
-    A layer that is fused_into another is done on that one's way out.
+    A layer that is fused_into another is done on that one's way out. between_cycles are those from
+    its start to its end that belong to other parts of a batch in parts: between its own turns.
+    inputs are the layers, or the network's inputs, that it reads.
     """
 
     name: str
@@ -176,6 +179,8 @@ class LayerResult:
     dataflow: str | None = None
     lane_macs: int = 0
     fused_into: str | None = None
+    between_cycles: int = 0
+    inputs: tuple[str, ...] = ()
 
     @property
     def array_macs(self) -> int:
@@ -184,8 +189,8 @@ class LayerResult:
 
     @property
     def cycles(self) -> int:
-        """Cycles from start to end."""
-        return self.end_cycle - self.start_cycle
+        """Cycles from start to end, without those between the parts of a batch."""
+        return self.end_cycle - self.start_cycle - self.between_cycles
 
     @property
     def is_free(self) -> bool:
@@ -194,17 +199,19 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow", "lane_macs", "fused_into")
+        unsaid = ("energy", "dataflow", "lane_macs", "fused_into", "between_cycles")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
             "gemm": dict(zip(("m", "n", "k"), self.gemm, strict=True)) if self.gemm else None,
             "output_shape": list(self.output_shape),
+            "inputs": list(self.inputs),
             "mapping": asdict(self.mapping) if self.mapping else None,
             "tiling": plain(self.tiling) or None,
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
             **({"fused_into": self.fused_into} if self.fused_into else {}),
+            **({"between_cycles": self.between_cycles} if self.between_cycles else {}),
             **_energy_dict(self.energy, self.macs),
         }
 
@@ -232,7 +239,8 @@ class RunResult:
 
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
     may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
-    made from. `sub_batches` are the images of each part, where the batch runs in several.
+    made from, `tiles` what they do, where asked for. `sub_batches` are the images of each part,
+    where the batch runs in several.
     """
 
     network: str
@@ -244,6 +252,7 @@ class RunResult:
     cycles: int
     layers: tuple[LayerResult, ...]
     origin: "Origin | None" = field(default=None, compare=False, repr=False)
+    tiles: "Tiles | None" = field(default=None, compare=False, repr=False)
     sub_batches: tuple[int, ...] = ()
 
     def of(self, names: Iterable[str]) -> "RunResult":

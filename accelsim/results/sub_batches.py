@@ -7,9 +7,12 @@ follow each other without overlap, so the cycles of the whole are their sum.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.hardware import BatchSplit
+from accelsim.lowering.kernels import GemmKernel, Kernel
+from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import Played, Program
 from accelsim.network.graph import Network
 from accelsim.results.blocks import together
@@ -70,34 +73,51 @@ def fastest(
     return min(found, key=lambda each: each[0])[1]
 
 
-def one_batch(runs: Sequence[RunResult], batch: int) -> RunResult:
-    """The runs of all parts as one, with each layer once; it says the images of each part."""
+def one_batch(runs: Sequence[RunResult], network: Network, batch: int) -> RunResult:
+    """The runs of all parts of `network` as one, with each layer once.
+
+    It says the images of each part, and of its layers the GEMMs of the whole batch.
+    """
     if len(runs) == 1:
         return runs[0]
+    *begins, cycles = accumulate((run.cycles for run in runs), initial=0)
     turns = zip(*(run.layers for run in runs), strict=True)
+    layers = (_layer(each, begins[-1], runs[0].pes) for each in turns)
+    kernels = kernels_of(network, batch)
     return replace(
         runs[0],
         batch=batch,
-        cycles=sum(run.cycles for run in runs),
-        layers=tuple(_layer(each, runs[0].pes) for each in turns),
+        cycles=cycles,
+        layers=tuple(_of_batch(*each) for each in zip(layers, kernels, strict=True)),
         sub_batches=tuple(run.batch for run in runs),
     )
 
 
-def _layer(turns: Sequence[LayerResult], pes: int) -> LayerResult:
-    """A layer in all parts: its cycles are their sum, and go on from its first start.
+def _layer(turns: Sequence[LayerResult], last_begin: int, pes: int) -> LayerResult:
+    """A layer in all parts, from its start in the first to its end in the last one.
 
-    Its GEMM, tiling and what stays on chip are those of the first part, the largest.
+    The last part begins at cycle `last_begin`. The layer's own cycles are the sum over its parts;
+    its tiling and what stays on chip are those of the first part, the largest.
     """
     first = turns[0]
     whole = together(first.name, turns, pes)
+    end = last_begin + turns[-1].end_cycle
     return replace(
         whole,
         op=first.op,
         parameters=first.parameters,
         start_cycle=first.start_cycle,
-        end_cycle=first.start_cycle + whole.cycles,
+        end_cycle=end,
+        between_cycles=end - first.start_cycle - whole.cycles,
         resident=first.resident,
         mapping=first.mapping,
         tiling=first.tiling,
     )
+
+
+def _of_batch(layer: LayerResult, kernel: Kernel) -> LayerResult:
+    """The layer with the GEMM of the whole batch, where it is one."""
+    if layer.gemm is None or not isinstance(kernel, GemmKernel):
+        return layer
+    gemm = kernel.gemm
+    return replace(layer, gemm=(gemm.m, gemm.n, gemm.k))

@@ -102,8 +102,8 @@ class Tracer:
         self.file = file
         self.start = start
         self.clock = program.hardware.clock
-        self.tiles: dict[tuple[int, int], Iterator[_Task]] = {}
-        self.under_way: dict[Loaded, _Task] = {}
+        self.tiles: dict[tuple[int, int], Iterator[TaskUnderWay]] = {}
+        self.under_way: dict[Loaded, TaskUnderWay] = {}
         self.rooms: dict[tuple[int, str], tuple[int, int]] = {}  # size, since when
         if named:
             self.name_tracks(program)
@@ -124,7 +124,7 @@ class Tracer:
         layer, core = task.part.run.program, task.unit.core.index
         key = core, id(layer)
         if key not in self.tiles:
-            self.tiles[key] = _tasks(layer.schedules[core], layer)
+            self.tiles[key] = tasks_of(layer.schedules[core], layer)
         self.under_way[task] = next(self.tiles[key])
 
     def computes(self, task: Loaded, at: int) -> None:
@@ -132,7 +132,7 @@ class Tracer:
         unit = task.part.run.program.unit
         work = its.step.work
         done = {"macs" if unit == "array" else "operations": work.operations}
-        args = {**done, "layer": its.layer, **its.tile}
+        args = {**done, "layer": its.layer, **_spans(its.tile)}
         track = _track(task.unit.core.index, unit or "")
         self.slice(its.name, track, at, its.step.cycles, args)
         if its.step.store is None:
@@ -178,21 +178,26 @@ class Tracer:
 
 
 @dataclass(slots=True)
-class _Task:
+class TaskUnderWay:
     """A task that is under way, and how many of its loads have begun."""
 
     layer: str
-    name: str
+    number: int
     step: Step
-    tile: dict[str, str]
+    tile: Tile
     loaded: int = 0
 
+    @property
+    def name(self) -> str:
+        """What its slices are called."""
+        return f"{self.layer} tile {self.number}"
 
-def _tasks(schedule: Schedule, layer: LayerProgram) -> Iterator[_Task]:
+
+def tasks_of(schedule: Schedule, layer: LayerProgram) -> Iterator[TaskUnderWay]:
     """The tasks of a schedule, one by one."""
     name = layer.layer.name
     for number, (tile, step) in enumerate(zip(schedule.tiles(), schedule.steps, strict=True), 1):
-        yield _Task(name, f"{name} tile {number}", step, _spans(tile))
+        yield TaskUnderWay(name, number, step, tile)
 
 
 def _spans(tile: Tile) -> dict[str, str]:

@@ -83,16 +83,16 @@ def test_csv_has_a_row_per_layer_of_each_run(cli) -> None:
 
 
 def test_compare_prints_all_blocks_and_a_summary(cli, concat: Path) -> None:
-    outcome = cli("compare", "lenet5", concat, "--hardware", "edge_ws", "gemmini_16x16")
+    outcome = cli("compare", "mlp", concat, "--hardware", "edge_ws", "gemmini_16x16")
     titles = [line for line in outcome.stdout.splitlines() if ", batch 1: " in line]
     assert [title.partition(",")[0] for title in titles] == [
-        "lenet5 on edge_ws",
+        "mlp on edge_ws",
         "[b]two[/b] on edge_ws",
-        "lenet5 on gemmini_16x16",
+        "mlp on gemmini_16x16",
         "[b]two[/b] on gemmini_16x16",
     ]
     summary = outcome.stdout.partition("\nSummary\n")[2]
-    assert summary.count("lenet5 ") == summary.count("[b]two[/b] ") == 2 * len(SYSTOLIC)
+    assert summary.count("mlp ") == summary.count("[b]two[/b] ") == 2 * len(SYSTOLIC)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_schema_accepts_what_is_built_in(cli, kind: str, folder: str) -> None:
     schema = json.loads(cli("schema", kind).stdout)
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
-    for name in builtin_names(folder)[:8]:  # all workloads are in tests/frontend
+    for name in builtin_names(folder)[:2]:  # all workloads are in tests/frontend
         validator.validate(yaml.safe_load(builtin_path(folder, name).read_text()))
     assert not validator.is_valid({"name": "no more"})
 

@@ -19,9 +19,9 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_sample_is_what_the_command_prints() -> None:
+def test_sample_is_what_the_command_prints(cli) -> None:
     sample = ROOT / "reports" / "sample_compare_lenet5.txt"
-    printed = run("compare", "lenet5", "--hardware", "edge_ws")
+    printed = cli("compare", "lenet5", "--hardware", "edge_ws")
     assert printed.stdout == sample.read_text(encoding="utf-8")
     assert printed.stderr == ""
 

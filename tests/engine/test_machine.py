@@ -115,7 +115,7 @@ def moves_each_operand_at_least_once(program: Program) -> None:
 
 
 @given(networks(), MACHINES, st.integers(1, 2))
-@drawn(30)
+@drawn(30, percent=10)
 def test_the_same_inputs_give_the_same_bytes(
     network: Network, hardware: Hardware, batch: int
 ) -> None:

@@ -27,7 +27,7 @@ if not hasattr(os, "fork"):
 
 CPU_S, MEMORY = 10, 2**30
 STATUSES = (0, 1, 2, 75)
-PER_KIND = 8
+PER_KIND = 5
 """Cases of each kind in the quick test; the slow one has all."""
 ALL = 100
 Maker = Callable[[Random], Case]

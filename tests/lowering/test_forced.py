@@ -155,8 +155,9 @@ def test_a_row_stationary_mapping_must_fit_array_and_spads(
 def test_several_problems_are_told_at_once() -> None:
     source = Source({"a": {"rows": 99, "cols": 99}, "z": {"rows": 1}}, "m.yaml")
     target = target_of(ROOMY)
+    kernels = kernels_of(TWO, 1)
     with pytest.raises(InputError) as caught:
-        forced_kernels(TWO, kernels_of(TWO, 1), target, source)
+        forced_kernels(TWO, kernels, kernels, target, source)
     assert len(caught.value.problems) == 3
 
 

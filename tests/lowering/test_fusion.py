@@ -193,7 +193,9 @@ def test_a_step_of_training_keeps_what_it_reads() -> None:
 def test_what_is_no_kind_is_refused() -> None:
     assert load_hardware("edge_ws").fused == ()
     with pytest.raises(InputError, match="fused"):
-        with_fused(machine(), "pool")
+        with_fused(machine(), "norm")
+    with pytest.raises(InputError, match="add is named twice; keep one"):
+        with_fused(machine(), "add, add")
 
 
 def test_what_is_fused_is_told_as_that() -> None:
@@ -205,6 +207,12 @@ def test_what_is_fused_is_told_as_that() -> None:
     assert "same bytes" not in told
     (only,) = explanation_sheets(explain(RESIDUAL, hardware, "relu"))
     assert only.notes == ("It is fused into b, on the way out.",)
+
+
+def test_explain_tells_the_addend_by_itself() -> None:
+    told = {each.operand: each for each in explain(RESIDUAL, with_fused(SLOW), "b").moved}
+    assert told["addend"].total_bytes == 4 * 8 * 8
+    assert told["addend"].way == "read from DRAM"
 
 
 def test_explain_says_how_many_images_are_computed_at_a_time() -> None:

@@ -35,7 +35,7 @@ def unrolled(nest: PricedNest) -> Iterator[PricedStep]:
 
 
 @given(networks(), MACHINES)
-@drawn(80)
+@drawn(80, percent=10)
 def test_every_task_has_its_price(network: Network, hardware: Hardware) -> None:
     program = lowered(network, hardware)
     for layer in price(program).layers:
@@ -54,7 +54,7 @@ def test_every_task_has_its_price(network: Network, hardware: Hardware) -> None:
 
 
 @given(networks(), MACHINES)
-@drawn(60)
+@drawn(60, percent=10)
 def test_the_room_of_two_tasks_is_what_they_take(network: Network, hardware: Hardware) -> None:
     """Task by task, without the loops: each next one before the one before it gives back."""
     for layer in price(lowered(network, hardware)).layers:

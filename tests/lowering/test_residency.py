@@ -398,8 +398,9 @@ def test_more_arrays_are_not_slower(number: int) -> None:
     assert four <= 1.05 * two
 
 
+@pytest.mark.slow
 @given(networks(), MACHINES)
-@drawn(40, percent=5)
+@drawn(10)
 def test_more_arrays_are_not_slower_on_networks(network: Network, hardware: Hardware) -> None:
     """Branches, feature maps on chip, any dataflow: some arrays may have nothing to do."""
 

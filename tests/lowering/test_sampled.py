@@ -96,7 +96,7 @@ def test_rows_lie_apart_in_dram() -> None:
 
 
 @given(networks(), MACHINES)
-@drawn(60)
+@drawn(60, percent=10)
 def test_programs_are_as_they_should_be(network: Network, hardware: Hardware) -> None:
     try:
         program = lower(network, skipping(hardware))

@@ -32,7 +32,7 @@ def holds(promise: str, numbers: range) -> None:
 
 
 @pytest.mark.parametrize(
-    ("promise", "count"), [("best", 8), ("unbeaten", 1), ("whole", 4), ("one-more", 4)]
+    ("promise", "count"), [("best", 3), ("unbeaten", 1), ("whole", 4), ("one-more", 4)]
 )
 def test_promises_are_kept(promise: str, count: int) -> None:
     holds(promise, range(count))
@@ -56,7 +56,7 @@ def test_no_tiling_takes_less_than_the_bound(number: int) -> None:
         assert search(target).least_cycles(kernel, Residence()) <= best.cycles * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.slow), 3])
 def test_the_cheapest_is_the_least_one_by_one(number: int) -> None:
     """Every tiling alone, in plain loops, costs no less than those that are found together."""
     case = mid_case(SEED, number, least=32, most=200)

@@ -116,7 +116,7 @@ KNOWN = {
     *("html", "head", "meta", "title", "style", "body", "script", "header", "footer", "section"),
     *("div", "p", "h1", "h2", "h3", "b", "i", "span", "button", "ul", "li", "figure", "details"),
     *("summary", "figcaption", "table", "thead", "tbody", "tr", "th", "td"),
-    *("svg", "line", "text", "circle", "rect", "polyline"),
+    *("svg", "line", "text", "circle", "rect", "polyline", "path", "g", "title"),
 }
 
 
@@ -157,6 +157,15 @@ def test_run_and_report_write_the_same_page(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     text = Path(paths["a.html"]).read_text()
     assert text == Path(paths["b.html"]).read_text()
+    assert len(Reader(text).of("canvas")) == 1
+    again = ["report", paths["a.json"], "--no-tiles", "-o", paths["b.html"]]
+    assert CliRunner().invoke(app, again).exit_code == 0
+    assert "<canvas" not in Path(paths["b.html"]).read_text()
+    other = json.loads(Path(paths["a.json"]).read_text())
+    other["layers"][0]["end_cycle"] += 1
+    Path(paths["a.json"]).write_text(json.dumps(other))
+    assert CliRunner().invoke(app, again[:2] + again[3:]).exit_code == 0
+    assert "<canvas" not in Path(paths["b.html"]).read_text()
     assert "Energy by component" in text
     assert "energy=horowitz_45nm" in text
     assert len(Reader(text).of("polyline")) == 1

@@ -5,6 +5,7 @@ Needs Chromium with its driver (Debian: chromium, chromium-driver) and the extra
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from results_by_hand import layer, run
 from test_page import HOSTILE, page_of
 from test_sweep_report import summary
 
+from accelsim.facade import simulate
 from accelsim.report.page.explored import sweep_page
+from accelsim.report.page.recorded import recorded
+from accelsim.report.page.whole import page
 from accelsim.results import Energy
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -169,6 +173,46 @@ def test_paper_has_everything_open(opened: Any) -> None:
     assert opened.execute_script(count) > 0
     opened.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert opened.execute_script(count) == 0
+
+
+def test_a_graph_and_a_timeline_to_a_tile(browser: Any, tmp_path: Path) -> None:
+    """A box and its row are pointed at together; the timeline goes to a tile and lists it."""
+    file = tmp_path / "run.html"
+    result = simulate("lenet5", "edge_ws", tiles=True)
+    file.write_text(page([recorded(result.as_dict(), "a run")], [result.tiles]), encoding="utf-8")
+    browser.get_log("browser")
+    browser.get(file.as_uri())
+    box = "document.querySelector('g[data-l=\"2\"]')"
+    browser.execute_script(f"{box}.dispatchEvent(new PointerEvent('pointerenter'))")
+    near = browser.execute_script("return document.querySelector('tr.near').cells[0].innerText")
+    assert near == result.layers[2].name
+    line = "document.querySelector('.tiles').timeline"
+    slices = browser.execute_script(f"return {line}.works.map(one => [one.start, one.end])")
+    assert result.tiles is not None
+    played = {
+        (one.start, one.start + one.cycles) for some in result.tiles.tracks.values() for one in some
+    }
+    assert {tuple(each) for each in slices} == played
+    assert browser.execute_script(f"return [{line}.from, {line}.to]") == [0, result.cycles]
+    browser.execute_script("document.querySelector('.tiles canvas').focus()")
+    keys = "new KeyboardEvent('keydown', {key: 'n'})"
+    browser.execute_script(f"document.querySelector('.tiles canvas').dispatchEvent({keys})")
+    told = browser.execute_script(
+        "return document.querySelector('.tiles > p:not(.pick)').innerText"
+    )
+    assert told.startswith(f"{result.layers[0].name}, tile 1, work, cycles ")
+    assert browser.execute_script(f"return {line}.to - {line}.from") < result.cycles / 2
+    browser.execute_script("document.querySelector('.tiles details').open = true")
+    rows = "return document.querySelectorAll('.tiles table tr').length"
+    deadline = time.monotonic() + 5
+    while browser.execute_script(rows) < 2:  # a toggle is told later
+        assert time.monotonic() < deadline
+    ink = (
+        "const c = document.querySelector('.tiles canvas');"
+        "return new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size"
+    )
+    assert browser.execute_script(ink) > 10
+    assert browser.get_log("browser") == []
 
 
 def test_a_sweep_tells_selects_and_maps(browser: Any, tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_no_scheduler_is_the_users_to_mend_before_anything_is_written(
         cluster.cluster_runner(address)
 
 
+@pytest.mark.slow
 def test_a_cluster_without_a_worker_is_waited_for_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,10 +39,9 @@ def test_a_network_file_edited_since_changes_nothing_under_its_key(tmp_path: Pat
     """What a point computes with is what its key says, however long its worker takes to start."""
     edited, kept = edited_sweep(tmp_path, ("out_channels: 6", "out_channels: 64"))
     assert [point.key for point in edited.points] == [point.key for point in kept.points]
-    found, wanted = (played([*sweep.points], jobs=1) for sweep in (edited, kept))
-    assert {key: outcome.totals for key, outcome in found.items()} == {
-        key: outcome.totals for key, outcome in wanted.items()
-    }
+    found = played([*edited.points], jobs=1)
+    for point in kept.points:
+        assert found[point.key].totals == evaluate_or_harm(point).totals
     assert small_sweep(networks=[str(tmp_path / "edited.yaml")]).points[0].key not in found
 
 

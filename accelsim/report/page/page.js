@@ -47,6 +47,16 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   for (const each of opened) each.open = false;
 });
+// A box of a picture and its row of the table beside it are pointed at together.
+for (const each of document.querySelectorAll("[data-l]")) {
+  const both = each.closest("figure").querySelectorAll(`[data-l="${each.getAttribute("data-l")}"]`);
+  for (const [event, on] of [["pointerenter", true], ["pointerleave", false]]) {
+    each.addEventListener(event, () => both.forEach((one) => one.classList.toggle("near", on)));
+  }
+  each.addEventListener("click", () => {
+    for (const one of both) if (one !== each) one.scrollIntoView({ block: "nearest" });
+  });
+}
 // A timeline zooms: what lies in it is drawn again, so that words keep their size.
 const [begin, end] = [58, 886];
 const numbered = (each, name) => Number(each.getAttribute(name));

@@ -75,6 +75,7 @@ class LayerRecord(_Moved):
     dram_cycles: Count = 0
     bound: str
     tiles: Count
+    inputs: list[str] = []
 
     @property
     def is_free(self) -> bool:
@@ -109,6 +110,7 @@ class MadeBy(_Record):
     accelsim: str
     network_sha256: str
     settings: list[str]
+    asked: dict[str, Any] = {}
     hardware: dict[str, Any]
     derived: Derived
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from accelsim.report.columns import BUCKET_NAMES
 from accelsim.report.page import charts
+from accelsim.report.page.graph import graph
 from accelsim.report.page.machine import machine
 from accelsim.report.page.markup import Html, joined, tag
 from accelsim.report.page.recorded import LayerRecord, RunRecord
 from accelsim.report.page.tables import Cell, folded, name, number, table
+from accelsim.report.page.tiled import tiled
 from accelsim.report.quantities import NONE, joules, percent, seconds, si
 from accelsim.results import Buckets
+from accelsim.results.tiles import Tiles
 from accelsim.units import format_bytes
 
 BUCKETS = dict(zip(Buckets.__slots__, BUCKET_NAMES.values(), strict=True))
@@ -28,10 +31,11 @@ _LABELLED = 8
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs of one network, side by side, and what each is called."""
+    """Runs of one network, side by side, what each is called, and its tiles where it has them."""
 
     runs: tuple[RunRecord, ...]
     labels: tuple[str, ...]
+    tiles: tuple[Tiles | None, ...] = ()
 
     @property
     def network(self) -> str:
@@ -65,6 +69,7 @@ def sections(group: Group) -> Iterator[Html]:
     yield _cards(group)
     if any(run.phases for run in group.runs):
         yield _section("Phases of the training step", _phases(group))
+    yield from _networks(group)
     yield _section("Layers", _layers(group))
     yield _section("Roofline", _roofline(group))
     yield _section("Timeline", _timelines(group))
@@ -337,29 +342,59 @@ def _height(run: RunRecord, intensity: float | None) -> float | None:
 # --- Timeline, traffic, energy --------------------------------------------------------------------
 
 
-def _timelines(group: Group) -> Iterator[Html]:
-    yield tag(
-        "p",
-        "Layers overlap where one loads while another computes; run --trace tells every tile.",
-        class_="soft",
+def _networks(group: Group) -> Iterator[Html]:
+    """The graph of the network, with the times of the best run."""
+    drawn = [*graph(group.runs[group.best], BOUNDS)]
+    if not drawn:
+        return
+    whose = f" under {group.labels[group.best]}, the fastest run," if group.several else ""
+    note = (
+        f"A box for each layer, below those that it reads; its bar is its share of the time{whose} "
+        "coloured by what bounds it. Point at a box or a row to see both."
     )
+    yield _section("Network", iter([tag("p", note, class_="soft"), _bound_key(), *drawn]))
+
+
+def _timelines(group: Group) -> Iterator[Html]:
+    note = "Layers overlap where one loads while another computes"
+    more = "it zooms to a tile: buttons, keys + and -, or the wheel with Ctrl held; drag to move"
+    has_tiles = any(group.tiles)
+    without = "run --report and run --trace tell every tile"
+    yield tag("p", f"{note}; {more if has_tiles else without}.", class_="soft")
     yield _bound_key()
+    if has_tiles:
+        yield _slice_key()
     longest = max(run.totals.cycles for run in group.runs)
-    for label, run in group.pairs:
-        stretches = [
-            charts.Stretch(
-                name=layer.name,
-                unit="vector" if layer.vector_cycles else "array",
-                start=layer.start_cycle,
-                end=layer.end_cycle,
-                color=BOUNDS.get(layer.bound, 6),
-            )
-            for layer in run.working
-        ]
-        if stretches and longest:
-            caption = [tag("figcaption", label)] if group.several else []
-            yield tag("figure", *caption, charts.timeline(stretches, longest))
+    drawn = group.tiles or (None,) * len(group.runs)
+    for (label, run), tiles in zip(group.pairs, drawn, strict=True):
+        picture = charts.timeline([*_stretches(run)], longest) if run.working and longest else ""
+        if not picture:
+            continue
+        caption = [tag("figcaption", label)] if group.several else []
+        if tiles is None:
+            yield tag("figure", *caption, picture)
+        else:
+            yield tag("figure", *caption, *tiled(run, tiles, label, BOUNDS))
+            yield tag("figure", *caption, picture, class_="paper")
     yield tag("p", "Starts and ends are in the numbers of the layers, above.", class_="soft")
+
+
+def _slice_key() -> Html:
+    """The colours of tiles and transfers."""
+    named = {0: "array at work, ifmap read", 2: "vector unit at work, filter read"}
+    named |= {1: "ofmap written", 3: "psums read", 5: "psums written", 6: "room taken"}
+    return charts.key(named.items())
+
+
+def _stretches(run: RunRecord) -> Iterator[charts.Stretch]:
+    for layer in run.working:
+        yield charts.Stretch(
+            name=layer.name,
+            unit="vector" if layer.vector_cycles else "array",
+            start=layer.start_cycle,
+            end=layer.end_cycle,
+            color=BOUNDS.get(layer.bound, 6),
+        )
 
 
 def _machines(group: Group) -> Iterator[Html]:

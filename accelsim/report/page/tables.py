@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 from accelsim.report.page.markup import Html, joined, tag, text
 
@@ -38,15 +39,26 @@ def number(value: int) -> Cell:
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, kind: str = "plain"
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    label: str,
+    kind: str = "plain",
+    marks: Sequence[int] = (),
 ) -> Html:
-    """A table that sorts; a head that begins with < is of text."""
+    """A table that sorts; a head that begins with < is of text. `marks` tie rows to a picture."""
     top = joined(_head(each) for each in heads)
-    body = joined(tag("tr", joined(cell.html for cell in row)) for row in rows)
+    body = joined(
+        _row(row, mark) for row, mark in zip(rows, chain(marks, repeat(None)), strict=False)
+    )
     whole = tag(
         *("table", tag("thead", tag("tr", top)), tag("tbody", body)), aria_label=label, class_=kind
     )
     return tag("div", whole, class_="scroll", tabindex=0)
+
+
+def _row(row: Sequence[Cell], mark: int | None) -> Html:
+    tied = {} if mark is None else {"data_l": mark}
+    return tag("tr", joined(cell.html for cell in row), **tied)
 
 
 def _head(head: str) -> Html:

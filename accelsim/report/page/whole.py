@@ -10,14 +10,16 @@ from accelsim.report.page.markup import Html, joined, tag
 from accelsim.report.page.recorded import MadeBy, RunRecord
 from accelsim.report.page.sections import Group, sections
 from accelsim.report.page.tables import Cell, folded, table
+from accelsim.results.tiles import Tiles
 from accelsim.written import clock
 
 
-def page(runs: Sequence[RunRecord]) -> str:
-    """An HTML page of runs; those of one network are side by side."""
+def page(runs: Sequence[RunRecord], tiles: Sequence[Tiles | None] = ()) -> str:
+    """An HTML page of runs; those of one network are side by side. `tiles` are of each run."""
     from accelsim import __version__
 
-    groups = _groups(runs)
+    drawn = tiles or (None,) * len(runs)
+    groups = _groups(runs, drawn)
     title = _title(runs)
     body: list[Html] = [_header(title, runs)]
     for group in groups:
@@ -28,7 +30,8 @@ def page(runs: Sequence[RunRecord]) -> str:
     body.append(
         tag("footer", f"Made by accelsim {__version__}. This file asks nothing of any network.")
     )
-    return document(title, joined(body))
+    scripts = ("page.js", "tiles.js") if any(drawn) else ("page.js",)
+    return document(title, joined(body), scripts)
 
 
 def document(title: str, body: Html, scripts: Sequence[str] = ("page.js",)) -> str:
@@ -76,12 +79,16 @@ def _title(runs: Sequence[RunRecord]) -> str:
     return f"{networks} on {machines}, {flows}"
 
 
-def _groups(runs: Sequence[RunRecord]) -> list[Group]:
+def _groups(runs: Sequence[RunRecord], tiles: Sequence[Tiles | None]) -> list[Group]:
     """The runs by network, each with a label that tells it from the others."""
-    found: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        found.setdefault(run.network, []).append(run)
-    return [Group(tuple(some), _labels(some)) for some in found.values()]
+    found: dict[str, list[tuple[RunRecord, Tiles | None]]] = {}
+    for run, its in zip(runs, tiles, strict=True):
+        found.setdefault(run.network, []).append((run, its))
+    return [_group(*zip(*some, strict=True)) for some in found.values()]
+
+
+def _group(runs: tuple[RunRecord, ...], tiles: tuple[Tiles | None, ...]) -> Group:
+    return Group(runs, _labels(runs), tiles)
 
 
 def _labels(runs: Sequence[RunRecord]) -> tuple[str, ...]:
