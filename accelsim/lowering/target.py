@@ -1,7 +1,7 @@
 """The numbers of a hardware that lowering needs, resolved once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from math import ceil
 from typing import Literal, cast
@@ -105,6 +105,12 @@ class Target:
     def sharers(self) -> int:
         """Arrays that may share the layer at hand: what lies on chip is in the buffer of one."""
         return 1 if self.residence.on_chip else self.arrays
+
+    @property
+    def beside_array(self) -> tuple[object, ...]:
+        """All that a unit beside the array sees, to be compared: of the array only its kind."""
+        seen = (each.name for each in fields(self) if each.compare and each.name != "processor")
+        return type(self.processor), *(getattr(self, name) for name in seen)
 
     @property
     def without_dram(self) -> "Target":
