@@ -43,7 +43,8 @@ FilterPlace = Literal["fetched", "kept", "there"]
 class Residence:
     """What of a layer lies on chip, in the buffer that holds ifmaps.
 
-    `ifmaps` says it for each input: a resident one is read in place, so no tile of it is loaded.
+    `ifmaps` says it for each input, of a GEMM for its ifmap and what is added on the way out: a
+    resident one is read in place, so no tile of it is loaded.
     `kept`: the ofmap goes to its place there. `stored`: it goes to DRAM. Of its `filter` tiles are
     fetched; or all of it comes to a place in its own buffer, where later layers find it there.
     """
@@ -62,6 +63,11 @@ class Residence:
     def ifmap(self) -> bool:
         """Whether the first input is resident: of a GEMM, the ifmap."""
         return self.ifmaps[:1] == (True,)
+
+    @property
+    def addend(self) -> bool:
+        """Whether what is added to a GEMM's results is resident."""
+        return self.ifmaps[1:2] == (True,)
 
 
 Processor = ArrayModel | RowStationary
