@@ -18,6 +18,7 @@ from accelsim.facade import (
     with_dataflow,
 )
 from accelsim.frontend.findings import unknown
+from accelsim.hardware import Hardware
 from accelsim.lowering.contenders import loop_extents, mappings_near, vector_tilings
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency
 from accelsim.lowering.gemm_tasks import AXES
@@ -31,6 +32,7 @@ from accelsim.lowering.search import Memory, Ranks, search
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Transfer
 from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
+from accelsim.network.ops import AvgPool, MaxPool
 
 SHOWN = 10
 """Tilings that are compared."""
@@ -85,7 +87,8 @@ class Explanation:
 
     `loops` are those that turn, the outermost first. `folds` are of the largest tile. What lies
     on chip, ifmaps or the ofmap, is in `resident`. Of `images`, `batch` are computed at a time. A
-    layer that is `fused_into` another is done on that one's way out.
+    layer that is `fused_into` another is done on that one's way out; `apart` says why a pooling
+    layer is not, where the hardware does so.
     """
 
     network: str
@@ -104,6 +107,7 @@ class Explanation:
     contenders: tuple[Contender, ...]
     images: int = 1
     fused_into: str | None = None
+    apart: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -153,7 +157,16 @@ def explain(
         contenders=tuple(_contenders(program, its, memory)),
         images=batch,
         fused_into=its.fused_into,
+        apart=_apart(its, machine),
     )
+
+
+def _apart(layer: LayerProgram, hardware: Hardware) -> str | None:
+    """Why a pooling layer is not done on the way out, where the hardware does so."""
+    pools = isinstance(layer.layer.op, MaxPool | AvgPool) and "pool" in hardware.fused
+    if not pools or layer.fused_into:
+        return None
+    return layer.apart or "as played the network is faster without"
 
 
 def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
@@ -179,10 +192,15 @@ def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
 
 def _resident(layer: LayerProgram) -> Iterator[str]:
     residence = layer.placement.residence
-    if any(residence.ifmaps):
+    on_array = isinstance(layer.kernel, GemmKernel)
+    if residence.ifmap if on_array else any(residence.ifmaps):
         yield "ifmap"
+    if on_array and residence.addend:
+        yield "addend"
     if residence.kept:
         yield "ofmap"
+    if residence.filter == "there":
+        yield "filter"
 
 
 def _moved(layer: LayerProgram) -> Iterator[Moved]:
@@ -236,6 +254,7 @@ def _contenders(
 def _compared(program: Program, layer: LayerProgram, memory: Memory | None) -> list[Ranked]:
     """The chosen tiling and others: of a systolic array with other courses of their loops."""
     kernel, chosen, residence = layer.kernel, layer.tiling, layer.placement.residence
+    residence = replace(residence, filter="fetched")  # of which the closed form knows
     space = layer.spaces[program.target.buffer_index("ifmap")]
     target = replace(program.target, residence=residence)
     if isinstance(kernel, GemmKernel) and isinstance(chosen, Mapping):

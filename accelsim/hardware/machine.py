@@ -117,7 +117,7 @@ class Hardware(Schema):
     fused: tuple[FusedKind, ...] = Field(
         (),
         description="Done on results as they leave a systolic array, where a run is faster so: "
-        "activation; add, of a tensor that streams in from DRAM.",
+        "activation; add, of a tensor that streams in; pool, where tiles have whole windows.",
     )
     depthwise: Where = Field(
         "array",

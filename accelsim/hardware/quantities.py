@@ -10,7 +10,7 @@ from accelsim.units import Duration, Rate, parse_clock, parse_rate, parse_size, 
 Operand = Literal["ifmap", "filter", "psum", "ofmap"]
 DataflowName = Literal["os", "ws", "is", "rs"] | Literal["best"]
 Objective = Literal["time", "energy", "edp"]
-FusedKind = Literal["activation", "add"]
+FusedKind = Literal["activation", "add", "pool"]
 Where = Literal["array", "vector"] | Literal["best"]
 MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)

@@ -102,13 +102,14 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     mean = {item: each / np.maximum(flow.visits[item], 1) for item, each in moved.items()}
     at_once = flow.tiles - (own - 1) * flow.arrays  # arrays that have one tile more than others
     loads = sum(each for item, each in mean.items() if item in ("ifmap", "filter"))
+    addend = 0 if residence.addend else flow.addend
     others = np.maximum((flow.arrays - 1) * loads, (at_once - 1) * mean.get("ofmap", 0))
     return Cost(
         busy_cycles=busy + end,
         outer_bytes=first + last + others,
-        moved_bytes=np.asarray(sum(moved.values())),
+        moved_bytes=np.asarray(sum(moved.values()) + addend * flow.waste["ofmap"]),
         alone_cycles=busy * flow.arrays / flow.tiles + flow.tail,
-        dram_bytes=np.asarray(sum(traffic.values())),
+        dram_bytes=np.asarray(sum(traffic.values()) + addend),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
         stored_bytes=last,

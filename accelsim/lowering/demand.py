@@ -10,6 +10,7 @@ from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.dataflow import leaves_unfinished
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
+from accelsim.lowering.pooling import holds_whole, windows_in
 from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.tiling import Tilings, cut
 from accelsim.network.ops import Window
@@ -63,7 +64,7 @@ def buffer_demand(space: BufferSpace, demand: dict[Operand, Sizes]) -> Sizes:
 def legal(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArray[np.bool_]:
     """Whether a tile fits half of every buffer. Tiles of several groups hold them whole."""
     demand = demands(kernel, target, tilings)
-    fits = keeps_groups_whole(kernel, tilings)
+    fits = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)
     for space in target.buffers:
         fits = fits & (buffer_demand(space, demand) <= space.half)
     return np.broadcast_to(fits, tilings.shape)
@@ -74,6 +75,33 @@ def keeps_groups_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_
     whole = (tilings.filters == kernel.filters) & sums_whole(kernel, tilings)
     fits: NDArray[np.bool_] = (tilings.groups == 1) | whole
     return fits
+
+
+def keeps_windows_whole(kernel: GemmKernel, tilings: Tilings) -> NDArray[np.bool_]:
+    """Whether what is pooled on the way out has its windows in one tile each."""
+    if kernel.pooled is None:
+        return np.ones_like(tilings.rows, dtype=bool)
+    rows, cols = kernel.pooled
+    return holds_whole(rows, tilings.rows) & holds_whole(cols, tilings.cols)
+
+
+def leaving(
+    kernel: GemmKernel, target: Target, tilings: Tilings, demand: dict[Operand, Sizes]
+) -> dict[Operand, Sizes]:
+    """`demand` as it crosses DRAM: of an ofmap that is pooled what its windows make."""
+    if kernel.pooled is None:
+        return demand
+    images, own, rows, cols = _written(kernel, tilings)
+    return {**demand, "ofmap": images * own * rows * cols * target.bytes_of("ofmap")}
+
+
+def _written(kernel: GemmKernel, tilings: Tilings) -> tuple[Sizes, Sizes, Sizes, Sizes]:
+    """Images, channels, rows and columns that leave of the largest tile."""
+    images, own = tilings.batch, tilings.groups * tilings.filters
+    if kernel.pooled is None:
+        return images, own, tilings.rows, tilings.cols
+    rows, cols = kernel.pooled
+    return images, own, windows_in(rows, tilings.rows), windows_in(cols, tilings.cols)
 
 
 def rounded_to_bursts(count: Sizes, target: Target) -> Sizes:
@@ -101,7 +129,8 @@ def tile_runs(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Oper
         *(tilings.batch, tilings.groups * tilings.channels),
         *(tilings.row_span, tilings.col_span),
     )
-    written = (tilings.batch, own, tilings.rows, tilings.cols)
+    psums = (tilings.batch, own, tilings.rows, tilings.cols)
+    left = Planes(kernel.batch, filters, *kernel.written_sides)
     row, part = kernel.channels * kernel.taps, tilings.channels * tilings.taps
     word = target.bytes_of("filter")
     computed = kernel.filter_is_input
@@ -110,8 +139,8 @@ def tile_runs(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Oper
         "filter": many_filter_runs(own, row, part, word)
         if computed
         else many_packed(own * part * word),
-        "psum": many_map_runs(ofmap, written, target.bytes_of("psum")),
-        "ofmap": many_map_runs(ofmap, written, target.bytes_of("ofmap")),
+        "psum": many_map_runs(ofmap, psums, target.bytes_of("psum")),
+        "ofmap": many_map_runs(left, _written(kernel, tilings), target.bytes_of("ofmap")),
     }
 
 
@@ -136,11 +165,12 @@ def occupied_and_waste(
 
     Where DRAM is timed, tiles with fewer columns have shorter runs, and as many of them.
     """
+    demand = leaving(kernel, target, tilings, demand)
     if target.timing is None:
         occupied = occupied_by_tiles(kernel, target, tilings, demand)
         return occupied, {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
     tiles, count = _kinds(kernel, tilings)
-    each = demands(kernel, target, tiles)
+    each = leaving(kernel, target, tiles, demands(kernel, target, tiles))
     on_channel = occupied_by_tiles(kernel, target, tiles, each)
     waste = {
         item: (count * on_channel[item]).sum(axis=0)

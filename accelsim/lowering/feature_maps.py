@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accelsim.lowering.kernels import Alias, Kernel, VectorKernel
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.network.graph import Layer, Network
 
 
@@ -43,7 +43,8 @@ def feature_maps(
         reads = [_reads(network.layers[each], kernels[each], shared) for each in readers]
         near = tuple(each for each, ways in zip(readers, reads, strict=True) if "ifmap" in ways)
         leaves = "DRAM" in set().union(*reads) or not outputs.isdisjoint(names)
-        size = sum(network.layers[each].output_elements for each in writers) * bytes_per_image
+        words = (written_elements(network.layers[each], kernels[each]) for each in writers)
+        size = sum(words) * bytes_per_image
         if near:
             item = FeatureMap(names[-1], tuple(writers), near, size, leaves)
             found |= dict.fromkeys(names, item)
@@ -55,11 +56,26 @@ def _reads(layer: Layer, kernel: Kernel, names: set[str]) -> set[str]:
 
     A concat that copies reads its inputs as one, and a filter is read in a buffer of its own.
     """
-    if isinstance(kernel, VectorKernel):
+    if not isinstance(kernel, GemmKernel):
+        assert isinstance(kernel, VectorKernel)
         return {"ifmap"} if len(kernel.inputs) == len(layer.inputs) else {"DRAM"}
-    ifmap, *filters = layer.inputs
-    ways = {"ifmap"} if ifmap in names else set()
-    return ways | {"DRAM"} if not set(filters).isdisjoint(names) else ways
+    filters = layer.inputs[1 : len(layer.inputs) - kernel.addend]
+    ways = set() if names.isdisjoint(as_ifmaps(layer, kernel)) else {"ifmap"}
+    return ways if names.isdisjoint(filters) else ways | {"DRAM"}
+
+
+def as_ifmaps(layer: Layer, kernel: Kernel) -> tuple[str, ...]:
+    """The inputs that can be read on chip: of a GEMM its ifmap, and what it adds on the way out."""
+    if not isinstance(kernel, GemmKernel):
+        return layer.inputs
+    return layer.inputs[:1] + layer.inputs[-1:] * kernel.addend
+
+
+def written_elements(layer: Layer, kernel: Kernel) -> int:
+    """Elements of a layer's ofmap for an image, as it leaves the array: pooled, if it is."""
+    if isinstance(kernel, GemmKernel) and kernel.pooled is not None:
+        return kernel.written_words // kernel.batch
+    return layer.output_elements
 
 
 def _last_of_bytes(network: Network, kernels: Sequence[Kernel]) -> dict[str, str]:

@@ -110,7 +110,7 @@ class Flow:
 
     `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel;
     `waste` is how much more all tiles occupy there than they move. `tail` is what the array takes
-    after a tile, where none follows.
+    after a tile, where none follows; `addend` what is added on the way out.
     `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
     may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
     chip is all the same here, and so is the rate of DRAM, unless that is timed.
@@ -125,6 +125,7 @@ class Flow:
     tail: Sizes
     tiles: Sizes
     arrays: Sizes | int
+    addend: int = 0
 
 
 def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
@@ -147,6 +148,7 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
         tail=work.tail,
         tiles=work.tiles,
         arrays=arrays,
+        addend=_addend_bytes(work),
     )
 
 
@@ -228,14 +230,21 @@ def _moved_bytes(work: Workload, times: dict[Operand, Sizes]) -> dict[Operand, S
     """Bytes moved by operand, each tile brought so many `times`."""
     kernel, tilings = work.kernel, work.tilings
     pixels = kernel.batch * tilings.row_reads * tilings.col_reads
-    ofmap = kernel.groups * kernel.gemm.m * kernel.filters
+    results = kernel.groups * kernel.gemm.m * kernel.filters
     words: dict[Operand, Sizes] = {
         "ifmap": pixels * (kernel.groups * kernel.channels) * times["ifmap"],
         "filter": kernel.groups * kernel.filters * kernel.channels * kernel.taps * times["filter"],
-        "psum": 2 * ofmap * (times["psum"] - 1),
-        "ofmap": np.full((1,) * times["ofmap"].ndim, ofmap),
+        "psum": 2 * results * (times["psum"] - 1),
+        "ofmap": np.full((1,) * times["ofmap"].ndim, kernel.written_words),
     }
     return {item: words[item] * work.target.bytes_of(item) for item in OPERANDS}
+
+
+def _addend_bytes(work: Workload) -> int:
+    """Bytes of what is added to the results."""
+    kernel = work.kernel
+    results = kernel.groups * kernel.gemm.m * kernel.filters
+    return results * work.target.bytes_of("ifmap") * kernel.addend
 
 
 def _largest(kernel: GemmKernel, tilings: Tilings) -> Extents:

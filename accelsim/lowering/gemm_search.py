@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
 from accelsim.lowering.cost import cost_of
-from accelsim.lowering.demand import buffer_demand, demands, keeps_groups_whole, tile_demand
+from accelsim.lowering.demand import (
+    buffer_demand,
+    demands,
+    keeps_groups_whole,
+    keeps_windows_whole,
+    tile_demand,
+)
 from accelsim.lowering.flow import Flow, gemm_flow, workload
 from accelsim.lowering.gemm_candidates import (
     tilings_to_compare,
@@ -99,8 +105,10 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         tail=work.tail,
         tiles=work.tiles,
         arrays=np.array([way.arrays for way in ways]).reshape(several),
+        addend=each[0].addend,
     )
-    return Flows(kernel, tilings, ways, together, keeps_groups_whole(kernel, tilings))
+    whole = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)
+    return Flows(kernel, tilings, ways, together, whole)
 
 
 def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:

@@ -1,7 +1,7 @@
 """From a tiling of a GEMM kernel to the schedule of its tasks, for each systolic array."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from accelsim.dram.transfer import Runs
@@ -13,6 +13,7 @@ from accelsim.lowering.dataflow import (
 )
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
+from accelsim.lowering.pooling import pooled_sides
 from accelsim.lowering.schedule import (
     Box,
     Boxes,
@@ -47,6 +48,7 @@ from accelsim.lowering.tiles import (
     tap_sums,
 )
 from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.traffic import Sram
 
 AXES: dict[str, tuple[str, ...]] = {
     "groups": ("groups",),
@@ -159,24 +161,27 @@ class _Steps:
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
         reads_ifmap = ifmap.size > 0 and not self.target.residence.ifmap
         weights = size.groups * size.filters * size.channels * size.taps
-        filters = self._room("filter", weights)
+        filters = self._room("filter", weights * (self.target.residence.filter == "fetched"))
         output = self._output(size, before, after)
         loads = [*output.loads]
         if before.ifmap and reads_ifmap:
             runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
             loads.insert(0, Load("ifmap", ifmap, True, ifmap.size, runs))
-        if before.filter:
-            runs = self._filter_runs(size)
+        if before.filter and self.target.residence.filter != "there":
+            runs, words = self._filter_runs(size), weights * self.target.bytes_of("filter")
             needs_inputs = self.kernel.filter_is_input
-            loads.insert(0, Load("filter", filters, needs_inputs, filters.size, runs))
-        if size.ends and self.kernel.addend:
+            loads.insert(0, Load("filter", filters, needs_inputs, words, runs))
+        adds = size.ends and self.kernel.addend
+        if adds and not self.target.residence.addend:
             loads.append(self._addend(size))
         closes = [*output.closes]
         if after.ifmap and reads_ifmap:
             closes.append(ifmap)
-        if after.filter:
+        if after.filter and filters.size:
             closes.append(filters)
         work = self._work(size.groups, self._extents(size))
+        if adds and self.target.residence.addend:
+            work = replace(work, sram=work.sram + Sram(ifmap_reads=size.ofmap.words))
         rooms = (tuple(loads), output.opens, work, work.cycles, tuple(closes))
         return Step(*rooms, output.store, output.keep)
 
@@ -249,9 +254,15 @@ class _Steps:
         if not size.ends:
             store = Store("psum", psum, psum.size, psums)
             return _Output(loads, opens, _without(rooms, psum), store, None)
-        runs = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("ofmap"))
-        way_out = finished(self.target, ofmap, words, runs)
+        left = replace(size.ofmap, **self._pooled(size.rows, size.cols))
+        whole = replace(self._ofmap, **self._pooled(self._ofmap.rows, self._ofmap.cols))
+        runs = map_runs(whole, left, self.target.bytes_of("ofmap"))
+        way_out = finished(self.target, ofmap, left.words, runs)
         return _Output(loads, opens, _without(rooms, ofmap), *way_out)
+
+    def _pooled(self, rows: int, cols: int) -> dict[str, int]:
+        """What leaves of so many rows and columns of the ofmap."""
+        return dict(zip(("rows", "cols"), pooled_sides(self.kernel, rows, cols), strict=True))
 
     @property
     def _stores_psums(self) -> bool:

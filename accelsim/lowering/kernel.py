@@ -28,7 +28,7 @@ class GemmKernel:
     the P x Q ofmap. A dense layer is a 1x1 convolution of a 1x1 feature map, a matrix a
     feature map one pixel wide; in a matmul each image is a group, for its filter differs. Where a
     DMA leaves rows out, `rows` is over those that it brings, of the ifmap's `whole_rows`. An
-    `addend` as large as the ofmap streams in from DRAM as that goes out.
+    `addend` as large as the ofmap streams in as that goes out, and windows over it are `pooled`.
     """
 
     batch: int
@@ -40,6 +40,19 @@ class GemmKernel:
     filter_is_input: bool = False
     whole_rows: Window | None = None
     addend: bool = False
+    pooled: tuple[Window, Window] | None = None
+
+    @property
+    def written_sides(self) -> tuple[int, int]:
+        """Rows and columns of a plane of the ofmap, as it leaves."""
+        rows, cols = self.pooled or (None, None)
+        return (rows or self.rows).outputs, (cols or self.cols).outputs
+
+    @property
+    def written_words(self) -> int:
+        """Words of the ofmap, as it leaves."""
+        down, across = self.written_sides
+        return self.batch * self.groups * self.filters * down * across
 
     @property
     def ifmap_sides(self) -> tuple[int, int]:

@@ -6,11 +6,12 @@ from functools import cached_property, partial
 
 from accelsim.errors import DoesNotFitError, alike
 from accelsim.frontend.mapping_file import Source
-from accelsim.hardware import Hardware
+from accelsim.hardware import FusedKind, Hardware
 from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
 from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
 from accelsim.lowering.fusion import NOTHING, Fused, fused
+from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.placed import kernels_of
@@ -22,7 +23,7 @@ from accelsim.lowering.search import Memory, Search, search
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.units import lowered
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import Conv
+from accelsim.network.ops import AvgPool, Conv, MaxPool
 
 SLOWER = 1.02
 """How much longer a network may take with feature maps on chip than layer by layer."""
@@ -37,6 +38,9 @@ In a longer one it evens out, and it takes long to play.
 
 FEW = 4096
 """Tasks of a program that is also played on some of its arrays: more of them have work for all."""
+
+
+BORDERS = "windows that overlap or begin in padding need all rows, or columns, in one tile"
 
 
 def lower(
@@ -82,7 +86,7 @@ def _fastest(work: "_Lowering", played: Played | None) -> Program:
     ways = [
         replace(work, lanes=lanes, fuses=fuses)
         for lanes in work.ways(work.finder(played))
-        for fuses in ((True, False) if replace(work, lanes=lanes, fuses=True).fused else (False,))
+        for fuses in replace(work, lanes=lanes).fusions
     ]
     if len(ways) == 1:
         return _searched(ways[0], played)
@@ -121,13 +125,21 @@ def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Progra
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
     plan = plan_residency(work.wired, work.kernels, work.needs, finder, batch)
-    planned = work.program(plan.layers)
+    planned = _with_kept_weights(work, work.program(plan.layers), played)
     if played is None or not plan.stays or planned.tiles > SHORT:
         return planned
     limit = played(planned) / SLOWER
     apart = work.apart(finder)
     is_fast = limit <= _least_cycles(apart) or limit <= played(apart)
     return planned if is_fast else apart
+
+
+def _with_kept_weights(work: "_Lowering", program: Program, played: Played | None) -> Program:
+    """The program with shared weights on chip, unless that makes a short one slower."""
+    kept = with_kept_weights(program, work.anew)
+    if kept is program or played is None or kept.tiles > SHORT:
+        return kept
+    return kept if played(kept) <= SLOWER * played(program) else program
 
 
 @dataclass(frozen=True)
@@ -142,7 +154,7 @@ class _Lowering:
     mapping: Source | None = None
     processors: Processors = field(default_factory=dict)
     lanes: Lanes = frozenset()
-    fuses: bool = False
+    fuses: tuple[FusedKind, ...] = ()
 
     def finder(self, played: Played | None) -> Search:
         """The search of its tilings."""
@@ -174,10 +186,31 @@ class _Lowering:
     @cached_property
     def fused(self) -> Fused:
         """What is done on the way out of the array, where it is a systolic one."""
-        kinds = self.hardware.fused
-        if not (self.fuses and kinds and isinstance(self.target.processor, ArrayModel)):
+        if not (self.fuses and isinstance(self.target.processor, ArrayModel)):
             return NOTHING
-        return fused(self.network, self.apart_kernels, kinds)
+        return fused(self.network, self.apart_kernels, self.fuses, self.refusal)
+
+    @property
+    def fusions(self) -> list[tuple[FusedKind, ...]]:
+        """What to do on the way out, to choose from: all that is possible first, nothing last."""
+        kinds = self.hardware.fused
+        found: dict[frozenset[str], tuple[FusedKind, ...]] = {}
+        for some in (kinds, tuple(kind for kind in kinds if kind != "pool"), ()):
+            found.setdefault(frozenset(replace(self, fuses=some).fused.into), some)
+        return [*found.values()]
+
+    def refusal(self, kernel: GemmKernel, layer: Layer) -> str | None:
+        """Why a pooling is not done on the way out, by the closed form; None if it is."""
+        finder = self.finder(None)
+        own = self.apart_kernels[self.network.layers.index(layer)]
+        together, apart, alone = (
+            finder(each, Residence()).best for each in (kernel, replace(kernel, pooled=None), own)
+        )
+        if together is None:
+            return "no tile that fits the buffers has whole windows; " + BORDERS
+        if apart and alone and together.cycles > apart.cycles + alone.cycles:
+            return "tiles of whole windows take longer than a pass of its own; " + BORDERS
+        return None
 
     @cached_property
     def wired(self) -> Network:
@@ -221,8 +254,21 @@ class _Lowering:
 
     def program(self, placements: Iterable[Placement]) -> Program:
         """The Program with every layer in its place."""
-        layers = map(self.layer, self.network.layers, self.kernels, self.needs, placements)
-        return Program(self.network, self.hardware, self.batch, self.target, tuple(layers))
+        made = map(self.layer, self.network.layers, self.kernels, self.needs, placements)
+        layers = self.carried([*made])
+        return Program(self.network, self.hardware, self.batch, self.target, layers)
+
+    def carried(self, layers: Sequence[LayerProgram]) -> tuple[LayerProgram, ...]:
+        """The layers, where one that pools on the way out knows whose tiles it pools."""
+        if not self.fused.pooled:
+            return (*layers,)
+        by_name = {each.layer.name: each for each in layers}
+        return tuple(
+            replace(each, carrier=by_name[each.fused_into])
+            if each.fused_into and isinstance(each.layer.op, MaxPool | AvgPool)
+            else each
+            for each in layers
+        )
 
     def apart(self, finder: Search) -> Program:
         """The Program with nothing on chip but the tiles of the layer at hand."""
@@ -241,6 +287,10 @@ class _Lowering:
         """Cycles of a kernel by itself, as played."""
         placement = Placement(tiling, residence, space)
         return played(self.alone(self.samples[kernel], kernel, placement))
+
+    def anew(self, program: LayerProgram, placement: Placement) -> LayerProgram:
+        """The program of a layer in another place."""
+        return self.layer(program.layer, program.kernel, program.needs, placement)
 
     def layer(
         self, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement
@@ -266,6 +316,8 @@ class _Lowering:
             mapping=done.mapping,
             addend=self.fused.addends.get(layer.name),
             fused_into=self.fused.into.get(layer.name),
+            leaves_as=self.fused.last_of(layer.name),
+            apart=self.fused.apart.get(layer.name),
         )
 
 

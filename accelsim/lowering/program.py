@@ -25,7 +25,9 @@ class LayerProgram:
 
     `spaces` is the room of its tiles in each buffer. Its `placement` says which other layers must
     be done before it may use that. `addend` is the tensor that is added to its ofmap on the way
-    out; a layer that is `fused_into` another is done there.
+    out; a layer that is `fused_into` another is done there, by that one's tiles if it pools, the
+    `carrier`. `leaves_as` is what the layer's ofmap is called then, and `apart` says why a pooling
+    layer is not done so.
     """
 
     layer: Layer
@@ -41,6 +43,9 @@ class LayerProgram:
     mapping: Mapping | None = None
     addend: str | None = None
     fused_into: str | None = None
+    carrier: "LayerProgram | None" = None
+    leaves_as: str | None = None
+    apart: str | None = None
 
     @property
     def all_tasks(self) -> tuple[Task, ...]:
@@ -86,10 +91,10 @@ class LayerProgram:
     @property
     def resident_inputs(self) -> tuple[Shape, ...]:
         """Shapes of the inputs that lie on chip."""
-        here = self.placement.residence.ifmaps
-        return tuple(
-            shape for shape, lies in zip(self.layer.input_shapes, here, strict=False) if lies
-        )
+        here, shapes = self.placement.residence.ifmaps, self.layer.input_shapes
+        if isinstance(self.kernel, GemmKernel):  # its ifmap, and what is added to its ofmap
+            shapes = (shapes[0], self.layer.output_shape)
+        return tuple(shape for shape, lies in zip(shapes, here, strict=False) if lies)
 
     def dram_cycles(self, target: Target, filters: bool = True) -> int:
         """Cycles that the layer's transfers occupy the DRAM channel, those of `filters` or not."""

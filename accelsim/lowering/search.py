@@ -168,8 +168,10 @@ class Search:
             down, across = map(touched, kernel.windows)
             words = kernel.batch * kernel.groups * kernel.channels * down * across
             moved += words * target.bytes_of("ifmap")
+        if kernel.addend and not residence.addend:
+            moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ifmap")
         if residence.stored:
-            moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ofmap")
+            moved += kernel.written_words * target.bytes_of("ofmap")
         hidden = max(busy, moved / float(target.dram_bytes_per_cycle))
         return hidden + target.dram_latency * ((not residence.ifmap) + residence.stored)
 

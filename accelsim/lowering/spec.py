@@ -81,8 +81,9 @@ def layer_problems(layer: LayerProgram, target: Target) -> Iterator[Problem]:
         for found in (spec.tasks(schedule), _room_problems(schedule, layer.spaces)):
             for index, message in found:
                 yield Problem(name, array, index, tiles[index] if tiles else None, message)
-    for message in spec.done.problems():
-        yield Problem(name, 0, 0, None, message)
+    for done in (spec.done, spec.pooled):
+        for message in done.problems() if done else ():
+            yield Problem(name, 0, 0, None, message)
 
 
 Found = Iterator[tuple[int, str]]
@@ -162,7 +163,7 @@ def _sizes(step: Step, words: dict[Operand, int], target: Target, apart: int = 0
     """
     for transfer in step.transfers:
         is_addend = isinstance(transfer, Load) and transfer.addend
-        size = words["ofmap" if is_addend else transfer.operand]
+        size = words["psum" if is_addend else transfer.operand]
         size *= target.bytes_of(transfer.operand)
         verb = "stored" if isinstance(transfer, Store) else "loaded"
         if transfer.size != size:
@@ -186,6 +187,15 @@ def read_along(window: Window, outputs: Span, taps: Span) -> int:
     return max(min(last + 1, window.size) - max(first, 0), 0)
 
 
+def windows_of(window: Window, part: Span) -> range:
+    """The windows whose data lie in part of an axis, one by one."""
+    data = (window.span(at, at + 1) for at in range(window.outputs))
+    there = [
+        at for at, (first, last) in enumerate(data) if part.start <= first and last <= part.stop
+    ]
+    return range(there[0], there[-1] + 1) if there else range(0)
+
+
 def _output(tile: GemmTile) -> Output:
     pixels = tile.pixels
     return (pixels.batch, tile.groups, tile.filters, pixels.rows, pixels.cols)
@@ -204,6 +214,8 @@ class _GemmSpec:
         rows, cols = kernel.rows, kernel.cols
         outputs = (kernel.groups, kernel.filters, rows.outputs, cols.outputs)
         self.done = _Done((kernel.batch, *outputs))
+        left = (kernel.batch, *outputs[:2], *kernel.written_sides)
+        self.pooled = _Done(left) if kernel.pooled else None
         self.whole = (kernel.channels, rows.kernel, cols.kernel)
         self.courses: dict[tuple[tuple[Span, ...], ...], bool] = {}
 
@@ -226,8 +238,15 @@ class _GemmSpec:
             "ifmap": depth * tile.pixels.batch.size * rows * cols,
             "filter": depth * tile.filters.size * taps,
             "psum": outputs,
-            "ofmap": outputs,
+            "ofmap": outputs if self.kernel.pooled is None else self._pooled(tile),
         }
+
+    def _pooled(self, tile: GemmTile) -> int:
+        """Words of what the windows in a tile make."""
+        assert self.kernel.pooled is not None
+        sides = zip(self.kernel.pooled, (tile.pixels.rows, tile.pixels.cols), strict=True)
+        down, across = (len(windows_of(window, part)) for window, part in sides)
+        return tile.pixels.batch.size * tile.groups.size * tile.filters.size * down * across
 
     def _alone(self, task: Task) -> Iterator[str]:
         """What a task says of itself: its operations, its bytes, and where its ofmap goes."""
@@ -237,7 +256,8 @@ class _GemmSpec:
         yield from _work(step, words["psum"] * depth)
         yield from _sizes(step, words, self.target)
         yield from _way_out(step, tile.last, words["ofmap"], self.target, self.residence)
-        if sum(load.addend for load in step.loads) != (tile.last and self.kernel.addend):
+        streams_in = self.kernel.addend and not self.residence.addend
+        if sum(load.addend for load in step.loads) != (tile.last and streams_in):
             yield "what is added to its results should come once, as they leave"
         for load in step.loads:
             waits = load.operand == "ifmap" or (
@@ -260,6 +280,15 @@ class _GemmSpec:
                     yield index, "its sums start or end elsewhere than it says"
             if not self.done.finish(output):
                 yield last, "some of its ofmap is finished twice, or is none"
+            if self.pooled and not self.pooled.finish(self._windows(output)):
+                yield last, "some of its windows are pooled twice, or are none"
+
+    def _windows(self, output: Output) -> Output:
+        """What leaves of part of the ofmap that is pooled."""
+        assert self.kernel.pooled is not None
+        images, groups, filters, *sides = output
+        found = map(windows_of, self.kernel.pooled, sides)
+        return (images, groups, filters, *(Span(each.start, each.stop) for each in found))
 
     def _is_whole(self, course: tuple[tuple[Span, ...], ...]) -> bool:
         """Whether parts of (channels, tap rows, tap columns) are all of them once, and in order."""
@@ -307,7 +336,8 @@ class _GemmSpec:
                 "filter": (tile.groups, tile.filters, *_summed(tile)),
             }
             for operand, part in parts.items():
-                resident = operand == "ifmap" and self.residence.ifmap
+                there = self.residence.filter == "there"
+                resident = self.residence.ifmap if operand == "ifmap" else there
                 needed = bool(self.words(tile)[operand]) and not resident
                 if needed and not loaded[operand] and held.get(operand) != part:
                     yield index, f"its {operand} is not loaded"
@@ -338,6 +368,7 @@ class _VectorSpec:
         self.residence = layer.placement.residence
         outputs = (kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
         self.done = _Done((kernel.batch, *outputs))
+        self.pooled = None
 
     def tasks(self, schedule: Schedule) -> Found:
         """Problems of a vector unit's tasks."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import permutations
 
-from accelsim.lowering.feature_maps import FeatureMap
+from accelsim.lowering.feature_maps import FeatureMap, as_ifmaps
 from accelsim.lowering.gates import Order, order_of
-from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
+from accelsim.lowering.kernels import Alias, Kernel
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.search import Search
 from accelsim.lowering.stays import Stay, indices, meet, placed
@@ -76,7 +76,7 @@ class StaySearch:
         self.size = self.target.buffers[self.buffer].size
         self.own = [self.maps.get(layer.name) for layer in self.network.layers]
         self.inputs = [
-            [self.maps.get(name) for name in layer.inputs[: _ifmaps(kernel)]]
+            [self.maps.get(name) for name in as_ifmaps(layer, kernel)]
             for layer, kernel in zip(self.network.layers, self.kernels, strict=True)
         ]
         self.order = likely_order(self.needs, self.kernels)
@@ -282,11 +282,6 @@ def is_better(new: Sequence[Share], old: Sequence[Share]) -> bool:
 def total_cycles(shares: Sequence[Share]) -> float:
     """Cycles of layers one after another, by the closed form of the cost."""
     return sum(share.ranked.cycles for share in shares if share.ranked is not None)
-
-
-def _ifmaps(kernel: Kernel) -> int | None:
-    """How many of a layer's inputs are ifmaps; None for all."""
-    return 1 if isinstance(kernel, GemmKernel) else None
 
 
 def _covering(whole: dict[FeatureMap, Stay], layers: int) -> list[set[FeatureMap]]:

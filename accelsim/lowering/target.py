@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,17 +36,23 @@ class BufferSpace:
         return self.size // 2
 
 
+FilterPlace = Literal["fetched", "kept", "there"]
+
+
 @dataclass(frozen=True, slots=True)
 class Residence:
     """What of a layer lies on chip, in the buffer that holds ifmaps.
 
-    `ifmaps` says it for each input: a resident one is read in place, so no tile of it is loaded.
-    `kept`: the ofmap goes to its place there. `stored`: it goes to DRAM.
+    `ifmaps` says it for each input, of a GEMM for its ifmap and what is added on the way out: a
+    resident one is read in place, so no tile of it is loaded.
+    `kept`: the ofmap goes to its place there. `stored`: it goes to DRAM. Of its `filter` tiles are
+    fetched; or all of it comes to a place in its own buffer, where later layers find it there.
     """
 
     ifmaps: tuple[bool, ...] = ()
     kept: bool = False
     stored: bool = True
+    filter: FilterPlace = "fetched"
 
     @property
     def on_chip(self) -> bool:
@@ -57,6 +63,11 @@ class Residence:
     def ifmap(self) -> bool:
         """Whether the first input is resident: of a GEMM, the ifmap."""
         return self.ifmaps[:1] == (True,)
+
+    @property
+    def addend(self) -> bool:
+        """Whether what is added to a GEMM's results is resident."""
+        return self.ifmaps[1:2] == (True,)
 
 
 Processor = ArrayModel | RowStationary

@@ -249,11 +249,10 @@ def finished(
     target: Target, room: Room, words: int, runs: Runs
 ) -> tuple[Store | None, Keep | None]:
     """Where an ofmap tile of `words` goes that has `room` in the ofmap's buffer: DRAM, or stays."""
-    residence = target.residence
-    store = Store("ofmap", room, room.size, runs) if residence.stored else None
+    residence, size = target.residence, words * target.bytes_of("ofmap")
+    store = Store("ofmap", room, size, runs) if residence.stored else None
     if not residence.kept:
         return store, None
-    size = words * target.bytes_of("ofmap")
     rate = target.move_bytes_per_cycle
     cycles = ceil(size / rate) if rate is not None else 0
     freed = room if room.size and store is None else None

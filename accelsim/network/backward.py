@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 
 from accelsim.errors import InputError, Problem
 from accelsim.network.backward_batch_norm import of_batch_norm, of_statistic
-from accelsim.network.backward_convolutions import of_conv, of_dense
+from accelsim.network.backward_convolutions import of_conv, of_dense, of_mixture
 from accelsim.network.backward_norms import (
     narrowed,
     of_expand,
@@ -59,6 +59,7 @@ from accelsim.network.ops import (
     Maps,
     MatMul,
     MaxPool,
+    Mixture,
     Mul,
     Normalised,
     Op,
@@ -175,7 +176,7 @@ class Step:
     rate: float
     specs: list[LayerSpec] = field(default_factory=list)
     gradients: dict[str, list[str]] = field(default_factory=dict)
-    together: dict[str, list[str]] = field(default_factory=dict)
+    together: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.specs += [LayerSpec(each.name, each.op, each.inputs) for each in self.network.layers]
@@ -229,19 +230,19 @@ class Step:
 
         A weight that several layers compute with waits for the gradients of all of them.
         """
-        if parameter == "weight" and owner in self.shared:
-            self.together.setdefault(owner, []).append(gradient)
+        if parameter in ("weight", "bias") and owner in self.shared:
+            self.together.setdefault((owner, parameter), []).append(gradient)
             return
         self._optimised(owner, parameter, shape, gradient, first)
 
     def finish(self) -> None:
-        """The updates of shared weights."""
-        for owner, gradients in self.together.items():
-            shape, gradient = self.network.by_name[owner].parameter_shapes["weight"], gradients[0]
+        """The updates of shared weights and biases."""
+        for (owner, parameter), gradients in self.together.items():
+            shape, gradient = self.network.by_name[owner].parameter_shapes[parameter], gradients[0]
             if len(gradients) > 1:
                 summed = ParameterSum(shape=shape)
-                gradient = self.add(f"{owner}@weight_gradient/sum", summed, *gradients)
-            self._optimised(owner, "weight", shape, gradient, 0)
+                gradient = self.add(f"{owner}@{parameter}_gradient/sum", summed, *gradients)
+            self._optimised(owner, parameter, shape, gradient, 0)
 
     def _optimised(
         self, owner: str, parameter: str, shape: Shape, gradient: str, first: int
@@ -318,6 +319,7 @@ class Step:
         )
 
     rule.register(Conv, of_conv)
+    rule.register(Mixture, of_mixture)
     rule.register(Dense, of_dense)
     rule.register(ChannelMean, of_statistic)
     rule.register(ChannelVariance, of_statistic)

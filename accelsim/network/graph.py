@@ -248,15 +248,18 @@ def _numbering_problems(
 
 
 def _sharing_problems(layers: Sequence[Layer]) -> Iterator[tuple[str, str]]:
-    """Layers that compute with a weight which is not there, or has another shape."""
-    weights = {layer.name: layer.parameter_shapes.get("weight") for layer in layers}
+    """Layers that compute with a weight or bias which is not there, or has another shape."""
+    shapes = {layer.name: layer.parameter_shapes for layer in layers}
     for layer in layers:
         if not isinstance(layer.op, Dense) or layer.op.shares is None:
             continue
         owner, wanted = layer.op.shares, layer.op.weight_shape(layer.input_shapes)
-        if weights.get(owner) != wanted:
-            found = f"has {weights[owner]}" if weights.get(owner) else "is no layer with a weight"
+        weight = shapes.get(owner, {}).get("weight")
+        if weight != wanted:
+            found = f"has {weight}" if weight else "is no layer with a weight"
             yield layer.name, f"needs a weight of shape {wanted}, but {shown(owner)} {found}"
+        elif layer.op.bias and "bias" not in shapes[owner]:
+            yield layer.name, f"takes the bias of {shown(owner)}, which has none; say bias: false"
 
 
 def _topological(

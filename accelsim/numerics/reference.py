@@ -80,7 +80,10 @@ def reference(
         inputs = tuple(tensors[source] for source in layer.inputs)
         output = parameters.quantization(layer.name)
         owner = network.by_name[layer.op.owner_of_parameters or layer.name]
-        work = Computation(layer, inputs, parameters.layer(owner), output, arithmetic)
+        learned = parameters.layer(owner)
+        if isinstance(layer.op, Dense) and not layer.op.bias:
+            learned = learned.without_bias  # another layer's may have one
+        work = Computation(layer, inputs, learned, output, arithmetic)
         ofmap = (by or compute)(work)
         yield work, ofmap
         tensors[layer.name] = Tensor(ofmap.values, output)

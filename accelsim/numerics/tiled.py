@@ -12,7 +12,9 @@ import numpy as np
 
 from accelsim.lowering.depthwise import as_gemm
 from accelsim.lowering.kernels import GemmKernel, VectorKernel, kernel_of
+from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram
+from accelsim.lowering.task import GemmTile
 from accelsim.network.ops import Add, Append, Concat, Conv, Elementwise, Phases
 from accelsim.network.ops.gradient import Gradient
 from accelsim.numerics.computation import Computation, Ofmap
@@ -40,8 +42,23 @@ def execute(program: LayerProgram, work: Computation) -> Ofmap:
         case VectorKernel() as kernel:
             run = GradientExecutor if isinstance(work.layer.op, Gradient) else VectorExecutor
             return run(kernel, work).run(program.all_tasks)
+        case _ if program.carrier is not None:
+            return _pooled(program.carrier, work)
         case _:
             return Ofmap(_alias(work))
+
+
+def _pooled(carrier: LayerProgram, work: Computation) -> Ofmap:
+    """What is pooled on the way out of the array: by that layer's tiles, each by itself."""
+    kernel, array = kernel_of(work.layer, work.batch), carrier.kernel
+    assert isinstance(kernel, VectorKernel)
+    assert isinstance(array, GemmKernel)
+    executor = VectorExecutor(kernel, work)
+    ofmap = executor.viewed(np.zeros(work.ofmap_shape, work.arithmetic.activation.dtype))
+    for task in carrier.all_tasks:
+        if isinstance(task.tile, GemmTile) and task.tile.last:
+            executor.write(pooled_tile(array, task.tile), ofmap)
+    return Ofmap(ofmap.reshape(work.ofmap_shape))
 
 
 def execute_parts(programs: Sequence[tuple[LayerProgram, int]], work: Computation) -> Ofmap:

@@ -65,12 +65,16 @@ class VectorExecutor:
         ofmap = self.viewed(result)
         for task in tasks:
             assert isinstance(task.tile, VectorTile)
-            if task.tile.first:
-                self.kept.clear()
-            values = self.values(task.tile)
-            if values is not None:
-                ofmap[_block(task.tile)] = values
+            self.write(task.tile, ofmap)
         return Ofmap(result)
+
+    def write(self, tile: VectorTile, ofmap: Array) -> None:
+        """Put the values of a tile where they belong in the ofmap, if it finishes any."""
+        if tile.first:
+            self.kept.clear()
+        values = self.values(tile)
+        if values is not None:
+            ofmap[_block(tile)] = values
 
     def values(self, tile: VectorTile) -> Array | None:
         """The values (n, c, p, q) of a tile, if it finishes any."""

@@ -20,7 +20,8 @@ def explanation_sheets(told: Explanation) -> list[Sheet]:
         return [Sheet(title, notes=(f"It is fused into {told.fused_into}, on the way out.",))]
     if not told.tiling:
         return [Sheet(title, notes=("It costs nothing: the same bytes under another name.",))]
-    sheets = [Sheet(title, notes=(*lines(told.loops, _body(told)),)), _traffic(told)]
+    why = (f"It is not fused on the way out: {told.apart}.",) if told.apart else ()
+    sheets = [Sheet(title, notes=(*lines(told.loops, _body(told)), *why)), _traffic(told)]
     return [*sheets, _contenders(told)] if told.contenders else sheets
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from accelsim.engine.machine import LayerTimes
+from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import Alias, GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.target import Target
@@ -96,7 +97,8 @@ def _layer_result(
 def _resident(program: LayerProgram, whole: Program) -> Resident:
     """Bytes of the layer's feature maps that lie on chip."""
     read = sum(map(math.prod, program.resident_inputs))
-    kept = program.layer.output_elements * program.placement.residence.kept
+    words = written_elements(program.layer, program.kernel)
+    kept = words * program.placement.residence.kept
     return Resident(
         whole.batch * read * whole.target.bytes_of("ifmap"),
         whole.batch * kept * whole.target.bytes_of("ofmap"),

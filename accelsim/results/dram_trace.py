@@ -21,7 +21,9 @@ from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
 from accelsim.errors import InputError, Problem
 from accelsim.files import streamed
+from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
 from accelsim.network.ops import Window
@@ -183,11 +185,16 @@ class DramTracer:
         self, layer: LayerProgram, tile: Tile, transfer: Transfer
     ) -> tuple[str, list[tuple[int, int]]]:
         """The tensor of a transfer, and the address and bytes of each of its runs."""
-        operand, name = transfer.operand, layer.layer.name
+        operand: str = transfer.operand
+        name = layer.layer.name
         tensor = layer.layer.inputs[0] if operand == "ifmap" else name
+        if operand == "ofmap":
+            tensor = layer.leaves_as or name
+        if operand == "filter":  # another layer's, of some
+            tensor = layer.layer.op.owner_of_parameters or name
         kind = "map" if operand in ("ifmap", "ofmap") else operand
         if isinstance(transfer, Load) and transfer.addend and layer.addend:
-            operand, tensor = "ofmap", layer.addend
+            operand, tensor = "addend", layer.addend
         whole = max(self.bytes(layer, operand), transfer.size)
         first = self.place(layer, (kind, tensor), whole)
         shown = tensor if kind == "map" else f"{tensor}.{operand}"
@@ -202,7 +209,7 @@ class DramTracer:
 
     def place(self, layer: LayerProgram, tensor: tuple[str, str], size: int) -> int:
         """The first address of a tensor, which every image has anew unless it is parameters."""
-        if tensor[0] == "filter" and layer.layer.parameters:
+        if tensor[0] == "filter" and (layer.layer.parameters or tensor[1] != layer.layer.name):
             return self.regions.start(tensor, size)
         return self.regions.start_of_part(tensor, size, self.program.batch)
 
@@ -210,11 +217,14 @@ class DramTracer:
         """Bytes of a whole tensor of a layer, for the images at hand."""
         target, batch = self.program.target, self.program.batch
         if operand == "filter":
-            words = max(layer.layer.parameters, _filter_words(layer))
-            return words * target.bytes_of("filter")
+            owner = layer.layer.op.owner_of_parameters or layer.layer.name
+            learned = self.program.network.by_name[owner].parameters
+            return max(learned, _filter_words(layer)) * target.bytes_of("filter")
         if operand == "ifmap":
             return batch * math.prod(layer.layer.input_shapes[0]) * target.bytes_of("ifmap")
         word = target.bytes_of("psum" if operand == "psum" else "ofmap")
+        if operand == "ofmap":
+            return batch * written_elements(layer.layer, layer.kernel) * word
         return batch * layer.layer.output_elements * word
 
     def blocks(self, layer: LayerProgram, tile: Tile, operand: str) -> list[tuple[int, int]]:
@@ -228,7 +238,7 @@ class DramTracer:
             word, block = target.bytes_of("ifmap"), _ifmap_block(layer, tile)
         else:
             word = target.bytes_of("psum" if operand == "psum" else "ofmap")
-            block = _ofmap_block(layer, tile)
+            block = _ofmap_block(layer, tile, operand == "ofmap")
         return [(start * word, words * word) for start, words in block.runs if words]
 
 
@@ -295,9 +305,15 @@ def _ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
     )
 
 
-def _ofmap_block(layer: LayerProgram, tile: Tile) -> Block:
+def _ofmap_block(layer: LayerProgram, tile: Tile, leaves: bool) -> Block:
+    """A tile's part of the ofmap, as it `leaves` where it may be pooled."""
     kernel, pixels = layer.kernel, tile.pixels
     assert isinstance(kernel, (GemmKernel, VectorKernel))
+    if leaves and isinstance(tile, GemmTile) and isinstance(kernel, GemmKernel) and kernel.pooled:
+        left = pooled_tile(kernel, tile)
+        shape = (kernel.batch, kernel.groups * kernel.filters, *kernel.written_sides)
+        its = left.pixels
+        return Block(shape, its.batch, (left.channels,), its.rows, its.cols)
     if isinstance(tile, GemmTile) and isinstance(kernel, GemmKernel):
         whole = kernel.groups * kernel.filters
         channels = _channels(tile, tile.filters, kernel.filters)

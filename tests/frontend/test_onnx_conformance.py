@@ -17,7 +17,7 @@ LONG = (
     *("softplus", "sigmoid", "tanh", "relu", "neg", "add", "mul", "sub", "concat", "reshape"),
     *("abs", "erf", "exp", "log", "sqrt", "reciprocal", "div", "pow", "reducesum", "reducemax"),
     *("rmsnormalization", "instance_normalization", "groupnormalization", "gather"),
-    *("pad", "resize", "upsample", "convtranspose"),
+    *("pad", "resize", "upsample", "convtranspose", "lstm", "gru", "rnn"),
     *("unsqueeze", "squeeze", "globalaveragepool", "globalmaxpool", "reducemean", "dropout"),
 )
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"

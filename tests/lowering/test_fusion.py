@@ -193,7 +193,7 @@ def test_a_step_of_training_keeps_what_it_reads() -> None:
 def test_what_is_no_kind_is_refused() -> None:
     assert load_hardware("edge_ws").fused == ()
     with pytest.raises(InputError, match="fused"):
-        with_fused(machine(), "pool")
+        with_fused(machine(), "norm")
     with pytest.raises(InputError, match="add is named twice; keep one"):
         with_fused(machine(), "add, add")
 

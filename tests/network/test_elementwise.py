@@ -14,6 +14,7 @@ from accelsim.network.ops import (
     Elu,
     Gelu,
     LeakyRelu,
+    Line,
     Power,
 )
 
@@ -75,7 +76,10 @@ def test_every_row_can_be_fused() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [*(kind() for kind in FUNCTIONS[:-1]), Power(exponent=2.0), Power(exponent=-1.5)],
+    [
+        *(kind() for kind in FUNCTIONS[:-1]),
+        *(Line(factor=-1.0, term=1.0), Power(exponent=2.0), Power(exponent=-1.5)),
+    ],
     ids=str,
 )
 def test_functions_are_what_mathematics_says_and_numbers_everywhere(row: Elementwise) -> None:
@@ -86,6 +90,7 @@ def test_functions_are_what_mathematics_says_and_numbers_everywhere(row: Element
         "sqrt": x**0.5,
         "reciprocal": 1 / x,
         "abs": x,
+        "line": getattr(row, "factor", 1.0) * x + getattr(row, "term", 0.0),
         "power": x ** getattr(row, "exponent", 1.0),
         "erf": np.array([math.erf(each) for each in x]),
     }[row.name]

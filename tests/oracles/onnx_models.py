@@ -1,5 +1,6 @@
 """ONNX models as we compute them: the network of a file, its reference and its tiles in float32."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from accelsim.facade import compile_program
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.frontend.onnx.batch_axis import with_batch_first
+from accelsim.frontend.onnx.file import read_model
+from accelsim.frontend.onnx.graph import resolved
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.numerics.compare import checks, precision_arithmetic
@@ -33,6 +37,16 @@ def saved(model: Any, folder: Path) -> Path:
     return path
 
 
+def batch_axes(path: Path, outputs: tuple[str, ...] = ()) -> Mapping[str, int]:
+    """Inputs and outputs that have the batch elsewhere than first in the file."""
+    return with_batch_first(resolved(read_model(path), {}, outputs)).batch_axes
+
+
+def batch_first(feeds: dict[str, Array], axes: Mapping[str, int]) -> dict[str, Array]:
+    """Inputs as our networks take them."""
+    return {name: np.moveaxis(array, axes.get(name, 0), 0) for name, array in feeds.items()}
+
+
 def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) -> Parameters:
     """The model's own arrays, and inputs."""
     arithmetic = precision_arithmetic(load_hardware("edge_ws", settings).precision)
@@ -47,19 +61,21 @@ def computed(
     outputs: tuple[str, ...] = (),
 ) -> NDArray[Any]:
     """What our reference makes of a model's one output, or of that which is asked for."""
-    model = load_network(path, outputs=outputs)
+    model, axes = load_network(path, outputs=outputs), batch_axes(path, outputs)
+    feeds = batch_first(feeds, axes)
     network = prepare_for_inference(model)
     parameters = given(model, settings, feeds)
     batch = len(next(iter(feeds.values())))
     *_, (_, last) = reference(network, parameters.arithmetic, parameters, batch)
-    return np.asarray(last.values)
+    ends = axes.keys() - feeds.keys()
+    return np.moveaxis(np.asarray(last.values), 0, axes[ends.pop()] if ends else 0)
 
 
 def wrong_tiles(
     path: Path, feeds: dict[str, Array], settings: tuple[str, ...] = (FLOAT32,)
 ) -> list[str]:
     """Layers whose tiled values on a small machine are not the reference's."""
-    network = load_network(path)
+    network, feeds = load_network(path), batch_first(feeds, batch_axes(path))
     batch = len(next(iter(feeds.values())))
     program = compile_program(network, load_hardware("edge_ws", (*SMALL, *settings)), batch=batch)
     return [

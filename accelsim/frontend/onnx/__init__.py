@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelsim.errors import Coverage, InputError, Problem
+from accelsim.frontend.onnx.batch_axis import with_batch_first
 from accelsim.frontend.onnx.constants import Store
-from accelsim.frontend.onnx.coverage import Verdict, coverage, uncovered, why_unknown
+from accelsim.frontend.onnx.coverage import WHY, Verdict, coverage, uncovered, why_unknown
 from accelsim.frontend.onnx.file import ModelFile, read_model
 from accelsim.frontend.onnx.fusion import fused
 from accelsim.frontend.onnx.graph import Graph, Node, resolved
@@ -46,12 +47,13 @@ def load_onnx(
     with what is wrong, UncoveredError where operators cannot be simulated.
     """
     file = read_model(path)
-    graph = with_own_padding(resolved(file, dims or {}, outputs))
+    graph = with_own_padding(with_batch_first(resolved(file, dims or {}, outputs)))
     graph = with_patterns(graph, Store(file))
     layers = Layers(graph)
     verdicts = [translated(node, layers) for node in graph.nodes]
     refused = [verdict.node for verdict in verdicts if verdict.reason]
     shaped = all(value.shape is not None for node in refused for value in node.outputs)
+    shaped &= not any(WHY in node.attributes for node in refused)  # and their batch first
     if refused and not (free and shaped):
         raise uncovered(file, coverage(verdicts))
     network = _network(file, graph, layers)
@@ -92,7 +94,7 @@ def _layer(node: Node, layers: Layers) -> str:
     """The layer that is a node's first output; raises Refused."""
     rule = RULES.get(node.op) if not node.domain else None
     shape = node.outputs[0].shape
-    if rule is None or shape is None:
+    if rule is None or shape is None or WHY in node.attributes:
         raise Refused(why_unknown(node))
     made = rule(node, layers)
     if layers.shapes[made] != kept_shape(shape[1:]):
@@ -163,6 +165,8 @@ def _description(file: ModelFile, graph: Graph, absent: Sequence[str]) -> str:
     parts = [f"ONNX, opset {file.opsets['']}"]
     if graph.batch > 1:
         parts.append(f"the file says {graph.batch} images at a time, here --batch does")
+    for name, axis in graph.batch_axes.items():
+        parts.append(f"{name} has the batch as axis {axis} in the file, first here")
     if absent:
         parts.append(f"the file has no weights of {len(absent)} layers: random ones")
     return "; ".join(parts)

@@ -38,6 +38,8 @@ _INFERRED_AS = {"MaxPool": 22, "AveragePool": 22}
 _POSITIVE = ("strides", "dilations", "kernel_shape")
 _KEEPS_SHAPE = ("GroupNormalization",)
 """Operators whose ofmap has the shape of their input, which the inference does not say."""
+RECURRENT = ("RNN", "LSTM", "GRU")
+"""Operators that take (times, batch, features), unless their `layout` is 1."""
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
 
 
@@ -65,12 +67,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """All nodes that the outputs depend on, and `batch`, the leading axis of every tensor."""
+    """All nodes that the outputs depend on, and `batch`, the leading axis of every tensor.
+
+    `batch_axes` are inputs and outputs that have it elsewhere in the file.
+    """
 
     inputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     batch: int
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
 
 
 def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -> Graph:
@@ -79,10 +85,13 @@ def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -
     order = _order(file, wanted)
     used = {name for index in order for name in _sources(file.proto.graph.node[index])}
     walk = _Walk(file)
-    inputs = _inputs(file, dims, used | set(wanted))
+    axes = _batch_axes(file, order)
+    inputs = _inputs(file, dims, used | set(wanted), axes)
     walk.begin(inputs, used)
     nodes = [node for index in order if (node := walk.node(index)) is not None]
-    return Graph(inputs, tuple(nodes), wanted, inputs[0].shape[0] if inputs[0].shape else 1)
+    found = {each.name: axes[each.name] for each in inputs if axes.get(each.name)}
+    batch = (inputs[0].shape or (1,))[found.get(inputs[0].name, 0)]
+    return Graph(inputs, tuple(nodes), wanted, batch, batch_axes=found)
 
 
 # --- Which nodes, in which order ------------------------------------------------------------------
@@ -164,8 +173,46 @@ def _named(node: Any) -> str:
 # --- Inputs ---------------------------------------------------------------------------------------
 
 
-def _inputs(file: ModelFile, dims: Mapping[str, int], used: set[str]) -> tuple[Value, ...]:
-    """The inputs that a run is given, their sizes from the file or `dims`."""
+_AS_READ = (
+    "Relu",
+    "Clip",
+    "Tanh",
+    "Sigmoid",
+    "Cast",
+    "Identity",
+    "Dropout",
+    "MatMul",
+    "Add",
+    "Mul",
+)
+"""Operators whose operands have the batch where their result has it."""
+
+
+def _batch_axes(file: ModelFile, order: Sequence[int]) -> dict[str, int]:
+    """Tensors that recurrent nodes want with the batch as axis 1, and what these are made of."""
+    found: dict[str, int] = {}
+    for index in reversed(order):
+        node = file.proto.graph.node[index]
+        said = {each.name: each for each in node.attribute}
+        place = found.get(node.output[0], 0) if node.output else 0
+        if node.op_type in RECURRENT and not (said.get("layout") and said["layout"].i):
+            found |= dict.fromkeys(filter(None, (*node.input[:1], *node.input[5:7])), 1)
+        elif node.op_type == "Transpose" and place and "perm" in said:
+            found[node.input[0]] = said["perm"].ints[place] if place < len(said["perm"].ints) else 0
+        elif node.op_type == "Gather" and place and not (said.get("axis") and said["axis"].i):
+            found[node.input[1]] = place
+        elif node.op_type in _AS_READ and place:
+            found |= dict.fromkeys(node.input, place)
+    return found
+
+
+def _inputs(
+    file: ModelFile, dims: Mapping[str, int], used: set[str], axes: Mapping[str, int]
+) -> tuple[Value, ...]:
+    """The inputs that a run is given, their sizes from the file or `dims`.
+
+    `axes` says of which input another axis than the first one is the batch.
+    """
     graph = file.proto.graph
     held = {each.name for each in graph.initializer}
     found = [each for each in graph.input if each.name in used and each.name not in held]
@@ -175,7 +222,7 @@ def _inputs(file: ModelFile, dims: Mapping[str, int], used: set[str]) -> tuple[V
     missing: list[str] = []
     values = []
     for each in found:
-        shape = tuple(_sizes(each, dims, asked, missing))
+        shape = tuple(_sizes(each, dims, asked, missing, axes.get(each.name, 0)))
         values.append(Value(each.name, shape, each.type.tensor_type.elem_type))
     problems = [
         f"the size {name!r} is open; give --dim {name}=N" for name in dict.fromkeys(missing)
@@ -186,17 +233,23 @@ def _inputs(file: ModelFile, dims: Mapping[str, int], used: set[str]) -> tuple[V
         if name not in asked
     ]
     problems += [f"the input {each.name!r} is no tensor" for each in values if not each.shape]
-    leading = {each.shape[0] for each in values if each.shape}
-    if not problems and len(leading) > 1:
-        sizes = ", ".join(f"{each.name} {list(each.shape or ())}" for each in values)
-        problems.append(f"the leading axis of all inputs must be the batch, found {sizes}")
+    problems += [
+        f"the input {each.name!r} has {len(each.shape)} axes, none of which is the batch"
+        for each in values
+        if each.shape and len(each.shape) <= axes.get(each.name, 0)
+    ]
     if problems:
         raise InputError(Problem(message, str(file.path)) for message in problems)
+    leading = {each.shape[axes.get(each.name, 0)] for each in values if each.shape}
+    if len(leading) > 1:
+        sizes = ", ".join(f"{each.name} {list(each.shape or ())}" for each in values)
+        message = f"the leading axis of all inputs must be the batch, found {sizes}"
+        raise InputError(Problem(message, str(file.path)))
     return tuple(values)
 
 
 def _sizes(
-    each: Any, dims: Mapping[str, int], asked: set[str], missing: list[str]
+    each: Any, dims: Mapping[str, int], asked: set[str], missing: list[str], batch: int
 ) -> Iterator[int]:
     """The sizes of one input; an open batch is one image. Notes which names there are."""
     for axis, dim in enumerate(each.type.tensor_type.shape.dim):
@@ -205,7 +258,7 @@ def _sizes(
             continue
         name = dim.dim_param or f"{each.name}[{axis}]"
         asked.add(name)
-        if name not in dims and axis > 0:
+        if name not in dims and axis != batch:
             missing.append(name)
         yield dims.get(name, 1)
 

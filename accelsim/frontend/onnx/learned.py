@@ -13,8 +13,8 @@ from accelsim.frontend.onnx.constants import Array, Constant, Store
 from accelsim.network.graph import Stored
 from accelsim.network.ops import Shape
 
-Verb = Literal["transpose", "times", "plus", "whole", "rows", "swap"]
-Step = tuple[Verb, Constant | float]
+Verb = Literal["transpose", "times", "plus", "whole", "rows", "swap", "part"]
+Step = tuple[Verb, "Constant | float | tuple[int, int] | Learned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,7 @@ class Learned:
     @property
     def present(self) -> bool:
         """Whether the model says all of it; what a tool filled in for weights does not count."""
-        constants = [self.source, *(operand for _, operand in self.steps)]
-        return all(
-            each is not None and not (isinstance(each, Constant) and each.filled)
-            for each in constants
-        )
+        return all(map(_is_present, [self.source, *(operand for _, operand in self.steps)]))
 
     def transposed(self) -> "Learned":
         """A matrix turned."""
@@ -41,7 +37,7 @@ class Learned:
         """All of it times a number, or one per element."""
         return self if factor == 1.0 else self._then("times", factor)
 
-    def plus(self, term: Constant | float) -> "Learned":
+    def plus(self, term: "Constant | float | Learned") -> "Learned":
         """A number added, or one per element."""
         return self._then("plus", term)
 
@@ -57,13 +53,23 @@ class Learned:
         """All of a matrix, or each of its rows."""
         return self._then("rows", 0.0)
 
-    def _then(self, verb: Verb, operand: Constant | float) -> "Learned":
+    def part(self, start: int, stop: int) -> "Learned":
+        """What lies from `start` to `stop` along the first axis, which goes where it is one."""
+        return self._then("part", (start, stop))
+
+    def _then(
+        self, verb: Verb, operand: "Constant | float | tuple[int, int] | Learned"
+    ) -> "Learned":
         return replace(self, steps=(*self.steps, (verb, operand)))
 
     def values(self, store: Store, shape: Shape) -> Array:
         """The array, of `shape`."""
-        array = _operand(self.source, store)
+        array = _operand(self.source, store, shape)
         for verb, operand in self.steps:
+            if isinstance(operand, tuple):
+                array = array[slice(*operand)]
+                array = array[0] if len(array) == 1 and array.ndim > 1 else array
+                continue
             if verb == "transpose":
                 array = array.T
                 continue
@@ -77,13 +83,21 @@ class Learned:
                 array = array.astype(np.int32)
                 continue
             array = _spread(array, shape)
-            other = _spread(_operand(operand, store), shape)
+            other = _spread(_operand(operand, store, shape), shape)
             array = array * other if verb == "times" else array + other
         return np.ascontiguousarray(_spread(array, shape)).reshape(shape)
 
 
-def _operand(operand: Constant | float | None, store: Store) -> Array:
+def _is_present(operand: Constant | float | tuple[int, int] | Learned | None) -> bool:
+    if isinstance(operand, Learned):
+        return operand.present
+    return operand is not None and not (isinstance(operand, Constant) and operand.filled)
+
+
+def _operand(operand: Constant | float | Learned | None, store: Store, shape: Shape) -> Array:
     assert operand is not None
+    if isinstance(operand, Learned):
+        return operand.values(store, shape)
     if isinstance(operand, Constant):
         return store.values(operand)
     return np.asarray(operand, np.float32)

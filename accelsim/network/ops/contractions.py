@@ -55,7 +55,8 @@ class Conv(Op):
 class Dense(Op):
     """Fully connected: a feature map is flattened first; a matrix is mapped row by row.
 
-    It computes with the weight of the layer that it `shares` with, if it names one.
+    It computes with the weight of the layer that it `shares` with, if it names one, and with that
+    one's bias if it has a `bias`.
     """
 
     name: ClassVar[str] = "dense"
@@ -75,8 +76,6 @@ class Dense(Op):
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = only(inputs, (1, 2, 3))
-        if self.shares is not None and self.bias:
-            raise ShapeError("the weight of another layer comes without bias; say bias: false")
         return (shape[0], self.out_features) if len(shape) == 2 else (self.out_features,)
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:

@@ -118,6 +118,21 @@ class Abs(Function):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line(Function):
+    """factor * x + term: 1 - x of a gate, for one."""
+
+    name: ClassVar[str] = "line"
+    factor: Real = 1.0
+    term: Real = 0.0
+
+    def value(self, x: Array) -> Array:
+        return _finite(self.factor * x.astype(np.float64) + self.term, x)
+
+    def derivative(self, x: Array) -> Array:
+        return np.full_like(x, self.factor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Power(Function):
     """x to a power; of what is negative, a power that is no whole number is 0."""
 
@@ -136,4 +151,4 @@ class Power(Function):
             return _finite(self.exponent * wide ** (self.exponent - 1), x)
 
 
-FUNCTIONS: tuple[type[Function], ...] = (Exp, Log, Sqrt, Reciprocal, Erf, Abs, Power)
+FUNCTIONS: tuple[type[Function], ...] = (Exp, Log, Sqrt, Reciprocal, Erf, Abs, Line, Power)

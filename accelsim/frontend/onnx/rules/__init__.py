@@ -65,6 +65,7 @@ from accelsim.frontend.onnx.rules.quantized import (
     qlinear_matmul,
     quantize,
 )
+from accelsim.frontend.onnx.rules.recurrent import gru, lstm, rnn
 from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
 from accelsim.network.ops import Abs, Erf, Exp, Log, Reciprocal, Sqrt
 
@@ -83,6 +84,9 @@ RULES: Mapping[str, Rule] = {
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,
     "Attention": attention,
+    "RNN": rnn,
+    "LSTM": lstm,
+    "GRU": gru,
     "MaxPool": max_pool,
     "AveragePool": average_pool,
     "GlobalMaxPool": global_max_pool,
