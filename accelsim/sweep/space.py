@@ -255,6 +255,9 @@ class Space:
     def versions(self) -> dict[str, int]:
         """How many different contents each part of the hardware has, where there are several."""
         found = self.grid.versions(self.positions, self._others)
+        base = [self._content([]) or {}] if len(self.positions) else []
+        for part in sorted(_PARTS - {*found}):
+            found[part] = len({each.get(part, "") for each in [*base, *self._others]})
         return {part: count for part, count in found.items() if count > 1 and part in _PARTS}
 
     def digest(self) -> str:
