@@ -1,4 +1,4 @@
-"""Mappings of other tools: ONNXim's lines and Timeloop's lists, as tile sizes for layers by shape.
+"""Mappings of other tools as tile sizes for layers by shape; ZigZag's are read by `zigzag_mapping`.
 
 ONNXim (`.mapping`): a line for each layer, `[T] N1 C64 M64 P56 Q56 S3 R3 - [O] ... - [I] ...`, all
 of the loops, those over tiles and those in a tile. The latter are the tile.
@@ -6,6 +6,12 @@ of the loops, those over tiles and those in a tile. The latter are the tile.
 Timeloop (YAML with a list `mapping`): factors by memory. What is inside the outermost memory is
 the tile, and the outermost permutation, written from the innermost loop on, says what stays.
 Bypasses, and levels below the buffers that hold a tile, have no counterpart: they are left out.
+
+PyTorchSim (JSON): `{"512_2048_8192": {"TILE_M": 512, "TILE_K": 512, "TILE_N": 1024}}`, by the M, N
+and K of a GEMM (its README, "Manual setting"). Its template's loops run over K within N within M,
+so that psums stay (PyTorchSimFrontend/mlir/mlir_gemm_template.py). Tiles are read by their names;
+that template takes three values in the order M, N, K, whatever they are called. `SUB_TILE_*`,
+parts of a transfer, have no counterpart: they are left out. Convolutions cannot be given there.
 """
 
 import re
@@ -28,20 +34,26 @@ AXES = {
     "S": "tap_cols",
 }
 """Letters of the field, and what we call the axes; R is the window's extent along P."""
-_STAYS = {**dict.fromkeys("CRS", "ofmap_stays"), "M": "ifmap_stays"}
+STAYS = {**dict.fromkeys("CRS", "ofmap_stays"), "M": "ifmap_stays"}
 """Whose loop is innermost says what stays; else it is the filter."""
-_LARGEST = 2**31
+LARGEST = 2**31
 
 Shape = tuple[int, ...]
 """Extents in the order of `AXES`."""
+Entries = Mapping[str, int | str]
+"""Sizes of a tile by axis, and the order of the loops over tiles."""
+PYTORCHSIM = re.compile(r"\d{1,9}_\d{1,9}_\d{1,9}")
+"""M_N_K of a GEMM."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """What is forced on layers of a shape, and where that is said."""
+    """What is forced on layers by their shape, and where that is said.
 
-    shape: Shape
-    entries: Mapping[str, int | str]
+    Of several entries the first is meant whose tile fits the machine's buffers, or the last.
+    """
+
+    cases: Mapping[Shape, tuple[Entries, ...]]
     where: Problem
 
 
@@ -58,7 +70,8 @@ def read_onnxim(path: Path) -> list[Shaped]:
             continue
         total, tile = _counts(parts["T"]), _counts(parts["I"])
         sizes = {AXES[axis]: min(tile[axis], total[axis]) for axis in AXES}
-        found.append(Shaped(tuple(total.values()), sizes, Problem("", str(path), number)))
+        where = Problem("", str(path), number)
+        found.append(Shaped({tuple(total.values()): (sizes,)}, where))
     if problems or not found:
         raise InputError(problems or Problem("has no mapping", str(path)))
     return found
@@ -67,7 +80,7 @@ def read_onnxim(path: Path) -> list[Shaped]:
 def _counts(text: str) -> dict[str, int]:
     """Extents by letter; 1 of a loop that is not there."""
     said = {axis: int(count[:10]) for axis, count in re.findall(r"([A-Z])(\d+)", text)}
-    return {axis: min(max(said.get(axis, 1), 1), _LARGEST) for axis in AXES}
+    return {axis: min(max(said.get(axis, 1), 1), LARGEST) for axis in AXES}
 
 
 def is_timeloop(document: Document) -> bool:
@@ -98,8 +111,8 @@ def read_timeloop(document: Document) -> list[Shaped]:
     order = [order for target, _, order in factors if target == outermost and order]
     turning = [axis for axis in "".join(order[:1]) if axis in AXES and total[axis] > tile[axis]]
     if turning:
-        entries["order"] = _STAYS.get(turning[0], "filter_stays")
-    return [Shaped(tuple(total.values()), entries, document.problem(("mapping",), ""))]
+        entries["order"] = STAYS.get(turning[0], "filter_stays")
+    return [Shaped({tuple(total.values()): (entries,)}, document.problem(("mapping",), ""))]
 
 
 def _level(level: Data) -> tuple[str, dict[str, int], str] | None:
@@ -117,11 +130,45 @@ def _level(level: Data) -> tuple[str, dict[str, int], str] | None:
     return str(level["target"]), factors, str(level.get("permutation") or "").replace("K", "M")
 
 
+def is_pytorchsim(document: Document) -> bool:
+    """Whether a file is a mapping of PyTorchSim's."""
+    keys = document.data.keys()
+    return bool(keys) and all(PYTORCHSIM.fullmatch(key) for key in keys)
+
+
+def read_pytorchsim(document: Document) -> list[Shaped]:
+    """The GEMMs of a PyTorchSim mapping; raises InputError with every one that is none."""
+    found, problems = [], []
+    for key, tile in document.data.items():
+        sizes = [tile.get(f"TILE_{axis}") for axis in "MNK"] if isinstance(tile, dict) else []
+        if not sizes or not all(isinstance(each, int) and each > 0 for each in sizes):
+            message = "expected TILE_M, TILE_N and TILE_K, sizes of at least 1"
+            problems.append(document.problem((key,), message))
+            continue
+        extents = [min(max(int(each), 1), LARGEST) for each in key.split("_")]
+        pairs = zip(sizes, extents, strict=True)
+        m, n, k = (min(int(str(size)), extent) for size, extent in pairs)
+        said: Entries = {"filters": n, "channels": k, "order": "ofmap_stays"}
+        found.append(Shaped(_products(extents, m, said), document.problem((key,), "")))
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _products(extents: Sequence[int], size: int, said: Entries) -> dict[Shape, tuple[Entries, ...]]:
+    """The shapes that a GEMM of M, N, K has here: M is a batch, or rows or columns of pixels."""
+    m, n, k = extents
+    shapes = {"cols": (1, k, n, 1, m, 1, 1), "rows": (1, k, n, m, 1, 1, 1)}
+    shapes["batch"] = (m, k, n, 1, 1, 1, 1)
+    return {shape: ({**said, axis: size},) for axis, shape in shapes.items()}
+
+
 def unmatched(shaped: Sequence[Shaped], shapes: Sequence[Shape]) -> Iterator[Problem]:
     """A problem for each shape that no layer has."""
     for each in shaped:
-        if each.shape not in shapes:
-            said = " ".join(f"{axis}{n}" for axis, n in zip(AXES, each.shape, strict=True))
+        if each.cases.keys().isdisjoint(shapes):
+            shape = [*each.cases][-1]
+            said = " ".join(f"{axis}{n}" for axis, n in zip(AXES, shape, strict=True))
             message = f"no layer has the shape {said} (N is the batch, M the filters)"
             where = each.where
             yield Problem(message, where.source, where.line, where.column, where.key)

@@ -12,11 +12,14 @@ from accelsim.frontend.findings import findings, validation_problems
 from accelsim.frontend.foreign_mapping import (
     ONNXIM,
     Shaped,
+    is_pytorchsim,
     is_timeloop,
     read_onnxim,
+    read_pytorchsim,
     read_timeloop,
 )
 from accelsim.frontend.source import dotted, in_file_order, read_yaml
+from accelsim.frontend.zigzag_mapping import is_zigzag, read_zigzag
 
 Size = Annotated[int, Field(ge=1, le=2**63, strict=True)]
 Entry = Size | str
@@ -51,15 +54,21 @@ class Source:
 def load_mapping(given: "str | Path | Forced") -> Source:
     """A mapping from a file, or one that is given by pattern; raises InputError.
 
-    Files are ours, ONNXim's lines (.mapping), or Timeloop's lists.
+    Files are ours, ONNXim's lines (.mapping), Timeloop's lists, PyTorchSim's JSON, or ZigZag's
+    temporal orders.
     """
     if isinstance(given, Mapping):
         return _given(given)
     if Path(given).suffix.lower() == ONNXIM:
         return Source({}, str(given), tuple(read_onnxim(Path(given))))
-    document = read_yaml(Path(given))
-    if is_timeloop(document):
-        return Source({}, str(given), tuple(read_timeloop(document)))
+    document = read_yaml(Path(given), may_list=True)
+    for is_of, read in (
+        (is_zigzag, read_zigzag),
+        (is_timeloop, read_timeloop),
+        (is_pytorchsim, read_pytorchsim),
+    ):
+        if is_of(document):
+            return Source({}, str(given), tuple(read(document)))
     problems = list(document.problems)
     try:
         found = MappingFile.model_validate(document.data)

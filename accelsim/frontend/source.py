@@ -130,8 +130,8 @@ def read_bytes(path: Path, largest: int) -> bytes:
     return content
 
 
-def read_yaml(path: Path) -> Document:
-    """Read a YAML file whose top is a mapping.
+def read_yaml(path: Path, may_list: bool = False) -> Document:
+    """Read a YAML file whose top is a mapping, or may be a list where that `may_list`.
 
     Raises InputError where nothing can be read: no file, not UTF-8, not YAML, empty, or no
     mapping. What leaves the rest readable (duplicate keys, ...) is in `Document.problems`.
@@ -144,7 +144,7 @@ def read_yaml(path: Path) -> Document:
         )
     composer = _Composer(source)
     root = composer.node(raw, ())
-    if not isinstance(root.data, dict):
+    if not isinstance(root.data, (dict, list) if may_list else dict):
         message = "expected a mapping of keys to values at the top"
         raise InputError(Problem(message, source, *root.mark))
     return Document(source, root, tuple(in_file_order(composer.problems)))

@@ -11,9 +11,11 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend.findings import unknown
-from accelsim.frontend.foreign_mapping import Shape, unmatched
+from accelsim.frontend.foreign_mapping import Entries, Shape, unmatched
 from accelsim.frontend.mapping_file import Entry, Forced, Source
 from accelsim.lowering.forced_ranks import (
     ForcedGemm,
@@ -23,7 +25,7 @@ from accelsim.lowering.forced_ranks import (
     ForcedVectorRanks,
     Values,
 )
-from accelsim.lowering.gemm_search import ways_of
+from accelsim.lowering.gemm_search import excess, ways_of
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.row_stationary import Mapping as RowMapping
@@ -32,7 +34,7 @@ from accelsim.lowering.row_stationary_candidates import most_of
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.search import Ranks, Search
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, whole_sizes
+from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, tilings_of, whole_sizes
 from accelsim.lowering.vector_cost import totals
 from accelsim.lowering.vector_search import VectorRanks
 from accelsim.network.graph import Network
@@ -129,7 +131,9 @@ def forced_kernels(
     problems = list(_unmatched(names, source))
     shapes = [_shape(kernel) for kernel in meant]
     problems += unmatched(source.shaped, shapes)
-    source = replace(source, layers=_by_name(names, shapes, source))
+    by_name, wrong = _by_name(names, meant, target, source)
+    problems += wrong
+    source = replace(source, layers=by_name)
     made: list[Kernel] = []
     for name, kernel, full in zip(names, kernels, meant, strict=True):
         values, wrong = _values(name, full, target, source)
@@ -148,13 +152,34 @@ def _shape(kernel: Kernel) -> Shape:
     return (kernel.batch, kernel.channels, kernel.filters, *across)
 
 
-def _by_name(names: Sequence[str], shapes: Sequence[Shape], source: Source) -> Forced:
+def _by_name(
+    names: Sequence[str], kernels: Sequence[Kernel], target: Target, source: Source
+) -> tuple[Forced, list[Problem]]:
     """What is forced by shape, as by the names of the layers that have it; names are stronger."""
-    by_shape = {each.shape: each.entries for each in source.shaped}
-    found = {
-        n: by_shape[shape] for n, shape in zip(names, shapes, strict=True) if shape in by_shape
-    }
-    return {**found, **source.layers}
+    by_shape = {shape: each for each in source.shaped for shape in each.cases}
+    found: dict[str, Entries] = {}
+    problems = []
+    for name, kernel in zip(names, kernels, strict=True):
+        shaped = by_shape.get(_shape(kernel))
+        if shaped is None or not isinstance(kernel, GemmKernel):
+            continue
+        tiles = shaped.cases[_shape(kernel)]
+        chosen = next((each for each in tiles if _fits(kernel, target, each)), tiles[-1])
+        if "cannot" in chosen:
+            message = f"layer {name}: {chosen['cannot']}"
+            problems.append(replace(shaped.where, message=message))
+        found[name] = {} if "cannot" in chosen else chosen
+    return {**found, **source.layers}, problems
+
+
+def _fits(kernel: GemmKernel, target: Target, entries: Entries) -> bool:
+    """Whether a tile fits the buffers; of one that cannot be, what is said is that."""
+    if "cannot" in entries or isinstance(target.processor, RowStationary):
+        return True
+    names = [item.name for item in fields(GemmTiling)][:8]
+    wholes = zip(names, whole_sizes(kernel), strict=True)
+    sizes = [np.array([min(int(entries.get(name, whole)), whole)]) for name, whole in wholes]
+    return not excess(kernel, target, tilings_of(kernel, sizes))[0][0]
 
 
 def _carrying(kernel: Kernel, values: Values) -> Kernel:
