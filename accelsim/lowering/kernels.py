@@ -49,6 +49,7 @@ from accelsim.network.ops import (
     MatMul,
     MaxPool,
     Mean,
+    Mixture,
     Mul,
     Normalised,
     Op,
@@ -196,7 +197,7 @@ def _copy(op: Op, layer: Layer, batch: int) -> Kernel:
 # the maximum, then exponentials and their sum, then exponentials again and the quotients. A layer
 # norm takes the mean, then differences and their squares, then a product and a sum.
 _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
-    Conv: _conv,
+    **dict.fromkeys((Conv, Mixture), _conv),
     Dense: _dense,
     **dict.fromkeys((MatMul, AttentionScores, AttentionContext), _product),
     MaxPool: _pool,

@@ -14,6 +14,7 @@ from accelsim.lowering.kernel import (
 )
 from accelsim.network.graph import Layer
 from accelsim.network.ops import Op, Resize
+from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import LearnedProduct, NormInputGradient, Standardised
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
@@ -113,6 +114,21 @@ def _parameter_sum(op: ParameterSum, layer: Layer, batch: int) -> Kernel:
     return VectorKernel(1, op.shape[0], rest, each(1), count - 1, (True,) * count)
 
 
+def _mixture_gradient(op: MixtureGradient, layer: Layer, batch: int) -> Kernel:
+    """As of a softmax, row by row; a penalty is added in each pass. Reads the shares, too."""
+    rows, values = op.shape
+    passes = (2 + (op.penalty > 0),) * 2
+    one = each(1)
+    return VectorKernel(rows, values, one, one, sum(passes), (True, True), passes=passes)
+
+
+def _mixture_update(op: MixtureUpdate, layer: Layer, batch: int) -> Kernel:
+    """A softmax of each row; whole, it takes its exponentials once."""
+    rows, values = op.shape
+    one = each(1)
+    return VectorKernel(rows, values, one, one, 4, passes=(1, 2, 2))
+
+
 LEARNED_GRADIENT_KERNELS: Mapping[type[Op], Callable[..., Kernel]] = {
     Standardised: _standardised,
     NormInputGradient: _norm_input,
@@ -125,4 +141,6 @@ LEARNED_GRADIENT_KERNELS: Mapping[type[Op], Callable[..., Kernel]] = {
     AxisGradient: _axis_gradient,
     EmbeddingGradient: _embedding,
     ParameterSum: _parameter_sum,
+    MixtureGradient: _mixture_gradient,
+    MixtureUpdate: _mixture_update,
 }

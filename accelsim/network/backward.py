@@ -12,7 +12,7 @@ from functools import singledispatchmethod
 
 from accelsim.errors import InputError, Problem
 from accelsim.network.backward_batch_norm import of_batch_norm, of_statistic
-from accelsim.network.backward_convolutions import of_conv, of_dense
+from accelsim.network.backward_convolutions import of_conv, of_dense, of_mixture
 from accelsim.network.backward_norms import (
     narrowed,
     of_expand,
@@ -59,6 +59,7 @@ from accelsim.network.ops import (
     Maps,
     MatMul,
     MaxPool,
+    Mixture,
     Mul,
     Normalised,
     Op,
@@ -318,6 +319,7 @@ class Step:
         )
 
     rule.register(Conv, of_conv)
+    rule.register(Mixture, of_mixture)
     rule.register(Dense, of_dense)
     rule.register(ChannelMean, of_statistic)
     rule.register(ChannelVariance, of_statistic)

@@ -4,7 +4,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from accelsim.network.graph import Layer
-from accelsim.network.ops import Conv, Dense, Window
+from accelsim.network.ops import Conv, Dense, Mixture, Window
 from accelsim.network.ops.gradients import (
     BiasGradient,
     ConvInputGradient,
@@ -13,6 +13,7 @@ from accelsim.network.ops.gradients import (
     DenseWeightGradient,
     Interleave,
 )
+from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.window import phase_axis
 from accelsim.units import ceil_div
 
@@ -83,6 +84,23 @@ def _learned(
         bias = BiasGradient(shape=shapes["bias"])
         name = step.add(f"{layer.name}@bias_gradient", bias, gradient)
         step.updated(owner, "bias", shapes["bias"], name)
+
+
+def of_mixture(step: "Step", op: Mixture, layer: Layer, gradient: str) -> None:
+    """Of alpha as of a convolution's filter, then of c; alpha is renewed after c."""
+    (x,), (ifmap,), name = layer.inputs, layer.input_shapes, layer.name
+    conv, shape = Conv(out_channels=op.out_channels, kernel=(1, 1)), (op.out_channels, ifmap[0])
+    of_shares = ConvWeightGradient(shape=(*shape, 1, 1), conv=conv, ifmap=ifmap)
+    shares = step.add(f"{name}@shares_gradient", of_shares, x, gradient)
+    back = MixtureGradient(shape=shape, owner=name, penalty=op.penalty)
+    step.updated(name, "c", shape, step.add(f"{name}@c_gradient", back, shares))
+    step.add(f"{name}.shares@update", MixtureUpdate(shape=shape), f"{name}.c@update")
+    if op.bias:
+        total = step.add(f"{name}@bias_gradient", BiasGradient(shape=shape[:1]), gradient)
+        step.updated(name, "bias", shape[:1], total)
+    if step.passes(layer):
+        back_to_x = ConvInputGradient(shape=ifmap, owner=name, conv=conv, ifmap=ifmap, at=(0, 0))
+        step.give(x, step.add(f"{name}@input_gradient", back_to_x, gradient))
 
 
 def _is_dense(op: Conv, layer: Layer) -> bool:

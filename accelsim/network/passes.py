@@ -63,7 +63,7 @@ def foldable(network: Network) -> dict[str, str]:
             continue
         source = layer.inputs[0]
         target = folds.get(source, source)
-        linear = target in network.by_name and isinstance(network.by_name[target].op, (Conv, Dense))
+        linear = target in network.by_name and type(network.by_name[target].op) in (Conv, Dense)
         own = linear and target not in owners and not network.by_name[target].op.owner_of_parameters
         if own and not activation[source] and network.consumers[source] == (layer.name,):
             folds[layer.name] = target

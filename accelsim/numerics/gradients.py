@@ -41,6 +41,7 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
+from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import LearnedProduct, NormInputGradient, Standardised
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
@@ -51,7 +52,7 @@ from accelsim.network.ops.spatial_gradients import (
     TransposedWeightGradient,
 )
 from accelsim.network.ops.token_gradients import EmbeddingGradient, ParameterSum
-from accelsim.numerics import batch_norm_gradients, norm_gradients, spatial_gradients
+from accelsim.numerics import batch_norm_gradients, mixtures, norm_gradients, spatial_gradients
 from accelsim.numerics.batch_norm_gradients import channel_axes
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import Array
@@ -395,4 +396,6 @@ _RULES: Mapping[type[Op], Callable[..., Array]] = {
     AxisGradient: spatial_gradients.axis_gradient,
     EmbeddingGradient: spatial_gradients.embedding,
     ParameterSum: spatial_gradients.parameter_sum,
+    MixtureGradient: mixtures.mixture_gradient,
+    MixtureUpdate: mixtures.mixture_update,
 }

@@ -31,6 +31,7 @@ from accelsim.network.passes import fold_parameters, foldable, prepare_for_infer
 from accelsim.numerics.archive import LARGEST_ARRAY, Archive, Outline, UnreadableError
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
+from accelsim.numerics.mixtures import weight_shape
 from accelsim.numerics.parameters import SAME_CODES, Parameters
 from accelsim.text import nearest
 
@@ -249,15 +250,18 @@ def _meaning(prefix: str, format_: Format) -> dict[str, Wanted]:
 
 
 def _wanted_by(layer: Layer, arithmetic: Arithmetic) -> dict[str, Wanted]:
-    formats = {"weight": arithmetic.filter, "bias": arithmetic.psum}
+    formats: dict[str, Format] = {"weight": arithmetic.filter, "bias": arithmetic.psum}
+    if isinstance(arithmetic.filter, IntegerFormat):
+        formats["c"] = arithmetic.filter  # codes of shares
     wanted = {
         f"{layer.name}.{name}": Wanted((shape,), formats.get(name), positive=name == "variance")
         for name, shape in learned_shapes(layer).items()
     }
     if not isinstance(layer.op, SAME_CODES):
         wanted |= _meaning(f"{layer.name}.output_", arithmetic.activation)
-    if "weight" in layer.parameter_shapes and isinstance(arithmetic.filter, IntegerFormat):
-        channels = layer.parameter_shapes["weight"][:1]
+    weight = weight_shape(layer)
+    if weight is not None and isinstance(arithmetic.filter, IntegerFormat):
+        channels = weight[:1]
         wanted |= _meaning(f"{layer.name}.weight_", arithmetic.filter)
         wanted[f"{layer.name}.weight_scale"] = Wanted(((), channels), required=False, positive=True)
     return wanted

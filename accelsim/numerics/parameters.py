@@ -71,6 +71,7 @@ from accelsim.numerics.formats import (
     Quantization,
     Tensor,
 )
+from accelsim.numerics.mixtures import weight_shape, with_shares
 from accelsim.units import ceil_div
 
 SAME_CODES = (Flatten, Reshape, Dropout)
@@ -337,7 +338,8 @@ class Parameters:
         """The learned values of `layer`; no arrays if it has none."""
         shapes = learned_shapes(layer)
         arrays = {name: self._learned(layer, name, shape) for name, shape in shapes.items()}
-        if "weight" not in shapes:
+        arrays = with_shares(layer, arrays, self.arithmetic.filter)
+        if "weight" not in arrays:
             return LayerParameters(arrays, np.ones((), np.float32))
         scale = self.given.get(f"{layer.name}.weight_scale")
         if scale is None:
@@ -349,7 +351,9 @@ class Parameters:
 
     def _learned(self, layer: Layer, name: str, shape: Shape) -> Array:
         """The array `name` of `layer`, in its stored format."""
-        formats = {"weight": self.arithmetic.filter, "bias": self.arithmetic.psum}
+        formats: dict[str, Format | None] = {"bias": self.arithmetic.psum}
+        if name != "c" or isinstance(self.arithmetic.filter, IntegerFormat):
+            formats |= dict.fromkeys(("weight", "c"), self.arithmetic.filter)
         key = f"{layer.name}.{name}"
         values = self.given[key] if key in self.given else self._made(layer, name, shape)
         exact = FLOAT64 if self.arithmetic.activation == FLOAT64 else None
@@ -362,6 +366,8 @@ class Parameters:
         match name:
             case "weight":
                 return self._made_weight(layer, generator, shape)
+            case "c":
+                return _random(generator, self.arithmetic.filter, shape)
             case "bias":
                 return self._made_bias(layer, generator, shape)
             case "gamma" if isinstance(layer.op, ScaleShift):
@@ -398,7 +404,7 @@ class Parameters:
 
     def _psum_rms(self, layer: Layer) -> float:
         """The rms of sums of random weights times ifmap codes."""
-        op, k = layer.op, math.prod(layer.parameter_shapes["weight"][1:])
+        op, k = layer.op, math.prod((weight_shape(layer) or ())[1:])
         if isinstance(op, Phase):
             k = op.terms(layer.input_shapes[0])
         elif isinstance(op, Local):
@@ -425,7 +431,7 @@ class Parameters:
         taken = isinstance(layer.op, TokenLayer)
         ifmap_scale = 1.0 if taken else self.quantization(layer.inputs[0]).scale
         scale = self._target(layer) / (ifmap_scale * self._psum_rms(layer))
-        return _between(generator, 0.8 * scale, 1.25 * scale, layer.parameter_shapes["weight"][:1])
+        return _between(generator, 0.8 * scale, 1.25 * scale, (weight_shape(layer) or ())[:1])
 
     def _generator(self, key: str) -> Generator:
         return np.random.default_rng((self.seed, crc32(key.encode())))

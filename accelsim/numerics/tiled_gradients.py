@@ -32,6 +32,7 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
+from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import LearnedProduct, NormInputGradient, Standardised
 from accelsim.network.ops.spatial_gradients import AxisGradient, ColumnsFold
 from accelsim.network.ops.token_gradients import EmbeddingGradient, ParameterSum
@@ -45,6 +46,7 @@ from accelsim.numerics.gradients import (
     mask,
     scaled_values,
 )
+from accelsim.numerics.mixtures import terms
 from accelsim.numerics.norm_gradients import row_gradient, row_standardised, term
 from accelsim.numerics.normal import lines_of
 from accelsim.numerics.tiled_vector import VectorExecutor, counts_of
@@ -354,6 +356,32 @@ def _update(run: VectorExecutor, op: Update, tile: VectorTile) -> Array:
     return run.work.arithmetic.stored(old[piece] - op.rate * gradient[piece])
 
 
+def _mixture(run: VectorExecutor, op: MixtureGradient, tile: VectorTile) -> Array | None:
+    """As the gradient of a softmax, in one tile or two passes."""
+    part = tile.pixels.batch.slice, tile.channels.slice
+    gradient, shares = (each[part][..., None, None] for each in terms(op, run.work))
+    alone = tile.first and tile.last
+    if alone or tile.turn == 0:
+        run.gathered(np.add, (gradient * shares).sum(1, keepdims=True))
+    if tile.turn == 0 and not alone:
+        return None
+    return run.work.arithmetic.stored(shares * (gradient - run.kept[0]))
+
+
+def _mixture_update(run: VectorExecutor, op: MixtureUpdate, tile: VectorTile) -> Array | None:
+    """The largest, then the sum of exponentials, then quotients."""
+    (x,) = (each.values for each in run.inputs(tile))
+    alone = tile.first and tile.last
+    if alone or tile.turn == 0:
+        run.gathered(np.maximum, x.max(1, keepdims=True))
+    powers = np.exp(x - run.kept[0])
+    if alone or tile.turn == 1:
+        run.kept[1:] = [powers.sum(1, keepdims=True) + sum(run.kept[1:])]
+    if alone or tile.turn == 2:
+        return run.work.arithmetic.stored(powers / run.kept[1])
+    return None
+
+
 VECTOR_RULES: Mapping[type[Op], Callable[..., Array | None]] = {
     BiasGradient: _bias,
     ChannelMean: _mean,
@@ -384,6 +412,8 @@ VECTOR_RULES: Mapping[type[Op], Callable[..., Array | None]] = {
     AxisGradient: _slice,
     EmbeddingGradient: _embedding,
     ParameterSum: _parameter_sum,
+    MixtureGradient: _mixture,
+    MixtureUpdate: _mixture_update,
 }
 
 

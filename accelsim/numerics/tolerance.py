@@ -54,6 +54,7 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
+from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import NormInputGradient, Standardised
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
@@ -69,6 +70,7 @@ from accelsim.numerics.batch_norm_gradients import normalised
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
 from accelsim.numerics.gradients import around, lrn_terms
+from accelsim.numerics.mixtures import terms, weight_shape
 from accelsim.numerics.normal import lines_of
 from accelsim.numerics.reference import compute
 from accelsim.numerics.spatial_gradients import axis_shares
@@ -141,7 +143,7 @@ def _roundings(layer: Layer) -> int:
         case Dense() as op:
             return 2 * op.weight_shape(shapes)[1] + 2
         case Conv():
-            return 2 * math.prod(layer.parameter_shapes["weight"][1:]) + 2
+            return 2 * math.prod((weight_shape(layer) or ())[1:]) + 2
         case Product() as op:
             return 2 * op.sizes(shapes).k + 3
         case Mean() | Sum() as op:
@@ -155,6 +157,10 @@ def _roundings(layer: Layer) -> int:
             return math.prod(window.kernel for window in op.pool.windows(shapes[0]))
         case SoftmaxGradient() as op:
             return op.shape[op.softmax.along(op.shape)] + 3
+        case MixtureGradient() as op:
+            return op.shape[1] + 4
+        case MixtureUpdate() as op:
+            return op.shape[1] + 2 * _FUNCTION_ROUNDINGS
         case ConvInputGradient() as op:
             return 2 * op.macs(shapes) // layer.output_elements + 2
         case TransposedInputGradient() as op:
@@ -207,6 +213,8 @@ def _magnitude(work: Computation, size: Array) -> Array:
             return _norm_input_magnitude(op, work)
         case SoftmaxGradient() as op:
             return _softmax_magnitude(op, work)
+        case MixtureGradient() as op:
+            return _mixture_magnitude(op, work)
         case LrnGradient() as op:
             return _lrn_magnitude(op, work)
         case GammaGradient() as op:
@@ -243,6 +251,13 @@ def _softmax_magnitude(op: SoftmaxGradient, work: Computation) -> Array:
     gradient, y = (np.abs(each.values.astype(np.float64)) for each in work.inputs)
     axis = 1 + op.softmax.along(op.shape)
     return np.asarray(1.01 * y * (gradient + (gradient * y).sum(axis, keepdims=True)))
+
+
+def _mixture_magnitude(op: MixtureGradient, work: Computation) -> Array:
+    """Both parts of the difference."""
+    gradient, shares = (np.abs(each.astype(np.float64)) for each in terms(op, work))
+    whole = gradient + (gradient * shares).sum(1, keepdims=True)
+    return np.asarray(1.01 * shares * whole)[None]
 
 
 def _gamma_magnitude(op: GammaGradient, work: Computation) -> Array:

@@ -43,6 +43,7 @@ PUBLISHED = {
     "mobilenet_v2": 3_504_872,  # torchvision
     "mobilenet_v3": 5_483_032,  # torchvision, large
     "squeezenet": 1_248_424,  # torchvision, squeezenet1_0
+    "bouvrie_combined": 6 * 10 + 2 * 6 + 6 * 9 + 24 * 7 + 25 * 10,
     "bouvrie": 6 * 10 + 2 * 6 + 24 * 55 + 25 * 10,  # sizes are our own
     "digits": 8 * 10 + 24 * 73 + 48 * 97 + 10 * 49,  # as above
     "gpt2": 124_439_808,  # Hugging Face's gpt2

@@ -9,7 +9,9 @@ from accelsim.computing import compute
 from accelsim.errors import InputError
 from accelsim.facade import simulate, verify
 from accelsim.frontend import load_network
+from accelsim.network.backward import training_step
 from accelsim.network.graph import Network
+from accelsim.network.passes import prepare_for_inference
 
 TABLE_1 = (  # LeCun et al. 1998, table I: the maps of S2 that each of the 16 maps of C3 reads
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
@@ -58,6 +60,68 @@ def test_it_is_a_convolution_whose_other_weights_are_zero(tmp_path: Path) -> Non
 @pytest.mark.parametrize("machine", ["edge_ws", "eyeriss"])
 def test_its_tiles_are_exact(machine: str, tmp_path: Path) -> None:
     assert verify(connected(tmp_path, TABLE_1[:3]), machine).passed
+
+
+def combined(tmp_path: Path, more: str = "") -> Network:
+    path = tmp_path / "combined.yaml"
+    path.write_text(
+        "name: combined\ninput: {channels: 3, height: 7, width: 6}\nlayers:\n  C3: {op: "
+        f"combined_conv, in_channels: 3, out_channels: 4, kernel: 3, activation: tanh{more}}}\n"
+    )
+    return load_network(path)
+
+
+def test_a_learned_combination_is_bouvries_sum(tmp_path: Path) -> None:
+    """x_j = f(sum_i alpha_ij (x_i * k_i) + b_j), alpha_j = softmax(c_j)."""
+    generator = np.random.default_rng(0)
+    network = combined(tmp_path)
+    shapes = {"C3/maps.weight": (3, 1, 3, 3), "C3/mixed.c": (4, 3), "C3/mixed.bias": (4,)}
+    arrays = {name: generator.standard_normal(shape) for name, shape in shapes.items()}
+    x = generator.standard_normal((2, 3, 7, 6))
+    single = {name: array.astype(np.float32) for name, array in arrays.items()}
+    np.savez(tmp_path / "own.npz", **single)
+    path = tmp_path / "combined.yaml"
+    path.write_text("weights: own.npz\n" + path.read_text())
+    given = {"input": x.astype(np.float32)}
+    found = compute(load_network(path), "edge_ws", inputs=given, set=[FLOATS]).ofmaps["C3/mixed"]
+    seen = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))
+    maps = np.einsum("ncpqrs,crs->ncpq", seen, arrays["C3/maps.weight"][:, 0])
+    alpha = np.exp(arrays["C3/mixed.c"])
+    alpha /= alpha.sum(1, keepdims=True)
+    sums = np.einsum("ji,nipq->njpq", alpha, maps) + arrays["C3/mixed.bias"][:, None, None]
+    np.testing.assert_allclose(found, np.tanh(sums), atol=1e-5)
+    assert network.parameters == 3 * 9 + 4 * 3 + 4
+    assert network.macs == 5 * 4 * (3 * 9 + 3 * 4)
+
+
+@pytest.mark.parametrize("machine", ["edge_ws", "eyeriss", "tpu_v3"])
+def test_the_tiles_of_a_combination_are_exact(machine: str, tmp_path: Path) -> None:
+    assert verify(combined(tmp_path), machine).passed
+    if machine != "eyeriss":
+        step = training_step(combined(tmp_path, ", penalty: 1"), "squared_error")
+        assert verify(step, machine, set=[FLOATS]).passed
+
+
+def test_a_batch_norm_stays_behind_shares(tmp_path: Path) -> None:
+    """Folded, they would add up to something else."""
+    path = tmp_path / "normed.yaml"
+    path.write_text(
+        "name: normed\ninput: {channels: 3, height: 4, width: 4}\nlayers:\n"
+        "  mix: {op: mixture, out_channels: 2}\n  norm: {op: batch_norm}\n"
+    )
+    assert [layer.name for layer in prepare_for_inference(load_network(path)).layers] == [
+        *("mix", "norm")
+    ]
+
+
+def test_a_mixture_has_one_tap(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.yaml"
+    path.write_text(
+        "name: mixed\ninput: {channels: 3, height: 4, width: 4}\nlayers:\n"
+        "  mix: {op: mixture, out_channels: 2, stride: 2}\n"
+    )
+    with pytest.raises(InputError, match="has one tap, and no stride"):
+        load_network(path)
 
 
 @pytest.mark.parametrize(

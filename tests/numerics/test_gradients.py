@@ -41,6 +41,7 @@ from accelsim.network.ops import (
     MatMul,
     MaxPool,
     Mean,
+    Mixture,
     Mul,
     Op,
     Pad,
@@ -58,9 +59,12 @@ from accelsim.network.ops import (
     Transpose,
 )
 from accelsim.network.ops.gradients import Loss, LossGradient, Update
+from accelsim.network.ops.mixture_gradients import MixtureGradient
+from accelsim.numerics.computation import Computation
 from accelsim.numerics.floats import FloatArithmetic
-from accelsim.numerics.formats import FLOAT64, Array
-from accelsim.numerics.parameters import Parameters
+from accelsim.numerics.formats import FLOAT64, Array, Quantization, Tensor
+from accelsim.numerics.mixtures import mixture_gradient
+from accelsim.numerics.parameters import LayerParameters, Parameters
 from accelsim.numerics.reference import reference
 
 DOUBLE = FloatArithmetic(FLOAT64, FLOAT64, FLOAT64)
@@ -229,6 +233,8 @@ ONE_LAYER = {
     "resize": Resize(size=(9, 3)),
     "resize, bilinear": Resize(size=(11, 4), mode="bilinear"),
     "resize, by corners": Resize(size=(4, 8), mode="bilinear", coordinates="align_corners"),
+    "mixture": Mixture(out_channels=3, penalty=0.5),
+    "mixture, tanh": Mixture(out_channels=5, bias=False, activation="tanh"),
     "maps": Maps(maps=(3, 0, 3, 1)),
     "local": Local(out_channels=2, kernel=(3, 2), stride=(2, 1), padding=PADDED),
     "local, tanh": Local(out_channels=2, kernel=(2, 2), stride=(3, 2), activation="tanh"),
@@ -292,6 +298,23 @@ def test_gradients_of_steps_that_share_a_weight_and_its_bias() -> None:
         LayerSpec("both", Mul(), ("rest", "two")),
     ]
     Trained.of(build_network("steps", {"x": (4,)}, specs)).check()
+
+
+def test_the_penalty_of_shares_counts_by_its_sign() -> None:
+    """Bouvrie 2006, section 3.3: lambda (|alpha_i| - alpha_i sum |alpha_k|), which is zero."""
+    op = MixtureGradient(shape=(2, 3), owner="layer", penalty=0.7)
+    layer = build_network("one", {"x": (2, 3, 1, 1)}, [LayerSpec("y", op, ("x",))]).layers[0]
+    shares = np.array([[0.2, 0.3, 0.5], [0.4, -0.1, 0.3]])  # the second row is no softmax
+    gradient = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]])
+    parameters = LayerParameters({"weight": shares[..., None, None]}, np.ones(()))
+    x = Tensor(gradient[None, ..., None, None], Quantization(1.0, 0))
+    work = Computation(layer, (x,), parameters, Quantization(1.0, 0), DOUBLE)
+    plain = shares * (gradient - (gradient * shares).sum(1, keepdims=True))
+    size = np.abs(shares)
+    penalty = 0.7 * (size - shares * size.sum(1, keepdims=True))
+    assert np.abs(penalty[0]).max() < 1e-15
+    assert np.abs(penalty[1]).max() > 0.1
+    np.testing.assert_allclose(mixture_gradient(op, work)[0], plain + penalty, atol=1e-15)
 
 
 def test_gradients_of_what_is_broadcast_anyhow() -> None:

@@ -12,6 +12,7 @@ from accelsim.network.ops import (
     Attention,
     AvgPool,
     BatchNorm,
+    CombinedConv,
     Conv,
     Dense,
     Flatten,
@@ -23,6 +24,7 @@ from accelsim.network.ops import (
     Resize,
     RmsNorm,
     Softmax,
+    SubSampling,
 )
 
 autograd = pytest.importorskip("autograd")
@@ -85,6 +87,29 @@ def of_images(v: Values) -> Any:
     return 1 / (1 + anp.exp(-(f @ v["y.weight"].T + v["y.bias"])))
 
 
+def combined() -> Network:
+    """Bouvrie's learned combination of maps, then its sub-sampling."""
+    combination = CombinedConv(
+        in_channels=3, out_channels=4, kernel=(3, 2), activation="scaled_tanh", penalty=0.3
+    )
+    specs = [
+        LayerSpec("first", Conv(out_channels=3, kernel=(1, 1)), ("x",)),
+        *(LayerSpec(*part) for part in combination.parts("c", ("first",))),
+        LayerSpec("s", SubSampling(kernel=(2, 2)), ("c/mixed",)),
+    ]
+    return build_network("combined", {"x": (2, 6, 5)}, specs)
+
+
+def of_combined(v: Values) -> Any:
+    x = conv(v["x"], v["first.weight"], v["first.bias"], 1)
+    maps = [conv(x[:, i : i + 1], v["c/maps.weight"][i : i + 1], np.zeros(1), 1) for i in range(3)]
+    alpha = anp.exp(v["c/mixed.c"]) / anp.sum(anp.exp(v["c/mixed.c"]), 1, keepdims=True)
+    mixed = conv(anp.concatenate(maps, 1), alpha[..., None, None], v["c/mixed.bias"], 1)
+    y = 1.7159 * anp.tanh(mixed * 2 / 3)
+    down = sum(y[:, :, r::2, s::2] for r in (0, 1) for s in (0, 1))
+    return v["s.beta"][:, None, None] * down + v["s.offset"][:, None, None]
+
+
 def tokens() -> Network:
     mixed = Attention(heads=2, causal=True).parts("mixed", ("q", "k", "v"))
     specs = [
@@ -118,7 +143,9 @@ def of_tokens(v: Values) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("network", "forward"), [(images, of_images), (tokens, of_tokens)], ids=["images", "tokens"]
+    ("network", "forward"),
+    [(images, of_images), (combined, of_combined), (tokens, of_tokens)],
+    ids=["images", "combined", "tokens"],
 )
 def test_gradients_are_those_of_autograd(
     network: Callable[[], Network], forward: Callable[[Values], Any]

@@ -12,7 +12,7 @@ their inputs do not fit.
 from collections.abc import Mapping
 
 from accelsim.network.ops.base import Op, Unary
-from accelsim.network.ops.connections import ConnectedConv, Maps
+from accelsim.network.ops.connections import CombinedConv, ConnectedConv, Maps, Mixture
 from accelsim.network.ops.contractions import Conv, Dense
 from accelsim.network.ops.elementwise import (
     ACTIVATIONS,
@@ -101,6 +101,7 @@ __all__ = [
     "BatchNorm",
     "ClassToken",
     "Clip",
+    "CombinedConv",
     "Composite",
     "Concat",
     "ConnectedConv",
@@ -132,6 +133,7 @@ __all__ = [
     "MatMul",
     "MaxPool",
     "Mean",
+    "Mixture",
     "Mul",
     "Normalised",
     "Op",
@@ -177,14 +179,14 @@ _ALL: tuple[type[Op], ...] = (
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift),
     *(Embedding, Position, ClassToken, Rotary, Append),
-    *(Pad, Resize, Maps, Local, Phase, Phases),
+    *(Pad, Resize, Maps, Mixture, Local, Phase, Phases),
 )
 
 OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
 
 COMPOSITES: Mapping[str, type[Composite]] = {
-    op.name: op for op in (Attention, ConvTranspose, ConnectedConv)
+    op.name: op for op in (Attention, ConvTranspose, ConnectedConv, CombinedConv)
 }
 """What network files have as one layer, and networks as several."""
 

@@ -1,6 +1,10 @@
-"""Convolutions over a chosen subset of input maps: LeCun et al. 1998, table I; Bouvrie, 2006."""
+"""Convolutions over a chosen subset of input maps, or over a learned combination of all.
 
-from collections.abc import Iterator
+LeCun et al. 1998, table I; Bouvrie, "Notes on Convolutional Neural Networks", 2006, section 3.3.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, ClassVar
@@ -11,7 +15,7 @@ from accelsim.errors import ShapeError
 from accelsim.network.ops.base import Op, only
 from accelsim.network.ops.contractions import Conv
 from accelsim.network.ops.elementwise import Activation
-from accelsim.network.ops.fields import NonNegative, Padding, Pair, Shape
+from accelsim.network.ops.fields import NonNegative, Padding, Pair, Positive, Real, Shape
 from accelsim.network.ops.joins import Concat
 from accelsim.network.ops.tokens import Composite
 
@@ -73,3 +77,66 @@ class ConnectedConv(Composite):
                 activation=self.activation,
             )
             yield [(taken, Maps(maps=maps), inputs), (f"{name}/conv{number}", conv, (taken,))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture(Conv):
+    """A 1x1 convolution whose weights of each map are shares, alpha = softmax(c); c is learned.
+
+    x_j = f(sum_i alpha_ij x_i + b_j). The machine computes with alpha, which a step of training
+    renews after c. `penalty` times the sum of |alpha| is added to the loss. Where weights are
+    integers the codes of c are those of alpha.
+    """
+
+    name: ClassVar[str] = "mixture"
+    kernel: Pair = (1, 1)
+    penalty: Annotated[Real, Field(ge=0)] = 0.0
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        plain = self.stride == self.dilation == self.kernel == (1, 1) and self.groups == 1
+        if not plain or any(self.padding):
+            raise ShapeError("has one tap, and no stride, padding, dilation or groups")
+        return Conv.output_shape(self, inputs)
+
+    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
+        shares = {"c": (self.out_channels, inputs[0][0])}
+        return shares | ({"bias": (self.out_channels,)} if self.bias else {})
+
+    def macs(self, inputs: tuple[Shape, ...]) -> int:
+        return math.prod(inputs[0]) * self.out_channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedConv(Composite):
+    """x_j = f(sum_i alpha_ij (x_i * k_i) + b_j), alpha_j = softmax(c_j): Bouvrie, section 3.3.
+
+    Each of the `in_channels` input maps has a kernel of its own, NAME/maps; NAME/mixed is their
+    mixture.
+    """
+
+    name: ClassVar[str] = "combined_conv"
+    in_channels: Positive
+    out_channels: Positive
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    bias: bool = True
+    activation: Activation | None = None
+    penalty: Annotated[Real, Field(ge=0)] = 0.0
+
+    def parts(self, name: str, inputs: tuple[str, ...]) -> list[tuple[str, Op, tuple[str, ...]]]:
+        maps = Conv(
+            out_channels=self.in_channels,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=self.padding,
+            groups=self.in_channels,
+            bias=False,
+        )
+        mixed = Mixture(
+            out_channels=self.out_channels,
+            bias=self.bias,
+            activation=self.activation,
+            penalty=self.penalty,
+        )
+        return [(f"{name}/maps", maps, inputs), (f"{name}/mixed", mixed, (f"{name}/maps",))]

@@ -21,6 +21,7 @@ from accelsim.network.ops.gradient import (
     Statistic,
 )
 from accelsim.network.ops.joins import Add, Mul, Slice, Transpose
+from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import (
     LearnedProduct,
     NormInputGradient,
@@ -397,7 +398,7 @@ GRADIENTS: tuple[type[Op], ...] = (
     *(Standardised, NormInputGradient, LearnedProduct, AxisGradient, GradientSlice),
     *(LocalWeightGradient, LocalColumns, ColumnsFold),
     *(TransposedInputGradient, TransposedWeightGradient),
-    *(EmbeddingGradient, RotaryGradient, ParameterSum),
+    *(EmbeddingGradient, RotaryGradient, ParameterSum, MixtureGradient, MixtureUpdate),
     *(Part, View, GradientSum, GradientTranspose, DropoutMask, ForwardMask, Update),
 )
 """Every layer type of a training step beside those of network files."""
