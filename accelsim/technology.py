@@ -18,6 +18,8 @@ from accelsim.units import parse_size
 MULTIPLIER_EXPONENT = 2.0
 ADDER_EXPONENT = 1.0
 SRAM_EXPONENT = 0.5
+CAPACITY_EXPONENT = 1.0
+"""Of an SRAM's area and leakage in its capacity, where there is one point."""
 
 
 def power_law(points: Mapping[int, float], at: float, exponent: float) -> float:
@@ -54,6 +56,10 @@ Amount = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, strict=True)
 ByWidth = dict[Bits, Amount]
 
 
+Found = float | None
+"""A figure; None if it is not known."""
+
+
 class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,8 +67,8 @@ class _Schema(BaseModel):
 class Operation(_Schema):
     """An arithmetic operation by the width of its operands, in bits."""
 
-    integer: ByWidth = Field({}, description="Energy by operand bits, of integers.")
-    float: ByWidth = Field({}, description="Energy by operand bits, of floats.")
+    integer: ByWidth = Field({}, description="What it takes by operand bits, of integers.")
+    float: ByWidth = Field({}, description="What it takes by operand bits, of floats.")
 
     def points(self, integer: bool) -> ByWidth:
         """The points of a kind of numbers; empty where the table has none."""
@@ -93,6 +99,41 @@ class SramAccess(_Schema):
     def per_bit(self, size: int) -> float:
         """Energy of one bit of an SRAM of `size` bytes."""
         return power_law(self.energy, size, SRAM_EXPONENT) / self.bits
+
+
+class Parts(_Schema):
+    """How much area or leakage the parts of a chip have, as published; left out: not known."""
+
+    technology: Annotated[str, Field(min_length=1)] = Field(
+        description="The technology of these figures, such as 40 nm; none is scaled to another."
+    )
+    multiply: Operation | None = Field(None, description="A multiplier by operand bits.")
+    add: Operation | None = Field(None, description="An adder by operand bits.")
+    register_bit: Amount | None = Field(None, description="A bit of a PE's registers.")
+    sram: dict[SizeKey, Amount] = Field(
+        {}, description="An SRAM by capacity; in proportion where there is one point."
+    )
+    dram_interface: dict[str, Amount] = Field(
+        {}, description="The interface of a DRAM channel, by the name of its standard."
+    )
+
+    def pe(self, operand_bits: tuple[int, int], sum_bits: int, held: int, integer: bool) -> Found:
+        """A multiplier, an adder and `held` bits of registers; None if one is not known."""
+        cells = sqrt(operand_bits[0] * operand_bits[1])
+        product = _known(self.multiply, cells, integer, MULTIPLIER_EXPONENT)
+        total = _known(self.add, sum_bits, integer, ADDER_EXPONENT)
+        if product is None or total is None or self.register_bit is None:
+            return None
+        return product + total + held * self.register_bit
+
+    def of_sram(self, size: int) -> Found:
+        """An SRAM of `size` bytes; None if it is not known."""
+        return power_law(self.sram, size, CAPACITY_EXPONENT) if self.sram else None
+
+
+def _known(operation: Operation | None, bits: float, integer: bool, exponent: float) -> Found:
+    points = operation.points(integer) if operation else {}
+    return power_law(points, bits, exponent) if points else None
 
 
 class EnergyTable(_Schema):
@@ -126,6 +167,8 @@ class EnergyTable(_Schema):
     )
     sram: SramAccess = Field(description="An on-chip buffer, read or write.")
     dram: Access = Field(description="The memory outside the chip, read or write.")
+    area_um2: Parts | None = Field(None, description="Area of parts, in square micrometres.")
+    leakage_uw: Parts | None = Field(None, description="Power of parts at rest, in microwatts.")
 
     @model_validator(mode="after")
     def _one_way_to_count_a_mac(self) -> "EnergyTable":

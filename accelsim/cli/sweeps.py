@@ -77,7 +77,7 @@ def _resolved(file: str, quiet: bool) -> "Sweep":
     from accelsim.report.tell import tell
     from accelsim.sweep.space import resolve_file
 
-    with counted("points checked", quiet) as count:
+    with counted("parts checked", quiet) as count:
         resolved = resolve_file(file, count)
     for hint in () if quiet else resolved.hints:
         tell(f"hint: {hint}")

@@ -22,6 +22,7 @@ from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
 from accelsim.results.energy import energy_rates
+from accelsim.results.silicon import area_mm2, leakage_watts, silicon_dict
 from accelsim.units import format_bytes
 
 # --- Networks -------------------------------------------------------------------------------------
@@ -241,7 +242,23 @@ def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
         ("DRAM latency", f"{hardware.dram_latency_cycles:,} cycles"),
         ("ridge point", f"{balance:,.1f} MACs per byte: with fewer, DRAM is slower than the array"),
         *_energies(hardware),
+        *silicon(hardware),
     )
+
+
+def silicon(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """Area and leakage, as far as the table knows them."""
+    for what, unit, chip in (
+        ("area", "mm2", area_mm2(hardware)),
+        ("leakage", "W", leakage_watts(hardware)),
+    ):
+        if chip is not None:
+            parts = {"PEs": chip.pes, **chip.buffers, "DRAM interface": chip.dram_interface}
+            wanted = ("PEs", *hardware.buffers, "DRAM interface")
+            known = [f"{name} {parts[name]:,.3g} {unit}" for name in wanted if parts.get(name)]
+            unknown = [name for name in wanted if not parts.get(name)]
+            rest = f"; not known: {', '.join(unknown)}" if unknown else ""
+            yield f"{what}, {chip.technology}", f"{', '.join(known) or 'nothing'}{rest}"
 
 
 def _folds(hardware: Hardware) -> Iterator[tuple[str, str]]:
@@ -357,6 +374,7 @@ def hardware_dict(hardware: Hardware) -> dict[str, Any]:
             "dram_bytes_per_cycle": float(hardware.dram_bytes_per_cycle),
             "dram_latency_cycles": hardware.dram_latency_cycles,
             "ridge_macs_per_byte": float(hardware.pes / hardware.dram_bytes_per_cycle),
+            **silicon_dict(hardware),
         },
     }
 

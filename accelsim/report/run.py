@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from accelsim.hardware import Hardware
 from accelsim.lowering.target import target_of
 from accelsim.report.columns import RUN_COLUMNS, Shown, cells, shown_columns
+from accelsim.report.description import silicon
 from accelsim.report.quantities import (
     NONE,
     gigabytes_per_second,
@@ -20,6 +21,7 @@ from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import Buckets, Energy, LayerResult, RunResult
 from accelsim.results.comparison import own_cycles
 from accelsim.results.rates import PJ, Rates
+from accelsim.results.silicon import leakage_watts
 from accelsim.units import format_bytes
 from accelsim.written import clock
 
@@ -230,8 +232,17 @@ def _energy(result: RunResult, energy: Energy, hardware: Hardware) -> Sheet:
         (Column("", prose=True), Column("energy"), Column("%", drop=1), Column("pJ/MAC", drop=2)),
         tuple(rows),
         (_energy_row("sum", energy.total, energy.total / total, result.macs),),
-        (note,),
+        (note, *_silicon(result, hardware)),
     )
+
+
+def _silicon(result: RunResult, hardware: Hardware) -> Iterator[str]:
+    """Area and leakage, where the table knows some; what leaks in the run is not in the sum."""
+    yield from (f"{what.capitalize()}: {told}." for what, told in silicon(hardware))
+    leaking = leakage_watts(hardware)
+    if leaking is not None and leaking.total:
+        lost = joules(leaking.total * result.seconds / PJ)
+        yield f"What is known to leak takes {lost} in the run, which is not in the sum."
 
 
 def _energy_row(name: str, value: float, share: float, macs: int) -> Row:

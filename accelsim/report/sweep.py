@@ -151,7 +151,7 @@ def _shared(sweep: Sweep) -> Iterator[tuple[str, str]]:
     points = sweep.points
     yield "different networks", f"{len({point.network for point in points}):,}"
     yield "different batches", f"{len({point.batch for point in points}):,}"
-    yield "different hardware", f"{len({id(point.varied) for point in points}):,}"
+    yield "different hardware", f"{len({point.varied.content for point in points}):,}"
     for part, count in sweep.census.versions.items():
         yield f"  of which different in `{part}`", f"{count:,}"
     layers = sum(len(sweep.networks[point.network].layers) for point in points)
@@ -165,9 +165,9 @@ def _different_layers(sweep: Sweep) -> int:
         name: {repr((layer.op, layer.input_shapes)) for layer in network.layers}
         for name, network in sweep.networks.items()
     }
-    places: dict[tuple[int, int], set[str]] = {}
+    places: dict[tuple[str, int], set[str]] = {}
     for point in sweep.points:
-        places.setdefault((id(point.hardware), point.batch), set()).add(point.network)
+        places.setdefault((point.varied.content, point.batch), set()).add(point.network)
     sizes = {
         networks: len(set().union(*(shapes[name] for name in networks)))
         for networks in {frozenset(names) for names in places.values()}

@@ -8,6 +8,7 @@ from accelsim import written
 from accelsim.hardware import Hardware
 from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
+from accelsim.results.silicon import silicon_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +41,6 @@ class Origin:
             "derived": {
                 "pes": hardware.pes,
                 "dram_bytes_per_cycle": float(hardware.dram_bytes_per_cycle),
+                **silicon_dict(hardware),
             },
         }

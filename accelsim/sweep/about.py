@@ -16,7 +16,7 @@ from accelsim.sweep.space import Sweep
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a results file says of its sweep."""
+    """What a results file says of its sweep, which has so many `points` besides sampled ones."""
 
     name: str
     content: str
@@ -26,6 +26,7 @@ class About:
     version: str
     code: str
     over: Over | None = None
+    points: int = 0
 
     def rows(self) -> dict[str, str]:
         """As text by key."""
@@ -37,6 +38,7 @@ class About:
             "objectives": json.dumps(dict(self.objectives)),
             "constraints": json.dumps(bounds),
             "over_networks": json.dumps(self.over),
+            "points": str(self.points),
             "version": self.version,
             "code": self.code,
             "results": str(RESULT_SCHEMA),
@@ -55,6 +57,7 @@ class About:
             version=rows["version"],
             code=rows["code"],
             over=json.loads(rows.get("over_networks", "null")),
+            points=int(rows.get("points", "0")),
         )
 
     @classmethod
@@ -69,6 +72,7 @@ class About:
             version=__version__,
             code=CODE,
             over=sweep.over,
+            points=len(sweep.points),
         )
 
 

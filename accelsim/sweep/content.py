@@ -4,6 +4,8 @@ import json
 from functools import lru_cache
 from hashlib import sha256
 
+from pydantic import BaseModel
+
 from accelsim.frontend.source import Data
 from accelsim.hardware import Hardware
 from accelsim.sweep.records import Value
@@ -28,9 +30,16 @@ def part_text(hardware: Hardware, part: str) -> str:
     dumped = hardware.model_dump(
         include={part}, exclude={"energy": set(LABELS)}, exclude_defaults=True
     )
-    if part not in dumped:
-        return ""
-    text = json.dumps(dumped[part], sort_keys=True, default=str, separators=(",", ":"))
+    return _line(part, dumped[part]) if part in dumped else ""
+
+
+def model_text(part: str, model: BaseModel) -> str:
+    """The same of a part that has no default, by itself."""
+    return _line(part, model.model_dump(exclude_defaults=True))
+
+
+def _line(part: str, dumped: object) -> str:
+    text = json.dumps(dumped, sort_keys=True, default=str, separators=(",", ":"))
     return f"{part} {text}"
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,22 @@ class Tally:
         return self.stored + self.done + self.failed + self.repeated
 
 
+class Waiting(Iterator[Point]):
+    """Points whose keys are not `known`, each made when it is asked for; `stored` of them are."""
+
+    def __init__(self, points: Sequence[Point], known: Set[str], stored: int) -> None:
+        self._left = len(points) - stored
+        self._points = (point for point in points if point.key not in known)
+
+    def __next__(self) -> Point:
+        point = next(self._points)
+        self._left -= 1
+        return point
+
+    def __length_hint__(self) -> int:
+        return max(self._left, 0)
+
+
 Watcher = Callable[[Tally, Point | None, Outcome | None], None]
 
 
@@ -62,8 +78,7 @@ def execute(
     known = store.done_keys() | given_up
     trials = sweep.search.trials if sweep.search else 0
     tally = Tally(len(sweep.points) + trials)
-    tally.stored = sum(point.key in known for point in sweep.points)
-    tally.stored_failed = sum(point.key in given_up for point in sweep.points)
+    tally.stored, tally.stored_failed = store.stored(len(sweep.points), retry_failed)
 
     def watched(point: Point | None = None, outcome: Outcome | None = None) -> None:
         if watch:
@@ -78,7 +93,7 @@ def execute(
             yield point, outcome
 
     watched()
-    for _ in stored([point for point in sweep.points if point.key not in known]):
+    for _ in stored(Waiting(sweep.points, known, tally.stored)):
         pass
     if sweep.search:
         from accelsim.sweep.search import searched  # Optuna is optional

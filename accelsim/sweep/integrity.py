@@ -40,7 +40,11 @@ class Checked:
     @property
     def inserted(self) -> str:
         """The SQL that puts a row."""
-        names = (*self.columns, "checksum")
+        return self.inserted_at()
+
+    def inserted_at(self, *places: str) -> str:
+        """The same with columns that no checksum is of."""
+        names = (*places, *self.columns, "checksum")
         marks = ", ".join(f":{name}" for name in names)
         return f"INSERT OR REPLACE INTO {self.name} ({', '.join(names)}) VALUES ({marks})"
 

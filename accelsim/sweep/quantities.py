@@ -21,6 +21,13 @@ HARDWARE_QUANTITIES: Mapping[str, Callable[[Hardware], int]] = {
     "dram_bytes_per_second": lambda hardware: round(hardware.dram_bytes_per_cycle * hardware.clock),
 }
 """Known before a point runs: PEs and buffers of all arrays, peak rates."""
+QUANTITY_PARTS: Mapping[str, tuple[str, ...]] = {
+    "pes": ("array",),
+    "buffer_bytes": ("array", "buffers"),
+    "peak_macs_per_second": ("array", "clock"),
+    "dram_bytes_per_second": ("dram", "clock"),
+}
+"""The parts of a hardware that each of them is of."""
 
 RESULT_QUANTITIES = (
     *("cycles", "seconds", "cycles_per_image", "seconds_per_image", "images_per_second"),

@@ -17,10 +17,11 @@ Table = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Varied:
-    """A hardware by what it varies and the parts that differ: there may be a million of them."""
+    """A hardware by the parts that differ from a base; `content` is the same for equal ones."""
 
     base: Hardware
     parts: Mapping[str, Any]
+    content: str
 
     @property
     def hardware(self) -> Hardware:
@@ -42,6 +43,7 @@ class Point:
     `graph` is the very network that was hashed: whoever simulates the point reads no file, which
     may be another by then, or on another machine. `code` names the sources that it belongs to.
     `parameters` are what the sweep file varies, by its keys, as text or numbers for people.
+    `place` is where it stands among the sweep's points, from 1 on; 0 for one that was sampled.
     """
 
     key: str
@@ -51,6 +53,7 @@ class Point:
     parameters: dict[str, Value]
     graph: Network = field(repr=False, compare=False)
     code: str = field(default=CODE, repr=False)
+    place: int = field(default=0, repr=False, compare=False)
 
     @property
     def hardware(self) -> Hardware:

@@ -1,13 +1,11 @@
 """The points of a sweep: which there are, and what each of them is, checked before any runs."""
 
-import gc
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
-from itertools import chain, product
-from math import prod
+from itertools import chain
 from pathlib import Path
 
 from accelsim.errors import InputError, Problem
@@ -16,6 +14,7 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted
 from accelsim.frontend.sweep_file import Over, Search, SweepFile, load_sweep, readable_rest
+from accelsim.hardware import Hardware
 from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
 from accelsim.network.digest import network_digest
@@ -34,15 +33,15 @@ from accelsim.sweep.axes import (
     value_at,
 )
 from accelsim.sweep.content import plain, point_key
+from accelsim.sweep.grid import Content, Grid, values_of
+from accelsim.sweep.hints import hints, none_left, too_many
+from accelsim.sweep.points import NOWHERE, Points
 from accelsim.sweep.quantities import (
     ENERGY_QUANTITIES,
     HARDWARE_QUANTITIES,
-    UNLIKE_BATCHES,
-    UNLIKE_CLOCKS,
+    QUANTITY_PARTS,
     Constraint,
     Objectives,
-    compare_batches,
-    compare_clocks,
     feasible,
     hardware_quantities,
     impossible,
@@ -53,8 +52,7 @@ from accelsim.sweep.variants import Variants, named_path
 
 _MOST_PROBLEMS = 20
 """Where nearly every point is wrong, the first ones say enough."""
-_TOLD_EVERY = 1000
-"""Points that are checked between two words on how far it is."""
+_PARTS = {*Hardware.model_fields}
 
 Counter = Callable[[int, int], None]
 """Takes how many are done, of how many."""
@@ -89,7 +87,7 @@ class Sweep:
 
     name: str
     source: str
-    points: tuple[Point, ...]
+    points: Points
     axes: tuple[Axis, ...]
     objectives: Objectives
     constraints: tuple[Constraint, ...]
@@ -147,16 +145,13 @@ def resolve(sweep_file: SweepFile, tell: Counter | None = None) -> Sweep:
     space = Space(sweep_file, found)
     if not space.has_hardware:
         found.complain()
-    grid = prod(len(axis.choices) for axis in space.axes)
-    if not sweep_file.search and grid > sweep_file.max_points:
-        found.add(_too_many(sweep_file, grid))
+    if not sweep_file.search and space.grid.size > sweep_file.max_points:
+        found.add(too_many(sweep_file, space.grid.size))
         found.complain()
-    with _collector_paused():
-        made = list(space.points(tell))
-    points = tuple({point.key: point for point in reversed(made)}.values())[::-1]
-    found.complain()
+    space.check(tell)
+    points = space.points()
     if not points and not sweep_file.search:
-        raise InputError(_none_left(sweep_file, space))
+        raise InputError(none_left(sweep_file, space.grid.excluded, space.infeasible))
     return Sweep(
         name=sweep_file.name,
         source=sweep_file.source,
@@ -168,67 +163,24 @@ def resolve(sweep_file: SweepFile, tell: Counter | None = None) -> Sweep:
         search=sweep_file.search,
         timeout_s=sweep_file.timeout_s,
         networks=space.networks,
-        content=_content(sweep_file, points),
+        content=_content(sweep_file, space, points),
         census=Census(
-            grid=grid,
+            grid=space.grid.size,
             included=len(space.included),
-            excluded=tuple(space.excluded),
+            excluded=tuple(space.grid.excluded),
             infeasible=space.infeasible,
-            repeated=len(made) - len(points),
-            versions=space.variants.versions,
+            repeated=space.repeated,
+            versions=space.versions(),
         ),
-        hints=tuple(_hints(sweep_file, space, points)),
+        hints=tuple(hints(sweep_file, space.grid.excluded, points)),
         space=space,
     )
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """No search for cycles among objects that all stay: it takes a quarter of the time."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _too_many(file: SweepFile, grid: int) -> Problem:
-    message = (
-        f"{grid:,} combinations are more than max_points, {file.max_points:,}; raise it, take "
-        "fewer values, or sample them with `search: {method: nsga2, trials: 500}`"
-    )
-    return file.problem(("matrix",), message, at_key=True)
-
-
-def _none_left(file: SweepFile, space: "Space") -> Problem:
-    """At what left out most of the points."""
-    excluded = sum(space.excluded)
-    message = (
-        f"no point is left: `exclude` leaves out {excluded:,}, constraints on hardware "
-        f"{space.infeasible:,}; loosen them"
-    )
-    place = "exclude" if excluded > space.infeasible else "constraints"
-    return file.problem((place,), message, at_key=True)
-
-
-def _hints(file: SweepFile, space: "Space", points: Sequence[Point]) -> Iterator[Problem]:
-    for index, count in enumerate(space.excluded if not file.search else ()):
-        if not count:
-            yield file.problem(("exclude", index), "leaves out no point that is left")
-    runs = {(point.network, point.batch) for point in points}
-    if len(runs) > len(dict(runs)) and not compare_batches(file.objectives):
-        yield file.problem(("objectives",), UNLIKE_BATCHES, at_key=True)
-    clocks = {(point.network, point.varied.clock) for point in points}
-    if len(clocks) > len(dict(clocks)) and not compare_clocks(file.objectives):
-        yield file.problem(("objectives",), UNLIKE_CLOCKS, at_key=True)
-
-
-def _content(file: SweepFile, points: Sequence[Point]) -> str:
+def _content(file: SweepFile, space: "Space", points: Points) -> str:
     sampled = file.model_dump(include={"networks", "matrix", "exclude", "search"}, mode="json")
-    said = [file.base, sampled if file.search else None, [point.key for point in points]]
+    included = [point.key for point in points[len(space.positions) :]]
+    said = [file.base, sampled if file.search else None, space.digest(), included]
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -245,8 +197,7 @@ class Space:
         self._settings = [setting for settings in every for setting in settings]
         known = {*keys_of(self._base), *(setting.key for setting in self._settings)}
         self._exclusions = exclusions_of(file, known if self._base else (), found)
-        self.excluded = [0] * len(self._exclusions)
-        self.infeasible = 0
+        self.infeasible = self.repeated = 0
         self.networks: dict[str, Network] = {}
         self._paths: dict[str, str] = {}
         self._digests: dict[str, str] = {}
@@ -259,25 +210,86 @@ class Space:
         self.over = self._over_networks()
         self._of_hardware = [c for c in self.constraints if c.quantity in HARDWARE_QUANTITIES]
         self._parameters = self._base_parameters()
+        self.grid = Grid(self.axes)
+        self.positions = NOWHERE
+        self._others: list[Content] = []
 
     @property
     def has_hardware(self) -> bool:
         """Whether points can be checked: what is wrong so far is not what their hardware is of."""
         return bool(self._base) and not self._found.within("matrix", "include", "exclude")
 
-    def points(self, tell: Counter | None = None) -> Iterator[Point]:
-        """Those of the matrix, unless it is sampled, and the included ones; repeats too."""
+    def check(self, tell: Counter | None = None) -> None:
+        """Note what is wrong with any point, and which combinations of the matrix are points.
+
+        Those of a matrix that is sampled are none by themselves.
+        """
         if self._file.search:
             self._check_choices()
-        else:
-            grid = prod(len(axis.choices) for axis in self.axes)
-            choices = product(*(axis.choices for axis in self.axes))
-            for checked, choice in enumerate(choices):
-                if tell and checked and checked % _TOLD_EVERY == 0:
-                    tell(checked, grid)
-                yield from self._noted(self.admitted, [*chain.from_iterable(choice)])
+            return
+        self.grid.leave_out_excluded(self._exclusions, self._base)
+        self.grid.check(self._content, self._note, tell)
+        if not self._found:
+            for constraint in self._of_hardware:
+                parts = QUANTITY_PARTS[constraint.quantity]
+                holds = partial(self._holds, constraint)
+                self.infeasible += self.grid.leave_out(parts, holds)
+            self.positions = self.grid.points()
+            self.repeated = int(self.grid.left.sum()) - len(self.positions)
+
+    def points(self) -> Points:
+        """Those of the matrix, unless it is sampled, and the included ones that repeat none."""
+        others: dict[str, Point] = {}
+        base = self._content([]) or {}
         for settings in self.included:
-            yield from self._noted(self.point, settings)
+            for point in self._noted(self.point, settings):
+                content = self._content(settings) or {}
+                if point.key in others or self.grid.has(content, base):
+                    self.repeated += 1
+                else:
+                    others[point.key] = point
+                    self._others.append(content)
+        self._found.complain()
+        return Points(self.grid, self.positions, [*others.values()], self.point)
+
+    def versions(self) -> dict[str, int]:
+        """How many different contents each part of the hardware has, where there are several."""
+        found = self.grid.versions(self.positions, self._others)
+        base = [self._content([]) or {}] if len(self.positions) else []
+        for part in sorted(_PARTS - {*found}):
+            found[part] = len({each.get(part, "") for each in [*base, *self._others]})
+        return {part: count for part, count in found.items() if count > 1 and part in _PARTS}
+
+    def digest(self) -> str:
+        """What the points of the matrix come to, in short."""
+        return f"{self.grid.digest(self.positions)} {sorted((self._content([]) or {}).items())}"
+
+    def _content(self, settings: Settings) -> Content | None:
+        """What settings come to, by part; None where that cannot be told, or enough is wrong."""
+        if len(self._found) >= _MOST_PROBLEMS:
+            return None
+        named: dict[KeyPath, Data] = {
+            each.path: each.value for each in settings if len(each.path) == 1
+        }
+        content = {"batch": str(named.get(BATCH, 1))}
+        if NETWORK in named:
+            path = self._paths[str(named[NETWORK])]
+            content["network"] = self._digests.get(path, path)
+        try:
+            return content | dict(self.variants.of(settings).texts)
+        except InputError:
+            return None
+
+    def _note(self, settings: Callable[[], Settings]) -> None:
+        """Say what is wrong with a point."""
+        if len(self._found) < _MOST_PROBLEMS:
+            list(self._noted(self.point, settings()))
+
+    def _holds(self, constraint: Constraint, settings: Settings) -> bool:
+        """Whether a hardware meets a constraint."""
+        hardware = self.variants.of(settings).varied.hardware
+        name = constraint.quantity
+        return constraint.holds({name: HARDWARE_QUANTITIES[name](hardware)})
 
     def _check_choices(self) -> None:
         """Each choice of a sampled axis is valid beside the first ones of the others."""
@@ -305,11 +317,9 @@ class Space:
 
     def admitted(self, settings: Settings) -> Point | None:
         """The point, or None if the sweep leaves it out; raises InputError."""
-        values = _values(settings) if self._exclusions else {}
-        for index, exclusion in enumerate(self._exclusions):
-            if exclusion.matches(values, self._base):
-                self.excluded[index] += 1
-                return None
+        values = values_of(settings)
+        if any(exclusion.matches(values, self._base) for exclusion in self._exclusions):
+            return None
         return self.point(settings)
 
     def point(self, settings: Settings) -> Point | None:
@@ -332,7 +342,7 @@ class Space:
             if dotted(path) in self._parameters:
                 said.setdefault(dotted(path), None)
         return Point(
-            key=point_key(self._digests[network], variant.text, batch),
+            key=point_key(self._digests[network], variant.varied.content, batch),
             network=network,
             varied=variant.varied,
             batch=batch,
@@ -429,12 +439,6 @@ class Space:
             named = isinstance(value, dict) and path == ENERGY
             values[dotted(path)] = plain(value["name"] if named else value)  # type: ignore[index, call-overload]
         return values
-
-
-def _values(settings: Settings) -> dict[KeyPath, Data]:
-    """What a point has where it is not as the base."""
-    replaced: dict[KeyPath, Data] = {path: None for each in settings for path in each.replaces}
-    return replaced | {setting.path: setting.value for setting in settings}
 
 
 def _names_table(settings: Settings) -> bool:

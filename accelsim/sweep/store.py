@@ -45,6 +45,10 @@ from accelsim.sweep.space import Sweep
 
 _log = logging.getLogger(__name__)
 _OUTCOME = "SELECT status, result, wall_seconds, error, attempts FROM outcomes WHERE key = ?"
+_STORED = """
+SELECT o.status, count(*) FROM members m JOIN outcomes o ON o.key = m.key
+WHERE m.position <= ? GROUP BY o.status
+"""
 _ROWS = """
 SELECT m.key, m.network, m.batch, m.parameters, o.status, o.error, o.attempts, o.wall_seconds,
        o.code, {quantities}
@@ -66,6 +70,7 @@ class Store:
         self.path = path
         self._connection = connection
         self._claim = claim
+        self._points = 0
         self._kept = ExitStack()
 
     @classmethod
@@ -195,8 +200,8 @@ class Store:
     def put(self, point: Point, outcome: Outcome) -> None:
         """Store what became of a point, in a transaction of its own.
 
-        A later outcome of the same point replaces the first. A point that the search has sampled
-        becomes a member of the sweep.
+        A later outcome of the same point replaces the first. The point becomes a member of the
+        sweep.
         """
         quantities = hardware_quantities(point.hardware)
         reached = result_quantities(outcome.totals, point.batch)
@@ -225,14 +230,23 @@ class Store:
     def _join(self, point: Point) -> None:
         known = self._connection.execute("SELECT 1 FROM members WHERE key = ?", (point.key,))
         if known.fetchone() is None:
-            self._connection.execute(MEMBERS.inserted, _member(point))
+            place = point.place or self._next_place()
+            row = {"position": place, **_member(point)}
+            self._connection.execute(MEMBERS.inserted_at("position"), row)
+
+    def _next_place(self) -> int:
+        """Where a point that was sampled stands: behind all that are in the sweep by themselves."""
+        ((last,),) = self._connection.execute("SELECT coalesce(max(position), 0) FROM members")
+        return max(int(last), self._points) + 1
 
     def _enrol(self, sweep: Sweep) -> None:
-        """Write down the sweep as it is now, and make its points the members.
+        """Write down the sweep as it is now, and make those of its points members that are stored.
 
-        Those that a search has sampled stay while the sweep is unchanged.
+        Others become members when they are put. Those that a search has sampled stay while the
+        sweep is unchanged.
         """
         known, now = self.about, About.of(sweep)
+        self._points = now.points
         if known == now:
             return
         self._tell_of_other_code()
@@ -240,7 +254,10 @@ class Store:
             self._write_about(now)
             if known.content != sweep.content:
                 connection.execute("DELETE FROM members")
-                connection.executemany(MEMBERS.inserted, map(_member, sweep.points))
+                stored = self.done_keys() | self.failed_keys()
+                for point in sweep.points if stored else ():
+                    if point.key in stored:
+                        self._join(point)
 
     def _tell_of_other_code(self) -> None:
         """A warning where stored points are of other sources than those that run now."""
@@ -311,8 +328,19 @@ class Store:
 
     def count(self) -> int:
         """Points of the sweep, those that have no outcome yet too."""
-        ((count,),) = self._rows("SELECT count(*) FROM members")
-        return int(count)
+        points = self.about.points
+        ((sampled,),) = self._rows("SELECT count(*) FROM members WHERE position > ?", points)
+        return points + int(sampled)
+
+    def stored(self, points: int, retry_failed: bool = False) -> tuple[int, int]:
+        """How many of the sweep's first `points` are stored, and how many of these failed.
+
+        Those that failed do not count where they are tried again.
+        """
+        rows = self._rows(_STORED, points)
+        counts = dict(rows)
+        failed = 0 if retry_failed else counts.get("failed", 0)
+        return counts.get("done", 0) + failed, failed
 
     def parameters(self) -> list[str]:
         """The keys that the sweep varies, which every record has."""

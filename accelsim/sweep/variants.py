@@ -1,11 +1,11 @@
 """The base of a sweep with other values: valid hardware, quickly, for thousands of points."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.dram_sheet import opened, without
@@ -16,32 +16,34 @@ from accelsim.frontend.source import Data, dotted
 from accelsim.frontend.sweep_file import SweepFile
 from accelsim.hardware import COUPLED_PARTS, Hardware
 from accelsim.sweep.axes import BATCH, ENERGY, NETWORK, Setting, Settings
-from accelsim.sweep.content import part_text
+from accelsim.sweep.content import model_text, part_text
 from accelsim.sweep.records import Varied
 
 _OUTSIDE = (NETWORK, BATCH)
+ALONE: Mapping[str, Any] = {
+    part: Hardware.model_fields[part].annotation for part in ("array", "vector_unit")
+}
+"""Parts that are one record, which every hardware has, without a say of another part's."""
+
+
+_MOST_KEPT = 4096
+"""Parts that are kept to be shared by the points that have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A hardware, and its content as a line of text for each part, shared as the parts are."""
+    """A hardware, and its content as a line of text for each part, by part."""
 
     varied: Varied
-    lines: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The content."""
-        return "\n".join(self.lines)
+    texts: Mapping[str, str]
 
 
 class Variants:
-    """Variants of a base, each made once.
+    """Variants of a base, made as they are asked for.
 
     Points differ in few parts of their hardware (array, buffers, dram, ...), so each different
     part is validated and put into text once, and so is each combination of those that `Hardware`
-    holds against each other. The very same settings are known by their identities, and kept, so
-    that no others have these.
+    holds against each other; of parts that are too many to keep, those that came last are kept.
     """
 
     def __init__(self, file: SweepFile, base: dict[str, Data]) -> None:
@@ -49,61 +51,53 @@ class Variants:
         self._base = base
         self._base_hardware, _ = checked_hardware(base)
         self._base_models = {part: it for part, it in self._base_hardware or () if _is_valid(it)}
-        self._varied_parts: set[frozenset[str]] = set()
-        self._asked: dict[tuple[int, ...], tuple[Settings, Variant]] = {}
-        self._made: dict[tuple[str, ...], Variant] = {}
-        self._parts: dict[str, Any] = {}
+        self._parts: dict[str, tuple[Any, str]] = {}
         self._agreed: set[tuple[str | None, ...]] = set()
-        self._texts: dict[str, str] = {}
-        self._base_texts: dict[str, str] = {}
+        self.base_texts: dict[str, str] = {}
         if self._base_hardware:
             for part in sorted(base):
-                self._base_texts[part] = part_text(self._base_hardware, part)
+                self.base_texts[part] = part_text(self._base_hardware, part)
 
     def of(self, settings: Settings) -> Variant:
         """The base with the settings; raises InputError at the lines that set what is wrong."""
-        chosen = [each for each in settings if each.path not in _OUTSIDE]
-        asked = tuple(map(id, chosen))
-        if asked not in self._asked:
-            self._asked[asked] = chosen, self._variant(chosen)
-        return self._asked[asked][1]
-
-    def _variant(self, settings: Settings) -> Variant:
+        assert self._base_hardware
         by_part: dict[str, list[Setting]] = {}
         for setting in settings:
-            by_part.setdefault(str(setting.path[0]), []).append(setting)
+            if setting.path not in _OUTSIDE:
+                by_part.setdefault(str(setting.path[0]), []).append(setting)
+        parts = self._checked(by_part)
+        texts = {**self.base_texts, **{part: text for part, (_, text) in parts.items()}}
+        models = {part: model for part, (model, _) in parts.items()}
+        return Variant(Varied(self._base_hardware, models, _joined(texts)), texts)
+
+    def _checked(self, by_part: Mapping[str, list[Setting]]) -> dict[str, tuple[Any, str]]:
+        """The parts that are set, and their texts; shared among the variants that have them."""
         names = {part: _name(part, chosen) for part, chosen in by_part.items()}
-        whole = tuple(sorted(names.values()))
-        if whole not in self._made:
-            varied = self._checked(by_part, names)
-            self._made[whole] = Variant(varied, self._lines(names))
-        return self._made[whole]
-
-    @property
-    def versions(self) -> dict[str, int]:
-        """How many different contents each part has, where there is more than one."""
-        contents: dict[str, set[str]] = {}
-        for name, text in self._texts.items():
-            contents.setdefault(name.partition(" ")[0], set()).add(text)
-        for part, text in self._base_texts.items():
-            if part in contents and any(part not in varied for varied in self._varied_parts):
-                contents[part].add(text)
-        return {part: len(texts) for part, texts in contents.items() if len(texts) > 1}
-
-    def _checked(self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]) -> Varied:
-        """The base with parts that are shared among the variants that have them."""
         coupled = tuple(names.get(part) for part in COUPLED_PARTS)
-        if coupled not in self._agreed or any(name not in self._parts for name in names.values()):
+        found = {part: self._parts.get(name) for part, name in names.items()}
+        found |= {part: self._alone(part, by_part[part]) for part in found if not found[part]}
+        if coupled not in self._agreed or not all(found.values()):
             hardware = self._validated(by_part, names)
-            self._agreed.add(coupled)
-            for part, name in names.items():
-                if name not in self._parts:
-                    self._parts[name] = getattr(hardware, part)
-                    self._texts[name] = part_text(hardware, part)
-        assert self._base_hardware
-        return Varied(
-            self._base_hardware, {part: self._parts[name] for part, name in names.items()}
-        )
+            found |= {part: (getattr(hardware, part), part_text(hardware, part)) for part in names}
+        made = {part: each for part, each in found.items() if each}
+        if len(self._parts) + len(made) > _MOST_KEPT:
+            self._parts.clear()
+            self._agreed.clear()
+        self._agreed.add(coupled)
+        for part, each in made.items():
+            made[part] = self._parts.setdefault(names[part], each)
+        return made
+
+    def _alone(self, part: str, settings: Sequence[Setting]) -> tuple[Any, str] | None:
+        """A part that is right by itself, and its text; None where the whole must tell."""
+        model = ALONE.get(part)
+        if model is None:
+            return None
+        try:
+            made = model.model_validate(self._varied(self._base.get(part), settings))
+        except (InputError, ValidationError):
+            return None
+        return made, model_text(part, made)
 
     def _validated(
         self, by_part: Mapping[str, list[Setting]], names: Mapping[str, str]
@@ -112,8 +106,8 @@ class Variants:
         settings = [setting for chosen in by_part.values() for setting in chosen]
         base = without(self._base, [path for setting in settings for path in setting.replaces])
         varied = {
-            part: known
-            if _is_valid(known := self._parts.get(names[part]))
+            part: known[0]
+            if (known := self._parts.get(names[part])) and _is_valid(known[0])
             else self._varied(base.get(part), by_part[part])
             for part in by_part
         }
@@ -122,7 +116,7 @@ class Variants:
             raise InputError([self._located(finding, settings) for finding in found])
         return hardware
 
-    def _varied(self, data: Data, settings: Settings) -> Data:
+    def _varied(self, data: Data, settings: Iterable[Setting]) -> Data:
         """The base's content of a part with the settings of it."""
         for setting in settings:
             data = self._replaced(data, setting, 1)
@@ -150,14 +144,6 @@ class Variants:
             place = self._file.problem(setting.origin, "")
             raise InputError([_or_at(problem, place) for problem in error.problems]) from None
 
-    def _lines(self, names: Mapping[str, str]) -> tuple[str, ...]:
-        """The text of each part, by the parts' names."""
-        self._varied_parts.add(frozenset(names))
-        texts = self._base_texts | {part: self._texts[name] for part, name in names.items()}
-        if len(texts) > len(self._base_texts):
-            texts = dict(sorted(texts.items()))
-        return tuple(filter(None, texts.values()))
-
     def _located(self, finding: Finding, settings: Settings) -> Problem:
         """A problem of the hardware, where the sweep file sets what it comes from."""
         blamed = max(reversed(settings), key=lambda setting: _in_common(finding, setting))
@@ -168,6 +154,11 @@ class Variants:
         others = ", ".join(f"{each.key}={each.value}" for each in settings)
         point = f" (in the point {others})" if len(settings) > 1 else ""
         return self._file.problem((*blamed.origin, *inner), told + point, finding.at_key)
+
+
+def _joined(texts: Mapping[str, str]) -> str:
+    """A content as a whole, in the order of the parts' names."""
+    return "\n".join(text for _, text in sorted(texts.items()) if text)
 
 
 def _is_valid(value: object) -> bool:

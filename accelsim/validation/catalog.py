@@ -7,7 +7,10 @@ from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.validation.outcome import Outcome, Validation, compared
 from accelsim.validation.reference import Comparison, Reference
 
-MODULES = ("rtl", "scalesim", "gemmini", "gemmini_layers", "eyeriss", "tpu", "tpu_v3", "dram")
+MODULES = (
+    *("rtl", "scalesim", "gemmini", "gemmini_layers", "eyeriss", "tpu", "tpu_v3", "nvdla"),
+    "dram",
+)
 """The modules of this package with a `REFERENCE`, or several `REFERENCES`, in report order."""
 
 

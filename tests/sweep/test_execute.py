@@ -97,7 +97,7 @@ def test_failed_points_wait_until_they_are_asked_for(tmp_path: Path) -> None:
 
     def harmed(points: object) -> object:
         for point in points:  # type: ignore[attr-defined]
-            harm = point is sweep.points[0]
+            harm = point == sweep.points[0]
             yield point, failed(point, "no memory", 2) if harm else evaluate(point)
 
     def well(points: object) -> object:

@@ -85,7 +85,7 @@ def test_results_alone_are_repaired_too(path: Path) -> None:
     assert len(load_results(path).records) == 2
     changed(path, "UPDATE members SET batch = 9 WHERE rowid = 1")
     Store.repair(path)
-    assert load_results(path).points == 2
+    assert load_results(path).points == 3
     with Store.open(path, SWEEP) as store:
         assert store.count() == 3
     changed(path, "UPDATE about SET value = 'x' WHERE key = 'constraints'")

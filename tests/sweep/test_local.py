@@ -123,7 +123,7 @@ def test_points_are_taken_only_when_a_process_is_free() -> None:
 
 def test_leaving_early_ends_the_processes() -> None:
     outcomes = local_outcomes([harmful(POINTS[0], "endless"), POINTS[1]], 2, None, evaluate_or_harm)
-    assert next(outcomes)[0] is POINTS[1]
+    assert next(outcomes)[0] == POINTS[1]
     assert len(active_children()) == 2
     outcomes.close()  # type: ignore[attr-defined]
     assert not active_children()

@@ -137,12 +137,13 @@ def test_points_share_what_they_do_not_vary() -> None:
         assert point.hardware.buffers is first.hardware.buffers
 
 
-def test_checking_many_points_is_told_now_and_then() -> None:
+def test_checking_many_parts_is_told_now_and_then() -> None:
+    """2,250 arrays and a network."""
     told: list[tuple[int, int]] = []
     data = {"name": "s", "networks": ["lenet5"], "base": "edge_ws"}
     matrix = {"array.rows": {"range": [1, 50, 1]}, "array.cols": {"range": [1, 45, 1]}}
     resolve(sweep_from({**data, "matrix": matrix}), lambda *how_far: told.append(how_far))
-    assert told == [(1000, 2250), (2000, 2250)]
+    assert told == [(1000, 2251), (2000, 2251)]
 
 
 def test_exclude_takes_values_in_any_form_and_any_of_a_list() -> None:

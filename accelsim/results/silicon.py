@@ -1,0 +1,97 @@
+"""Area and leakage of a hardware, as far as its energy table has published figures of its parts.
+
+What the table does not know is absent, never zero; nothing is scaled to another technology.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+from accelsim.hardware import Hardware
+from accelsim.number_formats import format_bits
+from accelsim.technology import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """What the parts of a chip have, of all arrays; a part that is not known is absent.
+
+    pes: multiplier, adder and registers of every PE, without wires, control and clock.
+    """
+
+    technology: str
+    pes: float | None
+    buffers: Mapping[str, float]
+    dram_interface: float | None
+
+    @property
+    def total(self) -> float:
+        """Of all parts that are known."""
+        return fsum((self.pes or 0.0, *self.buffers.values(), self.dram_interface or 0.0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form, without what is not known."""
+        known = {"pes": self.pes, "dram_interface": self.dram_interface}
+        return {
+            "technology": self.technology,
+            **{name: value for name, value in known.items() if value is not None},
+            **({"buffers": dict(self.buffers)} if self.buffers else {}),
+        }
+
+
+def area_mm2(hardware: Hardware) -> Chip | None:
+    """Area of its parts, mm2; None where its table says none."""
+    table = hardware.energy
+    return _chip(hardware, table.area_um2, 1e-6) if table and table.area_um2 else None
+
+
+def leakage_watts(hardware: Hardware) -> Chip | None:
+    """Leakage of its parts, W; None where its table says none."""
+    table = hardware.energy
+    return _chip(hardware, table.leakage_uw, 1e-6) if table and table.leakage_uw else None
+
+
+def _chip(hardware: Hardware, parts: Parts, unit: float) -> Chip:
+    """What all arrays have, and a channel's interface for each of DRAM's channels."""
+    of_pe = _pe(hardware, parts)
+    arrays, timing = hardware.array.count, hardware.dram.timing
+    sizes = {name: parts.of_sram(each.size) for name, each in hardware.buffers.items()}
+    channel = parts.dram_interface.get(timing.standard) if timing else None
+    return Chip(
+        technology=parts.technology,
+        pes=None if of_pe is None else hardware.pes * of_pe * unit,
+        buffers={n: arrays * size * unit for n, size in sizes.items() if size is not None},
+        dram_interface=timing.channels * channel * unit if timing and channel else None,
+    )
+
+
+def _pe(hardware: Hardware, parts: Parts) -> float | None:
+    """One PE; None where its scratch pads, which are no registers, are not known."""
+    precision = hardware.precision
+    if hardware.array.dataflow == "rs":
+        return None
+    operands = format_bits(precision.ifmap), format_bits(precision.filter)
+    held, sums = register_bits(hardware), format_bits(precision.psum)
+    return parts.pe(operands, sums, held, precision.is_integer)
+
+
+def register_bits(hardware: Hardware) -> int:
+    """Bits of a systolic PE's registers: ifmap, filter and psum, and what it loads beside.
+
+    Pipelined folds need the operand that stays twice, or a psum on its way out (os, best).
+    """
+    precision, array = hardware.precision, hardware.array
+    ifmap, filters, psum = (
+        format_bits(each) for each in (precision.ifmap, precision.filter, precision.psum)
+    )
+    moving = array.psum_registers if array.dataflow in ("ws", "is") else 1
+    beside = {"ws": filters, "is": ifmap}.get(array.dataflow, psum)
+    shadow = beside * (array.fold_overlap == "pipelined")
+    return ifmap + filters + psum * (moving + array.mac_stages - 1) + shadow
+
+
+def silicon_dict(hardware: Hardware) -> dict[str, Any]:
+    """What is known of area and leakage, for JSON; nothing where no table says any."""
+    found = {"area_mm2": area_mm2(hardware), "leakage_watts": leakage_watts(hardware)}
+    return {name: chip.as_dict() for name, chip in found.items() if chip is not None}

@@ -1,0 +1,82 @@
+"""Area and leakage by published points: by hand, and absent where nothing is known."""
+
+import pytest
+from machines import machine, split
+
+from accelsim.facade import simulate
+from accelsim.frontend.hardware_file import load_hardware, with_settings
+from accelsim.hardware import Hardware
+from accelsim.report.run import run_sheets
+from accelsim.results.silicon import area_mm2, leakage_watts, register_bits, silicon_dict
+
+TABLE = "energy=horowitz_45nm"
+BITS = "precision={ifmap: int8, filter: int8, psum: int32, ofmap: int8}"
+
+
+def small(*settings: str) -> Hardware:
+    """Two rows and three columns of PEs."""
+    hardware = machine(split(), array={"rows": 2, "cols": 3, "dataflow": "ws"})
+    return with_settings(hardware, [BITS, TABLE, *settings])
+
+
+def test_a_pe_by_hand() -> None:
+    """An 8-bit multiplier is a sixteenth of one of 32 bits; 8 + 8 + 32 bits of registers."""
+    each = 6351.338 / 16 + 277.9792 + 48 * 5.981433
+    area, leaks = area_mm2(small()), leakage_watts(small())
+    assert area is not None
+    assert area.pes == pytest.approx(6 * each * 1e-6)
+    assert area.technology == "40 nm"
+    assert leaks is not None
+    assert leaks.pes == pytest.approx(6 * (77.86052 / 16 + 2.249908 + 48 * 0.07395312) * 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "bits"),
+    [
+        ([], 8 + 8 + 32),
+        (["array.psum_registers=2"], 8 + 8 + 64),
+        (["array.mac_stages=3"], 8 + 8 + 96),
+        (["array.fold_overlap=pipelined"], 8 + 8 + 32 + 8),
+        (["array.fold_overlap=pipelined", "array.dataflow=os"], 8 + 8 + 32 + 32),
+    ],
+)
+def test_registers_of_a_pe(settings: list[str], bits: int) -> None:
+    assert register_bits(small(*settings)) == bits
+
+
+def test_what_is_not_known_is_absent() -> None:
+    """No SRAM and no DRAM interface; no scratch pads of rs, no floats, no other table."""
+    known = silicon_dict(small())
+    assert {*known} == {"area_mm2", "leakage_watts"}
+    assert {*known["area_mm2"]} == {"technology", "pes"}
+    assert silicon_dict(load_hardware("eyeriss")) == {}
+    rows = with_settings(load_hardware("eyeriss"), [TABLE])
+    floats = "precision={ifmap: float16, filter: float16, psum: float32, ofmap: float16}"
+    for hardware in (rows, small(floats)):
+        assert silicon_dict(hardware)["area_mm2"] == {"technology": "40 nm"}
+
+
+def test_srams_and_interfaces_of_ones_own_table() -> None:
+    """In proportion to the one size; an interface for each channel; buffers for each array."""
+    own = (
+        "energy={name: own, mac: {integer: {8: 1}}, register_file: {bits: 8, energy: 1}, "
+        "network: {bits: 8, energy: 1}, sram: {bits: 8, energy: {1 KiB: 1}}, "
+        "dram: {bits: 8, energy: 1}, area_um2: {technology: 7 nm, sram: {2 KiB: 500}, "
+        "dram_interface: {DDR4-2400: 1000}}}"
+    )
+    timing = "dram={timing: {standard: DDR4-2400, channels: 2}}"
+    area = area_mm2(small(own, timing, "array.count=2"))
+    assert area is not None
+    assert area.pes is None
+    assert area.buffers == pytest.approx(dict.fromkeys(small().buffers, 2 * 250e-6))
+    assert area.dram_interface == pytest.approx(2000e-6)
+
+
+def test_a_run_says_what_is_known() -> None:
+    result = simulate("lenet5", "edge_ws", set=[TABLE])
+    hardware = load_hardware("edge_ws", [TABLE])
+    told = " ".join(note for sheet in run_sheets(result, hardware) for note in sheet.notes)
+    assert "Area, 40 nm: PEs" in told
+    assert "not known: ifmap_sram, filter_sram, ofmap_sram, DRAM interface" in told
+    assert "not in the sum" in told
+    assert result.as_dict()["made_by"]["derived"]["area_mm2"]["pes"] > 0
