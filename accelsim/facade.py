@@ -117,9 +117,13 @@ def train(
     memory: Memory | None = None,
     set: Sequence[str] = (),
     tiles: bool = False,
+    recompute: bool = False,
 ) -> RunResult:
-    """Time one step of training: forward, loss, gradients and updates, as `simulate` would."""
-    step = training_step(network_of(network), loss, optimizer)
+    """Time one step of training: forward, loss, gradients and updates, as `simulate` would.
+
+    With `recompute` what is not kept from block to block is computed again on the way back.
+    """
+    step = training_step(network_of(network), loss, optimizer, recompute=recompute)
     return simulate(step, hardware, dataflow, batch, memory, set=set, tiles=tiles)
 
 

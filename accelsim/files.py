@@ -1,10 +1,11 @@
-"""Files that results are written to: whole or not at all, and never over what was read."""
+"""Files that results are written to: whole, all of a command or none, never over what was read."""
 
 import gzip
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -99,9 +100,43 @@ def _replaceable(path: str) -> bool:
     return os.path.isfile(path) and os.access(os.path.dirname(path) or ".", os.W_OK)
 
 
+_Held = list[tuple[Path, Path]]
+_HELD: ContextVar[_Held | None] = ContextVar("held", default=None)
+"""Files that are whole, and the places that they take when all others are."""
+
+
+@contextmanager
+def together(*ends: type[BaseException]) -> Iterator[None]:
+    """Within it files are written beside; they take their places when it ends well, or none does.
+
+    It ends well with the exceptions `ends`, too. What cannot be written beside is written at once.
+    """
+    held: _Held = []
+    token = _HELD.set(held)
+    try:
+        yield
+        _place(held)
+    except ends:
+        _place(held)
+        raise
+    finally:
+        _HELD.reset(token)
+        for beside, _ in held:
+            beside.unlink(missing_ok=True)
+
+
+def _place(held: _Held) -> None:
+    for beside, path in held:
+        try:
+            beside.replace(path)
+        except OSError as error:
+            message = f"cannot be written: {reason(error)}"
+            raise InputError(Problem(message, str(path))) from None
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of `path` when this ends well."""
+    """A file to write, which takes the place of `path` when this and `together` end well."""
     number, name = tempfile.mkstemp(prefix=".accelsim-", dir=path.parent)
     os.close(number)
     beside = Path(name)
@@ -109,7 +144,11 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.chmod(_mode(path))
         yield beside
         _on_disk(beside)
-        beside.replace(path)
+        held = _HELD.get()
+        if held is None:
+            beside.replace(path)
+        else:
+            held.append((beside, path))
     except BaseException:
         beside.unlink(missing_ok=True)
         raise

@@ -1,15 +1,19 @@
 """Each layer under the dataflow that is best for it: against every dataflow by itself."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 from drawing import drawn
 from hypothesis import given
 from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, unified
 
+from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.explanation import explain
-from accelsim.facade import compare, simulate, verify
+from accelsim.facade import compare, compile_program, hardware_of, simulate, timed, verify
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.hardware import Hardware, Objective
+from accelsim.hardware import DataflowName, Hardware, Objective
 from accelsim.network.graph import Network
 from accelsim.results.best_dataflow import cost_of_run
 
@@ -39,7 +43,8 @@ def test_lenet_is_better_than_under_any_dataflow(objective: Objective) -> None:
 def test_a_chain_takes_each_layer_at_its_best() -> None:
     """LeNet's layers follow each other and stay on chip, so that they do not disturb each other."""
     (comparison,) = compare("lenet5", "edge_ws", "os,ws,is")
-    assert simulate("lenet5", "edge_ws", "best").cycles == comparison.mixed_own_cycles
+    best = simulate("lenet5", "edge_ws", "best", set=["array.changeover=0"])
+    assert best.cycles == comparison.mixed_own_cycles
 
 
 @drawn(25, percent=10)
@@ -73,3 +78,52 @@ def test_what_cannot_be() -> None:
     with pytest.raises(DoesNotFitError) as caught:
         simulate(chain((1, 9, 9), conv(1, 5)), machine(unified("10 B")), "best")
     assert [line[:3] for line in str(caught.value).splitlines()] == ["os:", "ws:", "is:"]
+
+
+DENSE = chain((64,), dense(64), dense(64), dense(64), dense(64))
+
+
+def taking(flows: tuple[DataflowName, ...], *settings: str) -> list[int]:
+    """When dense layers end, each under a dataflow of its own, where DRAM is fast."""
+    free = ["dram.bandwidth=1 TB/s", "dram.latency=0 ns", *settings]
+    programs = {flow: compile_program(DENSE, hardware_of("edge_ws", flow, free)) for flow in FLOWS}
+    layers = tuple(programs[flow].layers[place] for place, flow in enumerate(flows))
+    program = replace(programs["ws"], layers=layers, dataflows=flows)
+    return [layer.end_cycle for layer in timed(program).layers]
+
+
+@pytest.mark.parametrize("flows", [("ws", "ws", "os", "os"), ("os", "ws", "is", "ws")])
+@pytest.mark.parametrize("overlap", ["serial", "pipelined"])
+def test_changing_over_takes_its_cycles(flows: tuple[DataflowName, ...], overlap: str) -> None:
+    """Each change before a layer delays its end, and those of all behind it."""
+    settings = [f"array.fold_overlap={overlap}"]
+    free, dear = (taking(flows, *settings, f"array.changeover={n}") for n in (0, 5000))
+    before = [0, *(5000 * (one != then) for one, then in pairwise(flows))]
+    delays = [later - end for later, end in zip(dear, free, strict=True)]
+    hidden = 200  # at most, of each change: what the layer waits for anyway
+    for place, delay in enumerate(delays):
+        changes = sum(before[: place + 1])
+        assert changes - hidden * (changes // 5000) <= delay <= changes
+    assert taking(("ws",) * 4, *settings) == taking(("ws",) * 4, *settings, "array.changeover=5000")
+
+
+def test_auto_is_a_cycle_for_each_row() -> None:
+    flows: tuple[DataflowName, ...] = ("os", "ws", "is", "ws")
+    assert taking(flows) == taking(flows, "array.changeover=32")
+
+
+@pytest.mark.parametrize("objective", ["time", "edp"])
+def test_where_changing_is_dear_it_changes_less(objective: Objective) -> None:
+    settings = [f"array.objective={objective}", "energy=horowitz_45nm"]
+    changes = []
+    for cycles in (0, 2**20):
+        chip = load_hardware("edge_ws", [*settings, f"array.changeover={cycles}"])
+        flows = [each.dataflow for each in simulate("lenet5", chip, "best").layers if each.gemm]
+        changes.append(sum(one != then for one, then in pairwise(flows)))
+    assert changes[0] > changes[1] == 0
+
+
+def test_leaping_changes_nothing_where_dataflows_change() -> None:
+    program = compile_program("lenet5", load_hardware("edge_npu"), "best", batch=5)
+    forced = replace(program, dataflows=tuple("os" if i % 4 else "ws" for i in range(7)))
+    assert play(forced) == play(forced, leaps=False)

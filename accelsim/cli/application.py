@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from accelsim.errors import AccelsimError, SimulationError, TryAgainError, reason
+from accelsim.files import together
 from accelsim.report.tell import tell
 
 CHECK_FAILED, BAD_INPUT, BUG, TRY_AGAIN, INTERRUPTED, READER_GONE = 1, 2, 70, 75, 130, 141
@@ -17,9 +18,10 @@ class Commands(TyperGroup):
     """The commands, with failures as messages and exit statuses instead of tracebacks."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that the context names."""
+        """Run the command that the context names; all that it writes is whole, or none of it is."""
         try:
-            return super().invoke(ctx)
+            with together(typer.Exit):
+                return super().invoke(ctx)
         except SimulationError as error:
             _complain("internal error", error)
             tell(

@@ -25,7 +25,7 @@ from accelsim.cli.options import (
     SetOption,
 )
 from accelsim.cli.output import deliver, deliver_sweep_page, emit, print_sheets
-from accelsim.cli.training import OptimizerOption
+from accelsim.cli.training import OptimizerOption, RecomputeOption
 
 if TYPE_CHECKING:
     from accelsim.frontend.source import Data
@@ -43,6 +43,7 @@ def show(
     ] = False,
     batch: BatchOption = 1,
     optimizer: OptimizerOption = "sgd",
+    recompute: RecomputeOption = False,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="With --train: the largest batch in it."),
@@ -74,7 +75,7 @@ def show(
         said = _checked(kind, path)
         sheets, data = [file_sheet(f"{name}: {kind}", said)], file_dict(kind, said)
     elif train:
-        sheets, data = _training(Model(name, dim, outputs), batch, optimizer, memory)
+        sheets, data = _training(Model(name, dim, outputs), batch, optimizer, recompute, memory)
     else:
         sheets, data = _described(Model(name, dim, outputs))
     deliver(destinations, sheets, lambda: json_text(data))
@@ -84,11 +85,13 @@ Told: TypeAlias = "tuple[list[Sheet], dict[str, Any]]"
 """What is shown, and the same as data."""
 
 
-def _training(asked: Model, batch: int, optimizer: OptimizerOption, memory: str | None) -> Told:
+def _training(
+    asked: Model, batch: int, optimizer: OptimizerOption, recompute: bool, memory: str | None
+) -> Told:
     """The memory that training takes, and the largest batch within a limit."""
     from accelsim.report.training import memory_sheets, training_memory
 
-    found = training_memory(network_named(asked), batch, optimizer=optimizer)
+    found = training_memory(network_named(asked), batch, optimizer=optimizer, recompute=recompute)
     limit = None if memory is None else memory_size(memory)
     return memory_sheets(found, limit), found.as_dict(limit)
 

@@ -28,6 +28,13 @@ OptimizerOption = Annotated[
     Literal["sgd", "momentum", "adam"], typer.Option("--optimizer", help="What updates cost.")
 ]
 
+RecomputeOption = Annotated[
+    bool,
+    typer.Option(
+        "--recompute", help="Keep only what goes from block to block; compute the rest again."
+    ),
+]
+
 
 def train(
     network: NetworkName,
@@ -36,6 +43,7 @@ def train(
     batch: BatchOption = 1,
     loss: LossOption = "cross_entropy",
     optimizer: OptimizerOption = "sgd",
+    recompute: RecomputeOption = False,
     settings: SetOption = None,
     columns: ColumnsOption = None,
     dim: DimOption = None,
@@ -57,6 +65,7 @@ def train(
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
     step: dict[str, Any] = {"loss": loss, "optimizer": optimizer}
+    step |= {"recompute": True} if recompute else {}
     result = timed_step(model, machine, batch=batch, tiles=report is not None, **step)
     result = told(result, settings, wanted, training=step)
     deliver_page(report, [result])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Core:
     """One array with its vector unit: they share the buffers, and the DRAM with other cores.
 
-    `leaper` leaps over what goes as before; None: everything is played.
+    `leaper` leaps over what goes as before; None: everything is played. `changeover` are cycles
+    that the array takes, once it has drained, to change its dataflow.
     """
 
     clock: Clock
@@ -25,6 +26,7 @@ class Core:
     buffers: tuple[Buffer, ...]
     dram: DramChannel
     leaper: "Leaper | None"
+    changeover: int = 0
     units: "list[Unit]" = field(default_factory=list)
 
     def unfinished(self, run: LayerRun) -> int:

@@ -39,11 +39,14 @@ def play(
     """
     clock, target = Clock(), program.target
     runs = layer_runs(clock, price(program).layers)
+    for run, dataflow in zip(runs, program.dataflows, strict=False):  # none where all have one
+        run.dataflow = dataflow
+    changeover = program.hardware.array.changeover_cycles
     parts = Parts(clock, observer)
     dram = parts.channel(target.dram_latency, target.turnaround_cycles)
     leaper = Leaper(clock) if leaps else None
     cores = [
-        Core(clock, index, parts.buffers(target.buffers, index), dram, leaper)
+        Core(clock, index, parts.buffers(target.buffers, index), dram, leaper, changeover)
         for index in range(target.arrays)
     ]
     for core in cores:

@@ -37,7 +37,7 @@ class LayerRun:
 
     Both in DRAM or on chip; `inputs` waits for the layer's room too, and `filters` for theirs.
     `parts` are at work or to come, those `begun` with are loaded, by core. `timelines` has one for
-    each core at work.
+    each core at work. `dataflow` is the array's, where layers have different ones.
     """
 
     program: LayerProgram
@@ -49,6 +49,7 @@ class LayerRun:
     ready_at: int = 0
     timelines: dict[int, Timeline] = field(default_factory=dict)
     begun: "dict[int, Part]" = field(default_factory=dict)
+    dataflow: str | None = None
 
     def gaps(self, part: "Part") -> tuple[tuple[int, int], ...]:
         """How many more cycles than `part` each has left that has any, by its core."""

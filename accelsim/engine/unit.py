@@ -42,6 +42,8 @@ class Unit(Worker):
         self.begun = 0  # cycles of all tasks that the computation has begun with
         self.busy_until = 0
         self.free_at = 0
+        self.dataflow: str | None = None
+        self.drained_at = 0  # the last result has left the array
         # Putting away.
         self.storing = 0
         self.spilled: set[int] = set()  # tasks whose psums are on the way to DRAM
@@ -226,12 +228,23 @@ class Unit(Worker):
     def take_next(self) -> None:
         """Take the next loaded task and start it when its operands have arrived."""
         self.current = self.loaded.popleft() if self.loaded else None
-        if self.current is not None and not self.current.pending:
+        if self.current is None:
+            return
+        self.change_over(self.current.part.run.dataflow)
+        if not self.current.pending:
             self.await_arrival(self.current)
 
+    def change_over(self, dataflow: str | None) -> None:
+        """If another dataflow comes, be free only when the array has drained and is set to it."""
+        if dataflow == self.dataflow:
+            return
+        if self.dataflow is not None:
+            self.free_at = max(self.free_at, self.drained_at) + self.core.changeover
+        self.dataflow = dataflow
+
     def await_arrival(self, item: Loaded) -> None:
-        """Start a task when its operands have arrived."""
-        self.clock.after(item.arrival - self.clock.now, self.start, item)
+        """Start a task when its operands have arrived, and the array is set to its dataflow."""
+        self.clock.after(max(item.arrival, self.free_at) - self.clock.now, self.start, item)
 
     def start(self, item: Loaded) -> None:
         """Compute a tile."""
@@ -245,6 +258,7 @@ class Unit(Worker):
         """Free what a computed tile no longer needs, put it away, and go on with the next."""
         step, part = item.step, item.part
         self.free_at = self.clock.now
+        self.drained_at = self.free_at + step.tail
         self.current = None
         assert part.line is not None
         part.line.computed = self.free_at
@@ -378,6 +392,7 @@ class Unit(Worker):
         if self.rests:
             return
         self.free_at += cycles
+        self.drained_at += cycles
         self.busy_until += cycles
         for item in (*self.loaded, self.current, self.item):
             if item is not None:

@@ -1,7 +1,7 @@
 """Sweep files (`configs/sweeps/*.yaml`): which points, what to look for, and where each is said."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.findings import JsonSchema, findings, validation_problems
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
-from accelsim.text import shown
+from accelsim.text import nearest, shown
 from accelsim.units import parse_quantity, parse_size, split_quantity
 
 LONGEST_AXIS = 100_000
@@ -326,27 +326,53 @@ def load_sweep(name_or_path: str | Path) -> SweepFile:
     return sweep
 
 
-def readable_rest(name_or_path: str | Path) -> SweepFile | None:
+def readable_rest(name_or_path: str | Path) -> tuple[SweepFile | None, list[Problem]]:
     """A sweep file without what is wrong with it, so that the rest can be checked in the same go.
 
-    An axis without values has one that is nothing, for others may speak of its key. None where
-    the rest is no sweep, or where keys are misspelt and dims missing, for much hangs on them.
+    Misspelt keys are read as they were meant, and what is wrong within them comes beside. An axis
+    without values has one that is nothing, for others may speak of its key. None where the rest is
+    no sweep, or dims are wrong, for much hangs on them.
     """
-    document = read_yaml(find_file("configs/sweeps", name_or_path, (".yaml", ".yml")))
+    document = _as_meant(read_yaml(find_file("configs/sweeps", name_or_path, (".yaml", ".yml"))))
     data = {**document.data}
     if isinstance(axes := data.get("matrix"), dict):
         data["matrix"] = {**axes}
+    problems = []
     try:
         SweepFile.model_validate(data)
     except ValidationError as error:
+        problems = validation_problems(error, document, SweepFile.model_json_schema())
         for each in findings(error, document.data, SweepFile.model_json_schema()):
             _leave_out(each.path, data)
     try:
         rest = SweepFile.model_validate(data)
     except ValidationError:
-        return None
+        return None, problems
     rest._document = document
-    return rest
+    return rest, problems
+
+
+def _as_meant(document: Document) -> Document:
+    """The file with the keys that its misspelt ones are near to, where it has none of these."""
+    known, root = sorted(SweepFile.model_fields), document.root
+    meant: dict[str, str] = {}
+    for key in document.data:
+        near = nearest(key, known) if key not in known else None
+        if near and near not in {*document.data, *meant.values()}:
+            meant[key] = near
+    return replace(
+        document,
+        root=replace(
+            root,
+            data=_renamed(document.data, meant),
+            parts=_renamed(root.parts, meant),
+            keys=_renamed(root.keys, meant),
+        ),
+    )
+
+
+def _renamed(mapping: Mapping[Any, Any], names: Mapping[str, str]) -> dict[Any, Any]:
+    return {names.get(key, key): value for key, value in mapping.items()}
 
 
 def _leave_out(path: KeyPath, data: dict[str, Data]) -> None:
@@ -358,7 +384,7 @@ def _leave_out(path: KeyPath, data: dict[str, Data]) -> None:
         axes[str(path[1])] = [None]
     elif path == ("name",):
         data["name"] = "unnamed"
-    elif path[0] in SweepFile.model_fields and path[0] not in ("dims", "base", "matrix"):
+    elif path[0] not in ("dims", "base", "matrix"):
         data.pop(str(path[0]), None)
 
 

@@ -75,6 +75,12 @@ class Array(Schema):
         description="What the dataflow best minimises: time; energy, which needs a table; edp, "
         "their product.",
     )
+    changeover: Annotated[int, Field(ge=0, le=2**20, strict=True)] | Literal["auto"] = Field(
+        "auto",
+        description="Cycles that the dataflow best pays where an array goes from one dataflow to "
+        "another, once it has drained; auto: as many as it has rows, for PEs take their settings "
+        "row by row, as they take filters.",
+    )
     fold_overlap: Literal["serial", "pipelined"] = Field(
         "serial",
         description="serial: a fold starts when the one before has drained; pipelined: shadow "
@@ -120,6 +126,11 @@ class Array(Schema):
     row_stationary: RowStationarySpec | None = Field(
         None, description="Spads and networks of the PEs; the dataflow rs needs them."
     )
+
+    @property
+    def changeover_cycles(self) -> int:
+        """Cycles from drained under one dataflow to ready under another."""
+        return self.rows if self.changeover == "auto" else self.changeover
 
     @model_validator(mode="after")
     def _rows_have_spads(self) -> "Array":

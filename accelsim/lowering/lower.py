@@ -248,7 +248,7 @@ class _Lowering:
         """The layers that each one reads."""
         index = {layer.name: position for position, layer in enumerate(self.network.layers)}
         return [
-            tuple(index[name] for name in layer.inputs if name in index)
+            tuple(index[name] for name in (*layer.inputs, *_after(layer)) if name in index)
             for layer in self.wired.layers
         ]
 
@@ -319,6 +319,11 @@ class _Lowering:
             leaves_as=self.fused.last_of(layer.name),
             apart=self.fused.apart.get(layer.name),
         )
+
+
+def _after(layer: Layer) -> tuple[str, ...]:
+    """The layer that one waits for without reading it."""
+    return (layer.again.after,) if layer.again and layer.again.after else ()
 
 
 def _least_cycles(program: Program) -> int:

@@ -109,6 +109,7 @@ from accelsim.network.ops.gradients import (
     WindowSumGradient,
 )
 from accelsim.network.ops.token_gradients import ParameterSum
+from accelsim.network.recompute import with_recompute
 
 TARGET = "target"
 """The network input that holds what the network should have said."""
@@ -131,8 +132,11 @@ def training_step(
     loss: Loss = "cross_entropy",
     optimizer: Optimizer = "sgd",
     rate: float = 0.01,
+    recompute: bool = False,
 ) -> Network:
     """One step of training `network`, as a network with the input `target` beside its own.
+
+    With `recompute` it keeps only what goes from block to block, and computes the rest again.
 
     The layers of the forward pass keep their names. Raises InputError with every layer that has no
     rule, and where the network has several outputs.
@@ -147,9 +151,10 @@ def training_step(
     step.finish()
     target = forward.by_name[forward.outputs[0]].output_shape
     inputs = {**forward.inputs, TARGET: target}
-    return build_network(
+    built = build_network(
         forward.name, inputs, step.specs, forward.description, weights=network.weights
     )
+    return with_recompute(built) if recompute else built
 
 
 def _refuse_untrainable(network: Network) -> None:
@@ -402,9 +407,9 @@ def _wanted(network: Network) -> dict[str, bool]:
 
 def kept_for_backward(step: Network) -> Sequence[Layer]:
     """Layers of the forward pass whose ofmaps a later phase reads."""
-    backward = [layer for layer in step.layers if layer.op.phase != "forward"]
+    backward = [layer for layer in step.layers if layer.phase != "forward"]
     read = {name for layer in backward for name in layer.inputs}
-    return [layer for layer in step.layers if layer.op.phase == "forward" and layer.name in read]
+    return [layer for layer in step.layers if layer.phase == "forward" and layer.name in read]
 
 
 def elements(layers: Sequence[Layer]) -> int:

@@ -18,12 +18,24 @@ _MOST_HINTS = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """That a layer computes once more what the layer `of` has, with its parameters.
+
+    It does not begin before the layer `after` is done.
+    """
+
+    of: str
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LayerSpec:
     """A layer before its shapes are known; `inputs` name layers or network inputs."""
 
     name: str
     op: Op
     inputs: tuple[str, ...]
+    again: Again | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,17 @@ class Layer:
     inputs: tuple[str, ...]
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
+    again: Again | None = field(default=None, repr=False)
+
+    @property
+    def phase(self) -> str:
+        """The part of a training step that it belongs to."""
+        return self.op.phase if self.again is None else "recompute"
+
+    @property
+    def owner(self) -> str:
+        """The layer whose parameters it computes with: itself, if no other's."""
+        return self.op.owner_of_parameters or (self.again.of if self.again else self.name)
 
     @property
     def macs(self) -> int:
@@ -48,8 +71,8 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Learned values, bias included."""
-        return sum(math.prod(shape) for shape in self.parameter_shapes.values())
+        """Learned values of its own, bias included."""
+        return sum(math.prod(shape) for shape in learned_shapes(self, statistics=False).values())
 
     @property
     def output_elements(self) -> int:
@@ -57,10 +80,12 @@ class Layer:
         return math.prod(self.output_shape)
 
 
-def learned_shapes(layer: Layer) -> Mapping[str, Shape]:
-    """Shapes by name of all a layer computes with, the statistics of batch_norm included."""
+def learned_shapes(layer: Layer, statistics: bool = True) -> Mapping[str, Shape]:
+    """Shapes by name of all a layer has learned, the `statistics` of batch_norm included."""
+    if layer.again is not None:
+        return {}
     shapes = layer.parameter_shapes
-    if isinstance(layer.op, BatchNorm):
+    if statistics and isinstance(layer.op, BatchNorm):
         return {**shapes, "mean": shapes["gamma"], "variance": shapes["gamma"]}
     return shapes
 
@@ -204,7 +229,8 @@ def build_network(
         except ShapeError as error:
             problems.append((spec.name, str(error)))
             continue
-        layers.append(Layer(spec.name, spec.op, spec.inputs, input_shapes, shapes[spec.name]))
+        shape = shapes[spec.name]
+        layers.append(Layer(spec.name, spec.op, spec.inputs, input_shapes, shape, spec.again))
     problems += _numbering_problems(inputs, specs)
     if not problems:
         problems += _sharing_problems(layers)

@@ -105,7 +105,7 @@ def _folded(
 
 
 def _specs(network: Network) -> list[LayerSpec]:
-    return [LayerSpec(layer.name, layer.op, layer.inputs) for layer in network.layers]
+    return [LayerSpec(each.name, each.op, each.inputs, each.again) for each in network.layers]
 
 
 def _rebuilt(network: Network, specs: Iterable[LayerSpec], dropped: Mapping[str, str]) -> Network:

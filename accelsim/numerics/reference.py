@@ -79,8 +79,7 @@ def reference(
     for layer in network.layers:
         inputs = tuple(tensors[source] for source in layer.inputs)
         output = parameters.quantization(layer.name)
-        owner = network.by_name[layer.op.owner_of_parameters or layer.name]
-        learned = parameters.layer(owner)
+        learned = parameters.layer(network.by_name[layer.owner])
         if isinstance(layer.op, Dense) and not layer.op.bias:
             learned = learned.without_bias  # another layer's may have one
         work = Computation(layer, inputs, learned, output, arithmetic)

@@ -7,6 +7,7 @@ from typing import Any
 from accelsim.network.backward import kept_for_backward, training_step
 from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
+from accelsim.network.recompute import recomputed
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
 from accelsim.units import format_bytes
@@ -20,7 +21,8 @@ _STATES: dict[Optimizer, int] = {"sgd": 0, "momentum": 1, "adam": 2}
 class TrainingMemory:
     """Values that one step of training keeps at the same time, as its forward pass ends.
 
-    `activations` are those of one image: the inputs, and every ofmap that the backward pass reads.
+    `activations` are those of one image: the inputs, and every ofmap that the backward pass reads
+    where it was kept. `recomputed` are those of the block that has most, of one image too.
     """
 
     network: str
@@ -28,6 +30,7 @@ class TrainingMemory:
     parameters: int
     optimizer_values: int
     activations: int
+    recomputed: int = 0
 
     @property
     def fixed_bytes(self) -> int:
@@ -37,7 +40,7 @@ class TrainingMemory:
     @property
     def image_bytes(self) -> int:
         """What one more image takes."""
-        return VALUE_BYTES * self.activations
+        return VALUE_BYTES * (self.activations + self.recomputed)
 
     @property
     def total_bytes(self) -> int:
@@ -50,6 +53,7 @@ class TrainingMemory:
 
     def as_dict(self, memory_bytes: int | None) -> dict[str, Any]:
         """The JSON form."""
+        again = self.recomputed
         fits = {} if memory_bytes is None else {"largest_batch": self.largest_batch(memory_bytes)}
         return {
             "schema": SCHEMA,
@@ -61,16 +65,21 @@ class TrainingMemory:
             "optimizer_bytes": VALUE_BYTES * self.optimizer_values,
             "activation_bytes_per_image": self.image_bytes,
             "activation_bytes": self.batch * self.image_bytes,
+            **({"recomputed_bytes_per_image": VALUE_BYTES * again} if again else {}),
             "total_bytes": self.total_bytes,
             **fits,
         }
 
 
 def training_memory(
-    network: Network, batch: int, loss: Loss = "cross_entropy", optimizer: Optimizer = "sgd"
+    network: Network,
+    batch: int,
+    loss: Loss = "cross_entropy",
+    optimizer: Optimizer = "sgd",
+    recompute: bool = False,
 ) -> TrainingMemory:
     """What training `network` keeps, in float32."""
-    step = training_step(network, loss, optimizer)
+    step = training_step(network, loss, optimizer, recompute=recompute)
     parameters = (network.training or network).parameters
     kept = sum(math.prod(layer.output_shape) for layer in kept_for_backward(step))
     return TrainingMemory(
@@ -79,6 +88,7 @@ def training_memory(
         parameters=parameters,
         optimizer_values=_STATES[optimizer] * parameters,
         activations=kept + sum(map(math.prod, network.inputs.values())),
+        recomputed=recomputed(step),
     )
 
 
@@ -91,8 +101,11 @@ def memory_sheets(found: TrainingMemory, memory_bytes: int | None) -> list[Sheet
         "optimizer state": found.optimizer_values,
     }
     rows = [Row((name, "", format_bytes(VALUE_BYTES * count))) for name, count in fixed.items()]
-    kept = (format_bytes(found.image_bytes), format_bytes(images * found.image_bytes))
-    rows.append(Row(("activations kept for the backward pass", *kept)))
+    held = {"activations kept for the backward pass": found.activations}
+    held |= {"computed again, of the largest block": found.recomputed} if found.recomputed else {}
+    for name, values in held.items():
+        size = VALUE_BYTES * values
+        rows.append(Row((name, format_bytes(size), format_bytes(images * size))))
     total = Row(("total", "", format_bytes(found.total_bytes)), style="bold")
     columns = (Column("float32", text=True), Column("per image"), Column(f"batch {images:,}"))
     sheet = Sheet(f"{found.network}: memory of training", columns, tuple(rows), (total,))

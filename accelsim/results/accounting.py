@@ -87,7 +87,7 @@ def _layer_result(
         tiling=program.tiling,
         resident=_resident(program, whole),
         dram_saved_bytes=program.placement.saved_bytes,
-        phase=layer.op.phase,
+        phase=layer.phase,
         lane_macs=lane_macs,
         fused_into=program.fused_into,
         inputs=layer.inputs,

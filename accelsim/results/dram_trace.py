@@ -191,7 +191,7 @@ class DramTracer:
         if operand == "ofmap":
             tensor = layer.leaves_as or name
         if operand == "filter":  # another layer's, of some
-            tensor = layer.layer.op.owner_of_parameters or name
+            tensor = layer.layer.owner
         kind = "map" if operand in ("ifmap", "ofmap") else operand
         if isinstance(transfer, Load) and transfer.addend and layer.addend:
             operand, tensor = "addend", layer.addend
@@ -217,8 +217,7 @@ class DramTracer:
         """Bytes of a whole tensor of a layer, for the images at hand."""
         target, batch = self.program.target, self.program.batch
         if operand == "filter":
-            owner = layer.layer.op.owner_of_parameters or layer.layer.name
-            learned = self.program.network.by_name[owner].parameters
+            learned = self.program.network.by_name[layer.layer.owner].parameters
             return max(learned, _filter_words(layer)) * target.bytes_of("filter")
         if operand == "ifmap":
             return batch * math.prod(layer.layer.input_shapes[0]) * target.bytes_of("ifmap")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Bound = Literal["array", "dram", "buffer", "vector", "none"]
 SCHEMA = 1
-PHASES = ("forward", "loss", "input_gradient", "weight_gradient", "update")
+PHASES = ("forward", "loss", "recompute", "input_gradient", "weight_gradient", "update")
 AnyCounts = TypeVar("AnyCounts", bound=Counts)
 
 
@@ -140,13 +140,13 @@ class LayerResult:
     does not grow with what it waits for. untiled_array_cycles and mapping_efficiency are of the
     whole layer's folds, as if every operand were on chip. energy is None where the hardware names
     no energy table. mapping is a row-stationary array's, tiling any layer's. dram_saved_bytes is
-    how much less the layer moves than with nothing resident; negative where resident feature maps
-    of other layers take the room of its tiles. phase is the part of a training step: forward, loss,
-    input_gradient, weight_gradient or update. dataflow is the array's for this layer; None where
-    it is not on the array. lane_macs are those of macs that the vector unit does.
-    A layer that is fused_into another is done on that one's way out. between_cycles are those from
-    its start to its end that belong to other parts of a batch in parts: between its own turns.
-    inputs are the layers, or the network's inputs, that it reads.
+    how much less the layer moves than with nothing resident; negative where resident feature
+    maps of other layers take the room of its tiles. phase is the part of a training step: one
+    of PHASES. dataflow is the array's for this layer; None where it is not on the array.
+    lane_macs are those of macs that the vector unit does.
+    A layer that is fused_into another is done on that one's way out. between_cycles are those
+    from its start to its end that belong to other parts of a batch in parts: between its own
+    turns. inputs are the layers, or the network's inputs, that it reads.
     """
 
     name: str

@@ -12,7 +12,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend import ONNX, load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
-from accelsim.frontend.source import Data, KeyPath, dotted
+from accelsim.frontend.source import Data, KeyPath, dotted, in_file_order
 from accelsim.frontend.sweep_file import Over, Search, SweepFile, load_sweep, readable_rest
 from accelsim.hardware import Hardware
 from accelsim.network.backward import training_step
@@ -125,12 +125,13 @@ def resolve_file(name_or_path: str | Path, tell: Counter | None = None) -> Sweep
     except InputError as error:
         if not any(problem.line for problem in error.problems):
             raise
-        rest = readable_rest(name_or_path)
+        rest, within = readable_rest(name_or_path)
+        known = [*dict.fromkeys([*error.problems, *within])]
         if rest is None:
-            raise
+            raise InputError(in_file_order(known)) from None
         found = Findings(rest)
         Space(rest, found)
-        raise InputError(found.beside(error.problems)) from None
+        raise InputError(found.beside(known)) from None
     return resolve(sweep_file, tell)
 
 

@@ -161,3 +161,19 @@ def test_what_is_refused(cli, arguments: tuple[str, ...], message: str) -> None:
     outcome = cli(*arguments)
     assert outcome.status == 2
     assert message in outcome.stderr
+
+
+def test_what_is_not_kept_is_computed_again(cli) -> None:
+    shown, plain = (
+        json.loads(cli("show", "lenet5", "--train", *more, "--json", "-").stdout)
+        for more in (["--recompute"], [])
+    )
+    assert shown["activation_bytes_per_image"] < plain["activation_bytes_per_image"]
+    assert 0 < shown["recomputed_bytes_per_image"] < plain["activation_bytes_per_image"]
+    assert "recomputed_bytes_per_image" not in plain
+    told = cli("show", "lenet5", "--train", "--recompute").stdout
+    assert "computed again, of the largest block" in told
+    data = json.loads(cli("train", "lenet5", "edge_ws", "--recompute", "--json", "-").stdout)
+    assert list(data["phases"]) == [
+        *("forward", "loss", "recompute", "input_gradient", "weight_gradient", "update")
+    ]

@@ -41,7 +41,7 @@ def test_promises_are_kept(promise: str, count: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("promise", "count"),
-    [("best", 50), ("unbeaten", 3), ("whole", 16), ("one-more", 8), ("played", 6)],
+    [("best", 24), ("unbeaten", 2), ("whole", 8), ("one-more", 4), ("played", 3)],
 )
 def test_promises_are_kept_by_many(promise: str, count: int) -> None:
     holds(promise, range(100, 100 + count))

@@ -539,7 +539,7 @@ def test_mistakes_of_form_and_of_what_is_named_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("objectives", "objektives"), ("networks: [lenet5, lenet6]\n", ""), ("base: edge_ws\n", "")],
+    [("networks: [lenet5, lenet6]\n", ""), ("base: edge_ws\n", "")],
 )
 def test_nothing_is_told_that_follows_from_a_mistake(tmp_path: Path, old: str, new: str) -> None:
     """Where much hangs on what is wrong, its mistakes of form stand alone."""
@@ -549,6 +549,26 @@ def test_nothing_is_told_that_follows_from_a_mistake(tmp_path: Path, old: str, n
     with pytest.raises(InputError) as caught:
         load_sweep(path)
     assert found == [str(each).removeprefix(f"{path}:") for each in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        *(("networks", "network"), ("base", "bases"), ("matrix", "matrx"), ("exclude", "exlude")),
+        *(("objectives", "objektives"), ("constraints", "constrants"), ("name", "nme")),
+    ],
+)
+def test_a_misspelt_key_comes_beside_all_others(tmp_path: Path, key: str, written: str) -> None:
+    """What is within it is told, too; and nothing that would be wrong without it."""
+    before = faults_of_file(tmp_path, MANY)
+    line = MANY[: MANY.index(f"{key}:")].count("\n") + 1
+    found = faults_of_file(tmp_path, MANY.replace(f"{key}:", f"{written}:", 1))
+    told = [each for each in found if f"unknown key '{written}'" in each]
+    assert [each.partition(":")[0] for each in told] == [str(line)]
+    others = {each.partition(": ")[2] for each in found if each not in told}
+    missing = {each for each in others if "missing key" in each}
+    assert {each.partition(": ")[2] for each in before} <= others
+    assert others - {each.partition(": ")[2] for each in before} == missing
 
 
 def test_points_are_checked_beside_networks_and_quantities_that_are_unknown(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""A training step that keeps only what goes from block to block, and computes the rest again.
+
+A block is what a network file has as one (all that NAME/ begins), or as many plain layers in a row
+as the root of all (T. Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016). Before
+gradients go back through a block its layers are computed once more, from what came into it; those
+of the last block are still there. What the loss and updates read is kept, too.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from accelsim.network.graph import Again, Layer, LayerSpec, Network, build_network
+
+_KEEPING = ("loss", "update")
+"""Phases whose layers read what the forward pass has made."""
+_LOSS = "loss/"
+"""What the name of a loss's own softmax begins with."""
+
+
+def with_recompute(step: Network) -> Network:
+    """The step with forward layers NAME@again before the gradients that read them.
+
+    Requires: a training step whose layers are in the order in which they were made. Ensures: the
+    same values of all its layers.
+    """
+    forward = {layer.name: layer for layer in step.layers if layer.phase == "forward"}
+    blocks = blocks_of(list(forward.values()))
+    again = _Again(forward, _kept(step, forward, blocks))
+    for layer in step.layers:
+        again.add(layer)
+    return build_network(
+        step.name, step.inputs, again.specs, step.description, weights=step.weights
+    )
+
+
+def blocks_of(forward: Sequence[Layer]) -> Mapping[str, int]:
+    """The number of each layer's block, in order."""
+    names = {layer.name for layer in forward}
+    length = math.isqrt(max(len(forward) - 1, 0)) + 1
+    numbers, found = count(-1), {}
+    number, before, size = next(numbers), "", length
+    for layer in forward:
+        block = _block_name(layer.name, names)
+        size += 1
+        if block != before or (not block and size > length):
+            number, before, size = next(numbers), block, 1
+        found[layer.name] = number
+    return found
+
+
+def _block_name(name: str, names: set[str]) -> str:
+    """The first part of a name; "" where it is a plain layer's, or of a function behind one."""
+    first, slash, _ = name.partition("@")[0].partition("/")
+    return first if slash and first not in names else ""
+
+
+def _kept(step: Network, forward: Mapping[str, Layer], blocks: Mapping[str, int]) -> set[str]:
+    """Tensors of the forward pass that stay until the backward pass reads them."""
+    last = max((block for name, block in blocks.items() if not name.startswith(_LOSS)), default=0)
+    kept = {name for name, block in blocks.items() if block >= last}
+    for layer in step.layers:
+        for name in forward.keys() & set(layer.inputs):
+            if layer.phase in _KEEPING or blocks.get(layer.name, blocks[name]) != blocks[name]:
+                kept.add(name)
+    return kept
+
+
+@dataclass
+class _Again:
+    """The step in the making."""
+
+    forward: Mapping[str, Layer]
+    kept: set[str]
+    specs: list[LayerSpec] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
+
+    def add(self, layer: Layer) -> None:
+        """A layer, behind what it reads and is not there any more."""
+        inputs = layer.inputs
+        if layer.phase not in ("forward", *_KEEPING):
+            gradient = next((name for name in inputs if name not in self.forward), None)
+            inputs = tuple(self.again(name, gradient) for name in inputs)
+        self.specs.append(LayerSpec(layer.name, layer.op, inputs, layer.again))
+
+    def again(self, name: str, after: str | None) -> str:
+        """What has a tensor: itself, or a layer that computes it again when `after` is done."""
+        if name not in self.forward or name in self.kept:
+            return name
+        if name not in self.made:
+            layer = self.forward[name]
+            inputs = tuple(self.again(each, after) for each in layer.inputs)
+            self.made[name] = f"{name}@again"
+            self.specs.append(LayerSpec(self.made[name], layer.op, inputs, Again(name, after)))
+        return self.made[name]
+
+
+def recomputed(step: Network) -> int:
+    """Values of one image, computed again, that the backward pass reads: of the largest block.
+
+    Those of the block before come when its gradients are needed.
+    """
+    read = {name for layer in step.layers if layer.phase != "recompute" for name in layer.inputs}
+    blocks = blocks_of([layer for layer in step.layers if layer.phase == "forward"])
+    sizes: dict[int, int] = {}
+    for layer in step.layers:
+        if layer.again is not None and layer.name in read:
+            block = blocks[layer.again.of]
+            sizes[block] = sizes.get(block, 0) + math.prod(layer.output_shape)
+    return max(sizes.values(), default=0)
