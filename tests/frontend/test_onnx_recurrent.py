@@ -131,6 +131,43 @@ def test_models_as_they_are_exported(last: str, tmp_path: Path) -> None:
     assert network.parameters == learned - both_added
 
 
+def attending(batch: int) -> tuple[Any, dict[str, Any]]:
+    """Heads with times first, where batch and heads are one axis, as PyTorch has them inside."""
+    heads, size = 3, 4
+    generator, wide = default_rng(0), heads * size
+    arrays: dict[str, Any] = {
+        name: generator.standard_normal((wide, wide), np.float32) for name in ("wq", "wk", "wv")
+    }
+    arrays |= {"apart": np.array([TIMES, batch * heads, size])}
+    arrays |= {"whole": np.array([TIMES, batch, wide])}
+    nodes = [node("Transpose", "x", "t", perm=[1, 0, 2])]
+    for name, order in (("q", [1, 0, 2]), ("k", [1, 2, 0]), ("v", [1, 0, 2])):
+        nodes += [
+            node("MatMul", f"t w{name}", f"{name}1"),
+            node("Reshape", f"{name}1 apart", f"{name}2"),
+            node("Transpose", f"{name}2", name, perm=order),
+        ]
+    nodes += [
+        node("MatMul", "q k", "scores"),
+        node("Softmax", "scores", "shares", axis=-1),
+        node("MatMul", "shares v", "context"),
+        node("Transpose", "context", "c", perm=[1, 0, 2]),
+        node("Reshape", "c whole", "all"),
+        node("Transpose", "all", "y", perm=[1, 0, 2]),
+    ]
+    inputs = {"x": generator.standard_normal((batch, TIMES, wide), np.float32)}
+    return model(nodes, inputs, "y", arrays), inputs
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_batch_and_heads_may_be_one_axis(batch: int, tmp_path: Path) -> None:
+    made, inputs = attending(batch)
+    path = saved(made, tmp_path)
+    wanted = expected(path, inputs)
+    np.testing.assert_allclose(computed(path, inputs), wanted, rtol=1e-4, atol=1e-4)
+    assert wrong_tiles(path, inputs) == []
+
+
 def test_each_weight_is_read_once(tmp_path: Path) -> None:
     made, _, _ = exported(default_rng(3), "all")
     network = load_network(saved(made, tmp_path))

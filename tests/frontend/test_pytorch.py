@@ -24,9 +24,34 @@ PARAMETERS = {  # what torch counts of the modules of oracles/torch_models.py
 }
 
 
-def document(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((GRAPHS / f"{name}.json").read_text())
+CLASSICS = Path(__file__).parent / "torchvision_graphs"
+PUBLISHED = {  # torchvision's parameters and GMACs, as its tables of models have them
+    "resnet18": (11_689_512, 1.81),
+    "googlenet": (6_624_904, 1.50),  # without the auxiliary classifiers
+    "mobilenet_v3_large": (5_483_032, 0.22),
+    "efficientnet_b0": (5_288_548, 0.39),
+    "vit_b_16": (86_567_656, 17.56),
+}
+
+
+def document(name: str, folder: Path = GRAPHS) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
     return found
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_torchvisions_models_have_its_parameters_and_products(name: str) -> None:
+    parameters, billions = PUBLISHED[name]
+    network = network_of_program(program_of(document(name, CLASSICS)))
+    assert network.parameters == parameters
+    assert round(network.macs / 1e9, 2) == billions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large"])
+def test_torchvisions_models_run(name: str) -> None:
+    network = network_of_program(program_of(document(name, CLASSICS)))
+    assert accelsim.simulate(network, "edge_npu").macs == network.macs
 
 
 def test_every_graph_has_a_count() -> None:

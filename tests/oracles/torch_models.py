@@ -1,6 +1,7 @@
 """Modules of PyTorch that tests take through torch.export; only where torch is installed.
 
-`python tests/oracles/torch_models.py FOLDER` writes their graphs as JSON, without weights.
+`python tests/oracles/torch_models.py FOLDER [CLASSICS]` writes their graphs as JSON, without
+weights, and those of torchvision's classics into a second folder.
 """
 
 import json
@@ -166,16 +167,34 @@ def made(name: str) -> tuple[nn.Module, Any]:
     return module, example()
 
 
-def main(folder: Path) -> None:
-    """Write every graph."""
+CLASSICS = ("resnet18", "googlenet", "mobilenet_v3_large", "efficientnet_b0", "vit_b_16")
+"""Of torchvision, at 224x224."""
+
+
+def classic(name: str) -> tuple[nn.Module, Any]:
+    """A model of torchvision without trained weights."""
+    from torchvision import models
+
+    more = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    return getattr(models, name)(**more).eval(), torch.zeros(1, 3, 224, 224)
+
+
+def write(folder: Path, name: str, module: nn.Module, example: Any) -> None:
+    """A graph as text."""
     from accelsim.frontend.pytorch.program import document_of
 
+    document, _ = document_of(torch.export.export(module, (example,)), name)
+    lines = json.dumps(document, indent=None).replace('], ["', '],\n["')
+    (folder / f"{name}.json").write_text(lines + "\n")
+
+
+def main(folder: Path, classics: Path | None = None) -> None:
+    """Write every graph."""
     for name in MODELS:
-        module, example = made(name)
-        document, _ = document_of(torch.export.export(module, (example,)), name)
-        lines = json.dumps(document, indent=None).replace('], ["', '],\n["')
-        (folder / f"{name}.json").write_text(lines + "\n")
+        write(folder, name, *made(name))
+    for name in CLASSICS if classics else ():
+        write(classics, name, *classic(name))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

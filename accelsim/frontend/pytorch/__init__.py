@@ -10,6 +10,7 @@ from typing import Any
 
 from accelsim.errors import InputError, Problem, UncoveredError
 from accelsim.frontend.onnx import assembled, translated
+from accelsim.frontend.onnx.batch_axis import with_batch_first
 from accelsim.frontend.onnx.constants import Constant, Known, Store
 from accelsim.frontend.onnx.coverage import coverage, told
 from accelsim.frontend.onnx.layers import Layers
@@ -58,7 +59,7 @@ def network_of_program(program: Program) -> Network:
     if not program.inputs:
         raise InputError(Problem("has no input", program.name))
     store = Held()
-    graph = with_patterns(Nodes(program, FUNCTIONS).graph(), store)
+    graph = with_patterns(with_batch_first(Nodes(program, FUNCTIONS).graph()), store)
     layers = Layers(graph)
     verdicts = [translated(node, layers) for node in graph.nodes]
     if any(verdict.reason for verdict in verdicts):
