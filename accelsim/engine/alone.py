@@ -310,7 +310,8 @@ class _Leaper:
 
     def __init__(self, alone: "Alone") -> None:
         self.alone = alone
-        self.met = Recurrences()
+        self.contests = alone.dram.contests
+        self.met = Recurrences(self.contests)
 
     def look(self, core: LoneCore, frame: Frame) -> None:
         """Leap over such turns, if there are any, before one of the first that has some left."""
@@ -330,15 +331,16 @@ class _Leaper:
             self.turns,
             tuple([(each.left,) for each in cores]),
             tuple([(each.cursor.entry,) for each in cores]),
+            {each: each.left for each in cores},
+            self.contests.count,
         )
 
     def state(self) -> State:
         """All that the future follows from, but for turns."""
         alone, now = self.alone, self.alone.now
-        left = [(core.number, core.left) for core in alone.cores if core.left]
         return (
             tuple([core.state for core in alone.cores]),
-            tuple([(number, each - left[0][1]) for number, each in left]),
+            tuple([core.number for core in alone.cores if core.left]),
             alone.dram.state,
             tuple(
                 [
@@ -359,6 +361,7 @@ class _Leaper:
         times = period.times(self.turns)
         if not times:
             return False
+        self.contests.repeat(times, period.leads)
         for core, turns, (left,) in zip(self.alone.cores, period.turns, period.counts, strict=True):
             core.cursor.skip(tuple([times * each for each in turns]))
             core.left += times * left

@@ -4,6 +4,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from accelsim.engine.clock import State
+from accelsim.engine.contests import Contests
 
 if TYPE_CHECKING:
     from accelsim.engine.alone import Alone, LoneCore, LoneTask
@@ -18,6 +19,7 @@ class Fifo:
         self.turnaround = turnaround
         self.writing: bool | None = None
         self.free_at = 0
+        self.contests = Contests()
 
     def transfer(self, task: "LoneTask", cycles: int, is_write: bool) -> None:
         """Move a tile after all that was asked for before."""
@@ -75,12 +77,13 @@ class Shared(Fifo):
         """Whose transfer is needed first."""
         if len(self.queues) == 1:
             return next(iter(self.queues))
-        return min(self.queues, key=self.rank)
-
-    def rank(self, core: "LoneCore") -> tuple[bool, int, int]:
-        """The least comes first."""
-        _, _, _, work, order = self.queues[core][0]
-        return not core.waits_behind(work), -core.left, order
+        waiting = [core for core, queue in self.queues.items() if core.waits_behind(queue[0][3])]
+        sharers = waiting or list(self.queues)
+        if len(sharers) == 1:
+            return sharers[0]
+        first = max(sharers, key=lambda core: (core.left, -self.queues[core][0][4]))
+        self.contests.note(first, sharers)
+        return first
 
     @property
     def state(self) -> State:

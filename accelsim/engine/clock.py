@@ -57,6 +57,11 @@ class Worker(Component):
 
     @property
     @abstractmethod
+    def left(self) -> int:
+        """Cycles of its tasks of the layer at hand, from the one that it asks for."""
+
+    @property
+    @abstractmethod
     def rests(self) -> bool:
         """Whether no time passes for it until others bring it something.
 

@@ -6,15 +6,17 @@ comes again but for the turns that the loaders have still to begin, each in one 
 between will be played again, cycle for cycle, for as long as these loops go on. So the clock
 leaps over as many of these periods as are left in all of them, and what is counted in one is
 counted as often. A period once known serves wherever its state comes again, in another turn of an
-outer loop or in a layer of the same shape. Nothing is estimated: played in full, the result is
-the same.
+outer loop or in a layer of the same shape. Of arrays that share a layer only who has more of it
+left is told, in `contests`, for as long as no leap would turn that round. Nothing is estimated:
+played in full, the result is the same.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accelsim.engine.clock import Clock, State, Worker
+from accelsim.engine.contests import Contender, Contests, Lead, Pair
 from accelsim.engine.cursor import Frame
 
 if TYPE_CHECKING:
@@ -27,17 +29,22 @@ MOST_STATES = 4_096
 """States to remember: where none comes again, memory must not grow with the turns."""
 
 MOST_MARKS = 8
-"""Marks to remember of a state that comes again too differently in its turns."""
+"""Marks to remember of a state that comes again too differently in its turns, and periods."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """When and where a state was met, turns left then, and what was counted until then."""
+    """When and where a state was met, turns left then, and what was counted until then.
+
+    `left` is what each had of its layer, `contests` how many there had been.
+    """
 
     now: int
     turns: Numbers
     counts: Numbers
     where: Numbers
+    left: Mapping[Contender, int]
+    contests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +52,24 @@ class Period:
     """From a state to where it comes again: cycles, turns begun, what is counted.
 
     `after` are the turns left at its start: those of the loops within one that goes on must be
-    the same for it to come again.
+    the same for it to come again. `leads` are of those who met at the DRAM.
     """
 
     cycles: int
     turns: Numbers
     counts: Numbers
     after: Numbers
+    leads: Mapping[Pair, Lead]
 
     def times(self, turns: Numbers) -> int:
         """How often it comes again with so many turns left."""
-        return min(
+        of_turns = min(
             _times(fewer, left, now)
             for fewer, left, now in zip(self.turns, self.after, turns, strict=True)
             if any(fewer)
         )
+        leads = self.leads.items()
+        return min([of_turns, *(lead.times(one.left - other.left) for (one, other), lead in leads)])
 
 
 def _times(fewer: tuple[int, ...], before: tuple[int, ...], now: tuple[int, ...]) -> int:
@@ -71,7 +81,8 @@ def _times(fewer: tuple[int, ...], before: tuple[int, ...], now: tuple[int, ...]
 class Recurrences:
     """The states that were met, and the periods between those that came again."""
 
-    def __init__(self) -> None:
+    def __init__(self, contests: Contests) -> None:
+        self.contests = contests
         self.glimpses: set[State] = set()
         self.marks: dict[State, list[Mark]] = {}
         self.periods: dict[State, list[Period]] = {}
@@ -106,9 +117,11 @@ class Recurrences:
             self.marks.clear()
         marks = self.marks.setdefault(state, [])
         for mark in reversed(marks):
-            period = _between(mark, now)
+            period = _between(mark, now, self.contests)
             if period is not None:
-                self.periods.setdefault(state, []).append(period)
+                periods = self.periods.setdefault(state, [])
+                periods.append(period)
+                del periods[:-MOST_MARKS]
                 return period
         marks.append(now)
         del marks[:-MOST_MARKS]
@@ -121,7 +134,8 @@ class Leaper:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.workers: list[Worker] = []
-        self.met = Recurrences()
+        self.contests = Contests()
+        self.met = Recurrences(self.contests)
 
     def look(self, unit: "Unit", frame: Frame) -> None:
         """Leap over turns that `unit` need not play, if there are such, in the loop of `frame`.
@@ -163,6 +177,8 @@ class Leaper:
             tuple([each.turns for each in workers]),
             tuple([each.counts for each in workers]),
             tuple([each.where for each in workers]),
+            {each: each.left for each in workers},
+            self.contests.count,
         )
 
     def leap(self, period: Period) -> bool:
@@ -171,13 +187,14 @@ class Leaper:
         times = period.times(tuple([each.turns for each in workers]))
         if not times:
             return False
+        self.contests.repeat(times, period.leads)
         for worker, turns, counts in zip(workers, period.turns, period.counts, strict=True):
             worker.repeat(times, turns, counts)
         self.clock.shift(times * period.cycles)
         return True
 
 
-def _between(mark: Mark, now: Mark) -> Period | None:
+def _between(mark: Mark, now: Mark, contests: Contests) -> Period | None:
     """The period between two marks of a state, if each worker has gone on in one loop or not."""
     if mark.where != now.where:
         return None
@@ -187,7 +204,8 @@ def _between(mark: Mark, now: Mark) -> Period | None:
     if not any(map(any, turns)):
         return None
     counts = _differences(now.counts, mark.counts)
-    return Period(now.now - mark.now, turns, counts, mark.turns)
+    leads = contests.between(mark.contests, mark.left, now.left)
+    return Period(now.now - mark.now, turns, counts, mark.turns, leads)
 
 
 def _differences(one: Iterable[tuple[int, ...]], other: Iterable[tuple[int, ...]]) -> Numbers:

@@ -45,6 +45,7 @@ def play(
     parts = Parts(clock, observer)
     dram = parts.channel(target.dram_latency, target.turnaround_cycles)
     leaper = Leaper(clock) if leaps else None
+    dram.contests = leaper.contests if leaper else None
     cores = [
         Core(clock, index, parts.buffers(target.buffers, index), dram, leaper, changeover)
         for index in range(target.arrays)

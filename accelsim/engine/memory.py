@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from accelsim.engine.clock import Clock, Component, Placed, State
+from accelsim.engine.contests import Contests
 
 
 class Asker(Protocol):
@@ -228,6 +229,7 @@ class DramChannel(Component):
         self.waiting: dict[int, Request] = {}  # in the order of asking
         self.queues: dict[Asker, deque[Request]] = {}
         self.asked = 0
+        self.contests: Contests | None = None  # where somebody wants to know of them
 
     def transfer(self, asker: Asker, what: Placed, cycles: int, is_write: bool) -> None:
         """Move a tile: at once, if the channel is free, or in its turn."""
@@ -271,7 +273,11 @@ class DramChannel(Component):
         first = min(ranks, key=ranks.__getitem__)
         urgency, layer = ranks[first][:2], first.layer
         sharers = [each for each in ranks if each.layer is layer and ranks[each][:2] == urgency]
-        return max(sharers, key=lambda each: (each.left, -ranks[each][2]))
+        if len(sharers) > 1:
+            first = max(sharers, key=lambda each: (each.left, -ranks[each][2]))
+            if self.contests is not None:
+                self.contests.note(first, sharers)
+        return first
 
     def rank(self, request: Request) -> tuple[bool, int, int]:
         """The least comes first."""

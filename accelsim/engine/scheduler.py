@@ -51,10 +51,10 @@ class LayerRun:
     begun: "dict[int, Part]" = field(default_factory=dict)
     dataflow: str | None = None
 
-    def gaps(self, part: "Part") -> tuple[tuple[int, int], ...]:
-        """How many more cycles than `part` each has left that has any, by its core."""
-        begun = self.begun.items()
-        return tuple([(core, each.left - part.left) for core, each in begun if each.left])
+    @property
+    def at_work(self) -> tuple[int, ...]:
+        """The cores that have tasks left of what they have begun with."""
+        return tuple([core for core, part in self.begun.items() if part.left])
 
     def note_ready(self, inputs: simpy.Event) -> None:
         """Remember when the inputs came to exist."""

@@ -353,7 +353,7 @@ class Unit(Worker):
             return None
         computing = self.busy_until > now
         return (
-            *(part.track.pair, part.track.lag, part.spaces, part.run.gaps(part)),
+            *(part.track.pair, part.track.lag, part.spaces, part.run.at_work),
             *(self.cursor.place, self.asked, self.has_room),
             item and (item.pending, max(item.arrival - now, 0), item.crowded),
             *(self.storing, self.tiles, self.free_at - now, computing and self.busy_until - now),

@@ -31,6 +31,7 @@ _SYNONYMS: Mapping[str, str] = {
     "l": "layer",
     "layer name": "layer",
     "num filters": "num filter",
+    "channel": "channels",
     "batch size": "batch",
     "sparsity ratio": "sparsity",
     "strides": "stride",

@@ -1,7 +1,8 @@
 """What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from accelsim.lowering.demand import buffer_demand, tile_demand
 from accelsim.lowering.flow import Flow
 from accelsim.lowering.target import Sizes, Target
 
+Moved = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class Turnaround:
@@ -18,21 +21,12 @@ class Turnaround:
 
     A tile's place is free again when it has been loaded and computed, or computed and stored, or
     all three. With d places that is a d-th of all cycles of the array, and of all bytes and
-    latencies of its `moves`. A buffer of `size` has as many places as it holds of `tile_bytes`, two
-    at least; the one in which feature maps stay may have less `space` than that for tiles.
+    latencies of its `moves`.
     """
 
     busy_cycles: NDArray[np.float64]
     moved_bytes: Sizes
     moves: Sizes
-    tile_bytes: Sizes
-    size: int
-    has_maps: bool
-
-    def places(self, space: int | None = None) -> Sizes:
-        """How many tiles the buffer has room for."""
-        size = self.size if space is None or not self.has_maps else min(self.size, space)
-        return np.asarray(np.maximum(size // np.maximum(self.tile_bytes, 1), 2))
 
     def cycles(self, rate: float, latency: int, places: Sizes) -> NDArray[np.float64]:
         """Cycles with a DRAM of `rate` bytes per cycle, in so many `places`."""
@@ -40,6 +34,25 @@ class Turnaround:
         alone = self.moved_bytes / rate + latency * self.moves
         cycles: NDArray[np.float64] = (self.busy_cycles + alone) / places
         return cycles
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A buffer of `size`, which holds as many tiles as it has places for `tile_bytes`: two or more.
+
+    The one in which feature maps stay may have less `space` than that for tiles. `turnarounds` are
+    of the operands that have such places, each of its own.
+    """
+
+    tile_bytes: Sizes
+    size: int
+    has_maps: bool
+    turnarounds: tuple[Turnaround, ...]
+
+    def count(self, space: int | None = None) -> Sizes:
+        """How many there are."""
+        size = self.size if space is None or not self.has_maps else min(self.size, space)
+        return np.asarray(np.maximum(size // np.maximum(self.tile_bytes, 1), 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +70,7 @@ class Cost:
     """
 
     busy_cycles: NDArray[np.float64]
-    outer_bytes: Sizes
+    outer_bytes: NDArray[Any]
     moved_bytes: NDArray[np.float64]
     alone_cycles: NDArray[np.float64]
     dram_bytes: Sizes
@@ -66,7 +79,7 @@ class Cost:
     stored_bytes: Sizes
     own_tiles: Sizes
     arrays: Sizes | int
-    turnarounds: tuple[Turnaround, ...] = ()
+    buffers: tuple[Places, ...] = ()
 
     def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
         """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle.
@@ -76,10 +89,11 @@ class Cost:
         around = self.outer_bytes / rate + latency * (self.is_loaded + self.is_stored)
         most: NDArray[np.float64] = self.busy_cycles + around
         ahead = self.own_tiles
-        for each in self.turnarounds:
-            places = each.places(space)
+        for buffer in self.buffers:
+            places = buffer.count(space)
             ahead = np.minimum(ahead, places)
-            most = np.maximum(most, each.cycles(rate, latency, places))
+            for each in buffer.turnarounds:
+                most = np.maximum(most, each.cycles(rate, latency, places))
         waiting = (self.arrays * ahead - 1) * self.stored_bytes / rate
         pause = np.maximum(latency * self.is_loaded + self.alone_cycles - waiting, 0)
         return np.maximum(most, self.moved_bytes / rate + pause + latency * self.is_stored)
@@ -99,11 +113,8 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     own = -(-flow.tiles // flow.arrays)
     first, last = occupied["ifmap"] + occupied["filter"], occupied["ofmap"] * residence.stored
     moved = {item: each * flow.waste[item] for item, each in traffic.items()}
-    mean = {item: each / np.maximum(flow.visits[item], 1) for item, each in moved.items()}
-    at_once = flow.tiles - (own - 1) * flow.arrays  # arrays that have one tile more than others
-    loads = sum(each for item, each in mean.items() if item in ("ifmap", "filter"))
     addend = 0 if residence.addend else flow.addend
-    others = np.maximum((flow.arrays - 1) * loads, (at_once - 1) * mean.get("ofmap", 0))
+    others = _bytes_of_others(flow, moved, own) if target.arrays > 1 else 0
     return Cost(
         busy_cycles=busy + end,
         outer_bytes=first + last + others,
@@ -115,31 +126,49 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         stored_bytes=last,
         own_tiles=own,
         arrays=flow.arrays,
-        turnarounds=tuple(_turnarounds(flow, target, busy, [*traffic])),
+        buffers=tuple(_buffers(flow, target, busy, [*traffic])),
     )
 
 
-def _turnarounds(
+def _bytes_of_others(flow: Flow, moved: Mapping[Operand, Moved], own: Sizes) -> Moved:
+    """What others load before the last array can start, or store before its last ofmap."""
+    mean = {item: each / np.maximum(flow.visits[item], 1) for item, each in moved.items()}
+    at_once = flow.tiles - (own - 1) * flow.arrays  # arrays that have one tile more than others
+    loads = sum(each for item, each in mean.items() if item in ("ifmap", "filter"))
+    stores = (at_once - 1) * mean.get("ofmap", 0)
+    return np.asarray(np.maximum((flow.arrays - 1) * loads, stores), dtype=float)
+
+
+def _buffers(
     flow: Flow, target: Target, busy: NDArray[np.float64], moved: Sequence[Operand]
-) -> Iterator[Turnaround]:
-    """Of the operands that are `moved`; each array has buffers of its own."""
+) -> Iterator[Places]:
+    """Those that hold operands that are `moved`; each array has buffers of its own."""
     demand = tile_demand(target, flow.demand)
     for index, space in enumerate(target.buffers):
-        tile = buffer_demand(space, demand)
-        for items in _in_turn([item for item in moved if target.buffer_index(item) == index]):
-            each = [_of_one(flow.visits[item], flow.arrays, target) for item in items]
-            of_bytes = [
-                moves * flow.occupied[item] for moves, item in zip(each, items, strict=True)
-            ]
-            leaving = each[-1] * flow.tail if "ofmap" in items else 0
-            yield Turnaround(
-                busy_cycles=busy + leaving,
-                moved_bytes=np.asarray(sum(of_bytes)),
-                moves=np.asarray(sum(each)),
-                tile_bytes=tile,
+        held = [item for item in moved if target.buffer_index(item) == index]
+        if held:
+            yield Places(
+                tile_bytes=buffer_demand(space, demand),
                 size=space.size,
                 has_maps=index == target.buffer_index("ifmap"),
+                turnarounds=tuple(
+                    _turnaround(flow, target, busy, items) for items in _in_turn(held)
+                ),
             )
+
+
+def _turnaround(
+    flow: Flow, target: Target, busy: NDArray[np.float64], items: Sequence[Operand]
+) -> Turnaround:
+    """Of operands whose tiles take each other's place."""
+    each = [_of_one(flow.visits[item], flow.arrays, target) for item in items]
+    of_bytes = [moves * flow.occupied[item] for moves, item in zip(each, items, strict=True)]
+    leaving = each[-1] * flow.tail if "ofmap" in items else 0
+    return Turnaround(
+        busy_cycles=busy + leaving,
+        moved_bytes=np.asarray(sum(of_bytes)),
+        moves=np.asarray(sum(each)),
+    )
 
 
 def _of_one(visits: Sizes, arrays: Sizes | int, target: Target) -> Sizes:

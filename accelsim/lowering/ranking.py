@@ -128,6 +128,8 @@ class Times:
             for part, cycles in zip(self.parts, self.cycles, strict=True)
         ]
         for preference in range(len(self.parts[0].preferences)):
+            if sum(index.size for _, index in tied) == 1:
+                break
             values = [part.take(part.preferences[preference], index) for part, index in tied]
             least = min(each.min() for each in values if each.size)
             tied = [

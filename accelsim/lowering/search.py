@@ -69,6 +69,9 @@ TILES = 1024
 LOOKED_AT = 8
 """Tilings among which each rival is looked for."""
 
+VECTOR_KERNELS = 4096
+"""Best tilings of these to remember: they take little room, and serve beside every array."""
+
 FAR, FAR_OFF = 2.0, 256
 """Contenders take up to so many times the least cycles, and are looked for among so many."""
 
@@ -78,7 +81,7 @@ SHORT = 65536
 
 @dataclass
 class Memory:
-    """What searches have found, for whoever owns this to drop; never more than `most` of a kind.
+    """What searches have found, for whoever owns this to drop; `most` of a kind, if not said else.
 
     What DRAM's rate and latency do not change is shared by the points of a sweep.
     """
@@ -88,11 +91,13 @@ class Memory:
     tap_reads: Tables = field(default_factory=Tables)
     replays: Replays = field(default_factory=Replays)
 
-    def recall(self, kind: str, key: Hashable, find: Callable[[], Found]) -> Found:
-        """What was found for `key` before, or what `find` finds now."""
+    def recall(
+        self, kind: str, key: Hashable, find: Callable[[], Found], most: int | None = None
+    ) -> Found:
+        """What was found for `key` before, or what `find` finds now; `most` of small things."""
         known = self.kinds.setdefault(kind, {})
         if key not in known:
-            if len(known) >= self.most:
+            if len(known) >= (most or self.most):
                 del known[next(iter(known))]
             known[key] = find()
         result: Found = known[key]
@@ -111,9 +116,9 @@ class Search:
         """What the tilings of `kernel` take with so much of it resident."""
         if isinstance(kernel, VectorKernel):
             target = replace(self.target, residence=residence)
-            key = (kernel, target)
-            ranks = partial(VectorRanks, *key, self.memory.tap_reads)
-            return self.memory.recall("vector kernels", key, ranks)
+            ranks = partial(VectorRanks, kernel, target, self.memory.tap_reads)
+            key = (kernel, target.beside_array)
+            return self.memory.recall("vector kernels", key, ranks, VECTOR_KERNELS)
         assert isinstance(kernel, GemmKernel)
         return ARRAYS[type(self.target.processor)].ranks(self, kernel, residence)
 

@@ -1,7 +1,7 @@
 """The numbers of a hardware that lowering needs, resolved once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from math import ceil
 from typing import Literal, cast
@@ -107,6 +107,12 @@ class Target:
         return 1 if self.residence.on_chip else self.arrays
 
     @property
+    def beside_array(self) -> tuple[object, ...]:
+        """All that a unit beside the array sees, to be compared: of the array only its kind."""
+        seen = (each.name for each in fields(self) if each.compare and each.name != "processor")
+        return type(self.processor), *(getattr(self, name) for name in seen)
+
+    @property
     def without_dram(self) -> "Target":
         """The same with a DRAM of no account: what tiles there are, and their work, is the same."""
         return replace(
@@ -182,7 +188,10 @@ class Target:
 
     def buffer_index(self, operand: Operand) -> int:
         """Position in `buffers` of the one that holds `operand`."""
-        return next(i for i, space in enumerate(self.buffers) if operand in space.holds)
+        for index, space in enumerate(self.buffers):
+            if operand in space.holds:
+                return index
+        raise KeyError(operand)
 
     def transfer_cycles(self, size: int) -> int:
         """Cycles that `size` bytes occupy the DRAM channel, whole bursts and whole cycles."""

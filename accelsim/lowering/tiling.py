@@ -108,6 +108,13 @@ def chosen(
     return taken
 
 
+def _one(sizes: Sizes, places: Sequence[np.intp]) -> int:
+    """What `sizes` says of the tiling at a place along each axis."""
+    its = places[len(places) - sizes.ndim :]
+    held = (place if size > 1 else 0 for place, size in zip(its, sizes.shape, strict=True))
+    return int(sizes[tuple(held)])
+
+
 @dataclass(frozen=True, slots=True)
 class Tilings:
     """Tile sizes under comparison, and what they read of the ifmap, in arrays that broadcast.
@@ -139,7 +146,7 @@ class Tilings:
     @property
     def shape(self) -> tuple[int, ...]:
         """How many tilings there are along each axis of the arrays."""
-        return np.broadcast_shapes(*(axis.shape for axis in self.axes))
+        return np.broadcast(*self.axes).shape
 
     @property
     def taps(self) -> Sizes:
@@ -148,8 +155,8 @@ class Tilings:
 
     def sizes(self, index: int) -> TilingSizes:
         """The tiling at a flat `index`."""
-        shape, one = self.shape, np.array([index])
-        return tuple(int(chosen(axis, shape, one)[0]) for axis in self.axes)  # type: ignore[return-value]
+        places = np.unravel_index(index, self.shape)
+        return tuple(_one(axis, places) for axis in self.axes)  # type: ignore[return-value]
 
     def at(self, index: NDArray[np.intp]) -> "Tilings":
         """Only the tilings at a flat `index`, in arrays of one axis."""

@@ -247,3 +247,42 @@ def test_dp_anywhere_in_a_name_is_depthwise(tmp_path: Path) -> None:
     path.write_text(MEANT.replace("a, 8", "MobileDP1, 8"))
     op = load_scalesim_csv(path).layers[0].op
     assert (op.groups, op.out_channels) == (4, 20)
+
+
+CONV_HEADER = CONV.removesuffix(",\n")
+KINDS = {  # of the files that SCALE-Sim's versions 1 to 3 ship, each in a row or two of our own
+    "as its manual says": CONV + "c, 8, 8, 3, 3, 3, 4, 1,\n",
+    "no comma at the end": CONV_HEADER + "\nc,8,8,3,3,3,4,1",
+    "blank lines between rows": CONV + "\nc, 8, 8, 3, 3, 3, 4, 1,\n\n\n",
+    "a row of nothing but commas": CONV + ",,,,,,,,\nc,8,8,3,3,3,4,1,\n",
+    "spaces behind the last comma": CONV + "c, 8, 8, 3, 3, 3, 4, 1, \n",
+    "a comment behind a row": CONV + "c,8,8,3,3,3,4,1,#dw\n",
+    "lower case, filters": CONV.lower().replace("num filter", "num filters") + "c,8,8,3,3,3,4,1,\n",
+    "one channel": CONV.replace("Channels", "Channel") + "c,8,8,3,3,3,4,1,\n",
+    "tabs": CONV_HEADER.replace(",", "\t") + "\t \nc\t8\t8\t3\t3\t3\t4\t1\t\n",
+    "semicolons": CONV_HEADER.replace(",", ";") + ";\nc;8;8;3;3;3;4;1;\n",
+    "a stride said twice in a row": CONV + "c, 8, 8, 3, 3, 3, 4, 1, 1\n",
+    "two columns of one name": CONV_HEADER + ", Strides,\nc, 8, 8, 3, 3, 3, 4, 1, 1,\n",
+    "a column without a name": CONV.replace("Channels", "") + "c, 8, 8, 3, 3, 3, 4, 1,\n",
+    "a title above rows": CONV + "Forward,,,,,,,,\nc, 8, 8, 3, 3, 3, 4, 1,\n",
+    "a batch": CONV_HEADER + ", Batch Size\nc, 8, 8, 3, 3, 3, 4, 1, 1\n",
+    "dense sparsity": CONV_HEADER + ", Sparsity,\nc, 8, 8, 3, 3, 3, 4, 1, 2:2,\n",
+}
+REFUSED = {
+    "letters to be filled in": ("c, 1, B, 1, 1, H, H, 1,\n", ":2: c: ifmap width: expected"),
+    "sparse weights": ("c, 8, 8, 3, 3, 3, 4, 1, 2:4,\n", "sparsity 2:4 is not supported"),
+}
+
+
+@pytest.mark.parametrize("text", KINDS.values(), ids=KINDS)
+def test_every_kind_of_scalesims_own_files_is_read_as_meant(tmp_path: Path, text: str) -> None:
+    network = load(tmp_path, text)
+    (layer,) = network.layers
+    assert (layer.name, layer.input_shapes, layer.output_shape) == ("c", ((3, 8, 8),), (4, 6, 6))
+    assert network.images == {"c": 1}
+
+
+@pytest.mark.parametrize(("row", "told"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_meant_is_told_with_its_line(tmp_path: Path, row: str, told: str) -> None:
+    header = CONV_HEADER + (", Sparsity,\n" if ":" in row else ",\n")
+    assert told in faults(tmp_path, header + row)[0]
