@@ -41,9 +41,9 @@ def rows(*kinds: str, images: tuple[int, ...] = ()) -> Network:
 
 
 def own(layer: LayerResult) -> dict[str, object]:
-    """What a layer reports, but for its name and when it ran."""
+    """What a layer reports, but for names and when it ran."""
     data = layer.as_dict()
-    return {key: data[key] for key in data.keys() - {"name", "start_cycle", "end_cycle"}}
+    return {key: data[key] for key in data.keys() - {"name", "inputs", "start_cycle", "end_cycle"}}
 
 
 KINDS = st.lists(st.sampled_from(sorted(ROWS)), min_size=1, max_size=5)
