@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, did_you_mean, reason
 from accelsim.facade import (
     HardwareLike,
@@ -105,6 +106,7 @@ class Values:
         }
 
 
+@checked
 def compute(
     network: NetworkLike,
     hardware: HardwareLike | None = None,

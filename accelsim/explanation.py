@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from accelsim.arguments import checked
 from accelsim.engine.machine import play
 from accelsim.errors import InputError, Problem
 from accelsim.facade import (
@@ -114,6 +115,7 @@ class Explanation:
         return {"schema": 1, **asdict(self)}
 
 
+@checked
 def explain(
     network: NetworkLike,
     hardware: HardwareLike,

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar, cast
 
+from accelsim.arguments import checked
 from accelsim.engine.alone import can_be_alone, cycles_alone
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem
@@ -47,6 +48,7 @@ Made = TypeVar("Made")
 Part = tuple[Network, int]
 
 
+@checked
 def simulate(
     network: NetworkLike,
     hardware: HardwareLike,
@@ -102,11 +104,13 @@ def simulate(
     return replace(whole, origin=Origin(given, machine, tuple(set), asked), tiles=drawn)
 
 
+@checked
 def decoding(network: NetworkLike, past: int) -> Network:
     """What makes one token behind `past` ones of a causal network, to be simulated or verified."""
     return decoding_step(network_of(network), past)
 
 
+@checked
 def train(
     network: NetworkLike,
     hardware: HardwareLike,
@@ -150,6 +154,7 @@ class Player:
         return max((time.end for time in self.times(program)), default=0)
 
 
+@checked
 def compile_program(
     network: NetworkLike,
     hardware: HardwareLike,
@@ -251,6 +256,7 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
         raise InputError(problems)
 
 
+@checked
 def compare(
     networks: NetworkLike | Sequence[NetworkLike],
     hardware: HardwareLike | Sequence[HardwareLike],
@@ -286,6 +292,7 @@ def compare(
     return comparisons
 
 
+@checked
 def verify(
     network: NetworkLike,
     hardware: HardwareLike,

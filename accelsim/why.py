@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
 from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware, Operand
@@ -177,6 +178,7 @@ class Why:
         }
 
 
+@checked
 def what_would_help(
     network: NetworkLike,
     hardware: HardwareLike,

@@ -15,6 +15,7 @@ ORDER = (
     *(
         "text",
         "errors",
+        "arguments",
         "files",
         "units",
         "dram",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
+from accelsim.cli.asked import Asked, checked_asked
 from accelsim.cli.inputs import Model, decoded, network_named
 from accelsim.cli.output import print_sheets
 from accelsim.errors import AccelsimError, InputError, Problem
@@ -75,23 +76,22 @@ def _again(path: str, run: Mapping[str, Any], tiles: bool = False) -> "RunResult
         message = "does not say how its network was asked for, so it cannot be repeated"
         raise InputError(Problem(message, path, key="made_by.asked"))
     hardware = _hardware(path, made.get("hardware"))
-    mapping = asked.get("mapping")
-    result = simulate(_network(asked), hardware, None, run["batch"], mapping=mapping, tiles=tiles)
+    said = checked_asked(path, asked)
+    network, batch = _network(said), run["batch"]
+    result = simulate(network, hardware, None, batch, mapping=said.mapping, tiles=tiles)
     assert result.origin is not None
     settings = tuple(map(str, made.get("settings") or ()))
     return replace(result, origin=replace(result.origin, settings=settings, asked=asked))
 
 
-def _network(asked: Mapping[str, Any]) -> "Network":
+def _network(asked: Asked) -> "Network":
     """The network as it was asked for, or the step of training it."""
     from accelsim.network.backward import training_step
 
-    model = Model(str(asked["network"]), asked.get("dims"), asked.get("outputs"))
-    model = model._replace(unsupported=str(asked.get("unsupported", "refuse")))
-    step = asked.get("training")
-    past = asked.get("past")
-    network = decoded(network_named(model), past is not None, past)
-    return training_step(network, **step) if isinstance(step, dict) else network
+    model = Model(asked.network, asked.dims, asked.outputs, asked.unsupported)
+    network = decoded(network_named(model), asked.past is not None, asked.past)
+    step = asked.training
+    return training_step(network, **step.model_dump()) if step is not None else network
 
 
 def _hardware(path: str, data: object) -> "Hardware":

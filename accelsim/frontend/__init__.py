@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.network.graph import Network
@@ -18,6 +19,7 @@ _LOADERS: Mapping[str, tuple[str, str]] = {  # suffix: module, function; importe
 ONNX = ".onnx"
 
 
+@checked
 def load_network(
     name_or_path: str | Path,
     dims: Mapping[str, int] | None = None,

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from accelsim import written
+from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.dram_sheet import (
@@ -41,6 +42,7 @@ from accelsim.hardware import OPERANDS, Hardware, holding_problems
 SCALESIM = ".cfg"
 
 
+@checked
 def load_hardware(name_or_path: str | Path, settings: Sequence[str] = ()) -> Hardware:
     """A built-in accelerator by name (`edge_ws`), or one from a YAML or SCALE-Sim's .cfg file.
 

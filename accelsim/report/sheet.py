@@ -23,6 +23,7 @@ from accelsim.text import visible, visible_lines
 _UNLIMITED = 10_000
 _NOTE_WIDTH = 100
 _PROSE_WIDTH = 24
+_NARROWEST = 12
 _MOST_BANDS = 4
 
 
@@ -108,19 +109,12 @@ def _print(sheet: Sheet, console: Console) -> None:
     console.print(sheet.title, style="bold")
     notes = list(sheet.notes)
     if sheet.columns:
-        columns = _fitting(sheet, console)
-        table = _table(sheet, columns)
-        narrowest = _measured(table, console).minimum
-        bands = [table]
-        if narrowest > console.width and _is_headed(sheet):
-            columns = list(range(len(sheet.columns)))
-            folded = [_table(sheet, band) for band in _bands(sheet, console)]
-            bands = folded or [_stacked(sheet)]
-            narrowest = max(_measured(each, console).minimum for each in bands)
-        for position, each in enumerate(bands):
+        columns, tables = _laid_out(sheet, console)
+        for position, each in enumerate(tables):
             if position:
                 console.print()
-            console.print(each, width=max(console.width, narrowest), crop=False)
+            width = max(console.width, _measured(each, console).minimum)
+            console.print(each, width=width, crop=False)
         notes += _left_out(sheet, columns)
         if notes:
             console.print()
@@ -128,17 +122,41 @@ def _print(sheet: Sheet, console: Console) -> None:
         console.print(note, width=min(console.width, _NOTE_WIDTH), style="dim")
 
 
-def _fitting(sheet: Sheet, console: Console) -> list[int]:
+def _laid_out(sheet: Sheet, console: Console) -> tuple[list[int], list[Table]]:
+    """The columns that are shown, and the tables that show them.
+
+    Names go on in the line below only where nothing is left to leave out.
+    """
+    every, least = list(range(len(sheet.columns))), _least(console)
+    for longest in (_UNLIMITED, least):
+        columns = _fitting(sheet, console, longest)
+        if _fits(sheet, columns, console, longest):
+            return columns, [_table(sheet, columns, longest)]
+        if _is_headed(sheet):
+            bands = _bands(sheet, console, longest)
+            if bands:
+                return every, [_table(sheet, band, longest) for band in bands]
+    if _is_headed(sheet):
+        return every, [_stacked(sheet, console)]
+    return columns, [_table(sheet, columns, least)]
+
+
+def _least(console: Console) -> int:
+    """The narrowest that a column of names or prose may be."""
+    return min(_PROSE_WIDTH, max(_NARROWEST, console.width // 3))
+
+
+def _fitting(sheet: Sheet, console: Console, longest: int) -> list[int]:
     """The columns that fit the console, by index."""
     columns = list(range(len(sheet.columns)))
     for rank in sorted({column.drop for column in sheet.columns} - {0}, reverse=True):
-        if _measured(_table(sheet, columns), console).minimum <= console.width:
+        if _fits(sheet, columns, console, longest):
             break
         columns = [index for index in columns if sheet.columns[index].drop != rank]
     return columns
 
 
-def _bands(sheet: Sheet, console: Console) -> list[list[int]]:
+def _bands(sheet: Sheet, console: Console, longest: int) -> list[list[int]]:
     """All columns in tables below each other, each with those that tell the rows apart.
 
     None where that takes more than a few tables, or a column is too wide by itself.
@@ -146,11 +164,11 @@ def _bands(sheet: Sheet, console: Console) -> list[list[int]]:
     key = _key(sheet)
     bands = [key]
     for index in range(len(key), len(sheet.columns)):
-        if len(bands[-1]) > len(key) and not _fits(sheet, [*bands[-1], index], console):
+        if len(bands[-1]) > len(key) and not _fits(sheet, [*bands[-1], index], console, longest):
             bands.append(key)
         bands[-1] = [*bands[-1], index]
     good = bool(key) and len(bands) <= _MOST_BANDS
-    return bands if good and all(_fits(sheet, band, console) for band in bands) else []
+    return bands if good and all(_fits(sheet, band, console, longest) for band in bands) else []
 
 
 def _key(sheet: Sheet) -> list[int]:
@@ -162,8 +180,8 @@ def _key(sheet: Sheet) -> list[int]:
     return []
 
 
-def _fits(sheet: Sheet, columns: Sequence[int], console: Console) -> bool:
-    return _measured(_table(sheet, columns), console).minimum <= console.width
+def _fits(sheet: Sheet, columns: Sequence[int], console: Console, longest: int) -> bool:
+    return _measured(_table(sheet, columns, longest), console).minimum <= console.width
 
 
 def _is_headed(sheet: Sheet) -> bool:
@@ -175,15 +193,17 @@ def _in_a_line(header: str) -> str:
     return re.sub(r"(?<=[._])\n", "", header).replace("\n", " ")
 
 
-def _stacked(sheet: Sheet) -> Table:
-    """Each cell that says something in a line of its own, behind its header."""
+def _stacked(sheet: Sheet, console: Console) -> Table:
+    """Each cell that says something behind its header; a long one goes on below its beginning."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     headers = [_in_a_line(column.header) for column in sheet.columns]
     prose = any(column.prose for column in sheet.columns)
     rows = [*sheet.rows, *sheet.totals]
     widest = max((cell_len(cell) for row in rows for cell in row.cells), default=0)
-    table.add_column(min_width=max(map(cell_len, headers)), overflow="fold")
-    table.add_column(min_width=min(widest, _PROSE_WIDTH) if prose else widest, overflow="fold")
+    head = min(max(map(cell_len, headers)), max(console.width // 2, _NARROWEST))
+    beside = max(console.width - head - 2, _NARROWEST)
+    table.add_column(min_width=head, max_width=head, overflow="fold")
+    table.add_column(min_width=min(widest, _PROSE_WIDTH if prose else beside), overflow="fold")
     for position, row in enumerate(rows):
         if position:
             table.add_row("", "")
@@ -209,7 +229,8 @@ def _measured(table: Table, console: Console) -> Measurement:
     return Measurement.get(console, console.options.update(max_width=_UNLIMITED), table)
 
 
-def _table(sheet: Sheet, columns: Sequence[int]) -> Table:
+def _table(sheet: Sheet, columns: Sequence[int], longest: int) -> Table:
+    """Some columns; names and prose take at least `longest`, or what they have."""
     table = Table(
         box=box.SIMPLE_HEAD,
         show_header=_is_headed(sheet),
@@ -223,7 +244,7 @@ def _table(sheet: Sheet, columns: Sequence[int]) -> Table:
         table.add_column(
             column.header,
             justify="left" if column.text or column.prose else "right",
-            min_width=_PROSE_WIDTH if column.prose else _width(sheet, index),
+            min_width=_least_width(sheet, index, longest),
             overflow="fold",
         )
     for row in sheet.rows:
@@ -233,6 +254,14 @@ def _table(sheet: Sheet, columns: Sequence[int]) -> Table:
     for row in sheet.totals:
         _add(table, row, columns)
     return table
+
+
+def _least_width(sheet: Sheet, index: int, longest: int) -> int:
+    """What a column takes at least: numbers what they have."""
+    column = sheet.columns[index]
+    if column.prose:
+        return min(_PROSE_WIDTH, longest)
+    return min(_width(sheet, index), longest) if column.text else _width(sheet, index)
 
 
 def _width(sheet: Sheet, column: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.sweep_file import sweep_from
 from accelsim.sweep.local import Finished, local_outcomes
@@ -142,6 +143,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+@checked
 def sweep(
     source: str | Path | Mapping[str, Any],
     results: str | Path | None = None,

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelsim.arguments import checked
 from accelsim.results import SCHEMA, layer_record
 from accelsim.results.frames import frame
 from accelsim.sweep.about import About
@@ -184,6 +185,7 @@ class Summary:
         }
 
 
+@checked
 def load_results(path: str | Path) -> Summary:
     """What the results file of a sweep says, which may still run; raises InputError."""
     with Store.read(path) as store:

@@ -141,3 +141,30 @@ def test_the_layers_that_a_layer_became(cli, tmp_path: Path) -> None:
         assert "it became 'ct/0_0', 'ct/0_1', 'ct/1_0', 'ct/1_1', 'ct/whole'" in said
     network.write_text(network.read_text() + "  sum: {op: add, input: [ct, ct]}\n")
     assert "is one name; use inputs: [ct, ct]" in cli("show", network).stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "key"),
+    [
+        ({"network": "lenet5", "training": {"x": 1}}, "training.x"),
+        ({"network": "lenet5", "training": {"loss": 3}}, "training.loss"),
+        ({"network": "lenet5", "dims": 3}, "dims"),
+        ({"network": "lenet5", "mapping": ["a"]}, "mapping"),
+        ({"network": "lenet5", "past": "x"}, "past"),
+        ({"network": 5}, "network"),
+    ],
+)
+def test_what_somebody_wrote_into_a_result_is_checked(
+    cli, tmp_path: Path, asked: dict[str, object], key: str
+) -> None:
+    """Running it again is refused by key; a page is made without what would be played for it."""
+    path, out = tmp_path / "a.json", tmp_path / "a.html"
+    assert cli("run", "mlp", "edge_ws", "--json", path).status == 0
+    data = json.loads(path.read_text())
+    data["made_by"]["asked"] = asked
+    path.write_text(json.dumps(data))
+    told = cli("run", path, "--again")
+    assert told.status == 2
+    assert f"made_by.asked.{key}" in told.stderr
+    assert cli("report", path, "-o", out).status == 0
+    assert "<canvas" not in out.read_text()

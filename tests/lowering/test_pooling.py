@@ -49,7 +49,7 @@ def pooled_networks(draw: st.DrawFn) -> Network:
 
 
 @given(pooled_networks(), MACHINES, st.integers(1, 2), st.sampled_from(["ws", "os", "is"]))
-@drawn(80, percent=15)
+@drawn(30, percent=10)
 def test_windows_lie_in_tiles_and_all_leave_once(
     network: Network, hardware: Hardware, batch: int, dataflow: Literal["ws", "os", "is"]
 ) -> None:
@@ -77,7 +77,7 @@ def test_windows_lie_in_tiles_and_all_leave_once(
 
 
 @given(pooled_networks(), MACHINES, st.integers(1, 2))
-@drawn(40, percent=10)
+@drawn(20, percent=10)
 def test_values_are_those_of_layers_one_after_another(
     network: Network, hardware: Hardware, batch: int
 ) -> None:

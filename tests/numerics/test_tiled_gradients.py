@@ -34,6 +34,7 @@ from accelsim.network.ops import (
     MatMul,
     MaxPool,
     Mean,
+    Mixture,
     Mul,
     Op,
     Pad,
@@ -126,7 +127,8 @@ def enlarged() -> Network:
     up = ConvTranspose(out_channels=4, kernel=(3, 3), stride=(2, 2), activation="relu")
     specs = [
         LayerSpec("a", Conv(out_channels=4, kernel=(2, 2)), ("x",)),
-        *(LayerSpec(*part) for part in up.parts("up", ("a",))),
+        LayerSpec("mixed", Mixture(out_channels=4, penalty=0.1), ("a",)),
+        *(LayerSpec(*part) for part in up.parts("up", ("mixed",))),
         LayerSpec("g", GroupNorm(groups=2), ("up/whole",)),
         LayerSpec("s", ScaleShift(shape=(4, 9, 7)), ("g",)),
         LayerSpec("l", Local(out_channels=3, kernel=(3, 2), stride=(2, 1)), ("s",)),

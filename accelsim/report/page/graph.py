@@ -19,7 +19,7 @@ MOST_EDGES = 2_000
 
 _WIDE, _GAP, _TALL, _PITCH = 132, 10, 24, 42
 """Of a box, between boxes beside each other, of a box, and from row to row."""
-_LETTERS = 13
+_LETTERS = 12
 
 
 @dataclass(frozen=True, slots=True)
