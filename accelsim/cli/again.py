@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.asked import Asked, checked_asked
 from accelsim.cli.inputs import Model, decoded, network_named
 from accelsim.cli.output import print_sheets
 from accelsim.errors import AccelsimError, InputError, Problem
+from accelsim.frontend.asked import Asked, checked_asked
 from accelsim.network.digest import network_digest
 
 if TYPE_CHECKING:

@@ -111,7 +111,6 @@ def test_traffic_of_a_table_is_the_rows_that_are_taken() -> None:
         (Append(), ((3, 6), (3, 5)), "features differ"),
         (Append(), ((3, 6),), "takes two matrices"),
         (Embedding(entries=3, features=2), ((3, 6),), "needs a vector"),
-        (Dense(out_features=3, shares="x"), ((3, 6),), "comes without bias"),
     ],
 )
 def test_misfits_are_refused(op: Op, shapes: tuple[Shape, ...], message: str) -> None:
@@ -134,6 +133,10 @@ TABLE = Embedding(entries=9, features=4)
         (
             [("a", TABLE, "x"), ("b", Dense(out_features=9, bias=False, shares="c"), "a")],
             "'c' is no layer with a weight",
+        ),
+        (
+            [("a", TABLE, "x"), ("b", Dense(out_features=9, shares="a"), "a")],
+            "takes the bias of 'a', which has none; say bias: false",
         ),
     ],
 )

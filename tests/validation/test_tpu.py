@@ -1,5 +1,6 @@
 """TPU v1: its chains, its counters, and what the published rows say of each other."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from oracles.weight_fifo import steady_state
 
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.validation import tpu
 from accelsim.validation.catalog import validate
@@ -180,8 +182,11 @@ def test_results_hinge_on_the_fill_only() -> None:
 @pytest.mark.slow
 def test_a_wrong_machine_leaves_the_band(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the memory: the reference notices."""
-    twice = load_hardware("tpu_v1", ["dram.timing.channels=4"])
-    monkeypatch.setattr(tpu, "load_hardware", lambda name, settings=(): twice)
+
+    def twice(name: str, settings: Sequence[str] = ()) -> Hardware:
+        return load_hardware(name, [*settings, "dram.timing.channels=4"])
+
+    monkeypatch.setattr(tpu, "load_hardware", twice)
     monkeypatch.setattr(tpu, "applications", lambda: [APPS["MLP0"], APPS["LSTM0"]])
     monkeypatch.setattr(tpu, "chains", lambda app: chains(app)[:1])
     outcome = validate(only=["tpu"]).outcome("tpu")
