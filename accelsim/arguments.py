@@ -15,7 +15,9 @@ R = TypeVar("R")
 Kind = Callable[[object], object]
 """Takes a value, and returns it as it is used; raises ValueError with what is expected."""
 
-LARGEST = 2**63
+LARGEST_SEED = 2**63 - 1
+MOST_BITS = 2000
+"""Of a number that messages can tell: Python writes no more than 4,300 digits."""
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -54,15 +56,15 @@ def whole(value: object) -> int:
         number = index(value)
     except Exception:  # of an array, or of whatever an object does
         raise ValueError("a whole number") from None
-    if abs(number) >= LARGEST:
-        raise ValueError("a whole number of less than 64 bits")
+    if number.bit_length() > MOST_BITS:
+        raise ValueError("a whole number that can be written")
     return number
 
 
 def seed(value: object) -> int:
     """A whole number that a generator begins with."""
     number = whole(value)
-    if number < 0:
+    if not 0 <= number <= LARGEST_SEED:
         raise ValueError("a whole number from 0 to 2**63 - 1")
     return number
 
