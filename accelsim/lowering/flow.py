@@ -113,7 +113,8 @@ class Flow:
     after a tile, where none follows; `addend` what is added on the way out.
     `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
     may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
-    chip is all the same here, and so is the rate of DRAM, unless that is timed.
+    chip is all the same here, and so is the rate of DRAM, unless that is timed. Of the `arrays`
+    `at_work` have a share: where it leaves nothing for the last of them, they have nothing to do.
     """
 
     array: NDArray[np.float64]
@@ -125,6 +126,7 @@ class Flow:
     tail: Sizes
     tiles: Sizes
     arrays: Sizes | int
+    at_work: Sizes
     addend: int = 0
 
 
@@ -133,9 +135,9 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
     anew = work.target.loads_anew
     times = {item: passes(order.value, work.turns, item, anew) for item in OPERANDS}
     visits = {item: _visits(work, item, times[item]) for item in OPERANDS}
-    array = work.array_cycles
+    array, at_work = work.array_cycles, np.ones_like(work.tiles)
     if arrays > 1:
-        own, array = _shared(work, split, arrays)
+        own, array, at_work = _shared(work, split, arrays)
         times = {item: _shared_passes(work, order, own, split, item) for item in OPERANDS}
     moved = _moved_bytes(work, times)
     return Flow(
@@ -148,20 +150,26 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
         tail=work.tail,
         tiles=work.tiles,
         arrays=arrays,
+        at_work=at_work,
         addend=_addend_bytes(work),
     )
 
 
 def _shared(
     work: Workload, split: Loop, arrays: int
-) -> tuple[dict[Loop, Sizes], NDArray[np.float64]]:
-    """Turns and array cycles of the first of `arrays` that take blocks of the turns of `split`."""
+) -> tuple[dict[Loop, Sizes], NDArray[np.float64], Sizes]:
+    """Turns and array cycles of the first of `arrays` that take blocks of the turns of `split`.
+
+    And how many of them there are blocks for. Groups are shared where there are several tiles.
+    """
     turns, group_tiles = work.turns, work.group_tiles
-    own = dict(turns)
-    own[split] = np.where(group_tiles > 1, turns[split], -(-turns[split] // arrays))
-    groups = np.minimum(-(-group_tiles // arrays) * work.tilings.groups, work.kernel.groups)
+    shared = np.where(group_tiles > 1, group_tiles, turns[split])
+    block = -(-shared // arrays)
+    own = {**turns, split: np.where(group_tiles > 1, turns[split], block)}
+    groups = np.minimum(block * work.tilings.groups, work.kernel.groups)
     of_groups = work.array_cycles * (groups / work.kernel.groups)
-    return own, np.where(group_tiles > 1, of_groups, _first_cycles(work, split, own[split]))
+    cycles = np.where(group_tiles > 1, of_groups, _first_cycles(work, split, own[split]))
+    return own, cycles, np.asarray(-(-shared // block))
 
 
 def _first_cycles(work: Workload, split: Loop, own: Sizes) -> NDArray[np.float64]:

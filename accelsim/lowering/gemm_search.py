@@ -105,6 +105,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         tail=work.tail,
         tiles=work.tiles,
         arrays=np.array([way.arrays for way in ways]).reshape(several),
+        at_work=_stacked([flow.at_work for flow in each]),
         addend=each[0].addend,
     )
     whole = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)
