@@ -17,7 +17,7 @@ from search_cases import mid_case
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.cost import cost_of, significant
 from accelsim.lowering.dataflow import Extents, busy_cycles
-from accelsim.lowering.flow import gemm_flow, passes, workload
+from accelsim.lowering.flow import gemm_flow, passes, share_of, workload
 from accelsim.lowering.footprint import reads
 from accelsim.lowering.gemm_search import flows_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
@@ -47,7 +47,7 @@ def test_dram_bytes_are_those_of_the_walked_nest(
     work = workload(kernel, to, as_arrays(kernel, tiling))
     for order in LoopOrder:
         walked = walked_bytes(kernel, sizes_of(tiling), order.value, to)
-        assert cost_of(gemm_flow(work, order, "pixels"), to).dram_bytes[0] == walked
+        assert cost_of(gemm_flow(work, order, share_of(work)), to).dram_bytes[0] == walked
 
 
 @given(st.data(), KERNELS)
@@ -138,7 +138,7 @@ def test_arrays_without_a_share_cost_nothing(
     shared = int((work.group_tiles if work.group_tiles > 1 else work.turns[split])[0])
     busy = len(range(0, shared, -(-shared // arrays)))
     every, some = (
-        cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, split, each), several)
+        cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, share_of(work, split, each)), several)
         for each in (arrays, busy)
     )
     assert every.arrays == busy
