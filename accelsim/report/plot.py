@@ -1,13 +1,16 @@
 """Figures of a run for a paper's column: readable in grey, in any format that matplotlib writes."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem, reason
+from accelsim.files import written
 from accelsim.report.page.recorded import LayerRecord, RunRecord
 from accelsim.report.page.sections import BUCKETS
 from accelsim.report.quantities import si
+from accelsim.text import visible
 
 Axes = Any
 """Of matplotlib, which need not be there."""
@@ -37,9 +40,12 @@ def write_figure(path: str, draw: Callable[[Axes], None]) -> None:
         raise InputError(Problem(message, path))
     figure, axes = _figure()
     draw(axes)
+    how = {"bbox_inches": "tight", "dpi": 300, "metadata": _UNDATED[ending]}
     try:
-        figure.savefig(path, bbox_inches="tight", dpi=300, metadata=_UNDATED[ending])
-    except OSError as error:
+        with written(path) as beside, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of letters that the font does not have
+            figure.savefig(beside, format=ending, **how)
+    except (OSError, ValueError) as error:
         raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
 
 
@@ -76,8 +82,8 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
         if some:
             across = [one.macs / one.dram_bytes for one in some]
             up = [one.macs / one.cycles for one in some]
-            label = bound.replace("dram", "DRAM")
-            axes.scatter(across, up, s=9, marker=marker, label=f"bound by {label}", lw=0.4, ec="k")
+            by = f"bound by {bound.replace('dram', 'DRAM')}"
+            axes.scatter(across, up, s=9, marker=marker, label=by, lw=0.4, ec="k")
     if run.made_by is not None:
         peak, rate = run.made_by.derived.pes, run.made_by.derived.dram_bytes_per_cycle
         ends = [min(one.macs / one.dram_bytes for one in drawn) / 2, peak / rate]
@@ -95,15 +101,15 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
     shown = [one for one in run.working if one in longest]
     rest = [one for one in run.working if one not in longest]
-    names = [one.name[:30] for one in shown]
+    names = [label(one.name) for one in shown]
     names += [f"{len(rest)} others"] if rest else []
     starts = [0] * len(names)
-    for place, (key, label) in enumerate(BUCKETS.items()):
+    for place, (key, title) in enumerate(BUCKETS.items()):
         sizes = [_size(one, key) for one in shown]
         sizes += [sum(_size(one, key) for one in rest)] if rest else []
         if any(sizes):
             style = {"color": _GREYS[place], "hatch": _HATCHES[place], "ec": "k", "lw": 0.3}
-            axes.barh(range(len(names)), sizes, left=starts, label=label, **style)
+            axes.barh(range(len(names)), sizes, left=starts, label=title, **style)
             starts = [a + b for a, b in zip(starts, sizes, strict=True)]
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -111,6 +117,14 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(names))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
+
+
+def label(name: object) -> str:
+    """A name beside an axis: nothing in it that a viewer obeys, and not long."""
+    return visible(str(name))[:_LONGEST_LABEL]
+
+
+_LONGEST_LABEL = 30
 
 
 def tick(value: float, _: int) -> str:
@@ -138,7 +152,7 @@ def _timeline(axes: Axes, run: RunRecord) -> None:
                 ec="k",
                 lw=0.3,
             )
-    axes.set_yticks(range(len(shown)), [one.name[:30] for one in shown])
+    axes.set_yticks(range(len(shown)), [label(one.name) for one in shown])
     axes.invert_yaxis()
     axes.set_xlabel("cycles")
     axes.xaxis.set_major_formatter(tick)
