@@ -111,8 +111,9 @@ def gemm(node: Node, layers: Layers) -> str:
     learned = {"weight": turned.times(alpha)}
     if isinstance(bias, Constant) and own:
         learned["bias"] = Learned(bias).times(beta)
-    made = layers.add(node.name, op, layers.view(source, shape), learned=learned)
-    return made if own else _plus(node, layers, made, beta)
+    rows = (math.prod(shape[:-1]), shape[-1]) if len(shape) > 2 else shape
+    made = layers.add(node.name, op, layers.view(source, rows), learned=learned)
+    return _as_output(node, layers, made if own else _plus(node, layers, made, beta))
 
 
 def _plus(node: Node, layers: Layers, made: str, beta: float) -> str:

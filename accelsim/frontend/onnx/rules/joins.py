@@ -145,6 +145,8 @@ def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
     constants = [each for each in node.inputs if isinstance(each, Constant)]
     if not constants:
         return None
+    if len(constants) == len(node.inputs):
+        raise Refused("of constants, which are not computed here")
     (place,) = (at for at, each in enumerate(node.inputs) if isinstance(each, Value))
     found = constants[0]
     value = node.inputs[place]
