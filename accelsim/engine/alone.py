@@ -319,7 +319,8 @@ class _Leaper:
         if core is not next(each for each in alone.cores if each.cursor.frames):
             return
         due = sorted([entry[0] - alone.now for entry in alone.queue])
-        glimpse = (id(frame.nest), len(core.loaded), alone.dram.free_at - alone.now, *due)
+        dram = alone.dram
+        glimpse = (id(frame.nest), len(core.loaded), dram.waiting, dram.free_at - alone.now, *due)
         if not self.met.is_new(glimpse):
             self.met.look(self.state(), self.mark, self.leap)
 

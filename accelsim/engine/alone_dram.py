@@ -35,6 +35,11 @@ class Fifo:
         task.core.served(task, is_write, self.free_at + self.latency)
 
     @property
+    def waiting(self) -> int:
+        """Transfers that have not begun."""
+        return 0
+
+    @property
     def state(self) -> State:
         """Which way it goes, and how long it is held."""
         return self.writing, max(self.free_at - self.alone.now, 0)
@@ -84,6 +89,10 @@ class Shared(Fifo):
         first = max(sharers, key=lambda core: (core.left, -self.queues[core][0][4]))
         self.contests.note(first, sharers)
         return first
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self.queues.values()))
 
     @property
     def state(self) -> State:

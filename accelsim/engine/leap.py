@@ -142,7 +142,7 @@ class Leaper:
 
         What comes again does so for all who are at work, so one of them is enough to look at.
         """
-        glimpse = (id(unit), id(frame.nest), len(unit.loaded))
+        glimpse = (id(unit), id(frame.nest), len(unit.loaded), len(unit.dram.waiting))
         if unit is not self.first_at_work() or self.met.is_new((*glimpse, *self.clock.glimpse)):
             return
         state = self.state(unit)

@@ -39,6 +39,9 @@ In a longer one it evens out, and it takes long to play.
 FEW = 4096
 """Tasks of a program that is also played on some of its arrays: more of them have work for all."""
 
+VERY_FEW = 64
+"""Tasks of a program that is also played on any number of them: its shares are uneven."""
+
 
 BORDERS = "windows that overlap or begin in padding need all rows, or columns, in one tile"
 
@@ -66,16 +69,19 @@ def lower(
     program = _fastest(work, played)
     if played is None or mapping is not None:
         return program
-    for arrays in _fewer(target.arrays):
-        if program.tiles > FEW or played(program) * arrays <= program.array_cycles:
+    for arrays in _fewer(target.arrays, program.tiles):
+        if program.tiles > FEW or played(program) * arrays <= program.least_array_cycles:
             break
         fewer = _fastest(replace(work, target=replace(target, arrays=arrays)), played)
         program = min(program, fewer, key=played)
     return program
 
 
-def _fewer(arrays: int) -> Iterator[int]:
-    """Powers of two below `arrays`, the largest first."""
+def _fewer(arrays: int, tiles: int) -> Iterator[int]:
+    """How many of the arrays to try: one less each time, or powers of two where tiles are many."""
+    if tiles <= VERY_FEW:
+        yield from range(arrays - 1, 0, -1)
+        return
     while arrays > 1:
         arrays = 1 << (arrays - 1).bit_length() - 1
         yield arrays

@@ -153,10 +153,13 @@ class Program:
         return sum(layer.tiles for layer in self.layers)
 
     @property
-    def array_cycles(self) -> int:
-        """Cycles of all tasks of all arrays."""
-        arrays = (layer.schedules for layer in self.layers if layer.unit == "array")
-        return sum(schedule.cycles for each in arrays for schedule in each)
+    def least_array_cycles(self) -> int:
+        """Cycles of all arrays together that no tiling takes less than: those of uncut folds."""
+        return sum(
+            min(layer.untiled_array_cycles, sum(each.cycles for each in layer.schedules))
+            for layer in self.layers
+            if layer.unit == "array"
+        )
 
     def of(self, network: Network) -> "Program":
         """This program, of a network whose layers are the same under other names."""

@@ -385,18 +385,27 @@ def test_what_stays_is_made_and_read_by_the_first_of_several_arrays() -> None:
         assert [bool(layer.schedules[1].nest) for layer in two.layers] == [not stays] * 2
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_more_arrays_are_not_slower(number: int) -> None:
-    """For any layer: it takes as many as help."""
-    case = mid_case(3, number)
+FOUND = ((501, 18), (501, 54), (503, 31), (503, 43))
+"""Layers that took 10 to 37 % longer on four arrays than on three, on eight than on four or two."""
+
+
+@pytest.mark.parametrize(
+    ("seed", "number"),
+    [*FOUND, (3, 0), *(pytest.param(3, each, marks=pytest.mark.slow) for each in range(1, 9))],
+)
+def test_more_arrays_are_not_slower(seed: int, number: int) -> None:
+    """For any layer, however many there are: it takes as many as help."""
+    case = mid_case(seed, number)
 
     def cycles(arrays: int) -> int:
         array = case.hardware.array.model_copy(update={"count": arrays})
         return alone(case.layer, case.hardware.model_copy(update={"array": array}))
 
-    one, two, four = map(cycles, (1, 2, 4))
-    assert two <= 1.05 * one
-    assert four <= 1.05 * two
+    least = cycles(1)
+    for arrays in (2, 3, 4, 6, 8):
+        taken = cycles(arrays)
+        assert taken <= 1.05 * least, arrays
+        least = min(least, taken)
 
 
 @pytest.mark.slow
