@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
-from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware, Operand
+from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware
+from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
 from accelsim.units import Duration, Rate
@@ -276,10 +277,6 @@ def _change(
     )
 
 
-_SHADOWED: dict[str, Operand] = {"ws": "filter", "is": "ifmap", "os": "psum", "best": "psum"}
-"""The operand that stays in a PE, and that pipelined folds hold twice."""
-
-
 def _cost(before: Hardware, after: Hardware) -> Cost:
     """What `after` has on its chip that `before` has not."""
     return Cost(
@@ -299,9 +296,10 @@ def _pipelines(before: Hardware, after: Hardware) -> bool:
 
 
 def _shadow_bytes(hardware: Hardware) -> int:
-    """A register for the next fold's stationary operand in each PE."""
-    stays = _SHADOWED[hardware.array.dataflow]
-    return hardware.pes * hardware.precision.bytes_of(stays)
+    """A register for the next fold's stationary operand in each PE: of `best` for the widest."""
+    flows = [DATAFLOW_OF[each.array.dataflow] for each in hardware.choices]
+    widths = [hardware.precision.bytes_of(flow.operand("rows", "cols")) for flow in flows]
+    return hardware.pes * max(widths)
 
 
 def _bound_shares(result: RunResult) -> dict[Bound, float]:
