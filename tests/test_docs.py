@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from machines import chain, conv, dense, max_pool
+from pages import blocks_of
 from pydantic import BaseModel
 
 import accelsim
@@ -29,12 +30,6 @@ NOT_GIVEN = {"none", "any", "unlimited", "register_file", "network", "mac"}
 
 def page(name: str) -> str:
     return (DOCS / name).read_text()
-
-
-def blocks_of(text: str) -> list[str]:
-    """What is indented."""
-    found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.MULTILINE)
-    return ["\n".join(line[4:] for line in block.splitlines()) for block in found]
 
 
 def named(text: str) -> set[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pages import blocks_of
 from typer.testing import CliRunner
 
 from accelsim.cli import app
@@ -15,12 +16,6 @@ from accelsim.frontend.hardware_file import load_hardware
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 DOCS = {path.name: path.read_text() for path in (Path(__file__).parents[1] / "docs").glob("*.md")}
-
-
-def blocks_of(page: str) -> list[str]:
-    """What is indented."""
-    found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", page, re.MULTILINE)
-    return ["\n".join(line[4:] for line in block.splitlines()) for block in found]
 
 
 BLOCKS = blocks_of(README)
