@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -11,10 +12,13 @@ import pytest
 from machines import chain, conv, dense, max_pool
 from pages import blocks_of
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 import accelsim
+from accelsim.cli import app
 from accelsim.facade import simulate, train
 from accelsim.frontend import load_network
+from accelsim.frontend.hardware_file import load_hardware
 from accelsim.frontend.key_meanings import MEANINGS
 from accelsim.frontend.network_file import BlockFile, LayerFile, NetworkFile, layer_schema
 from accelsim.hardware import Hardware
@@ -138,6 +142,23 @@ def test_networks_that_are_shown_run(
     assert len(load_network(path).layers) > 0
 
 
+def test_the_network_that_is_shown_first(tmp_path: Path) -> None:
+    path = tmp_path / "first.yaml"
+    path.write_text(networks_shown()[0])
+    first = load_network(path)
+    assert first.by_name["fire/3x3"].output_shape == (32, 16, 16)
+    assert first.outputs == ("prob",)
+
+
+def test_the_hardware_that_is_shown_is_edge_npu(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks_of(page("hardware.md")) if "name: my_npu" in block]
+    path = tmp_path / "my.yaml"
+    path.write_text(text)
+    named = {"name", "description"}
+    shipped = load_hardware("edge_npu").model_dump(exclude=named)
+    assert load_hardware(path).model_dump(exclude=named) == shipped
+
+
 def keys_of(value: Any, apart: tuple[str, ...]) -> Iterator[str]:
     """All keys of JSON, without those within `apart`, whose names are others'."""
     if isinstance(value, dict):
@@ -195,3 +216,39 @@ def test_every_column_that_can_be_asked_for_is_told() -> None:
 
 def test_every_objective_is_told() -> None:
     assert set(quantity_names()) <= named(page("sweeps.md"))
+
+
+RECIPES = {
+    text.partition("\n")[0]: text
+    for text in page("cookbook.md").split("\n## ")[1:]
+    if "    " in text
+}
+
+
+def files_of(text: str) -> dict[str, str]:
+    """What a page shows of files, by the names under which it goes on to use them."""
+    shown = [block.strip() for block in blocks_of(text)]
+    files = [block for block in shown if block.startswith(("name:", "Layer,"))]
+    names = re.findall(r"^is (\S+\.(?:yaml|csv)):$", text, re.MULTILINE)
+    return dict(zip(names, files, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_works(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands, one after another in a folder with the files that it shows."""
+    monkeypatch.chdir(tmp_path)
+    text = RECIPES[recipe]
+    for name, shown in files_of(text).items():
+        (tmp_path / name).write_text(shown)
+    lines = [line for block in blocks_of(text) for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("accelsim ")]
+    assert commands
+    for command in commands:
+        result = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
+def test_there_are_recipes_for_what_people_search_for() -> None:
+    assert len(RECIPES) >= 15
+    assert all(recipe.endswith("?") for recipe in RECIPES)
