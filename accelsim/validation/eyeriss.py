@@ -1,11 +1,12 @@
 """Eyeriss: the five convolutions of AlexNet, batch 4, on silicon (Chen et al., JSSC 2017).
 
-Twice: with the published mapping given as input, and with the one that accelsim's search finds
-for least traffic. The chip keeps feature maps run-length compressed in DRAM, which accelsim does
-not model, so for its DRAM traffic the published share of zeros is an input too.
+Twice: with the published mapping given as input, and with the one that accelsim's search finds for
+least traffic. VGG-16 is in `eyeriss_vgg16`. The chip keeps feature maps run-length compressed in
+DRAM, which accelsim does not model, so for its DRAM traffic the published share of zeros is an
+input too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -28,7 +29,6 @@ from accelsim.results.energy import Activity, energy_rates
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
 
-BATCH = 4
 LATENCY_BAND = 0.05
 DRAM_BAND = 0.15
 MEGABYTE = 10**6
@@ -36,7 +36,7 @@ TABLE = "eyeriss_65nm"
 
 POWER = (
     "dynamic energy alone, by the table eyeriss_65nm: no clock tree, leakage or control; and MACs "
-    "on zeros, which the chip gates (none in CONV1, 79 % of CONV4's ifmap), count in full"
+    "on zeros, which the chip gates, count in full"
 )
 """Why the chip's power is not judged."""
 
@@ -95,8 +95,8 @@ class Modelled:
     power_mw: float
 
 
-def measured() -> dict[str, Measured]:
-    """The chip's rows by layer."""
+def measured(name: str) -> dict[str, Measured]:
+    """The chip's rows of `data/<name>.csv` by layer."""
     return {
         row["layer"]: Measured(
             processing_ms=float(row["processing_latency_ms"]),
@@ -107,22 +107,22 @@ def measured() -> dict[str, Measured]:
             dram_mb=float(row["dram_access_mb"]),
             power_mw=float(row["power_mw"]),
         )
-        for row in table("eyeriss_alexnet")
+        for row in table(name)
         if row["layer"] != "Total"
     }
 
 
-def layers() -> dict[str, Layer]:
-    """AlexNet's convolutions by the paper's names, each a network of its own.
+def layers(network: str = "alexnet", batch: int = 4) -> dict[str, Layer]:
+    """The convolutions of a network by the paper's names, each a network of its own.
 
     The zeros of a layer's ofmap are taken from the next ifmap.
     """
-    chip = measured()
+    chip = measured(f"eyeriss_{network}")
     after = {name: chip[later].ifmap_zeros for name, later in pairwise([*chip, [*chip][-1]])}
     found: dict[str, Layer] = {}
-    for layer in load_network("alexnet").layers:
+    for layer in load_network(network).layers:
         name = layer.name.upper()
-        kernel = kernel_of(layer, BATCH)
+        kernel = kernel_of(layer, batch)
         if name in chip and isinstance(kernel, GemmKernel):
             found[name] = Layer(
                 network=_alone(layer),
@@ -186,7 +186,7 @@ def chip_power_mw(schedule: Schedule, hardware: Hardware) -> float:
 
 def _played(layer: Layer, hardware: Hardware, schedule: Schedule) -> int:
     """Cycles of a schedule with DRAM, its feature maps as short as they are there."""
-    program = lower(layer.network, hardware, BATCH)
+    program = lower(layer.network, hardware, layer.kernel.batch)
     (whole,) = program.layers
     short = replace(schedule, nest=_in_dram(schedule.nest, layer, {}))
     (times,) = play(replace(program, layers=(replace(whole, schedules=(short,)),)))
@@ -237,10 +237,13 @@ def dram_megabytes(dram: Dram, layer: Layer) -> float:
 def compare() -> Iterable[Comparison]:
     """Every layer with the published mapping, then with the one found."""
     hardware, published = load_hardware("eyeriss"), published_mappings()
-    found = {name: _found(layer, hardware) for name, layer in layers().items()}
+    found = {name: found_mapping(layer, hardware) for name, layer in layers().items()}
     for name, layer in layers().items():
         ran = published[name] if name not in NOT_RUN else found[name]
-        yield from _rows(name, layer.silicon, modelled(layer, hardware, ran))
+        notes = {"power": f"{POWER} (none in CONV1, 79 % of CONV4's ifmap)"}
+        if name in NOT_RUN:
+            notes["buffer"] = NOT_RUN[name]
+        yield from rows_of(name, layer.silicon, modelled(layer, hardware, ran), notes)
     for name, layer in layers().items():
         said = modelled(layer, hardware, found[name])
         as_published = said.mapping == published[name] or name in NOT_RUN
@@ -251,25 +254,33 @@ def compare() -> Iterable[Comparison]:
         )
 
 
-def _found(layer: Layer, hardware: Hardware) -> Mapping:
+def found_mapping(layer: Layer, hardware: Hardware) -> Mapping:
+    """The mapping of the search."""
     mapping = best_mapping(layer.kernel, target_of(hardware))
     assert mapping is not None, "the chip ran it"
     return mapping
 
 
-def _rows(name: str, silicon: Measured, said: Modelled) -> Iterator[Comparison]:
-    note = NOT_RUN.get(name, "")
-    yield Comparison(name, "active PEs", "", silicon.active_pes, said.active_pes, 0)
+def rows_of(
+    name: str,
+    silicon: Measured,
+    said: Modelled,
+    notes: dict[str, str],
+    unjudged: Collection[str] = ("power",),
+) -> Iterator[Comparison]:
+    """What was measured of a layer beside what the model says, with notes on some quantities."""
     numbers = (
-        ("buffer", "MB", silicon.buffer_mb, said.buffer_mb, 0),
-        ("DRAM", "MB", silicon.dram_mb, said.dram_mb, DRAM_BAND),
-        ("latency", "ms", silicon.processing_ms, said.processing_ms, LATENCY_BAND),
-        ("total", "ms", silicon.total_ms, said.total_ms, DRAM_BAND),
+        ("active PEs", "", silicon.active_pes, said.active_pes, 0.0, 0.0),
+        ("buffer", "MB", silicon.buffer_mb, said.buffer_mb, 0.0, 0.05),
+        ("DRAM", "MB", silicon.dram_mb, said.dram_mb, DRAM_BAND, 0.05),
+        ("latency", "ms", silicon.processing_ms, said.processing_ms, LATENCY_BAND, 0.05),
+        ("total", "ms", silicon.total_ms, said.total_ms, DRAM_BAND, 0.05),
+        ("power", "mW", silicon.power_mw, said.power_mw, 0.0, 0.5),
     )
-    for quantity, unit, chip, model, band in numbers:
-        text = note if quantity == "buffer" else ""
-        yield Comparison(name, quantity, unit, chip, model, band, text, 0.05)
-    yield Comparison(name, "power", "mW", silicon.power_mw, said.power_mw, None, POWER, 0.5)
+    for quantity, unit, chip, model, band, half_digit in numbers:
+        judged = None if quantity in unjudged else band
+        note = notes.get(quantity, "")
+        yield Comparison(name, quantity, unit, chip, model, judged, note, half_digit)
 
 
 NOT_RUN = {

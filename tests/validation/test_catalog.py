@@ -21,6 +21,10 @@ LONG = ("dram", "tpu", "gemmini_layers")
 """They replay 400,000 bursts, play 40 chains and 160 layers: `validate` does in test_readme.py."""
 
 
+SECONDS = ("tpu_v3", "eyeriss_vgg16")
+"""They take longer than a plain test may."""
+
+
 def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Reference) -> None:
     """Make a catalogue of these modules."""
     for name, content in modules.items():
@@ -33,7 +37,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Re
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * (name == "tpu_v3"))
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SECONDS))
         for name in NAMES
         if name not in LONG
     ],
