@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError
@@ -18,6 +18,7 @@ from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
 from accelsim.units import Duration, Rate
+from accelsim.written import nested, settings
 
 Resource = Literal["array", "buffer", "vector", "dram"]
 Relax = Callable[[object], object | None]
@@ -226,8 +227,17 @@ def relaxed(hardware: Hardware) -> Iterator[tuple[Resource, str, Hardware]]:
         for name in _buffers_meant(relaxation, hardware):
             keys = [name if key == EACH else key for key in relaxation.key.split(".")]
             machine = _with(hardware, keys, relaxation.relax)
-            if isinstance(machine, Hardware):
+            if isinstance(machine, Hardware) and _can_be(machine):
                 yield relaxation.resource, relaxation.action.format(name), machine
+
+
+def _can_be(hardware: Hardware) -> bool:
+    """Whether a hardware file may say this: twice the most rows is more than it may."""
+    try:
+        Hardware.model_validate(nested(settings(hardware)))
+    except ValidationError:
+        return False
+    return True
 
 
 def _buffers_meant(relaxation: Relaxation, hardware: Hardware) -> list[str]:
