@@ -1,5 +1,7 @@
 """Figures of a run for a paper's column: readable in grey, in any format that matplotlib writes."""
 
+import unicodedata
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ FORMATS = ("svg", "pdf", "png")
 COLUMN = 3.5
 """Inches of a column in a paper of two."""
 
+_LETTERS = 22
 MOST_BARS = 40
 """Layers that have a bar of their own: the longest."""
 
@@ -38,7 +41,8 @@ def write_figure(path: str, draw: Callable[[Axes], None]) -> None:
     figure, axes = _figure()
     draw(axes)
     try:
-        figure.savefig(path, bbox_inches="tight", dpi=300, metadata=_UNDATED[ending])
+        with warnings.catch_warnings(action="ignore"):  # of letters that the font lacks: boxes
+            figure.savefig(path, dpi=300, metadata=_UNDATED[ending])
     except OSError as error:
         raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
 
@@ -61,13 +65,13 @@ def _figure() -> tuple[Any, Axes]:
     settings = {"font.size": 7, "axes.linewidth": 0.6, "svg.hashsalt": "accelsim"}
     settings |= {"hatch.linewidth": 0.4, "text.parse_math": False}
     matplotlib.rcParams.update(settings)
-    figure = Figure(figsize=(COLUMN, 2.4))
+    figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def _roofline(axes: Axes, run: RunRecord) -> None:
     """A mark for each layer, by what bounds it, under the roof where it is known."""
-    drawn = [one for one in run.working if one.macs and one.cycles and one.dram_bytes]
+    drawn = [one for one in run.working if one.macs and one.own_cycles and one.dram_bytes]
     if not drawn:
         message = "no layer both multiplies and moves anything to or from DRAM"
         raise InputError(Problem(message, run.network))
@@ -75,7 +79,7 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
         some = [one for one in drawn if one.bound == bound]
         if some:
             across = [one.macs / one.dram_bytes for one in some]
-            up = [one.macs / one.cycles for one in some]
+            up = [one.macs / one.own_cycles for one in some]
             label = bound.replace("dram", "DRAM")
             axes.scatter(across, up, s=9, marker=marker, label=f"bound by {label}", lw=0.4, ec="k")
     if run.made_by is not None:
@@ -87,7 +91,7 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(tick)
         axis.set_minor_formatter("")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False)
 
 
 def _layers(axes: Axes, run: RunRecord) -> None:
@@ -95,7 +99,7 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
     shown = [one for one in run.working if one in longest]
     rest = [one for one in run.working if one not in longest]
-    names = [one.name[:30] for one in shown]
+    names = [_short(one.name) for one in shown]
     names += [f"{len(rest)} others"] if rest else []
     starts = [0] * len(names)
     for place, (key, label) in enumerate(BUCKETS.items()):
@@ -110,7 +114,17 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     axes.set_xlabel("cycles")
     axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(names))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
+    axes.figure.legend(frameon=False, loc="outside upper center", ncols=4)
+
+
+def _short(name: str) -> str:
+    """A name in a third of the column: its end, where the layers of a block differ."""
+    room = _LETTERS // 2 if any(map(_is_wide, name)) else _LETTERS
+    return name if len(name) <= room else f"\u2026{name[1 - room :]}"
+
+
+def _is_wide(letter: str) -> bool:
+    return letter in "WM@%" or unicodedata.east_asian_width(letter) in "WF"
 
 
 def tick(value: float, _: int) -> str:
@@ -138,12 +152,12 @@ def _timeline(axes: Axes, run: RunRecord) -> None:
                 ec="k",
                 lw=0.3,
             )
-    axes.set_yticks(range(len(shown)), [one.name[:30] for one in shown])
+    axes.set_yticks(range(len(shown)), [_short(one.name) for one in shown])
     axes.invert_yaxis()
     axes.set_xlabel("cycles")
     axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(shown))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
+    axes.figure.legend(frameon=False, loc="outside upper center", ncols=2)
 
 
 _BOUND_GREYS = {"array": "0.25", "dram": "0.85", "buffer": "0.5", "vector": "1.0"}

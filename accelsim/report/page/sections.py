@@ -297,7 +297,7 @@ def _bound_key() -> Html:
 
 
 def _drawn(run: RunRecord) -> list[LayerRecord]:
-    return [one for one in run.working if one.macs and one.cycles and one.dram_bytes]
+    return [one for one in run.working if one.macs and one.own_cycles and one.dram_bytes]
 
 
 def _points(group: Group, index: int) -> Iterator[charts.Point]:
@@ -309,7 +309,7 @@ def _points(group: Group, index: int) -> Iterator[charts.Point]:
         yield charts.Point(
             name=called,
             across=layer.macs / layer.dram_bytes,
-            up=layer.macs / layer.cycles,
+            up=layer.macs / layer.own_cycles,
             color=index % 7 if group.several else BOUNDS.get(layer.bound, 6),
             weight=layer.cycles / total,
             labelled=not group.several and rank < _LABELLED,
@@ -318,9 +318,9 @@ def _points(group: Group, index: int) -> Iterator[charts.Point]:
 
 def _under_roof(run: RunRecord, label: str, several: bool) -> Iterator[list[Cell]]:
     for layer in run.working:
-        if not layer.macs or not layer.cycles:
+        if not layer.macs or not layer.own_cycles:
             continue
-        moved, rate = layer.dram_bytes, layer.macs / layer.cycles
+        moved, rate = layer.dram_bytes, layer.macs / layer.own_cycles
         intensity = layer.macs / moved if moved else None
         roof = _height(run, intensity)
         yield [
