@@ -109,6 +109,7 @@ def _layers(axes: Axes, run: RunRecord) -> None:
             style = {"color": _GREYS[place], "hatch": _HATCHES[place], "ec": "k", "lw": 0.3}
             axes.barh(range(len(names)), sizes, left=starts, label=label, **style)
             starts = [a + b for a, b in zip(starts, sizes, strict=True)]
+    axes.set_xlim(0, 1.04 * max(starts, default=0) or 1)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("cycles")
