@@ -4,9 +4,8 @@ The laws are derived from the array's registers and proved in the tests against 
 stepped register by register, against Verilog (README, accuracy) and against SCALE-Sim.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import overload
 
 import numpy as np
@@ -21,7 +20,8 @@ from accelsim.lowering.extents import (
     Truth,
     operand_area,
 )
-from accelsim.lowering.laws import DATAFLOW_OF, ArrayModel, Dataflow, Lanes, Reduction
+from accelsim.lowering.folds import Pieces, all_folds, fold_classes
+from accelsim.lowering.laws import DATAFLOW_OF, ArrayModel, Dataflow, Lanes
 from accelsim.lowering.ports import (
     buffer_cycles,
     can_limit,
@@ -105,49 +105,6 @@ def array_model(hardware: Hardware) -> ArrayModel:
     shortest = int(least_turn(model, 1, 1))
     limiting = (lanes for lanes in limited_buffers(hardware) if can_limit(model, lanes, shortest))
     return replace(model, buffers=tuple(limiting))
-
-
-def fold_classes(model: ArrayModel, tile: Extents) -> Iterator[FoldClass]:
-    """The folds of a tile, grouped by size and by whether their psums start or end there."""
-    flow = model.dataflow
-    for rows, row_count, starts, ends in _pieces(model, model.rows, tile, flow.rows):
-        for cols, col_count, _, _ in _pieces(model, model.cols, tile, flow.cols):
-            extent = {flow.rows: rows, flow.cols: cols, flow.time: tile.along(flow.time)}
-            yield FoldClass(row_count * col_count, extent, starts, ends, tile.lines)
-
-
-Piece = tuple[Cycles, Cycles, Truth, Truth]
-"""Extent, count, and whether psums start and end there."""
-
-
-def _pieces(model: ArrayModel, lanes: int, tile: Extents, axis: Axis) -> Iterator[Piece]:
-    """The pieces that `lanes` PEs cut from `axis`; the last one holds the remainder.
-
-    Pieces along k hand their psums on, so the first and the last are kept apart from those
-    between.
-    """
-    if axis == "k":
-        yield from _reduced_pieces(lanes, tile, model.reduced(tile))
-        return
-    size = tile.along(axis)
-    full = (size - 1) // lanes
-    yield lanes + 0 * size, full, tile.starts, tile.ends
-    yield size - full * lanes, full * 0 + 1, tile.starts, tile.ends
-
-
-def _reduced_pieces(lanes: int, tile: Extents, k: Reduction) -> Iterator[Piece]:
-    """The pieces of k: of each part full ones, then the remainder."""
-    full = (k.size - 1) // lanes
-    whole, last = lanes + 0 * k.size, k.size - full * lanes
-    opens_whole = np.minimum(full, 1)  # the very first piece is a full one
-    several = np.minimum(full + k.parts - 1, 1)  # and another one the very last
-    yield whole, opens_whole, tile.starts, False
-    yield whole, full * k.parts - opens_whole, False, False
-    yield last, several, False, tile.ends
-    yield last, 1 - several, tile.starts, tile.ends
-    if not np.array_equal(k.parts, 1):
-        yield last, several * (1 - opens_whole), tile.starts, False
-        yield last, k.parts - several * (2 - opens_whole) - (1 - several), False, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,21 +196,15 @@ def busy_cycles(model: ArrayModel, tile: Extents) -> Cycles:
     return _separable_cycles(model, one, one, one)
 
 
-Pieces = list[tuple[Extents, Cycles]]
-"""Tiles that differ along one axis, and how many there are of each."""
-
-
 def all_cycles(model: ArrayModel, m: Pieces, n: Pieces, k: Pieces) -> Cycles:
     """`busy_cycles` of all tiles that pieces along m, n and k make, added up."""
+    by, flow = {"m": m, "n": n, "k": k}, model.dataflow
+    sides = by[flow.rows], by[flow.cols], by[flow.time]
     if _is_separable(model):
-        by = {"m": m, "n": n, "k": k}
-        flow = model.dataflow
-        return _separable_cycles(model, by[flow.rows], by[flow.cols], by[flow.time])
-    total: Cycles = 0
-    for (along_m, m_count), (along_n, n_count), (along_k, k_count) in product(m, n, k):
-        tile = replace(along_k, m=along_m.m, n=along_n.n, lines=along_m.lines)
-        total = total + m_count * n_count * k_count * busy_cycles(model, tile)
-    return total
+        return _separable_cycles(model, *sides)
+    folds, firsts = all_folds(model, *sides)
+    cycles = folds.count * fold_time(model, folds).total
+    return np.asarray(np.add.reduceat(cycles, firsts.ravel()).reshape(firsts.shape))
 
 
 def _is_separable(model: ArrayModel) -> bool:

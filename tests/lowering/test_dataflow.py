@@ -17,10 +17,13 @@ from accelsim.lowering.dataflow import (
     DATAFLOW_OF,
     ArrayModel,
     Axis,
+    Cycles,
     Extents,
     FoldClass,
     Gemm,
     Lanes,
+    Pieces,
+    all_cycles,
     array_model,
     buffer_cycles,
     busy_cycles,
@@ -371,6 +374,51 @@ def test_many_tilings_at_once_are_each_alone() -> None:
                 busy_cycles(array, Extents(i, j, c * t, end, end, t)) for i, j, c, end, t in tilings
             ]
             assert np.array_equal(together, alone)
+
+
+@given(st.data(), DATAFLOWS, REGISTERS, st.booleans(), st.booleans(), st.integers(1, 3))
+@drawn(60)
+def test_pieces_of_all_tilings_are_their_tiles_one_by_one(
+    data: st.DataObject,
+    dataflow: str,
+    registers: Registers,
+    pipelined: bool,
+    by_tap: bool,
+    rate: int,
+) -> None:
+    """Tilings as an open grid, cut along m, n and k, with ports that are too slow for them."""
+    array = model(dataflow, 3, 2, pipelined, data.draw(st.booleans()), registers, by_tap)
+    array = replace(array, buffers=(narrow("ifmap", "psum", rate=rate),), piece=2, least_piece=3)
+    sizes = st.lists(st.integers(1, 9), min_size=2, max_size=2)
+
+    def axis(*shape: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Two sizes for each tiling, each some times or not at all."""
+        drawn_sizes = np.array(data.draw(st.tuples(*[sizes] * 2))).reshape(2, *shape)
+        counts = np.array([[2, 1], data.draw(st.sampled_from([[0, 1], [1, 0]]))])
+        return list(zip(drawn_sizes, counts.reshape(2, *shape), strict=True))
+
+    taps, lines = data.draw(TAPS), data.draw(st.integers(1, 3))
+    m: Pieces = [(Extents(size * lines, 1, 1, lines=lines), count) for size, count in axis(2, 1)]
+    n: Pieces = [(Extents(1, size, 1), count) for size, count in axis(1, 2)]
+    k: Pieces = [
+        (Extents(1, 1, size * taps, ends, not ends, taps), count)
+        for ends, (size, count) in zip((True, False), axis(1, 2), strict=True)
+    ]
+    together = all_cycles(array, m, n, k)
+    assert isinstance(together, np.ndarray)
+    for at in np.ndindex(2, 2):
+
+        def here(values: Cycles, at: tuple[int, ...] = at) -> int:
+            return int(np.broadcast_to(values, (2, 2))[at])
+
+        cycles = 0
+        for (pixels, times), (filters, by), (channels, again) in product(m, n, k):
+            count = here(times) * here(by) * here(again)
+            tile = replace(
+                channels, m=here(pixels.m), n=here(filters.n), k=here(channels.k), lines=lines
+            )
+            cycles += count * int(busy_cycles(array, tile))
+        assert together[at] == cycles
 
 
 # --- Buffer bandwidth -----------------------------------------------------------------------------
