@@ -190,7 +190,9 @@ def what_would_help(
 ) -> Why:
     """Simulate `network` on `hardware`, and again with each of its resources relaxed.
 
-    Names and paths are loaded. Raises what `simulate` does.
+    A resource is doubled, a latency halved, serial folds pipelined; the rest stays. The answer's
+    `sentence` says it in words, `changes` has each with its cycles and its cost. Names and paths
+    are loaded. Raises what `simulate` does.
     """
     model, machine = network_of(network), hardware_of(hardware, dataflow, set)
     return explained(simulate(model, machine, batch=batch), model, machine)

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import yaml
 from machines import chain, conv, dense, max_pool
 from pages import blocks_of
 from pydantic import BaseModel
@@ -252,3 +253,9 @@ def test_a_recipe_works(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_there_are_recipes_for_what_people_search_for() -> None:
     assert len(RECIPES) >= 15
     assert all(recipe.endswith("?") for recipe in RECIPES)
+
+
+def test_the_citation_is_of_this_version() -> None:
+    cited = yaml.safe_load((DOCS.parent / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors", "version"} <= set(cited)
+    assert cited["version"] == accelsim.__version__
