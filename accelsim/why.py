@@ -12,7 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
+from accelsim.facade import (
+    HardwareLike,
+    MappingLike,
+    NetworkLike,
+    hardware_of,
+    network_of,
+    simulate,
+)
 from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware
 from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.network.graph import Network
@@ -187,15 +194,18 @@ def what_would_help(
     dataflow: str | None = None,
     batch: int = 1,
     set: Sequence[str] = (),
+    mapping: MappingLike | None = None,
 ) -> Why:
     """Simulate `network` on `hardware`, and again with each of its resources relaxed.
 
     A resource is doubled, a latency halved, serial folds pipelined; the rest stays. The answer's
-    `sentence` says it in words, `changes` has each with its cycles and its cost. Names and paths
-    are loaded. Raises what `simulate` does.
+    `sentence` says it in words, `changes` has each with its cycles and its cost. A `mapping` is
+    forced on every one of the runs, so that only the resource differs. Names and paths are loaded.
+    Raises what `simulate` does.
     """
     model, machine = network_of(network), hardware_of(hardware, dataflow, set)
-    return explained(simulate(model, machine, batch=batch), model, machine)
+    result = simulate(model, machine, batch=batch, mapping=mapping)
+    return explained(result, model, machine, mapping=mapping)
 
 
 def explained(
@@ -203,11 +213,15 @@ def explained(
     network: Network,
     hardware: Hardware,
     progress: Callable[[str], None] = lambda action: None,
+    mapping: MappingLike | None = None,
 ) -> Why:
-    """Why `result`, of `network` on `hardware`, takes its time; `progress` hears of each re-run."""
+    """Why `result`, of `network` on `hardware`, takes its time; `progress` hears of each re-run.
+
+    The `mapping` that was forced on it is forced on them.
+    """
     changes = []
     for resource, action, machine in relaxed(hardware):
-        run = _tried(network, machine, result.batch)
+        run = _tried(network, machine, result.batch, mapping)
         changes.append(_change(resource, action, result, run, _cost(hardware, machine)))
         progress(action)
     changes.sort(key=lambda change: -change.saved)
@@ -265,10 +279,12 @@ def _with(value: object, keys: list[str], relax: Relax) -> object | None:
     return value.model_copy(update=changed)
 
 
-def _tried(network: Network, hardware: Hardware, batch: int) -> RunResult | None:
+def _tried(
+    network: Network, hardware: Hardware, batch: int, mapping: MappingLike | None
+) -> RunResult | None:
     """A run, None where a layer does not fit."""
     try:
-        return simulate(network, hardware, batch=batch)
+        return simulate(network, hardware, batch=batch, mapping=mapping)
     except DoesNotFitError:
         return None
 

@@ -119,7 +119,7 @@ def test_shares_leave_out_waits_for_other_layers() -> None:
 def test_a_change_that_does_not_fit_is_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
     network, hardware = chain((4, 4, 4), conv(4)), machine()
 
-    def picky(*arguments: object, **options: int) -> RunResult:
+    def picky(*arguments: object, **options: object) -> RunResult:
         tried = arguments[1]
         assert isinstance(tried, Hardware)
         if tried.array.rows > hardware.array.rows:
@@ -211,6 +211,22 @@ def test_what_is_promised_comes_true(network: Network, hardware: Hardware, batch
         except DoesNotFitError:
             cycles = None
         assert promised[action] == cycles, action
+
+
+def test_a_forced_mapping_is_forced_on_every_change() -> None:
+    """One ofmap value a tile: no resource makes that good, while a free search would."""
+    network, hardware = chain((4, 6, 6), conv(4)), machine()
+    tiny = {"a": {"rows": 1, "cols": 1, "filters": 1}}
+    why = what_would_help(network, hardware, mapping=tiny)
+    assert why.cycles == simulate(network, hardware, mapping=tiny).cycles
+    for change, (_, action, other) in zip(
+        sorted(why.changes, key=lambda each: each.action),
+        sorted(relaxed(hardware), key=lambda each: each[1]),
+        strict=True,
+    ):
+        assert change.action == action
+        assert change.cycles == simulate(network, other, mapping=tiny).cycles
+    assert max(change.saved for change in why.changes) < 0.6
 
 
 def test_what_no_file_may_say_is_not_tried() -> None:

@@ -23,10 +23,12 @@ def step_of(network: "Network") -> "Network":
     return training_step(network)
 
 
-def explained_run(result: "RunResult", network: "Network", hardware: "Hardware") -> "Why":
+def explained_run(
+    result: "RunResult", network: "Network", hardware: "Hardware", mapping: str | None = None
+) -> "Why":
     """What bounds the run and what would help, found by re-running with progress shown."""
     from accelsim.report.progress import progress
     from accelsim.why import explained, relaxed
 
     with progress(sum(1 for _ in relaxed(hardware)), is_quiet()) as step:
-        return explained(result, network, hardware, step)
+        return explained(result, network, hardware, step, mapping)
