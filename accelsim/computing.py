@@ -1,5 +1,6 @@
 """Values: what every layer of a network computes, by the reference or by the timed tiles."""
 
+import struct
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from accelsim.arguments import checked
-from accelsim.errors import InputError, Problem, did_you_mean, reason
+from accelsim.errors import InputError, Problem, UnknownNameError, did_you_mean, reason
 from accelsim.facade import (
     HardwareLike,
     NetworkLike,
@@ -71,12 +72,19 @@ class Values:
     layers: tuple[LayerValues, ...]
     ofmaps: Mapping[str, Array]
 
+    @checked
     def real(self, name: str) -> Array:
-        """The real numbers that a layer's values stand for, float64; KeyError if not kept."""
+        """The real numbers that a layer's values stand for, float64.
+
+        Raises UnknownNameError, a KeyError, for a layer that is not kept.
+        """
+        if name not in self.ofmaps:
+            raise UnknownNameError("layer", name, self.ofmaps)
         layer = next(each for each in self.layers if each.name == name)
         values: Array = layer.scale * (self.ofmaps[name].astype(np.float64) - layer.zero_point)
         return values
 
+    @checked
     def save(self, path: str | Path) -> None:
         """Write the ofmaps as .npz, with <layer>.output_scale and _zero_point of integers.
 
@@ -90,7 +98,7 @@ class Values:
         try:
             with written(str(path)) as beside, beside.open("wb") as file:
                 np.savez(file, **arrays)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, struct.error) as error:  # of a device that cannot seek
             raise InputError(Problem(f"cannot be written: {reason(error)}", str(path))) from None
 
     def as_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from accelsim.text import cut, nearest, visible, visible_lines
+from accelsim.text import cut, nearest, shown, visible, visible_lines
 
 _LONGEST_MESSAGE = 2000
 _LONGEST_KEY = 200
@@ -104,7 +104,7 @@ class UnknownNameError(AccelsimError, KeyError):
     """Something is asked for by a name that it does not have; the message says a near one."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}; {did_you_mean(name, known)}".rstrip("; "))
+        super().__init__(f"unknown {kind} {shown(name)}; {did_you_mean(name, known)}".rstrip("; "))
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError would quote it
@@ -126,7 +126,7 @@ class TryAgainError(AccelsimError):
     """What the work ran on has gone; what is done is kept, and the same command goes on."""
 
 
-def reason(error: OSError | ValueError) -> str:
+def reason(error: Exception) -> str:
     """Why a path cannot be used, in words."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 

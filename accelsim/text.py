@@ -52,7 +52,18 @@ def shown(value: object) -> str:
     return _SHORT.repr(value)
 
 
-_SHORT = Repr()
+class _Short(Repr):
+    """As Python's own, but for numbers with more digits than it writes."""
+
+    def repr_int(self, value: int, level: int) -> str:
+        """The digits, or how many bits there are of them."""
+        if value.bit_length() > _MOST_BITS:
+            return f"a whole number of {value.bit_length():,} bits"
+        return super().repr_int(value, level)
+
+
+_MOST_BITS = 2000
+_SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = 80
 _SHORT.maxlong = 40
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8

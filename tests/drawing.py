@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-PLAIN = 20
+PLAIN = 12
 MOST = int(os.environ.get("ACCELSIM_DRAWN", "30"))
 """Percent of the inputs that are drawn in the plain run, and where slow tests run, too."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,36 @@ import accelsim
 from accelsim.arguments import KINDS
 from accelsim.errors import AccelsimError, InputError
 from accelsim.network.ops import Relu
+from accelsim.validation.outcome import Validation
 
 NETWORK, HARDWARE = chain((2, 3, 3), Relu()), machine()
 RUN: dict[str, Any] = {"network": NETWORK, "hardware": HARDWARE}
+RESULT = accelsim.simulate(NETWORK, HARDWARE)
+
+
+def validated(only: Any) -> Any:
+    """Of no reference at all, and not of all of them."""
+    none = isinstance(only, (list, tuple, set)) and not only
+    return accelsim.validate("none" if none else only)
+
+
 POINT = {"name": "s", "networks": ["mlp"], "base": "edge_ws", "matrix": {"array.rows": [0]}}
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], tuple[str, ...]]] = {
     "simulate": (
         *(accelsim.simulate, RUN),
-        ("network", "hardware", "dataflow", "batch", "mapping", "set", "trace", "trace_dram"),
+        (
+            *("network", "hardware", "dataflow", "batch", "mapping", "set", "trace", "trace_dram"),
+            *("memory", "tiles"),
+        ),
     ),
-    "train": (*(accelsim.train, RUN), ("network", "batch", "loss", "optimizer", "set")),
-    "verify": (*(accelsim.verify, RUN), ("network", "hardware", "batch", "seed", "mapping")),
+    "train": (
+        *(accelsim.train, RUN),
+        ("network", "batch", "loss", "optimizer", "set", "recompute"),
+    ),
+    "verify": (
+        *(accelsim.verify, RUN),
+        ("network", "hardware", "batch", "seed", "mapping", "progress"),
+    ),
     "compare": (
         *(accelsim.compare, {"networks": NETWORK, "hardware": HARDWARE}),
         ("networks", "hardware", "dataflows", "batch", "set"),
@@ -33,7 +53,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], tuple[str, ...]]] = {
     "decoding": (*(accelsim.decoding, {"network": NETWORK, "past": 3}), ("network", "past")),
     "load_network": (
         *(accelsim.load_network, {"name_or_path": "mlp"}),
-        ("name_or_path", "outputs"),
+        ("name_or_path", "dims", "outputs", "free"),
     ),
     "load_hardware": (
         *(accelsim.load_hardware, {"name_or_path": "edge_ws"}),
@@ -42,8 +62,18 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], tuple[str, ...]]] = {
     "load_results": (*(accelsim.load_results, {}), ("path",)),
     "sweep": (
         *(accelsim.sweep, {"source": POINT}),
-        ("source", "results", "jobs", "scheduler"),
+        ("source", "results", "jobs", "scheduler", "retry_failed"),
     ),
+    "converted": (*(accelsim.converted, {"name": "t.csv"}), ("name", "dims", "outputs")),
+    "from_torch": (
+        *(accelsim.from_torch, {"model": SimpleNamespace(graph_signature=None)}),
+        ("model", "example_inputs", "name"),
+    ),
+    "validate": (*(validated, {}), ("only",)),
+    "layer": (*(RESULT.layer, {}), ("name",)),
+    "outcome": (*(Validation(()).outcome, {}), ("name",)),
+    "real": (*(accelsim.compute(NETWORK).real, {}), ("name",)),
+    "save": (*(accelsim.compute(NETWORK).save, {}), ("path",)),
 }
 CASES = [(name, key) for name, (_, _, keys) in CALLS.items() for key in keys]
 
@@ -52,12 +82,31 @@ class Odd:
     """Nothing that anybody expects."""
 
 
+class Raises:
+    """What fails however it is looked at."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("none")
+
+    __str__ = __index__ = __fspath__ = __bool__ = __repr__  # type: ignore[assignment]
+
+
 ODD: tuple[Any, ...] = (
-    *("", "x\0y", "\x1b[2J", "a" * 5000, b"lenet5", 0, -1, 1.5, 10**30, 2**63, True),
+    *("", "x\0y", "\x1b[2J", "a" * 5000, "\ud800", b"lenet5", 0, -1, 1.5, 10**30, 2**63, True),
     *(float("nan"), float("inf"), np.int64(1), np.float64(2), np.bool_(True), np.array([1, 2])),
-    *(np.array(["a"]), np.full((2, 3, 3), np.nan), [], {}, (), set(), [None], [["a"]], [1]),
+    *(np.array(["a"]), np.full((2, 3, 3), np.nan), 1j, [], {}, (), set(), [None], [["a"]], [1]),
     *({"a": 1}, {1: 2}, {"*": {"rows": np.int64(2)}}, {"*": 3}, {"a": None}, {"x": np.nan}),
-    *(Path("none/x.yaml"), Path("/dev/zero"), Path("/"), Odd(), Odd, len),
+    *(Path("none/x.yaml"), Path("/dev/zero"), Path("/"), Odd(), Odd, len, Raises()),
+    *(
+        10**5000,
+        [10**5000],
+        {"a": 10**5000},
+        {"a": Raises()},
+        range(2),
+        iter("a"),
+        NETWORK,
+        HARDWARE,
+    ),
 )
 
 
@@ -68,6 +117,8 @@ def test_odd_arguments_are_taken_or_refused_in_words(
     monkeypatch.chdir(tmp_path)
     call, others, _ = CALLS[name]
     for value in ODD:
+        if key == "progress" and callable(value):
+            continue  # what it raises is its own
         try:
             call(**{**others, key: value})
         except AccelsimError as error:
@@ -94,4 +145,4 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
 
 
 def test_every_kind_is_of_an_argument_that_is_tried() -> None:
-    assert {*KINDS} <= {key for _, key in CASES}
+    assert {*KINDS} <= {key for _, key in CASES} | {f"{name}.{key}" for name, key in CASES}

@@ -140,15 +140,19 @@ class Channel:
         return wake
 
     def _must_complete(self) -> bool:
-        """Give the second command of an activate that can wait no longer, if there is one."""
+        """Give the second command of an activate that can wait no longer, if there is one.
+
+        A read or a write before it would take `column_slots` of the command bus.
+        """
         while self.halves and self.halves[0].missing is None:
             self.halves.popleft()
         if not self.halves or self.halves[0].missing is None:
             return False
         _, latest = self.halves[0].missing
-        if self.clock >= latest:
+        due = self.clock + self.sheet.column_slots > latest
+        if due:
             self._complete(self.halves[0])
-        return self.clock >= latest
+        return due
 
     def _complete(self, bank: _Bank) -> None:
         """The second command of an activate."""

@@ -112,7 +112,8 @@ class DramTiming(BaseModel):
     def _refuse_impossible(self) -> None:
         """A bank is open for nRAS, in which it is read, then precharged, before the next activate.
 
-        Sheets round each time up to clocks by itself, so nRC may be one less than the sum.
+        Sheets round each time up to clocks by itself, so nRC may be one less than the sum. One
+        burst at a time is on a data bus.
         """
         if self.nRC < self.nRAS + self.nRP - 1:
             raise ValueError(
@@ -121,6 +122,16 @@ class DramTiming(BaseModel):
         if self.nRAS < self.nRCD:
             raise ValueError(
                 f"nRAS {self.nRAS} is less than nRCD {self.nRCD}: a row closes before it is read"
+            )
+        if self.nCCDS < self.nBL:
+            raise ValueError(
+                f"nCCDS {self.nCCDS} is less than nBL {self.nBL}: a burst begins on the data bus "
+                "before the last one has ended"
+            )
+        if self.read_to_write + self.nCWL < self.nCL + self.nBL:
+            raise ValueError(
+                f"nRTW {self.nRTW} + nCWL {self.nCWL} is less than nCL {self.nCL} + nBL "
+                f"{self.nBL}: a write's burst begins on the data bus before a read's has ended"
             )
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.builtin import builtin_names
@@ -28,14 +29,16 @@ class Converted:
     left_out: tuple[str, ...]
 
 
+@checked
 def converted(
-    name: str, dims: Mapping[str, int] | None = None, outputs: Sequence[str] = ()
+    name: str | Path, dims: Mapping[str, int] | None = None, outputs: Sequence[str] = ()
 ) -> Converted:
     """SCALE-Sim's .cfg as a hardware file; its .csv, or a model in ONNX, as a network file.
 
     The text begins with what was left out, as comments. Raises InputError as loading does, and for
     a file that is YAML already.
     """
+    name = str(name)
     suffix = Path(name).suffix.lower()
     if suffix in (".yaml", ".yml"):
         raise InputError(Problem("is YAML already; .cfg, .csv and .onnx are converted", name))

@@ -64,9 +64,9 @@ class Cost:
     Where DRAM takes longer, it moves all that is `moved_bytes` without a pause, but for the last
     tile, which has come and computes `alone_cycles`. Meanwhile only ofmaps are stored that have
     waited behind its load, each of `stored_bytes`: of as many tiles as are loaded ahead, of the
-    `own_tiles` of each of the `arrays`. `dram_bytes` are exact, but for several arrays of which the
-    last has one turn: then a bound. Nothing hides DRAM's latency before the first tile, if its
-    ifmap `is_loaded`, and after the last, if that `is_stored`.
+    `own_tiles` of each of the `arrays` that are at work. `dram_bytes` are exact, but for several
+    arrays of which the last has one turn: then a bound. Nothing hides DRAM's latency before the
+    first tile, if its ifmap `is_loaded`, and after the last, if that `is_stored`.
     """
 
     busy_cycles: NDArray[np.float64]
@@ -78,7 +78,7 @@ class Cost:
     is_stored: bool
     stored_bytes: Sizes
     own_tiles: Sizes
-    arrays: Sizes | int
+    arrays: Sizes
     buffers: tuple[Places, ...] = ()
 
     def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
@@ -110,7 +110,7 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         end = end + target.move_cycles(demand["ofmap"])
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    own = -(-flow.tiles // flow.arrays)
+    own = -(-flow.tiles // flow.at_work)
     first, last = occupied["ifmap"] + occupied["filter"], occupied["ofmap"] * residence.stored
     moved = {item: each * flow.waste[item] for item, each in traffic.items()}
     addend = 0 if residence.addend else flow.addend
@@ -119,13 +119,13 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         busy_cycles=busy + end,
         outer_bytes=first + last + others,
         moved_bytes=np.asarray(sum(moved.values()) + addend * flow.waste["ofmap"]),
-        alone_cycles=busy * flow.arrays / flow.tiles + flow.tail,
+        alone_cycles=busy * flow.at_work / flow.tiles + flow.tail,
         dram_bytes=np.asarray(sum(traffic.values()) + addend),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
         stored_bytes=last,
         own_tiles=own,
-        arrays=flow.arrays,
+        arrays=flow.at_work,
         buffers=tuple(_buffers(flow, target, busy, [*traffic])),
     )
 
@@ -133,10 +133,10 @@ def cost_of(flow: Flow, target: Target) -> Cost:
 def _bytes_of_others(flow: Flow, moved: Mapping[Operand, Moved], own: Sizes) -> Moved:
     """What others load before the last array can start, or store before its last ofmap."""
     mean = {item: each / np.maximum(flow.visits[item], 1) for item, each in moved.items()}
-    at_once = flow.tiles - (own - 1) * flow.arrays  # arrays that have one tile more than others
+    at_once = flow.tiles - (own - 1) * flow.at_work  # arrays that have one tile more than others
     loads = sum(each for item, each in mean.items() if item in ("ifmap", "filter"))
     stores = (at_once - 1) * mean.get("ofmap", 0)
-    return np.asarray(np.maximum((flow.arrays - 1) * loads, stores), dtype=float)
+    return np.asarray(np.maximum((flow.at_work - 1) * loads, stores), dtype=float)
 
 
 def _buffers(
@@ -161,7 +161,7 @@ def _turnaround(
     flow: Flow, target: Target, busy: NDArray[np.float64], items: Sequence[Operand]
 ) -> Turnaround:
     """Of operands whose tiles take each other's place."""
-    each = [_of_one(flow.visits[item], flow.arrays, target) for item in items]
+    each = [_of_one(flow.visits[item], flow.at_work, target) for item in items]
     of_bytes = [moves * flow.occupied[item] for moves, item in zip(each, items, strict=True)]
     leaving = each[-1] * flow.tail if "ofmap" in items else 0
     return Turnaround(
@@ -171,7 +171,7 @@ def _turnaround(
     )
 
 
-def _of_one(visits: Sizes, arrays: Sizes | int, target: Target) -> Sizes:
+def _of_one(visits: Sizes, arrays: Sizes, target: Target) -> Sizes:
     """The share of one array."""
     return visits if target.arrays == 1 else -(-visits // arrays)
 

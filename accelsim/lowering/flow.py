@@ -113,7 +113,8 @@ class Flow:
     after a tile, where none follows; `addend` what is added on the way out.
     `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
     may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
-    chip is all the same here, and so is the rate of DRAM, unless that is timed.
+    chip is all the same here, and so is the rate of DRAM, unless that is timed. Of the `arrays`
+    `at_work` have a share: where it leaves nothing for the last of them, they have nothing to do.
     """
 
     array: NDArray[np.float64]
@@ -125,21 +126,50 @@ class Flow:
     tail: Sizes
     tiles: Sizes
     arrays: Sizes | int
+    at_work: Sizes
     addend: int = 0
 
 
-def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) -> Flow:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How `arrays` share the turns of a loop out, whatever their order: in blocks, from the first.
+
+    `turns` are those of the first array, which take `array_cycles`; `at_work` are the arrays that
+    there are blocks for. Where there are several tiles of groups, these are shared instead.
+    """
+
+    split: Loop
+    arrays: int
+    turns: dict[Loop, Sizes]
+    array_cycles: NDArray[np.float64]
+    at_work: Sizes
+
+
+def share_of(work: Workload, split: Loop = "pixels", arrays: int = 1) -> Share:
+    """What the first of `arrays` takes of the turns of `split`."""
+    turns, group_tiles = work.turns, work.group_tiles
+    if arrays == 1:
+        return Share(split, arrays, turns, work.array_cycles, np.ones_like(work.tiles))
+    shared = np.where(group_tiles > 1, group_tiles, turns[split])
+    block = -(-shared // arrays)
+    own = np.where(group_tiles > 1, turns[split], block)
+    groups = np.minimum(block * work.tilings.groups, work.kernel.groups)
+    of_groups = work.array_cycles * (groups / work.kernel.groups)
+    cycles = np.where(group_tiles > 1, of_groups, _first_cycles(work, split, own))
+    at_work = np.asarray(-(-shared // block))
+    return Share(split, arrays, {**turns, split: own}, cycles, at_work)
+
+
+def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
     """What a loop order moves."""
     anew = work.target.loads_anew
     times = {item: passes(order.value, work.turns, item, anew) for item in OPERANDS}
     visits = {item: _visits(work, item, times[item]) for item in OPERANDS}
-    array = work.array_cycles
-    if arrays > 1:
-        own, array = _shared(work, split, arrays)
-        times = {item: _shared_passes(work, order, own, split, item) for item in OPERANDS}
+    if share.arrays > 1:
+        times = {item: _shared_passes(work, order, share, item) for item in OPERANDS}
     moved = _moved_bytes(work, times)
     return Flow(
-        array=array,
+        array=share.array_cycles,
         traffic=moved,
         visits=visits,
         demand=work.demand,
@@ -147,21 +177,10 @@ def gemm_flow(work: Workload, order: LoopOrder, split: Loop, arrays: int = 1) ->
         waste=work.waste,
         tail=work.tail,
         tiles=work.tiles,
-        arrays=arrays,
+        arrays=share.arrays,
+        at_work=share.at_work,
         addend=_addend_bytes(work),
     )
-
-
-def _shared(
-    work: Workload, split: Loop, arrays: int
-) -> tuple[dict[Loop, Sizes], NDArray[np.float64]]:
-    """Turns and array cycles of the first of `arrays` that take blocks of the turns of `split`."""
-    turns, group_tiles = work.turns, work.group_tiles
-    own = dict(turns)
-    own[split] = np.where(group_tiles > 1, turns[split], -(-turns[split] // arrays))
-    groups = np.minimum(-(-group_tiles // arrays) * work.tilings.groups, work.kernel.groups)
-    of_groups = work.array_cycles * (groups / work.kernel.groups)
-    return own, np.where(group_tiles > 1, of_groups, _first_cycles(work, split, own[split]))
 
 
 def _first_cycles(work: Workload, split: Loop, own: Sizes) -> NDArray[np.float64]:
@@ -200,20 +219,18 @@ def _first_pixels(kernel: GemmKernel, tilings: Tilings, own: Sizes) -> Pieces:
     return pieces
 
 
-def _shared_passes(
-    work: Workload, order: LoopOrder, own: dict[Loop, Sizes], split: Loop, operand: Operand
-) -> Sizes:
-    """`passes` when each array runs the loops with its `own` turns.
+def _shared_passes(work: Workload, order: LoopOrder, share: Share, operand: Operand) -> Sizes:
+    """`passes` when each array runs the loops with its own turns.
 
     The last array takes what is left. With a single turn it may keep a tile that the others
     bring again; its share of such an operand is counted as theirs.
     """
-    anew = work.target.loads_anew
-    times = passes(order.value, own, operand, anew)
+    anew, split = work.target.loads_anew, share.split
+    times = passes(order.value, share.turns, operand, anew)
     if operand in ("psum", "ofmap") or split in OPERAND_LOOPS[operand]:
         return times
-    arrays, left = np.divmod(work.turns[split], own[split])
-    last = passes(order.value, {**own, split: left}, operand, anew)
+    arrays, left = np.divmod(work.turns[split], share.turns[split])
+    last = passes(order.value, {**share.turns, split: left}, operand, anew)
     return np.asarray(times * arrays + last * np.minimum(left, 1))
 
 

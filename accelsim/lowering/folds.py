@@ -78,16 +78,20 @@ def all_folds(
     has_row, has_col, has_time = (side[1].T != 0 for side in sides)
     has = has_row[:, :, None, None] & has_col[:, None, :, None] & has_time[:, None, None, :]
     tiling, *kinds = np.nonzero(has)
-    chosen = [
-        [column[kind, tiling] for column in side] for side, kind in zip(sides, kinds, strict=True)
-    ]
-    extents, counts, starts, ends = zip(*(columns[:4] for columns in chosen), strict=True)
+    entries = [kind * len(has) + tiling for kind in kinds]
+    extents, counts = (
+        [side[column].take(at) for side, at in zip(sides, entries, strict=True)]
+        for column in (0, 1)
+    )
+    axes = flow.rows, flow.cols, flow.time
+    of_sums = axes.index("k")  # what starts and ends sums is on that side
+    starts, ends = (sides[of_sums][column].take(entries[of_sums]) for column in (2, 3))
     folds = FoldClass(
         count=np.multiply.reduce(counts),
-        extent=dict(zip((flow.rows, flow.cols, flow.time), extents, strict=True)),
-        starts=np.logical_and.reduce(starts),
-        ends=np.logical_and.reduce(ends),
-        lines=chosen[2][4],
+        extent=dict(zip(axes, extents, strict=True)),
+        starts=starts,
+        ends=ends,
+        lines=sides[2][4].take(entries[2]),
     )
     return folds, np.searchsorted(tiling, np.arange(len(has))).reshape(shape)
 

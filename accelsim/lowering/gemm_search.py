@@ -19,7 +19,7 @@ from accelsim.lowering.demand import (
     keeps_windows_whole,
     tile_demand,
 )
-from accelsim.lowering.flow import Flow, gemm_flow, workload
+from accelsim.lowering.flow import Flow, gemm_flow, share_of, workload
 from accelsim.lowering.gemm_candidates import (
     tilings_to_compare,
     tilings_with_parts_of_windows,
@@ -93,7 +93,11 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
     """What `tilings` move, wherever the operands lie, in every way to run their loops."""
     work = workload(kernel, target, tilings)
     ways = ways_of(target)
-    each = [gemm_flow(work, way.order, way.split, way.arrays) for way in ways]
+    shares = {
+        share: share_of(work, *share)
+        for share in dict.fromkeys((way.split, way.arrays) for way in ways)
+    }
+    each = [gemm_flow(work, way.order, shares[way.split, way.arrays]) for way in ways]
     several = (-1, *(1 for _ in tilings.shape))
     together = Flow(
         array=_stacked([flow.array for flow in each]),
@@ -105,6 +109,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         tail=work.tail,
         tiles=work.tiles,
         arrays=np.array([way.arrays for way in ways]).reshape(several),
+        at_work=_stacked([flow.at_work for flow in each]),
         addend=each[0].addend,
     )
     whole = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)

@@ -207,9 +207,21 @@ def rough_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles
 
 
 def _dram_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
-    moved = _moved(kernel, mapping, kernel.windows)
-    size = sum(words * target.bytes_of(item) for item, words in moved.items())
+    """Cycles of the DRAM channel: every transfer takes whole bursts, as much as the mean one."""
+    blocks = blocks_of(kernel, mapping)
+    every = kernel.groups * blocks.all
+    times = {"ifmap": every * blocks.tasks, "filter": every * blocks.tasks, "ofmap": every}
+    size = sum(
+        _in_bursts(target, words * target.bytes_of(item), times[item])
+        for item, words in _moved(kernel, mapping, kernel.windows).items()
+    )
     return np.asarray(size / float(target.dram_bytes_per_cycle))
+
+
+def _in_bursts(target: Target, size: Count, times: Count) -> Count:
+    """Bytes of the bursts in which `times` transfers move `size` bytes in all."""
+    each: Count = -(-size // (times * target.dram_burst)) * target.dram_burst
+    return size if target.dram_burst == 1 else each * times
 
 
 def _padded(window: Window) -> Window:
@@ -271,10 +283,11 @@ def _ends(kernel: GemmKernel, target: Target, mapping: Mapping) -> tuple[Cycles,
     across, _ = tap_reads(kernel.cols, mapping.f, mapping.tap_cols)
     weights = block.filters * block.channels * block.tap_rows * block.tap_cols
     ifmap = block.images * block.channels * down * across * target.bytes_of("ifmap")
-    load = ifmap + weights * target.bytes_of("filter")
     outputs = block.images * block.filters * block.rows * block.cols
+    sizes = ifmap, weights * target.bytes_of("filter"), outputs * target.bytes_of("ofmap")
+    first, filters, store = (_in_bursts(target, size, 1) for size in sizes)
     rate = float(target.dram_bytes_per_cycle)
-    return np.asarray(load / rate), np.asarray(outputs * target.bytes_of("ofmap") / rate)
+    return np.asarray((first + filters) / rate), np.asarray(store / rate)
 
 
 def _fits_twice(kernel: GemmKernel, target: Target, mapping: Mapping) -> NDArray[np.bool_]:

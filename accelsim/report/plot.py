@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem, reason
+from accelsim.files import written
 from accelsim.report.page.recorded import LayerRecord, RunRecord
 from accelsim.report.page.sections import BUCKETS
 from accelsim.report.quantities import si
+from accelsim.text import visible
 
 Axes = Any
 """Of matplotlib, which need not be there."""
@@ -18,7 +20,6 @@ FORMATS = ("svg", "pdf", "png")
 COLUMN = 3.5
 """Inches of a column in a paper of two."""
 
-_LETTERS = 22
 MOST_BARS = 40
 """Layers that have a bar of their own: the longest."""
 
@@ -41,9 +42,10 @@ def write_figure(path: str, draw: Callable[[Axes], None]) -> None:
     figure, axes = _figure()
     draw(axes)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of letters that the font lacks: boxes
-            figure.savefig(path, dpi=300, metadata=_UNDATED[ending])
-    except OSError as error:
+        with written(path) as beside, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of letters that the font does not have
+            figure.savefig(beside, format=ending, dpi=300, metadata=_UNDATED[ending])
+    except (OSError, ValueError) as error:
         raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
 
 
@@ -80,8 +82,8 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
         if some:
             across = [one.macs / one.dram_bytes for one in some]
             up = [one.macs / one.own_cycles for one in some]
-            label = bound.replace("dram", "DRAM")
-            axes.scatter(across, up, s=9, marker=marker, label=f"bound by {label}", lw=0.4, ec="k")
+            by = f"bound by {bound.replace('dram', 'DRAM')}"
+            axes.scatter(across, up, s=9, marker=marker, label=by, lw=0.4, ec="k")
     if run.made_by is not None:
         peak, rate = run.made_by.derived.pes, run.made_by.derived.dram_bytes_per_cycle
         ends = [min(one.macs / one.dram_bytes for one in drawn) / 2, peak / rate]
@@ -99,15 +101,15 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
     shown = [one for one in run.working if one in longest]
     rest = [one for one in run.working if one not in longest]
-    names = [_short(one.name) for one in shown]
+    names = [label(one.name) for one in shown]
     names += [f"{len(rest)} others"] if rest else []
     starts = [0] * len(names)
-    for place, (key, label) in enumerate(BUCKETS.items()):
+    for place, (key, title) in enumerate(BUCKETS.items()):
         sizes = [_size(one, key) for one in shown]
         sizes += [sum(_size(one, key) for one in rest)] if rest else []
         if any(sizes):
             style = {"color": _GREYS[place], "hatch": _HATCHES[place], "ec": "k", "lw": 0.3}
-            axes.barh(range(len(names)), sizes, left=starts, label=label, **style)
+            axes.barh(range(len(names)), sizes, left=starts, label=title, **style)
             starts = [a + b for a, b in zip(starts, sizes, strict=True)]
     axes.set_xlim(0, 1.04 * max(starts, default=0) or 1)
     axes.set_yticks(range(len(names)), names)
@@ -118,10 +120,17 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     axes.figure.legend(frameon=False, loc="outside upper center", ncols=4)
 
 
-def _short(name: str) -> str:
-    """A name in a third of the column: its end, where the layers of a block differ."""
-    room = _LETTERS // 2 if any(map(_is_wide, name)) else _LETTERS
-    return name if len(name) <= room else f"\u2026{name[1 - room :]}"
+def label(name: object) -> str:
+    """A name beside an axis: nothing in it that a viewer obeys, and in a third of the column.
+
+    Of a long one it is the end, where the layers of a block differ.
+    """
+    text = visible(str(name))
+    room = _LETTERS // 2 if any(map(_is_wide, text)) else _LETTERS
+    return text if len(text) <= room else f"\u2026{text[1 - room :]}"
+
+
+_LETTERS = 22
 
 
 def _is_wide(letter: str) -> bool:
@@ -153,7 +162,7 @@ def _timeline(axes: Axes, run: RunRecord) -> None:
                 ec="k",
                 lw=0.3,
             )
-    axes.set_yticks(range(len(shown)), [_short(one.name) for one in shown])
+    axes.set_yticks(range(len(shown)), [label(one.name) for one in shown])
     axes.invert_yaxis()
     axes.set_xlabel("cycles")
     axes.xaxis.set_major_formatter(tick)

@@ -220,17 +220,29 @@ def _energy(result: RunResult, energy: Energy, hardware: Hardware) -> Sheet:
     table = hardware.energy.name if hardware.energy else ""
     power = result.rates.watts or 0.0
     note = f"Dynamic energy by table {table}, {power:,.3f} W on average: no leakage, no clock tree."
-    idle = hardware.dram.timing.idle_watts if hardware.dram.timing else None
-    if idle is not None:
-        note += (
-            f" DRAM by its currents, without lines; for being there it draws {idle:,.3f} W more."
-        )
     return Sheet(
         "Where the energy went",
         (Column("", prose=True), Column("energy"), Column("%", drop=1), Column("pJ/MAC", drop=2)),
         tuple(rows),
         (_energy_row("sum", energy.total, energy.total / total, result.macs),),
-        (note, *_silicon(result, hardware)),
+        (note + _dram_energy(hardware), *_silicon(result, hardware)),
+    )
+
+
+def _dram_energy(hardware: Hardware) -> str:
+    """What is known of the energy of a DRAM standard, and what is not."""
+    timing = hardware.dram.timing
+    if timing is None or hardware.energy is None:
+        return ""
+    if timing.idle_watts is None:
+        each = hardware.energy.dram_pj(8)
+        return (
+            f" What a {timing.standard} takes is not known: a byte costs {each:,.1f} pJ by the "
+            "table, as of any DRAM."
+        )
+    return (
+        " DRAM by its currents, without its lines and I/O, which are not known; for being there "
+        f"it draws {timing.idle_watts:,.3f} W more."
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from accelsim.errors import InputError, Problem, did_you_mean
-from accelsim.report.plot import Axes, tick, write_figure
+from accelsim.report.plot import Axes, label, tick, write_figure
 from accelsim.sweep.quantities import Record
 from accelsim.sweep.summary import Summary
 
@@ -28,7 +28,7 @@ def _pareto(axes: Axes, summary: Summary, asked: Sequence[str]) -> None:
     if best:
         style = "ks-" if len(names) == 2 else "ks"
         axes.plot(*zip(*best, strict=True), style, ms=2.5, lw=0.6, label="Pareto front")
-    axes.set(xlabel=across, ylabel=up, title=network)
+    axes.set(xlabel=label(across), ylabel=label(up), title=label(network))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(tick)
     axes.legend(frameon=False)
@@ -46,9 +46,10 @@ def _heat_map(axes: Axes, summary: Summary, asked: Sequence[str]) -> None:
     ]
     colours = "Greys_r" if goals[shown] == "min" else "Greys"
     picture = axes.imshow(cells, cmap=colours, aspect="auto")
-    axes.set_xticks(range(len(columns)), map(str, columns))
-    axes.set_yticks(range(len(rows)), map(str, rows))
-    axes.set(xlabel=across, ylabel=down, title=f"{network}: {goals[shown]} {shown}")
+    axes.set_xticks(range(len(columns)), map(label, columns))
+    axes.set_yticks(range(len(rows)), map(label, rows))
+    title = f"{label(network)}: {goals[shown]} {shown}"
+    axes.set(xlabel=label(across), ylabel=label(down), title=title)
     axes.figure.colorbar(picture, format=tick)
 
 

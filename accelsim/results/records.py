@@ -11,6 +11,7 @@ from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from accelsim.arguments import checked
 from accelsim.errors import UnknownNameError
 from accelsim.hardware import BEST
 from accelsim.lowering.ranking import Tiling, plain
@@ -329,6 +330,7 @@ class RunResult:
         """Layer cycles of all layers, by bucket."""
         return _sum(Buckets(), (layer.buckets for layer in self.layers))
 
+    @checked
     def layer(self, name: str) -> LayerResult:
         """The layer called `name`; raises UnknownNameError, a KeyError."""
         for layer in self.layers:

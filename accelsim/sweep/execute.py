@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Waiting(Iterator[Point]):
 
     def __init__(self, points: Sequence[Point], known: Set[str], stored: int) -> None:
         self._left = len(points) - stored
-        self._points = (point for point in points if point.key not in known)
+        self._points: Iterator[Point] = (point for point in points if point.key not in known)
 
     def __next__(self) -> Point:
         point = next(self._points)
@@ -57,6 +58,13 @@ class Waiting(Iterator[Point]):
 
     def __length_hint__(self) -> int:
         return max(self._left, 0)
+
+    def __bool__(self) -> bool:
+        """Whether there is another, which is made then."""
+        first = next(self._points, None)
+        if first is not None:
+            self._points = chain((first,), self._points)
+        return first is not None
 
 
 Watcher = Callable[[Tally, Point | None, Outcome | None], None]
@@ -94,8 +102,10 @@ def execute(
             yield point, outcome
 
     watched()
-    for _ in stored(Waiting(sweep.points, known, tally.stored)):
-        pass
+    waiting = Waiting(sweep.points, known, tally.stored)
+    if waiting:  # no process starts for nothing
+        for _ in stored(waiting):
+            pass
     if sweep.search:
         from accelsim.sweep.search import searched  # Optuna is optional
 

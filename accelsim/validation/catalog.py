@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 
+from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.validation.outcome import Outcome, Validation, compared
 from accelsim.validation.reference import Comparison, Reference
@@ -34,8 +35,9 @@ def references(only: Collection[str] = ()) -> tuple[Reference, ...]:
     return tuple(each for each in everything if not only or each.name in only)
 
 
+@checked
 def validate(
-    only: Collection[str] = (), progress: Callable[[Outcome], None] | None = None
+    only: str | Collection[str] = (), progress: Callable[[Outcome], None] | None = None
 ) -> Validation:
     """Hold accelsim against its published references, or those named in `only`.
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from math import fsum
 from typing import Any
 
+from accelsim.arguments import checked
+from accelsim.errors import UnknownNameError
 from accelsim.validation.reference import Comparison, Reference
 
 SCHEMA = 1
@@ -118,12 +120,14 @@ class Validation:
         """Whether every reference passed."""
         return all(outcome.passed for outcome in self.outcomes)
 
+    @checked
     def outcome(self, name: str) -> Outcome:
-        """The outcome of the reference called `name`; raises KeyError."""
+        """The outcome of the reference called `name`; raises UnknownNameError, a KeyError."""
         for outcome in self.outcomes:
             if outcome.reference.name == name:
                 return outcome
-        raise KeyError(name)
+        known = [outcome.reference.name for outcome in self.outcomes]
+        raise UnknownNameError("reference", name, known)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "accelsim"]
+RUN = ("run", str(ROOT / "tests" / "sweep" / "two_layers.yaml"), "edge_ws")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +46,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_a_pipe_gets_every_column_without_colours() -> None:
-    narrow = run("run", "lenet5", "edge_ws", COLUMNS="40")
+    narrow = run(*RUN, COLUMNS="40")
     assert "mapping %" in narrow.stdout
     assert "Left out" not in narrow.stdout
     assert "\x1b" not in narrow.stdout
@@ -59,7 +60,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with os.fdopen(writer) as stdout:
         ended = subprocess.run(
-            [*COMMAND, "run", "lenet5", "edge_ws"],
+            [*COMMAND, *RUN],
             stdout=stdout,
             stderr=subprocess.PIPE,
             env=environment,
@@ -68,7 +69,9 @@ def test_a_reader_that_goes_away_leaves_no_traceback() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pseudo-terminals")
-@pytest.mark.parametrize(("width", "columns"), [(70, False), (200, True)])
+@pytest.mark.parametrize(
+    ("width", "columns"), [(70, False), pytest.param(200, True, marks=pytest.mark.slow)]
+)
 def test_a_terminal_gets_the_columns_that_fit(width: int, columns: bool) -> None:
     import pty
     import termios
@@ -97,7 +100,7 @@ def _read(terminal: int) -> bytes:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="shell redirection")
 def test_a_closed_stdout_is_no_reason_for_a_traceback() -> None:
-    line = f"{sys.executable} -m accelsim run lenet5 edge_ws >&-"
+    line = f"{sys.executable} -m accelsim list >&-"
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=variables)
     assert (done.returncode, done.stderr) == (0, "")

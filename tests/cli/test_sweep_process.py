@@ -69,9 +69,8 @@ def when_some_are_stored(folder: Path, command: subprocess.Popen[str], number: i
     return stored(folder)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_is_clean(tmp_path: Path, number: int) -> None:
     stops_cleanly(tmp_path, number)
 
@@ -90,7 +89,7 @@ def stops_cleanly(folder: Path, number: int) -> None:
 
 def test_ctrl_c_is_a_clean_stop_and_the_same_command_goes_on(tmp_path: Path) -> None:
     stops_cleanly(tmp_path, signal.SIGINT)
-    again = started(tmp_path, "--jobs", "2")
+    again = started(tmp_path, "--jobs", "1")
     _, errors = again.communicate(timeout=120)
     assert again.returncode == 0
     assert "points are stored already" in errors

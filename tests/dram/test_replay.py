@@ -7,7 +7,7 @@ from drawing import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles.dram_protocol import Issued, Logged, violations
-from oracles.dram_sheets import SHEETS, STANDARDS, changed
+from oracles.dram_sheets import SHEETS, STANDARDS, changed, sheets
 
 from accelsim.dram.pattern import Access, place_of, sequential, strided
 from accelsim.dram.replay import Channel, achieved_fraction
@@ -29,6 +29,19 @@ def test_every_command_is_legal(name: str, bursts: list[Access], queue: int) -> 
     assert len(columns) == len(bursts)
 
 
+@given(sheets(), ACCESSES, st.sampled_from([1, 4, 32]))
+@drawn(100)
+def test_every_command_of_any_sheet_is_legal(
+    sheet: DramTiming, bursts: list[Access], queue: int
+) -> None:
+    """One's own, too, and no bus moves more than a burst at a time."""
+    channel = Logged(sheet, queue)
+    clocks = channel.play([(burst * sheet.burst_bytes, write) for burst, write in bursts])
+    assert not violations(sheet, channel.log)
+    assert channel.served == len(bursts)
+    assert clocks + sheet.nCWL + sheet.nBL >= len(bursts) * sheet.nBL / sheet.data_buses
+
+
 def test_the_oracle_finds_what_is_too_early() -> None:
     sheet = SHEETS["DDR4-2400"]
     log = [
@@ -38,6 +51,12 @@ def test_the_oracle_finds_what_is_too_early() -> None:
     ]
     assert len(violations(sheet, log)) == 1  # the read, one clock before tRCD
     assert "not open" in violations(sheet, [log[0], Issued(16, "RD", 0, 0, 0, 8)])[0]
+
+
+def test_the_oracle_finds_bursts_that_meet_on_the_data_bus() -> None:
+    sheet = SHEETS["DDR4-2400"]  # nCL 16, nCWL 12, nBL 4
+    log = [Issued(0, "RD", 0, 0, 0, 7), Issued(7, "WR", 0, 1, 4, 7)]
+    assert "data bus 0: bursts at 16 and 19" in violations(sheet, log)
 
 
 def clocks(name: str, *accesses: Access) -> int:

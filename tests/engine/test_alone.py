@@ -27,7 +27,7 @@ def played(program: Program) -> int:
 
 
 @given(networks(), MACHINES, st.sampled_from([1, 1, 2, 3, 4]))
-@drawn(80, percent=10)
+@drawn(80, percent=4)
 def test_any_layer_takes_what_the_machine_says(
     network: Network, one_array: Hardware, arrays: int
 ) -> None:

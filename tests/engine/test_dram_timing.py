@@ -18,7 +18,7 @@ from accelsim.engine.memory import DramChannel
 from accelsim.facade import timed
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import cost_of
-from accelsim.lowering.flow import gemm_flow, workload
+from accelsim.lowering.flow import gemm_flow, share_of, workload
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.lower import lower
 from accelsim.lowering.target import target_of
@@ -95,7 +95,7 @@ def test_the_search_prefers_whole_rows(name: str) -> None:
         for rows, cols in blocks:
             sizes = [np.array([size]) for size in (1, 1, rows, cols, 64, 64)]
             work = workload(kernel, target, all_tilings(kernel, sizes))
-            cost = cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, "pixels"), work.target)
+            cost = cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, share_of(work)), work.target)
             rate = float(target.dram_bytes_per_cycle)
             costs.append(cost.cycles(rate, target.dram_latency).item())
         return costs

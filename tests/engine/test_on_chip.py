@@ -230,7 +230,7 @@ def test_the_painting_catches_a_plan_without_its_gates() -> None:
 
 
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@drawn(100, percent=8)
+@drawn(100, percent=4)
 def test_traffic_is_never_more_and_saved_as_planned(
     network: Network, hardware: Hardware, batch: int
 ) -> None:

@@ -66,6 +66,8 @@ def test_what_is_none_is_told(tmp_path: Path, timing: object, said: str) -> None
     [
         ({"nRC": 53}, "nRC 53 is less than nRAS 39 \\+ nRP 16"),
         ({"nRCD": 40}, "nRAS 39 is less than nRCD 40"),
+        ({"nCCDS": 3}, "nCCDS 3 is less than nBL 4"),
+        ({"nRTW": 7}, "nRTW 7 \\+ nCWL 12 is less than nCL 16 \\+ nBL 4"),
     ],
 )
 def test_what_no_dram_can_be(tmp_path: Path, values: dict[str, int], said: str) -> None:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import typer
 from hostile import (
     NAMES,
     ODD_ARRAYS,
@@ -23,6 +24,8 @@ from hostile import (
     shipped,
 )
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+from accelsim.cli import app
 
 SIZES = (0, 1, 2, 3, 7, -1, -5, 2**31, 2**62, -(2**63))
 ODD_ATTRIBUTES: Sequence[Any] = (*SIZES, 0.5, float("nan"), "SAME_UPPER", "\u202e", [1, 1], [2**40])
@@ -291,31 +294,67 @@ def output_case(draw: Random) -> Case:
     return Case("output", files, (command, "tiny.yaml", "h.yaml", *paired))
 
 
-OPTIONS = {
-    "run": ("--dataflow", "--batch", "--set", "--dim", "--columns", "--past", "--outputs"),
-    "train": ("--dataflow", "--batch", "--loss", "--optimizer", "--columns"),
-    "compute": ("--show", "--batch", "--seed", "--loss"),
-    "compare": ("--hardware", "--batch", "--columns", "--dataflow"),
-    "explain": ("--layer", "--batch", "--dataflow"),
-    "show": ("--batch", "--memory", "--dim"),
-    "convert": ("--dim", "--output"),
-    "plot": ("--output", "--size"),
-    "report": ("--output",),
-    "results": ("--where", "--top", "--columns"),
+CALLS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("run", "train", "compute", "verify"), ("tiny.yaml", "edge_ws")),
+    "compare": ("tiny.yaml", "--hardware", "edge_ws"),
+    "explain": ("tiny.yaml", "edge_ws", "c"),
+    "validate": ("--only", "nvdla"),
+    "sweep": ("s.yaml", "--dry-run"),
+    "results": ("m.sqlite",),
+    "diff": ("a.json", "a.json"),
+    "show": ("tiny.yaml",),
+    "report": ("a.json", "-o", "o.html"),
+    "plot": ("layers", "a.json", "-o", "o.svg"),
+    "convert": ("t.csv",),
+    "list": (),
+    "schema": ("network",),
 }
+"""How each command is called well."""
+SWEEP = b"{name: s, networks: [tiny.yaml], base: edge_ws, matrix: {array.rows: [8, 16]}}"
+TOPOLOGY = b"Layer, M, N, K,\na, 3, 4, 5,\n"
+VALUES = (
+    *("1", "2", "best", "os", "a=1", "cycles,energy", "cycles=1%", "c", "block", "network", "sgd"),
+    *("array.rows=8", "batch", "free", "m.sqlite", "a.json", "tiny.yaml", "t.csv", "m.mapping"),
+    *("tcp://127.0.0.1:1", "x.html", "x.pdf", "x.svg", "x.csv", "x.json", "x.trc", "x.npz"),
+    *("--json", "--", "=", "pareto", "heatmap", "timeline", "roofline", "hardware", "rows:1"),
+)
 
 
-def option_case(draw: Random) -> Case:
-    """Values that no option expects."""
-    command = draw.choice([*OPTIONS])
-    options = [
-        part
-        for name in draw.choices(OPTIONS[command], k=draw.randint(1, 2))
-        for part in (name, draw.choice((*SCALARS, "1", "best", "a=1", "cycles,energy")))
-        if "\0" not in part
-    ]
-    hardware = ("edge_ws",) if command in ("run", "train", "compute", "explain") else ()
-    return Case("option", {"tiny.yaml": TINY}, (command, "tiny.yaml", *hardware, *options))
+def option_case(run: bytes, stored: bytes) -> Callable[[Random], Case]:
+    """Every option and argument of every command, as the commands themselves name them."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    options = {
+        name: [(each.opts[0], each.is_flag) for each in command.params if each.opts[0][0] == "-"]
+        for name, command in commands.items()
+    }
+    files = {
+        "tiny.yaml": TINY,
+        "a.json": run,
+        "m.sqlite": stored,
+        "s.yaml": SWEEP,
+        "t.csv": TOPOLOGY,
+        "m.mapping": MAPPINGS["m.mapping"].encode(),
+    }
+
+    def make(draw: Random) -> Case:
+        command = draw.choice([*CALLS])
+        said = list(CALLS[command])
+
+        def value() -> str:
+            return draw.choice(draw.choice((VALUES, VALUES, SCALARS, PATHS, NAMES)))
+
+        if said and draw.random() < 0.3:
+            said[draw.randrange(len(said))] = value()
+        elif draw.random() < 0.1:
+            said = said[:-1]
+        for _ in range(draw.randint(1, 3)):
+            name, is_flag = draw.choice(options[command] or [("--zzz", False)])
+            said += [name] if is_flag else [name, value()]
+        if command == "validate" and "--only" not in said:
+            said += ["--only", "nvdla"]
+        return Case("option", files, (command, *(part for part in said if "\0" not in part)))
+
+    return make
 
 
 KINDS: Mapping[str, Callable[[Random], Case]] = {
@@ -326,5 +365,4 @@ KINDS: Mapping[str, Callable[[Random], Case]] = {
     "training": training_case,
     "inputs": inputs_case,
     "output": output_case,
-    "option": option_case,
 }

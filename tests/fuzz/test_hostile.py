@@ -65,6 +65,9 @@ def makers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Maker]:
         "run": hostile.run_case((folder / "good.json").read_bytes()),
         "results": hostile.results_case((folder / "good.sqlite").read_bytes(), folder),
         "path": hostile.path_case,
+        "option": hostile_models.option_case(
+            (folder / "good.json").read_bytes(), (folder / "good.sqlite").read_bytes()
+        ),
     }
 
 
@@ -79,6 +82,7 @@ KINDS = (
     "run",
     "results",
     "path",
+    "option",
     *hostile_models.KINDS,
 )
 

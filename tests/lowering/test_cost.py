@@ -1,5 +1,6 @@
 """What tilings cost: DRAM bytes against a walked loop nest, and the parts of the closed form."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations, product
 from random import Random
@@ -16,7 +17,7 @@ from search_cases import mid_case
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.cost import cost_of, significant
 from accelsim.lowering.dataflow import Extents, busy_cycles
-from accelsim.lowering.flow import gemm_flow, passes, workload
+from accelsim.lowering.flow import gemm_flow, passes, share_of, workload
 from accelsim.lowering.footprint import reads
 from accelsim.lowering.gemm_search import flows_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
@@ -46,7 +47,7 @@ def test_dram_bytes_are_those_of_the_walked_nest(
     work = workload(kernel, to, as_arrays(kernel, tiling))
     for order in LoopOrder:
         walked = walked_bytes(kernel, sizes_of(tiling), order.value, to)
-        assert cost_of(gemm_flow(work, order, "pixels"), to).dram_bytes[0] == walked
+        assert cost_of(gemm_flow(work, order, share_of(work)), to).dram_bytes[0] == walked
 
 
 @given(st.data(), KERNELS)
@@ -122,6 +123,27 @@ def test_array_cycles_are_those_of_every_tile(
         extents = Extents(pixels, size["filters"], size["channels"] * taps, taps=taps)
         cycles += size["groups"] * int(busy_cycles(to.array, extents))
     assert workload(kernel, to, as_arrays(kernel, tiling)).array_cycles[0] == cycles
+
+
+@given(st.data(), KERNELS, TARGETS, st.integers(2, 9))
+@drawn(100)
+def test_arrays_without_a_share_cost_nothing(
+    data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int
+) -> None:
+    """Nine tiles in blocks of three keep three arrays at work, however many there are."""
+    tiling = data.draw(tilings(kernel))
+    several = replace(to, arrays=arrays)
+    work = workload(kernel, several, as_arrays(kernel, tiling))
+    split: Loop = data.draw(st.sampled_from(["pixels", "filters"]))
+    shared = int((work.group_tiles if work.group_tiles > 1 else work.turns[split])[0])
+    busy = len(range(0, shared, -(-shared // arrays)))
+    every, some = (
+        cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, share_of(work, split, each)), several)
+        for each in (arrays, busy)
+    )
+    assert every.arrays == busy
+    for rate, latency in product((0.5, 64), (0, 90)):
+        assert every.cycles(rate, latency) == some.cycles(rate, latency)
 
 
 @given(st.floats(1, 1e12))

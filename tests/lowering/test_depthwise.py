@@ -62,7 +62,7 @@ def test_cycles_and_bytes_by_hand() -> None:
 
 
 @given(LAYERS, MACHINES, SETTINGS, st.integers(1, 2))
-@drawn(40, percent=15)
+@drawn(40, percent=8)
 def test_values_and_tiles_are_as_they_should_be(
     sizes: tuple[int, ...], hardware: Hardware, settings: tuple[str, ...], batch: int
 ) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, machine, max_pool, networks, split
@@ -77,8 +78,8 @@ def _runs(network: Network, hardware: Hardware) -> bool:
     return True
 
 
-@settings(max_examples=6)
 @given(networks(), MACHINES)
+@drawn(20, percent=15)
 def test_forcing_what_was_found_takes_the_same(network: Network, hardware: Hardware) -> None:
     """With nothing resident to the cycle; what stays on chip is planned anew."""
     apart = hardware.model_copy(update={"residency": "off"})

@@ -117,8 +117,9 @@ def test_bytes_by_hand() -> None:
     assert sum(size * count for size, count in loads) == one
 
 
+@pytest.mark.slow
 @given(networks(), MACHINES, st.integers(1, 2))
-@drawn(60, percent=12)
+@drawn(60)
 def test_programs_and_values_are_as_they_should_be(
     network: Network, hardware: Hardware, batch: int
 ) -> None:

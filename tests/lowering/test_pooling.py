@@ -76,8 +76,9 @@ def test_windows_lie_in_tiles_and_all_leave_once(
         assert pool.apart
 
 
+@pytest.mark.slow
 @given(pooled_networks(), MACHINES, st.integers(1, 2))
-@drawn(20, percent=10)
+@drawn(20)
 def test_values_are_those_of_layers_one_after_another(
     network: Network, hardware: Hardware, batch: int
 ) -> None:

@@ -35,7 +35,7 @@ def unrolled(nest: PricedNest) -> Iterator[PricedStep]:
 
 
 @given(networks(), MACHINES)
-@drawn(80, percent=10)
+@drawn(80, percent=5)
 def test_every_task_has_its_price(network: Network, hardware: Hardware) -> None:
     program = lowered(network, hardware)
     for layer in price(program).layers:

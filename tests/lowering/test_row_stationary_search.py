@@ -300,6 +300,19 @@ def test_rows_are_whole_wherever_they_fit_for_least_traffic() -> None:
     assert short.channels > 1
 
 
+def test_short_transfers_cost_whole_bursts() -> None:
+    """12 weights of 16 bits take a burst of 64 B, and 24 take no more."""
+    window = Window(10, 2)
+    kernel = GemmKernel(2, 4, 3, 4, window, window)
+    channels = {}
+    for burst in (1, 64):
+        to = replace(eyeriss("time"), dram_burst=burst, dram_bytes_per_cycle=Fraction(1))
+        mapping = best_mapping(kernel, to)
+        assert mapping is not None
+        channels[burst] = int(mapping.channels)
+    assert channels == {1: 1, 64: 2}
+
+
 def test_windows_stay_whole_where_sums_saturate() -> None:
     """Their order matters there, so a layer whose window does not fit is refused."""
     window = Window(226, 224)

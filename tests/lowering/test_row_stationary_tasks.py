@@ -1,7 +1,7 @@
 """The tasks of a mapping: every MAC once, and what the closed form said they move and take."""
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import chain
 
 import numpy as np
@@ -23,6 +23,7 @@ from accelsim.lowering.task import GemmTile, Task
 from accelsim.lowering.tiles import taps_of
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.network.ops import Window
+from accelsim.units import ceil_div
 
 KERNELS = st.builds(
     GemmKernel,
@@ -161,6 +162,26 @@ def test_the_closed_form_is_the_sum_of_the_tasks(
     psums = words.psum_reads + words.psum_writes + words.ofmap_writes
     assert cost.buffer_words == words.ifmap_reads + psums
     assert cost.dram_cycles == moved.total_bytes / float(to.dram_bytes_per_cycle)
+
+
+HALVES = st.sampled_from([1, 2, 4])
+BURSTS = st.sampled_from([1, 8, 24, 64])
+
+
+@given(st.tuples(HALVES, HALVES, HALVES, HALVES), st.tuples(HALVES, HALVES), BURSTS, TARGETS)
+@drawn(100)
+def test_equal_transfers_take_whole_bursts(
+    sizes: tuple[int, int, int, int], passes: tuple[int, int], burst: int, to: Target
+) -> None:
+    """Where all tiles are alike, DRAM's cycles are those of their transfers, each by itself."""
+    kernel = GemmKernel(4, 2, 4, 4, Window(4, 1), Window(4, 1))
+    (n, e, f, q), (p, blocks) = sizes, passes
+    mapping = Mapping(p * blocks, n, e, p, q, 1, 1, f, 1, 1)
+    to = replace(to, dram_burst=burst)
+    tasks = list(chain(*listed(row_stationary_schedules(kernel, to, mapping))))
+    moves = [move for task in tasks for move in (*task.step.loads, task.step.store) if move]
+    moved = sum(ceil_div(move.size, burst) * burst for move in moves)
+    assert cost_of(kernel, to, mapping).dram_cycles == moved / float(to.dram_bytes_per_cycle)
 
 
 @given(st.data(), UNPADDED, TARGETS)

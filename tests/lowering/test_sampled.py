@@ -95,8 +95,9 @@ def test_rows_lie_apart_in_dram() -> None:
     assert apart.layers[0].dram_cycles > together.layers[0].dram_cycles
 
 
+@pytest.mark.slow
 @given(networks(), MACHINES)
-@drawn(60, percent=10)
+@drawn(60)
 def test_programs_are_as_they_should_be(network: Network, hardware: Hardware) -> None:
     try:
         program = lower(network, skipping(hardware))

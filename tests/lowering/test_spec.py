@@ -28,7 +28,7 @@ from accelsim.network.ops import Window
 
 
 @given(networks(), MACHINES, st.sampled_from(DATAFLOWS), st.integers(1, 4), st.integers(1, 2))
-@drawn(150, percent=6)
+@drawn(150, percent=3)
 def test_drawn_programs_are_as_they_should_be(
     network: Network, hardware: Hardware, dataflow: str, arrays: int, batch: int
 ) -> None:

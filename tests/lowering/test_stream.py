@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Extents, busy_cycles, tails
-from accelsim.lowering.flow import gemm_flow, workload
+from accelsim.lowering.flow import gemm_flow, share_of, workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target
@@ -129,7 +129,7 @@ def test_tasks_take_and_move_what_the_cost_says(
 ) -> None:
     to, tiling = target_of(stream, by_tap, anew), data.draw(tilings(kernel))
     work = workload(kernel, to, as_arrays(kernel, tiling))
-    flow = gemm_flow(work, tiling.order, tiling.split)
+    flow = gemm_flow(work, tiling.order, share_of(work))
     (tasks,) = listed(gemm_schedules(kernel, to, tiling))
     assert flow.array[0] == sum(task.step.work.cycles for task in tasks)
     moved = sum((task.step.dram for task in tasks), start=Dram())

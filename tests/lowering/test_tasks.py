@@ -14,7 +14,7 @@ from oracles.walked_nest import Nest, touched, walk
 
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.demand import buffer_demand, demands
-from accelsim.lowering.flow import gemm_flow, workload
+from accelsim.lowering.flow import gemm_flow, share_of, workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.schedule import Axis, Schedule, turns
@@ -87,7 +87,11 @@ def test_several_arrays_move_what_the_cost_says(
 ) -> None:
     tiling, to = data.draw(tilings(kernel, split, arrays)), with_arrays(to, arrays)
     work = workload(kernel, to, as_arrays(kernel, tiling))
-    cost = int(cost_of(gemm_flow(work, tiling.order, split, arrays), work.target).dram_bytes[0])
+    cost = int(
+        cost_of(
+            gemm_flow(work, tiling.order, share_of(work, split, arrays)), work.target
+        ).dram_bytes[0]
+    )
     moved = moved_by(listed(gemm_schedules(kernel, to, tiling))).total_bytes
     turns, own = int(work.turns[split][0]), -(-int(work.turns[split][0]) // arrays)
     alone = turns % own == 1  # the last array's only tile may stay where the others' change

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.cost import cost_of, significant
 from accelsim.lowering.demand import legal
-from accelsim.lowering.flow import gemm_flow, workload
+from accelsim.lowering.flow import gemm_flow, share_of, workload
 from accelsim.lowering.gemm_candidates import (
     sizes_at_every_scale,
     tilings_to_compare,
@@ -69,7 +69,7 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
             continue
         work = workload(kernel, to, one)
         for way in ways_of(to):
-            flow = gemm_flow(work, way.order, way.split, way.arrays)
+            flow = gemm_flow(work, way.order, share_of(work, way.split, way.arrays))
             cost = cost_of(flow, to)
             cycles = cost.cycles(float(to.dram_bytes_per_cycle), to.dram_latency)
             scores[GemmTiling(*sizes, way.order, way.split, way.arrays)] = (

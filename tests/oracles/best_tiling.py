@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.demand import legal
-from accelsim.lowering.flow import gemm_flow, workload
+from accelsim.lowering.flow import gemm_flow, share_of, workload
 from accelsim.lowering.gemm_search import Way, ways_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
@@ -51,7 +51,9 @@ def costs(
         work = workload(kernel, target, tilings.at(np.flatnonzero(fits)))
         rate = float(target.dram_bytes_per_cycle)
         for place, way in enumerate(ways_of(target)):
-            cost = cost_of(gemm_flow(work, way.order, way.split, way.arrays), work.target)
+            cost = cost_of(
+                gemm_flow(work, way.order, share_of(work, way.split, way.arrays)), work.target
+            )
             cycles[place, fits] = cost.cycles(rate, target.dram_latency)
     return cycles, fits
 

@@ -130,9 +130,21 @@ def late_seconds(sheet: DramTiming, log: Sequence[Issued]) -> list[str]:
     return wrong
 
 
+def collisions(sheet: DramTiming, log: Sequence[Issued]) -> list[str]:
+    """Bursts that are on a data bus at once."""
+    wrong = []
+    latency = {"RD": sheet.nCL, "WR": sheet.nCWL}
+    columns = [each for each in log if each.name in latency]
+    starts = sorted((each.bus, each.clock + latency[each.name]) for each in columns)
+    for (bus, before), (other, now) in pairwise(starts):
+        if bus == other and now - before < sheet.nBL:
+            wrong.append(f"data bus {bus}: bursts at {before} and {now}")
+    return wrong
+
+
 def violations(sheet: DramTiming, log: Sequence[Issued]) -> list[str]:
     """Every pair of commands that are too close, and every access to a row that is not open."""
-    wrong = [*crowded(sheet, log), *late_seconds(sheet, log)]
+    wrong = [*crowded(sheet, log), *late_seconds(sheet, log), *collisions(sheet, log)]
     seen: list[Issued] = []
     opened: dict[int, int] = {}
     limits = gaps(sheet)

@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from results_by_hand import LAYER, layer, run
@@ -23,15 +24,32 @@ def drawn(folder: Path, result: RunResult, kind: str, name: str = "f.svg") -> tu
 
 def test_a_mark_for_each_layer_and_the_same_bytes_again(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    result = run("ws", *(layer(100 + i, name=f"$x_{i}<&") for i in range(5)))
+    result = run("ws", *(layer(100 + i, name=f"$x_{i}<&\x1b[2J\u202e\u5377") for i in range(5)))
     for kind, marks in (("roofline", 5), ("layers", 5)):
         assert drawn(tmp_path, result, kind)[0] == 0
-        text = (tmp_path / "f.svg").read_text()
+        text = (tmp_path / "f.svg").read_text(encoding="utf-8")
+        fromstring(text)
+        assert not {"\x1b", "\u202e"} & {*text}
         uses = re.findall(r'<use xlink:href="#\w+" x="[\d.]+" y="[\d.]+" style="fill', text)
         patches = re.findall(r'<g id="patch_\d+">', text)
         assert (len(uses) if kind == "roofline" else len(patches)) >= marks
         assert drawn(tmp_path, result, kind)[0] == 0
-        assert (tmp_path / "f.svg").read_text() == text
+        assert (tmp_path / "f.svg").read_text(encoding="utf-8") == text
+
+
+def test_a_full_disk_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure
+
+    def full(self: object, path: Path, **_: object) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figure, "savefig", full)
+    (tmp_path / "f.svg").write_text("kept")
+    status, said = drawn(tmp_path, run("ws", layer(9)), "layers")
+    assert (status, "No space left" in said) == (2, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"f.svg", "r.json"}
+    assert (tmp_path / "f.svg").read_text() == "kept"
 
 
 @pytest.mark.parametrize("kind", ["roofline", "layers", "timeline"])

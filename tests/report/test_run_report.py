@@ -92,6 +92,25 @@ def test_what_residency_saved() -> None:
     assert said("array.count=2") == said(), "the first of several arrays keeps maps, too"
 
 
+@pytest.mark.parametrize(
+    ("dram", "said"),
+    [
+        (
+            "timing=DDR4-2400",
+            "DRAM by its currents, without its lines and I/O, which are not known",
+        ),
+        ("timing=HBM2", "What a HBM2 takes is not known: a byte costs 243.8 pJ by the table"),
+        ("latency=100 ns", ""),
+    ],
+)
+def test_what_is_not_known_of_the_energy_of_dram_is_told(dram: str, said: str) -> None:
+    hardware = load_hardware("edge_ws", ["energy=horowitz_45nm", f"dram.{dram}"])
+    sheets = run_sheets(simulate("mlp", hardware), hardware)
+    (note,) = (each.notes[0] for each in sheets if each.title == "Where the energy went")
+    assert said in note
+    assert ("not known" in note) == bool(said)
+
+
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_no_row_wraps_under_another(width: int) -> None:
     """What is longer than its cell goes on within it, below its own beginning."""

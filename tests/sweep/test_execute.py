@@ -1,6 +1,7 @@
 """A sweep from Python and on the command line, in process but for its workers."""
 
 import inspect
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sweeps import NETWORK, small_sweep
 import accelsim
 from accelsim.cli import app
 from accelsim.errors import InputError
+from accelsim.frontend.sweep_file import sweep_from
 from accelsim.report.sheet import rendered
 from accelsim.report.sweep import results_sheets
 from accelsim.report.sweep_progress import (
@@ -23,7 +25,9 @@ from accelsim.report.sweep_progress import (
 )
 from accelsim.sweep import execute as execution
 from accelsim.sweep.execute import Tally, default_path, execute, runner_for
+from accelsim.sweep.local import Finished
 from accelsim.sweep.records import Point
+from accelsim.sweep.space import resolve
 from accelsim.sweep.store import Store
 from accelsim.sweep.summary import summary_of
 from accelsim.sweep.work import evaluate, failed
@@ -48,7 +52,10 @@ def test_from_python(tmp_path: Path) -> None:
 
 
 def test_layers_from_python(tmp_path: Path) -> None:
-    summary = accelsim.sweep(SWEEP, tmp_path / "found.sqlite", jobs=1)
+    sweep = resolve(sweep_from(SWEEP))
+    with Store.open(tmp_path / "found.sqlite", sweep) as store:
+        execute(sweep, store, lambda points: ((each, evaluate(each)) for each in points))
+        summary = summary_of(store)
     rows = list(summary.layers())
     run = accelsim.simulate(NETWORK, accelsim.load_hardware("edge_ws", ["array.rows=9"]))
     found = [row for row in rows if row["array.rows"] == 9]
@@ -100,6 +107,9 @@ def test_failed_points_wait_until_they_are_asked_for(tmp_path: Path) -> None:
             harm = point == sweep.points[0]
             yield point, failed(point, "no memory", 2) if harm else evaluate(point)
 
+    def never(points: object) -> Iterator[Finished]:
+        raise AssertionError("there is nothing to do")
+
     def well(points: object) -> object:
         return ((point, evaluate(point)) for point in points)  # type: ignore[attr-defined]
 
@@ -107,6 +117,7 @@ def test_failed_points_wait_until_they_are_asked_for(tmp_path: Path) -> None:
         first = execute(sweep, store, harmed)  # type: ignore[arg-type]
         second = execute(sweep, store, well)  # type: ignore[arg-type]
         third = execute(sweep, store, well, retry_failed=True)  # type: ignore[arg-type]
+        execute(sweep, store, never)
     assert (first.done, first.failed) == (1, 1)
     assert (second.done, second.failed, second.stored) == (0, 0, 2)
     assert (third.done, third.failed, third.stored) == (1, 0, 1)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, UncoveredError
 from accelsim.frontend.onnx import assembled, translated
 from accelsim.frontend.onnx.batch_axis import with_batch_first
@@ -24,6 +25,7 @@ from accelsim.network.graph import Network, Stored
 __all__ = ["from_torch", "network_of_program", "program_of"]
 
 
+@checked
 def from_torch(
     model: Any, example_inputs: tuple[Any, ...] | None = None, name: str | None = None
 ) -> Network:
@@ -35,13 +37,19 @@ def from_torch(
     """
     title = name or str(getattr(model, "_get_name", lambda: "torch")()).lower()
     exported = model if hasattr(model, "graph_signature") else _exported(model, example_inputs)
-    document, arrays = document_of(exported, title)
+    try:
+        document, arrays = document_of(exported, title)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        message = f"is no module, and no program that torch.export made: {error}"
+        raise InputError(Problem(message, "from_torch", key="model")) from None
     return network_of_program(program_of(document, arrays))
 
 
 def _exported(module: Any, example_inputs: tuple[Any, ...] | None) -> Any:
     if example_inputs is None:
-        raise InputError(Problem("a module needs example_inputs, a tuple of tensors", "from_torch"))
+        raise InputError(
+            Problem("a module needs example_inputs, a tuple of tensors", key="example_inputs")
+        )
     try:
         from torch.export import export  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
