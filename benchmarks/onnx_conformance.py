@@ -70,7 +70,8 @@ def main(path: Path) -> None:
     _, _, after = rest.partition(END)
     lines = [
         BEGIN,
-        f"Node cases of onnx {version('onnx')}, float32, reference and tiles:",
+        f"Node cases of onnx {version('onnx')}, float32, reference and tiles (those in 16 bits,",
+        "whose every step rounds, and those that are given infinities are left out):",
         "",
         *case_table(outcomes(cases())),
         "",

@@ -5,7 +5,7 @@ import os
 from hypothesis import settings
 
 PLAIN = 12
-MOST = int(os.environ.get("ACCELSIM_DRAWN", "30"))
+MOST = int(os.environ.get("ACCELSIM_DRAWN", "25"))
 """Percent of the inputs that are drawn in the plain run, and where slow tests run, too."""
 
 

@@ -20,6 +20,7 @@ from accelsim.cli.options import (
     MappingOption,
     OutputsOption,
     PastOption,
+    RecomputeOption,
     ReportOption,
     SaveMappingOption,
     SetOption,
@@ -57,6 +58,7 @@ class Work:
     decode: DecodeOption = False
     past: PastOption = None
     train: TrainOption = False
+    recompute: RecomputeOption = False
     mapping: MappingOption = None
 
 

@@ -17,6 +17,7 @@ from accelsim.cli.options import (
     DecodeOption,
     JsonOption,
     PastOption,
+    RecomputeOption,
     ReportOption,
     SetOption,
     SummaryOption,
@@ -50,6 +51,7 @@ class Compared:
     decode: DecodeOption = False
     past: PastOption = None
     train: TrainOption = False
+    recompute: RecomputeOption = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,8 @@ def _compared(
     networks, machines, models = found
     refuse_energy_without_table(shown, machines)
     networks = [decoded(each, asked.decode, asked.past) for each in networks]
-    networks = [step_of(each) for each in networks] if asked.train else networks
-    step = step_asked(asked.train) | ({"past": asked.past} if asked.decode else {})
+    networks = [step_of(each, asked.train, asked.recompute) for each in networks]
+    step = step_asked(asked.train, asked.recompute) | ({"past": asked.past} if asked.decode else {})
     timed = _timed(networks, machines, asked.dataflows, asked.batch, tiles)
     comparisons = [
         replace(each, runs=tuple(told(run, asked.settings, model, **step) for run in each.runs))

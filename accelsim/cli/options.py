@@ -90,6 +90,13 @@ MappingOption = Annotated[
 TrainOption = Annotated[
     bool, typer.Option("--train", help="A step of training instead of inference.")
 ]
+RecomputeOption = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="Of a step of training: keep what goes from block to block, compute the rest again.",
+    ),
+]
 DecodeOption = Annotated[
     bool,
     typer.Option("--decode", help="One more token, keys and values of those before cached."),

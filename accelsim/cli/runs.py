@@ -99,7 +99,9 @@ def _timed(
     )
     past = {"past": work.past} if work.decode else {}
     return _Timed(
-        result=told(result, machine.settings, wanted, **step_asked(work.train), **past),
+        result=told(
+            result, machine.settings, wanted, **step_asked(work.train, work.recompute), **past
+        ),
         hardware=chip,
         columns=columns,
         check=_checked(model, chip, work, seed=0) if showing.verify else None,
@@ -170,7 +172,7 @@ def verify(
 def _worked(network: "Network", work: Work) -> "Network":
     """What is done of a network: one more token of it, a step of training it, or all of it."""
     model = decoded(network, work.decode, work.past)
-    return step_of(model) if work.train else model
+    return step_of(model, work.train, work.recompute)
 
 
 def _checked(network: "Network", hardware: "Hardware", work: Work, seed: int) -> "VerifyResult":

@@ -22,10 +22,11 @@ from accelsim.cli.options import (
     JsonOption,
     NetworkName,
     OutputsOption,
+    RecomputeOption,
     SetOption,
 )
 from accelsim.cli.output import deliver, deliver_sweep_page, emit, print_sheets
-from accelsim.cli.training import OptimizerOption, RecomputeOption
+from accelsim.cli.training import OptimizerOption
 
 if TYPE_CHECKING:
     from accelsim.frontend.source import Data

@@ -1,8 +1,9 @@
 """What several commands do: a step of training, and why a run takes its time."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accelsim.cli.output import is_quiet
+from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -11,16 +12,20 @@ if TYPE_CHECKING:
     from accelsim.why import Why
 
 
-def step_asked(train: bool) -> dict[str, dict[str, str]]:
-    """What `--train` stands for, as results say it."""
-    return {"training": {"loss": "cross_entropy", "optimizer": "sgd"}} if train else {}
+def step_asked(train: bool, recompute: bool) -> dict[str, dict[str, Any]]:
+    """What `--train` and `--recompute` stand for, as results say it."""
+    step: dict[str, Any] = {"loss": "cross_entropy", "optimizer": "sgd"}
+    step |= {"recompute": True} if recompute else {}
+    return {"training": step} if train else {}
 
 
-def step_of(network: "Network") -> "Network":
-    """A step of training a network, by plain descent on the cross entropy."""
+def step_of(network: "Network", train: bool, recompute: bool) -> "Network":
+    """The network, or with `train` a step of training it, by descent on the cross entropy."""
     from accelsim.network.backward import training_step
 
-    return training_step(network)
+    if recompute and not train:
+        raise InputError(Problem("is of a step of training; give --train, too", "--recompute"))
+    return training_step(network, recompute=recompute) if train else network
 
 
 def explained_run(

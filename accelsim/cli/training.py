@@ -15,6 +15,7 @@ from accelsim.cli.options import (
     JsonOption,
     NetworkName,
     OutputsOption,
+    RecomputeOption,
     ReportOption,
     SetOption,
 )
@@ -26,13 +27,6 @@ LossOption = Annotated[
 ]
 OptimizerOption = Annotated[
     Literal["sgd", "momentum", "adam"], typer.Option("--optimizer", help="What updates cost.")
-]
-
-RecomputeOption = Annotated[
-    bool,
-    typer.Option(
-        "--recompute", help="Keep only what goes from block to block; compute the rest again."
-    ),
 ]
 
 

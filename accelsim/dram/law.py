@@ -6,6 +6,9 @@ what it needs most of: the data bus, the activates (tRRD, tFAW), the command bus
 that its rows are in.
 
 Consecutive bursts lie in few rows: a region is what the channel's banks hold open at once.
+
+Transfers follow one another, and what comes behind one goes on in other banks meanwhile. So a
+transfer takes its share of many runs like its own, or, if it is a single one, of a long run.
 """
 
 from dataclasses import dataclass
@@ -18,6 +21,9 @@ from accelsim.dram.sheet import DramTiming
 
 Counts = NDArray[np.int64]  # one entry per transfer
 Clocks = NDArray[np.float64]
+
+MANY = 4096
+"""Runs that say what each takes among many, and how much longer than a single one a long run is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,15 @@ def occupancy(
     sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts, write: bool = False
 ) -> Clocks:
     """Clocks that a transfer occupies the channels, refresh included."""
-    need = demand(sheet, count, run_bytes, pitch)
+    single, several = count == 1, np.maximum(count, MANY)
+    long = _ceil(run_bytes, sheet.burst_bytes) * sheet.burst_bytes * MANY
+    need = demand(
+        sheet,
+        np.where(single, 1, several),
+        np.where(single, long, run_bytes),
+        np.where(single, long, pitch),
+    )
+    share = np.where(single, 1 / MANY, count / several)
     in_row = need.bursts / np.maximum(need.visits, 1e-9)
     row_commands = need.visits * (sheet.activate_slots + 1)
     shared = sheet.command_bus == "shared"
@@ -122,4 +136,4 @@ def occupancy(
         need.visits / need.banks * visit_clocks(sheet, in_row, write),
     )
     longest = np.maximum.reduce(np.broadcast_arrays(*bounds))
-    return np.asarray(longest / float(sheet.refresh_factor))
+    return np.asarray(longest / float(sheet.refresh_factor) * share)

@@ -114,7 +114,7 @@ def _lines(text: str, source: str, separator: str) -> Iterator[tuple[int, list[s
         except csv.Error:  # a cell of more than 128 KiB
             raise InputError(Problem("no row of a topology file", source, number)) from None
         columns = columns or len(cells)
-        if len(cells) > 1 or said.count(separator) < max(columns - 1, 1):
+        if len(cells) > 1 or separator not in said:
             yield number, [cell.strip() for cell in cells]
 
 

@@ -263,6 +263,11 @@ class SweepFile(_Schema):
     optimizer: Literal["sgd", "momentum", "adam"] = Field(
         "sgd", description="What updates of a step of training cost."
     )
+    recompute: Annotated[bool, Field(strict=True)] = Field(
+        False,
+        description="Whether a step of training keeps only what goes from block to block, and "
+        "computes the rest again.",
+    )
     max_points: Annotated[int, Field(gt=0, strict=True)] = Field(
         10_000, description="A matrix of more combinations than this is an error."
     )
@@ -285,7 +290,7 @@ class SweepFile(_Schema):
 
     @model_validator(mode="after")
     def _of_training(self) -> "SweepFile":
-        given = [key for key in ("loss", "optimizer") if key in self.model_fields_set]
+        given = [key for key in ("loss", "optimizer", "recompute") if key in self.model_fields_set]
         if given and self.mode != "training":
             raise ValueError(f"{given[0]} is of a step of training; give `mode: training`, too")
         if (self.past is None) == (self.mode == "decoding"):

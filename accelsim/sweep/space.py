@@ -382,7 +382,8 @@ class Space:
             return network
         if self._file.past is not None:
             return decoding_step(network, self._file.past)
-        return training_step(network, self._file.loss, self._file.optimizer)
+        file = self._file
+        return training_step(network, file.loss, file.optimizer, recompute=file.recompute)
 
     def _check_batches(self) -> None:
         batches = [setting for setting in self._settings if setting.path == BATCH]

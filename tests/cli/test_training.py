@@ -174,6 +174,26 @@ def test_what_is_not_kept_is_computed_again(cli) -> None:
     told = cli("show", "lenet5", "--train", "--recompute").stdout
     assert "computed again, of the largest block" in told
     data = json.loads(cli("train", "lenet5", "edge_ws", "--recompute", "--json", "-").stdout)
+    run = ("run", "lenet5", "edge_ws", "--train", "--recompute", "--json", "-")
+    assert json.loads(cli(*run).stdout) == data
     assert list(data["phases"]) == [
         *("forward", "loss", "recompute", "input_gradient", "weight_gradient", "update")
     ]
+
+
+def test_comparisons_and_sweeps_compute_again_too(cli, concat: Path, tmp_path: Path) -> None:
+    step = json.loads(cli("train", concat, "edge_ws", "--recompute", "--json", "-").stdout)
+    compare = ("compare", concat, "--hardware", "edge_ws", "--dataflows", "ws")
+    asked = (*compare, "--train", "--recompute", "--json", "-")
+    (compared,) = json.loads(cli(*asked).stdout)["runs"]
+    assert (compared["totals"], compared["phases"]) == (step["totals"], step["phases"])
+    sweep, results = tmp_path / "steps.yaml", tmp_path / "steps.sqlite"
+    sweep.write_text(
+        f"name: steps\nnetworks: [{concat}]\nbase: edge_ws\nmode: training\nrecompute: true\n"
+        "matrix: {batch: [1]}\nobjectives: {images_per_second: max}\n"
+    )
+    assert cli("sweep", sweep, "--results", results, "--jobs", "1").status == 0
+    (row,) = json.loads(cli("results", results, "--json", "-").stdout)["records"]
+    assert row["cycles"] == step["totals"]["cycles"]
+    refused = cli(*compare, "--recompute")
+    assert (refused.status, "give --train, too" in refused.stderr) == (2, True)

@@ -1,7 +1,7 @@
 """What transfers cost: by hand where one resource decides, and against the replay and the law."""
 
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, product
 from math import ceil
 
 import numpy as np
@@ -131,6 +131,19 @@ def test_the_law_orders_chunks_as_the_replay(name: str) -> None:
     assert closed == sorted(closed, reverse=True)
     for chunk, found, expected in zip(CHUNKS, closed, exact, strict=True):
         assert found == pytest.approx(expected, rel=0.5), chunk
+
+
+@pytest.mark.parametrize("name", STANDARDS)
+def test_short_transfers_are_parts_of_what_goes_on(name: str) -> None:
+    """A single run is at the rate of a long one, few runs are at that of many, as replayed."""
+    for size, write in product((64, 480, 2_000, 100_000), (False, True)):
+        exact = float(transfer_clocks(SHEETS[name], Runs(1, size, size), write))
+        closed = occupancy(SHEETS[name], *np.array([[1], [size], [size]]), write=write)
+        assert closed[0] == pytest.approx(exact, rel=0.05)
+    for size, pitch in ((16, 784), (200, 3_136), (700, 784)):
+        each = law(name, Runs(4096, size, pitch)) / 4096
+        for count in (2, 16, 300):
+            assert law(name, Runs(count, size, pitch)) == pytest.approx(count * each)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import accelsim
 from accelsim.errors import InputError, UncoveredError
 from accelsim.frontend.pytorch import network_of_program
 from accelsim.frontend.pytorch.program import program_of
+from accelsim.network.graph import Network
 from accelsim.network.ops import BatchNorm, Embedding, LayerNorm, Position, RmsNorm
 
 GRAPHS = Path(__file__).parent / "torch_graphs"
@@ -152,3 +153,27 @@ def test_values_are_those_of_torch(name: str) -> None:
         wanted = module(example).numpy()
     last = list(found.ofmaps.values())[-1]
     np.testing.assert_allclose(last.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+
+
+def one_call(target: str, args: list[Any], shape: list[int], **parameters: list[int]) -> Network:
+    inputs = {"x": [1, 4, 2, 3]}
+    calls = [["y", f"aten.{target}.default", [{"ref": "x"}, *args], {}, shape]]
+    document = {"name": "one", "inputs": inputs, "parameters": parameters, "calls": calls}
+    return network_of_program(program_of({**document, "outputs": ["y"]}))
+
+
+def test_squares_of_channels_become_pixels_and_a_product_keeps_all_axes() -> None:
+    shuffled = one_call("pixel_shuffle", [2], [1, 1, 4, 6])
+    assert shuffled.layers[-1].output_shape == (1, 4, 6)
+    made = one_call("linear", [{"ref": "w"}, {"ref": "b"}], [1, 4, 2, 5], w=[5, 3], b=[5])
+    assert (made.layers[-1].output_shape, made.parameters, made.macs) == ((4, 2, 5), 20, 8 * 15)
+
+
+def test_what_is_constant_on_both_sides_is_refused_by_name() -> None:
+    calls = [
+        ["c", "aten.add.Tensor", [{"ref": "w"}, {"ref": "w"}], {}, [4]],
+        ["y", "aten.relu.default", [{"ref": "x"}], {}, [1, 4]],
+    ]
+    document = {"name": "two", "inputs": {"x": [1, 4]}, "parameters": {"w": [4]}, "calls": calls}
+    with pytest.raises(UncoveredError, match="of constants"):
+        network_of_program(program_of({**document, "outputs": ["y", "c"]}))

@@ -265,6 +265,7 @@ KINDS = {  # of the files that SCALE-Sim's versions 1 to 3 ship, each in a row o
     "two columns of one name": CONV_HEADER + ", Strides,\nc, 8, 8, 3, 3, 3, 4, 1, 1,\n",
     "a column without a name": CONV.replace("Channels", "") + "c, 8, 8, 3, 3, 3, 4, 1,\n",
     "a title above rows": CONV + "Forward,,,,,,,,\nc, 8, 8, 3, 3, 3, 4, 1,\n",
+    "a title and one comma": CONV + "\nForward,\nc, 8, 8, 3, 3, 3, 4, 1,\n",
     "a batch": CONV_HEADER + ", Batch Size\nc, 8, 8, 3, 3, 3, 4, 1, 1\n",
     "dense sparsity": CONV_HEADER + ", Sparsity,\nc, 8, 8, 3, 3, 3, 4, 1, 2:2,\n",
 }

@@ -77,7 +77,7 @@ def test_every_row_can_be_fused() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        *(kind() for kind in FUNCTIONS[:-1]),
+        *(kind() for kind in FUNCTIONS[:-2]),
         *(Line(factor=-1.0, term=1.0), Power(exponent=2.0), Power(exponent=-1.5)),
     ],
     ids=str,
@@ -90,6 +90,8 @@ def test_functions_are_what_mathematics_says_and_numbers_everywhere(row: Element
         "sqrt": x**0.5,
         "reciprocal": 1 / x,
         "abs": x,
+        "sin": np.sin(x),
+        "cos": np.cos(x),
         "line": getattr(row, "factor", 1.0) * x + getattr(row, "term", 0.0),
         "power": x ** getattr(row, "exponent", 1.0),
         "erf": np.array([math.erf(each) for each in x]),

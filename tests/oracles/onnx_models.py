@@ -1,6 +1,5 @@
 """ONNX models as we compute them: the network of a file, its reference and its tiles in float32."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from accelsim.facade import compile_program
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.frontend.onnx.batch_axis import with_batch_first
+from accelsim.frontend.onnx.constants import Store
 from accelsim.frontend.onnx.file import read_model
-from accelsim.frontend.onnx.graph import resolved
+from accelsim.frontend.onnx.graph import Graph, resolved
+from accelsim.frontend.onnx.reading import read_as_layers
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.numerics.compare import checks, precision_arithmetic
@@ -37,14 +37,24 @@ def saved(model: Any, folder: Path) -> Path:
     return path
 
 
-def batch_axes(path: Path, outputs: tuple[str, ...] = ()) -> Mapping[str, int]:
-    """Inputs and outputs that have the batch elsewhere than first in the file."""
-    return with_batch_first(resolved(read_model(path), {}, outputs)).batch_axes
+def read_graph(path: Path, outputs: tuple[str, ...] = ()) -> Graph:
+    """The graph of a model as it is simulated, with where the file has the batch."""
+    file = read_model(path)
+    graph, *_ = read_as_layers(resolved(file, {}, outputs), Store(file))
+    return graph
 
 
-def batch_first(feeds: dict[str, Array], axes: Mapping[str, int]) -> dict[str, Array]:
+def batch_first(feeds: dict[str, Array], network: Network, graph: Graph) -> dict[str, Array]:
     """Inputs as our networks take them."""
-    return {name: np.moveaxis(array, axes.get(name, 0), 0) for name, array in feeds.items()}
+    return {
+        name: _moved(array, graph.batch_axes.get(name, 0)).reshape(-1, *network.inputs[name])
+        for name, array in feeds.items()
+        if name in network.inputs
+    }
+
+
+def _moved(array: Array, axis: int) -> Array:
+    return np.moveaxis(array, axis, 0) if axis else array
 
 
 def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) -> Parameters:
@@ -61,21 +71,22 @@ def computed(
     outputs: tuple[str, ...] = (),
 ) -> NDArray[Any]:
     """What our reference makes of a model's one output, or of that which is asked for."""
-    model, axes = load_network(path, outputs=outputs), batch_axes(path, outputs)
-    feeds = batch_first(feeds, axes)
+    model, graph = load_network(path, outputs=outputs), read_graph(path, outputs)
+    feeds = batch_first(feeds, model, graph)
     network = prepare_for_inference(model)
     parameters = given(model, settings, feeds)
     batch = len(next(iter(feeds.values())))
     *_, (_, last) = reference(network, parameters.arithmetic, parameters, batch)
-    ends = axes.keys() - feeds.keys()
-    return np.moveaxis(np.asarray(last.values), 0, axes[ends.pop()] if ends else 0)
+    ends = graph.batch_axes.keys() - feeds.keys()
+    return np.moveaxis(np.asarray(last.values), 0, graph.batch_axes[ends.pop()] if ends else 0)
 
 
 def wrong_tiles(
     path: Path, feeds: dict[str, Array], settings: tuple[str, ...] = (FLOAT32,)
 ) -> list[str]:
     """Layers whose tiled values on a small machine are not the reference's."""
-    network, feeds = load_network(path), batch_first(feeds, batch_axes(path))
+    network = load_network(path)
+    feeds = batch_first(feeds, network, read_graph(path))
     batch = len(next(iter(feeds.values())))
     program = compile_program(network, load_hardware("edge_ws", (*SMALL, *settings)), batch=batch)
     return [

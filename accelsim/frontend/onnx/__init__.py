@@ -1,7 +1,8 @@
 """Models in ONNX as networks: one table from operators to layers, and what that cannot do is said.
 
-`file` reads, `graph` makes every shape a number and folds what is constant, `rules` turn nodes into
-layers, `coverage` tells what they could not, `learned` says where the layers' arrays are.
+`file` reads, `graph` makes every shape a number and folds what is constant, `reading` finds the
+batch, `rules` turn nodes into layers, `coverage` tells what they could not, `learned` says where
+the layers' arrays are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,18 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelsim.errors import Coverage, InputError, Problem
-from accelsim.frontend.onnx.batch_axis import with_batch_first
 from accelsim.frontend.onnx.constants import Store
-from accelsim.frontend.onnx.coverage import WHY, Verdict, coverage, uncovered, why_unknown
+from accelsim.frontend.onnx.coverage import WHY, coverage, uncovered
 from accelsim.frontend.onnx.file import ModelFile, read_model
 from accelsim.frontend.onnx.fusion import fused
-from accelsim.frontend.onnx.graph import Graph, Node, resolved
-from accelsim.frontend.onnx.layers import Layers, Refused, kept_shape
+from accelsim.frontend.onnx.graph import Graph, resolved
+from accelsim.frontend.onnx.layers import Layers, kept_shape
 from accelsim.frontend.onnx.learned import Learned, OnnxWeights, Recipes
-from accelsim.frontend.onnx.padding import with_own_padding
-from accelsim.frontend.onnx.patterns import with_patterns
 from accelsim.frontend.onnx.quantized import quantized
-from accelsim.frontend.onnx.rules import RULES
+from accelsim.frontend.onnx.reading import read_as_layers
 from accelsim.network.graph import (
     GraphError,
     LayerSpec,
@@ -32,6 +30,9 @@ from accelsim.network.graph import (
 from accelsim.network.ops import Shape
 
 __all__ = ["load_onnx"]
+
+
+WHOLE = "no axis of its inputs is the batch: all that they have is one image here"
 
 
 def load_onnx(
@@ -47,10 +48,7 @@ def load_onnx(
     with what is wrong, UncoveredError where operators cannot be simulated.
     """
     file = read_model(path)
-    graph = with_own_padding(with_batch_first(resolved(file, dims or {}, outputs)))
-    graph = with_patterns(graph, Store(file))
-    layers = Layers(graph)
-    verdicts = [translated(node, layers) for node in graph.nodes]
+    graph, layers, verdicts = read_as_layers(resolved(file, dims or {}, outputs), Store(file))
     refused = [verdict.node for verdict in verdicts if verdict.reason]
     shaped = all(value.shape is not None for node in refused for value in node.outputs)
     shaped &= not any(WHY in node.attributes for node in refused)  # and their batch first
@@ -70,36 +68,6 @@ def _with_free(network: Network, rows: Sequence[Coverage]) -> Network:
         name=f"{network.name} ({count} of {nodes} nodes free)",
         description=f"{network.description}; taken as free: {told}",
     )
-
-
-def translated(node: Node, layers: Layers) -> Verdict:
-    """Add a node's layers; what is refused stands as an input, so that the rest is looked at."""
-    reason = ""
-    try:
-        layers.names[node.outputs[0].name] = _layer(node, layers)
-    except Refused as error:
-        reason = str(error)
-    if reason:
-        read = (layers.names.get(each.name, "") for each in node.inputs if each is not None)
-        layers.kept.update(name for name in read if name in layers.specs)
-        for value in node.outputs:
-            if value.shape is not None:
-                layers.names[value.name] = f"{value.name}/free"
-                layers.free[f"{value.name}/free"] = kept_shape(value.shape[1:])
-                layers.shapes[f"{value.name}/free"] = kept_shape(value.shape[1:])
-    return Verdict(node, reason)
-
-
-def _layer(node: Node, layers: Layers) -> str:
-    """The layer that is a node's first output; raises Refused."""
-    rule = RULES.get(node.op) if not node.domain else None
-    shape = node.outputs[0].shape
-    if rule is None or shape is None or WHY in node.attributes:
-        raise Refused(why_unknown(node))
-    made = rule(node, layers)
-    if layers.shapes[made] != kept_shape(shape[1:]):
-        raise Refused(f"makes {list(shape)}, but {list(layers.shapes[made])} as layers here")
-    return made
 
 
 def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
@@ -163,7 +131,9 @@ def _recipes(
 
 def _description(file: ModelFile, graph: Graph, absent: Sequence[str]) -> str:
     parts = [f"ONNX, opset {file.opsets['']}"]
-    if graph.batch > 1:
+    if graph.whole:
+        parts.append(WHOLE)
+    elif graph.batch and graph.batch > 1:
         parts.append(f"the file says {graph.batch} images at a time, here --batch does")
     for name, axis in graph.batch_axes.items():
         parts.append(f"{name} has the batch as axis {axis} in the file, first here")

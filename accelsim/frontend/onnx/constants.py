@@ -22,7 +22,12 @@ Array: TypeAlias = NDArray[Any]
 
 MOST_FOLDED = 2**16
 """Elements of a constant whose values are computed while a model is read."""
-_FILLS = ("ConstantOfShape", "Expand", "Tile")
+_FILL = "ConstantOfShape"
+_MOVES = (
+    *("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast"),
+    *("Expand", "Tile", "Slice", "Split", "DequantizeLinear"),
+)
+"""Operators that leave an array of one number what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Constant:
 def is_fill(op: str, inputs: Sequence[Constant | None]) -> bool:
     """Whether a node makes an array of one number, or only moves such an array about."""
     data = [each for each in inputs[:1] if each is not None]
-    return op == _FILLS[0] or (bool(data) and all(each.filled for each in data))
+    return op == _FILL or (op in _MOVES and bool(data) and data[0].filled)
 
 
 def evaluated(file: ModelFile, node: Any, inputs: Sequence[Array | None], output: int = 0) -> Array:

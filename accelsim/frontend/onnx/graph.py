@@ -31,10 +31,16 @@ from accelsim.text import shown
 MOST_NODES = 200_000
 LARGEST_TENSOR = 2**40
 """Elements of a tensor."""
-DATA_DEPENDENT = ("Loop", "If", "Scan", "NonZero", "NonMaxSuppression", "Unique", "Compress")
+_OF_GRAPHS = ("Loop", "If", "Scan")
+DATA_DEPENDENT = (*_OF_GRAPHS, "NonZero", "NonMaxSuppression", "Unique", "Compress")
 """Operators that compute what to do, or how much they make, from values."""
-_INFERRED_AS = {"MaxPool": 22, "AveragePool": 22}
-"""Opsets whose inference drops what starts in the padding under ceil_mode, as runtimes do."""
+_INFERRED_AS = {
+    **dict.fromkeys(("MaxPool", "AveragePool"), 22),
+    **dict.fromkeys(("Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split"), 11),
+}
+"""Opsets whose inference drops what starts in the padding under ceil_mode, and that take negative
+axes, as runtimes do.
+"""
 _POSITIVE = ("strides", "dilations", "kernel_shape")
 _KEEPS_SHAPE = ("GroupNormalization",)
 """Operators whose ofmap has the shape of their input, which the inference does not say."""
@@ -67,16 +73,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """All nodes that the outputs depend on, and `batch`, the leading axis of every tensor.
+    """All nodes that the outputs depend on, and `batch`, the leading axis of every input.
 
-    `batch_axes` are inputs and outputs that have it elsewhere in the file.
+    `batch` is None where the inputs have not one such axis. `batch_axes` are inputs and outputs
+    that have it elsewhere in the file; where the graph is of a `whole` run none of them has one.
     """
 
     inputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
-    batch: int
+    batch: int | None
     batch_axes: Mapping[str, int] = field(default_factory=dict)
+    whole: bool = False
 
 
 def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -> Graph:
@@ -90,7 +98,8 @@ def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -
     walk.begin(inputs, used)
     nodes = [node for index in order if (node := walk.node(index)) is not None]
     found = {each.name: axes[each.name] for each in inputs if axes.get(each.name)}
-    batch = (inputs[0].shape or (1,))[found.get(inputs[0].name, 0)]
+    leading = {(each.shape or ())[found.get(each.name, 0) :][:1] for each in inputs}
+    batch = min(leading)[0] if len(leading) == 1 and () not in leading else None
     return Graph(inputs, tuple(nodes), wanted, batch, batch_axes=found)
 
 
@@ -232,19 +241,13 @@ def _inputs(
         for name in dims
         if name not in asked
     ]
-    problems += [f"the input {each.name!r} is no tensor" for each in values if not each.shape]
     problems += [
-        f"the input {each.name!r} has {len(each.shape)} axes, none of which is the batch"
-        for each in values
-        if each.shape and len(each.shape) <= axes.get(each.name, 0)
+        f"the input {each.name!r} is no tensor"
+        for each in found
+        if not each.type.HasField("tensor_type")
     ]
     if problems:
         raise InputError(Problem(message, str(file.path)) for message in problems)
-    leading = {each.shape[axes.get(each.name, 0)] for each in values if each.shape}
-    if len(leading) > 1:
-        sizes = ", ".join(f"{each.name} {list(each.shape or ())}" for each in values)
-        message = f"the leading axis of all inputs must be the batch, found {sizes}"
-        raise InputError(Problem(message, str(file.path)))
     return tuple(values)
 
 
@@ -325,7 +328,7 @@ class _Walk:
             ghost = np.broadcast_to(np.zeros((), np.int8), inputs[0].shape)
             values = evaluated(self._file, proto, [ghost])
             return [Constant(outputs[0].name, values.shape, outputs[0].element, Known(values))]
-        if proto.op_type in (*DATA_DEPENDENT, *_RANDOM):
+        if proto.op_type in (*_OF_GRAPHS, *_RANDOM):
             return None
         constants = tuple(each for each in inputs if each is None or isinstance(each, Constant))
         if len(constants) < len(inputs):
@@ -365,7 +368,7 @@ class _Walk:
         """The outputs' shapes and types by onnx's inference; raises InputError where it fails."""
         unknown = tuple(Value(name, None) for name in proto.output)
         open_ = any(isinstance(each, Value) and each.shape is None for each in inputs)
-        if open_ or proto.op_type in ("Loop", "If", "Scan"):
+        if open_ or proto.op_type in _OF_GRAPHS:
             return unknown
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         try:

@@ -5,9 +5,11 @@ kept with its last axes as one: the same values in the same order.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from accelsim.frontend.onnx.constants import Array, Constant
 from accelsim.frontend.onnx.graph import Graph, Node, Value
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.network.graph import LayerSpec
-from accelsim.network.ops import LAYER_TYPES, Op, Reshape, Shape
+from accelsim.network.ops import LAYER_TYPES, Concat, Op, Reshape, Shape
 from accelsim.network.ops.fields import MOST_AXES
 
 REALS = (1, 10, 11, 16)
@@ -74,7 +76,8 @@ class Codes:
 class Layers:
     """The layers so far. `names` says which layer, or network input, a tensor of the model is.
 
-    `free` are the shapes of what refused nodes make, and `kept` layers that they read.
+    `reads` counts the nodes that read a layer, `used` the layers that do. `free` are the shapes of
+    what refused nodes make, and `kept` layers that they read.
     """
 
     graph: Graph
@@ -85,6 +88,8 @@ class Layers:
     readers: dict[str, int] = field(default_factory=dict)
     meanings: dict[str, Meaning] = field(default_factory=dict)
     codes: dict[str, Codes] = field(default_factory=dict)
+    reads: Counter[str] = field(default_factory=Counter)
+    used: Counter[str] = field(default_factory=Counter)
     free: dict[str, Shape] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
 
@@ -110,6 +115,7 @@ class Layers:
             count += 1
             name = f"{given}_{count}"
         self.specs[name] = LayerSpec(name, op, inputs)
+        self.used.update(inputs)
         self.shapes[name] = shape
         self.learned[name] = learned or {}
         return name
@@ -121,6 +127,28 @@ class Layers:
         if any(size < 1 for size in shape):
             raise Refused(f"the shape {list(shape)} holds nothing")
         return self.add(f"{source}/as_{'x'.join(map(str, shape))}", Reshape(shape=shape), source)
+
+    def aligned(self, *sources: tuple[str, Shape]) -> list[str]:
+        """Layers with their shapes as layers of as many axes, those of size 1 in front."""
+        rank = max(len(shape) for _, shape in sources)
+        wide = [(name, (*(1,) * (rank - len(shape)), *shape)) for name, shape in sources]
+        return [self.view(name, kept_shape(shape)) for name, shape in wide]
+
+    def joined(self, name: str, parts: Sequence[str], axis: int) -> str:
+        """Layers one behind the other along an axis."""
+        shapes = [self.shapes[part] for part in parts]
+        rank, op = len(shapes[0]), Concat()
+        if axis == 0 and rank == 2:
+            wide: list[Shape] = [(shape[0], math.prod(shape[1:]), 1) for shape in shapes]
+        elif (axis, rank) in ((0, 3), (0, 1), (1, 2)):
+            wide = shapes
+        else:
+            wide = [(*shape[: axis + 1], math.prod(shape[axis + 1 :])) for shape in shapes]
+            op = Concat(axis=axis)
+        views = [self.view(part, shape) for part, shape in zip(parts, wide, strict=True)]
+        made = self.add(name, op, *views)
+        along = sum(shape[axis] for shape in shapes)
+        return self.view(made, (*shapes[0][:axis], along, *shapes[0][axis + 1 :]))
 
     def under(self, name: str) -> str:
         """The layer, or network input, whose values a view has."""
@@ -146,10 +174,28 @@ class Layers:
         self.learned[name] = learned
         return name
 
+    def note_readers(self, node: Node, before: int) -> None:
+        """Count who reads what a node makes; it has added all layers but the first `before`.
+
+        A node that adds none hands on what it reads, and is then no reader itself.
+        """
+        new = set(islice(reversed(self.specs), len(self.specs) - before))
+        for value in node.outputs:
+            name = self.names.get(value.name, "")
+            self.reads[name] += self.readers.get(value.name, 0) - (name not in new)
+
     def made_alone_by(self, value: Value) -> LayerSpec | None:
         """The layer that makes `value`, if one node reads that, and nothing else."""
         name = self.names.get(value.name, "")
-        return self.specs.get(name) if self.readers[value.name] == 1 else None
+        return self.specs.get(name) if self.reads[name] == 1 else None
+
+    def made_beneath(self, value: Value) -> LayerSpec | None:
+        """The layer whose values `value` has, in whatever shape, if nothing else reads them."""
+        made = self.made_alone_by(value)
+        while made is not None and isinstance(made.op, Reshape):
+            (name,) = made.inputs
+            made = self.specs.get(name) if self.used[name] == 1 >= self.reads[name] else None
+        return made
 
 
 # --- What rules ask of a node ---------------------------------------------------------------------
@@ -169,7 +215,7 @@ def tensor(node: Node, place: int, layers: Layers) -> tuple[str, Shape]:
             f"{value.name!r} has shape {list(shape)}, whose first axis is not the batch "
             f"of {layers.graph.batch}"
         )
-    return layers.names[value.name], shape[1:]
+    return layers.view(layers.names[value.name], kept_shape(shape[1:])), shape[1:]
 
 
 def constant(node: Node, place: int, what: str) -> Constant:
@@ -202,6 +248,14 @@ def number(value: Constant | None, default: float, what: str) -> float:
     if values.size != 1:
         raise Refused(f"its {what} has shape {list(values.shape)}, needs one number")
     return float(values.reshape(-1)[0])
+
+
+def spread(found: Constant, rank: int) -> Shape:
+    """A constant's shape with so many axes."""
+    own = found.shape
+    while len(own) > rank and own[0] == 1:
+        own = own[1:]
+    return (*(1,) * (rank - len(own)), *own)
 
 
 def zero_point(value: Constant | None) -> int:

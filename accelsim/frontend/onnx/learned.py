@@ -13,7 +13,7 @@ from accelsim.frontend.onnx.constants import Array, Constant, Store
 from accelsim.network.graph import Stored
 from accelsim.network.ops import Shape
 
-Verb = Literal["transpose", "times", "plus", "whole", "rows", "swap", "part"]
+Verb = Literal["transpose", "times", "plus", "whole", "rows", "swap", "turn", "part"]
 Step = tuple[Verb, "Constant | float | tuple[int, int] | Learned"]
 
 
@@ -49,6 +49,10 @@ class Learned:
         """The first two axes in each other's place."""
         return self._then("swap", 0.0)
 
+    def turned(self) -> "Learned":
+        """The last two axes in each other's place."""
+        return self._then("turn", 0.0)
+
     def rows(self) -> "Learned":
         """All of a matrix, or each of its rows."""
         return self._then("rows", 0.0)
@@ -75,6 +79,9 @@ class Learned:
                 continue
             if verb == "swap":
                 array = array.swapaxes(0, 1)
+                continue
+            if verb == "turn":
+                array = array.swapaxes(-1, -2)
                 continue
             if verb == "rows":
                 array = np.broadcast_to(array.reshape(-1, shape[-1]), shape)

@@ -18,6 +18,8 @@ _CLOSE = 1e-3
 """By so much constants of a model may differ from the numbers that they stand for."""
 _LARGEST_MASK = 2**24
 _HIDING = -1e3
+_SAME_FROM = 17.0
+"""From here on log(1 + exp(x)) is x in float32: exp(-17) is less than half of its last place."""
 """What is added to hide a score, at most."""
 
 
@@ -346,23 +348,14 @@ def _guarded(node: Node, seen: _Seen) -> Node | None:
     return _made(node, "Identity", value)
 
 
-# --- Matrix products ------------------------------------------------------------------------------
-
-
-def _row_by_row(node: Node, seen: _Seen) -> Node | None:
-    """All images' rows as one matrix, a Gemm, and back: the Gemm of each row."""
-    gemm = seen.alone(node.inputs[0], "Gemm")
-    flat = seen.maker(gemm.inputs[0], "Reshape") if gemm else None
-    source = flat.inputs[0] if flat else None
-    if gemm is None or not isinstance(source, Value) or gemm.attributes.get("transA"):
+def _guarded_softplus(node: Node, seen: _Seen) -> Node | None:
+    """A softplus, but x where that is large: the same numbers without an overflow."""
+    condition, x, soft = node.inputs
+    asked, made = seen.maker(condition, "Greater"), seen.maker(soft, "Softplus")
+    if asked is None or made is None or made.inputs[0] != x or asked.inputs[0] != x:
         return None
-    before, after = source.shape, node.outputs[0].shape
-    rows = flat.outputs[0].shape if flat else None
-    if not before or not after or not rows or len(before) != 3 or before[:2] != after[:2]:
-        return None
-    if rows != (before[0] * before[1], before[2]) or len(after) != 3:
-        return None
-    return replace(gemm, inputs=(source, *gemm.inputs[1:]), outputs=node.outputs)
+    least = _number(asked.inputs[1])
+    return None if least is None or least < _SAME_FROM else _made(node, "Softplus", x)
 
 
 Pattern = Callable[[Node, _Seen], Node | None]
@@ -371,6 +364,5 @@ _PATTERNS: Mapping[str, tuple[Pattern, ...]] = {
     "Mul": (_multiplied, _gelu, _scaled),
     "Add": (_shifted,),
     "Softmax": (_causal,),
-    "Where": (_guarded,),
-    "Reshape": (_row_by_row,),
+    "Where": (_guarded, _guarded_softplus),
 }

@@ -10,13 +10,11 @@ from typing import Any
 
 from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, UncoveredError
-from accelsim.frontend.onnx import assembled, translated
-from accelsim.frontend.onnx.batch_axis import with_batch_first
+from accelsim.frontend.onnx import WHOLE, assembled
 from accelsim.frontend.onnx.constants import Constant, Known, Store
 from accelsim.frontend.onnx.coverage import coverage, told
-from accelsim.frontend.onnx.layers import Layers
 from accelsim.frontend.onnx.learned import OpenWeights, Recipes
-from accelsim.frontend.onnx.patterns import with_patterns
+from accelsim.frontend.onnx.reading import read_as_layers
 from accelsim.frontend.pytorch.nodes import Nodes
 from accelsim.frontend.pytorch.program import Array, Program, document_of, program_of
 from accelsim.frontend.pytorch.table import FUNCTIONS
@@ -67,9 +65,7 @@ def network_of_program(program: Program) -> Network:
     if not program.inputs:
         raise InputError(Problem("has no input", program.name))
     store = Held()
-    graph = with_patterns(with_batch_first(Nodes(program, FUNCTIONS).graph()), store)
-    layers = Layers(graph)
-    verdicts = [translated(node, layers) for node in graph.nodes]
+    graph, layers, verdicts = read_as_layers(Nodes(program, FUNCTIONS).graph(), store)
     if any(verdict.reason for verdict in verdicts):
         rows = coverage(verdicts)
         raise UncoveredError(
@@ -81,8 +77,12 @@ def network_of_program(program: Program) -> Network:
             rows,
         )
     built = assembled(program.name, program.name, graph, layers)
-    absent = ", no weights: random ones" if built.absent else ""
-    return built.network_with(f"PyTorch, torch.export{absent}", HeldWeights(built.recipes))
+    said = ["PyTorch", "torch.export"]
+    if graph.whole:
+        said.append(WHOLE)
+    if built.absent:
+        said.append("no weights: random ones")
+    return built.network_with(", ".join(said), HeldWeights(built.recipes))
 
 
 class Held(Store):

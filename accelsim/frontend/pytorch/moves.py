@@ -44,6 +44,16 @@ def permuted(nodes: Nodes, call: Call) -> None:
         nodes.add("Transpose", call, [x], perm=order)
 
 
+def squares(op: str) -> Rule:
+    """Channels as pixels of squares, or back: those of a square lie side by side."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        size = int(call.arg(1, "upscale_factor" if op == "DepthToSpace" else "downscale_factor"))
+        nodes.add(op, call, [nodes.operand(call.args[0])], blocksize=size, mode="CRD")
+
+    return rule
+
+
 def expand(nodes: Nodes, call: Call) -> None:
     """Axes of size 1 as often as the result has them."""
     x = nodes.operand(call.args[0])

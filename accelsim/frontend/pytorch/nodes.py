@@ -47,7 +47,8 @@ class Nodes:
         for call in self.program.calls:
             self._take(call)
         inputs = tuple(Value(name, shape) for name, shape in self.program.inputs.items())
-        batch = inputs[0].shape[0] if inputs and inputs[0].shape else 1
+        leading = {(each.shape or ())[:1] for each in inputs}
+        batch = min(leading)[0] if len(leading) == 1 and () not in leading else None
         outputs = tuple(self.values[name].name for name in self.program.outputs)
         return Graph(inputs, tuple(self.nodes), outputs, batch)
 

@@ -36,12 +36,14 @@ from accelsim.network.ops.fields import Padding, Pair, Positive, Shape
 from accelsim.network.ops.functions import (
     FUNCTIONS,
     Abs,
+    Cos,
     Erf,
     Exp,
     Line,
     Log,
     Power,
     Reciprocal,
+    Sin,
     Sqrt,
 )
 from accelsim.network.ops.joins import (
@@ -107,6 +109,7 @@ __all__ = [
     "ConnectedConv",
     "Conv",
     "ConvTranspose",
+    "Cos",
     "Dense",
     "Dropout",
     "Elementwise",
@@ -159,6 +162,7 @@ __all__ = [
     "Shape",
     "Sigmoid",
     "Silu",
+    "Sin",
     "Slice",
     "Softmax",
     "Softplus",

@@ -118,6 +118,32 @@ class Abs(Function):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sin(Function):
+    """The sine of an angle in radians."""
+
+    name: ClassVar[str] = "sin"
+
+    def value(self, x: Array) -> Array:
+        return np.sin(x.astype(np.float64)).astype(x.dtype)
+
+    def derivative(self, x: Array) -> Array:
+        return np.cos(x.astype(np.float64)).astype(x.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cos(Function):
+    """The cosine of an angle in radians."""
+
+    name: ClassVar[str] = "cos"
+
+    def value(self, x: Array) -> Array:
+        return np.cos(x.astype(np.float64)).astype(x.dtype)
+
+    def derivative(self, x: Array) -> Array:
+        return (-np.sin(x.astype(np.float64))).astype(x.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line(Function):
     """factor * x + term: 1 - x of a gate, for one."""
 
@@ -151,4 +177,15 @@ class Power(Function):
             return _finite(self.exponent * wide ** (self.exponent - 1), x)
 
 
-FUNCTIONS: tuple[type[Function], ...] = (Exp, Log, Sqrt, Reciprocal, Erf, Abs, Line, Power)
+FUNCTIONS: tuple[type[Function], ...] = (
+    Exp,
+    Log,
+    Sqrt,
+    Reciprocal,
+    Erf,
+    Abs,
+    Sin,
+    Cos,
+    Line,
+    Power,
+)

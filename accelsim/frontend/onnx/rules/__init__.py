@@ -9,15 +9,18 @@ from collections.abc import Callable, Mapping
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import Layers
 from accelsim.frontend.onnx.rules.attention import attention
+from accelsim.frontend.onnx.rules.choices import chosen, larger, smaller
 from accelsim.frontend.onnx.rules.contractions import conv, gemm, matmul
 from accelsim.frontend.onnx.rules.einsum import einsum
 from accelsim.frontend.onnx.rules.functions import (
+    celu,
     clip,
     elu,
     gelu,
     hard_sigmoid,
     hard_swish,
     leaky_relu,
+    mish,
     negated,
     plain,
     power,
@@ -26,17 +29,21 @@ from accelsim.frontend.onnx.rules.functions import (
     selu,
     sigmoid,
     softplus,
+    softsign,
     swish,
     tanh,
 )
-from accelsim.frontend.onnx.rules.joins import add, concat, divide, multiply, subtract, total
+from accelsim.frontend.onnx.rules.joins import add, concat, divide, mean, multiply, subtract, total
 from accelsim.frontend.onnx.rules.moves import (
+    depth_to_space,
     expand,
     flatten,
     gather,
     same,
     sliced,
+    space_to_depth,
     split,
+    tile,
     transpose,
 )
 from accelsim.frontend.onnx.rules.norms import (
@@ -44,6 +51,8 @@ from accelsim.frontend.onnx.rules.norms import (
     group_norm,
     instance_norm,
     layer_norm,
+    log_softmax,
+    lp_norm,
     lrn,
     rms_norm,
     softmax,
@@ -53,9 +62,15 @@ from accelsim.frontend.onnx.rules.pooling import (
     global_average_pool,
     global_max_pool,
     max_pool,
+    reduce_l1,
+    reduce_l2,
+    reduce_log_sum,
+    reduce_log_sum_exp,
     reduce_max,
     reduce_mean,
+    reduce_min,
     reduce_sum,
+    reduce_sum_square,
 )
 from accelsim.frontend.onnx.rules.quantized import (
     conv_integer,
@@ -67,7 +82,7 @@ from accelsim.frontend.onnx.rules.quantized import (
 )
 from accelsim.frontend.onnx.rules.recurrent import gru, lstm, rnn
 from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
-from accelsim.network.ops import Abs, Erf, Exp, Log, Reciprocal, Sqrt
+from accelsim.network.ops import Abs, Cos, Erf, Exp, Log, Reciprocal, Sin, Sqrt
 
 Rule = Callable[[Node, Layers], str]
 
@@ -79,6 +94,8 @@ RULES: Mapping[str, Rule] = {
     "BatchNormalization": batch_norm,
     "LRN": lrn,
     "Softmax": softmax,
+    "LogSoftmax": log_softmax,
+    "LpNormalization": lp_norm,
     "LayerNormalization": layer_norm,
     "RMSNormalization": rms_norm,
     "InstanceNormalization": instance_norm,
@@ -94,6 +111,12 @@ RULES: Mapping[str, Rule] = {
     "ReduceMax": reduce_max,
     "ReduceMean": reduce_mean,
     "ReduceSum": reduce_sum,
+    "ReduceMin": reduce_min,
+    "ReduceL1": reduce_l1,
+    "ReduceL2": reduce_l2,
+    "ReduceSumSquare": reduce_sum_square,
+    "ReduceLogSum": reduce_log_sum,
+    "ReduceLogSumExp": reduce_log_sum_exp,
     "Relu": relu,
     "Clip": clip,
     "LeakyRelu": leaky_relu,
@@ -107,6 +130,9 @@ RULES: Mapping[str, Rule] = {
     "Softplus": softplus,
     "Gelu": gelu,
     "Swish": swish,
+    "Mish": mish,
+    "Softsign": softsign,
+    "Celu": celu,
     "Neg": negated,
     "Pow": power,
     "Exp": plain(Exp()),
@@ -115,8 +141,14 @@ RULES: Mapping[str, Rule] = {
     "Reciprocal": plain(Reciprocal()),
     "Erf": plain(Erf()),
     "Abs": plain(Abs()),
+    "Sin": plain(Sin()),
+    "Cos": plain(Cos()),
     "Add": add,
     "Sum": total,
+    "Mean": mean,
+    "Max": larger,
+    "Min": smaller,
+    "Where": chosen,
     "Sub": subtract,
     "Mul": multiply,
     "Div": divide,
@@ -127,6 +159,9 @@ RULES: Mapping[str, Rule] = {
     "Split": split,
     "Gather": gather,
     "Expand": expand,
+    "Tile": tile,
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
     "Pad": pad,
     "Resize": resize,
     "Upsample": resize,

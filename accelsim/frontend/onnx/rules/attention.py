@@ -1,71 +1,186 @@
 """Attention as one node (opset 23)."""
 
-from accelsim.frontend.onnx.graph import Node
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.frontend.onnx.constants import Array, Constant, Known
+from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
     Layers,
     Refused,
     checked,
     kept_shape,
-    only_first_output,
+    known,
+    spread,
     tensor,
 )
-from accelsim.network.ops import AttentionContext, AttentionScores, MatMul, Shape, Softmax
+from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.contractions import times_each
+from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.network.ops import (
+    Add,
+    AttentionContext,
+    AttentionScores,
+    MatMul,
+    ScaleShift,
+    Shape,
+    Softmax,
+    Tanh,
+    Transpose,
+)
 
 _KNOWN = {
     *("is_causal", "q_num_heads", "kv_num_heads", "scale", "softcap"),
     *("softmax_precision", "qk_matmul_output_mode"),
 }
+_HIDDEN = float(np.finfo(np.float32).min) / 2
+_BOOL = 9
+_MASK, _PAST_KEYS, _PAST_VALUES, _SIZES = 3, 4, 5, 6
+_PRESENT_KEYS, _PRESENT_VALUES, _SCORES = 1, 2, 3
+"""Places of inputs and outputs."""
+
+
+@dataclass
+class _Heads:
+    """Keys and values of one node, and what it has of the past: layers and their shapes."""
+
+    node: Node
+    layers: Layers
+    keys: tuple[str, Shape]
+    values: tuple[str, Shape]
+    past: int = 0
 
 
 def attention(node: Node, layers: Layers) -> str:
     """Scores, shares and context, of heads side by side or one behind the other."""
-    only_first_output(node, layers)
-    for place, what in ((3, "a mask"), (4, "past keys"), (5, "past values"), (6, "sizes")):
-        if place < len(node.inputs) and node.inputs[place] is not None:
-            raise Refused(f"with {what}")
-    if node.attributes.get("softcap"):
-        raise Refused("with a softcap")
+    if _given(node, _SIZES):
+        raise Refused("with sizes")
+    if len(node.outputs) > _SCORES and layers.readers.get(node.outputs[_SCORES].name):
+        raise Refused(f"its output {node.outputs[_SCORES].name!r}, the scores, is read")
     unknown = node.attributes.keys() - _KNOWN
     if unknown:
         raise Refused(f"with {', '.join(sorted(unknown))}")
-    three = [tensor(node, place, layers) for place in range(3)]
-    names, shapes = [name for name, _ in three], [shape for _, shape in three]
+    ranks = {len(each.shape or ()) for each in node.inputs[:3] if each is not None}
+    if len(ranks) > 1:
+        raise Refused("of operands with not as many axes")
+    heads = _Heads(node, layers, tensor(node, 1, layers), tensor(node, 2, layers))
+    if ranks == {3}:
+        if _given(node, _PAST_KEYS):
+            raise Refused("with past keys, heads side by side")
+        return _side_by_side(heads)
+    _append_past(heads)
+    return _stacked(heads)
+
+
+def _given(node: Node, place: int) -> bool:
+    return place < len(node.inputs) and node.inputs[place] is not None
+
+
+def _append_past(heads: _Heads) -> None:
+    """Keys and values (heads, times, features) behind those of before, which are outputs too."""
+    node, layers = heads.node, heads.layers
+    if not _given(node, _PAST_KEYS):
+        return
+    whole = []
+    pairs = ((_PAST_KEYS, heads.keys, "keys"), (_PAST_VALUES, heads.values, "values"))
+    for place, (name, shape), what in pairs:
+        past, before = tensor(node, place, layers)
+        heads.past = before[-2]
+        made = layers.joined(f"{node.name}/{what}", [past, name], len(shape) - 2)
+        whole.append((made, (*shape[:-2], before[-2] + shape[-2], shape[-1])))
+    heads.keys, heads.values = whole
+    for place, (made, _) in zip((_PRESENT_KEYS, _PRESENT_VALUES), whole, strict=True):
+        if place < len(node.outputs):
+            layers.names[node.outputs[place].name] = made
+
+
+def _shares(heads: _Heads, scores: str, count: int) -> str:
+    """The shares of scores, their last axes queries and keys, behind what hides some of them."""
+    node, layers = heads.node, heads.layers
+    shape = layers.shapes[scores]
+    made = layers.view(scores, (count, *shape[-2:]))
+    cap = float(node.attributes.get("softcap", 0.0))
+    if cap:
+        made = scaled(layers, f"{node.name}/by_cap", made, 1 / cap, 0.0)
+        made = layers.add(f"{node.name}/tanh", Tanh(), made)
+        made = scaled(layers, f"{node.name}/capped", made, cap, 0.0)
+    if _given(node, _MASK):
+        made = _masked(heads, made)
     causal = bool(node.attributes.get("is_causal", 0))
-    if causal and shapes[0][-2] != shapes[1][-2]:
-        raise Refused("causal, with other times of queries than of keys")
-    return (_side_by_side if len(shapes[0]) == 2 else _stacked)(node, layers, names, shapes)
+    plain = shape[-2] + heads.past == shape[-1]
+    if causal and not plain:
+        shown = np.tri(shape[-2], shape[-1], heads.past, dtype=bool)
+        made = _hidden(layers, f"{node.name}/past", made, np.where(shown, 0.0, _HIDDEN)[None])
+    op = Softmax(axis=-1, causal=causal and plain)
+    return layers.add(f"{node.name}/shares", op, layers.view(made, shape))
 
 
-def _shares(node: Node, layers: Layers, scores: str) -> str:
-    op = Softmax(axis=-1, causal=bool(node.attributes.get("is_causal", 0)))
-    return layers.add(f"{node.name}/shares", op, scores)
+def _masked(heads: _Heads, scores: str) -> str:
+    node, layers = heads.node, heads.layers
+    mask, name = node.inputs[_MASK], f"{node.name}/masked"
+    if isinstance(mask, Value):
+        if mask.element == _BOOL:
+            raise Refused("with a computed mask of truths")
+        read = tensor(node, _MASK, layers)
+        return layers.add(name, Add(), *layers.aligned((scores, layers.shapes[scores]), read))
+    assert mask is not None
+    values = known(mask, "mask")
+    if values.dtype == bool:
+        values = np.where(values, 0.0, _HIDDEN)
+    own = spread(mask, 3)
+    if len(own) > 3:
+        raise Refused(f"with a mask {list(mask.shape)} across the batch")
+    return _hidden(layers, name, scores, values.reshape(own))
 
 
-def _side_by_side(node: Node, layers: Layers, names: list[str], shapes: list[Shape]) -> str:
+def _hidden(layers: Layers, name: str, scores: str, added: Array) -> str:
+    """Scores (heads, queries, keys), plus what hides some; never infinite."""
+    values = np.maximum(added, _HIDDEN).astype(np.float32)
+    beta = Constant(name, values.shape, 1, Known(values))
+    learned = {"gamma": Learned(1.0), "beta": Learned(beta)}
+    return layers.add(name, checked(ScaleShift, shape=values.shape), scores, learned=learned)
+
+
+def _side_by_side(heads: _Heads) -> str:
     """Queries (T, heads d), and keys and values alike."""
-    heads = int(node.attributes.get("q_num_heads", 1))
-    own = int(node.attributes.get("kv_num_heads", heads))
+    node, layers = heads.node, heads.layers
+    count = int(node.attributes.get("q_num_heads", 1))
+    own = int(node.attributes.get("kv_num_heads", count))
     scale = node.attributes.get("scale")
-    scores = checked(AttentionScores, heads=heads, key_heads=own, scale=scale)
-    made = layers.add(f"{node.name}/scores", scores, names[0], names[1])
-    context = checked(AttentionContext, heads=heads, key_heads=own)
-    return layers.add(node.name, context, _shares(node, layers, made), names[2])
+    scores = checked(AttentionScores, heads=count, key_heads=own, scale=scale)
+    queries, _ = tensor(node, 0, layers)
+    made = layers.add(f"{node.name}/scores", scores, queries, heads.keys[0])
+    context = checked(AttentionContext, heads=count, key_heads=own)
+    return layers.add(node.name, context, _shares(heads, made, count), heads.values[0])
 
 
-def _stacked(node: Node, layers: Layers, names: list[str], shapes: list[Shape]) -> str:
+def _stacked(heads: _Heads) -> str:
     """Queries (heads, T, d); heads that share keys lie behind each other."""
-    if any(len(shape) != 3 for shape in shapes):
-        raise Refused(f"of shapes {[list(shape) for shape in shapes]}")
-    (heads, queries, size), (own, keys, _), (_, _, wide) = shapes
-    if heads % own:
-        raise Refused(f"{heads} heads do not share {own}")
-    share = heads // own
-    scale = node.attributes.get("scale", size**-0.5)
-    grouped = layers.view(names[0], (own, share, queries, size))
-    seen = layers.view(names[1], (own, 1, keys, size))
-    op = checked(MatMul, transpose_second=True, scale=scale)
-    scores = layers.add(f"{node.name}/scores", op, grouped, seen)
-    shares = _shares(node, layers, scores)
-    values = layers.view(names[2], (own, 1, keys, wide))
+    node, layers = heads.node, heads.layers
+    first = node.inputs[0]
+    fixed = first if isinstance(first, Constant) else None
+    source, shape = ("", fixed.shape[1:]) if fixed else tensor(node, 0, layers)
+    (queries, size), (seen, key_shape) = shape[-2:], heads.keys
+    keys, wide = key_shape[-2], heads.values[1][-1]
+    count, own = math.prod(shape[:-2]), math.prod(key_shape[:-2])
+    if count % own:
+        raise Refused(f"{count} heads do not share {own}")
+    share = count // own
+    scale = float(node.attributes.get("scale", size**-0.5))
+    name = f"{node.name}/scores"
+    if fixed is None:
+        grouped = layers.view(source, (own, share, queries, size))
+        op = checked(MatMul, transpose_second=True, scale=scale)
+        scores = layers.add(name, op, grouped, layers.view(seen, (own, 1, keys, size)))
+    else:
+        turned = layers.view(seen, (own, keys, size))
+        turned = layers.add(f"{node.name}/turned", Transpose(order=(0, 2, 1)), turned)
+        matrices = Learned(fixed).times(scale), (own, share * queries, size)
+        made = times_each(layers, name, matrices, (turned, (own, size, keys)))
+        scores = layers.view(made, (own, share, queries, keys))
+    shares = _shares(heads, scores, count)
+    values = layers.view(heads.values[0], (own, 1, keys, wide))
     made = layers.add(node.name, MatMul(), shares, values)
-    return layers.view(made, kept_shape((heads, queries, wide)))
+    return layers.view(made, kept_shape((*shape[:-1], wide)))

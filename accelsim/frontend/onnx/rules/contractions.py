@@ -14,10 +14,11 @@ from accelsim.frontend.onnx.layers import (
     integers,
     kept_shape,
     optional,
+    spread,
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.network.ops import Conv, Dense, MatMul, Shape
+from accelsim.network.ops import Add, Conv, Dense, MatMul, ScaleShift, Shape, Transpose
 from accelsim.units import ceil_div
 
 
@@ -90,36 +91,102 @@ def conv(node: Node, layers: Layers) -> str:
 
 
 def gemm(node: Node, layers: Layers) -> str:
-    """alpha * A * B + beta * C, A being computed, B and C constants."""
-    if node.attributes.get("transA"):
-        raise Refused("transA puts the batch behind")
+    """alpha * A * B + beta * C, A being computed; B and C are constants or computed."""
+    said = node.attributes
     source, shape = tensor(node, 0, layers)
-    weight, bias = constant(node, 1, "B"), optional(node, 2, "C")
-    turned = Learned(weight) if node.attributes.get("transB") else Learned(weight).transposed()
-    outputs = weight.shape[0 if node.attributes.get("transB") else 1]
-    if bias is not None and math.prod(bias.shape) not in (1, outputs):
-        raise Refused(f"its C has shape {list(bias.shape)}, one row for each image")
-    if bias is not None and bias.shape[-1:] not in ((outputs,), (1,), ()):
-        raise Refused(f"its C has shape {list(bias.shape)}, one row for each image")
-    op = checked(Dense, out_features=outputs, bias=bias is not None)
-    learned = {"weight": turned.times(float(node.attributes.get("alpha", 1.0)))}
-    if bias is not None:
-        learned["bias"] = Learned(bias).times(float(node.attributes.get("beta", 1.0)))
-    return layers.add(node.name, op, layers.view(source, shape), learned=learned)
+    if said.get("transA"):
+        source = layers.add(f"{node.name}/turned", Transpose(order=(1, 0)), source)
+        shape = shape[::-1]
+    alpha, beta = (float(said.get(name, 1.0)) for name in ("alpha", "beta"))
+    weight = node.inputs[1]
+    if not isinstance(weight, Constant):
+        other, _ = tensor(node, 1, layers)
+        op = checked(MatMul, transpose_second=bool(said.get("transB")), scale=alpha)
+        return _plus(node, layers, layers.add(node.name, op, source, other), beta)
+    turned = Learned(weight) if said.get("transB") else Learned(weight).transposed()
+    outputs = weight.shape[0 if said.get("transB") else 1]
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    own = isinstance(bias, Constant) and spread(bias, 2) in ((1, outputs), (1, 1))
+    op = checked(Dense, out_features=outputs, bias=own)
+    learned = {"weight": turned.times(alpha)}
+    if isinstance(bias, Constant) and own:
+        learned["bias"] = Learned(bias).times(beta)
+    rows = (math.prod(shape[:-1]), shape[-1]) if len(shape) > 2 else shape
+    made = layers.add(node.name, op, layers.view(source, rows), learned=learned)
+    return _as_output(node, layers, made if own else _plus(node, layers, made, beta))
+
+
+def _plus(node: Node, layers: Layers, made: str, beta: float) -> str:
+    """A Gemm's product, plus beta * C."""
+    third = node.inputs[2] if len(node.inputs) > 2 else None
+    if third is None or beta == 0:
+        return made
+    shape = layers.shapes[made]
+    if not isinstance(third, Constant):
+        other, own = tensor(node, 2, layers)
+        if beta != 1:
+            raise Refused(f"beta {beta:g} of a computed C")
+        return layers.add(f"{node.name}/plus", Add(), *layers.aligned((made, shape), (other, own)))
+    own = spread(third, len(shape))
+    if len(own) > len(shape):
+        raise Refused(f"its C has shape {list(third.shape)}, one row for each image")
+    learned = {"gamma": Learned(1.0), "beta": Learned(third).times(beta)}
+    return layers.add(f"{node.name}/plus", checked(ScaleShift, shape=own), made, learned=learned)
+
+
+def times_each(
+    layers: Layers, name: str, matrices: tuple[Learned, Shape], read: tuple[str, Shape]
+) -> str:
+    """Constant matrices (..., m, k) times computed ones (..., k, n): (..., m, n).
+
+    A convolution of as many groups as there are matrices, its channels being their rows.
+    """
+    (learned, (*ahead, m, k)), (source, shape) = matrices, read
+    groups, count, n = math.prod(shape[:-2]), math.prod(ahead), shape[-1]
+    if shape[-2] != k or count not in (1, groups):
+        raise Refused(f"of a constant {[*ahead, m, k]} and {list(shape)}")
+    each = layers.view(source, (groups, k, n))
+    if count < groups:  # one for all: their columns are one matrix
+        each = layers.add(f"{name}/columns", Transpose(order=(1, 0, 2)), each)
+    wide = layers.view(each, (count * k, groups // count * n, 1))
+    op = checked(Conv, out_channels=count * m, kernel=(1, 1), groups=count, bias=False)
+    made = layers.add(name, op, wide, learned={"weight": learned})
+    if count < groups:
+        made = layers.view(made, (m, groups, n))
+        made = layers.add(f"{name}/apart", Transpose(order=(1, 0, 2)), made)
+    return layers.view(made, kept_shape((*shape[:-2], m, n)))
+
+
+def _by_each(node: Node, layers: Layers, read: tuple[str, Shape], second: Constant) -> str:
+    """Computed matrices, each times a constant one of its own: all turned, the other way round."""
+    source, shape = read
+    groups, (m, k) = math.prod(shape[:-2]), shape[-2:]
+    each = layers.view(source, (groups, m, k))
+    each = layers.add(f"{node.name}/turned", Transpose(order=(0, 2, 1)), each)
+    learned = Learned(second).turned(), (*second.shape[:-2], second.shape[-1], k)
+    made = times_each(layers, f"{node.name}/product", learned, (each, (groups, k, m)))
+    return _as_output(node, layers, layers.add(node.name, Transpose(order=(0, 2, 1)), made))
 
 
 def matmul(node: Node, layers: Layers) -> str:
     """Rows times a constant matrix, or two computed matrices, image by image."""
+    first, second = node.inputs[:2]
+    if isinstance(first, Constant):
+        source, shape = tensor(node, 1, layers)
+        if min(len(first.shape), len(shape)) < 2:
+            raise Refused(f"of a constant {list(first.shape)} and {list(shape)}")
+        return times_each(layers, node.name, (Learned(first), first.shape), (source, shape))
     source, shape = tensor(node, 0, layers)
-    second = node.inputs[1]
     if not isinstance(second, Constant):
         other, right = tensor(node, 1, layers)
-        if len(shape) != len(right) or len(shape) < 2 or kept_shape(shape) != shape:
+        if min(len(shape), len(right)) < 2 or kept_shape(shape) != shape:
             raise Refused(f"of shapes {list(shape)} and {list(right)}: not as many axes")
-        return layers.add(node.name, MatMul(), source, other)
-    if len(second.shape) != 2 or not shape:
+        return layers.add(node.name, MatMul(), *layers.aligned((source, shape), (other, right)))
+    if math.prod(second.shape[:-2]) > 1 and len(shape) > 2:
+        return _by_each(node, layers, (source, shape), second)
+    if len(second.shape) < 2 or math.prod(second.shape[:-2]) > 1 or not shape:
         raise Refused(f"its constant has shape {list(second.shape)}, needs a matrix")
-    op = checked(Dense, out_features=second.shape[1], bias=False)
+    op = checked(Dense, out_features=second.shape[-1], bias=False)
     rows = shape if len(shape) == 1 else (math.prod(shape[:-1]), shape[-1])
     learned = {"weight": Learned(second).transposed()}
     made = layers.add(node.name, op, layers.view(source, rows), learned=learned)

@@ -15,10 +15,13 @@ from accelsim.frontend.onnx.layers import (
     known,
     number,
     optional,
+    spread,
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.network.ops import (
+    Abs,
+    Add,
     BatchNorm,
     Clip,
     Elementwise,
@@ -27,8 +30,11 @@ from accelsim.network.ops import (
     HardSigmoid,
     HardSwish,
     LeakyRelu,
+    Mul,
     Power,
+    Reciprocal,
     Relu,
+    ScaleShift,
     Sigmoid,
     Silu,
     Softplus,
@@ -90,11 +96,29 @@ def _leaky(slope: float) -> Elementwise:
 
 
 def prelu(node: Node, layers: Layers) -> str:
-    """As leaky_relu, where all slopes are one number."""
-    slopes = known(constant(node, 1, "slope"), "slope")
-    if slopes.size == 0 or np.unique(slopes).size != 1:
-        raise Refused("with a slope for each channel")
-    return _function(node, layers, _leaky(float(slopes.reshape(-1)[0])))
+    """As leaky_relu where all slopes are one number; else relu(x) less the slopes' relu(-x)."""
+    found = constant(node, 1, "slope")
+    slopes = known(found, "slope")
+    if slopes.size and np.unique(slopes).size == 1:
+        return _function(node, layers, _leaky(float(slopes.reshape(-1)[0])))
+    source, shape = tensor(node, 0, layers)
+    above = layers.add(f"{node.name}/above", Relu(), source)
+    turned = scaled(layers, f"{node.name}/turned", source, -1.0, 0.0)
+    below = layers.add(f"{node.name}/below", Relu(), turned)
+    learned = {"gamma": Learned(found).times(-1.0), "beta": Learned(0.0)}
+    op = checked(ScaleShift, shape=spread(found, len(shape)))
+    below = layers.add(f"{node.name}/slopes", op, below, learned=learned)
+    return layers.add(node.name, Add(), above, below)
+
+
+def clipped(layers: Layers, name: str, source: str, low: float, high: float) -> str:
+    """Between two bounds, of which one may be infinite."""
+    if math.isnan(low) or math.isnan(high):
+        raise Refused(f"between {low} and {high}")
+    low, high = max(low, -_LARGEST), min(high, _LARGEST)
+    if low == 0 and high == _LARGEST:
+        return layers.add(name, Relu(), source)
+    return layers.add(name, Clip(low=min(low, high), high=high), source)
 
 
 def clip(node: Node, layers: Layers) -> str:
@@ -102,12 +126,8 @@ def clip(node: Node, layers: Layers) -> str:
     said = node.attributes
     low = number(optional(node, 1, "min"), float(said.get("min", -_LARGEST)), "min")
     high = number(optional(node, 2, "max"), float(said.get("max", _LARGEST)), "max")
-    if math.isnan(low) or math.isnan(high):
-        raise Refused(f"between {low} and {high}")
-    low, high = max(low, -_LARGEST), min(high, _LARGEST)
-    if low == 0 and high == _LARGEST:
-        return relu(node, layers)
-    return _function(node, layers, Clip(low=min(low, high), high=high))
+    source, _ = tensor(node, 0, layers)
+    return clipped(layers, node.name, source, low, high)
 
 
 def hard_sigmoid(node: Node, layers: Layers) -> str:
@@ -169,6 +189,34 @@ def swish(node: Node, layers: Layers) -> str:
     if node.attributes.get("alpha", 1.0) != 1.0:
         raise Refused(f"alpha {node.attributes['alpha']:g}; only 1 is known here")
     return _function(node, layers, Silu())
+
+
+def mish(node: Node, layers: Layers) -> str:
+    """x * tanh(log(1 + exp(x)))."""
+    source, _ = tensor(node, 0, layers)
+    share = layers.add(f"{node.name}/softplus", Softplus(), source)
+    share = layers.add(f"{node.name}/tanh", Tanh(), share)
+    return layers.add(node.name, Mul(), source, share)
+
+
+def softsign(node: Node, layers: Layers) -> str:
+    """x / (1 + |x|)."""
+    source, _ = tensor(node, 0, layers)
+    size = layers.add(f"{node.name}/size", Abs(), source)
+    more = scaled(layers, f"{node.name}/more", size, 1.0, 1.0)
+    inverse = layers.add(f"{node.name}/inverse", Reciprocal(), more)
+    return layers.add(node.name, Mul(), source, inverse)
+
+
+def celu(node: Node, layers: Layers) -> str:
+    """alpha times the elu of x / alpha."""
+    alpha = float(node.attributes.get("alpha", 1.0))
+    if alpha == 0:
+        raise Refused("alpha 0")
+    source, _ = tensor(node, 0, layers)
+    share = scaled(layers, f"{node.name}/share", source, 1 / alpha, 0.0)
+    made = layers.add(f"{node.name}/elu", checked(Elu, alpha=1.0), share)
+    return scaled(layers, node.name, made, alpha, 0.0)
 
 
 def negated(node: Node, layers: Layers) -> str:

@@ -15,18 +15,19 @@ from accelsim.frontend.onnx.layers import (
     axes_of,
     checked,
     kept_shape,
-    number,
+    spread,
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.network.graph import LayerSpec
 from accelsim.network.ops import (
     Add,
     BatchNorm,
     ClassToken,
-    Concat,
     Conv,
     Dense,
+    Expand,
     HardSigmoid,
     HardSwish,
     MatMul,
@@ -58,6 +59,12 @@ def total(node: Node, layers: Layers) -> str:
     return _joined(node, layers, Add())
 
 
+def mean(node: Node, layers: Layers) -> str:
+    """The mean of all inputs."""
+    made = total(node, layers)
+    return scaled(layers, f"{node.name}/mean", made, 1 / len(node.inputs), 0.0)
+
+
 def multiply(node: Node, layers: Layers) -> str:
     """The product of two."""
     return (
@@ -79,26 +86,22 @@ def divide(node: Node, layers: Layers) -> str:
     made = _inverted(node, layers, np.reciprocal)
     if made is not None:
         return made
-    divisor, _ = tensor(node, 1, layers)
-    if isinstance(node.inputs[0], Constant):
-        inverse = layers.add(f"{node.name}/inverse", Reciprocal(), divisor)
-        factor = number(node.inputs[0], 1.0, "dividend")
-        return inverse if factor == 1 else scaled(layers, node.name, inverse, factor, 0.0)
-    dividend, _ = tensor(node, 0, layers)
+    divisor, shape = tensor(node, 1, layers)
     inverse = layers.add(f"{node.name}/inverse", Reciprocal(), divisor)
-    return layers.add(node.name, Mul(), dividend, inverse)
+    if isinstance(node.inputs[0], Constant):
+        wide, inverse = enlarged(node, layers, inverse, shape)
+        return _line(layers, node.name, wide, inverse, (node.inputs[0], 0.0))
+    return layers.add(node.name, Mul(), *layers.aligned(tensor(node, 0, layers), (inverse, shape)))
 
 
 def _difference(node: Node, layers: Layers) -> str:
     if isinstance(node.inputs[0], Constant):
-        term = number(node.inputs[0], 0.0, "first operand")
         source, shape = tensor(node, 1, layers)
-        if node.outputs[0].shape is None or node.outputs[0].shape[1:] != shape:
-            raise Refused(f"its constant {list(node.inputs[0].shape)} makes {list(shape)} larger")
-        return scaled(layers, node.name, source, -1.0, term)
-    first, second = (tensor(node, place, layers)[0] for place in (0, 1))
-    negated = scaled(layers, f"{node.name}/negated", second, -1.0, 0.0)
-    return layers.add(node.name, Add(), first, negated)
+        wide, source = enlarged(node, layers, source, shape)
+        return _line(layers, node.name, wide, source, (-1.0, node.inputs[0]))
+    first, second = (tensor(node, place, layers) for place in (0, 1))
+    negated = scaled(layers, f"{node.name}/negated", second[0], -1.0, 0.0)
+    return layers.add(node.name, Add(), *layers.aligned(first, (negated, second[1])))
 
 
 def _inverted(node: Node, layers: Layers, inverse: Callable[..., object]) -> str | None:
@@ -117,10 +120,7 @@ def _inverted(node: Node, layers: Layers, inverse: Callable[..., object]) -> str
 
 def _joined(node: Node, layers: Layers, op: Op) -> str:
     sources = [tensor(node, place, layers) for place in range(len(node.inputs))]
-    ranks = {len(shape) for _, shape in sources}
-    if len(ranks) > 1:
-        raise Refused(f"of shapes {', '.join(str(list(shape)) for _, shape in sources)}")
-    return layers.add(node.name, op, *(name for name, _ in sources))
+    return layers.add(node.name, op, *layers.aligned(*sources))
 
 
 def _times_itself(node: Node, layers: Layers) -> str | None:
@@ -141,66 +141,81 @@ def _times_itself(node: Node, layers: Layers) -> str | None:
 
 
 def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
-    """x + c or x * c for one number c, or one for each channel; None if neither is constant."""
+    """x + c or x * c; None if neither is constant."""
     constants = [each for each in node.inputs if isinstance(each, Constant)]
     if not constants:
         return None
+    if len(constants) == len(node.inputs):
+        raise Refused("of constants, which are not computed here")
     (place,) = (at for at, each in enumerate(node.inputs) if isinstance(each, Value))
-    source, shape = tensor(node, place, layers)
-    (value,) = (each for each in node.inputs if isinstance(each, Value))
     found = constants[0]
-    if node.outputs[0].shape != value.shape:
-        raise Refused(f"its constant {list(found.shape)} makes {list(shape)} larger")
-    per_channel = _per_channel(found, shape)
-    before = layers.made_alone_by(value)
-    if before is not None and (per_channel or math.prod(found.shape) == 1):
-        merged = _merged(layers, before.name, found, plus)
-        if merged is not None:
-            return merged
-    if math.prod(found.shape) == 1:
-        return _scalar(node, layers, source, found, plus)
-    if plus and len(shape) == 2 and _rows_of(found, shape):
+    value = node.inputs[place]
+    assert isinstance(value, Value)
+    source, shape = tensor(node, place, layers)
+    done, wide = enlarged(node, layers, source, shape)
+    before = layers.made_beneath(value) if wide == source else None
+    if before is not None and _merged(layers, before, shape, found, plus):
+        return source
+    return _line(layers, node.name, done, wide, (1.0, found) if plus else (found, 0.0))
+
+
+def enlarged(node: Node, layers: Layers, source: str, shape: Shape) -> tuple[Shape, str]:
+    """What is computed, as often as a constant beside it makes it."""
+    done = (node.outputs[0].shape or ())[1:]
+    if done == shape or not done:
+        return shape, source
+    if kept_shape(done) != done:
+        raise Refused(f"its constant makes {list(shape)} larger")
+    own = (*(1,) * (len(done) - len(shape)), *shape)
+    wide = layers.view(source, own)
+    if own != done:
+        wide = layers.add(f"{node.name}/expanded", checked(Expand, shape=done), wide)
+    return done, wide
+
+
+Coefficient = Constant | float
+
+
+def _line(
+    layers: Layers, name: str, shape: Shape, source: str, line: tuple[Coefficient, Coefficient]
+) -> str:
+    """factor * x + term, each a number or a constant of any shape that makes nothing larger."""
+    slope, offset = map(_number, line)
+    if slope is not None and offset is not None:
+        return scaled(layers, name, source, slope, offset)
+    factor, term = line
+    (found,) = (each for each in line if isinstance(each, Constant))
+    plain = factor == 1.0 or term == 0.0
+    if factor == 1.0 and len(shape) == 2 and _rows_of(found, shape):
         learned = {"weight": Learned(found).rows()}
-        return layers.add(node.name, checked(Position, length=shape[0]), source, learned=learned)
-    if not per_channel or len(shape) == 2:
-        return _broadcast(node, layers, source, found, plus)
-    learned = {"gamma": Learned(1.0), "beta": Learned(0.0)}
-    learned["beta" if plus else "gamma"] = Learned(found)
-    learned |= {"mean": Learned(0.0), "variance": Learned(1.0)}
-    return layers.add(node.name, BatchNorm(epsilon=0.0), source, learned=learned)
+        return layers.add(name, checked(Position, length=shape[0]), source, learned=learned)
+    learned = {"gamma": Learned(factor), "beta": Learned(term)}
+    if plain and len(shape) != 2 and _along(found, shape, 0):
+        learned |= {"mean": Learned(0.0), "variance": Learned(1.0)}
+        return layers.add(name, BatchNorm(epsilon=0.0), source, learned=learned)
+    own = spread(found, len(shape))
+    return layers.add(name, checked(ScaleShift, shape=own), source, learned=learned)
 
 
-def _broadcast(node: Node, layers: Layers, source: str, found: Constant, plus: bool) -> str:
-    """A constant of any shape that makes nothing larger."""
-    shape = layers.shapes[source]
-    own = found.shape
-    while len(own) > len(shape) and own[0] == 1:
-        own = own[1:]
-    own = (*(1,) * (len(shape) - len(own)), *own)
-    learned = {"gamma": Learned(1.0), "beta": Learned(0.0)}
-    learned["beta" if plus else "gamma"] = Learned(found)
-    return layers.add(node.name, checked(ScaleShift, shape=own), source, learned=learned)
-
-
-def _scalar(node: Node, layers: Layers, source: str, found: Constant, plus: bool) -> str:
-    if found.known is None:
+def _number(coefficient: Coefficient) -> float | None:
+    """A constant of one number; None if it has more. Raises Refused for what is no number."""
+    if isinstance(coefficient, float):
+        return coefficient
+    if math.prod(coefficient.shape) != 1:
+        return None
+    if coefficient.known is None:
         raise Refused("with a number that is not known")
-    number = float(found.known.reshape(-1)[0])
+    number = float(coefficient.known.reshape(-1)[0])
     if not math.isfinite(number):
         raise Refused(f"with {number}")
-    factor, term = (1.0, number) if plus else (number, 0.0)
-    return scaled(layers, node.name, source, factor, term)
+    return number
 
 
-def _per_channel(found: Constant, shape: Shape) -> bool:
-    """Whether a constant has one number for each channel (feature) of a tensor."""
-    axes = (1, *found.shape)[-len(shape) - 1 :] if len(found.shape) > len(shape) else found.shape
-    if len(axes) > len(shape):
-        axes = axes[1:] if axes[0] == 1 else axes
-    spread = (*(1,) * (len(shape) - len(axes)), *axes)
-    channel = len(shape) - 1 if len(shape) == 2 else 0
-    wanted = tuple(size if at == channel else 1 for at, size in enumerate(shape))
-    return spread == wanted
+def _along(found: Constant, shape: Shape, axis: int) -> bool:
+    """Whether a constant has one number for each place of an axis, and only along that."""
+    wanted = [1] * len(shape)
+    wanted[axis] = shape[axis]
+    return spread(found, len(shape)) == tuple(wanted)
 
 
 def _rows_of(found: Constant, shape: Shape) -> bool:
@@ -211,20 +226,32 @@ def _rows_of(found: Constant, shape: Shape) -> bool:
     return axes in (shape, shape[1:])
 
 
-def _merged(layers: Layers, name: str, found: Constant, plus: bool) -> str | None:
-    """The constant in what the layer before has learned, if it is linear; None if it is not."""
-    op, learned = layers.specs[name].op, layers.learned[name]
-    if isinstance(op, (Conv, Dense)) and plus and not op.bias:
-        return layers.change(name, replace(op, bias=True), {**learned, "bias": Learned(found)})
-    if isinstance(op, MatMul) and not plus and found.known is not None and found.known.size == 1:
+def _merged(layers: Layers, spec: LayerSpec, shape: Shape, found: Constant, plus: bool) -> bool:
+    """Put the constant into what the layer before has learned, if it is linear.
+
+    `shape` is that in which the layer's values are read.
+    """
+    op, name, learned = spec.op, spec.name, layers.learned[spec.name]
+    single, own = math.prod(found.shape) == 1, layers.shapes[spec.name]
+    if isinstance(op, MatMul) and not plus and single and found.known is not None:
         scale = op.scale * float(found.known.reshape(-1)[0])
-        return layers.change(name, replace(op, scale=scale), learned)
-    if not isinstance(op, BatchNorm):
-        return None
+        layers.change(name, replace(op, scale=scale), learned)
+        return True
+    axis = -1 if isinstance(op, Dense) else 0
+    fits = bool(shape) and own[axis] == shape[axis] and _along(found, shape, axis)
+    if not isinstance(op, (Conv, Dense, BatchNorm)) or not (single or fits):
+        return False
+    offset, factor = ("beta", "gamma") if isinstance(op, BatchNorm) else ("bias", "weight")
+    if factor not in learned or name in layers.codes:
+        return False
+    changed = dict(learned)
     if plus:
-        return layers.change(name, op, {**learned, "beta": learned["beta"].plus(found)})
-    scaled_ = {each: learned[each].times(found) for each in ("gamma", "beta")}
-    return layers.change(name, op, {**learned, **scaled_})
+        changed[offset] = learned[offset].plus(found) if offset in learned else Learned(found)
+    else:
+        changed |= {each: learned[each].times(found) for each in changed.keys() & {offset, factor}}
+    own_op = op if isinstance(op, BatchNorm) else replace(op, bias=offset in changed)
+    layers.change(name, own_op, changed)
+    return True
 
 
 # --- Concatenation --------------------------------------------------------------------------------
@@ -255,17 +282,7 @@ def concat(node: Node, layers: Layers) -> str:
     (axis,) = axes_of([int(node.attributes.get("axis", 1))], len(shape) + 1)
     if axis == 0:
         raise Refused("over the batch")
-    wide: list[Shape]
-    op = Concat()
-    if axis == 1 and len(shape) == 2:
-        wide = [(part[0], math.prod(part[1:]), 1) for _, part in sources]
-    elif (axis, len(shape)) in ((1, 3), (1, 1), (2, 2)):
-        wide = [part for _, part in sources]
-    else:
-        wide = [(*part[:axis], math.prod(part[axis:])) for _, part in sources]
-        op = Concat(axis=axis - 1)
-    views = [layers.view(name, part) for (name, _), part in zip(sources, wide, strict=True)]
-    made = layers.add(node.name, op, *views)
     whole = node.outputs[0].shape
     assert whole is not None
-    return layers.view(made, kept_shape(whole[1:]))
+    parts = [layers.view(name, kept_shape(part)) for name, part in sources]
+    return layers.view(layers.joined(node.name, parts, axis - 1), kept_shape(whole[1:]))

@@ -1,6 +1,7 @@
 """Nodes that move values or give them another shape."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.graph import Node, Value
@@ -14,7 +15,6 @@ from accelsim.frontend.onnx.layers import (
     integers,
     kept_shape,
     known,
-    number,
     only_first_output,
     optional,
     tensor,
@@ -60,23 +60,73 @@ def gather(node: Node, layers: Layers) -> str:
         learned = {"weight": Learned(table)}
         made = layers.add(node.name, op, wide, learned=learned)
         return layers.view(made, kept_shape((*shape, table.shape[1])))
-    place = int(number(constant(node, 1, "indices"), 0, "indices, of which one is known here,"))
+    said = known(constant(node, 1, "indices"), "indices").reshape(-1)
     source, shape = _within(node, layers)
     (axis,) = axes_of([axis], len(shape) + 1)
     if axis == 0:
         raise Refused("over the batch")
-    at = place % shape[axis - 1]
-    part = _part(layers, node.name, source, axis - 1, slice(at, at + 1, 1))
-    return layers.view(part, _without_batch(node, layers))
+    wanted = [int(at) % shape[axis - 1] for at in said]
+    parts = [
+        _part(layers, node.name, source, axis - 1, slice(first, last + 1, step))
+        for first, last, step in _runs(wanted)
+    ]
+    whole = parts[0] if len(parts) == 1 else layers.joined(node.name, parts, axis - 1)
+    return layers.view(whole, _without_batch(node, layers))
+
+
+def _runs(places: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Places as runs with one step each: first, last, step."""
+    at = 0
+    while at < len(places):
+        step = places[at + 1] - places[at] if at + 1 < len(places) else 1
+        stop = at + 1
+        while step > 0 and stop < len(places) and places[stop] - places[stop - 1] == step:
+            stop += 1
+        yield places[at], places[stop - 1], max(step, 1)
+        at = stop
+
+
+def depth_to_space(node: Node, layers: Layers) -> str:
+    """Channels as pixels of squares: DCR has those of a square first, CRD last."""
+    source, shape = tensor(node, 0, layers)
+    by = int(node.attributes["blocksize"])
+    first = node.attributes.get("mode", "DCR") == "DCR"
+    less = shape[0] // by**2
+    ahead, order = ((by, by, less), (2, 3, 0, 4, 1)) if first else ((less, by, by), (0, 3, 1, 4, 2))
+    wide = layers.view(source, (*ahead, *shape[1:]))
+    made = layers.add(node.name, Transpose(order=order), wide)
+    return layers.view(made, _without_batch(node, layers))
+
+
+def space_to_depth(node: Node, layers: Layers) -> str:
+    """Pixels of squares as channels: DCR has those of a square first, CRD last."""
+    source, shape = tensor(node, 0, layers)
+    by = int(node.attributes["blocksize"])
+    first = node.attributes.get("mode", "DCR") == "DCR"
+    wide = layers.view(source, (shape[0], shape[1] // by, by, shape[2] // by, by))
+    order = (2, 4, 0, 1, 3) if first else (0, 2, 4, 1, 3)
+    made = layers.add(node.name, Transpose(order=order), wide)
+    return layers.view(made, _without_batch(node, layers))
+
+
+def tile(node: Node, layers: Layers) -> str:
+    """All of a tensor several times along its axes."""
+    source, shape = _within(node, layers)
+    times = integers(known(constant(node, 1, "repeats"), "repeats"))[-len(shape) :]
+    done = _without_batch(node, layers)
+    for axis, often in enumerate(times):
+        if often > 1:
+            source = layers.joined(node.name, [source] * often, axis)
+    return layers.view(source, done)
 
 
 def expand(node: Node, layers: Layers) -> str:
     """Axes of size 1 as often as the output has them."""
     source, shape = _within(node, layers)
     done = _without_batch(node, layers)
-    if len(done) != len(shape):
-        raise Refused(f"from {len(shape) + 1} axes to {len(done) + 1}")
-    return source if done == shape else layers.add(node.name, checked(Expand, shape=done), source)
+    wide = (*(1,) * (len(done) - len(shape)), *shape)
+    source = layers.view(source, wide)
+    return source if done == wide else layers.add(node.name, checked(Expand, shape=done), source)
 
 
 def flatten(node: Node, layers: Layers) -> str:
@@ -147,7 +197,7 @@ def sliced(node: Node, layers: Layers) -> str:
         said = [node.attributes.get(name) for name in names]
     starts, ends = said[0] or (), said[1] or ()
     axes = axes_of(said[2] or range(len(starts)), len(shape) + 1)
-    whole = (layers.graph.batch, *shape)
+    whole = (layers.graph.batch or 1, *shape)
     taken = [slice(0, size, 1) for size in whole]
     for start, end, axis, step in zip(starts, ends, axes, said[3] or (1,) * len(axes), strict=True):
         if step < 1:
@@ -176,4 +226,5 @@ def _part(layers: Layers, name: str, source: str, axis: int, taken: slice) -> st
     shape = layers.shapes[source]
     start = tuple(taken.start if at == axis else 0 for at in range(len(shape)))
     stop = tuple(taken.stop if at == axis else size for at, size in enumerate(shape))
-    return layers.add(name, checked(Slice, start=start, stop=stop), source)
+    step = tuple(taken.step if at == axis else 1 for at in range(len(shape)))
+    return layers.add(name, checked(Slice, start=start, stop=stop, step=step), source)

@@ -1,6 +1,8 @@
 """Normalisations that are layers here."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import (
@@ -15,15 +17,25 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.network.ops import (
+    Abs,
+    Add,
     BatchNorm,
     GroupNorm,
     InstanceNorm,
     LayerNorm,
+    Log,
     Lrn,
+    Mean,
+    Mul,
     Op,
+    Power,
+    Reciprocal,
     RmsNorm,
     Softmax,
+    Sqrt,
+    Sum,
 )
 
 _SINGLE_AXIS = 13
@@ -84,10 +96,54 @@ def softmax(node: Node, layers: Layers) -> str:
     return layers.view(made, kept_shape(shape))
 
 
+def log_softmax(node: Node, layers: Layers) -> str:
+    """The logarithm of a softmax."""
+    share = softmax(replace(node, name=f"{node.name}/softmax"), layers)
+    return layers.add(node.name, Log(), share)
+
+
+def lp_norm(node: Node, layers: Layers) -> str:
+    """By the root of the sum of squares, or the sum of magnitudes, along an axis."""
+    source, shape = tensor(node, 0, layers)
+    (axis,) = axes_of([int(node.attributes.get("axis", -1))], len(shape) + 1)
+    if axis == 0 or kept_shape(shape) != shape:
+        raise Refused("over the batch" if axis == 0 else f"of {len(shape) + 1} axes")
+    second = int(node.attributes.get("p", 2)) == 2
+    size = layers.add(f"{node.name}/size", Power(exponent=2.0) if second else Abs(), source)
+    size = layers.add(f"{node.name}/sum", checked(Sum, axes=(axis - 1,), keep=True), size)
+    if second:
+        size = layers.add(f"{node.name}/root", Sqrt(), size)
+    inverse = layers.add(f"{node.name}/inverse", Reciprocal(), size)
+    return layers.add(node.name, Mul(), source, inverse)
+
+
 def layer_norm(node: Node, layers: Layers) -> str:
-    """Over all axes from one on."""
-    only_first_output(node, layers)
-    return _over_last(node, layers, LayerNorm)
+    """Over all axes from one on; the mean and one over the deviation, where these are read."""
+    made = _over_last(node, layers, LayerNorm)
+    asked = [each.name if layers.readers.get(each.name) else "" for each in node.outputs[1:3]]
+    if any(asked):
+        _statistics(node, layers, [*asked, ""])
+    return made
+
+
+def _statistics(node: Node, layers: Layers, asked: Sequence[str]) -> None:
+    """The mean and one over the deviation of each row, under the names that are asked for."""
+    source, shape = tensor(node, 0, layers)
+    (axis,) = axes_of([int(node.attributes.get("axis", -1))], len(shape) + 1)
+    wide = layers.view(source, (math.prod(shape[: axis - 1]), math.prod(shape[axis - 1 :])))
+    kept = kept_shape((*shape[: axis - 1], *(1,) * (len(shape) - axis + 1)))
+    mean = layers.add(f"{node.name}/mean", checked(Mean, axes=(1,), keep=True), wide)
+    if asked[0]:
+        layers.names[asked[0]] = layers.view(mean, kept)
+    if asked[1]:
+        less = scaled(layers, f"{node.name}/less", mean, -1.0, 0.0)
+        centred = layers.add(f"{node.name}/centred", Add(), wide, less)
+        square = layers.add(f"{node.name}/square", Power(exponent=2.0), centred)
+        variance = layers.add(f"{node.name}/variance", checked(Mean, axes=(1,), keep=True), square)
+        epsilon = float(node.attributes.get("epsilon", 1e-5))
+        safe = scaled(layers, f"{node.name}/safe", variance, 1.0, epsilon)
+        made = layers.add(f"{node.name}/inverse", Power(exponent=-0.5), safe)
+        layers.names[asked[1]] = layers.view(made, kept)
 
 
 def rms_norm(node: Node, layers: Layers) -> str:

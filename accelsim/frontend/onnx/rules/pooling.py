@@ -1,5 +1,7 @@
 """Poolings, and reductions over all of a feature map, which are poolings too."""
 
+from collections.abc import Sequence
+
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import (
     Layers,
@@ -14,7 +16,23 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.rules.contractions import both, sides, spatial
-from accelsim.network.ops import AvgPool, Largest, MaxPool, Mean, Pool, Reduction, Sum
+from accelsim.network.ops import (
+    Abs,
+    AvgPool,
+    Elementwise,
+    Exp,
+    Largest,
+    Line,
+    Log,
+    MaxPool,
+    Mean,
+    Pool,
+    Power,
+    Reduction,
+    Shape,
+    Sqrt,
+    Sum,
+)
 
 
 def max_pool(node: Node, layers: Layers) -> str:
@@ -71,8 +89,63 @@ def reduce_sum(node: Node, layers: Layers) -> str:
     return _reduced(node, layers, Sum, None)
 
 
-def _reduced(node: Node, layers: Layers, op: type[Reduction], pool: type[Pool] | None) -> str:
+def reduce_min(node: Node, layers: Layers) -> str:
+    """Less the largest of what is negated."""
+    return _around(node, layers, Line(factor=-1.0), Largest, Line(factor=-1.0))
+
+
+def reduce_l1(node: Node, layers: Layers) -> str:
+    """The sum of magnitudes."""
+    return _around(node, layers, Abs(), Sum)
+
+
+def reduce_l2(node: Node, layers: Layers) -> str:
+    """The root of the sum of squares."""
+    return _around(node, layers, Power(exponent=2.0), Sum, Sqrt())
+
+
+def reduce_sum_square(node: Node, layers: Layers) -> str:
+    """The sum of squares."""
+    return _around(node, layers, Power(exponent=2.0), Sum)
+
+
+def reduce_log_sum(node: Node, layers: Layers) -> str:
+    """The logarithm of the sum."""
+    return _around(node, layers, None, Sum, Log())
+
+
+def reduce_log_sum_exp(node: Node, layers: Layers) -> str:
+    """The logarithm of the sum of exponentials."""
+    return _around(node, layers, Exp(), Sum, Log())
+
+
+def _around(
+    node: Node,
+    layers: Layers,
+    before: Elementwise | None,
+    op: type[Reduction],
+    after: Elementwise | None = None,
+) -> str:
+    """A reduction of functions of all values, and a function of what it makes."""
     source, shape = tensor(node, 0, layers)
+    if before is not None:
+        source = layers.add(f"{node.name}/each", before, source)
+    made = _over_axes(node, layers, (source, shape), op, None)
+    return made if after is None else layers.add(f"{node.name}/whole", after, made)
+
+
+def _reduced(node: Node, layers: Layers, op: type[Reduction], pool: type[Pool] | None) -> str:
+    return _over_axes(node, layers, tensor(node, 0, layers), op, pool)
+
+
+def _over_axes(
+    node: Node,
+    layers: Layers,
+    read: tuple[str, Shape],
+    op: type[Reduction],
+    pool: type[Pool] | None,
+) -> str:
+    source, shape = read
     given = optional(node, 1, "axes")
     axes = node.attributes.get("axes") if given is None else known(given, "axes").tolist()
     rank, keep = len(shape) + 1, bool(node.attributes.get("keepdims", 1))
@@ -85,9 +158,24 @@ def _reduced(node: Node, layers: Layers, op: type[Reduction], pool: type[Pool] |
         raise Refused("over the batch")
     if kept_shape(shape) != shape:
         raise Refused(f"of {rank} axes")
-    made = layers.add(node.name, checked(op, axes=[each - 1 for each in chosen], keep=keep), source)
+    made = source
+    for at, run in enumerate(reversed(_side_by_side(chosen))):
+        name = f"{node.name}/{at}" if run[0] != chosen[0] else node.name
+        kept = keep or run[0] != chosen[0]
+        made = layers.add(name, checked(op, axes=[each - 1 for each in run], keep=kept), made)
     wanted = node.outputs[0].shape or ()
     return layers.view(made, kept_shape(wanted[1:]))
+
+
+def _side_by_side(axes: Sequence[int]) -> list[list[int]]:
+    """Axes in runs of those that lie next to each other."""
+    runs: list[list[int]] = []
+    for axis in axes:
+        if runs and runs[-1][-1] == axis - 1:
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    return runs
 
 
 def _global(node: Node, layers: Layers, op: type[Pool], keep: bool) -> str:

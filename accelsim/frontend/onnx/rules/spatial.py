@@ -20,7 +20,8 @@ from accelsim.frontend.onnx.layers import (
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import both, spatial
-from accelsim.network.ops import ConvTranspose, Pad, Phase, Resize
+from accelsim.network.ops import ConvTranspose, Pad, Phase, Resize, Shape
+from accelsim.units import ceil_div
 
 
 def pad(node: Node, layers: Layers) -> str:
@@ -97,13 +98,13 @@ def conv_transpose(node: Node, layers: Layers) -> str:
     if groups > 1 and weight.shape[1] > 1:
         raise Refused(f"{groups} groups of {weight.shape[1]} channels each")
     kernel, stride = both(weight.shape[2:], axes), both(node.attributes.get("strides"), axes)
-    more = both(node.attributes.get("output_padding"), axes, 0)
+    cut, more = _cut(node, layers.shapes[source], kernel, axes)
     op = checked(
         ConvTranspose,
         out_channels=weight.shape[1] * groups,
         kernel=kernel,
         stride=stride,
-        padding=_cut(node, layers, axes),
+        padding=cut,
         output_padding=more,
         groups=groups,
         bias=bias is not None,
@@ -119,11 +120,24 @@ def conv_transpose(node: Node, layers: Layers) -> str:
     return layers.view(made, layers.shapes[made][: axes + 1])
 
 
-def _cut(node: Node, layers: Layers, axes: int) -> tuple[int, int, int, int]:
-    """What is cut off the ofmap: top, bottom, left, right."""
+def _cut(
+    node: Node, shape: Shape, kernel: tuple[int, int], axes: int
+) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    """What is cut off the ofmap (top, bottom, left, right), and added at the bottom and right."""
     said = node.attributes
-    if said.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID", "") or said.get("output_shape"):
-        raise Refused("with auto_pad or output_shape; say pads")
-    pads = integers(said.get("pads", (0,) * 2 * axes))
-    before, after = both(pads[:axes], axes, 0), both(pads[axes:], axes, 0)
-    return before[0], after[0], before[1], after[1]
+    more = both(said.get("output_padding"), axes, 0)
+    auto = said.get("auto_pad", "NOTSET")
+    if auto in ("NOTSET", "VALID", "") and not said.get("output_shape"):
+        pads = integers(said.get("pads", (0,) * 2 * axes))
+        before, after = both(pads[:axes], axes, 0), both(pads[axes:], axes, 0)
+        return (before[0], after[0], before[1], after[1]), more
+    wanted = both((node.outputs[0].shape or ())[2:], axes)
+    sides, added = [], []
+    for n, f, s, beyond, size in zip(
+        shape[1:], kernel, both(said.get("strides"), axes), more, wanted, strict=True
+    ):
+        total = (n - 1) * s + f + beyond - size
+        less = max(total, 0) // 2 if auto == "SAME_UPPER" else ceil_div(max(total, 0), 2)
+        sides += [less, max(total, 0) - less]
+        added.append(beyond + max(-total, 0))
+    return (sides[0], sides[1], sides[2], sides[3]), (added[0], added[1])
