@@ -106,7 +106,11 @@ def simulate(
 
 @checked
 def decoding(network: NetworkLike, past: int) -> Network:
-    """What makes one token behind `past` ones of a causal network, to be simulated or verified."""
+    """What makes one token behind `past` ones of a causal network, to be simulated or verified.
+
+    Keys and values of the past are network inputs, NAME@past. Raises InputError for a network
+    that cannot be decoded, or for too many tokens.
+    """
     return decoding_step(network_of(network), past)
 
 
@@ -125,7 +129,9 @@ def train(
 ) -> RunResult:
     """Time one step of training: forward, loss, gradients and updates, as `simulate` would.
 
-    With `recompute` what is not kept from block to block is computed again on the way back.
+    `loss` is cross_entropy or squared_error, `optimizer` sgd, momentum or adam. With `recompute`
+    what is not kept from block to block is computed again on the way back. Raises what `simulate`
+    does, and InputError where a layer has no gradient.
     """
     step = training_step(network_of(network), loss, optimizer, recompute=recompute)
     return simulate(step, hardware, dataflow, batch, memory, set=set, tiles=tiles)

@@ -8,15 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import HardwareLike, NetworkLike, hardware_of, network_of, simulate
-from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware, Operand
+from accelsim.facade import (
+    HardwareLike,
+    MappingLike,
+    NetworkLike,
+    hardware_of,
+    network_of,
+    simulate,
+)
+from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware
+from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
 from accelsim.units import Duration, Rate
+from accelsim.written import nested, settings
 
 Resource = Literal["array", "buffer", "vector", "dram"]
 Relax = Callable[[object], object | None]
@@ -185,13 +194,18 @@ def what_would_help(
     dataflow: str | None = None,
     batch: int = 1,
     set: Sequence[str] = (),
+    mapping: MappingLike | None = None,
 ) -> Why:
     """Simulate `network` on `hardware`, and again with each of its resources relaxed.
 
-    Names and paths are loaded. Raises what `simulate` does.
+    A resource is doubled, a latency halved, serial folds pipelined; the rest stays. The answer's
+    `sentence` says it in words, `changes` has each with its cycles and its cost. A `mapping` is
+    forced on every one of the runs, so that only the resource differs. Names and paths are loaded.
+    Raises what `simulate` does.
     """
     model, machine = network_of(network), hardware_of(hardware, dataflow, set)
-    return explained(simulate(model, machine, batch=batch), model, machine)
+    result = simulate(model, machine, batch=batch, mapping=mapping)
+    return explained(result, model, machine, mapping=mapping)
 
 
 def explained(
@@ -199,11 +213,15 @@ def explained(
     network: Network,
     hardware: Hardware,
     progress: Callable[[str], None] = lambda action: None,
+    mapping: MappingLike | None = None,
 ) -> Why:
-    """Why `result`, of `network` on `hardware`, takes its time; `progress` hears of each re-run."""
+    """Why `result`, of `network` on `hardware`, takes its time; `progress` hears of each re-run.
+
+    The `mapping` that was forced on it is forced on them.
+    """
     changes = []
     for resource, action, machine in relaxed(hardware):
-        run = _tried(network, machine, result.batch)
+        run = _tried(network, machine, result.batch, mapping)
         changes.append(_change(resource, action, result, run, _cost(hardware, machine)))
         progress(action)
     changes.sort(key=lambda change: -change.saved)
@@ -225,8 +243,17 @@ def relaxed(hardware: Hardware) -> Iterator[tuple[Resource, str, Hardware]]:
         for name in _buffers_meant(relaxation, hardware):
             keys = [name if key == EACH else key for key in relaxation.key.split(".")]
             machine = _with(hardware, keys, relaxation.relax)
-            if isinstance(machine, Hardware):
+            if isinstance(machine, Hardware) and _can_be(machine):
                 yield relaxation.resource, relaxation.action.format(name), machine
+
+
+def _can_be(hardware: Hardware) -> bool:
+    """Whether a hardware file may say this: twice the most rows is more than it may."""
+    try:
+        Hardware.model_validate(nested(settings(hardware)))
+    except ValidationError:
+        return False
+    return True
 
 
 def _buffers_meant(relaxation: Relaxation, hardware: Hardware) -> list[str]:
@@ -252,10 +279,12 @@ def _with(value: object, keys: list[str], relax: Relax) -> object | None:
     return value.model_copy(update=changed)
 
 
-def _tried(network: Network, hardware: Hardware, batch: int) -> RunResult | None:
+def _tried(
+    network: Network, hardware: Hardware, batch: int, mapping: MappingLike | None
+) -> RunResult | None:
     """A run, None where a layer does not fit."""
     try:
-        return simulate(network, hardware, batch=batch)
+        return simulate(network, hardware, batch=batch, mapping=mapping)
     except DoesNotFitError:
         return None
 
@@ -274,10 +303,6 @@ def _change(
         saved_energy=energy,
         cost=cost,
     )
-
-
-_SHADOWED: dict[str, Operand] = {"ws": "filter", "is": "ifmap", "os": "psum", "best": "psum"}
-"""The operand that stays in a PE, and that pipelined folds hold twice."""
 
 
 def _cost(before: Hardware, after: Hardware) -> Cost:
@@ -299,9 +324,10 @@ def _pipelines(before: Hardware, after: Hardware) -> bool:
 
 
 def _shadow_bytes(hardware: Hardware) -> int:
-    """A register for the next fold's stationary operand in each PE."""
-    stays = _SHADOWED[hardware.array.dataflow]
-    return hardware.pes * hardware.precision.bytes_of(stays)
+    """A register for the next fold's stationary operand in each PE: of `best` for the widest."""
+    flows = [DATAFLOW_OF[each.array.dataflow] for each in hardware.choices]
+    widths = [hardware.precision.bytes_of(flow.operand("rows", "cols")) for flow in flows]
+    return hardware.pes * max(widths)
 
 
 def _bound_shares(result: RunResult) -> dict[Bound, float]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from drawing import drawn
 from hypothesis import given
+from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, unified
 
 import accelsim.why
@@ -16,6 +17,7 @@ from accelsim.network.graph import Network
 from accelsim.network.ops import Flatten
 from accelsim.results import Buckets, RunResult
 from accelsim.why import Change, Why, explained, relaxed, what_would_help
+from accelsim.written import nested
 from accelsim.written import settings as settings_of
 
 EDGE = {
@@ -117,7 +119,7 @@ def test_shares_leave_out_waits_for_other_layers() -> None:
 def test_a_change_that_does_not_fit_is_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
     network, hardware = chain((4, 4, 4), conv(4)), machine()
 
-    def picky(*arguments: object, **options: int) -> RunResult:
+    def picky(*arguments: object, **options: object) -> RunResult:
         tried = arguments[1]
         assert isinstance(tried, Hardware)
         if tried.array.rows > hardware.array.rows:
@@ -190,3 +192,46 @@ def test_shares_add_up_and_every_machine_has_an_answer(
     assert sum(why.shares.values()) == pytest.approx(1)
     assert why.sentence.startswith("drawn on tiny (")
     assert why.sentence.count(".") == why.sentence.count("%") + 1  # decimals, and the full stop
+
+
+@pytest.mark.slow
+@given(networks(), MACHINES, st.integers(1, 3))
+@drawn(10)
+def test_what_is_promised_comes_true(network: Network, hardware: Hardware, batch: int) -> None:
+    """Whoever writes the change into the hardware's file gets the cycles that were told."""
+    try:
+        why = what_would_help(network, hardware, batch=batch)
+    except DoesNotFitError:
+        return
+    promised = {change.action: change.cycles for change in why.changes}
+    for _, action, relaxed_one in relaxed(hardware):
+        written = Hardware.model_validate(nested(settings_of(relaxed_one)))
+        try:
+            cycles = simulate(network, written, batch=batch).cycles
+        except DoesNotFitError:
+            cycles = None
+        assert promised[action] == cycles, action
+
+
+def test_a_forced_mapping_is_forced_on_every_change() -> None:
+    """One ofmap value a tile: no resource makes that good, while a free search would."""
+    network, hardware = chain((4, 6, 6), conv(4)), machine()
+    tiny = {"a": {"rows": 1, "cols": 1, "filters": 1}}
+    why = what_would_help(network, hardware, mapping=tiny)
+    assert why.cycles == simulate(network, hardware, mapping=tiny).cycles
+    for change, (_, action, other) in zip(
+        sorted(why.changes, key=lambda each: each.action),
+        sorted(relaxed(hardware), key=lambda each: each[1]),
+        strict=True,
+    ):
+        assert change.action == action
+        assert change.cycles == simulate(network, other, mapping=tiny).cycles
+    assert max(change.saved for change in why.changes) < 0.6
+
+
+def test_what_no_file_may_say_is_not_tried() -> None:
+    largest = load_hardware("edge_ws", ["array.rows=65536", "array.count=1024"])
+    actions = [action for _, action, _ in relaxed(largest)]
+    assert "doubling the array's rows" not in actions
+    assert "doubling the number of arrays" not in actions
+    assert "doubling the array's columns" in actions

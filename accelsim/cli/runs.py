@@ -105,7 +105,7 @@ def _timed(
         hardware=chip,
         columns=columns,
         check=_checked(model, chip, work, seed=0) if showing.verify else None,
-        reason=explained_run(result, model, chip) if showing.why else None,
+        reason=explained_run(result, model, chip, work.mapping) if showing.why else None,
         files=files,
         destinations=destinations,
         shown=showing.columns is not None or showing.why,

@@ -28,10 +28,12 @@ def step_of(network: "Network", train: bool, recompute: bool) -> "Network":
     return training_step(network, recompute=recompute) if train else network
 
 
-def explained_run(result: "RunResult", network: "Network", hardware: "Hardware") -> "Why":
+def explained_run(
+    result: "RunResult", network: "Network", hardware: "Hardware", mapping: str | None = None
+) -> "Why":
     """What bounds the run and what would help, found by re-running with progress shown."""
     from accelsim.report.progress import progress
     from accelsim.why import explained, relaxed
 
     with progress(sum(1 for _ in relaxed(hardware)), is_quiet()) as step:
-        return explained(result, network, hardware, step)
+        return explained(result, network, hardware, step, mapping)

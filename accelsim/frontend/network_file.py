@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from accelsim.frontend.findings import JsonSchema
+from accelsim.frontend.key_meanings import meaning
 from accelsim.network.ops import LAYER_TYPES, Op, Positive, Shape
 from accelsim.network.ops.fields import Sizes
 from accelsim.text import shown
@@ -216,15 +217,24 @@ _PARAMETER: JsonSchema = {"type": "string", "pattern": r"^\$", "title": "A block
 def layer_schema(op: type[Op]) -> JsonSchema:
     """JSON schema of a layer of one type: the op's own keys beside `op`, `input`, `inputs`."""
     schema = TypeAdapter(op).json_schema()
+    own = {
+        key: value | {"description": meaning(op.name, key)}
+        for key, value in schema["properties"].items()
+    }
+    told = LayerFile.model_json_schema()["properties"]
     common = {
-        "op": {"const": op.name},
-        "input": _NAME,
-        "inputs": {"type": "array", "items": _NAME, "minItems": 1},
-        "repeat": LayerFile.model_json_schema()["properties"]["repeat"],
-        "loss_weight": LayerFile.model_json_schema()["properties"]["loss_weight"],
+        "op": {"const": op.name, "description": "The layer type."},
+        "input": _NAME | {"description": told["input"]["description"]},
+        "inputs": {
+            "type": "array",
+            "items": _NAME,
+            "minItems": 1,
+            "description": told["inputs"]["description"],
+        },
+        **{key: told[key] for key in ("repeat", "loss_weight")},
     }
     required = ["op", *schema.get("required", [])]
-    return schema | {"properties": common | schema["properties"], "required": required}
+    return schema | {"properties": common | own, "required": required}
 
 
 def network_schema() -> JsonSchema:

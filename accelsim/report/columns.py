@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from accelsim.errors import InputError, Problem, did_you_mean
 from accelsim.frontend.builtin import builtin_names
 from accelsim.hardware import Hardware
+from accelsim.lowering.ranking import plain
 from accelsim.report.quantities import (
     NONE,
     joules,
@@ -57,6 +58,11 @@ class Shown:
     quantity: Quantity
     drop: int
     asked: bool = False
+
+
+def _tiling(it: LayerResult) -> str:
+    sizes = plain(it.tiling)
+    return ", ".join(f"{key} {size}" for key, size in sizes.items()) if sizes else NONE
 
 
 def _on_array(cell: Callable[[LayerResult], str]) -> Callable[[LayerResult], str]:
@@ -190,6 +196,7 @@ QUANTITIES = {
         *_USUAL,
         Quantity("phase", "phase", lambda it: it.phase, _nothing, text=True, shared=True),
         Quantity("dram", "DRAM", _dram, _dram),
+        Quantity("tiling", "tiling", _tiling, _nothing, text=True),
         *(_bucket(place, name, BUCKET_NAMES[name]) for place, name in enumerate(BUCKET_NAMES)),
         _energy("energy", "energy", lambda it: it.total),
         Quantity("time", "time", _nothing, lambda it: seconds(it.seconds), timed=_span),

@@ -86,7 +86,7 @@ def _row(run: RunResult, layer: LayerResult) -> dict[str, object]:
         "dataflow": run.dataflow,
         "batch": run.batch,
         "clock_hz": run.clock_hz,
-        **layer_record(layer.as_dict()),
+        **layer_record(run.layer_dict(layer)),
     }
 
 

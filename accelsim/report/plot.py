@@ -1,5 +1,6 @@
 """Figures of a run for a paper's column: readable in grey, in any format that matplotlib writes."""
 
+import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,11 +41,10 @@ def write_figure(path: str, draw: Callable[[Axes], None]) -> None:
         raise InputError(Problem(message, path))
     figure, axes = _figure()
     draw(axes)
-    how = {"bbox_inches": "tight", "dpi": 300, "metadata": _UNDATED[ending]}
     try:
         with written(path) as beside, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of letters that the font does not have
-            figure.savefig(beside, format=ending, **how)
+            figure.savefig(beside, format=ending, dpi=300, metadata=_UNDATED[ending])
     except (OSError, ValueError) as error:
         raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
 
@@ -67,13 +67,13 @@ def _figure() -> tuple[Any, Axes]:
     settings = {"font.size": 7, "axes.linewidth": 0.6, "svg.hashsalt": "accelsim"}
     settings |= {"hatch.linewidth": 0.4, "text.parse_math": False}
     matplotlib.rcParams.update(settings)
-    figure = Figure(figsize=(COLUMN, 2.4))
+    figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def _roofline(axes: Axes, run: RunRecord) -> None:
     """A mark for each layer, by what bounds it, under the roof where it is known."""
-    drawn = [one for one in run.working if one.macs and one.cycles and one.dram_bytes]
+    drawn = [one for one in run.working if one.macs and one.own_cycles and one.dram_bytes]
     if not drawn:
         message = "no layer both multiplies and moves anything to or from DRAM"
         raise InputError(Problem(message, run.network))
@@ -81,7 +81,7 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
         some = [one for one in drawn if one.bound == bound]
         if some:
             across = [one.macs / one.dram_bytes for one in some]
-            up = [one.macs / one.cycles for one in some]
+            up = [one.macs / one.own_cycles for one in some]
             by = f"bound by {bound.replace('dram', 'DRAM')}"
             axes.scatter(across, up, s=9, marker=marker, label=by, lw=0.4, ec="k")
     if run.made_by is not None:
@@ -93,7 +93,7 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(tick)
         axis.set_minor_formatter("")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False)
 
 
 def _layers(axes: Axes, run: RunRecord) -> None:
@@ -111,20 +111,30 @@ def _layers(axes: Axes, run: RunRecord) -> None:
             style = {"color": _GREYS[place], "hatch": _HATCHES[place], "ec": "k", "lw": 0.3}
             axes.barh(range(len(names)), sizes, left=starts, label=title, **style)
             starts = [a + b for a, b in zip(starts, sizes, strict=True)]
+    axes.set_xlim(0, 1.04 * max(starts, default=0) or 1)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("cycles")
     axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(names))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
+    axes.figure.legend(frameon=False, loc="outside upper center", ncols=4)
 
 
 def label(name: object) -> str:
-    """A name beside an axis: nothing in it that a viewer obeys, and not long."""
-    return visible(str(name))[:_LONGEST_LABEL]
+    """A name beside an axis: nothing in it that a viewer obeys, and in a third of the column.
+
+    Of a long one it is the end, where the layers of a block differ.
+    """
+    text = visible(str(name))
+    room = _LETTERS // 2 if any(map(_is_wide, text)) else _LETTERS
+    return text if len(text) <= room else f"\u2026{text[1 - room :]}"
 
 
-_LONGEST_LABEL = 30
+_LETTERS = 22
+
+
+def _is_wide(letter: str) -> bool:
+    return letter in "WM@%" or unicodedata.east_asian_width(letter) in "WF"
 
 
 def tick(value: float, _: int) -> str:
@@ -157,7 +167,7 @@ def _timeline(axes: Axes, run: RunRecord) -> None:
     axes.set_xlabel("cycles")
     axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(shown))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
+    axes.figure.legend(frameon=False, loc="outside upper center", ncols=2)
 
 
 _BOUND_GREYS = {"array": "0.25", "dram": "0.85", "buffer": "0.5", "vector": "1.0"}

@@ -175,8 +175,6 @@ def residency(result: RunResult, hardware: Hardware) -> str:
     """How many ofmaps stayed on chip, and what that saved."""
     if hardware.residency == "off":
         return "off: every layer reads from and writes to DRAM"
-    if hardware.array.count > 1:
-        return "none: each array has buffers of its own"
     if all(target_of(each).reserves_blocks for each in hardware.choices):
         return "none: a row-stationary array fills its buffer with blocks of one layer"
     written = [layer for layer in result.layers if not layer.is_free]

@@ -203,7 +203,8 @@ def _stacked(sheet: Sheet, console: Console) -> Table:
     head = min(max(map(cell_len, headers)), max(console.width // 2, _NARROWEST))
     beside = max(console.width - head - 2, _NARROWEST)
     table.add_column(min_width=head, max_width=head, overflow="fold")
-    table.add_column(min_width=min(widest, _PROSE_WIDTH if prose else beside), overflow="fold")
+    least = min(beside, _PROSE_WIDTH) if prose else beside
+    table.add_column(min_width=min(widest, least), overflow="fold")
     for position, row in enumerate(rows):
         if position:
             table.add_row("", "")
@@ -240,12 +241,13 @@ def _table(sheet: Sheet, columns: Sequence[int], longest: int) -> Table:
         header_style="bold",
     )
     for index in columns:
-        column = sheet.columns[index]
+        column, least = sheet.columns[index], _least_width(sheet, index, longest)
         table.add_column(
             column.header,
             justify="left" if column.text or column.prose else "right",
-            min_width=_least_width(sheet, index, longest),
+            min_width=least,
             overflow="fold",
+            no_wrap=least >= _width(sheet, index),  # else rich takes from it as from prose
         )
     for row in sheet.rows:
         _add(table, row, columns)

@@ -17,7 +17,7 @@ def write_sweep_plot(kind: str, summary: Summary, path: str, asked: Sequence[str
 
 
 def _pareto(axes: Axes, summary: Summary, asked: Sequence[str]) -> None:
-    """All points, and the front as a line, by two objectives."""
+    """All points by two objectives, and the front: a line, unless it has further objectives."""
     network, points = _points(summary)
     names = [*summary.about.objectives]
     across, up = _two(asked, names)
@@ -26,7 +26,8 @@ def _pareto(axes: Axes, summary: Summary, asked: Sequence[str]) -> None:
     axes.scatter(*zip(*pairs, strict=True), s=6, c="0.7", lw=0, label="points")
     best = [(_value(each, across), _value(each, up)) for each in front]
     if best:
-        axes.plot(*zip(*best, strict=True), "ks-", ms=2.5, lw=0.6, label="Pareto front")
+        style = "ks-" if len(names) == 2 else "ks"
+        axes.plot(*zip(*best, strict=True), style, ms=2.5, lw=0.6, label="Pareto front")
     axes.set(xlabel=label(across), ylabel=label(up), title=label(network))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(tick)

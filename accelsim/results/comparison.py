@@ -113,7 +113,7 @@ class Comparison:
     def to_frame(self) -> "pandas.DataFrame":
         """A row for each layer under each dataflow; needs pandas."""
         return frame(
-            {"dataflow": run.dataflow, **layer_record(layer.as_dict())}
+            {"dataflow": run.dataflow, **layer_record(run.layer_dict(layer))}
             for run in self.runs
             for layer in run.layers
         )

@@ -11,6 +11,7 @@ _PLAIN_KEYS = (
     *("utilization", "mapping_efficiency"),
     *("bound", "tiles"),
 )
+_PARTS = ("buffers", "dram_parts")
 
 
 def layer_record(layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +35,13 @@ def layer_record(layer: Mapping[str, Any]) -> dict[str, Any]:
         **{f"inside_{name}": count for name, count in layer["inside"].items()},
         **{f"bucket_{name}_cycles": count for name, count in layer["buckets"].items()},
         "phase": layer.get("phase", "forward"),
+        "inputs": "; ".join(layer.get("inputs", ())),
+        "tiling": ", ".join(f"{key}: {size}" for key, size in (layer.get("tiling") or {}).items()),
+        "layer_dataflow": layer.get("dataflow"),
+        "fused_into": layer.get("fused_into"),
+        "between_cycles": layer.get("between_cycles"),
         **{name: layer[name] for name in ("energy_pj", "energy_pj_per_mac") if name in layer},
-        **{f"energy_{name}_pj": value for name, value in energy.items() if name != "buffers"},
+        **{f"energy_{name}_pj": value for name, value in energy.items() if name not in _PARTS},
         **{f"energy_buffer_{name}_pj": pj for name, pj in energy.get("buffers", {}).items()},
+        **{f"energy_dram_{name}_pj": pj for name, pj in energy.get("dram_parts", {}).items()},
     }

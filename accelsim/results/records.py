@@ -340,7 +340,7 @@ class RunResult:
 
     def to_frame(self) -> "pandas.DataFrame":
         """A row for each layer, as in CSV; needs pandas."""
-        return frame(layer_record(layer.as_dict()) for layer in self.layers)
+        return frame(layer_record(self.layer_dict(layer)) for layer in self.layers)
 
     def __repr__(self) -> str:
         """One line, however many layers there are."""
@@ -400,7 +400,7 @@ class RunResult:
             **self.rates.as_dict(),
         }
 
-    def _layer_dict(self, layer: LayerResult) -> dict[str, Any]:
+    def layer_dict(self, layer: LayerResult) -> dict[str, Any]:
         """A layer's JSON form, with its dataflow where the layers have different ones."""
         mixed = {"dataflow": layer.dataflow} if self.is_mixed else {}
         return layer.as_dict() | mixed
@@ -425,5 +425,5 @@ class RunResult:
             **({"made_by": self.origin.as_dict()} if self.origin else {}),
             "totals": self.totals,
             **self._phases_dict(),
-            "layers": [self._layer_dict(layer) for layer in self.layers],
+            "layers": [self.layer_dict(layer) for layer in self.layers],
         }

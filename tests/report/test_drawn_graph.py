@@ -40,6 +40,7 @@ def test_edges_go_down_row_by_row_and_boxes_lie_apart(sources: dict[str, tuple[s
         across = sorted(x for x, here in layout.places.values() if here == row)
         assert across[0] >= 0.49
         assert all(right - left >= 0.99 for left, right in pairwise(across))
+    assert all(0 <= x <= layout.width for route in layout.routes for x, _ in route)
     assert layered(sources) == layout
 
 
@@ -80,11 +81,21 @@ def test_many_layers_are_drawn_together(name: str) -> None:
     assert [each.inputs for each in shown[1:]] == [(each.name,) for each in shown[:-1]]
 
 
+def test_what_a_layer_waits_for_others_is_no_share_of_its_own() -> None:
+    """100 of 160 cycles are own, beside another layer's 100: half and half."""
+    waits = replace(LAYER.buckets, other_layer=60)
+    first = replace(LAYER, name="first", inputs=("data",), end_cycle=160, buckets=waits)
+    second = replace(LAYER, name="second", inputs=("first",))
+    said = "".join(Reader(page_of(run("ws", first, second))).text)
+    assert "first: conv, 100 own cycles, 50.0 %" in said
+    assert "other layer, 3" not in said, "a wait for another layer is no loss"
+
+
 def test_shares_are_in_the_picture_and_its_table() -> None:
     first = layer(300, name="first", inputs=("data",))
     read = Reader(page_of(run("ws", first, layer(100, name="second", inputs=("first",)))))
     said = "".join(read.text)
-    assert "first: conv, 300 cycles, 75.0 %" in said
+    assert "first: conv, 300 own cycles, 75.0 %" in said
     filled = [float(each["width"] or 0) for each in read.of("rect", "a0")[:2]]
     assert filled == [130.0, pytest.approx(130 / 3, abs=0.1)]
     marks = [each["data-l"] for each in (*read.of("g"), *read.of("tr")) if "data-l" in each]

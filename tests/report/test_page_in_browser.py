@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,33 @@ def test_it_fits_any_width_and_zoom(opened: Any, width: int) -> None:
     inside = "return [document.documentElement.scrollWidth, window.innerWidth]"
     wide, window = opened.execute_script(inside)
     assert wide <= window == width
+
+
+OVERLAPS = """
+const texts = [...document.querySelectorAll('svg text')].map((e) => [e, e.getBoundingClientRect()]);
+return texts.flatMap(([one, a], i) => texts.slice(i + 1).filter(([other, b]) =>
+  one.closest('svg') === other.closest('svg') && a.width && b.width &&
+  Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1.5 &&
+  Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2.5
+).map(([other]) => [one.textContent, other.textContent]));
+"""
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_names_of_200_characters_fit_and_cover_nothing(
+    browser: Any, tmp_path: Path, width: int
+) -> None:
+    names = ("W" * 200, "\u5377\u7a4d" * 100, "a_layer_" * 25, "<b>&" * 50)
+    before = ("data", *names)
+    layers = [layer(1000 + 100 * i, name=each, inputs=(before[i],)) for i, each in enumerate(names)]
+    file = tmp_path / "long.html"
+    told = replace(run("os", *layers), network="network_" * 25)
+    file.write_text(page_of(told), encoding="utf-8")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(file.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script(OVERLAPS) == []
 
 
 def test_light_and_dark(opened: Any) -> None:

@@ -52,6 +52,18 @@ def test_a_full_disk_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "f.svg").read_text() == "kept"
 
 
+@pytest.mark.parametrize("kind", ["roofline", "layers", "timeline"])
+def test_a_figure_is_as_wide_as_a_column_whatever_the_names(tmp_path: Path, kind: str) -> None:
+    """3.5 inches are 252 points; nothing is told of letters that the font lacks."""
+    pytest.importorskip("matplotlib")
+    names = ("W" * 200, "\u5377\u7a4d" * 100, "block/" * 40 + "conv")
+    result = run("ws", *(layer(100 + i, name=name) for i, name in enumerate(names)))
+    assert drawn(tmp_path, result, kind) == (0, "")
+    text = (tmp_path / "f.svg").read_text()
+    assert 'width="252pt"' in text
+    assert kind == "roofline" or "block/conv" in text
+
+
 @pytest.mark.parametrize("name", ["f.pdf", "f.png"])
 def test_other_formats(tmp_path: Path, name: str) -> None:
     pytest.importorskip("matplotlib")

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_sweep_report import RECORDS, SIZE, record, summary
 
 from accelsim.cli import app
 from accelsim.errors import InputError
-from accelsim.report.page.explored import MOST_LINES, sweep_page
+from accelsim.report.page.explored import MOST_LINES, _Scale, sweep_page
 from accelsim.sweep.about import About
 from accelsim.sweep.summary import Summary
 
@@ -107,3 +109,13 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lenet5" in Path("c.html").read_text()
     refused = CliRunner().invoke(app, ["results", "s.sqlite", "--report", "s.sqlite"])
     assert refused.exit_code == 2
+
+
+@given(st.floats(-1000, 1000), st.floats(1e-6, 1e12))
+def test_an_axis_has_a_few_round_numbers(place: float, span: float) -> None:
+    """Two to seven of them, within the axis, each one, two or five times a power of ten apart."""
+    scale = _Scale.of([place * span, place * span + span], 0, 100)
+    ticks = scale.ticks
+    assert 2 <= len(ticks) <= 7
+    assert all(scale.low <= tick <= scale.high for tick in ticks)
+    assert f"{ticks[1] - ticks[0]:.3e}"[0] in "125"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 from statistics import median
 
 from accelsim.report.page.markup import Html, joined, tag
@@ -151,8 +151,12 @@ class _Scale:
 
     @property
     def ticks(self) -> list[float]:
-        """Five values."""
-        return [self.low + (self.high - self.low) * step / 4 for step in range(5)]
+        """A few round values."""
+        rough = (self.high - self.low) / 5
+        unit = 10.0 ** floor(log10(rough))
+        stride = next(unit * times for times in (1, 2, 5, 10) if unit * times >= rough)
+        first, last = ceil(self.low / stride), floor(self.high / stride)
+        return [stride * step for step in range(first, last + 1)]
 
 
 def _frame(across: _Scale, up: _Scale, x: str, y: str) -> Iterator[Html]:

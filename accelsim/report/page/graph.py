@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from unicodedata import east_asian_width
 
 from accelsim.report.page.layout import Layout, Sources, layered
 from accelsim.report.page.markup import Html, joined, tag
@@ -19,7 +20,10 @@ MOST_EDGES = 2_000
 
 _WIDE, _GAP, _TALL, _PITCH = 132, 10, 24, 42
 """Of a box, between boxes beside each other, of a box, and from row to row."""
+_SMALLEST = 0.75
+"""How far a wide network is shrunk before it is moved sideways instead."""
 _LETTERS = 12
+_BROAD = "ABCDEGHKMNOQRUVWXmw@%&<>+=#~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,13 @@ class Box:
 
     @property
     def cycles(self) -> int:
-        """Cycles of its layers, one after another."""
-        return sum(layer.cycles for layer in self.layers)
+        """Own cycles of its layers, one after another: what they wait for others is theirs."""
+        return sum(layer.own_cycles for layer in self.layers)
 
     @property
     def bound(self) -> str:
         """What its longest layer is bound by."""
-        return max(self.layers, key=lambda layer: layer.cycles).bound
+        return max(self.layers, key=lambda layer: layer.own_cycles).bound
 
     @property
     def op(self) -> str:
@@ -62,7 +66,7 @@ def graph(run: RunRecord, colors: Mapping[str, int]) -> Iterator[Html]:
         ]
         for each in shown
     ]
-    heads = ("<layer", "<op", "cycles", "%", "<bound")
+    heads = ("<layer", "<op", "own cycles", "%", "<bound")
     picture = _picture(shown, layout, total, colors)
     marks = range(len(shown))
     beside = table(heads, rows, "The network's layers, as drawn", "plain graph", marks)
@@ -132,13 +136,15 @@ def _picture(shown: Sequence[Box], layout: Layout, total: int, colors: Mapping[s
     for mark, each in enumerate(shown):
         across, row = layout.places[each.name]
         x, y = across * (_WIDE + _GAP) - _WIDE / 2, row * _PITCH + 2
-        told = f"{each.name}: {each.op}, {each.cycles:,} cycles, {percent(each.cycles / total)} %"
+        told = (
+            f"{each.name}: {each.op}, {each.cycles:,} own cycles, {percent(each.cycles / total)} %"
+        )
         words = _words(each, x, y, percent(each.cycles / total))
         filled = _filled(x, y, each.cycles / most, colors.get(each.bound, 6))
         parts.append(tag("g", tag("title", told), _outline(x, y), filled, words, data_l=mark))
     box = f"0 0 {wide:g} {tall:g}"
     label = "The network: each layer below those whose results it reads"
-    style = f"width:{wide:g}px"
+    style = f"width:{wide:g}px;min-width:{_SMALLEST * wide:g}px"
     return tag("svg", joined(parts), viewBox=box, role="img", aria_label=label, style=style)
 
 
@@ -155,14 +161,23 @@ def _words(each: Box, x: float, y: float, share: str) -> Html:
     """The end of the name, which tells layers of a block apart, and the share of the time."""
     parts = each.name.split("/")
     tails = ("/".join(parts[place:]) for place in range(len(parts)))
-    said = next((tail for tail in tails if len(tail) <= _LETTERS), parts[-1])
-    if len(said) > _LETTERS:
-        said = f"{said[: _LETTERS - 1]}\u2026"
+    said = next((tail for tail in tails if _width(tail) <= _LETTERS), parts[-1])
+    if _width(said) > _LETTERS:
+        fits = [end for end in range(len(said)) if _width(said[:end]) <= _LETTERS - 1]
+        said = f"{said[: fits[-1]]}\u2026"
     text = tag("text", said, x=f"{x + 5:.0f}", y=y + 14)
     if not each.cycles:
         return text
     right = tag("text", f"{share} %", x=f"{x + _WIDE - 4:.0f}", y=y + 14, text_anchor="end")
     return joined((text, right))
+
+
+def _width(text: str) -> float:
+    """How wide a text is drawn, in usual letters, of which capitals and other scripts take more."""
+    return sum(
+        2.0 if east_asian_width(letter) in "WF" else 1.6 if letter in _BROAD else 1.0
+        for letter in text
+    )
 
 
 def _route(points: Sequence[tuple[float, int]]) -> str:

@@ -28,8 +28,10 @@ class Layout:
 
     @property
     def width(self) -> float:
-        """From the left of the first node to the right of the last, in widths of a node."""
-        return max((x for x, _ in self.places.values()), default=0.0) + 0.5
+        """From the left of all to the right of the last node or edge, in widths of a node."""
+        nodes = (x + 0.5 for x, _ in self.places.values())
+        edges = (x + _BEND / 2 for route in self.routes for x, _ in route)
+        return max((*nodes, *edges), default=0.5)
 
     @property
     def rows(self) -> int:

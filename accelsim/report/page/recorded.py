@@ -58,6 +58,11 @@ class _Moved(_Record):
         return sum(count for name, count in self.dram.items() if name.endswith(f"_{way}_bytes"))
 
     @property
+    def own_cycles(self) -> int:
+        """Cycles without waits for other layers; results of an earlier accelsim name no waits."""
+        return self.cycles - self.buckets.get("other_layer", 0)
+
+    @property
     def dram_bytes(self) -> int:
         """DRAM bytes both ways."""
         return self.bytes("read") + self.bytes("write")

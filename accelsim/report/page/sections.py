@@ -117,24 +117,26 @@ def verdict(group: Group) -> str:
         )
     said.append(f"{percent(run.totals.utilization)} % of what its PEs could do is done.")
     losses = {BUCKETS[key]: run.totals.buckets.get(key, 0) for key in BUCKETS}
+    losses.pop(BUCKETS["other_layer"])  # another layer's gain
     total = sum(losses.values())
     if total:
         useful = losses.pop(BUCKETS["useful"])
         worst = max(losses, key=lambda one: losses[one])
         said.append(
-            f"Of the layers' cycles {percent(useful / total)} % are useful work; the largest loss "
-            f"is {worst}, {percent(losses[worst] / total)} %."
+            f"Of the layers' own cycles, without waits for other layers, "
+            f"{percent(useful / total)} % are useful work; the largest loss is "
+            f"{worst}, {percent(losses[worst] / total)} %."
         )
     return " ".join([*said, _bounds(run)])
 
 
 def _bounds(run: RunRecord) -> str:
-    """How many layers are bound by what, by their share of the cycles."""
-    total = sum(layer.cycles for layer in run.working) or 1
+    """How many layers are bound by what, and their share of all layers' own cycles."""
+    total = sum(layer.own_cycles for layer in run.working) or 1
     counts = {bound: [one for one in run.working if one.bound == bound] for bound in BOUNDS}
     said = [
         f"{len(some)} by {bound.replace('dram', 'DRAM')} "
-        f"({percent(sum(one.cycles for one in some) / total)} % of the cycles)"
+        f"({percent(sum(one.own_cycles for one in some) / total)} % of these cycles)"
         for bound, some in counts.items()
         if some
     ]
@@ -295,7 +297,7 @@ def _bound_key() -> Html:
 
 
 def _drawn(run: RunRecord) -> list[LayerRecord]:
-    return [one for one in run.working if one.macs and one.cycles and one.dram_bytes]
+    return [one for one in run.working if one.macs and one.own_cycles and one.dram_bytes]
 
 
 def _points(group: Group, index: int) -> Iterator[charts.Point]:
@@ -307,7 +309,7 @@ def _points(group: Group, index: int) -> Iterator[charts.Point]:
         yield charts.Point(
             name=called,
             across=layer.macs / layer.dram_bytes,
-            up=layer.macs / layer.cycles,
+            up=layer.macs / layer.own_cycles,
             color=index % 7 if group.several else BOUNDS.get(layer.bound, 6),
             weight=layer.cycles / total,
             labelled=not group.several and rank < _LABELLED,
@@ -316,9 +318,9 @@ def _points(group: Group, index: int) -> Iterator[charts.Point]:
 
 def _under_roof(run: RunRecord, label: str, several: bool) -> Iterator[list[Cell]]:
     for layer in run.working:
-        if not layer.macs or not layer.cycles:
+        if not layer.macs or not layer.own_cycles:
             continue
-        moved, rate = layer.dram_bytes, layer.macs / layer.cycles
+        moved, rate = layer.dram_bytes, layer.macs / layer.own_cycles
         intensity = layer.macs / moved if moved else None
         roof = _height(run, intensity)
         yield [
@@ -347,10 +349,11 @@ def _networks(group: Group) -> Iterator[Html]:
     drawn = [*graph(group.runs[group.best], BOUNDS)]
     if not drawn:
         return
-    whose = f" under {group.labels[group.best]}, the fastest run," if group.several else ""
+    whose = f" under {group.labels[group.best]}, the fastest run" if group.several else ""
     note = (
-        f"A box for each layer, below those that it reads; its bar is its share of the time{whose} "
-        "coloured by what bounds it. Point at a box or a row to see both."
+        "A box for each layer, below those that it reads; its bar is its share of the own cycles"
+        f"{whose}, without waits for other layers, coloured by what bounds it. Point at a box or a "
+        "row to see both."
     )
     yield _section("Network", iter([tag("p", note, class_="soft"), _bound_key(), *drawn]))
 

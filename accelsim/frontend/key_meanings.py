@@ -1,0 +1,83 @@
+"""What the keys of layers mean, for the JSON schema of networks.
+
+A key means the same wherever it stands; where it does not, it is written with its layer type.
+"""
+
+from collections.abc import Mapping
+
+MEANINGS: Mapping[str, str] = {
+    "activation": "A function of each value of the ofmap, fused; none if left out.",
+    "approximate": "none: exactly; tanh: by the formula with tanh.",
+    "axes": "How many of the last axes are normalised together.",
+    "axis": "Which axis; the channels of a feature map, else the last one, if left out.",
+    "before": "How many values are put before, for each axis.",
+    "after": "How many values are put behind, for each axis.",
+    "base": "Base of the angles.",
+    "bias": "Whether a learned bias is added.",
+    "causal": "Whether the keys behind a query's own place are hidden.",
+    "ceil_mode": "Whether a window that is not whole counts at the end: sizes rounded up.",
+    "connections": "For each map of the ofmap, the numbers of the input maps that it reads.",
+    "coordinates": "Where a place of the ofmap lies in the input, as in ONNX's Resize.",
+    "count_padding": "Whether the mean divides by the whole window, padding too.",
+    "dilation": "Distance of neighbouring taps; a number, or [height, width].",
+    "entries": "Rows of the table.",
+    "epsilon": "What is added to the variance (mean square) before its root.",
+    "exponent": "The power.",
+    "factor": "What x is multiplied by.",
+    "features": "Length of an entry.",
+    "groups": "Groups of channels that do not mix; as many as input channels: depthwise.",
+    "heads": "Into how many heads the features of queries are split.",
+    "high": "The most that a value may be.",
+    "in_channels": "Maps of the input.",
+    "interleaved": "Whether neighbours are a pair, instead of the two halves of a head.",
+    "keep": "Whether the axes stay, with size 1.",
+    "kernel": "Size of the window; a number, or [height, width]. Of pools, global is all of it.",
+    "key_heads": "Heads of keys and values; as many as heads if left out.",
+    "length": "Places that have a row.",
+    "low": "The least that a value may be.",
+    "maps": "Numbers of the maps, from 0 on, in their new order.",
+    "offset": "Number of the first row's place.",
+    "order": "For each axis of the ofmap, the axis of the input.",
+    "out_channels": "Filters: channels of the ofmap.",
+    "out_features": "Outputs.",
+    "output_padding": "Rows and columns added at the bottom and right; a number, or two.",
+    "padding": "Zeros around the input: a number, [height, width], [top, bottom, left, right], "
+    "valid (none), or same (ofmap of the input's size over the stride).",
+    "penalty": "lambda in lambda * sum |alpha| of the loss, in training.",
+    "rate": "Share of values that training drops.",
+    "rounding": "Which neighbour is nearest, as in ONNX's Resize.",
+    "scale": "What products are multiplied by; 1 / sqrt(features of a head) if left out.",
+    "shape": "Sizes of the axes, without the batch.",
+    "shares": "Name of the dense layer whose weight this one computes with.",
+    "size": "Height and width of the ofmap; a number, or two.",
+    "slope": "Factor of what is negative.",
+    "start": "First value, for each axis.",
+    "step": "Distance of the values, for each axis; 1 if left out.",
+    "stop": "End, for each axis, which is not taken.",
+    "stride": "Distance of neighbouring windows; a number, or [height, width].",
+    "term": "What is added to it.",
+    "transpose_first": "Whether the last two axes of the first input are swapped before.",
+    "transpose_second": "Whether the last two axes of the second input are swapped before.",
+    "value": "What the constant padding holds.",
+    "at": "Which row and column this phase begins with.",
+    "owner": "Name of the transposed convolution that has the weight.",
+    "elu.alpha": "Factor of exp(x) - 1 where x is negative.",
+    "group_norm.groups": "Into how many groups the channels are split.",
+    "lrn.alpha": "alpha in (bias + alpha / size * sum of squares) ^ beta.",
+    "lrn.beta": "beta in (bias + alpha / size * sum of squares) ^ beta.",
+    "lrn.bias": "bias in (bias + alpha / size * sum of squares) ^ beta.",
+    "lrn.size": "How many channels the sum of squares has.",
+    "matmul.scale": "What the product is multiplied by.",
+    "max.axes": "The axes that become one value, side by side; -1 is the last.",
+    "mean.axes": "The axes that become one value, side by side; -1 is the last.",
+    "sum.axes": "The axes that become one value, side by side; -1 is the last.",
+    "pad.mode": "constant: `value`; reflect: mirrored, edge left out; edge: the last value again.",
+    "phases.stride": "Rows and columns of phases; a number, or two.",
+    "resize.mode": "nearest: the nearest value; bilinear: four around it, weighted.",
+    "scale_shift.shape": "Shape of both; each axis is the input's, or 1.",
+}
+
+
+def meaning(op: str, key: str) -> str:
+    """What `key` means in layers of the type `op`."""
+    return MEANINGS.get(f"{op}.{key}") or MEANINGS[key]
