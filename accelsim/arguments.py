@@ -76,7 +76,7 @@ def yes_or_no(value: object) -> bool:
     return bool(value)
 
 
-def called(value: object) -> object:
+def callback(value: object) -> object:
     """A function."""
     if not callable(value):
         raise ValueError("a function")
@@ -184,7 +184,7 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("batch", "past", "jobs"), whole),
     "seed": seed,
     **dict.fromkeys(("tiles", "recompute", "retry_failed", "free"), yes_or_no),
-    "progress": called,
+    "progress": callback,
     "dims": sizes,
     "memory": memory,
     **dict.fromkeys(("dataflow", "layer", "loss", "optimizer", "scheduler"), text),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
+from accelsim.lowering.demand import rounded_to_bursts
 from accelsim.lowering.footprint import tap_reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.processor import Counts
@@ -220,8 +221,9 @@ def _dram_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles
 
 def _in_bursts(target: Target, size: Count, times: Count) -> Count:
     """Bytes of the bursts in which `times` transfers move `size` bytes in all."""
-    each: Count = -(-size // (times * target.dram_burst)) * target.dram_burst
-    return size if target.dram_burst == 1 else each * times
+    if target.dram_burst == 1:
+        return size
+    return rounded_to_bursts(np.asarray(-(-size // times)), target) * times
 
 
 def _padded(window: Window) -> Window:
@@ -285,7 +287,7 @@ def _ends(kernel: GemmKernel, target: Target, mapping: Mapping) -> tuple[Cycles,
     ifmap = block.images * block.channels * down * across * target.bytes_of("ifmap")
     outputs = block.images * block.filters * block.rows * block.cols
     sizes = ifmap, weights * target.bytes_of("filter"), outputs * target.bytes_of("ofmap")
-    first, filters, store = (_in_bursts(target, size, 1) for size in sizes)
+    first, filters, store = (rounded_to_bursts(np.asarray(size), target) for size in sizes)
     rate = float(target.dram_bytes_per_cycle)
     return np.asarray((first + filters) / rate), np.asarray(store / rate)
 

@@ -9,18 +9,8 @@ from accelsim.validation.outcome import Outcome, Validation, compared
 from accelsim.validation.reference import Comparison, Reference
 
 MODULES = (
-    *(
-        "rtl",
-        "scalesim",
-        "gemmini",
-        "gemmini_layers",
-        "eyeriss",
-        "eyeriss_vgg16",
-        "tpu",
-        "tpu_v3",
-        "nvdla",
-    ),
-    "dram",
+    *("rtl", "scalesim", "gemmini", "gemmini_layers", "eyeriss", "eyeriss_vgg16"),
+    *("tpu", "tpu_v3", "nvdla", "dram"),
 )
 """The modules of this package with a `REFERENCE`, or several `REFERENCES`, in report order."""
 

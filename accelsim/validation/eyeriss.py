@@ -236,15 +236,15 @@ def dram_megabytes(dram: Dram, layer: Layer) -> float:
 
 def compare() -> Iterable[Comparison]:
     """Every layer with the published mapping, then with the one found."""
-    hardware, published = load_hardware("eyeriss"), published_mappings()
-    found = {name: found_mapping(layer, hardware) for name, layer in layers().items()}
-    for name, layer in layers().items():
+    hardware, published, convolutions = load_hardware("eyeriss"), published_mappings(), layers()
+    found = {name: found_mapping(layer, hardware) for name, layer in convolutions.items()}
+    for name, layer in convolutions.items():
         ran = published[name] if name not in NOT_RUN else found[name]
         notes = {"power": f"{POWER} (none in CONV1, 79 % of CONV4's ifmap)"}
         if name in NOT_RUN:
             notes["buffer"] = NOT_RUN[name]
         yield from rows_of(name, layer.silicon, modelled(layer, hardware, ran), notes)
-    for name, layer in layers().items():
+    for name, layer in convolutions.items():
         said = modelled(layer, hardware, found[name])
         as_published = said.mapping == published[name] or name in NOT_RUN
         note = "" if as_published else f"not the published mapping: {said.mapping}"
