@@ -67,7 +67,7 @@ def recurrent(op: str, **said: Any) -> Rule:
         if batch_first:
             x = _turned(nodes, call, f"{call.name}/times", x)
         initial = [nodes.operand(each) for each in (states if op == "LSTM" else [states])]
-        ends = []
+        ends: list[list[Value]] = []
         for at, layer in enumerate(layers):
             first = [
                 _initial(
@@ -79,9 +79,9 @@ def recurrent(op: str, **said: Any) -> Rule:
             ends.append(last)
         if batch_first:
             x = _turned(nodes, call, f"{call.name}/images", x)
-        nodes.several[call.name] = partial(
-            _result, nodes, [[x], *map(list, zip(*ends, strict=True))]
-        )
+        assert isinstance(x, Value)
+        made = [(x,), *zip(*ends, strict=True)]
+        nodes.several[call.name] = partial(_result, nodes, made)
 
     return rule
 
