@@ -173,3 +173,29 @@ def test_a_size_that_is_read_in_two_ways_is_refused(tmp_path: Path) -> None:
 def test_a_constant_may_have_more_axes(leading: int, tmp_path: Path) -> None:
     """The batch is then an axis further behind."""
     held(model("Add", ["c", "x"], {"c": array(leading, 1, 4)}, (2, 4), 13, {}), (2, 4), tmp_path)
+
+
+def test_exponentials_may_be_larger_than_a_float(tmp_path: Path) -> None:
+    """The logarithm of their sum is not: 100 and 100 make 100 and log 2."""
+    said = {"axes": [1], "keepdims": 0}
+    given = model("ReduceLogSumExp", ["a"], {}, (2, 3), 13, said)
+    scale = numpy_helper.from_array(np.float32(200), "c")
+    given.graph.initializer.append(scale)
+    given.graph.node.insert(0, helper.make_node("Mul", ["x", "c"], ["a"]))
+    held(given, (2, 3), tmp_path)
+    given.graph.node[1].attribute[1].i = 1
+    held(given, (2, 3), tmp_path)
+
+
+def test_a_constant_beside_what_is_one_image_has_no_axis_of_images(tmp_path: Path) -> None:
+    given = model("Concat", ["s", "a"], {"a": array(2, 4)}, (2, 4), 13, {"axis": 1})
+    given.graph.node.insert(0, helper.make_node("Softmax", ["x"], ["s"], axis=0))
+    held(given, (2, 4), tmp_path)
+
+
+def test_one_number_all_over_is_meant_where_it_is_added(tmp_path: Path) -> None:
+    """Only in the place of weights it stands for what a tool has taken away."""
+    given = model("Add", ["x", "a"], {"shape": np.asarray([4, 1, 1])}, MAP, 13, {})
+    value = numpy_helper.from_array(np.asarray([0.3], np.float32))
+    given.graph.node.insert(0, helper.make_node("ConstantOfShape", ["shape"], ["a"], value=value))
+    held(given, MAP, tmp_path)

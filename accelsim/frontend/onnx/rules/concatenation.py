@@ -100,12 +100,15 @@ def _parts(node: Node, layers: Layers, axis: int) -> list[_Part]:
         if not isinstance(each, Constant):
             parts.append(_Part(*tensor(node, place, layers), first if not parts else []))
         else:
-            (parts[-1].after if parts else first).append(_of_one_image(each))
+            (parts[-1].after if parts else first).append(_of_one_image(each, node))
     return parts
 
 
-def _of_one_image(each: Constant) -> Array:
+def _of_one_image(each: Constant, node: Node) -> Array:
+    """The values beside one image; where a file has one only, constants have no axis of images."""
     values = known(each, "constant").astype(np.float32)
+    if values.ndim < len(node.outputs[0].shape or ()):
+        return values
     if (values != values[:1]).any():
         raise Refused(f"its constant {list(each.shape)} differs from image to image")
     return np.asarray(values[0])

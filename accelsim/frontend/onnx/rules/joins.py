@@ -146,7 +146,7 @@ def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
     if len(constants) == len(node.inputs):
         raise Refused("of constants, which are not computed here")
     (place,) = (at for at, each in enumerate(node.inputs) if isinstance(each, Value))
-    found = constants[0]
+    found = replace(constants[0], filled=False)
     value = node.inputs[place]
     assert isinstance(value, Value)
     source, shape = tensor(node, place, layers)
@@ -181,8 +181,8 @@ def line(
     slope, offset = map(_number, of)
     if slope is not None and offset is not None:
         return scaled(layers, name, source, slope, offset)
-    factor, term = of
-    (found,) = (each for each in of if isinstance(each, Constant))
+    factor, term = map(_said, of)
+    (found,) = (each for each in (factor, term) if isinstance(each, Constant))
     plain = factor == 1.0 or term == 0.0
     if factor == 1.0 and len(shape) == 2 and _rows_of(found, shape):
         learned = {"weight": Learned(found).rows()}
@@ -193,6 +193,13 @@ def line(
         return layers.add(name, BatchNorm(epsilon=0.0), source, learned=learned)
     own = spread(found, len(shape))
     return layers.add(name, checked(ScaleShift, shape=own), source, learned=learned)
+
+
+def _said(coefficient: Coefficient) -> Coefficient:
+    """Beside what is computed one number all over is what is meant: nobody strips that."""
+    if isinstance(coefficient, Constant):
+        return replace(coefficient, filled=False)
+    return coefficient
 
 
 def _number(coefficient: Coefficient) -> float | None:
