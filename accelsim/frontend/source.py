@@ -117,14 +117,14 @@ def read_bytes(path: Path, largest: int) -> bytes:
             message = "is a device or a pipe, expected a file; save it as one first"
             raise InputError(Problem(message, str(path)))
         with path.open("rb") as file:
-            content = file.read(min(status.st_size, largest) + 1)
+            content = b"" if status.st_size > largest else file.read(status.st_size + 1)
     except FileNotFoundError:
         raise InputError(
             Problem("no such file; check the path, or see `accelsim list`", str(path))
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         raise InputError(Problem(f"cannot be read: {reason(error)}", str(path))) from None
-    if len(content) > largest:
+    if max(status.st_size, len(content)) > largest:
         message = f"is larger than {largest:,} bytes, the most that is read"
         raise InputError(Problem(message, str(path)))
     return content

@@ -1,6 +1,7 @@
 """What is beyond the limits is refused at once, in a short message with its place."""
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from accelsim.errors import InputError
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.frontend.source import LARGEST_FILE, read_text
+from accelsim.frontend.onnx.file import LARGEST_MODEL
+from accelsim.frontend.source import LARGEST_FILE, read_bytes, read_text
 from accelsim.frontend.sweep_file import sweep_from
 from accelsim.network.graph import GraphError, LayerSpec, build_network
 from accelsim.network.ops import Relu
@@ -136,6 +138,18 @@ def test_files_are_regular_and_not_too_large(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bound", [True, "x", float("nan"), "1e99999999 B"])
+def test_a_model_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=f"is larger than {LARGEST_MODEL:,} bytes"):
+        read_bytes(path, LARGEST_MODEL)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20
+
+
 def test_bounds_of_sweeps_are_numbers(bound: object) -> None:
     said = {"name": "s", "networks": ["lenet5"], "base": "edge_ws"}
     with pytest.raises(InputError, match=r"constraints\.pes\.max: expected"):
