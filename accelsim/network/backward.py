@@ -139,10 +139,12 @@ def training_step(
     With `recompute` it keeps only what goes from block to block, and computes the rest again.
 
     The layers of the forward pass keep their names. Raises InputError with every layer that has no
-    rule, and where the network has several outputs.
+    rule, and where the network has several outputs or no parameters.
     """
     forward = forward_pass(network, loss)
     _refuse_untrainable(forward)
+    if not any(layer.parameter_shapes for layer in forward.layers):
+        raise InputError(Problem("has no parameters, so there is nothing to train", network.name))
     step = Step(forward, optimizer, rate)
     for output, weight in forward.loss_weights.items():
         step.begin(forward.by_name[output], loss, weight)
