@@ -62,6 +62,7 @@ from accelsim.network.ops import (
     Sin,
     Slice,
     Softmax,
+    Split,
     Sqrt,
     SubSampling,
     Sum,
@@ -153,6 +154,12 @@ def _slice(draw: Draw, shape: Shape) -> Op:
     start = tuple(draw.number(0, size - 1) for size in shape)
     stop = tuple(draw.number(at + 1, size) for at, size in zip(start, shape, strict=True))
     return Slice(start=start, stop=stop, step=tuple(draw.number(1, 2) for _ in shape))
+
+
+def _split(draw: Draw, shape: Shape) -> Op:
+    axis = draw.number(0, len(shape) - 1)
+    cuts = sorted({draw.number(0, shape[axis]) for _ in range(2)} | {0, shape[axis]})
+    return Split(sizes=tuple(map(int, np.diff(cuts))), axis=axis)
 
 
 def _pad(draw: Draw, shape: Shape) -> Op:
@@ -254,6 +261,7 @@ ANY: Mapping[str, Rule] = {
         order=tuple(map(int, draw.random.permutation(len(shape))))
     ),
     "slice": _slice,
+    "split": _split,
     "pad": _pad,
     "expand": _expand,
     "dropout": lambda draw, shape: Dropout(rate=draw.one(0.1, 0.5)),
@@ -273,7 +281,13 @@ JOINED = ("add", "mul", "concat", "matmul", "attention", "shared dense", "weight
 def every_type() -> set[str]:
     """The layer types that are drawn, by their names in network files."""
     plain = {name.partition(",")[0] for name in (*MAPS, *ROWS, *ANY)}
-    parts = {"attention_scores", "attention_context", "conv_transpose_phase", "phases"}
+    parts = {
+        "attention_scores",
+        "attention_context",
+        "conv_transpose_phase",
+        "phases",
+        "split_part",
+    }
     joined = {"add", "mul", "concat", "matmul", "embedding", *(op.name for op in POSITIVE)}
     return (plain | parts | joined) & set(OPS)
 
@@ -301,8 +315,9 @@ class Drawn:
                 parts = op.parts(name, sources)
             for part, own, reads in parts:
                 self._put(part, own, reads)
-            for part, _, _ in parts[:-1]:  # theirs alone
-                self.inner[part] = self.shapes.pop(part)
+            if not isinstance(op, Split):
+                for part, _, _ in parts[:-1]:  # theirs alone
+                    self.inner[part] = self.shapes.pop(part)
         except ShapeError:
             del self.specs[before[0] :]
             self.shapes = before[1]

@@ -51,6 +51,8 @@ MEANINGS: Mapping[str, str] = {
     "shares": "Name of the dense layer whose weight this one computes with.",
     "size": "Height and width of the ofmap; a number, or two.",
     "slope": "Factor of what is negative.",
+    "sizes": "How much of the axis each part has.",
+    "part": "Which part, from 0 on.",
     "start": "First value, for each axis.",
     "step": "Distance of the values, for each axis; 1 if left out.",
     "stop": "End, for each axis, which is not taken.",

@@ -73,8 +73,8 @@ from accelsim.network.ops import (
     Rotary,
     ScaleShift,
     Shape,
-    Slice,
     Softmax,
+    Taking,
     Transpose,
 )
 from accelsim.network.ops.fields import is_per_channel
@@ -316,7 +316,7 @@ class Step:
         self._passed(layer, GradientTranspose(order=inverse), gradient)
 
     @rule.register
-    def _(self, op: Slice, layer: Layer, gradient: str) -> None:
+    def _(self, op: Taking, layer: Layer, gradient: str) -> None:
         self._passed(layer, SliceGradient(shape=layer.input_shapes[0], taken=op), gradient)
 
     @rule.register

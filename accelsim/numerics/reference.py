@@ -42,9 +42,9 @@ from accelsim.network.ops import (
     Reshape,
     Resize,
     ScaleShift,
-    Slice,
     Softmax,
     SubSampling,
+    Taking,
     TokenLayer,
     Transpose,
 )
@@ -371,9 +371,9 @@ def _(op: Maps, work: Computation) -> Ofmap:
 
 
 @_compute.register
-def _(op: Slice, work: Computation) -> Ofmap:
+def _(op: Taking, work: Computation) -> Ofmap:
     (x,) = work.inputs
-    taken = Tensor(np.ascontiguousarray(x.values[:, *op.axes]), x.quantization)
+    taken = Tensor(np.ascontiguousarray(x.values[:, *op.taken(x.values.shape[1:])]), x.quantization)
     return Ofmap(work.arithmetic.rescale(taken, work.output))
 
 
