@@ -275,7 +275,7 @@ ANY: Mapping[str, Rule] = {
 """Of tensors of any rank, or refused by the layer itself."""
 POSITIVE = (Exp, Log, Sqrt, Reciprocal)
 """Drawn behind a sigmoid that a line moves away from zero."""
-JOINED = ("add", "mul", "concat", "matmul", "attention", "shared dense", "weighted maps")
+JOINED = ("add", "mul", "concat", "matmul", "attention", "shared weight", "weighted maps")
 
 
 def every_type() -> set[str]:
@@ -377,8 +377,8 @@ class Drawn:
             self.put(MatMul(**turned, scale=0.5, activation=draw.activation()), source, other)
         elif kind == "attention" and len(shape) == 2:
             self._attention(source)
-        elif kind == "shared dense":
-            owners = [s for s in self.specs if isinstance(s.op, Dense) and not s.op.shares]
+        elif kind == "shared weight":
+            owners = [s for s in self.specs if type(s.op) in (Conv, Dense) and not s.op.shares]  # type: ignore[attr-defined]
             if owners:
                 self._shared(draw.one(*owners), names)
         elif kind == "weighted maps" and len(shape) == 3:
@@ -393,14 +393,15 @@ class Drawn:
             self.put(op, queries, keys, values)
 
     def _shared(self, owner: LayerSpec, names: list[str]) -> None:
-        """A dense layer, of anything that fits, with another's weight."""
-        assert isinstance(owner.op, Dense)
+        """A layer, of anything that fits, with another's weight."""
+        assert isinstance(owner.op, (Conv, Dense))
         wanted = owner.op.weight_shape((self.shapes[owner.inputs[0]],))
         for name in self.draw.random.permutation(names):
             bias = owner.op.bias and self.draw.often()
             op = replace(owner.op, shares=owner.name, bias=bias, activation=self.draw.activation())
-            ranks = len(self.shapes[name]) <= 3
-            if ranks and op.weight_shape((self.shapes[str(name)],)) == wanted:
+            rank = len(self.shapes[str(name)])
+            fits = rank == 3 if isinstance(op, Conv) else rank <= 3
+            if fits and op.weight_shape((self.shapes[str(name)],)) == wanted:
                 self.put(op, str(name))
                 return
 

@@ -48,7 +48,7 @@ MEANINGS: Mapping[str, str] = {
     "rounding": "Which neighbour is nearest, as in ONNX's Resize.",
     "scale": "What products are multiplied by; 1 / sqrt(features of a head) if left out.",
     "shape": "Sizes of the axes, without the batch.",
-    "shares": "Name of the dense layer whose weight this one computes with.",
+    "shares": "Name of the layer whose weight this one computes with, and its bias if it has one.",
     "size": "Height and width of the ofmap; a number, or two.",
     "slope": "Factor of what is negative.",
     "sizes": "How much of the axis each part has.",

@@ -80,7 +80,7 @@ def reference(
         inputs = tuple(tensors[source] for source in layer.inputs)
         output = parameters.quantization(layer.name)
         learned = parameters.layer(network.by_name[layer.owner])
-        if isinstance(layer.op, Dense) and not layer.op.bias:
+        if isinstance(layer.op, (Conv, Dense)) and not layer.op.bias:
             learned = learned.without_bias  # another layer's may have one
         work = Computation(layer, inputs, learned, output, arithmetic)
         ofmap = (by or compute)(work)

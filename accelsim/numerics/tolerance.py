@@ -73,7 +73,7 @@ from accelsim.numerics.batch_norm_gradients import normalised
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
 from accelsim.numerics.gradients import around, lrn_terms
-from accelsim.numerics.mixtures import terms, weight_shape
+from accelsim.numerics.mixtures import terms
 from accelsim.numerics.normal import lines_of
 from accelsim.numerics.reference import compute
 from accelsim.numerics.spatial_gradients import axis_shares
@@ -154,7 +154,7 @@ def _axis_shares(op: AxisGradient, work: Computation) -> int:
 
 
 _PRODUCTS: Mapping[type[Op], Count] = {
-    Conv: lambda op, work: math.prod((weight_shape(work.layer) or ())[1:]),
+    Conv: lambda op, work: math.prod(op.weight_shape(work.layer.input_shapes)[1:]),
     Phase: lambda op, work: op.terms(work.layer.input_shapes[0]),
     Local: lambda op, work: math.prod(work.layer.parameter_shapes["weight"][3:]),
     Dense: lambda op, work: op.weight_shape(work.layer.input_shapes)[1],

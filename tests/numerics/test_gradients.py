@@ -305,6 +305,20 @@ def test_gradients_of_steps_that_share_a_weight_and_its_bias() -> None:
     Trained.of(build_network("steps", {"x": (4,)}, specs)).check()
 
 
+def test_gradients_of_convolutions_that_share_a_weight() -> None:
+    """Of two maps, once with the bias, at other strides, and where one window is all."""
+    filters: dict[str, Any] = {"out_channels": 3, "kernel": (3, 2)}
+    specs = [
+        LayerSpec("first", Conv(out_channels=3, kernel=(1, 1)), ("x",)),
+        LayerSpec("one", Conv(**filters, padding=PADDED, activation="tanh"), ("first",)),
+        LayerSpec("two", Conv(**filters, stride=(2, 1), bias=False, shares="one"), ("one",)),
+        LayerSpec("three", Conv(**filters, padding=PADDED, shares="one"), ("two",)),
+        LayerSpec("part", Slice(start=(0, 0, 0), stop=(3, 3, 2)), ("three",)),
+        LayerSpec("all", Conv(**filters, shares="one"), ("part",)),
+    ]
+    Trained.of(build_network("shared", {"x": (2, 7, 5)}, specs)).check()
+
+
 def test_the_penalty_of_shares_counts_by_its_sign() -> None:
     """Bouvrie 2006, section 3.3: lambda (|alpha_i| - alpha_i sum |alpha_k|), which is zero."""
     op = MixtureGradient(shape=(2, 3), owner="layer", penalty=0.7)
