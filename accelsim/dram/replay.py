@@ -246,7 +246,7 @@ class Channel:
             self._commanded(sheet.activate_slots, column=False)
 
     def _commanded(self, slots: int, column: bool) -> None:
-        """A command has its bus for so many clocks; a bus that is shared serves rows and columns."""
+        """A command has its bus for so many clocks; a shared one is for rows and columns."""
         if column or not self.split:
             self.columns_free = self.clock + slots
         if not column or not self.split:
