@@ -368,6 +368,7 @@ def verify(
         exact=precision.is_integer,
         layers=tuple(layers),
         accuracy=labelled,
+        calibration=parameters.calibration,
     )
 
 
