@@ -44,7 +44,7 @@ LARGEST_BATCH = 2**16
 
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
-MappingLike = Forced | str | Path
+MappingLike = Forced | str | Path | Source
 Like = TypeVar("Like", NetworkLike, HardwareLike)
 Made = TypeVar("Made")
 Part = tuple[Network, int, Source | None]

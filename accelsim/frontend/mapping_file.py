@@ -106,17 +106,25 @@ class Source:
         return Problem(message, self.name, key=self.key + key)
 
     @property
+    def content(self) -> object:
+        """What it forces, wherever it was said."""
+        shaped = [each.cases for each in self.shaped]
+        return self.layers, shaped, self.plan, [each.content for each in self.parts]
+
+    @property
     def pieces(self) -> "tuple[Source, ...]":
         """Its parts, or itself."""
         return self.parts or (self,)
 
 
-def load_mapping(given: "str | Path | Forced") -> Source:
+def load_mapping(given: "str | Path | Forced | Source") -> Source:
     """A mapping from a file, or one that is given by pattern; raises InputError.
 
     Files are ours, ONNXim's lines (.mapping), Timeloop's lists, PyTorchSim's JSON, or ZigZag's
     temporal orders.
     """
+    if isinstance(given, Source):
+        return given
     if isinstance(given, Mapping):
         return _given(given)
     if Path(given).suffix.lower() == ONNXIM:

@@ -155,7 +155,7 @@ def forced_kernels(
     a pattern, and a later pattern than an earlier one.
     """
     names = [layer.name for layer in network.layers]
-    problems = list(_unmatched(names, source))
+    problems = list(strange_layers(names, source))
     shapes = [_shape(kernel) for kernel in meant]
     problems += unmatched(source.shaped, shapes)
     by_name, wrong = _by_name(names, meant, target, source)
@@ -221,7 +221,10 @@ def _carrying(kernel: Kernel, values: Values) -> Kernel:
     return kernel
 
 
-def _unmatched(names: Sequence[str], source: Source) -> Iterator[Problem]:
+def strange_layers(names: Sequence[str], source: Source) -> Iterator[Problem]:
+    """What a mapping names that is no layer."""
+    for piece in source.parts:
+        yield from strange_layers(names, piece)
     for pattern in source.layers:
         if not any(_meant(pattern, name) for name in names):
             yield Problem(unknown("layer", pattern, names), source.name, key=f"layers.{pattern}")

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-
 _NAMED = 5
 """Layers that are named, of many."""
 
