@@ -22,6 +22,7 @@ class Cell:
             attributes["class_"] = self.kind
         if self.kind == "t n":
             attributes["title"] = self.shown
+            return tag("td", _both_ends(self.shown), **attributes)
         return tag("td", self.shown, **attributes)
 
 
@@ -30,7 +31,12 @@ def name(shown: str) -> Cell:
     return Cell(shown, kind="t n" if len(shown) > _LONG else "t")
 
 
-_LONG = 30
+def _both_ends(shown: str) -> Html:
+    """What is too wide loses of its beginning: the end tells the layers of a block apart."""
+    return tag("span", joined((tag("span", shown[:-_END]), tag("b", shown[-_END:]))))
+
+
+_LONG, _END = 30, 16
 
 
 def number(value: int) -> Cell:
