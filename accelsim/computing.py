@@ -23,6 +23,7 @@ from accelsim.files import written
 from accelsim.hardware import Hardware, Precision
 from accelsim.network.graph import Network
 from accelsim.numerics.archive import Archive
+from accelsim.numerics.calibration import told
 from accelsim.numerics.compare import precision_arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
@@ -162,7 +163,7 @@ def compute(
         exact=precision.is_integer,
         layers=tuple(found),
         ofmaps=ofmaps,
-        calibration=parameters.calibration,
+        calibration=told(parameters),
     )
 
 

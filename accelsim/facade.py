@@ -147,7 +147,7 @@ def train(
 class Player:
     """Plays programs; those of whole networks once, as it remembers their times.
 
-    What differs in names alone, of its hardware or dataflows, has the same layers.
+    What differs in names alone has the same layers, under the same dataflows.
     """
 
     def __init__(self) -> None:
@@ -156,7 +156,7 @@ class Player:
     def times(self, program: Program) -> list[LayerTimes]:
         """When the layers ran."""
         for known, times in self._played:
-            if known.layers is program.layers:
+            if known.layers is program.layers and known.flows == program.flows:
                 return times
         times = play(program)
         if len(program.layers) == len(program.network.layers):
@@ -340,6 +340,7 @@ def verify(
     done, of how many. Raises what `simulate` does.
     """
     from accelsim.numerics.accuracy import accuracy  # not needed for timing
+    from accelsim.numerics.calibration import told
     from accelsim.numerics.compare import checks, precision_arithmetic
     from accelsim.numerics.parameter_file import load_parameters
 
@@ -352,6 +353,7 @@ def verify(
     )
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    calibration = told(parameters)
     labelled = accuracy(prepared(network, batch), parameters)
     total = sum(len(first.layers) for first, *_ in programs)
     layers: list[LayerCheck] = []
@@ -368,7 +370,7 @@ def verify(
         exact=precision.is_integer,
         layers=tuple(layers),
         accuracy=labelled,
-        calibration=parameters.calibration,
+        calibration=calibration,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.findings import findings, validation_problems
@@ -79,6 +79,13 @@ class _Parts(_Keys):
 
 OF_ON_CHIP = ("rooms", "shared_weights")
 """What is said only beside on_chip."""
+
+
+def mapping_schema() -> dict[str, Any]:
+    """The JSON schema of our mapping files: a mapping, or one for each kind of part."""
+    schema = TypeAdapter(MappingFile | _Parts).json_schema()
+    return {"title": "MappingFile", **schema}
+
 
 NO_PLAN = Plan()
 

@@ -151,6 +151,11 @@ class Program:
         return self.hardware.array.dataflow if on_array else None
 
     @property
+    def flows(self) -> tuple[DataflowName | None, ...]:
+        """The dataflow of each layer."""
+        return tuple(map(self.dataflow_of, range(len(self.layers))))
+
+    @property
     def tiles(self) -> int:
         """Tasks of all layers."""
         return sum(layer.tiles for layer in self.layers)

@@ -71,7 +71,14 @@ def calibrated(network: Network, parameters: Parameters) -> Parameters:
         for source in layer.inputs:
             if network.consumers[source][-1] == layer.name:
                 del tensors[source]
-    return replace(parameters, calibration=Calibration(tuple(done), images) if done else None)
+    return replace(parameters, calibrated=tuple(done), calibrated_on=images)
+
+
+def told(parameters: Parameters) -> Calibration | None:
+    """What is said of it; None where nothing was calibrated."""
+    if not parameters.calibrated:
+        return None
+    return Calibration(parameters.calibrated, parameters.calibrated_on)
 
 
 def _missing(layer: Layer, parameters: Parameters) -> bool:

@@ -72,7 +72,6 @@ from accelsim.numerics.formats import (
     Tensor,
 )
 from accelsim.numerics.mixtures import weight_shape, with_shares
-from accelsim.results.values import Calibration
 from accelsim.units import ceil_div
 
 SAME_CODES = (Flatten, Reshape, Dropout)
@@ -287,14 +286,15 @@ class Parameters:
 
     `ranges` names every tensor: the network's inputs and the layers. `given` holds arrays by the
     keys of a parameter file (see `parameter_file`); what is missing there is random.
-    `calibration` says which scales were chosen for the data (see the module of that name).
+    Scales of the layers `calibrated` were chosen, for so many images (see `calibration`).
     """
 
     arithmetic: Arithmetic
     ranges: Mapping[str, Range]
     given: Mapping[str, Array]
     seed: int = 0
-    calibration: Calibration | None = None
+    calibrated: tuple[str, ...] = ()
+    calibrated_on: int = 0
 
     @classmethod
     def of(

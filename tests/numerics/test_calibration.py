@@ -16,7 +16,7 @@ from accelsim.network.graph import Network, learned_shapes
 from accelsim.network.ops import Conv, Dense
 from accelsim.network.passes import prepare_for_inference
 from accelsim.numerics.arithmetic import Arithmetic, arithmetic_of
-from accelsim.numerics.calibration import calibrated
+from accelsim.numerics.calibration import calibrated, told
 from accelsim.numerics.formats import IntegerFormat
 from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import reference
@@ -64,13 +64,13 @@ def test_ofmaps_of_own_weights_reach_the_end_of_their_format(
             given[f"{layer.name}.output_scale"] = np.float32(3.1)
     parameters = calibrated(prepared, Parameters.of(prepared, arithmetic, 0, given))
     if said == "wo" or not weighted:
-        assert parameters.calibration is None
+        assert told(parameters) is None
         return
-    told = parameters.calibration
+    found = told(parameters)
     format_ = arithmetic.activation
     assert isinstance(format_, IntegerFormat)
     for work, ofmap in reference(prepared, arithmetic, parameters):
-        if work.layer not in weighted or told is None or work.layer.name not in told.layers:
+        if work.layer not in weighted or found is None or work.layer.name not in found.layers:
             continue
         codes = ofmap.values.astype(int)
         ends = (codes == format_.highest) | (codes <= format_.lowest + format_.signed)
@@ -104,7 +104,7 @@ def test_of_rectified_sums_those_above_zero_fill_the_format() -> None:
 def test_psums_that_are_all_zero_leave_the_scale_alone() -> None:
     network = chain((1, 2, 2), conv(1))
     given = {"a.weight": np.zeros((1, 1, 1, 1), np.int8), "a.bias": np.zeros(1, np.int32)}
-    assert calibrated(network, Parameters.of(network, FORMATS[0], 0, given)).calibration is None
+    assert told(calibrated(network, Parameters.of(network, FORMATS[0], 0, given))) is None
 
 
 @pytest.mark.parametrize(("images", "on"), [(0, "1 image"), (3, "3 images"), (20, "8 images")])
