@@ -49,6 +49,9 @@ class Plan(_Keys):
     on_lanes: tuple[str, ...] | None = Field(
         None, description="The depthwise layers that the vector unit computes"
     )
+    skips: tuple[str, ...] | None = Field(
+        None, description="With unread_rows: skip: the layers that leave them in DRAM"
+    )
     fused: tuple[FusedKind, ...] | None = Field(
         None, description="What is done on the way out of the array"
     )

@@ -4,7 +4,7 @@ A saved mapping has one, so that it makes its run again to the cycle. What canno
 name: no address may have two owners at a time, in the order in which the layers are listed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -15,11 +15,11 @@ from accelsim.frontend.mapping_file import ForcedStay, Source
 from accelsim.hardware import FusedKind, Hardware
 from accelsim.lowering.depthwise import Lanes
 from accelsim.lowering.feature_maps import FeatureMap, feature_maps
-from accelsim.lowering.forced import ForcedSearch, disobeying
+from accelsim.lowering.forced import ForcedSearch
 from accelsim.lowering.gates import Gates
 from accelsim.lowering.kernels import Alias, Kernel
-from accelsim.lowering.program import Program
 from accelsim.lowering.residency import Plan, can_keep, placement_of
+from accelsim.lowering.sampled import Skips, sampled
 from accelsim.lowering.stay_search import Share, StaySearch
 from accelsim.lowering.stays import Stay
 from accelsim.lowering.target import Residence, Target
@@ -57,6 +57,24 @@ def forced_lanes(
     if problems:
         raise InputError(problems)
     return lanes
+
+
+def forced_skips(source: Source, network: Network, convs: Mapping[int, Kernel]) -> Skips | None:
+    """The layers that are forced to leave out unread rows, None if nothing is; raises InputError.
+
+    `convs` are the kernels that might, by position.
+    """
+    if source.plan.skips is None:
+        return None
+    place = {network.layers[at].name: at for at, each in convs.items() if sampled(each) is not each}
+    problems = [
+        source.problem("skips", unknown("layer with unread rows", name, place))
+        for name in source.plan.skips
+        if name not in place
+    ]
+    if problems:
+        raise InputError(problems)
+    return frozenset(place[name] for name in source.plan.skips)
 
 
 def forced_fusion(source: Source, hardware: Hardware) -> tuple[FusedKind, ...] | None:
@@ -211,16 +229,3 @@ class ForcedPlan:
     def _buffer_size(self) -> int:
         target = self.finder.target
         return target.buffers[target.buffer_index("ifmap")].size
-
-
-def refuse_others(program: Program, finder: ForcedSearch) -> None:
-    """Raise DoesNotFitError where a layer was not given what is forced on it."""
-    others = [
-        f"{program.network.name} on {program.hardware.name}: layer {layer.layer.name}: "
-        f"{finder.misfit(layer.kernel)}; it would fit with its feature maps on chip, but there is "
-        "no room for them"
-        for layer in program.layers
-        if disobeying(layer.kernel, layer.tiling)
-    ]
-    if others:
-        raise DoesNotFitError("\n".join(others))

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import product
 
-from accelsim.errors import DoesNotFitError, InputError, alike
+from accelsim.errors import DoesNotFitError, InputError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import FusedKind, Hardware
 from accelsim.lowering.dataflow import ArrayModel
@@ -15,17 +16,18 @@ from accelsim.lowering.forced_plan import (
     forced_arrays,
     forced_fusion,
     forced_lanes,
-    refuse_others,
+    forced_skips,
 )
 from accelsim.lowering.fusion import NOTHING, Fused, fused
 from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
+from accelsim.lowering.misfits import refuse_misfits, refuse_others
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import LayerProgram, Played, Program
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, Plan, can_keep, plan_residency
-from accelsim.lowering.sampled import sampled
+from accelsim.lowering.sampled import Skips, sampled, skippable
 from accelsim.lowering.search import Memory, Search, search
 from accelsim.lowering.target import Processor, Residence, Target, target_of
 from accelsim.lowering.units import lowered
@@ -110,9 +112,10 @@ def _fewer(arrays: int, tiles: int) -> Iterator[int]:
 def _fastest(work: "_Lowering", played: Played | None) -> Program:
     """The Program on the arrays that the target has, in the fastest of the ways that are open."""
     ways = [
-        replace(work, lanes=lanes, fuses=fuses)
-        for lanes in work.ways(work.finder(played))
-        for fuses in replace(work, lanes=lanes).fusions
+        replace(each, fuses=fuses)
+        for lanes, skips in product(work.ways(work.finder(played)), work.skippable)
+        for each in [replace(work, lanes=lanes, skips=skips)]
+        for fuses in each.fusions
     ]
     if len(ways) == 1:
         return _searched(ways[0], played)
@@ -148,7 +151,7 @@ def _searched(work: "_Lowering", played: Played | None) -> Program:
 
 def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Program:
     network, hardware, batch = work.network, work.hardware, work.batch
-    _refuse_misfits(network, hardware, work.kernels, finder)
+    refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
     plan = plan_residency(work.wired, work.kernels, work.needs, finder, batch)
@@ -164,7 +167,7 @@ def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Progra
 def _as_forced(work: "_Lowering", finder: ForcedSearch, played: Played | None) -> Program:
     """The program with what the mapping forces to stay on chip, and nothing else."""
     assert work.mapping is not None
-    _refuse_misfits(work.network, work.hardware, work.kernels, finder)
+    refuse_misfits(work.network, work.hardware, work.kernels, finder)
     forced = ForcedPlan(
         work.mapping, work.wired, work.kernels, work.needs, finder, work.batch, work.hardware
     )
@@ -203,6 +206,7 @@ class _Lowering:
     processors: Processors = field(default_factory=dict)
     models: Mapping[str, Processor] = field(default_factory=dict)
     lanes: Lanes = frozenset()
+    skips: Skips = frozenset()
     fuses: tuple[FusedKind, ...] = ()
 
     def finder(self, played: Played | None) -> Search:
@@ -222,6 +226,23 @@ class _Lowering:
             if forced is not None:
                 return [forced]
         return ways(found, finder, self.hardware.depthwise)
+
+    @property
+    def skippable(self) -> list[Skips]:
+        """Of which layers the DMA may leave out rows that no tap reads."""
+        skips = self.hardware.dram.unread_rows == "skip"
+        may = skips and isinstance(self.target.processor, ArrayModel)
+        layers = zip(self.network.layers, kernels_of(self.network, self.batch), strict=True)
+        convs = {
+            at: each
+            for at, (layer, each) in enumerate(layers)
+            if may and isinstance(layer.op, Conv)
+        }
+        if self.mapping is not None:
+            forced = forced_skips(self.mapping, self.network, convs)
+            if forced is not None:
+                return [forced]
+        return skippable(convs, self.finder(None))
 
     @cached_property
     def alike(self) -> Target:
@@ -292,13 +313,8 @@ class _Lowering:
         kernels = kernels_of(self.network, self.batch)
         for at in self.lanes:
             kernels[at] = on_lanes(kernels[at], self.target.cuts_windows)
-        if self.hardware.dram.unread_rows == "skip" and isinstance(
-            self.target.processor, ArrayModel
-        ):
-            kernels = [
-                sampled(kernel) if isinstance(layer.op, Conv) else kernel
-                for kernel, layer in zip(kernels, self.network.layers, strict=True)
-            ]
+        for at in self.skips:
+            kernels[at] = sampled(kernels[at])
         return kernels
 
     @cached_property
@@ -413,24 +429,6 @@ def _least_cycles(program: Program) -> int:
             moved = layer.dram_cycles(program.target, filters=False)
             ends[-1] += max(work, moved) + 2 * latency
     return max(*busy.values(), *ends)
-
-
-def _refuse_misfits(
-    network: Network, hardware: Hardware, kernels: Sequence[Kernel], finder: Search
-) -> None:
-    """Raise DoesNotFitError with every layer that no tile fits, with nothing resident."""
-    misfits: dict[str, list[str]] = {}
-    for layer, kernel in zip(network.layers, kernels, strict=True):
-        try:
-            finder.check(kernel)
-        except DoesNotFitError as error:
-            misfits.setdefault(str(error), []).append(layer.name)
-    if misfits:
-        where = f"{network.name} on {hardware.name}"
-        told = (
-            f"{where}: {each}: {why}" for why, names in misfits.items() for each in alike(names)
-        )
-        raise DoesNotFitError("\n".join(told))
 
 
 def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from accelsim.lowering.depthwise import is_on_lanes
+from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import Program
 from accelsim.lowering.ranking import plain
 
@@ -35,6 +36,12 @@ def _plan(program: Program) -> RunMapping:
     if hardware.depthwise == "best":
         plan["on_lanes"] = [
             each.layer.name for each in program.layers if is_on_lanes(each.layer, each.kernel)
+        ]
+    if hardware.dram.unread_rows == "skip":
+        plan["skips"] = [
+            each.layer.name
+            for each in program.layers
+            if isinstance(each.kernel, GemmKernel) and each.kernel.whole_rows
         ]
     if hardware.fused:
         plan["fused"] = list(program.fuses)

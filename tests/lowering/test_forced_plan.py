@@ -103,6 +103,26 @@ def test_where_every_layer_has_its_own_dataflow_each_is_given_one() -> None:
         accelsim.simulate(THREE, best, mapping={"[ac]": {"dataflow": "is"}})
 
 
+def test_rows_that_no_tap_reads_are_left_out_of_the_layers_that_are_named() -> None:
+    """A pixel in two is read: the rows between come along, or stay in DRAM."""
+    network = chain((4, 12, 12), conv(4), conv(4, 1, 2), conv(4, 1, 2))
+    skipping = machine(split("1200 B", "1 KiB", "2 KiB"), dram={"unread_rows": "skip"})
+    free = accelsim.simulate(network, skipping)
+    assert free.mapping is not None
+    assert accelsim.simulate(network, skipping, mapping=free.mapping).as_dict() == free.as_dict()
+    reads = []
+    for names in ([], ["b"], ["b", "c"]):
+        forced = accelsim.simulate(network, skipping, mapping={"skips": names, "layers": {}})
+        assert forced.mapping is not None
+        assert forced.mapping["skips"] == names
+        reads.append(sum(each.dram.ifmap_read_bytes for each in forced.layers))
+    assert reads == sorted(reads, reverse=True)
+    assert len({*reads}) == 3
+    for hardware, name in ((skipping, "a"), (SMALL, "b")):
+        with pytest.raises(InputError, match="skips: unknown layer with unread rows"):
+            accelsim.simulate(network, hardware, mapping={"skips": [name], "layers": {}})
+
+
 def test_images_of_a_part_are_one_of_the_choices() -> None:
     split_up = SMALL.model_copy(update={"batch_split": "auto"})
     forced = accelsim.simulate(THREE, split_up, batch=5, mapping={"images": 2, "layers": {}})
