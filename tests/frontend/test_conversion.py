@@ -63,14 +63,22 @@ def test_a_model_is_the_same_layers_and_says_that_weights_are_left_out(tmp_path:
 
 def test_topologies_say_that_rows_were_measured_alone(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("Layer,M,N,K,Batch\nfirst,10,20,30,1,\nsecond,7,8,9,4,\n")
+    header = "Layer,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides"
+    path.write_text(f"{header},Batch\nfirst,8,8,3,3,2,4,1,1,\nsecond,7,8,1,1,9,2,1,4,\n")
     found = converted(str(path))
     assert found.left_out == (
         "that rows are measurements one by one; as a network they run together",
         "the batches of second (4)",
     )
     again = load_network(written(tmp_path, found.text))
-    assert [layer.macs for layer in again.layers] == [6000, 504]
+    assert [layer.macs for layer in again.layers] == [6 * 6 * 4 * 2 * 9, 7 * 8 * 2 * 9]
+
+
+def test_a_batch_of_products_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Layer,M,N,K,Batch\nheads,7,8,9,4,\n")
+    again = load_network(written(tmp_path, converted(str(path)).text))
+    assert [layer.macs for layer in again.layers] == [4 * 7 * 8 * 9]
 
 
 def test_hardware_is_the_same_and_says_what_is_not_heeded(tmp_path: Path) -> None:
