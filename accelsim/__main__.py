@@ -2,14 +2,15 @@
 
 import sys
 
-from accelsim.stops import stops_interrupt
+from accelsim.stops import stops_held, stops_interrupt
 
 
 def main() -> None:
     """The entry point; it imports what takes time where Ctrl-C is already listened to."""
     with stops_interrupt():
         try:
-            from accelsim.cli import main as command_line
+            with stops_held():  # an import may swallow what comes in its middle
+                from accelsim.cli import main as command_line
 
             command_line()
         except KeyboardInterrupt:  # before the command line could tell, or after
