@@ -32,11 +32,11 @@ def file_text(name: str) -> str:
 
 
 def yaml_text(
-    data: object, dumper: type[yaml.SafeDumper] = yaml.SafeDumper, width: int | None = None
+    data: object, dumper: type[yaml.SafeDumper] = yaml.SafeDumper, width: int = 80
 ) -> str:
     """YAML of data in its order; written out in ASCII where a terminal would obey some letter."""
     say = partial(yaml.dump, data, Dumper=dumper, sort_keys=False, width=width)
-    text: str = say(allow_unicode=True)
+    text = str(say(allow_unicode=True))
     return text if visible_lines(text) == text else str(say(allow_unicode=False))
 
 
