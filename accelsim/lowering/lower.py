@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import product
 
 from accelsim.errors import DoesNotFitError, alike
 from accelsim.frontend.mapping_file import Source
@@ -18,7 +19,7 @@ from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import LayerProgram, Played, Program
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement, can_keep, plan_residency
-from accelsim.lowering.sampled import sampled
+from accelsim.lowering.sampled import Skips, sampled, skippable
 from accelsim.lowering.search import Memory, Search, search
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.units import lowered
@@ -90,9 +91,10 @@ def _fewer(arrays: int, tiles: int) -> Iterator[int]:
 def _fastest(work: "_Lowering", played: Played | None) -> Program:
     """The Program on the arrays that the target has, in the fastest of the ways that are open."""
     ways = [
-        replace(work, lanes=lanes, fuses=fuses)
-        for lanes in work.ways(work.finder(played))
-        for fuses in replace(work, lanes=lanes).fusions
+        replace(each, fuses=fuses)
+        for lanes, skips in product(work.ways(work.finder(played)), work.skippable)
+        for each in [replace(work, lanes=lanes, skips=skips)]
+        for fuses in each.fusions
     ]
     if len(ways) == 1:
         return _searched(ways[0], played)
@@ -160,6 +162,7 @@ class _Lowering:
     mapping: Source | None = None
     processors: Processors = field(default_factory=dict)
     lanes: Lanes = frozenset()
+    skips: Skips = frozenset()
     fuses: tuple[FusedKind, ...] = ()
 
     def finder(self, played: Played | None) -> Search:
@@ -175,6 +178,16 @@ class _Lowering:
         layers = enumerate(zip(self.network.layers, self.unforced, strict=True))
         found = {at: kernel for at, (layer, kernel) in layers if is_depthwise(layer, kernel)}
         return ways(found, finder, self.hardware.depthwise)
+
+    @property
+    def skippable(self) -> list[Skips]:
+        """Of which layers the DMA may leave out rows that no tap reads."""
+        may = self.hardware.dram.unread_rows == "skip"
+        if not (may and isinstance(self.target.processor, ArrayModel)):
+            return [frozenset()]
+        layers = zip(self.network.layers, kernels_of(self.network, self.batch), strict=True)
+        convs = {at: each for at, (layer, each) in enumerate(layers) if isinstance(layer.op, Conv)}
+        return skippable(convs, self.finder(None))
 
     @cached_property
     def alike(self) -> Target:
@@ -235,13 +248,8 @@ class _Lowering:
         kernels = kernels_of(self.network, self.batch)
         for at in self.lanes:
             kernels[at] = on_lanes(kernels[at], self.target.cuts_windows)
-        if self.hardware.dram.unread_rows == "skip" and isinstance(
-            self.target.processor, ArrayModel
-        ):
-            kernels = [
-                sampled(kernel) if isinstance(layer.op, Conv) else kernel
-                for kernel, layer in zip(kernels, self.network.layers, strict=True)
-            ]
+        for at in self.skips:
+            kernels[at] = sampled(kernels[at])
         return kernels
 
     @cached_property
