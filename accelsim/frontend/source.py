@@ -92,6 +92,10 @@ class Document:
         return Problem(message, self.source, line, column, dotted(path))
 
 
+SQLITE = b"SQLite format 3\0"
+"""How every file of SQLite begins."""
+
+
 def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
     """The text of a UTF-8 file of at most `largest` bytes, without a byte-order mark.
 
@@ -101,6 +105,9 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if content.startswith(SQLITE):
+            message = "is an SQLite file, such as a sweep's results; expected text"
+            raise InputError(Problem(message, str(path))) from None
         line = content.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8 text: byte 0x{content[error.start]:02x}; save the file as UTF-8"
         raise InputError(Problem(message, str(path), line)) from None

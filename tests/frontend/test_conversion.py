@@ -1,5 +1,6 @@
 """Other formats' files become ours, which say the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from accelsim.errors import InputError
 from accelsim.frontend import load_network
 from accelsim.frontend.conversion import converted, network_text
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.text import visible_lines
 
 CFG = """[general]
 run_name = small
@@ -41,6 +43,21 @@ def test_networks_are_read_again_as_they_were(name: str, tmp_path: Path) -> None
     again = load_network(written(tmp_path, network_text(network)))
     assert (again.layers, again.inputs) == (network.layers, network.inputs)
     assert (again.name, again.family) == (network.name, network.family)
+
+
+@pytest.mark.parametrize(
+    "name", ["\u202egnp", "\x1b[2J", "a\nb", "\u5377 \u00e9: {x}", "- #", "\ud7ff"]
+)
+def test_names_are_read_again_and_no_terminal_obeys_them(name: str, tmp_path: Path) -> None:
+    network = load_network("lenet5")
+    first = network.layers[0]
+    named = replace(network, name=name, layers=(replace(first, name=name),))
+    text = network_text(named)
+    assert visible_lines(text) == text
+    path = tmp_path / "n.yaml"
+    path.write_text(text, encoding="utf-8")
+    again = load_network(path)
+    assert (again.name, again.layers[0].name) == (name, name)
 
 
 def test_a_model_is_the_same_layers_and_says_that_weights_are_left_out(tmp_path: Path) -> None:
