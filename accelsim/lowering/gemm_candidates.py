@@ -190,7 +190,7 @@ def tilings_near(
     """Tilings that differ from one of `centers` in the size along one axis or two.
 
     And those that differ along one, or in a pair of axes at will, and then take as many filters,
-    or channels, as fit. `centers` are sorted, the best first.
+    channels or images as fit. `centers` are sorted, the best first.
     """
     whole = whole_sizes(kernel)
     likes = Systolic(target.array).likes(kernel.taps)
@@ -203,7 +203,10 @@ def tilings_near(
     blocks = _blocks(kernel, centers[0], least)
     single = tilings_of(kernel, [*np.concatenate([singles, *blocks]).T], tap_reads)
     fill = partial(_filled, kernel, target)
-    filled = [fill(fill(single, "filters"), "channels"), fill(fill(single, "channels"), "filters")]
+    most_filters, most_channels = fill(single, "filters"), fill(single, "channels")
+    filled = [fill(most_filters, "channels"), fill(most_channels, "filters")]
+    if kernel.batch > 1:
+        filled.append(fill(most_filters, "batch"))
     rows = [np.stack(np.broadcast_arrays(*each.axes), axis=1) for each in filled]
     return tilings_of(kernel, [*_different(np.concatenate([pairs, *rows])).T], tap_reads)
 
@@ -220,8 +223,8 @@ DIGITS = np.random.default_rng(0).integers(1, 2**64, 8, dtype=np.uint64, endpoin
 """Weights of the sizes in a row's digest; two of a thousand rows meet once in 10^13 searches."""
 
 
-TOGETHER = ((0, 2), (0, 3), (2, 3), (5, 6), (5, 7))
-"""Places in TilingSizes: two of images, rows and columns, and channels and taps."""
+TOGETHER = ((0, 2), (0, 3), (2, 3), (5, 6), (5, 7), (6, 7))
+"""Places in TilingSizes: two of images, rows and columns, and of channels and taps."""
 
 
 def _blocks(
@@ -254,7 +257,10 @@ def _sizes_together(some: int, others: int) -> NDArray[np.int64]:
 
 
 def _filled(
-    kernel: GemmKernel, target: Target, tilings: Tilings, axis: Literal["filters", "channels"]
+    kernel: GemmKernel,
+    target: Target,
+    tilings: Tilings,
+    axis: Literal["filters", "channels", "batch"],
 ) -> Tilings:
     """`tilings` with the largest size along an axis that fits, given the others, if any does.
 
