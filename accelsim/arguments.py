@@ -172,6 +172,8 @@ def _is_ours(value: object, kind: str) -> bool:
 
 def mapping_or_place(value: object) -> object:
     """A mapping, or the path of one."""
+    if _is_ours(value, "Source"):
+        return value
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return value
     try:

@@ -1,11 +1,10 @@
 """Values: what every layer of a network computes, by the reference or by the timed tiles."""
 
 import struct
-from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from accelsim.files import written
 from accelsim.hardware import Hardware, Precision
 from accelsim.network.graph import Network
 from accelsim.numerics.archive import Archive
-from accelsim.numerics.arithmetic import Arithmetic
+from accelsim.numerics.calibration import told
 from accelsim.numerics.compare import precision_arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array
@@ -35,7 +34,7 @@ from accelsim.numerics.reference import compute as by_definition
 from accelsim.numerics.spread import spread_of
 from accelsim.numerics.tiled import execute_parts
 from accelsim.results.records import SCHEMA
-from accelsim.results.values import Spread
+from accelsim.results.values import Calibration, Spread
 from accelsim.text import parts_of
 
 Inputs = Mapping[str, Array] | str | Path
@@ -61,6 +60,7 @@ class Values:
     """What a network computed; `ofmaps` are those of the layers that were asked for.
 
     `hardware` is whose tiles computed it, or None: the reference did, from the definitions.
+    `calibration` says which scales were chosen, None where all were given or random.
     """
 
     network: str
@@ -71,6 +71,7 @@ class Values:
     exact: bool
     layers: tuple[LayerValues, ...]
     ofmaps: Mapping[str, Array]
+    calibration: Calibration | None = None
 
     @checked
     def real(self, name: str) -> Array:
@@ -110,6 +111,7 @@ class Values:
             "batch": self.batch,
             "seed": self.seed,
             "formats": self.formats,
+            "calibration": self.calibration and asdict(self.calibration),
             "layers": [asdict(layer) for layer in self.layers],
         }
 
@@ -145,7 +147,7 @@ def compute(
     ready = prepared(network, batch)
     if problems := problems + _unknown_layers(ready, layers):
         raise InputError(problems)
-    parameters = _parameters(network, ready, arithmetic, seed, given)
+    parameters = load_parameters(network, arithmetic, seed, given)
     kept = None if layers is None else {*layers}
     found, ofmaps = [], {}
     for work, ofmap in _computed(ready, machine, parameters, batch):
@@ -161,6 +163,7 @@ def compute(
         exact=precision.is_integer,
         layers=tuple(found),
         ofmaps=ofmaps,
+        calibration=told(parameters),
     )
 
 
@@ -212,21 +215,6 @@ def _images(network: Network, given: Mapping[str, Array]) -> int:
         if name in given and given[name].ndim > len(shape)
     ]
     return min(counts, default=1)
-
-
-def _parameters(
-    network: Network,
-    ready: Network,
-    arithmetic: Arithmetic,
-    seed: int,
-    given: Mapping[str, Array],
-) -> Parameters:
-    """Those of a network, `ready` for inference, with `given` inputs in place of its file's."""
-    own = load_parameters(network, arithmetic, seed)
-    if not given:
-        return own
-    both = ChainMap(dict(given), cast(MutableMapping[str, Array], own.given))
-    return Parameters.of(ready, arithmetic, seed, both)
 
 
 def _tiled(network: Network, machine: Hardware, batch: int) -> Compute:

@@ -19,6 +19,7 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.frontend.mapping_file import Forced, Source, load_mapping
 from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
+from accelsim.lowering.forced import for_parts
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
 from accelsim.lowering.search import Memory
@@ -29,11 +30,12 @@ from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another, run_result
-from accelsim.results.best_dataflow import best_program
+from accelsim.results.best_dataflow import best_program, forced_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.dram_trace import refuse_other_endings, write_dram_trace
+from accelsim.results.mapping import mapping_of
 from accelsim.results.origin import Origin
-from accelsim.results.sub_batches import candidates, fastest, one_batch
+from accelsim.results.sub_batches import candidates, fastest, forced_images, one_batch
 from accelsim.results.tiles import played_tiles
 from accelsim.results.trace import write_trace
 
@@ -42,10 +44,10 @@ LARGEST_BATCH = 2**16
 
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
-MappingLike = Forced | str | Path
+MappingLike = Forced | str | Path | Source
 Like = TypeVar("Like", NetworkLike, HardwareLike)
 Made = TypeVar("Made")
-Part = tuple[Network, int]
+Part = tuple[Network, int, Source | None]
 
 
 @checked
@@ -79,19 +81,19 @@ def simulate(
     forced = None if mapping is None else load_mapping(mapping)
     runs: dict[object, tuple[list[Program], RunResult]] = {}
 
-    def run(part: Network, images: int) -> tuple[list[Program], RunResult]:
-        named = forced and tuple(layer.name for layer in part.layers)
+    def run(part: Network, images: int, own: Source | None) -> tuple[list[Program], RunResult]:
+        named = own and tuple(layer.name for layer in part.layers)
         work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
             player = Player()
-            programs = _parts(part, machine, images, memory, player, forced)
+            programs = _parts(part, machine, images, memory, player, own)
             results = [timed(program, player) for program in programs]
             runs[work] = programs, one_batch(results, part, images)
         programs, result = runs[work]
         ours = [program.of(part) for program in programs]
-        return ours, result.of(layer.name for layer in part.layers)
+        return ours, result.of(part.layers)
 
-    parts = _each(prepared(given, batch).parts(batch), run)
+    parts = _each(parts_of(given, batch, forced), run)
     programs = [program for programs, _ in parts for program in programs]
     if trace_dram is not None:
         write_dram_trace([programs for programs, _ in parts], str(trace_dram))
@@ -101,7 +103,12 @@ def simulate(
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
     drawn = played_tiles(programs) if tiles else None
-    return replace(whole, origin=Origin(given, machine, tuple(set), asked), tiles=drawn)
+    return replace(
+        whole,
+        origin=Origin(given, machine, tuple(set), asked),
+        tiles=drawn,
+        mapping=mapping_of([programs for programs, _ in parts]),
+    )
 
 
 @checked
@@ -138,7 +145,10 @@ def train(
 
 
 class Player:
-    """Plays programs; those of whole networks once, as it remembers their times."""
+    """Plays programs; those of whole networks once, as it remembers their times.
+
+    What differs in names alone has the same layers, under the same dataflows.
+    """
 
     def __init__(self) -> None:
         self._played: list[tuple[Program, list[LayerTimes]]] = []
@@ -146,7 +156,7 @@ class Player:
     def times(self, program: Program) -> list[LayerTimes]:
         """When the layers ran."""
         for known, times in self._played:
-            if known is program:
+            if known.layers is program.layers and known.flows == program.flows:
                 return times
         times = play(program)
         if len(program.layers) == len(program.network.layers):
@@ -193,13 +203,20 @@ def _parts(
 ) -> list[Program]:
     """The Programs of the parts in which the batch runs: one, unless it is split."""
     sizes = candidates(network, batch, machine.batch_split)
+    pieces = mapping.pieces if mapping else ()
+    if pieces and pieces[0].images is not None:
+        sizes = [forced_images(pieces[0], sizes)]
     if sizes == [batch]:
-        return [_lowered(network, machine, batch, memory, player, mapping)]
+        own = pieces[0] if pieces else None
+        return [_lowered(network, machine, batch, memory, player, own)]
     known = memory or Memory()
-    mapping = mapping and replace(mapping, images=sizes[0])
 
     def lowered(images: int) -> Program:
-        return _lowered(network, machine, images, known, player, mapping)
+        if not pieces:
+            return _lowered(network, machine, images, known, player, None)
+        own = next((each for each in pieces if each.images == images), pieces[0])
+        meant = replace(own, images=own.images or sizes[0])
+        return _lowered(network, machine, images, known, player, meant)
 
     return fastest(sizes, batch, lowered, player.cycles)
 
@@ -213,14 +230,13 @@ def _lowered(
     mapping: Source | None,
 ) -> Program:
     """The Program of a network, under one dataflow or the best of each layer."""
-    if mapping is not None and machine.depthwise == BEST:
-        message = "a mapping is of one unit's tiles; give array or vector instead of best"
+    if mapping is not None and machine.depthwise == BEST and mapping.plan.on_lanes is None:
+        message = "a mapping is of one unit's tiles; give on_lanes, or array or vector here"
         raise InputError(Problem(message, machine.name, key="depthwise"))
     if machine.array.dataflow != BEST:
         return lower(network, machine, batch, memory, player.cycles, mapping)
     if mapping is not None:
-        message = "a mapping is of one dataflow; give os, ws or is instead of best"
-        raise InputError(Problem(message, machine.name, key="array.dataflow"))
+        return forced_program(network, machine, batch, memory, player.cycles, mapping)
     return best_program(
         network, machine, batch, memory, player.cycles, lambda program: timed(program, player)
     )
@@ -233,12 +249,19 @@ def prepared(network: NetworkLike, batch: int) -> Network:
     return ready
 
 
-def _each(parts: Sequence[Part], make: Callable[[Network, int], Made]) -> list[Made]:
-    """`make` of every part and its images; raises DoesNotFitError with all that does not fit."""
+def parts_of(network: NetworkLike, batch: int, mapping: Source | None) -> list[Part]:
+    """What of a network runs by itself: its images, and what is forced on it."""
+    parts = prepared(network, batch).parts(batch)
+    own = [None] * len(parts) if mapping is None else for_parts(mapping, parts)
+    return [(*part, its) for part, its in zip(parts, own, strict=True)]
+
+
+def _each(parts: Sequence[Part], make: Callable[[Network, int, Source | None], Made]) -> list[Made]:
+    """`make` of every part; raises DoesNotFitError with all that does not fit."""
     made, misfits = [], []
-    for part, images in parts:
+    for part in parts:
         try:
-            made.append(make(part, images))
+            made.append(make(*part))
         except DoesNotFitError as error:
             misfits.append(str(error))
     if misfits:
@@ -317,18 +340,20 @@ def verify(
     done, of how many. Raises what `simulate` does.
     """
     from accelsim.numerics.accuracy import accuracy  # not needed for timing
+    from accelsim.numerics.calibration import told
     from accelsim.numerics.compare import checks, precision_arithmetic
     from accelsim.numerics.parameter_file import load_parameters
 
     network, machine = network_of(network), hardware_of(hardware, dataflow, set)
-    parts = prepared(network, batch).parts(batch)
     refuse_integer_gradients(network, machine)
     forced = None if mapping is None else load_mapping(mapping)
     programs = _each(
-        parts, lambda part, images: _parts(part, machine, images, None, Player(), forced)
+        parts_of(network, batch, forced),
+        lambda part, images, own: _parts(part, machine, images, None, Player(), own),
     )
     precision = machine.precision
     parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    calibration = told(parameters)
     labelled = accuracy(prepared(network, batch), parameters)
     total = sum(len(first.layers) for first, *_ in programs)
     layers: list[LayerCheck] = []
@@ -345,6 +370,7 @@ def verify(
         exact=precision.is_integer,
         layers=tuple(layers),
         accuracy=labelled,
+        calibration=calibration,
     )
 
 

@@ -73,7 +73,7 @@ def test_its_values_are_right_and_its_layers_explained() -> None:
 def test_what_cannot_be() -> None:
     with pytest.raises(InputError, match="needs an energy table"):
         simulate(NETWORK, load_hardware("edge_ws", ["array.objective=edp"]), "best")
-    with pytest.raises(InputError, match="a mapping is of one dataflow"):
+    with pytest.raises(InputError, match="needs a dataflow, one of os, ws, is"):
         simulate(NETWORK, "edge_ws", "best", mapping={"*": {"batch": 1}})
     with pytest.raises(DoesNotFitError) as caught:
         simulate(chain((1, 9, 9), conv(1, 5)), machine(unified("10 B")), "best")

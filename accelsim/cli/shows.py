@@ -260,12 +260,15 @@ def list_builtin() -> None:
 
 def schema(
     kind: Annotated[
-        Literal["network", "hardware", "sweep", "energy", "dram"],
-        typer.Argument(metavar="network|hardware|sweep|energy|dram", help="The kind of file."),
+        Literal["network", "hardware", "mapping", "sweep", "energy", "dram"],
+        typer.Argument(
+            metavar="network|hardware|mapping|sweep|energy|dram", help="The kind of file."
+        ),
     ],
 ) -> None:
     """Print the JSON schema of a kind of files, for editors that check YAML."""
     from accelsim.dram.sheet import DramTiming
+    from accelsim.frontend.mapping_file import mapping_schema
     from accelsim.frontend.network_file import network_schema
     from accelsim.frontend.sweep_file import SweepFile
     from accelsim.hardware import Hardware
@@ -275,6 +278,7 @@ def schema(
     schemas: dict[str, Callable[[], dict[str, Any]]] = {
         "network": network_schema,
         "hardware": Hardware.model_json_schema,
+        "mapping": mapping_schema,
         "sweep": SweepFile.model_json_schema,
         "energy": EnergyTable.model_json_schema,
         "dram": DramTiming.model_json_schema,

@@ -1,8 +1,9 @@
-"""What a DRAM's commands cost, by the currents of its data sheet.
+"""What a DRAM's commands cost, by the currents of its data sheet, or as published by themselves.
 
-The arithmetic is Micron's (TN-40-07, "Calculating Memory Power for DDR4 SDRAM", and TN-41-01 for
-DDR3): a command takes the current of its test less what the devices draw anyway. A data sheet does
-not say what the lines between the chips take, which depends on the board; it is not counted.
+The arithmetic of currents is Micron's (TN-40-07, "Calculating Memory Power for DDR4 SDRAM", and
+TN-41-01 for DDR3): a command takes the current of its test less what the devices draw anyway. A
+data sheet does not say what the lines between the chips take, which depends on the board; it is
+not counted. Of a DRAM on an interposer that is published.
 """
 
 from dataclasses import dataclass
@@ -31,15 +32,36 @@ class DramCurrents(BaseModel):
     IDD5: Milliamperes = Field(description="Refreshes of all banks, one after another.")
 
 
+Picojoules = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False, strict=True)]
+
+
+class DramEnergies(BaseModel):
+    """Energies of commands where they are published, not the currents; a row of one data bus."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(description="Where the energies are published.")
+    activate_pj: Picojoules = Field(description="To open a row of a data bus, and close it.")
+    read_pj_per_bit: Picojoules = Field(description="From an open row to the pins.")
+    write_pj_per_bit: Picojoules = Field(description="From the pins into an open row.")
+    io_pj_per_bit: Picojoules | None = Field(
+        None, description="Of the pins and lines, read or written, if known."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class DramCosts:
-    """pJ of a channel's commands, all its devices together, and W that it draws beside them."""
+    """pJ of a channel's commands, all its devices together, and W that it draws beside them.
+
+    io: of a burst's pins and lines. What is not known is None.
+    """
 
     activate: float
     read: float
     write: float
-    refresh: float
-    standby_watts: float
+    io: float | None = None
+    refresh: float | None = None
+    standby_watts: float | None = None
 
 
 class Clocks(Protocol):
@@ -71,4 +93,15 @@ def dram_costs(currents: DramCurrents, clocks: Clocks) -> DramCosts:
         write=per_mA * (currents.IDD4W - currents.IDD3N) * clocks.nBL,
         refresh=per_mA * (currents.IDD5 - currents.IDD2N) * clocks.nRFC,
         standby_watts=currents.IDD3N * 1e-3 * currents.VDD * currents.devices,
+    )
+
+
+def published_costs(energies: DramEnergies, burst_bytes: int) -> DramCosts:
+    """What is published for a bit, for a burst."""
+    bits, io = 8 * burst_bytes, energies.io_pj_per_bit
+    return DramCosts(
+        activate=energies.activate_pj,
+        read=bits * energies.read_pj_per_bit,
+        write=bits * energies.write_pj_per_bit,
+        io=None if io is None else bits * io,
     )

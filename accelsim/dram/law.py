@@ -128,11 +128,12 @@ def occupancy(
     share = np.where(single, 1 / MANY, count / several)
     in_row = need.bursts / np.maximum(need.visits, 1e-9)
     row_commands = need.visits * (sheet.activate_slots + 1)
+    columns = need.bursts * sheet.column_slots
     shared = sheet.command_bus == "shared"
     bounds = (
         need.bursts * sheet.nBL / sheet.data_buses,
         need.visits * sheet.activate_clocks / sheet.data_buses,
-        need.bursts * sheet.column_slots + row_commands if shared else row_commands,
+        columns + row_commands if shared else np.maximum(columns, row_commands),
         need.visits / need.banks * visit_clocks(sheet, in_row, write),
     )
     longest = np.maximum.reduce(np.broadcast_arrays(*bounds))

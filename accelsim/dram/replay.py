@@ -84,11 +84,11 @@ class Channel:
         self.clock = 0
         self.done = 0
         self.scan = self.served = self.refreshes = self.activates = 0
-        self.row_bus_free = self.command_free = _LONG_AGO
+        self.rows_free = self.columns_free = _LONG_AGO
         self.halves: deque[_Bank] = deque()
-        split = sheet.command_bus == "split"
-        self.slots = ("column", "row") if split else ("any",)
-        self.late = sheet.activate_slots - 1 if split else 0  # an activate counts from its end
+        self.split = sheet.command_bus == "split"
+        self.slots = ("column", "row") if self.split else ("any",)
+        self.late = sheet.activate_slots - 1 if self.split else 0  # it counts from its end
 
     def play(self, accesses: Iterable[Access]) -> int:
         """Clocks until all accesses are done, each requested as soon as there is room."""
@@ -101,7 +101,8 @@ class Channel:
             self._note_refresh()
             self._choose_direction()
             wake = min([self._issue(slot) for slot in self.slots])
-            self.clock = max(self.clock + 1, self.command_free, min(wake, self.next_refresh))
+            free = min(self.rows_free, self.columns_free)
+            self.clock = max(self.clock + 1, free, min(wake, self.next_refresh))
         return self.done
 
     def _requests(self, accesses: Iterable[Access]) -> Iterator[_Request]:
@@ -192,14 +193,14 @@ class Channel:
         bus, group, bank = request.bus, request.group, request.bank
         if bank.row is None:
             free = max(bus.activate, group.activate, bank.activate)
-            return max(free, bus.four[0], self.row_bus_free)
+            return max(free, bus.four[0], self.rows_free)
         if bank.missing is not None and bank.row == request.row:
             return bank.missing[0]
         if bank.row != request.row:
-            return _NEVER if bank.owed else max(bus.precharge, bank.precharge, self.row_bus_free)
+            return _NEVER if bank.owed else max(bus.precharge, bank.precharge, self.rows_free)
         if request.write:
-            return max(bus.write, group.write, bank.write)
-        return max(bus.read, group.read, bank.read)
+            return max(bus.write, group.write, bank.write, self.columns_free)
+        return max(bus.read, group.read, bank.read, self.columns_free)
 
     def _give(self, queue: list[_Request], index: int) -> None:
         request = queue[index]
@@ -241,10 +242,15 @@ class Channel:
         if sheet.nAAD is not None:
             bank.missing = now + 1, now + sheet.nAAD
             self.halves.append(bank)
-        elif len(self.slots) > 1:
-            self.row_bus_free = now + sheet.activate_slots
         else:
-            self.command_free = now + sheet.activate_slots
+            self._commanded(sheet.activate_slots, column=False)
+
+    def _commanded(self, slots: int, column: bool) -> None:
+        """A command has its bus for so many clocks; a shared one is for rows and columns."""
+        if column or not self.split:
+            self.columns_free = self.clock + slots
+        if not column or not self.split:
+            self.rows_free = self.clock + slots
 
     def _precharge(self, request: _Request) -> None:
         sheet, bus, bank = self.sheet, request.bus, request.bank
@@ -261,7 +267,7 @@ class Channel:
         bus.write = max(bus.write, now + sheet.read_to_write)
         bank.precharge = max(bank.precharge, now + sheet.nRTP)
         bus.precharge_all = max(bus.precharge_all, now + sheet.nRTP)
-        self.command_free = now + sheet.column_slots
+        self._commanded(sheet.column_slots, column=True)
         self.done = now + sheet.nCL + sheet.nBL
 
     def _write(self, request: _Request) -> None:
@@ -274,14 +280,14 @@ class Channel:
         recovered = now + sheet.nCWL + sheet.nBL + sheet.nWR
         bank.precharge = max(bank.precharge, recovered)
         bus.precharge_all = max(bus.precharge_all, recovered)
-        self.command_free = now + sheet.column_slots
+        self._commanded(sheet.column_slots, column=True)
         self.done = now
 
     def _refresh(self) -> int:
         """Close all rows of the bus whose turn it is, then refresh it; as `_issue`."""
         sheet, now, bus = self.sheet, self.clock, self.refreshing[0]
         opened = [bank for bank in bus.banks if bank.row is not None]
-        ready = max(bus.precharge_all if opened else bus.refresh, self.row_bus_free)
+        ready = max(bus.precharge_all if opened else bus.refresh, self.rows_free)
         if any(bank.owed for bank in opened):
             return _NEVER
         if ready > now:

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from accelsim.dram.currents import DramCosts, DramCurrents, dram_costs
+from accelsim.dram.currents import (
+    DramCosts,
+    DramCurrents,
+    DramEnergies,
+    dram_costs,
+    published_costs,
+)
 
 Clocks = Annotated[int, Field(gt=0, le=10**6, strict=True)]
 Few = Annotated[int, Field(gt=0, le=4096, strict=True)]
@@ -85,6 +91,9 @@ class DramTiming(BaseModel):
     currents: DramCurrents | None = Field(
         None, description="Currents of the devices, from which their energy follows, where known."
     )
+    energies: DramEnergies | None = Field(
+        None, description="Energies of the commands themselves, where these are published."
+    )
 
     @model_validator(mode="after")
     def _can_work(self) -> "DramTiming":
@@ -100,6 +109,8 @@ class DramTiming(BaseModel):
             )
         if self.nAAD is not None and (self.command_bus == "split" or self.activate_slots != 2):
             raise ValueError("nAAD needs activate_slots: 2 on a shared command bus")
+        if self.currents is not None and self.energies is not None:
+            raise ValueError("give currents or energies, of which the energy is, not both")
         if self.row_bursts < 4:
             raise ValueError(f"a row has 4 bursts or more, found row_bursts {self.row_bursts}")
         self._refuse_impossible()
@@ -199,14 +210,18 @@ class DramTiming(BaseModel):
 
     @property
     def costs(self) -> DramCosts | None:
-        """Energy of its commands; None where the currents are not known."""
-        return None if self.currents is None else dram_costs(self.currents, self)
+        """Energy of its commands; None where nothing is known of it."""
+        if self.currents is not None:
+            return dram_costs(self.currents, self)
+        if self.energies is not None:
+            return published_costs(self.energies, self.burst_bytes)
+        return None
 
     @property
     def idle_watts(self) -> float | None:
         """What all channels draw for being there: standby with open rows, and refresh."""
         costs = self.costs
-        if costs is None:
+        if costs is None or costs.refresh is None or costs.standby_watts is None:
             return None
         refresh = costs.refresh * 1e-12 / (self.nREFI * self.tCK_ps * 1e-12)
         return self.channels * (costs.standby_watts + refresh)

@@ -77,7 +77,8 @@ def with_sheet(data: dict[str, Data]) -> tuple[dict[str, Data], list[Finding]]:
     if name not in known and isinstance(name, str) and given.keys() >= NEEDED:
         return data, []
     if name not in known:
-        return {**data, "dram": {**dram, "timing": None}}, [Finding(path, _unknown(name, known))]
+        problem = Finding(path, _unknown(name, known, _own(given)))
+        return {**data, "dram": {**dram, "timing": None}}, [problem]
     filled: dict[str, Any] = {**dram_sheet(str(name)).model_dump(exclude_none=True), **given}
     return {**data, "dram": {**dram, "timing": filled}}, []
 
@@ -104,9 +105,16 @@ def opened(path: KeyPath, data: Data) -> Data:
     return {"standard": data} if path == TIMING and isinstance(data, str) else data
 
 
-def _unknown(name: Data, known: list[str]) -> str:
+def _own(given: Container[str]) -> str:
+    """How to make a sheet of one's own, or what one that is nearly there lacks."""
+    lacking = [name for name in DramTiming.model_fields if name in NEEDED and name not in given]
+    if 2 * len(lacking) > len(NEEDED):
+        return "or give all of its data sheet, or the path of one (.yaml)"
+    return f"and a data sheet of its own lacks {', '.join(lacking)}"
+
+
+def _unknown(name: Data, known: list[str], own: str) -> str:
     if not isinstance(name, str):
         return f"expected the name of a DRAM standard, such as {known[0]}"
     hint = did_you_mean(name, known)
-    own = "or give all of its data sheet, or the path of one (.yaml)"
     return f"unknown DRAM standard {name!r}; {hint}there are {', '.join(known)}; {own}"

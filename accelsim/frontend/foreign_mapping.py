@@ -5,7 +5,10 @@ of the loops, those over tiles and those in a tile. The latter are the tile.
 
 Timeloop (YAML with a list `mapping`): factors by memory. What is inside the outermost memory is
 the tile, and the outermost permutation, written from the innermost loop on, says what stays.
-Bypasses, and levels below the buffers that hold a tile, have no counterpart: they are left out.
+People list the outermost memory first, the mapper's output has it last: it is the one of these
+whose name is of a memory off the chip, else the first. A mapping of one memory alone has all in one
+tile. P and R are rows, as pytorch2timeloop writes them. Bypasses, and levels below the buffers that
+hold a tile, have no counterpart: they are left out.
 
 PyTorchSim (JSON): `{"512_2048_8192": {"TILE_M": 512, "TILE_K": 512, "TILE_N": 1024}}`, by the M, N
 and K of a GEMM (its README, "Manual setting"). Its template's loops run over K within N within M,
@@ -19,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.source import Data, Document, read_text
@@ -93,41 +97,65 @@ def read_timeloop(document: Document) -> list[Shaped]:
     levels = document.data["mapping"]
     assert isinstance(levels, list)
     problems: list[Problem] = []
-    factors: list[tuple[str, dict[str, int], str]] = []
+    factors: list[_Level] = []
     for place, level in enumerate(levels):
         read = _level(level)
         if read is None:
             message = 'expected target, type, and factors such as "P=14 Q=14"'
             problems.append(document.problem(("mapping", place), message))
-        elif read[1]:
+        elif read.factors:
             factors.append(read)
     if problems or not factors:
         raise InputError(problems or document.problem(("mapping",), "has no factors"))
-    outermost = factors[0][0]
-    total = {axis: prod(each[axis] for _, each, _ in factors) for axis in AXES}
-    inside = [each for target, each, _ in factors if target != outermost]
-    tile = {axis: prod(each[axis] for each in inside) for axis in AXES}
+    outermost = _outermost(factors)
+    total = {axis: prod(each.factors[axis] for each in factors) for axis in AXES}
+    outside = [each for each in factors if each.target == outermost and not each.is_spatial]
+    turns = {axis: prod(each.factors[axis] for each in outside) for axis in AXES}
+    tile = {axis: total[axis] // max(turns[axis], 1) for axis in AXES}
     entries: dict[str, int | str] = {AXES[axis]: tile[axis] for axis in AXES}
-    order = [order for target, _, order in factors if target == outermost and order]
+    order = [each.permutation for each in outside if each.permutation]
     turning = [axis for axis in "".join(order[:1]) if axis in AXES and total[axis] > tile[axis]]
     if turning:
         entries["order"] = STAYS.get(turning[0], "filter_stays")
     return [Shaped({tuple(total.values()): (entries,)}, document.problem(("mapping",), ""))]
 
 
-def _level(level: Data) -> tuple[str, dict[str, int], str] | None:
-    """A level's target, factors and permutation; no factors for a bypass, None for what is none."""
+class _Level(NamedTuple):
+    """A level of a Timeloop mapping; a bypass has no factors."""
+
+    target: str
+    factors: dict[str, int]
+    permutation: str
+    is_spatial: bool = False
+
+
+def _outermost(levels: Sequence[_Level]) -> str:
+    """The memory outside of all tiles; "" where there is only one, in which all is one tile."""
+    first, last = levels[0].target, levels[-1].target
+    if all(each.target == first for each in levels):
+        return ""
+    return last if _OFF_CHIP.search(last) and not _OFF_CHIP.search(first) else first
+
+
+_OFF_CHIP = re.compile("dram|ddr|hbm|main.?mem|off.?chip|backing", re.IGNORECASE)
+"""What a memory off the chip is called."""
+
+
+def _level(level: Data) -> _Level | None:
+    """A level, None for what is none."""
     if not isinstance(level, dict) or "target" not in level:
         return None
-    if level.get("type") in ("bypass", "datatype"):
-        return str(level["target"]), {}, ""
+    target, kind = str(level["target"]), level.get("type")
+    if kind in ("bypass", "datatype"):
+        return _Level(target, {}, "")
     written = level.get("factors")
     said = " ".join(map(str, written)) if isinstance(written, list) else str(written or "")
     pairs = re.findall(r"([A-Z])\s*=?\s*(\d{1,9})", said.replace("K", "M"))
     if not pairs:
         return None
     factors = dict.fromkeys(AXES, 1) | {axis: int(n) for axis, n in pairs if axis in AXES}
-    return str(level["target"]), factors, str(level.get("permutation") or "").replace("K", "M")
+    permutation = str(level.get("permutation") or "").replace("K", "M")
+    return _Level(target, factors, permutation, kind == "spatial")
 
 
 def is_pytorchsim(document: Document) -> bool:

@@ -1,6 +1,7 @@
 """What a network file may hold: its records, and the JSON schema derived from them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
 from pydantic import (
@@ -217,9 +218,11 @@ _PARAMETER: JsonSchema = {"type": "string", "pattern": r"^\$", "title": "A block
 def layer_schema(op: type[Op]) -> JsonSchema:
     """JSON schema of a layer of one type: the op's own keys beside `op`, `input`, `inputs`."""
     schema = TypeAdapter(op).json_schema()
+    given = {key.name for key in fields(op) if key.init}
     own = {
         key: value | {"description": meaning(op.name, key)}
         for key, value in schema["properties"].items()
+        if key in given
     }
     told = LayerFile.model_json_schema()["properties"]
     common = {

@@ -229,6 +229,11 @@ class SweepFile(_Schema):
         "those of hardware files with dots, `network`, `batch`, `dataflow`; `hardware` takes "
         "mappings of any hardware keys that move together.",
     )
+    mapping: str | dict[str, Any] | None = Field(
+        None,
+        description="Tiles and loops that are forced on every point: a mapping file, by its path "
+        "from this file's folder, or what it would hold.",
+    )
     exclude: list[Settings] = Field(
         [],
         description="Points of the matrix to leave out: those with all of these values; a list is "

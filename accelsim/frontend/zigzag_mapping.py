@@ -140,6 +140,11 @@ def _loop(value: Data) -> Loop:
     """`[OX, 112]` or `OX, 112`."""
     said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     match = re.fullmatch(r"([A-Z]+)\s*,\s*(\d{1,9})", said.strip())
+    if "*" in said:
+        raise ValueError(
+            f"{said[:60]!r} leaves its count to ZigZag; write the counts that it found, such as "
+            "[OX, 112]"
+        )
     if match is None or match[1] not in DIMS or not int(match[2]):
         known = ", ".join(DIMS)
         raise ValueError(

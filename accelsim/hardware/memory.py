@@ -64,7 +64,8 @@ class DramChannel(Schema):
     unread_rows: Literal["read", "skip"] = Field(
         "read",
         description="Rows of an ifmap that no tap reads, for a stride keeps windows apart: read "
-        "with the others, or skipped by a DMA that takes rows with a stride (systolic arrays).",
+        "with the others, or skipped by a DMA that takes rows with a stride, where that is no "
+        "slower (systolic arrays).",
     )
 
     @model_validator(mode="before")

@@ -27,6 +27,11 @@ def is_depthwise(layer: Layer, kernel: Kernel) -> bool:
     )
 
 
+def is_on_lanes(layer: Layer, kernel: Kernel) -> bool:
+    """Whether lanes compute a convolution."""
+    return isinstance(layer.op, Conv) and isinstance(kernel, VectorKernel)
+
+
 def on_lanes(kernel: Kernel, cuts_windows: bool) -> VectorKernel:
     """A depthwise convolution as work of lanes: a MAC per tap, and one operation to requantize.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend.findings import unknown
-from accelsim.frontend.foreign_mapping import Entries, Shape, unmatched
+from accelsim.frontend.foreign_mapping import Entries, Shape, Shaped, unmatched
 from accelsim.frontend.mapping_file import Entry, Forced, Source
 from accelsim.lowering.forced_ranks import (
     ForcedGemm,
@@ -27,17 +27,22 @@ from accelsim.lowering.forced_ranks import (
 )
 from accelsim.lowering.gemm_search import excess, ways_of
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.mixed import MixedSearch, Processors
+from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.row_stationary import Mapping as RowMapping
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_candidates import most_of
 from accelsim.lowering.row_stationary_ranks import RowRanks
-from accelsim.lowering.search import Ranks, Search
-from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.search import Ranks
+from accelsim.lowering.target import Processor, Residence, Target
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, tilings_of, whole_sizes
 from accelsim.lowering.vector_cost import totals
 from accelsim.lowering.vector_search import VectorRanks
 from accelsim.network.graph import Network
+
+DATAFLOW = "dataflow"
+"""As an axis: that of a layer, where each has its own."""
 
 WHOLE = "all"
 """As a size: all of the axis."""
@@ -47,7 +52,7 @@ ObeyingRanks = ForcedRanks | ForcedRowRanks | ForcedVectorRanks
 
 
 @dataclass(frozen=True)
-class ForcedSearch(Search):
+class ForcedSearch(MixedSearch):
     """The search, where kernels may carry what is forced.
 
     Where that fits only with feature maps on chip, a layer with none there is free to take
@@ -56,12 +61,19 @@ class ForcedSearch(Search):
 
     def __call__(self, kernel: Kernel, residence: Residence) -> Ranks | RowRanks | VectorRanks:
         if not _is_forced(kernel):
-            return super().__call__(kernel, residence)
+            return self.free(kernel, residence)
+        if kernel in self.processors:
+            target = replace(self.target, processor=self.processors[kernel])
+            return ForcedSearch(target, self.memory, self.alone)(kernel, residence)
         ranks = self._obeying(kernel, residence)
         moves_all = not any(residence.ifmaps) and not residence.kept
         if moves_all and ranks.best is None and self._fits_on_chip(kernel):
-            return super().__call__(kernel, residence)
+            return self.free(kernel, residence)
         return ranks
+
+    def free(self, kernel: Kernel, residence: Residence) -> Ranks | RowRanks | VectorRanks:
+        """All tilings of a kernel, whatever is forced."""
+        return super().__call__(kernel, residence)
 
     def _obeying(self, kernel: Kernel, residence: Residence) -> ObeyingRanks:
         """What obeys of the tilings of a forced kernel."""
@@ -95,6 +107,21 @@ class ForcedSearch(Search):
         return f"with {told(ranks.kernel.forced)} as the mapping forces, {ranks.misfit}"
 
 
+def processors_of(kernels: Sequence[Kernel], models: Mapping[str, Processor]) -> Processors:
+    """The array as each kernel sees it on which a dataflow is forced."""
+    found = {}
+    for kernel in kernels:
+        flow = dataflow_of(kernel)
+        if flow is not None:
+            found[kernel] = models[flow]
+    return found
+
+
+def dataflow_of(kernel: Kernel) -> Any | None:
+    """The dataflow that is forced on a kernel; None if none is."""
+    return dict(kernel.forced).get(DATAFLOW) if isinstance(kernel, ForcedGemm) else None
+
+
 def _is_forced(kernel: Kernel) -> bool:
     return isinstance(kernel, (ForcedGemm, ForcedVector)) and bool(kernel.forced)
 
@@ -112,7 +139,7 @@ def disobeying(kernel: Kernel, tiling: Tiling | None) -> bool:
     """Whether a tiling is not what is forced on its kernel."""
     if not isinstance(kernel, (ForcedGemm, ForcedVector)):
         return False
-    return any(getattr(tiling, axis) != value for axis, value in kernel.forced)
+    return any(getattr(tiling, axis, value) != value for axis, value in kernel.forced)
 
 
 def forced_kernels(
@@ -128,7 +155,7 @@ def forced_kernels(
     a pattern, and a later pattern than an earlier one.
     """
     names = [layer.name for layer in network.layers]
-    problems = list(_unmatched(names, source))
+    problems = list(strange_layers(names, source))
     shapes = [_shape(kernel) for kernel in meant]
     problems += unmatched(source.shaped, shapes)
     by_name, wrong = _by_name(names, meant, target, source)
@@ -138,7 +165,9 @@ def forced_kernels(
     for name, kernel, full in zip(names, kernels, meant, strict=True):
         values, wrong = _values(name, full, target, source)
         problems += wrong
-        made.append(_carrying(kernel, _at_most(values, choices_of(kernel, target))))
+        made.append(
+            _carrying(kernel, _at_most(values, choices_of(kernel, target, source.dataflows)))
+        )
     if problems:
         raise InputError(problems)
     return made
@@ -192,10 +221,69 @@ def _carrying(kernel: Kernel, values: Values) -> Kernel:
     return kernel
 
 
-def _unmatched(names: Sequence[str], source: Source) -> Iterator[Problem]:
+def strange_layers(names: Sequence[str], source: Source) -> Iterator[Problem]:
+    """What a mapping names that is no layer."""
+    for piece in source.parts:
+        yield from strange_layers(names, piece)
     for pattern in source.layers:
         if not any(_meant(pattern, name) for name in names):
             yield Problem(unknown("layer", pattern, names), source.name, key=f"layers.{pattern}")
+
+
+def for_parts(source: Source, parts: Sequence[tuple[Network, int]]) -> list[Source]:
+    """What of a mapping is for each part of a network, which runs by itself with its images.
+
+    What is for none of them is left in all, and so refused.
+    """
+    if len(parts) == 1:
+        return [source]
+    names = [[layer.name for layer in part.layers] for part, _ in parts]
+    shapes = [{_shape(kernel) for kernel in kernels_of(*part)} for part in parts]
+    pieces = [_Piece(piece, names, shapes) for piece in source.pieces]
+    return [
+        _joined(source, [piece.of(*own) for piece in pieces])
+        for own in zip(names, shapes, strict=True)
+    ]
+
+
+def _joined(source: Source, pieces: Sequence[Source]) -> Source:
+    """A source of those pieces that force something."""
+    if not source.parts:
+        return pieces[0]
+    found = tuple(piece for piece in pieces if piece.layers)
+    return replace(source, parts=found) if found else Source({}, source.name)
+
+
+class _Piece:
+    """A piece of a mapping, to be taken apart; what is for no part is `strange`."""
+
+    def __init__(
+        self, source: Source, names: Sequence[Sequence[str]], shapes: Sequence[set[Shape]]
+    ) -> None:
+        self.source = source
+        every = [name for each in names for name in each]
+        known = {name for name in every if name in source.layers}
+        self.patterns = [each for each in source.layers if each not in known]
+        self.strange = {each for each in self.patterns if not any(_meant(each, n) for n in every)}
+        self.shapes = set[Shape]().union(*shapes)
+
+    def of(self, names: Sequence[str], shapes: set[Shape]) -> Source:
+        """What is for layers of these names and shapes, and what is for none."""
+        own = {*names} | self.strange
+        own |= {each for each in self.patterns if any(_meant(each, name) for name in names)}
+        layers = {each: its for each, its in self.source.layers.items() if each in own}
+        shaped = tuple(
+            replace(each, cases=cases)
+            for each in self.source.shaped
+            if (cases := self._cases(each, shapes))
+        )
+        return replace(self.source, layers=layers, shaped=shaped)
+
+    def _cases(self, shaped: Shaped, shapes: set[Shape]) -> dict[Shape, Any]:
+        """Cases of an entry for these shapes; all of one that is for no layer at all."""
+        if self.shapes.isdisjoint(shaped.cases):
+            return dict(shaped.cases)
+        return {shape: its for shape, its in shaped.cases.items() if shape in shapes}
 
 
 def _meant(pattern: str, name: str) -> bool:
@@ -210,7 +298,7 @@ def _values(
     for pattern in sorted(source.layers, key=lambda one: one == name):
         if _meant(pattern, name):
             asked |= {axis: (pattern, entry) for axis, entry in source.layers[pattern].items()}
-    choices = choices_of(kernel, target)
+    choices = choices_of(kernel, target, source.dataflows)
     values: list[tuple[str, Any]] = []
     problems = []
     for axis, (pattern, entry) in asked.items():
@@ -263,12 +351,17 @@ class Choice:
         return f"a size from {self.least} to {self.whole}, or {WHOLE}"
 
 
-def choices_of(kernel: Kernel, target: Target) -> dict[str, Choice]:
-    """What can be forced on a kernel, by axis."""
+def choices_of(kernel: Kernel, target: Target, dataflows: Sequence[str] = ()) -> dict[str, Choice]:
+    """What can be forced on a kernel, by axis; on one for the array, one of its `dataflows`."""
     if isinstance(kernel, VectorKernel):
         return _vector_choices(kernel, target)
     if not isinstance(kernel, GemmKernel):
         return {}
+    flows = {DATAFLOW: Choice(names={flow: flow for flow in dataflows})} if dataflows else {}
+    return _array_choices(kernel, target) | flows
+
+
+def _array_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
     if isinstance(target.processor, RowStationary):
         limits = most_of(kernel) | {"m": 2 * kernel.filters}  # in whole passes, the last not full
         if not target.cuts_windows:

@@ -1,26 +1,35 @@
 """From a network to its Program on a hardware: which tilings, what stays on chip, in which way."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import product
 
-from accelsim.errors import DoesNotFitError, alike
+from accelsim.errors import DoesNotFitError, InputError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import FusedKind, Hardware
 from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
-from accelsim.lowering.forced import ForcedSearch, disobeying, forced_kernels
+from accelsim.lowering.forced import ForcedSearch, forced_kernels, processors_of
+from accelsim.lowering.forced_plan import (
+    ForcedPlan,
+    forced_arrays,
+    forced_fusion,
+    forced_lanes,
+    forced_skips,
+)
 from accelsim.lowering.fusion import NOTHING, Fused, fused
 from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
+from accelsim.lowering.misfits import refuse_misfits, refuse_others
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import LayerProgram, Played, Program
 from accelsim.lowering.ranking import Tiling
-from accelsim.lowering.residency import Placement, can_keep, plan_residency
-from accelsim.lowering.sampled import sampled
+from accelsim.lowering.residency import Placement, Plan, can_keep, plan_residency
+from accelsim.lowering.sampled import Skips, sampled, skippable
 from accelsim.lowering.search import Memory, Search, search
-from accelsim.lowering.target import Residence, Target, target_of
+from accelsim.lowering.target import Processor, Residence, Target, target_of
 from accelsim.lowering.units import lowered
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import AvgPool, Conv, MaxPool
@@ -54,18 +63,31 @@ def lower(
     played: Played | None = None,
     mapping: Source | None = None,
     processors: Processors | None = None,
+    models: Mapping[str, Processor] | None = None,
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
     Feature maps stay on chip unless that makes a short program slower, as `played` says; and some
     of the arrays have nothing to do where that makes one faster. `memory` is what earlier calls
-    have found, where the caller keeps it. `mapping` forces sizes of tiles, and how their loops run;
-    `processors` are of kernels under another dataflow. Raises DoesNotFitError naming each layer
-    that no tile fits.
+    have found, where the caller keeps it. `mapping` forces sizes of tiles, how their loops run, and
+    what stays on chip; `processors` are of kernels under another dataflow, `models` of those that
+    it may force on each. Raises DoesNotFitError naming each layer that no tile fits.
     """
     memory = Memory() if memory is None else memory
     target = target_of(hardware, memory.replays)
-    work = _Lowering(network, hardware, batch, target, memory, mapping, processors or {})
+    if mapping is not None:
+        mapping = replace(mapping, dataflows=(*(models or [hardware.array.dataflow]),))
+        target = forced_arrays(mapping, target)
+    work = _Lowering(
+        network=network,
+        hardware=hardware,
+        batch=batch,
+        target=target,
+        memory=memory,
+        mapping=mapping,
+        processors=processors or {},
+        models=models or {},
+    )
     program = _fastest(work, played)
     if played is None or mapping is not None:
         return program
@@ -90,9 +112,10 @@ def _fewer(arrays: int, tiles: int) -> Iterator[int]:
 def _fastest(work: "_Lowering", played: Played | None) -> Program:
     """The Program on the arrays that the target has, in the fastest of the ways that are open."""
     ways = [
-        replace(work, lanes=lanes, fuses=fuses)
-        for lanes in work.ways(work.finder(played))
-        for fuses in replace(work, lanes=lanes).fusions
+        replace(each, fuses=fuses)
+        for lanes, skips in product(work.ways(work.finder(played)), work.skippable)
+        for each in [replace(work, lanes=lanes, skips=skips)]
+        for fuses in each.fusions
     ]
     if len(ways) == 1:
         return _searched(ways[0], played)
@@ -119,25 +142,47 @@ def _searched(work: "_Lowering", played: Played | None) -> Program:
     finder = work.finder(played)
     if work.mapping is None:
         return _lowered(work, finder, played)
-    forced = ForcedSearch(finder.target, finder.memory, finder.alone)
-    program = _lowered(work, forced, played)
-    _refuse_others(program, forced)
+    forced = ForcedSearch(finder.target, finder.memory, finder.alone, work.seen)
+    by_plan = work.mapping.plan.on_chip is not None
+    program = (_as_forced if by_plan else _lowered)(work, forced, played)
+    refuse_others(program, forced)
     return program
 
 
 def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Program:
     network, hardware, batch = work.network, work.hardware, work.batch
-    _refuse_misfits(network, hardware, work.kernels, finder)
+    refuse_misfits(network, hardware, work.kernels, finder)
     if hardware.residency == "off" or not can_keep(work.target):
         return work.apart(finder)
     plan = plan_residency(work.wired, work.kernels, work.needs, finder, batch)
-    planned = _with_kept_weights(work, work.program(plan.layers), played)
+    planned = _with_kept_weights(work, work.planned(plan), played)
     if played is None or not plan.stays or planned.tiles > SHORT:
         return planned
     limit = played(planned) / SLOWER
     apart = work.apart(finder)
     is_fast = limit <= _least_cycles(apart) or limit <= played(apart)
     return planned if is_fast else apart
+
+
+def _as_forced(work: "_Lowering", finder: ForcedSearch, played: Played | None) -> Program:
+    """The program with what the mapping forces to stay on chip, and nothing else."""
+    assert work.mapping is not None
+    refuse_misfits(work.network, work.hardware, work.kernels, finder)
+    forced = ForcedPlan(
+        work.mapping, work.wired, work.kernels, work.needs, finder, work.batch, work.hardware
+    )
+    plan = forced.plan()
+    program = work.planned(plan) if plan.stays else work.apart(finder)
+    weights = work.mapping.plan.shared_weights
+    if weights == "fetched":
+        return program
+    if weights is None:
+        return _with_kept_weights(work, program, played)
+    kept = with_kept_weights(program, work.anew)
+    if kept is program:
+        message = "no weight that several layers read has room beside their tiles"
+        raise InputError(work.mapping.problem("shared_weights", message))
+    return kept
 
 
 def _with_kept_weights(work: "_Lowering", program: Program, played: Played | None) -> Program:
@@ -159,7 +204,9 @@ class _Lowering:
     memory: Memory
     mapping: Source | None = None
     processors: Processors = field(default_factory=dict)
+    models: Mapping[str, Processor] = field(default_factory=dict)
     lanes: Lanes = frozenset()
+    skips: Skips = frozenset()
     fuses: tuple[FusedKind, ...] = ()
 
     def finder(self, played: Played | None) -> Search:
@@ -174,7 +221,28 @@ class _Lowering:
         """Which layers the vector unit may compute for the array."""
         layers = enumerate(zip(self.network.layers, self.unforced, strict=True))
         found = {at: kernel for at, (layer, kernel) in layers if is_depthwise(layer, kernel)}
+        if self.mapping is not None:
+            forced = forced_lanes(self.mapping, self.network, [*found], self.hardware)
+            if forced is not None:
+                return [forced]
         return ways(found, finder, self.hardware.depthwise)
+
+    @property
+    def skippable(self) -> list[Skips]:
+        """Of which layers the DMA may leave out rows that no tap reads."""
+        skips = self.hardware.dram.unread_rows == "skip"
+        may = skips and isinstance(self.target.processor, ArrayModel)
+        layers = zip(self.network.layers, kernels_of(self.network, self.batch), strict=True)
+        convs = {
+            at: each
+            for at, (layer, each) in enumerate(layers)
+            if may and isinstance(layer.op, Conv)
+        }
+        if self.mapping is not None:
+            forced = forced_skips(self.mapping, self.network, convs)
+            if forced is not None:
+                return [forced]
+        return skippable(convs, self.finder(None))
 
     @cached_property
     def alike(self) -> Target:
@@ -190,6 +258,12 @@ class _Lowering:
         return forced_kernels(self.network, self.unforced, meant, self.target, self.mapping)
 
     @cached_property
+    def seen(self) -> Processors:
+        """The array as each kernel sees it that has a dataflow of its own."""
+        forced = processors_of(self.kernels, self.models) if self.models else {}
+        return {**self.processors, **forced}
+
+    @cached_property
     def fused(self) -> Fused:
         """What is done on the way out of the array, where it is a systolic one."""
         if not (self.fuses and isinstance(self.target.processor, ArrayModel)):
@@ -200,6 +274,10 @@ class _Lowering:
     def fusions(self) -> list[tuple[FusedKind, ...]]:
         """What to do on the way out, to choose from: all that is possible first, nothing last."""
         kinds = self.hardware.fused
+        if self.mapping is not None:
+            forced = forced_fusion(self.mapping, self.hardware)
+            if forced is not None:
+                return [forced]
         found: dict[frozenset[str], tuple[FusedKind, ...]] = {}
         for some in (kinds, tuple(kind for kind in kinds if kind != "pool"), ()):
             found.setdefault(frozenset(replace(self, fuses=some).fused.into), some)
@@ -235,13 +313,8 @@ class _Lowering:
         kernels = kernels_of(self.network, self.batch)
         for at in self.lanes:
             kernels[at] = on_lanes(kernels[at], self.target.cuts_windows)
-        if self.hardware.dram.unread_rows == "skip" and isinstance(
-            self.target.processor, ArrayModel
-        ):
-            kernels = [
-                sampled(kernel) if isinstance(layer.op, Conv) else kernel
-                for kernel, layer in zip(kernels, self.network.layers, strict=True)
-            ]
+        for at in self.skips:
+            kernels[at] = sampled(kernels[at])
         return kernels
 
     @cached_property
@@ -262,7 +335,12 @@ class _Lowering:
         """The Program with every layer in its place."""
         made = map(self.layer, self.network.layers, self.kernels, self.needs, placements)
         layers = self.carried([*made])
-        return Program(self.network, self.hardware, self.batch, self.target, layers)
+        program = Program(self.network, self.hardware, self.batch, self.target, layers)
+        return replace(program, fuses=self.fuses)
+
+    def planned(self, plan: Plan) -> Program:
+        """The Program with every layer where the plan has it."""
+        return replace(self.program(plan.layers), stays=plan.stays)
 
     def carried(self, layers: Sequence[LayerProgram]) -> tuple[LayerProgram, ...]:
         """The layers, where one that pools on the way out knows whose tiles it pools."""
@@ -304,7 +382,7 @@ class _Lowering:
         """The program of a layer: its tasks move what does not lie on chip."""
         spaces = [space.size for space in self.target.buffers]
         spaces[self.target.buffer_index("ifmap")] = placement.space
-        processor = self.processors.get(kernel, self.alike.processor)
+        processor = self.seen.get(kernel, self.alike.processor)
         alike = replace(self.alike, residence=placement.residence, processor=processor)
         key = kernel, alike, placement.tiling
         done = self.memory.recall("schedules", key, lambda: lowered(*key))
@@ -351,37 +429,6 @@ def _least_cycles(program: Program) -> int:
             moved = layer.dram_cycles(program.target, filters=False)
             ends[-1] += max(work, moved) + 2 * latency
     return max(*busy.values(), *ends)
-
-
-def _refuse_misfits(
-    network: Network, hardware: Hardware, kernels: Sequence[Kernel], finder: Search
-) -> None:
-    """Raise DoesNotFitError with every layer that no tile fits, with nothing resident."""
-    misfits: dict[str, list[str]] = {}
-    for layer, kernel in zip(network.layers, kernels, strict=True):
-        try:
-            finder.check(kernel)
-        except DoesNotFitError as error:
-            misfits.setdefault(str(error), []).append(layer.name)
-    if misfits:
-        where = f"{network.name} on {hardware.name}"
-        told = (
-            f"{where}: {each}: {why}" for why, names in misfits.items() for each in alike(names)
-        )
-        raise DoesNotFitError("\n".join(told))
-
-
-def _refuse_others(program: Program, finder: ForcedSearch) -> None:
-    """Raise DoesNotFitError where a layer was not given what is forced on it."""
-    others = [
-        f"{program.network.name} on {program.hardware.name}: layer {layer.layer.name}: "
-        f"{finder.misfit(layer.kernel)}; it would fit with its feature maps on chip, but there is "
-        "no room for them"
-        for layer in program.layers
-        if disobeying(layer.kernel, layer.tiling)
-    ]
-    if others:
-        raise DoesNotFitError("\n".join(others))
 
 
 def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:

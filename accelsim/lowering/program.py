@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from accelsim.dram.transfer import bursts_of
-from accelsim.hardware import DataflowName, Hardware
+from accelsim.hardware import DataflowName, FusedKind, Hardware
 from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.stays import Stay
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
@@ -130,7 +131,7 @@ class Program:
     """A network lowered onto a hardware.
 
     `dataflows` are those of the layers, None of one that has none; empty where all have that of
-    the hardware.
+    the hardware. `stays` are the ofmaps that stay on chip, `fuses` what is done on the way out.
     """
 
     network: Network
@@ -139,6 +140,8 @@ class Program:
     target: Target
     layers: tuple[LayerProgram, ...]
     dataflows: tuple[DataflowName | None, ...] = ()
+    stays: tuple[Stay, ...] = ()
+    fuses: tuple[FusedKind, ...] = ()
 
     def dataflow_of(self, position: int) -> DataflowName | None:
         """The dataflow of a layer; None of one that has none."""
@@ -146,6 +149,11 @@ class Program:
             return self.dataflows[position]
         on_array = isinstance(self.layers[position].kernel, GemmKernel)
         return self.hardware.array.dataflow if on_array else None
+
+    @property
+    def flows(self) -> tuple[DataflowName | None, ...]:
+        """The dataflow of each layer."""
+        return tuple(map(self.dataflow_of, range(len(self.layers))))
 
     @property
     def tiles(self) -> int:

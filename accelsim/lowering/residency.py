@@ -73,7 +73,7 @@ def plan_residency(
     gates = Gates(needs, stays, spaces, search.size, share).gates()
     refine = partial(_refined, finder)
     refined, alone = (map(refine, kernels, each) for each in (shares, search.alone))
-    return Plan(stays, tuple(map(_placement, refined, gates, alone)))
+    return Plan(stays, tuple(map(placement_of, refined, gates, alone)))
 
 
 def _refined(finder: Search, kernel: Kernel, share: Share) -> Share:
@@ -113,7 +113,8 @@ def _shares(
     return shares
 
 
-def _placement(share: Share, gate: Gate, alone: Share) -> Placement:
+def placement_of(share: Share, gate: Gate, alone: Share) -> Placement:
+    """What a share and a gate are for a layer; `alone` is its share with nothing on chip."""
     ranked = share.ranked
     return Placement(
         tiling=ranked.tiling if ranked else None,

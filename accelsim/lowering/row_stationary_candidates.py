@@ -70,6 +70,13 @@ def _distinct(rows: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int
     return first, kind.ravel()
 
 
+def distinct(mappings: Mapping) -> Mapping:
+    """Each of the mappings once."""
+    return mappings.select(
+        np.sort(_distinct(np.stack([getattr(mappings, item.name) for item in fields(Mapping)]))[0])
+    )
+
+
 def _largest_whole(total: Count, most: Count) -> NDArray[np.int64]:
     """The largest that `wholes` has."""
     pairs = np.stack(np.broadcast_arrays(total, most))

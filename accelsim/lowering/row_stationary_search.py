@@ -15,6 +15,7 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import Count, Mapping, active_pes, row_shape
 from accelsim.lowering.row_stationary_candidates import (
     AXES,
+    distinct,
     every_one,
     joined,
     most_filters,
@@ -36,7 +37,7 @@ from accelsim.units import ceil_div
 FILLED = 0.9
 """Least share of the PEs that a layer can fill at best; Eyeriss' own mappings fill over 92 %."""
 
-CENTERS = 4
+CENTERS = 8
 """Mappings of which the neighbours are looked at."""
 
 CLOSER = 512
@@ -78,10 +79,12 @@ def best_mapping(kernel: GemmKernel, target: Target) -> Mapping | None:
     """The legal mapping that is best by the hardware's objective; None if none is legal.
 
     Traffic is that of DRAM, then that of the buffers, among mappings that fill the array. Ties of
-    energy and traffic go to less time.
+    energy and traffic go to less time. For least time windows and rows are cut also where they fit
+    whole.
     """
-    objective = target.row_stationary.objective
-    for family in starts(kernel, target, uncut=objective != "time"):
+    in_time = target.row_stationary.objective == "time"
+    families = starts(kernel, target, uncut=not in_time)
+    for family in [joined(families)] if in_time else families:
         tried = most_filters(kernel, target, family)
         fits = legal(kernel, target, tried)
         if fits.any():
@@ -161,7 +164,8 @@ class MappingSearch:
         return mapping
 
     def several(self, mapping: Mapping) -> Mapping:
-        """The best of them."""
+        """The best of them, each once."""
+        mapping = distinct(mapping)
         cost = mapping_cost(self.kernel, self.target, mapping)
         key = KEYS[self.target.row_stationary.objective](cost)
         return mapping.select(np.lexsort([np.asarray(each) for each in key[::-1]])[:CENTERS])

@@ -5,9 +5,12 @@ leaves them out, so that what is on chip has the windows side by side: the kerne
 smaller ifmap, and only where the rows lie in DRAM, and which they are, is asked of the whole one.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from accelsim.lowering.kernels import GemmKernel, Kernel
+from accelsim.lowering.search import Search
+from accelsim.lowering.target import Residence
 from accelsim.network.ops import Window
 
 
@@ -39,3 +42,25 @@ def rows_read(window: Window) -> list[int]:
     """The elements of a whole window that `side_by_side` keeps, in their order."""
     spans = (window.span(at, at + 1) for at in range(window.outputs))
     return [row for start, stop in spans for row in range(start, stop)]
+
+
+Skips = frozenset[int]
+"""Positions of the layers whose unread rows the DMA leaves out."""
+
+
+def skippable(kernels: Mapping[int, Kernel], finder: Search) -> list[Skips]:
+    """Of which layers to leave them out, of kernels by position.
+
+    To choose from: where it takes no longer by the closed form, everywhere, and nowhere. Rows that
+    lie apart are shorter runs in DRAM, so to read them all may be faster.
+    """
+    found = {at: sampled(kernel) for at, kernel in kernels.items()}
+    everywhere = frozenset(at for at, skipping in found.items() if skipping is not kernels[at])
+    faster = frozenset(at for at in everywhere if takes_no_longer(found[at], kernels[at], finder))
+    return list(dict.fromkeys([faster, everywhere, frozenset[int]()]))
+
+
+def takes_no_longer(one: Kernel, other: Kernel, finder: Search) -> bool:
+    """Whether the best tiling of a kernel takes no longer than that of another one, if any fits."""
+    here, there = (finder(each, Residence()).best for each in (one, other))
+    return here is not None and (there is None or here.cycles <= there.cycles)

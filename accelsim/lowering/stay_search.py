@@ -256,7 +256,9 @@ class StaySearch:
         return replace(ranked, cycles=max(ranked.cycles, least))
 
     def residence(self, layer: int, stays: Iterable[Stay]) -> Residence:
-        """What of a layer lies on chip with the `stays` of its time."""
+        """What of a layer lies on chip with the `stays` of its time; an alias has nothing there."""
+        if isinstance(self.kernels[layer], Alias):
+            return Residence()
         here = {stay.feature_map for stay in stays if layer in stay.readers}
         ifmaps = tuple(item in here for item in self.inputs[layer]) if here else ()
         own = [stay for stay in stays if stay.feature_map is self.own[layer]]

@@ -106,5 +106,5 @@ def of_mixture(step: "Step", op: Mixture, layer: Layer, gradient: str) -> None:
 def _is_dense(op: Conv, layer: Layer) -> bool:
     """Whether a convolution has one window, which is its whole ifmap."""
     windows = op.windows(layer.input_shapes[0])
-    whole = all(each.extent == each.kernel == each.size for each in windows)
+    whole = all(each.extent == each.kernel == each.size and not each.before for each in windows)
     return whole and op.groups == 1 and layer.output_shape[1:] == (1, 1)

@@ -3,11 +3,12 @@
 A block is what a network file has as one (all that NAME/ begins), or as many plain layers in a row
 as the root of all (T. Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016). Before
 gradients go back through a block its layers are computed once more, from what came into it; those
-of the last block are still there. What the loss and updates read is kept, too.
+of the last block are still there. What the loss and updates read is kept, too, and all of a block
+without which the step holds no more.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -23,16 +24,56 @@ def with_recompute(step: Network) -> Network:
     """The step with forward layers NAME@again before the gradients that read them.
 
     Requires: a training step whose layers are in the order in which they were made. Ensures: the
-    same values of all its layers.
+    same values of all its layers, and no more of them held at once.
     """
-    forward = {layer.name: layer for layer in step.layers if layer.phase == "forward"}
-    blocks = blocks_of(list(forward.values()))
-    again = _Again(forward, _kept(step, forward, blocks))
-    for layer in step.layers:
-        again.add(layer)
-    return build_network(
-        step.name, step.inputs, again.specs, step.description, weights=step.weights
-    )
+    specs = _Blocks(step).least()
+    return build_network(step.name, step.inputs, specs, step.description, weights=step.weights)
+
+
+class _Blocks:
+    """The blocks of a step's forward pass, any of which may be computed again."""
+
+    def __init__(self, step: Network) -> None:
+        self.step = step
+        self.forward = {layer.name: layer for layer in step.layers if layer.phase == "forward"}
+        self.numbers = blocks_of(list(self.forward.values()))
+
+    def least(self) -> list[LayerSpec]:
+        """The step that holds least: blocks are computed again, but those that save nothing."""
+        names = (name for name in self.numbers if not name.startswith(_LOSS))
+        last = max((self.numbers[name] for name in names), default=0)
+        chosen = set(range(last))
+        best = self.specs(chosen)
+        for number in range(last):
+            others = self.specs(chosen - {number})
+            if self.held(others) <= self.held(best):
+                chosen, best = chosen - {number}, others
+        whole = self.specs(())
+        return best if self.held(best) < self.held(whole) else whole
+
+    def specs(self, chosen: Collection[int]) -> list[LayerSpec]:
+        """The step that computes the `chosen` blocks again."""
+        again = _Again(self.forward, self._kept(chosen))
+        for layer in self.step.layers:
+            again.add(layer)
+        return again.specs
+
+    def held(self, specs: Sequence[LayerSpec]) -> tuple[int, int]:
+        """Values of one image that such a step holds: with the largest block's, and without."""
+        later = (spec for spec in specs if spec.op.phase != "forward" or spec.again is not None)
+        read = {name for spec in later for name in spec.inputs}
+        kept = sum(layer.output_elements for name, layer in self.forward.items() if name in read)
+        return kept + _largest(specs, self.forward, self.numbers), kept
+
+    def _kept(self, chosen: Collection[int]) -> set[str]:
+        """Tensors of the forward pass that stay until the backward pass reads them."""
+        blocks = self.numbers
+        kept = {name for name, block in blocks.items() if block not in chosen}
+        for layer in self.step.layers:
+            for name in self.forward.keys() & set(layer.inputs):
+                if layer.phase in _KEEPING or blocks.get(layer.name, blocks[name]) != blocks[name]:
+                    kept.add(name)
+        return kept
 
 
 def blocks_of(forward: Sequence[Layer]) -> Mapping[str, int]:
@@ -54,17 +95,6 @@ def _block_name(name: str, names: set[str]) -> str:
     """The first part of a name; "" where it is a plain layer's, or of a function behind one."""
     first, slash, _ = name.partition("@")[0].partition("/")
     return first if slash and first not in names else ""
-
-
-def _kept(step: Network, forward: Mapping[str, Layer], blocks: Mapping[str, int]) -> set[str]:
-    """Tensors of the forward pass that stay until the backward pass reads them."""
-    last = max((block for name, block in blocks.items() if not name.startswith(_LOSS)), default=0)
-    kept = {name for name, block in blocks.items() if block >= last}
-    for layer in step.layers:
-        for name in forward.keys() & set(layer.inputs):
-            if layer.phase in _KEEPING or blocks.get(layer.name, blocks[name]) != blocks[name]:
-                kept.add(name)
-    return kept
 
 
 @dataclass
@@ -101,11 +131,18 @@ def recomputed(step: Network) -> int:
 
     Those of the block before come when its gradients are needed.
     """
-    read = {name for layer in step.layers if layer.phase != "recompute" for name in layer.inputs}
-    blocks = blocks_of([layer for layer in step.layers if layer.phase == "forward"])
+    forward = {layer.name: layer for layer in step.layers if layer.phase == "forward"}
+    return _largest(step.layers, forward, blocks_of(list(forward.values())))
+
+
+def _largest(
+    specs: Sequence[Layer | LayerSpec], forward: Mapping[str, Layer], blocks: Mapping[str, int]
+) -> int:
+    """Values that a step has again of the block that has most."""
+    read = {name for spec in specs if spec.again is None for name in spec.inputs}
     sizes: dict[int, int] = {}
-    for layer in step.layers:
-        if layer.again is not None and layer.name in read:
-            block = blocks[layer.again.of]
-            sizes[block] = sizes.get(block, 0) + math.prod(layer.output_shape)
+    for spec in specs:
+        if spec.again is not None and spec.name in read:
+            name = spec.again.of
+            sizes[blocks[name]] = sizes.get(blocks[name], 0) + forward[name].output_elements
     return max(sizes.values(), default=0)

@@ -13,13 +13,15 @@ are codes and biases psums; what they stand for is optional, and as in a random 
     <layer>.output_scale, <layer>.output_zero_point not for flatten, reshape and dropout
     <input>.scale, <input>.zero_point
 
-Real weights are refused where the formats are integers: quantizing them honestly takes output
-scales calibrated on data, which is another tool's work.
+Scales that own weights come without are chosen for the data (see `calibration`). Real weights are
+refused where the formats are integers: how to quantize them is another tool's work.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ from accelsim.network.ops import Shape
 from accelsim.network.passes import fold_parameters, foldable, prepare_for_inference
 from accelsim.numerics.archive import LARGEST_ARRAY, Archive, Outline, UnreadableError
 from accelsim.numerics.arithmetic import Arithmetic
+from accelsim.numerics.calibration import calibrated
 from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
 from accelsim.numerics.mixtures import weight_shape
 from accelsim.numerics.parameters import SAME_CODES, Parameters
@@ -41,17 +44,24 @@ LABELS = "labels"
 _MOST_SURPLUS = 20
 
 
-def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> Parameters:
+def load_parameters(
+    network: Network,
+    arithmetic: Arithmetic,
+    seed: int = 0,
+    inputs: Mapping[str, Array] | None = None,
+) -> Parameters:
     """The parameters of `prepare_for_inference(network)`: of its file, or random without one.
 
     The file's arrays are those of `network` as it was read; its batch norms are folded here.
+    `inputs` take the place of its. Scales that own codes come without are calibrated on the inputs.
     InputError lists every array that is missing, surplus, or of the wrong shape, type or range.
     """
     prepared = prepare_for_inference(network)
     if network.weights is None:
-        return Parameters.of(prepared, arithmetic, seed)
+        return Parameters.of(prepared, arithmetic, seed, inputs)
     if isinstance(network.weights, Stored):
-        return Parameters.of(prepared, arithmetic, seed, _stored(network, arithmetic))
+        stored = _stored(network, arithmetic)
+        return Parameters.of(prepared, arithmetic, seed, _with(inputs, stored))
     given = Archive(network.weights)
     _refuse_codes(network, arithmetic, given)
     problems = problems_of(network, arithmetic, given)
@@ -59,7 +69,15 @@ def load_parameters(network: Network, arithmetic: Arithmetic, seed: int = 0) -> 
         raise InputError(
             Problem(message, str(network.weights), key=key) for key, message in problems
         )
-    return Parameters.of(prepared, arithmetic, seed, _folded(network, arithmetic, given))
+    arrays = _with(inputs, _folded(network, arithmetic, given))
+    return calibrated(prepared, Parameters.of(prepared, arithmetic, seed, arrays))
+
+
+def _with(inputs: Mapping[str, Array] | None, given: Mapping[str, Array]) -> Mapping[str, Array]:
+    """What is given, with other inputs."""
+    if not inputs:
+        return given
+    return ChainMap(dict(inputs), cast(MutableMapping[str, Array], given))
 
 
 def _refuse_codes(network: Network, arithmetic: Arithmetic, given: Mapping[str, Array]) -> None:

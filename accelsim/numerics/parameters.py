@@ -286,12 +286,15 @@ class Parameters:
 
     `ranges` names every tensor: the network's inputs and the layers. `given` holds arrays by the
     keys of a parameter file (see `parameter_file`); what is missing there is random.
+    Scales of the layers `calibrated` were chosen, for so many images (see `calibration`).
     """
 
     arithmetic: Arithmetic
     ranges: Mapping[str, Range]
     given: Mapping[str, Array]
     seed: int = 0
+    calibrated: tuple[str, ...] = ()
+    calibrated_on: int = 0
 
     @classmethod
     def of(
@@ -304,6 +307,20 @@ class Parameters:
         """The parameters of `network`: those `given`, the others from `seed`."""
         given = given or {}
         return cls(arithmetic, _ranges(network, arithmetic.activation, given), given, seed)
+
+    def with_given(self, network: Network, given: Mapping[str, Array]) -> "Parameters":
+        """The same with `given` in place of what was given."""
+        ranges = _ranges(network, self.arithmetic.activation, given)
+        return replace(self, ranges=ranges, given=given)
+
+    def images(self, inputs: Mapping[str, Shape]) -> int:
+        """As many images as are given of every input that is; 0 if none is."""
+        counts = [
+            math.prod(self.given[name].shape) // math.prod(shape)
+            for name, shape in inputs.items()
+            if name in self.given
+        ]
+        return min(counts, default=0)
 
     def quantization(self, name: str) -> Quantization:
         """What the codes of a network input or a layer's ofmap stand for."""

@@ -196,8 +196,8 @@ def _max_pool(run: VectorExecutor, op: MaxPoolGradient, tile: VectorTile) -> Arr
     pixels = _outputs_over(tile, forward)
     gradient, x = (each.values[pixels.batch.slice, tile.channels.slice] for each in run.work.inputs)
     taps = windows(x, *forward, pixels, -np.inf)
-    flat = taps.reshape(*taps.shape[:2], -1, *taps.shape[4:])
-    winner = flat.argmax(2)
+    count = taps.shape[2] * taps.shape[3]
+    winner = taps.reshape(*taps.shape[:2], count, *taps.shape[4:]).argmax(2)
     seen = gradient[..., pixels.rows.slice, pixels.cols.slice]
     return run.work.arithmetic.stored(
         _scattered(tile, forward, pixels, lambda tap: np.where(winner == tap, seen, 0))

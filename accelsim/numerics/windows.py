@@ -34,8 +34,8 @@ def windows(values: Array, rows: Window, cols: Window, pixels: Pixels, fill: Fil
 
 
 def _reach(window: Window, outputs: Span) -> int:
-    """Positions, padding included, from the first tap to the last of some outputs."""
-    return (outputs.size - 1) * window.stride + window.extent
+    """Positions, padding included, from the first tap to the last of some outputs, if any."""
+    return max((outputs.size - 1) * window.stride + window.extent, 0)
 
 
 def widened(values: Array, shape: Shape) -> Array:

@@ -318,7 +318,8 @@ def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:
     yield (
         "of DRAM",
         f"{costs.activate:,.0f} pJ for a row, {costs.read:,.0f} for a burst read, "
-        f"{costs.write:,.0f} written",
+        f"{costs.write:,.0f} written"
+        + ("" if costs.io is None else f", {costs.io:,.0f} for its I/O"),
     )
 
 

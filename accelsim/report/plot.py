@@ -97,16 +97,12 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
 
 
 def _layers(axes: Axes, run: RunRecord) -> None:
-    """A bar of buckets for each layer, in the network's order; the short ones together."""
-    longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
-    shown = [one for one in run.working if one in longest]
-    rest = [one for one in run.working if one not in longest]
+    """A bar of buckets for each layer, the longest, in the network's order."""
+    shown = _longest(run)
     names = [label(one.name) for one in shown]
-    names += [f"{len(rest)} others"] if rest else []
     starts = [0] * len(names)
     for place, (key, title) in enumerate(BUCKETS.items()):
         sizes = [_size(one, key) for one in shown]
-        sizes += [sum(_size(one, key) for one in rest)] if rest else []
         if any(sizes):
             style = {"color": _GREYS[place], "hatch": _HATCHES[place], "ec": "k", "lw": 0.3}
             axes.barh(range(len(names)), sizes, left=starts, label=title, **style)
@@ -114,10 +110,22 @@ def _layers(axes: Axes, run: RunRecord) -> None:
     axes.set_xlim(0, 1.04 * max(starts, default=0) or 1)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("cycles")
+    axes.set_xlabel(_cycles_of(run, shown))
     axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(names))
     axes.figure.legend(frameon=False, loc="outside upper center", ncols=4)
+
+
+def _longest(run: RunRecord) -> list[LayerRecord]:
+    """The layers that there is room for, in the network's order."""
+    longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
+    return [one for one in run.working if one in longest]
+
+
+def _cycles_of(run: RunRecord, shown: Sequence[LayerRecord]) -> str:
+    """What the axis is of, and how much it leaves out."""
+    rest = len(run.working) - len(shown)
+    return f"cycles ({rest:,} shorter layers are left out)" if rest else "cycles"
 
 
 def label(name: object) -> str:
@@ -139,7 +147,10 @@ def _is_wide(letter: str) -> bool:
 
 def tick(value: float, _: int) -> str:
     """A number on an axis."""
-    return f"{value:g}" if value < 1000 else si(value).replace(".00", "")
+    if value < 1000:
+        return f"{value:g}"
+    number, unit = si(value).split(" ")
+    return f"{float(number):g} {unit}"
 
 
 def _size(layer: LayerRecord, bucket: str) -> int:
@@ -148,8 +159,7 @@ def _size(layer: LayerRecord, bucket: str) -> int:
 
 def _timeline(axes: Axes, run: RunRecord) -> None:
     """When each layer was under way: a row for each, the longest, in the order of the network."""
-    longest = sorted(run.working, key=lambda one: -one.cycles)[:MOST_BARS]
-    shown = [one for one in run.working if one in longest]
+    shown = _longest(run)
     for bound, grey in _BOUND_GREYS.items():
         some = [(place, one) for place, one in enumerate(shown) if one.bound == bound]
         if some:
@@ -164,7 +174,7 @@ def _timeline(axes: Axes, run: RunRecord) -> None:
             )
     axes.set_yticks(range(len(shown)), [label(one.name) for one in shown])
     axes.invert_yaxis()
-    axes.set_xlabel("cycles")
+    axes.set_xlabel(_cycles_of(run, shown))
     axes.xaxis.set_major_formatter(tick)
     axes.figure.set_size_inches(COLUMN, 0.8 + 0.13 * len(shown))
     axes.figure.legend(frameon=False, loc="outside upper center", ncols=2)

@@ -234,16 +234,17 @@ def _dram_energy(hardware: Hardware) -> str:
     timing = hardware.dram.timing
     if timing is None or hardware.energy is None:
         return ""
-    if timing.idle_watts is None:
+    costs, idle = timing.costs, timing.idle_watts
+    if costs is None:
         each = hardware.energy.dram_pj(8)
         return (
             f" What a {timing.standard} takes is not known: a byte costs {each:,.1f} pJ by the "
             "table, as of any DRAM."
         )
-    return (
-        " DRAM by its currents, without its lines and I/O, which are not known; for being there "
-        f"it draws {timing.idle_watts:,.3f} W more."
-    )
+    how = "currents" if timing.currents else "published energies"
+    lines = ", without its lines and I/O, which are not known" if costs.io is None else ""
+    more = "is not known" if idle is None else f"is {idle:,.3f} W more"
+    return f" DRAM by its {how}{lines}; what it draws for being there and refresh {more}."
 
 
 def _silicon(result: RunResult, hardware: Hardware) -> Iterator[str]:

@@ -31,6 +31,8 @@ def values_sheets(values: Values, shown: Iterable[str] = ()) -> list[Sheet]:
     notes = [f"Formats {values.formats}, seed {values.seed}."]
     if values.exact:
         notes.append("A value stands for scale x (value - zero point).")
+    if values.calibration is not None:
+        notes.append(str(values.calibration))
     table = Sheet(title, _COLUMNS, rows, notes=tuple(notes))
     return [table, *(_ofmap(values, name) for name in shown)]
 

@@ -68,6 +68,8 @@ def _notes(result: VerifyResult) -> list[str]:
     else:
         verdict = f"All {result.elements:,} elements are {rule}."
     notes = [verdict, f"Formats {result.formats}, seed {result.seed}."]
+    if result.calibration is not None:
+        notes.append(str(result.calibration))
     if result.accuracy is not None:
         right, images = result.accuracy.right, result.accuracy.images
         notes.append(
@@ -85,7 +87,7 @@ def _notes(result: VerifyResult) -> list[str]:
     if flat:
         notes.append(
             f"hint: all values of {', '.join(flat)} are the same: that they are equal proves "
-            "little. Own weights without scales do that; give <layer>.output_scale."
+            "little. Give a <layer>.output_scale that suits its values."
         )
     if any(layer.overflows for layer in result.layers):
         notes.append("overflows: psums that the accumulator could not hold, as in the reference.")

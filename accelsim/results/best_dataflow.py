@@ -17,12 +17,14 @@ from itertools import pairwise
 from math import fsum
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
+from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import DataflowName, Hardware, Objective
+from accelsim.lowering.forced import dataflow_of
 from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Played, Program
 from accelsim.lowering.search import Memory
-from accelsim.lowering.target import target_of
+from accelsim.lowering.target import Processor, target_of
 from accelsim.network.graph import Network
 from accelsim.results.comparison import own_cycles
 from accelsim.results.records import RunResult
@@ -54,16 +56,50 @@ def best_program(
     programs = dict(_fitting(network, machines, batch, known, played))
     runs = {flow: timed(program) for flow, program in programs.items()}
     flows = _Choice(programs, runs, hardware).flows
+    costs = {flow: cost_of_run(run, objective) for flow, run in runs.items()}
+    cheapest = min(costs, key=costs.__getitem__)
+    alike = _named(programs[cheapest], {}, machines[cheapest], hardware)
+    if len({*flows.values()}) < 2:
+        return alike
     processors = {
         kernel: target_of(machines[flow], known.replays).processor for kernel, flow in flows.items()
     }
     first = machines[next(iter(programs))]
     mixed = lower(network, first, batch, known, played, processors=processors)
-    candidates = [
-        _named(mixed, flows, first, hardware),
-        *(_named(each, {}, machines[flow], hardware) for flow, each in programs.items()),
+    mixed = _named(mixed, flows, first, hardware)
+    return mixed if cost_of_run(timed(mixed), objective) <= costs[cheapest] else alike
+
+
+def forced_program(
+    network: Network,
+    hardware: Hardware,
+    batch: int,
+    memory: Memory | None,
+    played: Played,
+    mapping: Source,
+) -> Program:
+    """The Program with the dataflow that a mapping gives each layer on the array.
+
+    Raises InputError naming those that it gives none.
+    """
+    known = memory or Memory()
+    machines = {each.array.dataflow: each for each in hardware.choices}
+    models: dict[str, Processor] = {
+        flow: target_of(each, known.replays).processor for flow, each in machines.items()
+    }
+    first = next(iter(machines.values()))
+    program = lower(network, first, batch, known, played, mapping, models=models)
+    flows = tuple(dataflow_of(layer.kernel) for layer in program.layers)
+    problems = [
+        mapping.problem(
+            f"layers.{layer.layer.name}", f"needs a dataflow, one of {', '.join(models)}"
+        )
+        for layer, flow in zip(program.layers, flows, strict=True)
+        if layer.unit == "array" and flow is None
     ]
-    return min(candidates, key=lambda each: cost_of_run(timed(each), objective))
+    if problems:
+        raise InputError(problems)
+    return replace(program, hardware=hardware, dataflows=flows)
 
 
 def _named(

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from accelsim.results.records import SCHEMA
-from accelsim.results.values import Spread
+from accelsim.results.values import Calibration, Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class VerifyResult:
 
     `accuracy` is that of the reference, which the tiles are held against, on all the images that
     have labels; None where the network's file has none.
+    `calibration` says which scales were chosen, None where all were given or random.
     """
 
     network: str
@@ -63,6 +64,7 @@ class VerifyResult:
     exact: bool
     layers: tuple[LayerCheck, ...]
     accuracy: Accuracy | None = None
+    calibration: Calibration | None = None
 
     @property
     def passed(self) -> bool:

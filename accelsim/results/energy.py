@@ -57,7 +57,7 @@ class EnergyRates:
 
     A lane operation is an addition of activations. Where ifmap and filter have different widths,
     their registers and hops count as the wider. `buffers` has pJ per byte. `dram` are the costs of
-    DRAM's own commands, where its data sheet has currents; else a byte costs `dram_byte`.
+    DRAM's own commands, where its data sheet has them; else a byte costs `dram_byte`.
     """
 
     mac: float
@@ -93,10 +93,12 @@ class EnergyRates:
         """By command, where both their number and their costs are known."""
         if done is None or self.dram is None:
             return {}
+        lines = self.dram.io
         return {
             "activate": done.activates * self.dram.activate,
             "read": done.reads * self.dram.read,
             "write": done.writes * self.dram.write,
+            **({} if lines is None else {"io": (done.reads + done.writes) * lines}),
         }
 
     def _buffer_energy(self, done: Activity) -> dict[str, float]:

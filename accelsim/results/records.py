@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas
 
     from accelsim.lowering import row_stationary
+    from accelsim.network.graph import Layer
     from accelsim.results.origin import Origin
     from accelsim.results.tiles import Tiles
 
@@ -241,7 +242,7 @@ class RunResult:
     `cycles` is when the last layer ends. Layers overlap (branches, prefetch), so their cycles
     may sum to more; everything else in the totals is the sum over layers. `origin` is what it was
     made from, `tiles` what they do, where asked for. `sub_batches` are the images of each part,
-    where the batch runs in several.
+    where the batch runs in several. `mapping` is what `simulate` takes to make the run again.
     """
 
     network: str
@@ -255,11 +256,13 @@ class RunResult:
     origin: "Origin | None" = field(default=None, compare=False, repr=False)
     tiles: "Tiles | None" = field(default=None, compare=False, repr=False)
     sub_batches: tuple[int, ...] = ()
+    mapping: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
-    def of(self, names: Iterable[str]) -> "RunResult":
-        """This run, of layers that take the same and have these names."""
-        pairs = zip(self.layers, names, strict=True)
-        return replace(self, layers=tuple(replace(layer, name=name) for layer, name in pairs))
+    def of(self, layers: Iterable["Layer"]) -> "RunResult":
+        """This run, of layers that take the same under other names."""
+        pairs = zip(self.layers, layers, strict=True)
+        named = (replace(own, name=each.name, inputs=each.inputs) for own, each in pairs)
+        return replace(self, layers=tuple(named))
 
     @property
     def is_mixed(self) -> bool:

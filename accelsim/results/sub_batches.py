@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from accelsim.errors import DoesNotFitError, InputError, Problem
+from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import BatchSplit
 from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.placed import kernels_of
@@ -41,6 +42,17 @@ def _halves(batch: int) -> list[int]:
     while found[-1] > 1:
         found.append(-(-found[-1] // 2))
     return found
+
+
+def forced_images(mapping: Source, sizes: Sequence[int]) -> int:
+    """Images of a part as a mapping forces it; raises InputError for a size that is no choice."""
+    assert mapping.images is not None
+    images = min(mapping.images, sizes[0])
+    if images not in sizes:
+        choices = ", ".join(map(str, sizes))
+        message = f"expected one of {choices}, as batch_split has it, found {images}"
+        raise InputError(mapping.problem("images", message))
+    return images
 
 
 def parts_of(batch: int, images: int) -> list[int]:

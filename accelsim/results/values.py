@@ -2,6 +2,27 @@
 
 from dataclasses import dataclass
 
+_NAMED = 5
+"""Layers that are named, of many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The layers whose own weights came without scales, which were chosen for so many `images`."""
+
+    layers: tuple[str, ...]
+    images: int
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        images = "1 image" if self.images == 1 else f"{self.images:,} images"
+        more = len(self.layers) - _NAMED
+        names = ", ".join(self.layers[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+        return (
+            f"Own weights of {names} came without scales: these were calibrated "
+            f"so that ofmaps fill their format, on {images}."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:

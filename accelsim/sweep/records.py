@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.sweep.code import CODE
@@ -39,11 +40,13 @@ class Varied:
 class Point:
     """One simulation: a network (name or path) on a hardware, for `batch` images.
 
-    `key` is a hash of the resolved content: of the network's layers, the hardware, the batch.
+    `key` is a hash of the resolved content: of the network's layers and what is
+    forced on them, the hardware, the batch.
     `graph` is the very network that was hashed: whoever simulates the point reads no file, which
     may be another by then, or on another machine. `code` names the sources that it belongs to.
     `parameters` are what the sweep file varies, by its keys, as text or numbers for people.
     `place` is where it stands among the sweep's points, from 1 on; 0 for one that was sampled.
+    `mapping` is forced on it.
     """
 
     key: str
@@ -54,6 +57,7 @@ class Point:
     graph: Network = field(repr=False, compare=False)
     code: str = field(default=CODE, repr=False)
     place: int = field(default=0, repr=False, compare=False)
+    mapping: Source | None = field(default=None, repr=False, compare=False)
 
     @property
     def hardware(self) -> Hardware:

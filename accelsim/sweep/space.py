@@ -33,6 +33,7 @@ from accelsim.sweep.axes import (
     value_at,
 )
 from accelsim.sweep.content import plain, point_key
+from accelsim.sweep.forced import forced_on
 from accelsim.sweep.grid import Content, Grid, values_of
 from accelsim.sweep.hints import hints, none_left, too_many
 from accelsim.sweep.points import NOWHERE, Points
@@ -203,6 +204,7 @@ class Space:
         self._paths: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         self._load_networks()
+        self._mapping, self._digests = forced_on(file, self.networks, self._digests, found)
         self._check_batches()
         self._check_quantities()
         self.constraints = tuple(
@@ -338,8 +340,7 @@ class Space:
         if network not in self.networks:
             return None  # as noted when it was to be loaded
         said = {setting.key: setting.shown for setting in settings}
-        replaced = [setting.replaces for setting in settings if setting.replaces]
-        for path in chain.from_iterable(replaced):
+        for path in chain.from_iterable(setting.replaces for setting in settings):
             if dotted(path) in self._parameters:
                 said.setdefault(dotted(path), None)
         return Point(
@@ -349,6 +350,7 @@ class Space:
             batch=batch,
             parameters={**self._parameters, **said},
             graph=self.networks[network],
+            mapping=self._mapping,
         )
 
     def _allowed(self, varied: Varied) -> bool:

@@ -44,7 +44,12 @@ def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
     totals: dict[str, Any] = {}
     result, error = NO_RESULT, ""
     try:
-        run = simulate(point.graph, point.hardware, batch=point.batch, memory=worker.memory)
+        run = simulate(
+            *(point.graph, point.hardware),
+            batch=point.batch,
+            memory=worker.memory,
+            mapping=point.mapping,
+        )
         totals = run.totals
         result = packed(totals, [layer.as_dict() for layer in run.layers])
     except MemoryError:

@@ -275,12 +275,12 @@ def rows_of(
         ("DRAM", "MB", silicon.dram_mb, said.dram_mb, DRAM_BAND, 0.05),
         ("latency", "ms", silicon.processing_ms, said.processing_ms, LATENCY_BAND, 0.05),
         ("total", "ms", silicon.total_ms, said.total_ms, DRAM_BAND, 0.05),
-        ("power", "mW", silicon.power_mw, said.power_mw, 0.0, 0.5),
+        ("power", "mW", silicon.power_mw, said.power_mw, None, 0.5),
     )
     for quantity, unit, chip, model, band, half_digit in numbers:
         judged = None if quantity in unjudged else band
         note = notes.get(quantity, "")
-        yield Comparison(name, quantity, unit, chip, model, judged, note, half_digit)
+        yield Comparison(name, quantity, unit, chip, model, judged, note, half_digit, band)
 
 
 NOT_RUN = {

@@ -47,6 +47,7 @@ def _comparisons() -> Iterator[Comparison]:
             modelled=untiled_cycles(array, gemm),
             band=None if note else AIM,
             note=note,
+            aim=AIM,
         )
 
 

@@ -170,6 +170,7 @@ def _given(row: Measured, machine: Hardware) -> Comparison:
         modelled=row.given().cycles(machine),
         band=None if note else AIM,
         note=note,
+        aim=AIM,
     )
 
 
@@ -183,13 +184,16 @@ def _own() -> Iterator[Comparison]:
             known[key] = mapped.cycles(machine)
         measured = int(row.row["rtl_cycles_auto_tiling"])
         yield Comparison(
-            row.case, "own tiler", "cycles", measured, known[key], band=None, note=_TILER
+            *(row.case, "own tiler", "cycles", measured, known[key]),
+            band=None,
+            note=_TILER,
+            aim=AIM,
         )
 
 
 def _median(quantity: str, comparisons: list[Comparison], band: float | None) -> Comparison:
     middle = 1 + median(abs(each.error) for each in comparisons)
-    return Comparison("median of 114", quantity, "", 1.0, middle, band, _MEDIAN)
+    return Comparison("median of 114", quantity, "", 1.0, middle, band, _MEDIAN, aim=MEDIAN_AIM)
 
 
 REFERENCE = Reference(

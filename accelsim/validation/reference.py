@@ -10,8 +10,10 @@ class Comparison:
     """One number: `measured` by the reference, `modelled` by accelsim, both in `unit`.
 
     `band` is the largest relative error that passes (0: equal); None shows the number without
-    judging it, and `note` says why. A measured number that was printed with few digits stands for
-    all that lie within `half_digit` of it; the error counts from the nearest of them.
+    judging it, and `note` says why; `aim` is then the error that it was to stay within, where one
+    was set for it, else the largest band of its reference. A measured number that was printed with
+    few digits stands for all that lie within `half_digit` of it; the error counts from the nearest
+    of them.
     """
 
     case: str
@@ -22,6 +24,7 @@ class Comparison:
     band: float | None
     note: str = ""
     half_digit: float = 0.0
+    aim: float | None = None
 
     @property
     def error(self) -> float:

@@ -149,7 +149,8 @@ def _summary(validation: Validation) -> Sheet:
     legend = (
         "rows, mean, worst: of the rows that are judged, each against its band; within: those "
         "whose error is no larger. Rows without a band are shown, with the reason; beyond the "
-        "aim: those of them whose error is larger than every band of their reference."
+        "aim: those of them whose error is larger than the band that was set for them, or, where "
+        "none was, than every band of their reference."
     )
     return Sheet("Summary", columns, rows, notes=(verdict, legend, WITHOUT))
 
@@ -166,9 +167,14 @@ def _verdict(tally: Tally) -> Iterator[str]:
     if tally.outside:
         yield f"{len(tally.outside):,} OUTSIDE"
     others = [each for each in tally.comparisons if each.band is None]
-    beyond = [each for each in others if magnitude(each) > max(tally.bands, default=0)]
+    beyond = [each for each in others if magnitude(each) > _aim(each, tally)]
     if beyond:
         worst = signed_percent(max(beyond, key=magnitude))
         yield f"{len(beyond):,} beyond the aim, worst {worst} %"
     if len(beyond) < len(others):
         yield f"{len(others) - len(beyond):,} not judged"
+
+
+def _aim(comparison: Comparison, tally: Tally) -> float:
+    """The error that a row without a band was to stay within."""
+    return max(tally.bands, default=0.0) if comparison.aim is None else comparison.aim

@@ -217,7 +217,8 @@ def _application(app: Application) -> Iterator[Comparison]:
     )
     for quantity, unit, measured, said, band in rows:
         note = _NOT_JUDGED.get((app.name, quantity), _NOT_JUDGED.get(("", quantity), ""))
-        yield Comparison(app.name, quantity, unit, measured, said, None if note else band, note)
+        judged = None if note else band
+        yield Comparison(app.name, quantity, unit, measured, said, judged, note, aim=band)
 
 
 def _other_shapes(app: Application) -> Iterator[Comparison]:

@@ -241,6 +241,18 @@ def test_schema_accepts_what_is_built_in(cli, kind: str, folder: str) -> None:
     assert not validator.is_valid({"name": "no more"})
 
 
+def test_schema_accepts_what_a_run_saves(cli, tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(cli("schema", "mapping").stdout)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    cli("run", "lenet5", "edge_ws", "--save-mapping", str(tmp_path / "m.yaml"))
+    saved = yaml.safe_load((tmp_path / "m.yaml").read_text())
+    validator.validate(saved)
+    validator.validate({"parts": [saved, {"images": 3, **saved}]})
+    assert not validator.is_valid({**saved, "on_chip": {"C1": {"address": -1}}})
+
+
 def test_compare_takes_every_dataflow_that_a_machine_can_run(cli) -> None:
     arguments = ("compare", "lenet5", "--hardware", "edge_ws", "eyeriss", "--json", "-")
     runs = json.loads(cli(*arguments).stdout)["runs"]

@@ -92,6 +92,7 @@ def test_csv_has_every_row(cli, references: list[Reference]) -> None:
         "error": "0.01",
         "passed": "True",
         "half_digit": "0.0",
+        "aim": "",
         "note": "",
     }
     assert (table[1]["band"], table[1]["passed"]) == ("", "True")

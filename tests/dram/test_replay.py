@@ -131,6 +131,22 @@ def test_ddr5_by_hand() -> None:
     assert any("bus is not free" in each for each in violations(sheet, log))
 
 
+def test_a_split_bus_commands_rows_while_a_read_has_the_columns() -> None:
+    """Of HBM2, whose activate takes two clocks, with reads of eight: they delay reads alone.
+
+    Activates are nRRDS 4 apart, the fifth at 16, as nFAW is 15. The first read is nRCD 14 after an
+    activate's second clock, at 15, and has the columns until 23.
+    """
+    sheet = changed("HBM2", data_buses=1, column_slots=8)
+    channel = Logged(sheet)
+    channel.play([(bank * 4 * sheet.burst_bytes, False) for bank in range(5)])
+    assert not violations(sheet, channel.log)
+    activates = [each.clock for each in channel.log if each.name == "ACT"]
+    reads = [each.clock for each in channel.log if each.name == "RD"]
+    assert activates == [0, 4, 8, 12, 16]
+    assert reads == [15, 23, 31, 39, 47]
+
+
 def test_a_bank_that_always_conflicts_takes_its_cycle() -> None:
     """One burst in each of 64 rows of a bank: nRC apart."""
     sheet = SHEETS["DDR3-2133"]

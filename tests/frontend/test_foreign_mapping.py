@@ -9,6 +9,7 @@ from accelsim.errors import InputError
 from accelsim.facade import simulate, verify
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
+from accelsim.network.ops import Conv
 
 NETWORK = chain((3, 8, 8), conv(8, 3, padding=1), max_pool(2), conv(16, 3), dense(10))
 ONNXIM = """\
@@ -78,9 +79,45 @@ def test_timeloops_inner_levels_are_the_tile_and_its_outer_loops_the_order(tmp_p
     assert verify(network, "edge_ws", mapping=path).passed
 
 
+MAPPED = """
+mapping:
+  - {target: ifmap_spad, type: datatype, keep: [Inputs], bypass: [Weights, Outputs]}
+  - {target: DRAM, type: datatype, keep: [Weights, Inputs, Outputs], bypass: []}
+  - {target: weights_spad, type: temporal, factors: C1 M2 R3 S1 N1 P1 Q1, permutation: RCMSNPQ}
+  - {target: PE_columns, type: spatial, factors: C4 M1 R1 S3 N1 P1 Q1, split: 0}
+  - {target: shared_glb, type: temporal, factors: C1 M4 R1 S1 N1 P1 Q2, permutation: MQCRSNP}
+  - {target: DRAM, type: spatial, factors: C1 M1 R1 S1 N1 P2 Q1, permutation: PCMRSNQ}
+  - {target: DRAM, type: temporal, factors: C2 M2 R1 S1 N1 P1 Q1, permutation: CMPQRSN}
+"""
+"""As the mapper of Timeloop writes it: the innermost memory first, loops of 1 too."""
+
+
+def test_timeloops_mapper_lists_dram_last(tmp_path: Path) -> None:
+    """Tiles of 8 filters, 4 channels, and 2 x 2 pixels: copies side by side are in one tile."""
+    network = chain((8, 4, 4), conv(16, 3))
+    path = written(tmp_path, "m.map.yaml", MAPPED)
+    tiling = simulate(network, "edge_ws", mapping=path).layers[0].tiling
+    assert (tiling.rows, tiling.cols, tiling.channels, tiling.filters) == (2, 2, 4, 8)
+    assert (tiling.tap_rows, tiling.tap_cols, tiling.order.name) == (3, 3, "OFMAP_STAYS")
+    assert verify(network, "edge_ws", mapping=path).passed
+
+
+def test_a_mapping_of_one_memory_has_one_tile(tmp_path: Path) -> None:
+    """Timeloop's first exercise: a convolution along one axis, in one buffer."""
+    text = "mapping: [{target: Buffer, type: temporal, factors: R3 P16, permutation: RP}]"
+    network = chain((1, 18, 1), Conv(out_channels=1, kernel=(3, 1)))
+    path = written(tmp_path, "m.map.yaml", text)
+    tiling = simulate(network, "edge_ws", mapping=path).layers[0].tiling
+    assert (tiling.rows, tiling.tap_rows) == (16, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
+        (
+            *("m.yaml", '- {name: default, temporal_ordering: [[C, "*"], [K, 8]]}\n'),
+            "default: 'C, *' leaves its count to ZigZag; write the counts that it found",
+        ),
         ("m.mapping", "hello\n", "m.mapping:1: expected [T] N1 C64"),
         ("m.mapping", "", "has no mapping"),
         (

@@ -52,7 +52,8 @@ def test_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("none.yaml", "none.yaml: no such file"),
         ("wrong.yaml", "wrong.yaml:"),
-        ({"standard": "mine", "tCK_ps": 1000}, "unknown DRAM standard 'mine'"),
+        ({"standard": "mine", "tCK_ps": 1000}, "unknown DRAM standard 'mine'.*give all of its"),
+        ({key: MINE[key] for key in MINE if key != "nRP"}, "sheet of its own lacks nRP"),
     ],
 )
 def test_what_is_none_is_told(tmp_path: Path, timing: object, said: str) -> None:

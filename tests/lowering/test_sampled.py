@@ -5,7 +5,7 @@ from drawing import drawn
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, machine, networks
-from oracles.dram_sheets import SHEETS
+from oracles.dram_sheets import SHEETS, STANDARDS
 
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate, verify
@@ -93,6 +93,31 @@ def test_rows_lie_apart_in_dram() -> None:
     together = simulate(chain((64, 32, 64), dense), timed)
     assert apart.dram.ifmap_read_bytes == together.dram.ifmap_read_bytes
     assert apart.layers[0].dram_cycles > together.layers[0].dram_cycles
+
+
+def timed(hardware: Hardware, standard: str) -> Hardware:
+    dram = DramChannel.model_validate({"timing": SHEETS[standard]})
+    return hardware.model_copy(update={"dram": dram})
+
+
+def test_rows_are_read_where_that_is_faster() -> None:
+    """Of maps of 225 B, rows of 15 B: each is a burst by itself when the others are left out."""
+    network = chain((64, 15, 15), strided(1, 4), strided(3, 2, 1))
+    hardware = timed(machine(array={"rows": 16, "cols": 16}), "LPDDR4X-4266")
+    assert simulate(network, skipping(hardware)).cycles <= simulate(network, hardware).cycles
+
+
+@pytest.mark.slow
+@given(networks(), MACHINES, st.sampled_from(["plain", *STANDARDS]))
+@drawn(40)
+def test_to_skip_is_never_slower(network: Network, hardware: Hardware, standard: str) -> None:
+    if standard != "plain":
+        hardware = timed(hardware, standard)
+    try:
+        read = simulate(network, hardware).cycles
+    except DoesNotFitError:
+        return
+    assert simulate(network, skipping(hardware)).cycles <= read
 
 
 @pytest.mark.slow

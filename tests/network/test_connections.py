@@ -114,13 +114,16 @@ def test_a_batch_norm_stays_behind_shares(tmp_path: Path) -> None:
     ]
 
 
-def test_a_mixture_has_one_tap(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "key", ["kernel: 1", "stride: 1", "padding: 0", "dilation: 1", "groups: 1"]
+)
+def test_a_mixture_has_no_keys_of_windows(key: str, tmp_path: Path) -> None:
     path = tmp_path / "mixed.yaml"
     path.write_text(
         "name: mixed\ninput: {channels: 3, height: 4, width: 4}\nlayers:\n"
-        "  mix: {op: mixture, out_channels: 2, stride: 2}\n"
+        f"  mix: {{op: mixture, out_channels: 2, {key}}}\n"
     )
-    with pytest.raises(InputError, match="has one tap, and no stride"):
+    with pytest.raises(InputError, match=rf"4:.*unknown key '{key.partition(':')[0]}'"):
         load_network(path)
 
 

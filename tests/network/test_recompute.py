@@ -5,11 +5,26 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from drawing import drawn
+from drawn_networks import drawn_network
+from hypothesis import given
+from hypothesis import strategies as st
 
 from accelsim.facade import simulate, train, verify
 from accelsim.network.backward import training_step
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.network.ops import Add, BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool
+from accelsim.network.ops import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Line,
+    MaxPool,
+    Sigmoid,
+)
 from accelsim.network.recompute import blocks_of, with_recompute
 from accelsim.numerics.floats import FloatArithmetic
 from accelsim.numerics.formats import FLOAT64
@@ -62,6 +77,12 @@ def test_all_values_are_those_of_a_step_that_keeps_everything(
 ) -> None:
     plain = training_step(network(), "squared_error")
     again = with_recompute(plain)
+    check_values(plain, again)
+    assert len(again.layers) > len(plain.layers)
+
+
+def check_values(plain: Network, again: Network) -> None:
+    """Those of all layers are equal, also where a layer is computed again."""
     found = []
     for step in (plain, again):
         parameters = Parameters.of(plain, DOUBLE)
@@ -72,7 +93,6 @@ def test_all_values_are_those_of_a_step_that_keeps_everything(
     assert {name for name in values if not name.endswith("@again")} == set(wanted)
     for name, array in values.items():
         np.testing.assert_array_equal(array, wanted[name.removesuffix("@again")])
-    assert len(values) > len(wanted)
 
 
 def arrays_of(step: Network, parameters: Parameters) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
@@ -82,6 +102,32 @@ def arrays_of(step: Network, parameters: Parameters) -> dict[str, np.ndarray]:  
         arrays = parameters.layer(layer).arrays if layer.parameter_shapes else {}
         given |= {f"{layer.name}.{name}": array for name, array in arrays.items()}
     return given
+
+
+@given(st.integers(0, 2**32 - 1))
+@drawn(60)
+def test_drawn_networks_have_the_same_values_and_hold_no_more(seed: int) -> None:
+    network = drawn_network(seed)
+    plain = training_step(network, "squared_error")
+    check_values(plain, with_recompute(plain))
+    whole, again = (training_memory(network, 1, recompute=on) for on in (False, True))
+    assert again.activations + again.recomputed <= whole.activations
+
+
+def test_a_block_that_takes_more_than_it_saves_is_not_computed_again() -> None:
+    """The second block is a mean of 2 values and two layers of as many; of what comes into it, 32
+    values, nothing is kept for anything else.
+    """
+    before = [Sigmoid(), Line(term=1.0), Line(factor=2.0)]
+    behind = [AvgPool(kernel="global"), *(Conv(out_channels=2, kernel=(1, 1)) for _ in range(4))]
+    names = ["x", *(f"layer{at}" for at in range(8))]
+    specs = [
+        LayerSpec(name, op, (source,))
+        for (source, name), op in zip(pairwise(names), [*before, *behind], strict=True)
+    ]
+    step = training_step(build_network("shrunk", {"x": (2, 4, 4)}, specs), "squared_error")
+    assert set(blocks_of(step.layers[:8]).values()) == {0, 1, 2}
+    assert not any(layer.again for layer in with_recompute(step).layers)
 
 
 def test_the_backward_pass_reads_nothing_that_is_not_kept() -> None:

@@ -190,6 +190,9 @@ ONE_LAYER = {
     "conv, depthwise": Conv(out_channels=4, kernel=(3, 3), groups=4, padding="same"),
     "conv, padded beyond its kernel": Conv(out_channels=2, kernel=(2, 2), padding=(3, 3, 2, 3)),
     "conv, whole map": Conv(out_channels=2, kernel=(6, 5)),
+    "conv, as large as the map but shifted": Conv(
+        out_channels=2, kernel=(6, 5), stride=(3, 3), padding=(1, 0, 2, 0)
+    ),
     "conv, tanh": Conv(out_channels=3, kernel=(2, 2), activation="tanh"),
     "conv, silu": Conv(out_channels=3, kernel=(2, 2), activation="silu"),
     "dense": Dense(out_features=2),

@@ -100,7 +100,8 @@ def test_a_hostile_name_is_only_text(name: str) -> None:
     plain = Reader(page_of(run("ws", layer(9, name="plain"))))
     bad = replace(run("ws", replace(layer(9, name=name), op=name)), network=name, hardware=name)
     read = Reader(page_of(bad))
-    assert {one for one, _ in read.elements} == {one for one, _ in plain.elements}
+    there = {one for one, _ in read.elements} - {"bdi"}  # around names that are long
+    assert there == {one for one, _ in plain.elements}
     assert len(read.of("script")) == 1
     assert not any(key.startswith("on") for _, attributes in read.elements for key in attributes)
 
@@ -115,7 +116,7 @@ def test_so_is_any_name(name: str) -> None:
 KNOWN = {
     *("html", "head", "meta", "title", "style", "body", "script", "header", "footer", "section"),
     *("div", "p", "h1", "h2", "h3", "b", "i", "span", "button", "ul", "li", "figure", "details"),
-    *("summary", "figcaption", "table", "thead", "tbody", "tr", "th", "td"),
+    *("summary", "figcaption", "table", "thead", "tbody", "tr", "th", "td", "bdi"),
     *("svg", "line", "text", "circle", "rect", "polyline", "path", "g", "title"),
 }
 

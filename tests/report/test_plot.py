@@ -86,3 +86,15 @@ def test_without_matplotlib_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, said = drawn(tmp_path, run("ws", layer(9)), "layers")
     assert (status, "pip install 'accelsim[report]'" in said) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["layers", "timeline"])
+def test_of_many_layers_the_longest_are_drawn_and_it_is_said(tmp_path: Path, kind: str) -> None:
+    """No bar of the others together, which would be longer than all."""
+    pytest.importorskip("matplotlib")
+    result = run("ws", *(layer(100 + i, name=f"l{i}") for i in range(45)))
+    assert drawn(tmp_path, result, kind) == (0, "")
+    text = (tmp_path / "f.svg").read_text()
+    assert "cycles (5 shorter layers are left out)" in text
+    assert "<!-- l5 -->" in text
+    assert "<!-- l4 -->" not in text

@@ -99,7 +99,8 @@ def test_what_residency_saved() -> None:
             "timing=DDR4-2400",
             "DRAM by its currents, without its lines and I/O, which are not known",
         ),
-        ("timing=HBM2", "What a HBM2 takes is not known: a byte costs 243.8 pJ by the table"),
+        ("timing=HBM2", "DRAM by its published energies; what it draws for being there"),
+        ("timing=HBM3-6400", "What a HBM3-6400 takes is not known: a byte costs 243.8 pJ by the"),
         ("latency=100 ns", ""),
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 from drawing import drawn
 from hypothesis import given
 from machines import MACHINES, chain, machine, max_pool, networks
-from oracles.dram_sheets import SHEETS
+from oracles.dram_sheets import SHEETS, changed
+from pydantic import ValidationError
 
 from accelsim.facade import simulate
 from accelsim.frontend.energy_file import load_energy_table
@@ -149,8 +150,26 @@ def test_costs_of_ddr4_by_hand() -> None:
     )
 
 
+def test_costs_of_hbm2_by_hand() -> None:
+    """A burst is 256 bits: 2.68 pJ each on the die, 0.8 between the dies."""
+    sheet = SHEETS["HBM2"]
+    assert sheet.costs is not None
+    assert sheet.costs.activate == 909
+    assert sheet.costs.read == sheet.costs.write == pytest.approx(256 * 2.68)
+    assert sheet.costs.io == pytest.approx(256 * 0.8)
+    assert sheet.costs.refresh is sheet.costs.standby_watts is sheet.idle_watts is None
+
+
 def test_what_is_unknown_is_absent() -> None:
     assert SHEETS["LPDDR5-6400"].costs is SHEETS["LPDDR5-6400"].idle_watts is None
+    assert SHEETS["DDR4-2400"].costs is not None
+    assert SHEETS["DDR4-2400"].costs.io is None
+
+
+def test_currents_or_energies() -> None:
+    energies = SHEETS["HBM2"].energies
+    with pytest.raises(ValidationError, match="not both"):
+        changed("DDR4-2400", energies=energies)
 
 
 def on_dram(name: str, table: EnergyTable = ROUND) -> Hardware:
@@ -171,6 +190,20 @@ def test_commands_take_the_place_of_bytes() -> None:
     bursts = (layer.dram.read_bytes + layer.dram.write_bytes) / 64
     assert 0 < energy.dram_parts["activate"] < bursts * costs.activate
     assert energy.as_dict()["dram_parts"] == energy.dram_parts
+
+
+def test_published_energies_take_the_place_of_bytes() -> None:
+    """4 KiB of ifmap and 4 KiB of ofmap in bursts of 32 B, and filters; I/O for all of them."""
+    network = chain((4, 32, 32), Conv(out_channels=4, kernel=(1, 1), bias=False))
+    (layer,) = simulate(network, on_dram("HBM2")).layers
+    assert layer.energy is not None
+    assert layer.dram.ofmap_write_bytes == 4 * 32 * 32
+    reads = 4 * 32 * 32 // 32 + 1
+    parts = layer.energy.dram_parts
+    assert parts["read"] == pytest.approx(reads * 256 * 2.68)
+    assert parts["write"] == pytest.approx(128 * 256 * 2.68)
+    assert parts["io"] == pytest.approx((reads + 128) * 256 * 0.8)
+    assert layer.energy.dram == pytest.approx(sum(parts.values()))
 
 
 def test_a_sheet_without_currents_costs_bytes() -> None:

@@ -103,7 +103,7 @@ def record(**properties: object) -> dict[str, object]:
 ROW = record(
     **dict.fromkeys(("case", "quantity", "unit", "note"), TEXT),
     **dict.fromkeys(("measured", "modelled", "half_digit"), NUMBER),
-    **dict.fromkeys(("error", "band"), MAYBE),
+    **dict.fromkeys(("error", "band", "aim"), MAYBE),
     passed=TRUTH,
 )
 VALIDATION_SCHEMA = record(

@@ -1,6 +1,7 @@
 """What `validate` prints."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from references_by_hand import comparison, outcome, reference
@@ -98,6 +99,14 @@ def test_what_is_not_judged_is_not_called_fine() -> None:
     rows = [comparison(modelled, None, "c") for modelled in (104.0, 80.0, 111.0)]
     text = printed(outcome(comparison(103.0, 0.05), comparison(100.0, 0.1), *rows))
     verdict = "2 within, 2 beyond the aim, worst -20.0 %, 1 not judged"
+    assert lines(text, "x ")[0][-12:] == verdict.split()
+
+
+def test_an_aim_of_its_own_counts() -> None:
+    """4 % are beyond an aim of 3 %, and within the reference's band of 5."""
+    missed = replace(comparison(104.0, None, "c"), aim=0.03)
+    text = printed(outcome(comparison(103.0, 0.05), missed, comparison(104.0, None, "d")))
+    verdict = "1 within, 1 beyond the aim, worst +4.0 %, 1 not judged"
     assert lines(text, "x ")[0][-12:] == verdict.split()
 
 

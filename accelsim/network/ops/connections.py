@@ -5,7 +5,7 @@ LeCun et al. 1998, table I; Bouvrie, "Notes on Convolutional Neural Networks", 2
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Annotated, ClassVar
 
@@ -89,14 +89,12 @@ class Mixture(Conv):
     """
 
     name: ClassVar[str] = "mixture"
-    kernel: Pair = (1, 1)
+    kernel: Pair = field(default=(1, 1), init=False)
+    stride: Pair = field(default=(1, 1), init=False)
+    padding: Padding = field(default=(0, 0, 0, 0), init=False)
+    dilation: Pair = field(default=(1, 1), init=False)
+    groups: Positive = field(default=1, init=False)
     penalty: Annotated[Real, Field(ge=0)] = 0.0
-
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        plain = self.stride == self.dilation == self.kernel == (1, 1) and self.groups == 1
-        if not plain or any(self.padding):
-            raise ShapeError("has one tap, and no stride, padding, dilation or groups")
-        return Conv.output_shape(self, inputs)
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
         shares = {"c": (self.out_channels, inputs[0][0])}

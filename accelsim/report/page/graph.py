@@ -163,8 +163,8 @@ def _words(each: Box, x: float, y: float, share: str) -> Html:
     tails = ("/".join(parts[place:]) for place in range(len(parts)))
     said = next((tail for tail in tails if _width(tail) <= _LETTERS), parts[-1])
     if _width(said) > _LETTERS:
-        fits = [end for end in range(len(said)) if _width(said[:end]) <= _LETTERS - 1]
-        said = f"{said[: fits[-1]]}\u2026"
+        fits = (end for end in range(len(said)) if _width(said[end:]) <= _LETTERS - 1)
+        said = f"\u2026{said[next(fits) :]}"
     text = tag("text", said, x=f"{x + 5:.0f}", y=y + 14)
     if not each.cycles:
         return text

@@ -276,10 +276,11 @@ def _roofline(group: Group) -> Iterator[Html]:
         yield tag("p", "No layer both multiplies and moves anything to or from DRAM.")
         return
     limit = "the machine's peak and its DRAM bandwidth" if roofs else "unknown: the file lacks it"
-    yield tag(
-        *("p", f"One dot per layer, as large as its share of the cycles. The line is {limit}."),
-        class_="soft",
+    told = (
+        f"One dot per layer, as large as its share of the cycles. The line is {limit}. What lies "
+        "above the slope has moved bytes, such as its filters, while another layer was at work."
     )
+    yield tag("p", told, class_="soft")
     if group.several:
         yield charts.key((index % 7, label) for index, label in enumerate(group.labels))
     else:

@@ -22,11 +22,16 @@ class Cell:
             attributes["class_"] = self.kind
         if self.kind == "t n":
             attributes["title"] = self.shown
+            return tag("td", tag("bdi", self.shown, dir="ltr"), **attributes)
         return tag("td", self.shown, **attributes)
 
 
 def name(shown: str) -> Cell:
-    """A layer's name: long ones are cut on the screen, and whole in the title."""
+    """A layer's name: long ones lose of their beginning on the screen; the title has them whole.
+
+    The end tells the layers of a block apart. So the cell runs from right to left, and the name
+    in it from left to right.
+    """
     return Cell(shown, kind="t n" if len(shown) > _LONG else "t")
 
 
