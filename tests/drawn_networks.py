@@ -62,6 +62,7 @@ from accelsim.network.ops import (
     Sin,
     Slice,
     Softmax,
+    Split,
     Sqrt,
     SubSampling,
     Sum,
@@ -153,6 +154,12 @@ def _slice(draw: Draw, shape: Shape) -> Op:
     start = tuple(draw.number(0, size - 1) for size in shape)
     stop = tuple(draw.number(at + 1, size) for at, size in zip(start, shape, strict=True))
     return Slice(start=start, stop=stop, step=tuple(draw.number(1, 2) for _ in shape))
+
+
+def _split(draw: Draw, shape: Shape) -> Op:
+    axis = draw.number(0, len(shape) - 1)
+    cuts = sorted({draw.number(0, shape[axis]) for _ in range(2)} | {0, shape[axis]})
+    return Split(sizes=tuple(map(int, np.diff(cuts))), axis=axis)
 
 
 def _pad(draw: Draw, shape: Shape) -> Op:
@@ -254,6 +261,7 @@ ANY: Mapping[str, Rule] = {
         order=tuple(map(int, draw.random.permutation(len(shape))))
     ),
     "slice": _slice,
+    "split": _split,
     "pad": _pad,
     "expand": _expand,
     "dropout": lambda draw, shape: Dropout(rate=draw.one(0.1, 0.5)),
@@ -267,13 +275,19 @@ ANY: Mapping[str, Rule] = {
 """Of tensors of any rank, or refused by the layer itself."""
 POSITIVE = (Exp, Log, Sqrt, Reciprocal)
 """Drawn behind a sigmoid that a line moves away from zero."""
-JOINED = ("add", "mul", "concat", "matmul", "attention", "shared dense", "weighted maps")
+JOINED = ("add", "mul", "concat", "matmul", "attention", "shared weight", "weighted maps")
 
 
 def every_type() -> set[str]:
     """The layer types that are drawn, by their names in network files."""
     plain = {name.partition(",")[0] for name in (*MAPS, *ROWS, *ANY)}
-    parts = {"attention_scores", "attention_context", "conv_transpose_phase", "phases"}
+    parts = {
+        "attention_scores",
+        "attention_context",
+        "conv_transpose_phase",
+        "phases",
+        "split_part",
+    }
     joined = {"add", "mul", "concat", "matmul", "embedding", *(op.name for op in POSITIVE)}
     return (plain | parts | joined) & set(OPS)
 
@@ -301,8 +315,9 @@ class Drawn:
                 parts = op.parts(name, sources)
             for part, own, reads in parts:
                 self._put(part, own, reads)
-            for part, _, _ in parts[:-1]:  # theirs alone
-                self.inner[part] = self.shapes.pop(part)
+            if not isinstance(op, Split):
+                for part, _, _ in parts[:-1]:  # theirs alone
+                    self.inner[part] = self.shapes.pop(part)
         except ShapeError:
             del self.specs[before[0] :]
             self.shapes = before[1]
@@ -362,8 +377,8 @@ class Drawn:
             self.put(MatMul(**turned, scale=0.5, activation=draw.activation()), source, other)
         elif kind == "attention" and len(shape) == 2:
             self._attention(source)
-        elif kind == "shared dense":
-            owners = [s for s in self.specs if isinstance(s.op, Dense) and not s.op.shares]
+        elif kind == "shared weight":
+            owners = [s for s in self.specs if type(s.op) in (Conv, Dense) and not s.op.shares]  # type: ignore[attr-defined]
             if owners:
                 self._shared(draw.one(*owners), names)
         elif kind == "weighted maps" and len(shape) == 3:
@@ -378,14 +393,15 @@ class Drawn:
             self.put(op, queries, keys, values)
 
     def _shared(self, owner: LayerSpec, names: list[str]) -> None:
-        """A dense layer, of anything that fits, with another's weight."""
-        assert isinstance(owner.op, Dense)
+        """A layer, of anything that fits, with another's weight."""
+        assert isinstance(owner.op, (Conv, Dense))
         wanted = owner.op.weight_shape((self.shapes[owner.inputs[0]],))
         for name in self.draw.random.permutation(names):
             bias = owner.op.bias and self.draw.often()
             op = replace(owner.op, shares=owner.name, bias=bias, activation=self.draw.activation())
-            ranks = len(self.shapes[name]) <= 3
-            if ranks and op.weight_shape((self.shapes[str(name)],)) == wanted:
+            rank = len(self.shapes[str(name)])
+            fits = rank == 3 if isinstance(op, Conv) else rank <= 3
+            if fits and op.weight_shape((self.shapes[str(name)],)) == wanted:
                 self.put(op, str(name))
                 return
 

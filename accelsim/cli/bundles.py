@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelsim.cli.options import (
     BatchOption,
@@ -17,7 +17,9 @@ from accelsim.cli.options import (
     DecodeOption,
     DimOption,
     JsonOption,
+    LossOption,
     MappingOption,
+    OptimizerOption,
     OutputsOption,
     PastOption,
     RecomputeOption,
@@ -31,6 +33,10 @@ from accelsim.cli.options import (
     VerifyOption,
     WhyOption,
 )
+from accelsim.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from accelsim.network.graph import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +58,48 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What of a network is done: images, one more token, or a step of training; in forced tiles."""
+    """What of a network is done: images, or one more token; in forced tiles."""
 
     batch: BatchOption = 1
     decode: DecodeOption = False
     past: PastOption = None
-    train: TrainOption = False
-    recompute: RecomputeOption = False
     mapping: MappingOption = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of training in place of inference, if asked for, and what it does."""
+
+    train: TrainOption = False
+    loss: LossOption = "cross_entropy"
+    optimizer: OptimizerOption = "sgd"
+    recompute: RecomputeOption = False
+
+    @property
+    def said(self) -> dict[str, dict[str, Any]]:
+        """The step as results say it; empty without one."""
+        if not self.train:
+            return {}
+        again = {"recompute": True} if self.recompute else {}
+        return {"training": {"loss": self.loss, "optimizer": self.optimizer, **again}}
+
+    def of(self, network: "Network") -> "Network":
+        """The network, or the step of training it; InputError for options without `--train`."""
+        from accelsim.network.backward import training_step
+
+        if self.train:
+            return training_step(network, **self.said["training"])
+        if self.beyond:
+            message = "is of a step of training; give --train, too"
+            raise InputError(Problem(message, each) for each in self.beyond)
+        return network
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """The options that only a step of training has, where they say anything."""
+        others = (each for each in fields(self) if each.name != "train")
+        said = (each.name for each in others if getattr(self, each.name) != each.default)
+        return tuple(f"--{name}" for name in said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli.bundles import Reading, bundled
+from accelsim.cli.bundles import Reading, Step, bundled
 from accelsim.cli.inputs import Model, cases, decoded, gathered, told
 from accelsim.cli.options import (
     BatchOption,
@@ -17,15 +17,13 @@ from accelsim.cli.options import (
     DecodeOption,
     JsonOption,
     PastOption,
-    RecomputeOption,
     ReportOption,
     SetOption,
     SummaryOption,
-    TrainOption,
     WhyOption,
 )
 from accelsim.cli.output import deliver, deliver_page, is_quiet
-from accelsim.cli.steps import explained_run, step_asked, step_of
+from accelsim.cli.reasons import explained_run
 
 if TYPE_CHECKING:
     from accelsim.cli.inputs import Cases
@@ -50,8 +48,6 @@ class Compared:
     settings: SetOption = None
     decode: DecodeOption = False
     past: PastOption = None
-    train: TrainOption = False
-    recompute: RecomputeOption = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,7 @@ class Files:
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="NETWORK", help="One or more networks.")],
     asked: Compared,
+    step: Step,
     reading: Reading,
     tables: Tables,
     files: Files,
@@ -96,13 +93,16 @@ def compare(
         shown = compare_columns(tables.columns)
     wanted = [_model(name, reading) for name in names]
     found = cases(wanted, asked.hardware or [], asked.settings, asked.dataflows, problems)
-    comparisons, reasons = _compared(asked, found, shown, tables.why, files.report is not None)
+    comparisons, reasons = _compared(
+        asked, step, found, shown, tables.why, files.report is not None
+    )
     deliver_page(files.report, (run for each in comparisons for run in each.runs))
     _deliver_comparisons(comparisons, reasons, shown, tables, destinations)
 
 
 def _compared(
     asked: Compared,
+    step: Step,
     found: "Cases",
     shown: "Sequence[Shown]",
     why: bool,
@@ -113,12 +113,11 @@ def _compared(
 
     networks, machines, models = found
     refuse_energy_without_table(shown, machines)
-    networks = [decoded(each, asked.decode, asked.past) for each in networks]
-    networks = [step_of(each, asked.train, asked.recompute) for each in networks]
-    step = step_asked(asked.train, asked.recompute) | ({"past": asked.past} if asked.decode else {})
+    networks = [step.of(decoded(each, asked.decode, asked.past)) for each in networks]
+    said = step.said | ({"past": asked.past} if asked.decode else {})
     timed = _timed(networks, machines, asked.dataflows, asked.batch, tiles)
     comparisons = [
-        replace(each, runs=tuple(told(run, asked.settings, model, **step) for run in each.runs))
+        replace(each, runs=tuple(told(run, asked.settings, model, **said) for run in each.runs))
         for each, model in zip(timed, models * len(machines), strict=True)
     ]
     return comparisons, _reasons(comparisons, networks, machines) if why else []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli.bundles import Machine, bundled
+from accelsim.cli.bundles import Machine, Step, bundled
 from accelsim.cli.inputs import Model, gathered, hardware_named, network_named, raise_if_any
 from accelsim.cli.options import (
     DimOption,
@@ -14,10 +14,8 @@ from accelsim.cli.options import (
     NetworkName,
     OutputsOption,
     SeedOption,
-    TrainOption,
 )
 from accelsim.cli.output import deliver
-from accelsim.cli.training import LossOption
 from accelsim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -39,8 +37,6 @@ class Asked:
         typer.Option("--batch", metavar="N", min=1, help="Images; if left out all of --input."),
     ] = None
     seed: SeedOption = 0
-    train: TrainOption = False
-    loss: LossOption = "cross_entropy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +70,7 @@ def compute(
     ] = None,
     *,
     values: Asked,
+    step: Step,
     kept: Kept,
     machine: Machine,
     dim: DimOption = None,
@@ -97,7 +94,7 @@ def compute(
     with gathered(problems):
         chip = _machine(hardware, machine.settings, machine.dataflow)
     raise_if_any(problems)
-    found = _computed(model, chip, values, kept)
+    found = _computed(step.of(model), chip, values, kept)
     sheets = values_sheets(found, kept.show or ())
     deliver(destinations, sheets, lambda: json_text(found.as_dict()), shown=bool(kept.show))
 
@@ -107,10 +104,8 @@ def _computed(
 ) -> "Values":
     """The values, written where the user asked for that."""
     from accelsim.computing import compute as computed
-    from accelsim.network.backward import training_step
 
-    model = training_step(network, values.loss) if values.train else network
-    found = computed(model, machine, None, values.inputs, values.batch, values.seed, kept.layers)
+    found = computed(network, machine, None, values.inputs, values.batch, values.seed, kept.layers)
     if kept.save is not None:
         found.save(kept.save)
     return found

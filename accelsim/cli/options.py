@@ -90,6 +90,16 @@ MappingOption = Annotated[
 TrainOption = Annotated[
     bool, typer.Option("--train", help="A step of training instead of inference.")
 ]
+LossOption = Annotated[
+    Literal["cross_entropy", "squared_error"],
+    typer.Option(
+        "--loss", help="Of a step of training: of the network's output, against one-of-c targets."
+    ),
+]
+OptimizerOption = Annotated[
+    Literal["sgd", "momentum", "adam"],
+    typer.Option("--optimizer", help="Of a step of training: what updates cost."),
+]
 RecomputeOption = Annotated[
     bool,
     typer.Option(

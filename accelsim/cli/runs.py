@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from accelsim.cli.application import CHECK_FAILED
-from accelsim.cli.bundles import Files, Machine, Reading, Showing, Work, bundled
+from accelsim.cli.bundles import Files, Machine, Reading, Showing, Step, Work, bundled
 from accelsim.cli.inputs import Model, asked, decoded, loaded, told
 from accelsim.cli.options import AgainOption, HardwareName, JsonOption, NetworkName, SeedOption
 from accelsim.cli.output import deliver, deliver_mapping, deliver_page, hint, is_quiet
-from accelsim.cli.steps import explained_run, step_asked, step_of
+from accelsim.cli.reasons import explained_run
 
 if TYPE_CHECKING:
     from accelsim.hardware import Hardware
@@ -38,6 +38,7 @@ def run(
     machine: Machine,
     reading: Reading,
     work: Work,
+    step: Step,
     showing: Showing,
     files: Files,
     again: AgainOption = False,
@@ -55,7 +56,7 @@ def run(
     if hardware is None:
         context.fail("Missing argument 'HARDWARE', such as edge_ws.")
     wanted = Model(network, reading.dim, reading.outputs, reading.unsupported)
-    _deliver_run(_timed(wanted, hardware, machine, work, showing, files))
+    _deliver_run(_timed(wanted, hardware, machine, work, step, showing, files))
 
 
 class _Timed(NamedTuple):
@@ -78,7 +79,13 @@ class _Timed(NamedTuple):
 
 
 def _timed(
-    wanted: Model, hardware: str, machine: Machine, work: Work, showing: Showing, files: Files
+    wanted: Model,
+    hardware: str,
+    machine: Machine,
+    work: Work,
+    step: Step,
+    showing: Showing,
+    files: Files,
 ) -> _Timed:
     """The run with what was asked about it; raises InputError with all that is wrong."""
     from accelsim.facade import simulate
@@ -89,7 +96,7 @@ def _timed(
     columns, given, chip = asked(
         wanted, hardware, machine.settings, machine.dataflow, showing.columns, destinations
     )
-    model = _worked(given, work)
+    model = step.of(decoded(given, work.decode, work.past))
     result = simulate(
         *(model, chip, None, work.batch),
         trace=files.trace,
@@ -99,9 +106,7 @@ def _timed(
     )
     past = {"past": work.past} if work.decode else {}
     return _Timed(
-        result=told(
-            result, machine.settings, wanted, **step_asked(work.train, work.recompute), **past
-        ),
+        result=told(result, machine.settings, wanted, **step.said, **past),
         hardware=chip,
         columns=columns,
         check=_checked(model, chip, work, seed=0) if showing.verify else None,
@@ -143,6 +148,7 @@ def verify(
     machine: Machine,
     reading: Reading,
     work: Work,
+    step: Step,
     seed: SeedOption = 0,
     layers: Annotated[
         bool, typer.Option("--layers", help="Every layer, not only those that failed.")
@@ -161,18 +167,13 @@ def verify(
     model, chip = loaded(
         wanted, hardware, machine.settings, machine.dataflow, destinations.problems
     )
-    result = _checked(_worked(model, work), chip, work, seed)
+    model = step.of(decoded(model, work.decode, work.past))
+    result = _checked(model, chip, work, seed)
     sheets = verify_sheets(result, layers)
     shown = layers or not result.passed
     deliver(destinations, sheets, lambda: json_text(result.as_dict()), shown=shown)
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
-
-
-def _worked(network: "Network", work: Work) -> "Network":
-    """What is done of a network: one more token of it, a step of training it, or all of it."""
-    model = decoded(network, work.decode, work.past)
-    return step_of(model, work.train, work.recompute)
 
 
 def _checked(network: "Network", hardware: "Hardware", work: Work, seed: int) -> "VerifyResult":

@@ -1,11 +1,12 @@
 """The commands that only tell: show, list, schema."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from accelsim.cli.bundles import Step, bundled
 from accelsim.cli.inputs import (
     Model,
     gathered,
@@ -22,11 +23,10 @@ from accelsim.cli.options import (
     JsonOption,
     NetworkName,
     OutputsOption,
-    RecomputeOption,
     SetOption,
 )
 from accelsim.cli.output import deliver, deliver_sweep_page, emit, print_sheets
-from accelsim.cli.training import OptimizerOption
+from accelsim.errors import Problem
 
 if TYPE_CHECKING:
     from accelsim.frontend.source import Data
@@ -34,17 +34,14 @@ if TYPE_CHECKING:
     from accelsim.report.sheet import Sheet
 
 
+@bundled
 def show(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", help="A built-in name, or a file of any kind."),
     ],
-    train: Annotated[
-        bool, typer.Option("--train", help="The memory that training the network takes.")
-    ] = False,
+    step: Step,
     batch: BatchOption = 1,
-    optimizer: OptimizerOption = "sgd",
-    recompute: RecomputeOption = False,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="With --train: the largest batch in it."),
@@ -56,6 +53,7 @@ def show(
 ) -> None:
     """Show what a network is made of, or every setting of an accelerator and what follows.
 
+    With --train the memory that a step of training takes.
     Of energy tables, sweeps and DRAM's data sheets, built in or by path, what they say.
 
     Example: `accelsim show googlenet`
@@ -66,17 +64,17 @@ def show(
     from accelsim.report.export import Destinations, json_text
 
     destinations = Destinations(json, None, (name,))
-    raise_if_any(destinations.problems)
+    raise_if_any([*destinations.problems, *_of_training(step, batch, memory)])
     if yaml:
         emit(file_text(name))
         return
     other = other_kind(name)
-    if other is not None and not train:
+    if other is not None and not step.train:
         kind, path = other
         said = _checked(kind, path)
         sheets, data = [file_sheet(f"{name}: {kind}", said)], file_dict(kind, said)
-    elif train:
-        sheets, data = _training(Model(name, dim, outputs), batch, optimizer, recompute, memory)
+    elif step.train:
+        sheets, data = _training(Model(name, dim, outputs), batch, step, memory)
     else:
         sheets, data = _described(Model(name, dim, outputs))
     deliver(destinations, sheets, lambda: json_text(data))
@@ -86,13 +84,18 @@ Told: TypeAlias = "tuple[list[Sheet], dict[str, Any]]"
 """What is shown, and the same as data."""
 
 
-def _training(
-    asked: Model, batch: int, optimizer: OptimizerOption, recompute: bool, memory: str | None
-) -> Told:
+def _of_training(step: Step, batch: int, memory: str | None) -> Iterator[Problem]:
+    """Options of training without `--train`."""
+    asked = {"--batch": batch > 1, "--memory": memory is not None}
+    for option in () if step.train else (*step.beyond, *(key for key in asked if asked[key])):
+        yield Problem("is of a step of training; give --train, too", option)
+
+
+def _training(asked: Model, batch: int, step: Step, memory: str | None) -> Told:
     """The memory that training takes, and the largest batch within a limit."""
     from accelsim.report.training import memory_sheets, training_memory
 
-    found = training_memory(network_named(asked), batch, optimizer=optimizer, recompute=recompute)
+    found = training_memory(network_named(asked), batch, **step.said["training"])
     limit = None if memory is None else memory_size(memory)
     return memory_sheets(found, limit), found.as_dict(limit)
 

@@ -1,9 +1,6 @@
 """The command `train`: one step of training, timed."""
 
-from typing import Annotated, Any, Literal
-
-import typer
-
+from accelsim.cli.bundles import Step
 from accelsim.cli.inputs import Model, asked, told
 from accelsim.cli.options import (
     BatchOption,
@@ -13,21 +10,15 @@ from accelsim.cli.options import (
     DimOption,
     HardwareName,
     JsonOption,
+    LossOption,
     NetworkName,
+    OptimizerOption,
     OutputsOption,
     RecomputeOption,
     ReportOption,
     SetOption,
 )
 from accelsim.cli.output import deliver, deliver_page
-
-LossOption = Annotated[
-    Literal["cross_entropy", "squared_error"],
-    typer.Option("--loss", help="Of the network's output, against one-of-c targets."),
-]
-OptimizerOption = Annotated[
-    Literal["sgd", "momentum", "adam"], typer.Option("--optimizer", help="What updates cost.")
-]
 
 
 def train(
@@ -50,7 +41,7 @@ def train(
 
     Example: `accelsim train lenet5 edge_ws --batch 32`
     """
-    from accelsim.facade import train as timed_step
+    from accelsim.facade import simulate
     from accelsim.report.export import Destinations, csv_text, json_text
     from accelsim.report.run import run_sheets
 
@@ -58,10 +49,9 @@ def train(
     destinations = Destinations(json, csv, (network, hardware), files)
     wanted = Model(network, dim, outputs)
     shown, model, machine = asked(wanted, hardware, settings, dataflow, columns, destinations)
-    step: dict[str, Any] = {"loss": loss, "optimizer": optimizer}
-    step |= {"recompute": True} if recompute else {}
-    result = timed_step(model, machine, batch=batch, tiles=report is not None, **step)
-    result = told(result, settings, wanted, training=step)
+    step = Step(True, loss, optimizer, recompute)
+    result = simulate(step.of(model), machine, batch=batch, tiles=report is not None)
+    result = told(result, settings, wanted, **step.said)
     deliver_page(report, [result])
     deliver(
         destinations,

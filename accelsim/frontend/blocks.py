@@ -216,7 +216,8 @@ class Unfolding:
             self.layers.append(FlatLayer(name, path, FaultyOp(), inputs))
             return
         self.layers += [FlatLayer(part, path, own, sources) for part, own, sources in parts]
-        self.last[name] = parts[-1][0]
+        if op.one_ofmap:
+            self.last[name] = parts[-1][0]
 
     def _unfold_instance(
         self, layer: LayerFile, block: BlockFile, name: str, source: str, scope: Scope

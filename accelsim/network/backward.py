@@ -73,8 +73,8 @@ from accelsim.network.ops import (
     Rotary,
     ScaleShift,
     Shape,
-    Slice,
     Softmax,
+    Taking,
     Transpose,
 )
 from accelsim.network.ops.fields import is_per_channel
@@ -139,10 +139,12 @@ def training_step(
     With `recompute` it keeps only what goes from block to block, and computes the rest again.
 
     The layers of the forward pass keep their names. Raises InputError with every layer that has no
-    rule, and where the network has several outputs.
+    rule, and where the network has several outputs or no parameters.
     """
     forward = forward_pass(network, loss)
     _refuse_untrainable(forward)
+    if not any(layer.parameter_shapes for layer in forward.layers):
+        raise InputError(Problem("has no parameters, so there is nothing to train", network.name))
     step = Step(forward, optimizer, rate)
     for output, weight in forward.loss_weights.items():
         step.begin(forward.by_name[output], loss, weight)
@@ -314,7 +316,7 @@ class Step:
         self._passed(layer, GradientTranspose(order=inverse), gradient)
 
     @rule.register
-    def _(self, op: Slice, layer: Layer, gradient: str) -> None:
+    def _(self, op: Taking, layer: Layer, gradient: str) -> None:
         self._passed(layer, SliceGradient(shape=layer.input_shapes[0], taken=op), gradient)
 
     @rule.register

@@ -32,7 +32,7 @@ def of_conv(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
         return
     windows = op.windows(ifmap)
     places = _places(op, windows)
-    name, parts = f"{layer.name}@input_gradient", []
+    name, owner, parts = f"{layer.name}@input_gradient", op.shares or layer.name, []
     alone = op.stride == (1, 1)
     for at in places:
         sizes = (
@@ -40,7 +40,7 @@ def of_conv(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
             for window, place in zip(windows, at, strict=True)
         )
         phase = ConvInputGradient(
-            shape=(ifmap[0], *sizes), owner=layer.name, conv=op, ifmap=ifmap, at=at
+            shape=(ifmap[0], *sizes), owner=owner, conv=op, ifmap=ifmap, at=at
         )
         parts.append(step.add(name if alone else f"{name}[{at[0]},{at[1]}]", phase, gradient))
     if not alone:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import singledispatch
 from zlib import crc32
 
-from accelsim.errors import InputError, Problem
+from accelsim.errors import InputError, Problem, several
 from accelsim.network.graph import Layer, LayerSpec, Network, build_network
 from accelsim.network.ops import (
     ACTIVATIONS,
@@ -68,7 +68,10 @@ def _outputs(network: Network) -> Sequence[str]:
     outputs = network.outputs
     plain = [name for name in outputs if name not in network.loss_weights]
     if len(plain) != 1:
-        message = f"training needs one output, found {', '.join(plain)}"
+        named = several(plain, "outputs") or ", ".join(plain)
+        message = f"training needs one output without a loss_weight, found {named}"
+        if network.images is not None:
+            message += "; rows that are measured alone are no network"
         raise InputError(Problem(message, network.name))
     shapes = {name: network.by_name[name].output_shape for name in outputs}
     if len(set(shapes.values())) > 1:

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError, ShapeError
-from accelsim.network.ops import BatchNorm, Dense, Embedding, Op, Shape
+from accelsim.network.ops import BatchNorm, Conv, Dense, Embedding, Op, Shape
 from accelsim.text import html_table, nearest, shown
 
 _MOST_HINTS = 20
@@ -277,7 +277,7 @@ def _sharing_problems(layers: Sequence[Layer]) -> Iterator[tuple[str, str]]:
     """Layers that compute with a weight or bias which is not there, or has another shape."""
     shapes = {layer.name: layer.parameter_shapes for layer in layers}
     for layer in layers:
-        if not isinstance(layer.op, Dense) or layer.op.shares is None:
+        if not isinstance(layer.op, (Conv, Dense)) or layer.op.shares is None:
             continue
         owner, wanted = layer.op.shares, layer.op.weight_shape(layer.input_shapes)
         weight = shapes.get(owner, {}).get("weight")

@@ -46,6 +46,7 @@ def fold_batch_norm(network: Network) -> Network:
     Requires: no dropout in between (`remove_dropout`). Ensures: the layer keeps its name, has
     a bias and the batch norm's activation; all other layers stay as they are.
     """
+    assert not any(isinstance(each.op, Dropout) for each in network.layers), "remove_dropout first"
     folds = foldable(network)
     specs = {spec.name: spec for spec in _specs(network)}
     for norm, target in folds.items():
@@ -122,4 +123,8 @@ def _rebuilt(network: Network, specs: Iterable[LayerSpec], dropped: Mapping[str,
         if spec.name not in dropped
     ]
     built = build_network(network.name, network.inputs, kept, network.description, network.weights)
+    stay = [(each.name, each.output_shape) for each in network.layers if each.name not in dropped]
+    assert [(each.name, each.output_shape) for each in built.layers] == stay, (
+        "a pass keeps the rest"
+    )
     return replace(built, images=network.images)

@@ -339,7 +339,7 @@ def _part(op: Part, work: Computation) -> Array:
 def _slice(op: SliceGradient, work: Computation) -> Array:
     (gradient,) = _arrays(work)
     whole = np.zeros((work.batch, *op.shape), gradient.dtype)
-    whole[:, *op.taken.axes] = gradient
+    whole[:, *op.taken.taken(op.shape)] = gradient
     return whole
 
 

@@ -54,10 +54,10 @@ from accelsim.network.ops import (
     ScaleShift,
     Shape,
     Silu,
-    Slice,
     Softmax,
     SubSampling,
     Sum,
+    Taking,
     TokenLayer,
     Transpose,
 )
@@ -80,7 +80,7 @@ SAME_CODES = (Flatten, Reshape, Dropout)
 _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
-    *(Transpose, Slice, Mean, Largest, Position, ClassToken, Rotary, Pad, Resize, Phases, Expand),
+    *(Transpose, Taking, Mean, Largest, Position, ClassToken, Rotary, Pad, Resize, Phases, Expand),
     Maps,
 )
 

@@ -42,9 +42,9 @@ from accelsim.network.ops import (
     Reshape,
     Resize,
     ScaleShift,
-    Slice,
     Softmax,
     SubSampling,
+    Taking,
     TokenLayer,
     Transpose,
 )
@@ -80,7 +80,7 @@ def reference(
         inputs = tuple(tensors[source] for source in layer.inputs)
         output = parameters.quantization(layer.name)
         learned = parameters.layer(network.by_name[layer.owner])
-        if isinstance(layer.op, Dense) and not layer.op.bias:
+        if isinstance(layer.op, (Conv, Dense)) and not layer.op.bias:
             learned = learned.without_bias  # another layer's may have one
         work = Computation(layer, inputs, learned, output, arithmetic)
         ofmap = (by or compute)(work)
@@ -371,9 +371,9 @@ def _(op: Maps, work: Computation) -> Ofmap:
 
 
 @_compute.register
-def _(op: Slice, work: Computation) -> Ofmap:
+def _(op: Taking, work: Computation) -> Ofmap:
     (x,) = work.inputs
-    taken = Tensor(np.ascontiguousarray(x.values[:, *op.axes]), x.quantization)
+    taken = Tensor(np.ascontiguousarray(x.values[:, *op.taken(x.values.shape[1:])]), x.quantization)
     return Ofmap(work.arithmetic.rescale(taken, work.output))
 
 

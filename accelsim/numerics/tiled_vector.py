@@ -34,9 +34,9 @@ from accelsim.network.ops import (
     Resize,
     Rotary,
     ScaleShift,
-    Slice,
     Softmax,
     SubSampling,
+    Taking,
     TokenLayer,
     Transpose,
     Window,
@@ -320,10 +320,11 @@ class VectorExecutor:
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register
-    def _(self, op: Slice, tile: VectorTile) -> Array:
+    def _(self, op: Taking, tile: VectorTile) -> Array:
         """The values of a tile, from where they lie in the input."""
         (x,) = self.work.inputs
-        block = Tensor(self.part_of(x.values[:, *op.axes], tile), x.quantization)
+        taken = x.values[:, *op.taken(x.values.shape[1:])]
+        block = Tensor(self.part_of(taken, tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
 
     @compute.register

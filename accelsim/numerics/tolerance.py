@@ -13,8 +13,9 @@ place.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +30,13 @@ from accelsim.network.ops import (
     Lrn,
     Mean,
     Normalised,
+    Op,
     Phase,
     Product,
     Softmax,
     SubSampling,
     Sum,
+    Window,
 )
 from accelsim.network.ops.gradients import (
     AvgPoolGradient,
@@ -70,7 +73,7 @@ from accelsim.numerics.batch_norm_gradients import normalised
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import FLOATS, Array, Tensor
 from accelsim.numerics.gradients import around, lrn_terms
-from accelsim.numerics.mixtures import terms, weight_shape
+from accelsim.numerics.mixtures import terms
 from accelsim.numerics.normal import lines_of
 from accelsim.numerics.reference import compute
 from accelsim.numerics.spatial_gradients import axis_shares
@@ -104,89 +107,100 @@ def _steepest(layer: Layer) -> float:
 
 
 def _terms(work: Computation) -> int:
-    """As `_roundings`; sums over images grow with the batch."""
-    op, batch = work.layer.op, work.batch
-    match op:
-        case ConvWeightGradient():
-            rows, cols = op.windows
-            return 2 * batch * rows.kernel * cols.kernel + 2
-        case ChannelMean() | ChannelVariance() | GammaGradient() | BetaGradient():
-            return 2 * batch * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 8
-        case ProductSum() | PixelSum():
-            return 2 * math.prod(work.layer.input_shapes[0]) // op.shape[0] + 2
-        case TransposedWeightGradient():
-            rows, cols = op.windows
-            return 2 * batch * rows.kernel * cols.kernel + 2
-        case LocalWeightGradient():
-            return 2 * batch + 2
-        case EmbeddingGradient():
-            return batch * math.prod(work.layer.input_shapes[0]) + 1
-        case DenseWeightGradient() | BiasGradient():
-            gradient = work.layer.input_shapes[-1]
-            return 2 * batch * math.prod(gradient) // op.shape[0] + 2
-        case _:
-            return _roundings(work.layer)
-
-
-def _roundings(layer: Layer) -> int:
     """Roundings that one term of an output meets at most, before the result is stored.
 
-    A product of k terms: the product, k additions with the bias, and as many roundings to a
+    A product of n terms: the product, n additions with the bias, and as many roundings to a
     narrower psum, should it leave the array after each. Element-wise layers have one order.
     """
-    shapes = layer.input_shapes
-    match layer.op:
-        case Phase() as op:
-            return 2 * op.terms(shapes[0]) + 2
-        case Local() as op:
-            return 2 * math.prod(layer.parameter_shapes["weight"][3:]) + 2
-        case Dense() as op:
-            return 2 * op.weight_shape(shapes)[1] + 2
-        case Conv():
-            return 2 * math.prod((weight_shape(layer) or ())[1:]) + 2
-        case Product() as op:
-            return 2 * op.sizes(shapes).k + 3
-        case Mean() | Sum() as op:
-            return op.parts(shapes[0])[1] + 1
-        case Normalised() as op:
-            return op.rows(shapes[0])[1] + _NORM_ROUNDINGS
-        case AvgPool() | SubSampling() as op:
-            rows, cols = op.windows(shapes[0])
-            return rows.kernel * cols.kernel + 3
-        case WindowSum() as op:
-            return math.prod(window.kernel for window in op.pool.windows(shapes[0]))
-        case SoftmaxGradient() as op:
-            return op.shape[op.softmax.along(op.shape)] + 3
-        case MixtureGradient() as op:
-            return op.shape[1] + 4
-        case MixtureUpdate() as op:
-            return op.shape[1] + 2 * _FUNCTION_ROUNDINGS
-        case ConvInputGradient() as op:
-            return 2 * op.macs(shapes) // layer.output_elements + 2
-        case TransposedInputGradient() as op:
-            return 2 * op.terms + 2
-        case LocalColumns() as op:
-            return 2 * op.local.out_channels + 2
-        case ColumnsFold() as op:
-            return math.prod(op.local.kernel) + 1
-        case AxisGradient() as op:
-            shares = (each for each in axis_shares(op) if each is not None)
-            return sum(int(np.count_nonzero(each, 0).max()) + 1 for each in shares)
-        case Standardised() | NormInputGradient() as op:
-            return op.norm.rows(op.shape)[1] + _NORM_ROUNDINGS
-        case DenseInputGradient() as op:
-            return 2 * op.dense.out_features + 2
-        case MaxPoolGradient() | AvgPoolGradient() | WindowSumGradient() as op:
-            return math.prod(window.kernel for window in op.pool.windows(op.shape)) + 1
-        case LrnGradient() as op:
-            return math.ceil((2 * op.lrn.size + 8) * (op.lrn.beta + 1)) + _FUNCTION_ROUNDINGS
-        case Softmax() as op:
-            return shapes[0][op.along(shapes[0])] + 2 * _FUNCTION_ROUNDINGS
-        case Lrn() as op:
-            return math.ceil((op.size + 4) * max(op.beta, 1)) + _FUNCTION_ROUNDINGS
-        case _:
-            return 0
+    op = work.layer.op
+    for kind in type(op).__mro__:
+        if kind in _PRODUCTS:
+            return 2 * _PRODUCTS[kind](op, work) + 2
+        if kind in _ROUNDINGS:
+            return _ROUNDINGS[kind](op, work)
+    return 0
 
+
+Count = Callable[[Any, Computation], int]
+"""Of a layer's type and what it computes with."""
+
+
+def _of_channel(op: Any, work: Computation, source: int = 0) -> int:
+    """Values of an ifmap, of all images that are summed, for each of the ofmap's channels."""
+    images = 1 if op.batched else work.batch
+    return images * math.prod(work.layer.input_shapes[source]) // int(op.shape[0])
+
+
+def _of_taps(op: Any, work: Computation) -> int:
+    """Pixels of a gradient, of all images, that slides over the ifmap to the taps."""
+    return work.batch * _taps(op.windows)
+
+
+def _taps(windows: Iterable[Window]) -> int:
+    return math.prod(window.kernel for window in windows)
+
+
+def _row(op: Any, work: Computation) -> int:
+    return int(op.rows(work.layer.output_shape)[1]) + _NORM_ROUNDINGS
+
+
+def _row_back(op: Any, work: Computation) -> int:
+    return int(op.norm.rows(op.shape)[1]) + _NORM_ROUNDINGS
+
+
+def _axis_shares(op: AxisGradient, work: Computation) -> int:
+    shares = (each for each in axis_shares(op) if each is not None)
+    return sum(int(np.count_nonzero(each, 0).max()) + 1 for each in shares)
+
+
+_PRODUCTS: Mapping[type[Op], Count] = {
+    Conv: lambda op, work: math.prod(op.weight_shape(work.layer.input_shapes)[1:]),
+    Phase: lambda op, work: op.terms(work.layer.input_shapes[0]),
+    Local: lambda op, work: math.prod(work.layer.parameter_shapes["weight"][3:]),
+    Dense: lambda op, work: op.weight_shape(work.layer.input_shapes)[1],
+    ConvInputGradient: lambda op, work: op.macs(()) // work.layer.output_elements,
+    DenseInputGradient: lambda op, work: op.dense.out_features,
+    TransposedInputGradient: lambda op, work: op.terms,
+    LocalColumns: lambda op, work: op.local.out_channels,
+    LocalWeightGradient: lambda op, work: work.batch,
+    **dict.fromkeys((ConvWeightGradient, TransposedWeightGradient), _of_taps),
+    DenseWeightGradient: lambda op, work: _of_channel(op, work, 1),
+    **dict.fromkeys((BiasGradient, ProductSum, PixelSum), _of_channel),
+}
+"""Products that are summed to one value."""
+
+_ROUNDINGS: Mapping[type[Op], Count] = {
+    Product: lambda op, work: 2 * op.sizes(work.layer.input_shapes).k + 3,
+    **dict.fromkeys(
+        (ChannelMean, ChannelVariance, GammaGradient, BetaGradient),
+        lambda op, work: 2 * _of_channel(op, work) + 8,
+    ),
+    EmbeddingGradient: lambda op, work: work.batch * math.prod(work.layer.input_shapes[0]) + 1,
+    **dict.fromkeys((Mean, Sum), lambda op, work: op.parts(work.layer.input_shapes[0])[1] + 1),
+    Normalised: _row,
+    **dict.fromkeys((Standardised, NormInputGradient), _row_back),
+    **dict.fromkeys(
+        (AvgPool, SubSampling), lambda op, work: _taps(op.windows(work.layer.input_shapes[0])) + 3
+    ),
+    WindowSum: lambda op, work: _taps(op.pool.windows(work.layer.input_shapes[0])),
+    **dict.fromkeys(
+        (MaxPoolGradient, AvgPoolGradient, WindowSumGradient),
+        lambda op, work: _taps(op.pool.windows(op.shape)) + 1,
+    ),
+    ColumnsFold: lambda op, work: math.prod(op.local.kernel) + 1,
+    AxisGradient: _axis_shares,
+    Softmax: lambda op, work: (
+        work.layer.output_shape[op.along(work.layer.output_shape)] + 2 * _FUNCTION_ROUNDINGS
+    ),
+    SoftmaxGradient: lambda op, work: op.shape[op.softmax.along(op.shape)] + 3,
+    MixtureGradient: lambda op, work: op.shape[1] + 4,
+    MixtureUpdate: lambda op, work: op.shape[1] + 2 * _FUNCTION_ROUNDINGS,
+    Lrn: lambda op, work: math.ceil((op.size + 4) * max(op.beta, 1)) + _FUNCTION_ROUNDINGS,
+    LrnGradient: lambda op, work: (
+        math.ceil((2 * op.lrn.size + 8) * (op.lrn.beta + 1)) + _FUNCTION_ROUNDINGS
+    ),
+}
+"""Roundings of all else: of sums their terms, and some around them."""
 
 _SUMS = (
     *(Conv, Phase, Local, Dense, Product, AvgPool, SubSampling, Mean, Sum),

@@ -150,10 +150,45 @@ def test_outputs_of_training_only(cli, tmp_path: Path, old: str, new: str, messa
         assert [layer["name"] for layer in json.loads(outcome.stdout)["layers"]] == ["a", "c"]
 
 
+@pytest.mark.parametrize("command", ["run", "verify", "compare", "compute", "show"])
+def test_every_command_has_the_options_of_a_step_and_refuses_them_without(
+    cli, concat: Path, command: str
+) -> None:
+    hardware = {"compare": ("--hardware", "edge_ws"), "show": (), "compute": ()}
+    asked = (command, concat, *hardware.get(command, ("edge_ws",)))
+    step = ("--loss", "squared_error", "--optimizer", "momentum", "--recompute")
+    formats = ("--set", FLOATS) if command == "verify" else ()
+    assert cli(*asked, *step, *formats, "--train").status == 0
+    refused = cli(*asked, *step, *formats)
+    assert refused.status == 2
+    for option in ("--loss", "--optimizer", "--recompute"):
+        assert f"{option}: is of a step of training; give --train, too" in refused.stderr
+
+
+def test_a_step_by_run_is_that_by_train(cli, concat: Path) -> None:
+    step = ("--loss", "squared_error", "--optimizer", "adam", "--batch", "2", "--json", "-")
+    trained = cli("train", concat, "edge_ws", *step).stdout
+    assert cli("run", concat, "edge_ws", "--train", *step).stdout == trained
+    assert ".weight/square@update" in trained
+    assert "loss/softmax" not in trained
+
+
+def test_what_has_nothing_to_learn_is_refused(cli, tmp_path: Path) -> None:
+    network = tmp_path / "pool.yaml"
+    network.write_text(
+        "name: pool\ninput: {channels: 1, height: 4, width: 4}\n"
+        "layers:\n  pool: {op: max_pool, kernel: 2}\n"
+    )
+    outcome = cli("train", network, "edge_ws")
+    assert (outcome.status, "has no parameters" in outcome.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("show", "vgg16", "--train", "--memory", "lots"), "--memory"),
+        (("show", "lenet5", "--memory", "1 GiB"), "--memory: is of a step of training"),
+        (("show", "lenet5", "--batch", "2"), "--batch: is of a step of training"),
         (("train", "edge_ws", "vgg16"), "is hardware, but a network is expected"),
     ],
 )

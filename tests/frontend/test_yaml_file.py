@@ -54,6 +54,17 @@ def test_several_inputs_and_all_their_shapes(tmp_path: Path) -> None:
     assert network.by_name["qk"].output_shape == (4, 5)
 
 
+def test_parts_of_a_split_are_called_by_their_names(tmp_path: Path) -> None:
+    split = "layers:\n  parts: {op: split, sizes: [2, 1]}\n"
+    network = load(tmp_path, HEAD + split + "  a: {op: relu, input: parts/0}\n")
+    assert reads(network) == {"parts/0": ("input",), "parts/1": ("input",), "a": ("parts/0",)}
+    assert network.by_name["parts/1"].output_shape == (1, 8, 8)
+    (told,) = faults(tmp_path, HEAD + split + "  a: {op: relu}\n")
+    assert told.startswith("5:3: layers.a: unknown input 'parts'; did you mean 'parts/")
+    (told,) = faults(tmp_path, HEAD + split.replace("1]", "2]"))
+    assert told == "4:3: layers.parts: sizes [2, 2] add up to 4, and axis 0 of (3, 8, 8) has 3"
+
+
 def test_forward_references_are_put_in_order(tmp_path: Path) -> None:
     text = "layers:\n  b: {op: relu, input: a}\n  a: {op: tanh, input: input}\n"
     assert list(reads(load(tmp_path, HEAD + text))) == ["a", "b"]

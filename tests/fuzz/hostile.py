@@ -58,6 +58,7 @@ OPS: Mapping[str, Sequence[str]] = {
     "reshape": ("shape",),
     "transpose": ("order",),
     "slice": ("start", "stop", "step"),
+    "split": ("sizes", "axis"),
     "leaky_relu": ("slope",),
     "lrn": ("size", "alpha", "beta", "bias"),
     "batch_norm": ("epsilon",),

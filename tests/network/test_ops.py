@@ -22,6 +22,7 @@ from accelsim.network.ops import (
     Relu,
     Reshape,
     Shape,
+    SplitPart,
     Window,
 )
 
@@ -125,6 +126,8 @@ def test_same_padding_keeps_ceil_of_size_over_stride(n: int, f: int, s: int, d: 
         pytest.param(Relu(), (2, 3), (2, 3), id="unary"),
         pytest.param(Lrn(size=5), (8, 2, 2), (8, 2, 2), id="lrn"),
         pytest.param(BatchNorm(), (8, 2, 2), (8, 2, 2), id="batch_norm"),
+        pytest.param(SplitPart(sizes=(5, 3), part=1), (8, 2, 2), (3, 2, 2), id="part of maps"),
+        pytest.param(SplitPart(sizes=(5, 1), part=0), (2, 6), (2, 5), id="part of rows"),
     ],
 )
 def test_output_shape(op: Op, shape: Shape, expected: Shape) -> None:
@@ -189,6 +192,8 @@ def test_parameters_and_macs(
         (Concat(), ((1, 4, 4), (1, 4, 5)), "inputs differ beyond the joined axis"),
         (Concat(), ((1, 4, 4), (4, 4)), "inputs differ beyond the joined axis"),
         (Reshape(shape=(5,)), ((2, 3),), r"\(2, 3\) holds 6 elements, \(5,\) needs 5"),
+        (SplitPart(sizes=(4, 3), part=0), ((8, 2, 2),), r"\[4, 3\] add up to 7, .* has 8"),
+        (SplitPart(sizes=(4, 4), part=2), ((8, 2, 2),), r"no part 2 in \[4, 4\]"),
         (Lrn(size=4), ((8, 2, 2),), "size 4 must be odd"),
         (BatchNorm(), ((8, 2),), "needs a vector or a feature map"),
     ],
@@ -199,5 +204,5 @@ def test_misfits(op: Op, shapes: tuple[Shape, ...], message: str) -> None:
 
 
 def test_every_layer_type_is_listed_under_its_name() -> None:
-    assert len(OPS) == 62
+    assert len(OPS) == 63
     assert all(op.name == name and op.__doc__ for name, op in OPS.items())

@@ -54,6 +54,7 @@ from accelsim.network.ops import (
     Shape,
     Slice,
     Softmax,
+    SplitPart,
     SubSampling,
     Sum,
     Transpose,
@@ -211,6 +212,7 @@ ONE_LAYER = {
     "reshape": Reshape(shape=(12, 10)),
     "transpose": Transpose(order=(2, 0, 1)),
     "slice": Slice(start=(1, 0, 2), stop=(4, 6, 5), step=(2, 1, 2)),
+    "part of a split": SplitPart(sizes=(1, 3, 2), axis=1, part=1),
     "softmax": Softmax(),
     "softmax, along columns": Softmax(axis=2),
     "sub-sampling": SubSampling(kernel=(2, 2), activation="scaled_tanh"),
@@ -301,6 +303,20 @@ def test_gradients_of_steps_that_share_a_weight_and_its_bias() -> None:
         LayerSpec("both", Mul(), ("rest", "two")),
     ]
     Trained.of(build_network("steps", {"x": (4,)}, specs)).check()
+
+
+def test_gradients_of_convolutions_that_share_a_weight() -> None:
+    """Of two maps, once with the bias, at other strides, and where one window is all."""
+    filters: dict[str, Any] = {"out_channels": 3, "kernel": (3, 2)}
+    specs = [
+        LayerSpec("first", Conv(out_channels=3, kernel=(1, 1)), ("x",)),
+        LayerSpec("one", Conv(**filters, padding=PADDED, activation="tanh"), ("first",)),
+        LayerSpec("two", Conv(**filters, stride=(2, 1), bias=False, shares="one"), ("one",)),
+        LayerSpec("three", Conv(**filters, padding=PADDED, shares="one"), ("two",)),
+        LayerSpec("part", Slice(start=(0, 0, 0), stop=(3, 3, 2)), ("three",)),
+        LayerSpec("all", Conv(**filters, shares="one"), ("part",)),
+    ]
+    Trained.of(build_network("shared", {"x": (2, 7, 5)}, specs)).check()
 
 
 def test_the_penalty_of_shares_counts_by_its_sign() -> None:

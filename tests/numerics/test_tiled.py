@@ -41,6 +41,7 @@ from accelsim.network.ops import (
     Sigmoid,
     Slice,
     Softmax,
+    SplitPart,
     Tanh,
     Transpose,
 )
@@ -123,6 +124,7 @@ LAYERS = {
     "transpose of a map": single(Transpose(order=(2, 0, 1)), FMAP),
     "slice of a vector": single(Slice(start=(7,), stop=(300,), step=(3,)), (300,)),
     "slice of a map": single(Slice(start=(1, 0, 2), stop=(5, 9, 7), step=(1, 2, 1)), FMAP),
+    "part of a split": single(SplitPart(sizes=(1, 3, 2), part=1), FMAP),
     "relu": single(Relu(), FMAP),
     "leaky relu": single(LeakyRelu(slope=0.3), (17, 30)),
     "conv, gelu": single(Conv(out_channels=3, kernel=(2, 2), activation="gelu"), FMAP),

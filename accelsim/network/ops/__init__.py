@@ -56,6 +56,8 @@ from accelsim.network.ops.joins import (
     Mul,
     Reshape,
     Slice,
+    SplitPart,
+    Taking,
     Transpose,
 )
 from accelsim.network.ops.norms import (
@@ -81,6 +83,7 @@ from accelsim.network.ops.tokens import (
     Embedding,
     Position,
     Rotary,
+    Split,
     TokenLayer,
 )
 from accelsim.network.ops.window import Window
@@ -166,9 +169,12 @@ __all__ = [
     "Slice",
     "Softmax",
     "Softplus",
+    "Split",
+    "SplitPart",
     "Sqrt",
     "SubSampling",
     "Sum",
+    "Taking",
     "Tanh",
     "TokenLayer",
     "Transpose",
@@ -178,7 +184,7 @@ __all__ = [
 
 _ALL: tuple[type[Op], ...] = (
     *(Conv, Dense, MatMul, MaxPool, AvgPool, SubSampling, Add, Mul, Concat, Flatten, Reshape),
-    *(Transpose, Slice, Expand, Mean, Sum, Largest, AttentionScores, AttentionContext),
+    *(Transpose, Slice, SplitPart, Expand, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *FUNCTIONS,
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift),
@@ -190,7 +196,7 @@ OPS: Mapping[str, type[Op]] = {op.name: op for op in _ALL}
 """Every layer type by its name in network files."""
 
 COMPOSITES: Mapping[str, type[Composite]] = {
-    op.name: op for op in (Attention, ConvTranspose, ConnectedConv, CombinedConv)
+    op.name: op for op in (Attention, ConvTranspose, ConnectedConv, CombinedConv, Split)
 }
 """What network files have as one layer, and networks as several."""
 

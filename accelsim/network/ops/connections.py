@@ -94,6 +94,7 @@ class Mixture(Conv):
     padding: Padding = field(default=(0, 0, 0, 0), init=False)
     dilation: Pair = field(default=(1, 1), init=False)
     groups: Positive = field(default=1, init=False)
+    shares: str | None = field(default=None, init=False)
     penalty: Annotated[Real, Field(ge=0)] = 0.0
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:

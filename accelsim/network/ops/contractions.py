@@ -14,7 +14,11 @@ from accelsim.network.ops.window import Window, windows_over
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conv(Op):
-    """Two-dimensional convolution; depthwise is groups = in_channels."""
+    """Two-dimensional convolution; depthwise is groups = in_channels.
+
+    It computes with the weight of the layer that it `shares` with, if it names one, and with that
+    one's bias if it has a `bias`.
+    """
 
     name: ClassVar[str] = "conv"
     out_channels: Positive
@@ -25,6 +29,15 @@ class Conv(Op):
     groups: Positive = 1
     bias: bool = True
     activation: Activation | None = None
+    shares: str | None = None
+
+    @property
+    def owner_of_parameters(self) -> str | None:
+        return self.shares
+
+    def weight_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        """The shape of its weight, (K, C / groups, R, S), its own or another layer's."""
+        return (self.out_channels, inputs[0][0] // self.groups, *self.kernel)
 
     def windows(self, shape: Shape) -> tuple[Window, Window]:
         """The vertical and horizontal window over an ifmap of `shape` (C, H, W)."""
@@ -42,13 +55,13 @@ class Conv(Op):
         return self.out_channels, rows.outputs, cols.outputs
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
-        weight = (self.out_channels, inputs[0][0] // self.groups, *self.kernel)
+        if self.shares is not None:
+            return {}
+        weight = self.weight_shape(inputs)
         return {"weight": weight} | ({"bias": weight[:1]} if self.bias else {})
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
-        return math.prod(self.output_shape(inputs)) * math.prod(
-            self.parameter_shapes(inputs)["weight"][1:]
-        )
+        return math.prod(self.output_shape(inputs)) * math.prod(self.weight_shape(inputs)[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

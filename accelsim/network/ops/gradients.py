@@ -20,7 +20,7 @@ from accelsim.network.ops.gradient import (
     ParameterGradient,
     Statistic,
 )
-from accelsim.network.ops.joins import Add, Mul, Slice, Transpose
+from accelsim.network.ops.joins import Add, Mul, Taking, Transpose
 from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import (
     LearnedProduct,
@@ -206,7 +206,7 @@ class SliceGradient(Gradient):
     """The gradient where the slice was taken, zero elsewhere."""
 
     name: ClassVar[str] = "slice_gradient"
-    taken: Slice
+    taken: Taking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

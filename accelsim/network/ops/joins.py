@@ -1,6 +1,7 @@
 """Layers that join several inputs, and those that only move or rename values."""
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,10 +14,15 @@ from accelsim.network.ops.fields import (
     MOST_AXES,
     Axis,
     NonNegative,
+    Positive,
     Real,
     Shape,
     Sizes,
 )
+
+_MOST_PARTS = 4096
+Parts = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=_MOST_PARTS)]
+"""How much of an axis each part has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,13 @@ class Mul(Joined):
         return Joined.output_shape(self, inputs)
 
 
+def _features_of(axis: int | None, shape: Shape) -> int:
+    """An axis; without one, the channels of feature maps or the last."""
+    if axis is not None:
+        return axis_of(axis, shape)
+    return 0 if len(shape) == 3 else len(shape) - 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concat(Op):
     """Inputs one after another along `axis`; without, the channels of feature maps or the last."""
@@ -69,9 +82,7 @@ class Concat(Op):
 
     def along(self, shape: Shape) -> int:
         """The axis that is joined, batch left out."""
-        if self.axis is not None:
-            return axis_of(self.axis, shape)
-        return 0 if len(shape) == 3 else len(shape) - 1
+        return _features_of(self.axis, shape)
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         if not inputs:
@@ -126,29 +137,58 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice(Op):
-    """On each axis every `step`-th value from `start` up to `stop`. It costs as a copy does."""
+class Taking(Op):
+    """A part of the input, cut along its axes. It costs as a copy does."""
+
+    @abstractmethod
+    def taken(self, shape: Shape) -> tuple[slice, ...]:
+        """What is taken of each axis; raises ShapeError."""
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        shape = only(inputs)
+        axes = zip(shape, self.taken(shape), strict=True)
+        return tuple(len(range(size)[part]) for size, part in axes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice(Taking):
+    """On each axis every `step`-th value from `start` up to `stop`."""
 
     name: ClassVar[str] = "slice"
     start: Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_AXES)]
     stop: Sizes
     step: Sizes | None = None
 
-    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        shape = only(inputs)
-        axes = self.axes
-        if not len(shape) == len(self.start) == len(self.stop) == len(axes):
-            raise ShapeError(f"start, stop and step need a number for each axis of {shape}")
-        for size, axis in zip(shape, axes, strict=True):
-            if not axis.start < axis.stop <= size:
-                raise ShapeError(f"from {axis.start} to {axis.stop} does not lie within {shape}")
-        return tuple(len(range(axis.start, axis.stop, axis.step)) for axis in axes)
-
-    @property
-    def axes(self) -> tuple[slice, ...]:
-        """What is taken of each axis."""
+    def taken(self, shape: Shape) -> tuple[slice, ...]:
         step = self.step or (1,) * len(self.start)
-        return tuple(slice(*each) for each in zip(self.start, self.stop, step, strict=False))
+        if not len(shape) == len(self.start) == len(self.stop) == len(step):
+            raise ShapeError(f"start, stop and step need a number for each axis of {shape}")
+        for size, start, stop in zip(shape, self.start, self.stop, strict=True):
+            if not start < stop <= size:
+                raise ShapeError(f"from {start} to {stop} does not lie within {shape}")
+        return tuple(map(slice, self.start, self.stop, step))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitPart(Taking):
+    """One of the parts, counted from 0, into which `sizes` divide an axis."""
+
+    name: ClassVar[str] = "split_part"
+    sizes: Parts
+    axis: Axis | None = None
+    part: NonNegative
+
+    def taken(self, shape: Shape) -> tuple[slice, ...]:
+        axis = _features_of(self.axis, shape)
+        if sum(self.sizes) != shape[axis]:
+            found = f"sizes {list(self.sizes)} add up to {sum(self.sizes)}"
+            raise ShapeError(f"{found}, and axis {axis} of {shape} has {shape[axis]}")
+        if self.part >= len(self.sizes):
+            raise ShapeError(f"there is no part {self.part} in {list(self.sizes)}, from 0 on")
+        start = sum(self.sizes[: self.part])
+        whole = [slice(0, size) for size in shape]
+        whole[axis] = slice(start, start + self.sizes[self.part])
+        return tuple(whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from accelsim.errors import ShapeError
 from accelsim.network.ops.base import Op, only
-from accelsim.network.ops.fields import NonNegative, Positive, Real, Shape
+from accelsim.network.ops.fields import Axis, NonNegative, Positive, Real, Shape
+from accelsim.network.ops.joins import Parts, SplitPart
 from accelsim.network.ops.norms import Softmax
 from accelsim.network.ops.products import AttentionContext, AttentionScores
 
@@ -136,6 +137,9 @@ class Append(TokenLayer):
 class Composite(Op):
     """What a network file has as one layer, and a network as several."""
 
+    one_ofmap: ClassVar[bool] = True
+    """Whether its name means its last layer; else each is called by its own name."""
+
     @abstractmethod
     def parts(self, name: str, inputs: tuple[str, ...]) -> list[tuple[str, Op, tuple[str, ...]]]:
         """Its layers: name, type and inputs; the last one is what others read. May raise
@@ -167,4 +171,21 @@ class Attention(Composite):
             (f"{name}/scores", scores, (queries, keys)),
             (f"{name}/shares", shares, (f"{name}/scores",)),
             (f"{name}/context", context, (f"{name}/shares", values)),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split(Composite):
+    """Parts of an axis, whose `sizes` add up to it: NAME/0, NAME/1 and so on."""
+
+    name: ClassVar[str] = "split"
+    one_ofmap: ClassVar[bool] = False
+    sizes: Parts
+    axis: Axis | None = None
+
+    def parts(self, name: str, inputs: tuple[str, ...]) -> list[tuple[str, Op, tuple[str, ...]]]:
+        numbers = range(len(self.sizes))
+        return [
+            (f"{name}/{at}", SplitPart(sizes=self.sizes, axis=self.axis, part=at), inputs)
+            for at in numbers
         ]
