@@ -14,6 +14,7 @@ from accelsim.arguments import checked
 from accelsim.engine.alone import can_be_alone, cycles_alone
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem
+from accelsim.files import obstacles
 from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import load_hardware, with_settings
@@ -75,6 +76,7 @@ def simulate(
     keeps what each tile does in the result, for a page. Raises InputError for bad input and
     DoesNotFitError where no tile of a layer fits the buffers.
     """
+    _refuse_unwritable((network, hardware, mapping), trace=trace, trace_dram=trace_dram)
     if trace_dram is not None:
         refuse_other_endings(str(trace_dram))
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
@@ -267,6 +269,19 @@ def _each(parts: Sequence[Part], make: Callable[[Network, int, Source | None], M
     if misfits:
         raise DoesNotFitError("\n".join(misfits))
     return made
+
+
+def _refuse_unwritable(inputs: Sequence[object], **paths: str | Path | None) -> None:
+    """Raise InputError for paths, by argument, that cannot be written to or are an input."""
+    read = [str(each) for each in inputs if isinstance(each, (str, Path))]
+    problems = [
+        Problem(message, str(path), key=argument)
+        for argument, path in paths.items()
+        if path is not None
+        for message in obstacles(str(path), read)
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _refuse_beyond_limits(network: Network, batch: int) -> None:

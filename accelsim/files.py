@@ -60,7 +60,7 @@ def _unusable(path: str) -> Iterator[str]:
         yield f"cannot be written: {reason(error)}"
 
 
-def write_file(path: str, text: str) -> None:
+def write_file(path: str, content: str | bytes) -> None:
     """Write a file; raises InputError where the system does not let it, and the old one stays.
 
     It is written beside and renamed, but for devices, pipes, and files in folders that are not
@@ -68,7 +68,10 @@ def write_file(path: str, text: str) -> None:
     """
     try:
         with written(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+            if isinstance(content, str):
+                beside.write_text(content, encoding="utf-8")
+            else:
+                beside.write_bytes(content)
     except (OSError, ValueError) as error:
         raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
 

@@ -89,13 +89,16 @@ def parts_of(name: str, known: Iterable[str]) -> str:
 def html_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table for notebooks: the first column flush left, the others flush right."""
 
+    def safe(value: object) -> str:
+        return escape(visible(str(value)))
+
     def line(cells: Iterable[object], tag: str) -> str:
         made = (
-            f'<{tag} style="text-align:{"right" if index else "left"}">{escape(str(cell))}</{tag}>'
+            f'<{tag} style="text-align:{"right" if index else "left"}">{safe(cell)}</{tag}>'
             for index, cell in enumerate(cells)
         )
         return f"<tr>{''.join(made)}</tr>"
 
     head = f"<thead>{line(headers, 'th')}</thead>"
     body = "".join(line(row, "td") for row in rows)
-    return f"<p><b>{escape(title)}</b></p><table>{head}<tbody>{body}</tbody></table>"
+    return f"<p><b>{safe(title)}</b></p><table>{head}<tbody>{body}</tbody></table>"

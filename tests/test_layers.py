@@ -17,6 +17,7 @@ ORDER = (
         "errors",
         "arguments",
         "files",
+        "stops",
         "units",
         "dram",
         "technology",

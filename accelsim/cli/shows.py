@@ -189,10 +189,13 @@ def report(
     from accelsim.sweep.summary import load_results
 
     problems = Destinations(inputs=tuple(results), files=(("-o", output),)).problems
-    if len(results) == 1 and Path(results[0]).is_file() and is_results_file(Path(results[0])):
+    sweeps = [each for each in results if Path(each).is_file() and is_results_file(Path(each))]
+    if sweeps and len(results) == 1:
         raise_if_any(problems)
         deliver_sweep_page(output, load_results(results[0]))
         return
+    alone = "is a sweep's results, which have a page of their own; give this file alone"
+    raise_if_any([*problems, *(Problem(alone, each) for each in dict.fromkeys(sweeps))])
     with gathered(problems):
         runs = read_runs(results)
     raise_if_any(problems)

@@ -93,13 +93,12 @@ def _run_points(
     from accelsim.report.sweep import results_sheets
     from accelsim.report.tell import tell
     from accelsim.sweep.execute import default_path, runner_for
-    from accelsim.sweep.stops import stops_interrupt
     from accelsim.sweep.store import Store
 
     path = execution.path or str(default_path(resolved))
     runner = runner_for(execution.jobs, execution.scheduler, resolved.timeout_s)
     level = logging.ERROR if quiet else logging.WARNING
-    with stops_interrupt(), logged(level), Store.open(path, resolved, execution.repair) as store:
+    with logged(level), Store.open(path, resolved, execution.repair) as store:
         summary = _swept(resolved, store, runner, execution.retry_failed, quiet)
     deliver_sweep_page(report, summary)
     if not quiet:

@@ -12,7 +12,7 @@ from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem
 from accelsim.frontend import load_network
 from accelsim.frontend.builtin import builtin_names
-from accelsim.frontend.copies import file_text
+from accelsim.frontend.copies import file_text, yaml_text
 from accelsim.frontend.hardware_file import SCALESIM
 from accelsim.frontend.scalesim_cfg import unheeded
 from accelsim.network.graph import Layer, Network, Stored
@@ -93,7 +93,7 @@ def network_text(network: Network) -> str:
         layers[layer.name] = _layer(layer, before)
         before = layer.name
     data["layers"] = layers
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
+    return yaml_text(data, _Dumper, width=_WIDTH)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -76,6 +76,7 @@ MEANINGS: Mapping[str, str] = {
     "pad.mode": "constant: `value`; reflect: mirrored, edge left out; edge: the last value again.",
     "phases.stride": "Rows and columns of phases; a number, or two.",
     "resize.mode": "nearest: the nearest value; bilinear: four around it, weighted.",
+    "resize.scales": "One over how far apart places lie, where that is not just as `size` says.",
     "scale_shift.shape": "Shape of both; each axis is the input's, or 1.",
 }
 

@@ -4,9 +4,13 @@ A row becomes one layer that reads its own network input, called `<layer>/ifmap`
 and no activation. Rows with the same name, which SCALE-Sim allows, become `name`, `name_2`,
 `name_3`. Commas, semicolons or tabs are between cells. The columns are found by their headers, so
 their order does not matter; where one is empty or there twice, they are those of SCALE-Sim, which
-reads by place. What a spreadsheet leaves behind a row, empty cells, is nothing, and a row of a name
-and empty cells is a title. A row's batch is the images it takes at a time. As in SCALE-Sim, a
-convolution with DP in its name is depthwise: each channel has so many filters of its own.
+reads by place. What a spreadsheet leaves behind a row, empty cells, is nothing, and so are a last
+column without any value and, as a title, a row of a name and empty cells.
+
+The batch of a convolution is the images it takes at a time. That of a GEMM, which SCALE-Sim also
+writes in the place of the sparsity, is so many products, each of two matrices of its own. As in
+SCALE-Sim, a convolution with DP in its name is depthwise: each channel has so many filters of its
+own.
 
 SCALE-Sim counts ceil((n - f + s)/s) windows, one more than fit where the stride leaves a rest.
 The ifmap is padded below and on the right by that rest, which gives the same count.
@@ -21,7 +25,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.source import read_text
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.network.ops import Conv, Dense, Shape
+from accelsim.network.ops import Conv, Dense, MatMul, Op, Shape
 
 _CONV = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter")
 _STRIDE = ("stride height", "stride width")
@@ -63,7 +67,13 @@ class _Row:
     def numbers(self) -> dict[str, int]:
         """The cells that hold numbers; one image at a time where the row does not say."""
         found = {name: int(cell) for name, cell in self.cells.items() if name in _NUMBERS and cell}
-        return {"batch": 1, **found}
+        return {"batch": self.products or 1, **found}
+
+    @property
+    def products(self) -> int:
+        """A number of GEMMs in the place of the sparsity; 0 where there is none."""
+        said = self.cells.get("sparsity", "")
+        return int(said) if "m" in self.cells and _is_positive(said) else 0
 
 
 def load_scalesim_csv(path: Path) -> Network:
@@ -77,6 +87,7 @@ def load_scalesim_csv(path: Path) -> Network:
         )
     (header_line, header), *rest = lines
     columns = _by_place([_SYNONYMS.get(cell.lower(), cell.lower()) for cell in header])
+    columns = _without_empty(columns, [cells for _, cells in rest])
     rest = [(line, _without_twin(cells, columns)) for line, cells in rest]
     problems = [Problem(message, source, header_line) for message in _header_problems(columns)]
     if not problems and not rest:
@@ -129,6 +140,13 @@ def _by_place(columns: list[str]) -> list[str]:
     return [*usual[: len(columns)]] if fits else columns
 
 
+def _without_empty(columns: list[str], rows: list[list[str]]) -> list[str]:
+    """`columns` without those at the end that are not known and have no value in any row."""
+    widest = max(map(len, rows), default=len(columns))
+    unknown_last = len(columns) > widest and columns[-1] not in _KNOWN
+    return _without_empty(columns[:-1], rows) if unknown_last else columns
+
+
 def _strides_of(columns: list[str]) -> tuple[str, ...]:
     """One stride or two, as the columns have it."""
     both = columns.count("stride") > 1 or set(_STRIDE) & set(columns)
@@ -145,8 +163,10 @@ def _header_problems(columns: list[str]) -> Iterator[str]:
     if "layer" not in columns or not {"m", "ifmap height"} & set(columns):
         yield f"this is no SCALE-Sim header; {_FORMS}"
         return
-    for name in columns:
-        if name not in _KNOWN:
+    for at, name in enumerate(columns, start=1):
+        if not name:
+            yield f"column {at} has no name, but values; {_FORMS}"
+        elif name not in _KNOWN:
             yield unknown("column", name, _KNOWN)
         elif columns.count(name) > 1:
             yield f"the column {name!r} is there twice"
@@ -175,7 +195,7 @@ def _row_problems(row: _Row, columns: list[str], cells: int) -> Iterator[str]:
         yield f"{name}: expected a whole number above 0, found {found}"
     if "m" not in columns and not wrong:
         yield from _window_problems(row)
-    sparsity = row.cells.get("sparsity", "")
+    sparsity = "" if row.products else row.cells.get("sparsity", "")
     kept, _, of = sparsity.partition(":")
     if kept != of:
         yield f"sparsity {sparsity} is not supported; leave it empty for a dense layer"
@@ -195,15 +215,17 @@ def _window_problems(row: _Row) -> Iterator[str]:
 def _network(name: str, rows: list[_Row]) -> Network:
     inputs: dict[str, Shape] = {}
     specs: list[LayerSpec] = []
+    images: dict[str, int] = {}
     layers = _distinct([row.name for row in rows])
-    ifmaps = _distinct([f"{layer}/ifmap" for layer in layers], layers)
-    for row, layer, ifmap in zip(rows, layers, ifmaps, strict=True):
-        numbers = row.numbers
-        depthwise = _DEPTHWISE in row.name
-        inputs[ifmap], op = _gemm(numbers) if "m" in numbers else _conv(numbers, depthwise)
-        specs.append(LayerSpec(layer, op, (ifmap,)))
+    taken = [*layers]
+    for row, layer in zip(rows, layers, strict=True):
+        shapes, op = _gemm(row.numbers) if "m" in row.numbers else _conv(row)
+        names = _distinct([f"{layer}/{each}" for each in ("ifmap", "filter")[: len(shapes)]], taken)
+        taken += names
+        inputs |= dict(zip(names, shapes, strict=True))
+        specs.append(LayerSpec(layer, op, tuple(names)))
+        images[layer] = 1 if "m" in row.numbers else row.numbers["batch"]
     network = build_network(name, inputs, specs, description="SCALE-Sim topology")
-    images = {layer: row.numbers["batch"] for layer, row in zip(layers, rows, strict=True)}
     return replace(network, images=images)
 
 
@@ -221,18 +243,22 @@ def _distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     return list(distinct)[before:]
 
 
-def _gemm(row: Mapping[str, int]) -> tuple[Shape, Dense]:
-    """ofmap (M, N) = ifmap (M, K) times filter (K, N)."""
-    return (row["m"], row["k"]), Dense(out_features=row["n"], bias=False)
+def _gemm(row: Mapping[str, int]) -> tuple[list[Shape], Op]:
+    """ofmap (M, N) = ifmap (M, K) times filter (K, N), or a batch of such."""
+    m, n, k, batch = (row[name] for name in (*_GEMM, "batch"))
+    if batch == 1:
+        return [(m, k)], Dense(out_features=n, bias=False)
+    return [(batch, m, k), (batch, k, n)], MatMul()
 
 
-def _conv(row: Mapping[str, int], depthwise: bool) -> tuple[Shape, Conv]:
+def _conv(given: _Row) -> tuple[list[Shape], Op]:
+    row = given.numbers
     ifmap = row["ifmap height"], row["ifmap width"]
     kernel = row["filter height"], row["filter width"]
     both = row.get("stride", 0)
     stride = row.get("stride height", both), row.get("stride width", both)
     below, right = (-(n - f) % s for n, f, s in zip(ifmap, kernel, stride, strict=True))
-    groups = row["channels"] if depthwise else 1
+    groups = row["channels"] if _DEPTHWISE in given.name else 1
     op = Conv(
         out_channels=groups * row["num filter"],
         kernel=kernel,
@@ -241,4 +267,4 @@ def _conv(row: Mapping[str, int], depthwise: bool) -> tuple[Shape, Conv]:
         groups=groups,
         bias=False,
     )
-    return (row["channels"], *ifmap), op
+    return [(row["channels"], *ifmap)], op

@@ -92,6 +92,10 @@ class Document:
         return Problem(message, self.source, line, column, dotted(path))
 
 
+SQLITE = b"SQLite format 3\0"
+"""How every file of SQLite begins."""
+
+
 def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
     """The text of a UTF-8 file of at most `largest` bytes, without a byte-order mark.
 
@@ -101,6 +105,9 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if content.startswith(SQLITE):
+            message = "is an SQLite file, such as a sweep's results; expected text"
+            raise InputError(Problem(message, str(path))) from None
         line = content.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8 text: byte 0x{content[error.start]:02x}; save the file as UTF-8"
         raise InputError(Problem(message, str(path), line)) from None
@@ -117,14 +124,14 @@ def read_bytes(path: Path, largest: int) -> bytes:
             message = "is a device or a pipe, expected a file; save it as one first"
             raise InputError(Problem(message, str(path)))
         with path.open("rb") as file:
-            content = file.read(min(status.st_size, largest) + 1)
+            content = b"" if status.st_size > largest else file.read(status.st_size + 1)
     except FileNotFoundError:
         raise InputError(
             Problem("no such file; check the path, or see `accelsim list`", str(path))
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         raise InputError(Problem(f"cannot be read: {reason(error)}", str(path))) from None
-    if len(content) > largest:
+    if max(status.st_size, len(content)) > largest:
         message = f"is larger than {largest:,} bytes, the most that is read"
         raise InputError(Problem(message, str(path)))
     return content

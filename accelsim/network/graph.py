@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError, ShapeError
 from accelsim.network.ops import BatchNorm, Conv, Dense, Embedding, Op, Shape
-from accelsim.text import html_table, nearest, shown
+from accelsim.text import html_table, nearest, shown, visible
 
 _MOST_HINTS = 20
 
@@ -135,7 +135,7 @@ class Network:
     def __repr__(self) -> str:
         """One line, however many layers there are."""
         counted = f"{self.macs:,} MACs, {self.parameters:,} parameters"
-        return f"<Network {self.name}: {len(self.layers)} layers, {counted}>"
+        return f"<Network {visible(self.name)}: {len(self.layers)} layers, {counted}>"
 
     def _repr_html_(self) -> str:
         """The layers as a table, for notebooks."""

@@ -72,9 +72,9 @@ class IntegerArithmetic(Arithmetic):
     def add(
         self, inputs: Sequence[Tensor], output: Quantization, activation: Activation | None
     ) -> Array:
-        """Each input is brought to the output's scale and rounded, then they are summed."""
+        """Each input is brought to the output's scale; their sum is rounded, as by ONNX."""
         terms = [
-            np.rint(np.multiply(self.operand(x), _ratio(x.quantization, output), dtype=np.float32))
+            np.multiply(self.operand(x), _ratio(x.quantization, output), dtype=np.float32)
             for x in inputs
         ]
         return self._codes(reduce(np.add, terms), output, activation)

@@ -40,7 +40,7 @@ def _code(value: float, x: Tensor, work: Computation) -> float:
 def resized(op: Resize, work: Computation, rows: slice = _ALL, cols: slice = _ALL) -> Array:
     """Rows and columns (N, C, p, q) of the ofmap of a resize."""
     (x,) = work.inputs
-    down, across = (_places(op, x.values.shape[axis], op.size[axis - 2]) for axis in (2, 3))
+    down, across = (_places(op, axis, x.values.shape[axis + 2]) for axis in (0, 1))
     down, across = down[rows], across[cols]
     if op.mode == "nearest":
         height, width = x.values.shape[2:]
@@ -54,18 +54,20 @@ def resized(op: Resize, work: Computation, rows: slice = _ALL, cols: slice = _AL
     return work.arithmetic.combined(terms, work.output)
 
 
-def _places(op: Resize, given: int, wanted: int) -> NDArray[np.float64]:
-    """Where each of the `wanted` places lies among those that are given."""
+def _places(op: Resize, axis: int, given: int) -> NDArray[np.float64]:
+    """Where each place down (axis 0) or across lies among those that are given."""
+    wanted = op.size[axis]
     index = np.arange(wanted, dtype=np.float64)
+    apart = given / wanted if op.scales is None else 1 / op.scales[axis]
     match op.coordinates:
         case "align_corners":
             return index * ((given - 1) / (wanted - 1)) if wanted > 1 else 0 * index
         case "asymmetric":
-            return index * (given / wanted)
+            return index * apart
         case "pytorch_half_pixel" if wanted == 1:
             return 0 * index
         case _:
-            return (index + 0.5) * (given / wanted) - 0.5
+            return (index + 0.5) * apart - 0.5
 
 
 def _nearest(op: Resize, places: NDArray[np.float64], size: int) -> Index:
@@ -86,9 +88,10 @@ def _two(places: NDArray[np.float64], size: int) -> list[tuple[Index, NDArray[np
     return [(lower, 1 - share), (np.minimum(lower + 1, size - 1), share)]
 
 
-def shares_of(op: Resize, given: int, wanted: int) -> NDArray[np.float64]:
-    """What share each of the `wanted` values along an axis has of those given, (wanted, given)."""
-    places, shares = _places(op, given, wanted), np.zeros((wanted, given))
+def shares_of(op: Resize, axis: int, given: int) -> NDArray[np.float64]:
+    """What share each value down (axis 0) or across has of those given, (wanted, given)."""
+    wanted = op.size[axis]
+    places, shares = _places(op, axis, given), np.zeros((wanted, given))
     every = np.arange(wanted)
     if op.mode == "nearest":
         shares[every, _nearest(op, places, given)] = 1

@@ -92,8 +92,8 @@ def axis_shares(op: AxisGradient) -> list[Array | None]:
     """For each axis the shares (outputs, inputs) that outputs have of inputs; None: as it is."""
     match op.forward:
         case Resize() as resize:
-            sizes = zip(op.shape[1:], resize.size, strict=True)
-            return [None, *(shares_of(resize, given, wanted) for given, wanted in sizes)]
+            sizes = enumerate(op.shape[1:])
+            return [None, *(shares_of(resize, axis, given) for axis, given in sizes)]
         case Maps(maps=maps):
             return [np.asarray(maps)[:, None] == np.arange(op.shape[0]), None, None]
         case Pad() as pad:

@@ -3,11 +3,12 @@
 import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from accelsim.errors import InputError, Problem, reason
-from accelsim.files import written
+from accelsim.errors import InputError, Problem
+from accelsim.files import write_file
 from accelsim.report.page.recorded import LayerRecord, RunRecord
 from accelsim.report.page.sections import BUCKETS
 from accelsim.report.quantities import si
@@ -41,12 +42,11 @@ def write_figure(path: str, draw: Callable[[Axes], None]) -> None:
         raise InputError(Problem(message, path))
     figure, axes = _figure()
     draw(axes)
-    try:
-        with written(path) as beside, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of letters that the font does not have
-            figure.savefig(beside, format=ending, dpi=300, metadata=_UNDATED[ending])
-    except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
+    drawn = BytesIO()  # for matplotlib does not end well where its file does not
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font does not have
+        figure.savefig(drawn, format=ending, dpi=300, metadata=_UNDATED[ending])
+    write_file(path, drawn.getvalue())
 
 
 _UNDATED: dict[str, dict[str, Any]] = {

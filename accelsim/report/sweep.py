@@ -1,7 +1,9 @@
 """What `accelsim sweep --dry-run` and `accelsim results` print."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from itertools import islice, takewhile
 
 from accelsim.report.quantities import (
@@ -148,31 +150,38 @@ def _census(sweep: Sweep) -> Iterator[tuple[str, str]]:
 
 def _shared(sweep: Sweep) -> Iterator[tuple[str, str]]:
     """Different contents among the points; what is not listed is the same for all."""
-    points = sweep.points
-    yield "different networks", f"{len({point.network for point in points}):,}"
-    yield "different batches", f"{len({point.batch for point in points}):,}"
-    yield "different hardware", f"{len({point.varied.content for point in points}):,}"
+    networks: Counter[str] = Counter()
+    places: dict[tuple[bytes, int], frozenset[str]] = {}
+    one_of_each: dict[frozenset[str], frozenset[str]] = {}
+    for point in sweep.points:  # once, for each is made when it is its turn
+        networks[point.network] += 1
+        place = sha256(point.varied.content.encode()).digest(), point.batch
+        there = places.get(place, frozenset()) | {point.network}
+        places[place] = one_of_each.setdefault(there, there)
+    yield "different networks", f"{len(networks):,}"
+    yield "different batches", f"{len({batch for _, batch in places}):,}"
+    yield "different hardware", f"{len({hardware for hardware, _ in places}):,}"
     for part, count in sweep.census.versions.items():
         yield f"  of which different in `{part}`", f"{count:,}"
-    layers = sum(len(sweep.networks[point.network].layers) for point in points)
+    layers = sum(len(sweep.networks[name].layers) * count for name, count in networks.items())
     yield "layers of all points", f"{layers:,}"
-    yield "  of different shape, batch or hardware", f"{_different_layers(sweep):,}"
+    different = _different_layers(sweep, Counter(places.values()))
+    yield "  of different shape, batch or hardware", f"{different:,}"
 
 
-def _different_layers(sweep: Sweep) -> int:
-    """Layers that differ in operation, shapes, batch or hardware."""
+def _different_layers(sweep: Sweep, places: Mapping[frozenset[str], int]) -> int:
+    """Layers that differ in operation, shapes, batch or hardware.
+
+    `places` are how many pairs of hardware and batch run which networks.
+    """
     shapes = {
         name: {repr((layer.op, layer.input_shapes)) for layer in network.layers}
         for name, network in sweep.networks.items()
     }
-    places: dict[tuple[str, int], set[str]] = {}
-    for point in sweep.points:
-        places.setdefault((point.varied.content, point.batch), set()).add(point.network)
-    sizes = {
-        networks: len(set().union(*(shapes[name] for name in networks)))
-        for networks in {frozenset(names) for names in places.values()}
-    }
-    return sum(sizes[frozenset(names)] for names in places.values())
+    return sum(
+        len(set().union(*(shapes[name] for name in networks))) * count
+        for networks, count in places.items()
+    )
 
 
 def _points(sweep: Sweep) -> Sheet:

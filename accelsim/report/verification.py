@@ -84,11 +84,20 @@ def _notes(result: VerifyResult) -> list[str]:
         for layer in result.layers
         if layer.elements > 1 and layer.spread is not None and layer.spread.is_flat
     ]
+    overflowed = any(layer.overflows for layer in result.layers)
     if flat:
+        cause = (
+            "Psums that overflow do that."
+            if overflowed
+            else "Give a <layer>.output_scale that suits its values."
+        )
         notes.append(
             f"hint: all values of {', '.join(flat)} are the same: that they are equal proves "
-            "little. Give a <layer>.output_scale that suits its values."
+            f"little. {cause}"
         )
-    if any(layer.overflows for layer in result.layers):
-        notes.append("overflows: psums that the accumulator could not hold, as in the reference.")
+    if overflowed:
+        notes.append(
+            "overflows: psums that the accumulator could not hold, as in the reference; "
+            "--set precision.psum=int48 holds the most."
+        )
     return notes

@@ -5,6 +5,7 @@ from typing import Any
 
 from accelsim.results.records import SCHEMA
 from accelsim.results.values import Calibration, Spread
+from accelsim.text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ class VerifyResult:
         """One line: whether all is right."""
         found = f"{self.mismatches:,} of {self.elements:,} elements differ"
         said = "passed" if self.passed else "FAILED"
-        return f"<VerifyResult {self.network} on {self.hardware}, {self.dataflow}: {said}, {found}>"
+        named = visible(f"{self.network} on {self.hardware}")
+        return f"<VerifyResult {named}, {self.dataflow}: {said}, {found}>"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form of the check."""

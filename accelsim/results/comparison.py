@@ -11,7 +11,7 @@ from accelsim.hardware import BEST
 from accelsim.results.flat import layer_record
 from accelsim.results.frames import frame
 from accelsim.results.records import LayerResult, RunResult
-from accelsim.text import html_table
+from accelsim.text import html_table, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -122,7 +122,7 @@ class Comparison:
         """One line: cycles under each dataflow."""
         best = self.best
         each = ", ".join(f"{run.dataflow} {run.cycles:,}" for run in self.runs)
-        return f"<Comparison {best.network} on {best.hardware}, cycles: {each}>"
+        return f"<Comparison {visible(f'{best.network} on {best.hardware}')}, cycles: {each}>"
 
     def _repr_html_(self) -> str:
         """Own cycles of each layer under each dataflow, for notebooks."""

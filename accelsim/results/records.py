@@ -20,7 +20,7 @@ from accelsim.network.ops import Shape
 from accelsim.results.flat import layer_record
 from accelsim.results.frames import frame
 from accelsim.results.rates import Rates
-from accelsim.text import html_table
+from accelsim.text import html_table, visible
 from accelsim.units import format_bytes
 
 if TYPE_CHECKING:
@@ -347,7 +347,8 @@ class RunResult:
 
     def __repr__(self) -> str:
         """One line, however many layers there are."""
-        what = f"{self.network} on {self.hardware}, {self.dataflow}, batch {self.batch}"
+        named = visible(f"{self.network} on {self.hardware}")
+        what = f"{named}, {self.dataflow}, batch {self.batch}"
         return f"<RunResult {what}: {self.cycles:,} cycles, {len(self.layers)} layers>"
 
     def _repr_html_(self) -> str:

@@ -17,8 +17,8 @@ from operator import length_hint
 from typing import Any
 
 from accelsim.errors import AccelsimError
+from accelsim.stops import interrupts_blocked, stops_held
 from accelsim.sweep.records import Outcome, Point
-from accelsim.sweep.stops import interrupts_blocked, stops_held
 from accelsim.sweep.work import died_twice, evaluate, out_of_time, prepare_worker
 
 Work = Callable[[Point], Outcome]

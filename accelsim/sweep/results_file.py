@@ -11,6 +11,7 @@ from pathlib import Path
 
 from accelsim import __version__
 from accelsim.errors import InputError, Problem, TryAgainError, reason
+from accelsim.frontend.source import SQLITE
 from accelsim.sweep.claim import beside
 from accelsim.sweep.integrity import Checked
 
@@ -59,7 +60,7 @@ def is_results_file(path: Path) -> bool:
     """Whether a file is SQLite's; raises InputError where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(16) == b"SQLite format 3\0"
+            return file.read(len(SQLITE)) == SQLITE
     except (OSError, ValueError) as error:
         raise InputError(Problem(f"cannot be read: {reason(error)}", str(path))) from None
 

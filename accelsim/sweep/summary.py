@@ -14,7 +14,7 @@ from accelsim.sweep.overall import over_networks
 from accelsim.sweep.pareto import best_per_objective, by_network, candidates, pareto_front
 from accelsim.sweep.quantities import Record
 from accelsim.sweep.store import Store
-from accelsim.text import html_table
+from accelsim.text import html_table, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +36,7 @@ class Summary:
 
     def __str__(self) -> str:
         """Such as: small: 8 points, 6 done, 1 failed, 1 not run yet, in small.sqlite."""
-        return (
+        return visible(
             f"{self.about.name}: {self.points:,} points, {len(self.done):,} done, "
             f"{len(self.failed):,} failed, {self.waiting:,} not run yet, in {self.path}"
         )

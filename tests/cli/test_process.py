@@ -1,14 +1,19 @@
 """`python -m accelsim` as a process of its own: pipes, terminals, imports, the sample."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from accelsim.__main__ import main
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "accelsim"]
+STOPS = [getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
 RUN = ("run", str(ROOT / "tests" / "sweep" / "two_layers.yaml"), "edge_ws")
 
 
@@ -104,3 +109,33 @@ def test_a_closed_stdout_is_no_reason_for_a_traceback() -> None:
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=variables)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def stops() -> Iterator[None]:
+    """What stops a process does so here too, whatever the tests' own parent has ignored."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOPS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.usefixtures("stops")
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("when", ["while it starts", "while it writes"])
+def test_what_stops_a_command_is_told_and_leaves_nothing(
+    number: int,
+    when: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    stopped = "accelsim.cli.main" if when == "while it starts" else "os.fsync"
+    monkeypatch.setattr(stopped, lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr("sys.argv", ["accelsim", *RUN, "--json", str(tmp_path / "r.json"), "-q"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert (left.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+    assert not [*tmp_path.iterdir()]

@@ -1,5 +1,6 @@
 """Other formats' files become ours, which say the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from accelsim.errors import InputError
 from accelsim.frontend import load_network
 from accelsim.frontend.conversion import converted, network_text
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.text import visible_lines
 
 CFG = """[general]
 run_name = small
@@ -43,6 +45,21 @@ def test_networks_are_read_again_as_they_were(name: str, tmp_path: Path) -> None
     assert (again.name, again.family) == (network.name, network.family)
 
 
+@pytest.mark.parametrize(
+    "name", ["\u202egnp", "\x1b[2J", "a\nb", "\u5377 \u00e9: {x}", "- #", "\ud7ff"]
+)
+def test_names_are_read_again_and_no_terminal_obeys_them(name: str, tmp_path: Path) -> None:
+    network = load_network("lenet5")
+    first = network.layers[0]
+    named = replace(network, name=name, layers=(replace(first, name=name),))
+    text = network_text(named)
+    assert visible_lines(text) == text
+    path = tmp_path / "n.yaml"
+    path.write_text(text, encoding="utf-8")
+    again = load_network(path)
+    assert (again.name, again.layers[0].name) == (name, name)
+
+
 def test_a_model_is_the_same_layers_and_says_that_weights_are_left_out(tmp_path: Path) -> None:
     nodes = [
         node("Conv", "x w", "c"), node("BatchNormalization", "c g b m v", "n", epsilon=1e-3),
@@ -63,14 +80,22 @@ def test_a_model_is_the_same_layers_and_says_that_weights_are_left_out(tmp_path:
 
 def test_topologies_say_that_rows_were_measured_alone(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("Layer,M,N,K,Batch\nfirst,10,20,30,1,\nsecond,7,8,9,4,\n")
+    header = "Layer,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides"
+    path.write_text(f"{header},Batch\nfirst,8,8,3,3,2,4,1,1,\nsecond,7,8,1,1,9,2,1,4,\n")
     found = converted(str(path))
     assert found.left_out == (
         "that rows are measurements one by one; as a network they run together",
         "the batches of second (4)",
     )
     again = load_network(written(tmp_path, found.text))
-    assert [layer.macs for layer in again.layers] == [6000, 504]
+    assert [layer.macs for layer in again.layers] == [6 * 6 * 4 * 2 * 9, 7 * 8 * 2 * 9]
+
+
+def test_a_batch_of_products_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Layer,M,N,K,Batch\nheads,7,8,9,4,\n")
+    again = load_network(written(tmp_path, converted(str(path)).text))
+    assert [layer.macs for layer in again.layers] == [4 * 7 * 8 * 9]
 
 
 def test_hardware_is_the_same_and_says_what_is_not_heeded(tmp_path: Path) -> None:

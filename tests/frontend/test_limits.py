@@ -1,6 +1,7 @@
 """What is beyond the limits is refused at once, in a short message with its place."""
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from accelsim.errors import InputError
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.frontend.source import LARGEST_FILE, read_text
+from accelsim.frontend.onnx.file import LARGEST_MODEL
+from accelsim.frontend.source import LARGEST_FILE, read_bytes, read_text
 from accelsim.frontend.sweep_file import sweep_from
 from accelsim.network.graph import GraphError, LayerSpec, build_network
 from accelsim.network.ops import Relu
@@ -120,6 +122,18 @@ def test_thousands_of_faults_are_told_in_short(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         network(tmp_path, f"{HEAD}  a: {{op: relu, {keys}}}\n")
     assert str(refused.value).count("\n") == 50
+
+
+def test_a_model_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=f"is larger than {LARGEST_MODEL:,} bytes"):
+        read_bytes(path, LARGEST_MODEL)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20
 
 
 def test_files_are_regular_and_not_too_large(tmp_path: Path) -> None:

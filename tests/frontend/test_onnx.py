@@ -417,7 +417,22 @@ def pairs() -> list[Any]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("nodes", [integer_operators(), pairs()], ids=["integer", "pairs"])
+def residual() -> list[Any]:
+    """The sum of two convolutions, whose codes stand for different numbers, and its mean."""
+    return [
+        *pairs()[:3], node("Conv", "dq dw", "c", pads=[1, 0, 1, 0]),
+        node("QuantizeLinear", "c as az", "qa"), node("DequantizeLinear", "qa as az", "da"),
+        node("Conv", "dq dw", "e", pads=[0, 0, 2, 0]),
+        node("QuantizeLinear", "e bs bz", "qb"), node("DequantizeLinear", "qb bs bz", "db"),
+        node("Add", "da db", "s"), node("Relu", "s", "r"),
+        node("QuantizeLinear", "r ds dz", "qd"), node("DequantizeLinear", "qd ds dz", "dd"),
+        node("AveragePool", "dd", "g", kernel_shape=[2, 2]), node("QuantizeLinear", "g xs xz", "y"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "nodes", [integer_operators(), pairs(), residual()], ids=["integer", "pairs", "residual"]
+)
 @pytest.mark.parametrize("kind", [UINT8, INT8], ids=["uint8", "int8"])
 @pytest.mark.parametrize("ours", ["uint8", "int8"])
 def test_codes_are_those_of_onnxruntime_bit_for_bit(

@@ -267,12 +267,28 @@ KINDS = {  # of the files that SCALE-Sim's versions 1 to 3 ship, each in a row o
     "a title above rows": CONV + "Forward,,,,,,,,\nc, 8, 8, 3, 3, 3, 4, 1,\n",
     "a title and one comma": CONV + "\nForward,\nc, 8, 8, 3, 3, 3, 4, 1,\n",
     "a batch": CONV_HEADER + ", Batch Size\nc, 8, 8, 3, 3, 3, 4, 1, 1\n",
+    "a last column without values": CONV_HEADER + ", Target\nc, 8, 8, 3, 3, 3, 4, 1,\n",
+    "one layer's name behind a tab": CONV + "\tc, 8, 8, 3, 3, 3, 4, 1,\n",
     "dense sparsity": CONV_HEADER + ", Sparsity,\nc, 8, 8, 3, 3, 3, 4, 1, 2:2,\n",
 }
 REFUSED = {
     "letters to be filled in": ("c, 1, B, 1, 1, H, H, 1,\n", ":2: c: ifmap width: expected"),
+    "a malformed cell": ("c, 1, 1, 1, ,1 2, 2, 1,\n", ":2: c: filter width: expected"),
+    "a filter above its ifmap": ("c, 8, 2, 3, 3, 3, 4, 1,\n", "filter width 3 is larger"),
     "sparse weights": ("c, 8, 8, 3, 3, 3, 4, 1, 2:4,\n", "sparsity 2:4 is not supported"),
 }
+
+
+@pytest.mark.parametrize("header", ["Sparsity,", "Batch,", "Sparsity, Batch,"])
+def test_a_batch_of_gemms_is_products_of_their_own_matrices(tmp_path: Path, header: str) -> None:
+    """SCALE-Sim's topology_utils: a number in the fifth or sixth cell is a batched dot_general."""
+    before = "4:4, " * (header.count(",") - 1)
+    text = f"Layer Name, M, N, K, {header}\nheads, 5, 7, 3, {before}4,\none, 5, 7, 3, {before}1,\n"
+    heads, one = (network := load(tmp_path, text)).layers
+    assert (heads.input_shapes, heads.output_shape) == (((4, 5, 3), (4, 3, 7)), (4, 5, 7))
+    assert (one.input_shapes, one.output_shape) == (((5, 3),), (5, 7))
+    assert heads.macs == 4 * one.macs == 4 * 5 * 7 * 3
+    assert network.images == {"heads": 1, "one": 1}
 
 
 @pytest.mark.parametrize("text", KINDS.values(), ids=KINDS)

@@ -16,6 +16,7 @@ from random import Random
 
 import hostile
 import hostile_models
+import hostile_schemas
 import pytest
 from hostile import Case
 
@@ -55,6 +56,7 @@ def makers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Maker]:
             app(command.split())
     return {
         **hostile_models.KINDS,
+        **hostile_schemas.KINDS,
         "network": hostile.network_case,
         "hardware": hostile.hardware_case,
         "setting": hostile.setting_case,
@@ -84,6 +86,7 @@ KINDS = (
     "path",
     "option",
     *hostile_models.KINDS,
+    *hostile_schemas.KINDS,
 )
 
 

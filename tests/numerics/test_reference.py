@@ -246,11 +246,11 @@ def test_add_clips_once_at_the_end() -> None:
     assert ofmap_of(Add(), int8([100]), int8([100])).tolist() == [[127]]
 
 
-def test_add_rounds_each_input_at_the_output_scale() -> None:
-    # 3 * 0.5 = 1.5 -> 2, 5 * 0.5 = 2.5 -> 2, + 7: 4 + 7, although 1.5 + 2.5 would be 4 too;
-    # 1 * 0.5 -> 0 twice: 7, although 0.5 + 0.5 = 1
+def test_add_rounds_the_sum_at_the_output_scale() -> None:
+    # as DequantizeLinear, Add, QuantizeLinear: 3 * 0.5 + 5 * 0.5 = 4, + 7;
+    # 1 * 0.5 + 1 * 0.5 = 1, + 7, although each alone rounds to 0
     x, y = int8([3, 1], Quantization(0.5, 0)), int8([6, 2], Quantization(0.5, 1))
-    assert ofmap_of(Add(), x, y, output=Quantization(1.0, 7)).tolist() == [[11, 7]]
+    assert ofmap_of(Add(), x, y, output=Quantization(1.0, 7)).tolist() == [[11, 8]]
 
 
 def test_add_and_mul_spread_a_channel() -> None:

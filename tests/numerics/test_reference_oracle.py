@@ -1,6 +1,7 @@
 """The reference against plain Python loops over every output and every tap, on small sizes."""
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -186,8 +187,8 @@ def test_add_and_concat(seed: int, zero_points: list[int]) -> None:
     ratios = [np.float32(x.quantization.scale) / np.float32(0.7) for x in inputs]
     for c, h, w in product(range(3), range(2), range(2)):
         terms = [int(x.values[0, c, h, w]) - x.quantization.zero_point for x in inputs]
-        steps = [round(float(np.float32(t) * r)) for t, r in zip(terms, ratios, strict=True)]
-        assert total[0, c, h, w] == min(max(sum(steps) + 40, 0), 255)
+        whole = reduce(np.add, [np.float32(t) * r for t, r in zip(terms, ratios, strict=True)])
+        assert total[0, c, h, w] == min(max(round(float(whole)) + 40, 0), 255)
         for i, (term, ratio) in enumerate(zip(terms, ratios, strict=True)):
             assert joined[0, 3 * i + c, h, w] == requantized(term, ratio, output, UINT8)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import accelsim
 from accelsim.cli import app
 from accelsim.errors import InputError, Problem
 from accelsim.files import write_file
@@ -90,6 +91,21 @@ def test_files_of_a_run(folder: Path) -> None:
         if name.endswith(".csv"):
             cells = [each for row in csv.reader(io.StringIO(text)) for each in row]
             assert not [each for each in cells if each.startswith(FORMULA)], name
+
+
+def test_what_python_and_notebooks_show(folder: Path) -> None:
+    network, machine = accelsim.load_network("n.yaml"), accelsim.load_hardware("h.yaml")
+    said = {"name": NAMES[0], "networks": ["n.yaml"], "base": "h.yaml", "matrix": {"batch": [1]}}
+    told = (
+        *(network, machine, accelsim.simulate(network, machine)),
+        *(accelsim.compare([network], [machine], "ws,os"), accelsim.compute(network)),
+        *(accelsim.verify(network, machine), accelsim.sweep(said, "\u202e.sqlite", jobs=1)),
+        *(accelsim.explain(network, machine, NAMES[0]), accelsim.what_would_help(network, machine)),
+    )
+    for each in told:
+        page = each._repr_html_() if hasattr(each, "_repr_html_") else ""
+        assert not obeyed(f"{each!r}{each}{page}"), type(each)
+        assert "\nerror: b" not in f"{each!r}{each}{page}", type(each)
 
 
 @given(st.text(max_size=12))

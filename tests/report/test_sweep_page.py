@@ -109,6 +109,11 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lenet5" in Path("c.html").read_text()
     refused = CliRunner().invoke(app, ["results", "s.sqlite", "--report", "s.sqlite"])
     assert refused.exit_code == 2
+    refused = CliRunner().invoke(app, ["report", "s.sqlite", "s.yaml", "-o", "d.html"])
+    assert (refused.exit_code, Path("d.html").exists()) == (2, False)
+    assert "s.sqlite: is a sweep's results, which have a page of their own" in refused.output
+    refused = CliRunner().invoke(app, ["plot", "layers", "s.sqlite", "-o", "d.svg"])
+    assert "s.sqlite: is an SQLite file, such as a sweep's results; expected" in refused.output
 
 
 @given(st.floats(-1000, 1000), st.floats(1e-6, 1e12))

@@ -109,5 +109,5 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ends in none of"):
         simulate(NETWORK, "edge_ws", trace=tmp_path / "t.json", trace_dram=tmp_path / "d.txt")
     assert not [*tmp_path.iterdir()]
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="there is no directory"):
         simulate(NETWORK, "edge_ws", trace_dram=tmp_path / "none" / "d.csv")

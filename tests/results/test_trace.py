@@ -13,6 +13,7 @@ from hypothesis import given
 from machines import MACHINES, networks
 
 import accelsim
+from accelsim import facade
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.facade import compile_program
 from accelsim.frontend.hardware_file import load_hardware
@@ -132,6 +133,20 @@ def test_the_same_run_gives_the_same_bytes_and_gz_holds_the_same(tmp_path: Path)
         accelsim.simulate("lenet5", "edge_ws", trace=path)
     assert packed.read_bytes() == again.read_bytes()
     assert gzip.decompress(packed.read_bytes()) == one.read_bytes()
+
+
+@pytest.mark.parametrize("argument", ["trace", "trace_dram"])
+@pytest.mark.parametrize("path", ["", ".", "none/x.json", "x\0.json", "n.csv"])
+def test_where_nothing_can_be_written_is_told_by_name_before_anything_is_played(
+    argument: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = Path("n.csv")
+    network.write_text("Layer,M,N,K,\nlayer,8,8,8,\n")
+    monkeypatch.setattr(facade, "timed", lambda *_: pytest.fail("it was played"))
+    with pytest.raises(InputError, match=f"{argument}: "):
+        accelsim.simulate(network, "edge_ws", **{argument: path})
+    assert [*tmp_path.iterdir()] == [tmp_path / "n.csv"]
 
 
 def test_what_is_long_is_refused_with_its_length(tmp_path: Path) -> None:

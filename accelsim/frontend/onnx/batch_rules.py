@@ -109,6 +109,8 @@ def _together(node: Node, found: Found) -> tuple[Place, int]:
     if any(other != place for _, other in found):
         raise Misfit("its operands have the batch in different places")
     ranks = {len(each.shape or ()) for each, _ in found}
+    if place.axis is not None and place.axis >= rank:
+        raise Misfit("its operand has no axis that is the batch")
     if place.axis is not None and len(ranks) > 1:
         raise Misfit("its operands have not as many axes")
     return place, rank
@@ -119,14 +121,16 @@ def _kept(node: Node, found: Found) -> Moved:
     place, rank = _together(node, found)
     if place.axis is None:
         return node, place
+    wide = max(rank, *(len(each.shape or ()) for each in node.inputs if each))
+    place = replace(place, axis=place.axis + wide - rank)
     inputs = tuple(
-        _beside(each, rank, place) if isinstance(each, Constant) else each for each in node.inputs
+        _beside(each, wide, place) if isinstance(each, Constant) else each for each in node.inputs
     )
     return replace(node, inputs=inputs), place
 
 
 def _beside(constant: Constant, rank: int, place: Place) -> Constant:
-    """A constant beside operands of `rank` axes, without the axis of the batch."""
+    """A constant beside what has `rank` axes, without the axis of the batch."""
     assert place.axis is not None
     at = place.axis - (rank - len(constant.shape))
     if at < 0:

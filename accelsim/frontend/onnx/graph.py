@@ -93,14 +93,24 @@ def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -
     order = _order(file, wanted)
     used = {name for index in order for name in _sources(file.proto.graph.node[index])}
     walk = _Walk(file)
-    axes = _batch_axes(file, order)
+    axes = batch_axes(_steps(file, order))
     inputs = _inputs(file, dims, used | set(wanted), axes)
     walk.begin(inputs, used)
-    nodes = [node for index in order if (node := walk.node(index)) is not None]
+    nodes = tuple(node for index in order if (node := walk.node(index)) is not None)
+    return graph_of(inputs, nodes, wanted, axes)
+
+
+def graph_of(
+    inputs: tuple[Value, ...],
+    nodes: tuple[Node, ...],
+    outputs: tuple[str, ...],
+    axes: Mapping[str, int],
+) -> Graph:
+    """A graph with the batch that its inputs have in common; `axes` are where, if not first."""
     found = {each.name: axes[each.name] for each in inputs if axes.get(each.name)}
     leading = {(each.shape or ())[found.get(each.name, 0) :][:1] for each in inputs}
     batch = min(leading)[0] if len(leading) == 1 and () not in leading else None
-    return Graph(inputs, tuple(nodes), wanted, batch, batch_axes=found)
+    return Graph(inputs, nodes, outputs, batch, batch_axes=found)
 
 
 # --- Which nodes, in which order ------------------------------------------------------------------
@@ -182,37 +192,43 @@ def _named(node: Any) -> str:
 # --- Inputs ---------------------------------------------------------------------------------------
 
 
+_CUTS = ("Slice", "Split")
+"""Operators that read bounds beside a tensor."""
 _AS_READ = (
-    "Relu",
-    "Clip",
-    "Tanh",
-    "Sigmoid",
-    "Cast",
-    "Identity",
-    "Dropout",
-    "MatMul",
-    "Add",
-    "Mul",
+    *("Relu", "Clip", "Tanh", "Sigmoid", "Cast", "Identity", "Dropout", "MatMul", "Add", "Mul"),
+    *_CUTS,
 )
 """Operators whose operands have the batch where their result has it."""
 
 
-def _batch_axes(file: ModelFile, order: Sequence[int]) -> dict[str, int]:
-    """Tensors that recurrent nodes want with the batch as axis 1, and what these are made of."""
+Step = tuple[str, Sequence[str], str, Mapping[str, Any]]
+"""An operator, what it reads, what it makes first, and its attributes."""
+
+
+def batch_axes(steps: Iterable[Step]) -> dict[str, int]:
+    """Tensors that recurrent nodes want with the batch as axis 1, and what these are made of.
+
+    `steps` are all nodes, the last first.
+    """
     found: dict[str, int] = {}
+    for op, read, made, said in steps:
+        place = found.get(made, 0)
+        if op in RECURRENT and not said.get("layout"):
+            found |= dict.fromkeys(filter(None, (*read[:1], *read[5:7])), 1)
+        elif op == "Transpose" and place and "perm" in said:
+            found[read[0]] = said["perm"][place] if place < len(said["perm"]) else 0
+        elif op == "Gather" and place and not said.get("axis"):
+            found[read[1]] = place
+        elif op in _AS_READ and place:
+            found |= dict.fromkeys(read[:1] if op in _CUTS else read, place)
+    return found
+
+
+def _steps(file: ModelFile, order: Sequence[int]) -> Iterator[Step]:
     for index in reversed(order):
         node = file.proto.graph.node[index]
-        said = {each.name: each for each in node.attribute}
-        place = found.get(node.output[0], 0) if node.output else 0
-        if node.op_type in RECURRENT and not (said.get("layout") and said["layout"].i):
-            found |= dict.fromkeys(filter(None, (*node.input[:1], *node.input[5:7])), 1)
-        elif node.op_type == "Transpose" and place and "perm" in said:
-            found[node.input[0]] = said["perm"].ints[place] if place < len(said["perm"].ints) else 0
-        elif node.op_type == "Gather" and place and not (said.get("axis") and said["axis"].i):
-            found[node.input[1]] = place
-        elif node.op_type in _AS_READ and place:
-            found |= dict.fromkeys(node.input, place)
-    return found
+        said = {each.name: each.ints or each.i for each in node.attribute}
+        yield node.op_type, node.input, node.output[0] if node.output else "", said
 
 
 def _inputs(

@@ -45,9 +45,9 @@ class Learned:
         """As integers."""
         return self._then("whole", 0.0)
 
-    def channels_first(self) -> "Learned":
-        """The first two axes in each other's place."""
-        return self._then("swap", 0.0)
+    def channels_first(self, groups: int) -> "Learned":
+        """The first two axes in each other's place, those of each group by themselves."""
+        return self._then("swap", float(groups))
 
     def turned(self) -> "Learned":
         """The last two axes in each other's place."""
@@ -78,7 +78,9 @@ class Learned:
                 array = array.T
                 continue
             if verb == "swap":
-                array = array.swapaxes(0, 1)
+                assert isinstance(operand, float)
+                parts = np.split(array, int(operand))
+                array = np.concatenate([part.swapaxes(0, 1) for part in parts])
                 continue
             if verb == "turn":
                 array = array.swapaxes(-1, -2)

@@ -1,6 +1,7 @@
 """What moves values, and what makes constants."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,11 +97,13 @@ def _cut(nodes: Nodes, call: Call, given: Any, axis: int, taken: slice) -> None:
     if taken == slice(0, shape[axis], 1):
         nodes.same(call, given)
     elif not _folded(nodes, call, x, lambda array: array[where]):
-        bounds = [
-            nodes.constant(np.asarray([each]))
-            for each in (taken.start, taken.stop, axis, taken.step)
-        ]
-        nodes.add("Slice", call, [x, *bounds])
+        nodes.add("Slice", call, [x, *bounds(nodes, axis, taken)])
+
+
+def bounds(nodes: Nodes, axis: int, taken: slice) -> list[Constant]:
+    """What a Slice reads beside its tensor."""
+    said = (taken.start, taken.stop, axis, taken.step)
+    return [nodes.constant(np.asarray([each])) for each in said]
 
 
 def select(nodes: Nodes, call: Call) -> None:
@@ -113,23 +116,28 @@ def select(nodes: Nodes, call: Call) -> None:
 
 def several(nodes: Nodes, call: Call) -> None:
     """Parts, of which each is made when it is asked for."""
-    nodes.several[call.name] = call
+    nodes.several[call.name] = partial(_part, nodes, call)
 
 
 def item(nodes: Nodes, call: Call) -> None:
-    """One of the parts that a split makes, or the first of several results."""
+    """One of several results, or the first of a function of which no other is known here."""
     made, place = call.args[0], int(call.args[1])
-    if made.name not in nodes.several:
-        if place:
-            raise Unknown("only the first of its results is known here")
-        return nodes.same(call, made)
-    whole = nodes.several[made.name]
+    if made.name in nodes.several:
+        nodes.several[made.name](call, place)
+    elif place:
+        raise Unknown("only the first of its results is known here")
+    else:
+        nodes.same(call, made)
+
+
+def _part(nodes: Nodes, whole: Call, call: Call, place: int) -> None:
+    """One of the parts that a split makes."""
     axis = int(whole.arg(1 if whole.function == "unbind" else 2, "dim", 0))
     size = shape_of(nodes, whole.args[0])[axis]
     if whole.function == "unbind":
         index = nodes.constant(np.asarray(place))
         nodes.add("Gather", call, [nodes.operand(whole.args[0]), index], axis=axis)
-        return None
+        return
     how = whole.args[1]
     if isinstance(how, list):
         start, length = sum(how[:place]), how[place]
@@ -137,7 +145,6 @@ def item(nodes: Nodes, call: Call) -> None:
         length = -(-size // how) if whole.function == "chunk" else how
         start = place * length
     _cut(nodes, call, whole.args[0], axis, slice(start, start + length, 1))
-    return None
 
 
 def embedding(nodes: Nodes, call: Call) -> None:

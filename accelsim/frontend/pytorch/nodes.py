@@ -11,7 +11,7 @@ import numpy as np
 
 from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.coverage import WHY
-from accelsim.frontend.onnx.graph import Graph, Node, Value
+from accelsim.frontend.onnx.graph import Graph, Node, Step, Value, batch_axes, graph_of
 from accelsim.frontend.pytorch.program import Array, Call, Program, Ref
 from accelsim.network.ops import Shape
 
@@ -25,12 +25,15 @@ class Unknown(Exception):
 
 @dataclass
 class Nodes:
-    """The nodes so far; `values` says what each name stands for, `several` what makes parts."""
+    """The nodes so far.
+
+    `values` says what each name stands for, `several` what makes one of several results.
+    """
 
     program: Program
     table: "Mapping[str, Rule]"
     values: dict[str, Value | Constant] = field(default_factory=dict)
-    several: dict[str, Call] = field(default_factory=dict)
+    several: "dict[str, Callable[[Call, int], None]]" = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -47,10 +50,10 @@ class Nodes:
         for call in self.program.calls:
             self._take(call)
         inputs = tuple(Value(name, shape) for name, shape in self.program.inputs.items())
-        leading = {(each.shape or ())[:1] for each in inputs}
-        batch = min(leading)[0] if len(leading) == 1 and () not in leading else None
         outputs = tuple(self.values[name].name for name in self.program.outputs)
-        return Graph(inputs, tuple(self.nodes), outputs, batch)
+        nodes = _needed(self.nodes, outputs)
+        axes = batch_axes(map(_step, reversed(nodes)))
+        return graph_of(inputs, nodes, outputs, axes)
 
     def _take(self, call: Call) -> None:
         rule = self.table.get(call.function)
@@ -87,16 +90,41 @@ class Nodes:
         """A node that makes a call's result, or under another name something on the way to it."""
         shape = attributes.pop("shape", call.shape)
         value = Value(name or call.name, shape)
-        node = Node(value.name, op, _OPSET, tuple(inputs), (value,), attributes)
-        self.nodes.append(node)
+        self.append(value.name, op, inputs, (value,), attributes)
         self.values[value.name] = value
         return value
+
+    def append(
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[Operand],
+        made: Sequence[Value],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        """A node of any number of results."""
+        self.nodes.append(Node(name, op, _OPSET, tuple(inputs), tuple(made), attributes))
 
     def same(self, call: Call, given: Any) -> None:
         """A call whose result is one of its arguments."""
         value = self.operand(given)
         assert value is not None
         self.values[call.name] = value
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes that the outputs depend on."""
+    read, kept = set(outputs), []
+    for node in reversed(nodes):
+        if read.intersection(each.name for each in node.outputs):
+            kept.append(node)
+            read.update(each.name for each in node.inputs if each is not None)
+    return tuple(reversed(kept))
+
+
+def _step(node: Node) -> Step:
+    read = [each.name if each is not None else "" for each in node.inputs]
+    return node.op, read, node.outputs[0].name, node.attributes
 
 
 def _refs(given: Any) -> list[Ref]:

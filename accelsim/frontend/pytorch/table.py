@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from accelsim.frontend.pytorch import functions, moves, products
 from accelsim.frontend.pytorch.nodes import Rule
+from accelsim.frontend.pytorch.recurrent import recurrent
 
 FUNCTIONS: Mapping[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d"), products.conv),
@@ -11,6 +12,10 @@ FUNCTIONS: Mapping[str, Rule] = {
     "linear": products.linear,
     "addmm": products.addmm,
     **dict.fromkeys(("matmul", "bmm", "mm"), products.matmul),
+    "lstm": recurrent("LSTM"),
+    "gru": recurrent("GRU", linear_before_reset=1),
+    "rnn_tanh": recurrent("RNN"),
+    "rnn_relu": recurrent("RNN", activations=("Relu", "Relu")),
     "scaled_dot_product_attention": products.attention,
     **dict.fromkeys(
         ("max_pool1d", "max_pool2d", "max_pool2d_with_indices"), products.pool("MaxPool")

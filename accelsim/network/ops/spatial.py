@@ -53,6 +53,7 @@ class Pad(Op):
         return tuple(map(sum, zip(shape, self.before, self.after, strict=True)))
 
 
+Scale = Annotated[Real, Field(gt=0)]
 Coordinates = Literal["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
 Rounding = Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
@@ -61,12 +62,14 @@ Rounding = Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 class Resize(Op):
     """A feature map in another size: of each place the nearest value, or four around it weighted.
 
-    `coordinates` says where a place lies in the ifmap, as ONNX's Resize does. Each value of the
+    `coordinates` says where a place lies in the ifmap, as ONNX's Resize does. Places are as far
+    apart as `scales` says, where what is there times these is not just `size`. Each value of the
     ofmap counts as one that is read.
     """
 
     name: ClassVar[str] = "resize"
     size: Pair
+    scales: tuple[Scale, Scale] | None = None
     mode: Literal["nearest", "bilinear"] = "nearest"
     coordinates: Coordinates = "half_pixel"
     rounding: Rounding = "round_prefer_floor"

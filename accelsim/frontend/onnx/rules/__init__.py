@@ -10,6 +10,7 @@ from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import Layers
 from accelsim.frontend.onnx.rules.attention import attention
 from accelsim.frontend.onnx.rules.choices import chosen, larger, smaller
+from accelsim.frontend.onnx.rules.concatenation import concat
 from accelsim.frontend.onnx.rules.contractions import conv, gemm, matmul
 from accelsim.frontend.onnx.rules.einsum import einsum
 from accelsim.frontend.onnx.rules.functions import (
@@ -33,7 +34,7 @@ from accelsim.frontend.onnx.rules.functions import (
     swish,
     tanh,
 )
-from accelsim.frontend.onnx.rules.joins import add, concat, divide, mean, multiply, subtract, total
+from accelsim.frontend.onnx.rules.joins import add, divide, mean, multiply, subtract, total
 from accelsim.frontend.onnx.rules.moves import (
     depth_to_space,
     expand,

@@ -12,7 +12,6 @@ from accelsim.frontend.onnx.layers import (
     REALS,
     Layers,
     Refused,
-    axes_of,
     checked,
     kept_shape,
     spread,
@@ -24,7 +23,6 @@ from accelsim.network.graph import LayerSpec
 from accelsim.network.ops import (
     Add,
     BatchNorm,
-    ClassToken,
     Conv,
     Dense,
     Expand,
@@ -90,7 +88,7 @@ def divide(node: Node, layers: Layers) -> str:
     inverse = layers.add(f"{node.name}/inverse", Reciprocal(), divisor)
     if isinstance(node.inputs[0], Constant):
         wide, inverse = enlarged(node, layers, inverse, shape)
-        return _line(layers, node.name, wide, inverse, (node.inputs[0], 0.0))
+        return line(layers, node.name, wide, inverse, (node.inputs[0], 0.0))
     return layers.add(node.name, Mul(), *layers.aligned(tensor(node, 0, layers), (inverse, shape)))
 
 
@@ -98,7 +96,7 @@ def _difference(node: Node, layers: Layers) -> str:
     if isinstance(node.inputs[0], Constant):
         source, shape = tensor(node, 1, layers)
         wide, source = enlarged(node, layers, source, shape)
-        return _line(layers, node.name, wide, source, (-1.0, node.inputs[0]))
+        return line(layers, node.name, wide, source, (-1.0, node.inputs[0]))
     first, second = (tensor(node, place, layers) for place in (0, 1))
     negated = scaled(layers, f"{node.name}/negated", second[0], -1.0, 0.0)
     return layers.add(node.name, Add(), *layers.aligned(first, (negated, second[1])))
@@ -148,7 +146,7 @@ def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
     if len(constants) == len(node.inputs):
         raise Refused("of constants, which are not computed here")
     (place,) = (at for at, each in enumerate(node.inputs) if isinstance(each, Value))
-    found = constants[0]
+    found = replace(constants[0], filled=False)
     value = node.inputs[place]
     assert isinstance(value, Value)
     source, shape = tensor(node, place, layers)
@@ -156,7 +154,7 @@ def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
     before = layers.made_beneath(value) if wide == source else None
     if before is not None and _merged(layers, before, shape, found, plus):
         return source
-    return _line(layers, node.name, done, wide, (1.0, found) if plus else (found, 0.0))
+    return line(layers, node.name, done, wide, (1.0, found) if plus else (found, 0.0))
 
 
 def enlarged(node: Node, layers: Layers, source: str, shape: Shape) -> tuple[Shape, str]:
@@ -176,15 +174,15 @@ def enlarged(node: Node, layers: Layers, source: str, shape: Shape) -> tuple[Sha
 Coefficient = Constant | float
 
 
-def _line(
-    layers: Layers, name: str, shape: Shape, source: str, line: tuple[Coefficient, Coefficient]
+def line(
+    layers: Layers, name: str, shape: Shape, source: str, of: tuple[Coefficient, Coefficient]
 ) -> str:
     """factor * x + term, each a number or a constant of any shape that makes nothing larger."""
-    slope, offset = map(_number, line)
+    slope, offset = map(_number, of)
     if slope is not None and offset is not None:
         return scaled(layers, name, source, slope, offset)
-    factor, term = line
-    (found,) = (each for each in line if isinstance(each, Constant))
+    factor, term = map(_said, of)
+    (found,) = (each for each in (factor, term) if isinstance(each, Constant))
     plain = factor == 1.0 or term == 0.0
     if factor == 1.0 and len(shape) == 2 and _rows_of(found, shape):
         learned = {"weight": Learned(found).rows()}
@@ -195,6 +193,13 @@ def _line(
         return layers.add(name, BatchNorm(epsilon=0.0), source, learned=learned)
     own = spread(found, len(shape))
     return layers.add(name, checked(ScaleShift, shape=own), source, learned=learned)
+
+
+def _said(coefficient: Coefficient) -> Coefficient:
+    """Beside what is computed one number all over is what is meant: nobody strips that."""
+    if isinstance(coefficient, Constant):
+        return replace(coefficient, filled=False)
+    return coefficient
 
 
 def _number(coefficient: Coefficient) -> float | None:
@@ -252,37 +257,3 @@ def _merged(layers: Layers, spec: LayerSpec, shape: Shape, found: Constant, plus
     own_op = op if isinstance(op, BatchNorm) else replace(op, bias=offset in changed)
     layers.change(name, own_op, changed)
     return True
-
-
-# --- Concatenation --------------------------------------------------------------------------------
-
-
-def _class_token(node: Node, layers: Layers) -> str | None:
-    """A constant row before those of a matrix; None for any other concatenation."""
-    if len(node.inputs) != 2 or not isinstance(node.inputs[0], Constant):
-        return None
-    source, shape = tensor(node, 1, layers)
-    token = node.inputs[0]
-    fits = token.shape == (1, 1, *shape[1:])
-    if len(shape) != 2 or node.attributes.get("axis", 0) not in (1, -2) or not fits:
-        raise Refused(f"with a constant {list(token.shape)}")
-    learned = {"weight": Learned(token)}
-    return layers.add(node.name, ClassToken(), source, learned=learned)
-
-
-def concat(node: Node, layers: Layers) -> str:
-    """Along the channels, the last axis of a matrix or vector, or rows of a matrix."""
-    token = _class_token(node, layers)
-    if token is not None:
-        return token
-    sources = [tensor(node, place, layers) for place in range(len(node.inputs))]
-    if len(sources) == 1:
-        return sources[0][0]
-    shape = sources[0][1]
-    (axis,) = axes_of([int(node.attributes.get("axis", 1))], len(shape) + 1)
-    if axis == 0:
-        raise Refused("over the batch")
-    whole = node.outputs[0].shape
-    assert whole is not None
-    parts = [layers.view(name, kept_shape(part)) for name, part in sources]
-    return layers.view(layers.joined(node.name, parts, axis - 1), kept_shape(whole[1:]))

@@ -1,6 +1,7 @@
 """Poolings, and reductions over all of a feature map, which are poolings too."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import (
@@ -16,8 +17,10 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.rules.contractions import both, sides, spatial
+from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.network.ops import (
     Abs,
+    Add,
     AvgPool,
     Elementwise,
     Exp,
@@ -115,8 +118,16 @@ def reduce_log_sum(node: Node, layers: Layers) -> str:
 
 
 def reduce_log_sum_exp(node: Node, layers: Layers) -> str:
-    """The logarithm of the sum of exponentials."""
-    return _around(node, layers, Exp(), Sum, Log())
+    """The logarithm of the sum of exponentials, of what is less than the largest, and that."""
+    source, shape = tensor(node, 0, layers)
+    each = replace(node, attributes={**node.attributes, "keepdims": 1})
+    largest = _over_axes(each, layers, (source, shape), Largest, None)
+    less = scaled(layers, f"{node.name}/less", largest, -1.0, 0.0)
+    below = layers.add(f"{node.name}/below", Add(), source, less)
+    shares = layers.add(f"{node.name}/each", Exp(), below)
+    total = _over_axes(node, layers, (shares, shape), Sum, None)
+    whole = layers.add(f"{node.name}/log", Log(), total)
+    return layers.add(node.name, Add(), whole, layers.view(largest, layers.shapes[whole]))
 
 
 def _around(
@@ -163,8 +174,7 @@ def _over_axes(
         name = f"{node.name}/{at}" if run[0] != chosen[0] else node.name
         kept = keep or run[0] != chosen[0]
         made = layers.add(name, checked(op, axes=[each - 1 for each in run], keep=kept), made)
-    wanted = node.outputs[0].shape or ()
-    return layers.view(made, kept_shape(wanted[1:]))
+    return made if keep else layers.view(made, kept_shape((node.outputs[0].shape or ())[1:]))
 
 
 def _side_by_side(axes: Sequence[int]) -> list[list[int]]:

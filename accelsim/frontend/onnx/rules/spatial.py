@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import (
     Layers,
@@ -20,7 +18,7 @@ from accelsim.frontend.onnx.layers import (
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import both, spatial
-from accelsim.network.ops import ConvTranspose, Pad, Phase, Resize, Shape
+from accelsim.network.ops import ConvTranspose, Pad, Phase, Resize, Shape, Slice
 from accelsim.units import ceil_div
 
 
@@ -39,14 +37,26 @@ def pad(node: Node, layers: Layers) -> str:
         before[axis], after[axis] = pads[place], pads[len(axes) + place]
     if before[0] or after[0]:
         raise Refused("over the batch")
-    if min(*before, *after) < 0:
-        raise Refused(f"pads {list(pads)} cut off")
     if kept_shape(shape) != shape:
         raise Refused(f"of {rank} axes")
+    source = _without_cut(node, layers, (source, shape), before[1:], after[1:])
+    before, after = ([max(each, 0) for each in sides] for sides in (before, after))
     value = number(optional(node, 2, "value"), float(node.attributes.get("value", 0.0)), "value")
     mode = node.attributes.get("mode", "constant")
     op = checked(Pad, before=before[1:], after=after[1:], mode=mode, value=value)
     return layers.add(node.name, op, source)
+
+
+def _without_cut(
+    node: Node, layers: Layers, of: tuple[str, Shape], before: list[int], after: list[int]
+) -> str:
+    """What is left where less than nothing is put around."""
+    source, shape = of
+    if min(*before, *after) >= 0:
+        return source
+    start = tuple(max(-each, 0) for each in before)
+    stop = tuple(size + min(each, 0) for size, each in zip(shape, after, strict=True))
+    return layers.add(f"{node.name}/cut", checked(Slice, start=start, stop=stop), source)
 
 
 _MODES = {"nearest": "nearest", "linear": "bilinear"}
@@ -61,29 +71,49 @@ def resize(node: Node, layers: Layers) -> str:
     mode = _MODES.get(said.get("mode", "nearest"))
     if mode is None or said.get("antialias"):
         raise Refused(f"mode {said.get('mode')}{' with antialias' * bool(said.get('antialias'))}")
-    scales = _scales(node)
-    if scales is not None:
-        exact = all(
-            math.isclose(size * scale, new, abs_tol=1e-4)
-            for size, scale, new in zip(shape[1:], scales[-2:], wanted[2:], strict=True)
-        )
-        if not exact:
-            raise Refused(f"scales {list(scales)} do not come out even")
     old = node.op == "Upsample" or node.version < 11
     coordinates = "asymmetric" if old else said.get("coordinate_transformation_mode", "half_pixel")
     rounding = "floor" if old else said.get("nearest_mode", "round_prefer_floor")
     keys = {"mode": mode, "coordinates": coordinates, "rounding": rounding}
-    op = checked(Resize, size=wanted[2:], **keys)
+    scales = _uneven(node, shape[1:], wanted[2:])
+    if scales and coordinates == "align_corners":
+        raise Refused(f"by corners, and scales {list(scales)} that do not come out even")
+    op = checked(Resize, size=wanted[2:], scales=scales, **keys)
     return layers.add(node.name, op, source)
 
 
-def _scales(node: Node) -> tuple[float, ...] | None:
-    """The scales, if the node says them."""
+def _uneven(node: Node, given: Shape, wanted: Shape) -> tuple[float, ...] | None:
+    """Scales down and across by which the sizes do not come out even."""
+    scales = _scales(node, given)
+    pairs = zip(given, scales or (), wanted, strict=False)
+    even = all(math.isclose(size * scale, new, abs_tol=1e-4) for size, scale, new in pairs)
+    return None if even else scales
+
+
+def _scales(node: Node, given: Shape) -> tuple[float, ...] | None:
+    """The scales down and across, if the node says them, or sizes of which only one is kept."""
+    if "scales" in node.attributes:
+        return tuple(node.attributes["scales"][-2:])
+    axes = [axis % 4 for axis in node.attributes.get("axes", range(4))]
     place = 1 if node.op == "Upsample" or node.version < 11 else 2
-    given = optional(node, place, "scales")
-    if given is None or given.known is None or not given.known.size:
-        return tuple(node.attributes["scales"]) if "scales" in node.attributes else None
-    return tuple(float(scale) for scale in np.asarray(given.known).reshape(-1))
+    scales = dict(zip(axes, _reals(node, place, "scales"), strict=False))
+    if scales:
+        return scales.get(2, 1.0), scales.get(3, 1.0)
+    pick = _KEPT.get(node.attributes.get("keep_aspect_ratio_policy", "stretch"))
+    if pick is None:
+        return None
+    sizes = zip(axes, _reals(node, 3, "sizes"), strict=False)
+    kept = pick(size / given[axis - 2] for axis, size in sizes if axis > 1)
+    return tuple(kept if axis in axes else 1.0 for axis in (2, 3))
+
+
+_KEPT = {"not_larger": min, "not_smaller": max}
+"""Which of the scales is that of all axes, by the policy."""
+
+
+def _reals(node: Node, place: int, what: str) -> list[float]:
+    found = optional(node, place, what)
+    return [] if found is None else [float(each) for each in known(found, what).reshape(-1)]
 
 
 def conv_transpose(node: Node, layers: Layers) -> str:
@@ -95,8 +125,8 @@ def conv_transpose(node: Node, layers: Layers) -> str:
         raise Refused(f"its weight has shape {list(weight.shape)} for {list(shape)}")
     if set(node.attributes.get("dilations", (1,))) != {1}:
         raise Refused(f"dilations {list(node.attributes['dilations'])}")
-    if groups > 1 and weight.shape[1] > 1:
-        raise Refused(f"{groups} groups of {weight.shape[1]} channels each")
+    if groups < 1 or weight.shape[0] % groups:
+        raise Refused(f"{weight.shape[0]} channels in {groups} groups")
     kernel, stride = both(weight.shape[2:], axes), both(node.attributes.get("strides"), axes)
     cut, more = _cut(node, layers.shapes[source], kernel, axes)
     op = checked(
@@ -110,7 +140,7 @@ def conv_transpose(node: Node, layers: Layers) -> str:
         bias=bias is not None,
     )
     assert isinstance(op, ConvTranspose)
-    learned = {"weight": Learned(weight).channels_first() if groups == 1 else Learned(weight)}
+    learned = {"weight": Learned(weight).channels_first(groups)}
     if bias is not None:
         learned["bias"] = Learned(bias)
     made = source
@@ -131,6 +161,10 @@ def _cut(
         pads = integers(said.get("pads", (0,) * 2 * axes))
         before, after = both(pads[:axes], axes, 0), both(pads[axes:], axes, 0)
         return (before[0], after[0], before[1], after[1]), more
+    if auto.startswith("SAME") and any(more):
+        raise Refused(
+            f"auto_pad {auto} with output_padding, which onnx and its runtimes size apart"
+        )
     wanted = both((node.outputs[0].shape or ())[2:], axes)
     sides, added = [], []
     for n, f, s, beyond, size in zip(

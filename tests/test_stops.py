@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from accelsim.sweep.stops import stops_held, stops_interrupt
+from accelsim.stops import stops_held, stops_interrupt
 
 if os.name == "nt":
     pytest.skip("POSIX signals", allow_module_level=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: what stops a sweep, and what they must not stop halfway."""
+"""Ctrl-C and its like: what stops a command, and what they must not stop halfway."""
 
 import signal
 import threading
@@ -14,9 +14,11 @@ _STOPS = [
 def stops_interrupt() -> Iterator[None]:
     """SIGTERM, and SIGHUP of a terminal that closes, raise KeyboardInterrupt as Ctrl-C does.
 
-    Those that somebody ignores or handles stay as they are.
+    Those that somebody ignores or handles stay as they are, and all outside the main thread.
     """
     plain = [number for number in _STOPS if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        plain = []
     for number in plain:
         signal.signal(number, signal.default_int_handler)
     try:

@@ -1,0 +1,201 @@
+"""Single operators in forms that are rare, against onnxruntime: our reference and our tiles."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.random import default_rng
+from onnx import TensorProto, helper, numpy_helper
+from oracles.onnx_models import computed, saved, wrong_tiles
+
+from accelsim.errors import InputError
+from accelsim.frontend import load_network
+from accelsim.numerics.formats import Array
+
+MAP = (2, 4, 5, 6)
+
+
+def array(*shape: int) -> Array:
+    return default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def model(
+    op: str, read: list[str], arrays: dict[str, Array], shape: Any, opset: int, said: dict[str, Any]
+) -> Any:
+    """One node, and one behind it that computes."""
+    values = [numpy_helper.from_array(np.asarray(each), name) for name, each in arrays.items()]
+    nodes = [helper.make_node(op, read, ["y"], **said), helper.make_node("Tanh", ["y"], ["z"])]
+    x, z = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
+        for name, size in (("x", shape), ("z", None))
+    )
+    graph = helper.make_graph(nodes, "form", [x], [z], values)
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def held(given: Any, shape: tuple[int, ...], folder: Path) -> None:
+    path, feeds = saved(given, folder), {"x": array(*shape)}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, feeds)
+    np.testing.assert_allclose(
+        computed(path, feeds).reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5
+    )
+    assert wrong_tiles(path, feeds) == []
+
+
+RESIZES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "linear, less": ({"scales": [1, 1, 0.6, 0.6]}, {"mode": "linear"}, 13),
+    "linear, more down and less across": ({"scales": [1, 1, 2.3, 0.7]}, {"mode": "linear"}, 11),
+    "linear, from the corner": (
+        {"scales": [1, 1, 1.3, 0.8]},
+        {"mode": "linear", "coordinate_transformation_mode": "asymmetric"},
+        17,
+    ),
+    "one value is left": (
+        {"scales": [1, 1, 0.3, 1.5]},
+        {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
+        13,
+    ),
+    "nearest": ({"scales": [1, 1, 2.3, 2.94]}, {"mode": "nearest"}, 13),
+    "nearest, the next": ({"scales": [1, 1, 0.7, 1.9]}, {"nearest_mode": "ceil"}, 13),
+    "axes turned": ({"scales": [2.3, 0.6]}, {"mode": "linear", "axes": [3, 2]}, 18),
+    "not larger": (
+        {"sizes": [7, 9]},
+        {"mode": "linear", "axes": [2, 3], "keep_aspect_ratio_policy": "not_larger"},
+        18,
+    ),
+    "not smaller": (
+        {"sizes": [7, 9]},
+        {"mode": "nearest", "axes": [2, 3], "keep_aspect_ratio_policy": "not_smaller"},
+        19,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RESIZES)
+def test_scales_need_not_come_out_even(name: str, tmp_path: Path) -> None:
+    given, said, opset = RESIZES[name]
+    arrays: dict[str, Array] = {"none": np.zeros(0, np.float32)}
+    if "scales" in given:
+        arrays["scales"], read = np.asarray(given["scales"], np.float32), ["x", "none", "scales"]
+    else:
+        arrays["sizes"], read = np.asarray(given["sizes"], np.int64), ["x", "none", "", "sizes"]
+    held(model("Resize", read, arrays, MAP, opset, said), MAP, tmp_path)
+
+
+def test_uneven_scales_by_corners_are_refused(tmp_path: Path) -> None:
+    """Of which onnx's reference and onnxruntime make different values."""
+    said = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+    arrays = {"none": np.zeros(0, np.float32), "s": np.asarray([1, 1, 0.6, 0.6], np.float32)}
+    path = saved(model("Resize", ["x", "none", "s"], arrays, MAP, 13, said), tmp_path)
+    with pytest.raises(InputError, match="by corners, and scales"):
+        load_network(path)
+
+
+JOINED = {  # what is joined with x, and along which axis
+    "before": (["a", "x"], 1),
+    "after": (["x", "a"], -1),
+    "between": (["x", "a", "x"], 2),
+    "on both sides": (["b", "a", "x", "x", "b"], 1),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+@pytest.mark.parametrize("shape", [(2, 4, 3), MAP], ids=str)
+def test_constants_may_lie_beside_what_is_joined(
+    name: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    read, axis = JOINED[name]
+    axis %= len(shape)
+    wide = [1 if at == axis else size for at, size in enumerate(shape)]
+    a, b = (np.repeat(array(1, *wide[1:]), shape[0], 0) * each for each in (1, 2))
+    held(model("Concat", read, {"a": a, "b": b}, shape, 13, {"axis": axis}), shape, tmp_path)
+
+
+def test_where_a_constant_differs_from_image_to_image_all_is_one(tmp_path: Path) -> None:
+    given = model("Concat", ["x", "a"], {"a": array(2, 4)}, (2, 4), 13, {"axis": 1})
+    held(given, (2, 4), tmp_path)
+    assert load_network(saved(given, tmp_path)).inputs == {"x": (2, 4)}
+
+
+@pytest.mark.parametrize("op", ["Max", "Min"])
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"c": array(4, 1, 1)},
+        {"c": array(1, 4, 5, 6)},
+        {"c": array(6), "d": np.float32(0.2)},
+        {"c": array(1, 1, 5, 1), "d": array(4, 1, 6)},
+    ],
+    ids=str,
+)
+def test_the_largest_of_any_number_and_of_arrays(
+    op: str, others: dict[str, Array], tmp_path: Path
+) -> None:
+    held(model(op, ["x", *others], others, MAP, 13, {}), MAP, tmp_path)
+    held(model(op, [*others, "x"], others, (2, 4, 1, 6), 13, {}), (2, 4, 1, 6), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pads", "said"),
+    [
+        ([0, 0, -1, 0, 0, 0, 0, -2], {}),
+        ([0, -1, 2, 0, 0, 1, -3, 0], {}),
+        ([0, 0, -1, 1, 0, 0, 1, -1], {"mode": "edge"}),
+    ],
+    ids=str,
+)
+def test_pads_may_cut_off(pads: list[int], said: dict[str, Any], tmp_path: Path) -> None:
+    arrays = {"pads": np.asarray(pads), "value": np.float32(1.5)}
+    read = ["x", "pads"] + ["value"] * (not said)
+    held(model("Pad", read, arrays, MAP, 13, said), MAP, tmp_path)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_a_transposed_convolution_may_have_groups(groups: int, tmp_path: Path) -> None:
+    arrays = {"w": array(4, 3, 3, 2), "b": array(3 * groups)}
+    said = {"group": groups, "strides": [2, 1], "pads": [1, 0, 0, 1]}
+    held(model("ConvTranspose", ["x", "w", "b"], arrays, MAP, 13, said), MAP, tmp_path)
+
+
+def test_a_size_that_is_read_in_two_ways_is_refused(tmp_path: Path) -> None:
+    """Input times stride by the specification and onnxruntime, and more by onnx's inference."""
+    said = {"auto_pad": "SAME_UPPER", "output_padding": [1, 1], "strides": [2, 2]}
+    given = model("ConvTranspose", ["x", "w"], {"w": array(4, 3, 3, 3)}, MAP, 13, said)
+    with pytest.raises(InputError, match="auto_pad SAME_UPPER with output_padding"):
+        load_network(saved(given, tmp_path))
+
+
+@pytest.mark.parametrize("leading", [1, 3])
+def test_a_constant_may_have_more_axes(leading: int, tmp_path: Path) -> None:
+    """The batch is then an axis further behind."""
+    held(model("Add", ["c", "x"], {"c": array(leading, 1, 4)}, (2, 4), 13, {}), (2, 4), tmp_path)
+
+
+def test_exponentials_may_be_larger_than_a_float(tmp_path: Path) -> None:
+    """The logarithm of their sum is not: 100 and 100 make 100 and log 2."""
+    said = {"axes": [1], "keepdims": 0}
+    given = model("ReduceLogSumExp", ["a"], {}, (2, 3), 13, said)
+    scale = numpy_helper.from_array(np.float32(200), "c")
+    given.graph.initializer.append(scale)
+    given.graph.node.insert(0, helper.make_node("Mul", ["x", "c"], ["a"]))
+    held(given, (2, 3), tmp_path)
+    given.graph.node[1].attribute[1].i = 1
+    held(given, (2, 3), tmp_path)
+
+
+def test_a_constant_beside_what_is_one_image_has_no_axis_of_images(tmp_path: Path) -> None:
+    given = model("Concat", ["s", "a"], {"a": array(2, 4)}, (2, 4), 13, {"axis": 1})
+    given.graph.node.insert(0, helper.make_node("Softmax", ["x"], ["s"], axis=0))
+    held(given, (2, 4), tmp_path)
+
+
+def test_one_number_all_over_is_meant_where_it_is_added(tmp_path: Path) -> None:
+    """Only in the place of weights it stands for what a tool has taken away."""
+    given = model("Add", ["x", "a"], {"shape": np.asarray([4, 1, 1])}, MAP, 13, {})
+    value = numpy_helper.from_array(np.asarray([0.3], np.float32))
+    given.graph.node.insert(0, helper.make_node("ConstantOfShape", ["shape"], ["a"], value=value))
+    held(given, MAP, tmp_path)
