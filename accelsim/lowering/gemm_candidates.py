@@ -34,6 +34,9 @@ BLOCKS = 24
 PARTS = 48
 """Parts of a window that are looked at, at every scale."""
 
+ALL_BLOCKS = 512
+"""Every size of an axis is looked at beside so many in all of another, near the best."""
+
 SMALL = 3
 """Sizes up to this are all looked at."""
 
@@ -187,7 +190,7 @@ def tilings_near(
     """Tilings that differ from one of `centers` in the size along one axis or two.
 
     And those that differ along one, or in a pair of axes at will, and then take as many filters,
-    or channels, as fit. `centers` are sorted, the best first.
+    channels or images as fit. `centers` are sorted, the best first.
     """
     whole = whole_sizes(kernel)
     likes = Systolic(target.array).likes(kernel.taps)
@@ -200,7 +203,10 @@ def tilings_near(
     blocks = _blocks(kernel, centers[0], least)
     single = tilings_of(kernel, [*np.concatenate([singles, *blocks]).T], tap_reads)
     fill = partial(_filled, kernel, target)
-    filled = [fill(fill(single, "filters"), "channels"), fill(fill(single, "channels"), "filters")]
+    most_filters, most_channels = fill(single, "filters"), fill(single, "channels")
+    filled = [fill(most_filters, "channels"), fill(most_channels, "filters")]
+    if kernel.batch > 1:
+        filled.append(fill(most_filters, "batch"))
     rows = [np.stack(np.broadcast_arrays(*each.axes), axis=1) for each in filled]
     return tilings_of(kernel, [*_different(np.concatenate([pairs, *rows])).T], tap_reads)
 
@@ -217,8 +223,8 @@ DIGITS = np.random.default_rng(0).integers(1, 2**64, 8, dtype=np.uint64, endpoin
 """Weights of the sizes in a row's digest; two of a thousand rows meet once in 10^13 searches."""
 
 
-TOGETHER = ((0, 2), (2, 3), (5, 6), (5, 7))
-"""Places in TilingSizes: images and rows, rows and columns, channels and taps of a block."""
+TOGETHER = ((0, 2), (0, 3), (2, 3), (5, 6), (5, 7), (6, 7))
+"""Places in TilingSizes: two of images, rows and columns, and of channels and taps."""
 
 
 def _blocks(
@@ -227,18 +233,34 @@ def _blocks(
     """Tilings by row: `center` with two axes cut otherwise, to sizes at every scale."""
     whole = whole_sizes(kernel)
     for pair in TOGETHER:
-        some, others = (
-            sorted(size for size in sizes_at_every_scale(whole[axis], ratio=1.4) if size >= low)
-            for axis, low in ((axis, least[axis]) for axis in pair)
-        )
-        if len(some) > 1 < len(others):
-            block = np.tile(np.array(center, dtype=np.int64), (len(some) * len(others), 1))
-            block[:, pair] = [*product(some, others)]
-            yield block
+        some, others = pair
+        if min(whole[some], whole[others]) == 1:
+            continue  # what is left is near the center along one axis
+        sizes = _sizes_together(whole[some], whole[others])
+        legal = sizes[(sizes >= (least[some], least[others])).all(axis=1)]
+        block = np.tile(np.array(center, dtype=np.int64), (len(legal), 1))
+        block[:, pair] = legal
+        yield block
+
+
+def _sizes_together(some: int, others: int) -> NDArray[np.int64]:
+    """Sizes of two axes: at every scale, and every size of one beside small ones of the other."""
+    grids: list[list[Iterable[int]]] = [
+        [sorted(sizes_at_every_scale(total, ratio=1.4)) for total in (some, others)]
+    ]
+    if few := min(ALL_BLOCKS // others, some):
+        grids.append([range(1, few + 1), range(1, others + 1)])
+    if few := min(ALL_BLOCKS // some, others):
+        grids.append([range(1, some + 1), range(1, few + 1)])
+    flat = [np.add.outer(np.array([*one]) * (others + 1), [*other]).ravel() for one, other in grids]
+    return np.stack(np.divmod(np.unique(np.concatenate(flat)), others + 1), axis=1)
 
 
 def _filled(
-    kernel: GemmKernel, target: Target, tilings: Tilings, axis: Literal["filters", "channels"]
+    kernel: GemmKernel,
+    target: Target,
+    tilings: Tilings,
+    axis: Literal["filters", "channels", "batch"],
 ) -> Tilings:
     """`tilings` with the largest size along an axis that fits, given the others, if any does.
 

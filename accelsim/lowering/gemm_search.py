@@ -42,7 +42,7 @@ from accelsim.units import ceil_div
 ORDERS = len(LoopOrder)
 """The neighbours of the best tiling of each loop order are looked at."""
 
-ENOUGH = 0.998
+ENOUGH = 0.9999
 """A round that does not take this share of the cycles before is the last."""
 
 ROUNDS = 6
