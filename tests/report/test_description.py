@@ -54,7 +54,10 @@ def test_network_as_data(network: Network) -> None:
 
 
 def test_rows_that_take_several_images_are_named(tmp_path: Path, network: Network) -> None:
-    (tmp_path / "rows.csv").write_text("Layer, M, N, K, Batch\na, 1, 2, 3, 4\nb, 1, 2, 3,\n")
+    sizes = "IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter"
+    (tmp_path / "rows.csv").write_text(
+        f"Layer, {sizes}, Strides, Batch\na, 8, 8, 3, 3, 2, 4, 1, 4\nb, 8, 8, 3, 3, 2, 4, 1,\n"
+    )
     notes = network_sheets(load_network(tmp_path / "rows.csv"))[0].notes
     assert "Layers that take several images at a time: a 4." in notes
     assert not any("images at a time" in note for note in network_sheets(network)[0].notes)
