@@ -67,6 +67,10 @@ class Faults:
         self._layers: dict[Finding, list[str]] = {}
         self._told: set[tuple[KeyPath, str]] = set()
 
+    def __len__(self) -> int:
+        """How many were met, each layer for itself."""
+        return len(self._told)
+
     def note(self, finding: Finding, layer: str = "") -> None:
         """Keep a finding; `layer` is the flat name of the layer it was met in."""
         self._layers.setdefault(finding, []).append(layer)
@@ -170,8 +174,11 @@ class Unfolding:
         """Add a layer, or all that it is repeated as, one behind the other."""
         for copy in layer.names(name):
             self._refuse_too_many(path)
+            before = len(self._faults)
             self._add(layer, copy, path, inputs, scope)
             inputs = (copy,)
+            if len(self._faults) > before:
+                break  # the others are wrong alike
         if copy != name:
             self.last[name] = copy
 

@@ -420,6 +420,7 @@ layers:
         ("{op: add, inputs: [input, input], repeat: 2}", "give it one input"),
         ("{op: relu, repeat: 0}", "a number above 0"),
         ("{op: relu, repeat: 16777216}", "more than 20,000 layers"),
+        ("{op: dense, repeat: 16777216}", "missing key 'out_features'"),  # told once
     ],
 )
 def test_what_cannot_be_repeated_is_refused(tmp_path: Path, layer: str, message: str) -> None:

@@ -167,7 +167,9 @@ CHANGES: Sequence[Callable[[Random, Any], None]] = (
 def model_case(draw: Random) -> Case:
     model = plain_model()
     for _ in range(draw.randint(1, 3)):
-        with suppress(IndexError):  # an earlier change may have taken away what this one is of
+        with suppress(
+            IndexError, ValueError
+        ):  # an earlier change may have taken away what this one is of
             draw.choice(CHANGES)(draw, model)
     content = model.SerializeToString()
     if draw.random() < 0.2:
