@@ -24,6 +24,12 @@ Few = Annotated[int, Field(gt=0, le=4096, strict=True)]
 MOST_BUSES = 512
 """Data buses of all channels; each is replayed command by command."""
 
+MOST_BANKS = 256
+"""Banks of a channel: a replay visits all their rows, and none of today's has more than 64."""
+
+MOST_ROW_CYCLE = 4096
+"""Clocks from one activate of a bank to the next; a replay takes ten such cycles."""
+
 
 def _is_power_of_two(count: int) -> bool:
     return count & (count - 1) == 0
@@ -107,6 +113,13 @@ class DramTiming(BaseModel):
                 f"channels x data_buses are at most {MOST_BUSES}, found "
                 f"{self.channels * self.data_buses:,}"
             )
+        if self.channel_banks > MOST_BANKS:
+            raise ValueError(
+                f"data_buses x bank_groups x banks are at most {MOST_BANKS}, found "
+                f"{self.channel_banks:,}"
+            )
+        if self.nRC > MOST_ROW_CYCLE:
+            raise ValueError(f"nRC is at most {MOST_ROW_CYCLE:,} clocks, found {self.nRC:,}")
         if self.nAAD is not None and (self.command_bus == "split" or self.activate_slots != 2):
             raise ValueError("nAAD needs activate_slots: 2 on a shared command bus")
         if self.currents is not None and self.energies is not None:

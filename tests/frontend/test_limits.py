@@ -82,6 +82,20 @@ def test_data_buses_of_a_dram_are_counted() -> None:
         load_hardware("edge_ws", ["dram.timing={standard: HBM2, channels: 4096}"])
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("banks: 4096", "data_buses x bank_groups x banks are at most 256, found"),
+        ("bank_groups: 4096", "data_buses x bank_groups x banks are at most 256, found"),
+        ("nRC: 1000000", "nRC is at most 4,096 clocks, found 1,000,000"),
+    ],
+)
+def test_replays_of_a_dram_stay_short(keys: str, told: str) -> None:
+    """Each of these ran for over 100 s."""
+    with pytest.raises(InputError, match=told):
+        load_hardware("edge_ws", [f"dram.timing={{standard: DDR4-2400, {keys}}}"])
+
+
 def blocks(levels: int, each: int) -> str:
     inner = ", ".join(f"x{at}: {{op: relu}}" for at in range(each))
     lines = [f"  b0: {{layers: {{{inner}}}}}"]
