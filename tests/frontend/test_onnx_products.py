@@ -130,3 +130,31 @@ def test_integer_products_are_of_distances_from_zero_points(
     path = saved(made, tmp_path)
     np.testing.assert_array_equal(computed(path, reals).reshape(wanted.shape), wanted)
     assert wrong_tiles(path, reals) == []
+
+
+@pytest.mark.parametrize("opset", [10, 13, 17, 18, 19, 21])
+def test_weights_in_codes_are_the_reals_they_stand_for_in_every_opset(
+    opset: int, tmp_path: Path
+) -> None:
+    """onnx's reference has no older DequantizeLinear than that of opset 19."""
+    codes = default_rng(opset).integers(-100, 100, (4, 5), np.int8)
+    arrays = {"w": codes, "scale": np.float32(0.25), "zero": np.int8(3)}
+    made = helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("DequantizeLinear", ["w", "scale", "zero"], ["reals"]),
+                helper.make_node("MatMul", ["x", "reals"], ["y"]),
+            ],
+            "weights",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 4))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(np.asarray(each), name) for name, each in arrays.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=8,
+    )
+    x = default_rng(0).standard_normal((1, 4)).astype(np.float32)
+    wanted = x @ ((codes.astype(np.float32) - 3) / 4)
+    path = saved(made, tmp_path)
+    np.testing.assert_allclose(computed(path, {"x": x}).reshape(wanted.shape), wanted, rtol=1e-5)
+    assert wrong_tiles(path, {"x": x}) == []

@@ -29,6 +29,9 @@ _MOVES = (
 )
 """Operators that leave an array of one number what it is."""
 
+_SAME_SINCE = {"DequantizeLinear": 19}
+"""Opsets of which onnx's reference has an operator, and that say of older nodes what those said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Initializer:
@@ -93,7 +96,11 @@ def evaluated(file: ModelFile, node: Any, inputs: Sequence[Array | None], output
             for name, array in feeds.items()
         ]
         made = [helper.make_tensor_value_info(node.output[output], 0, None)]
-        opsets = [helper.make_opsetid(*each) for each in file.opsets.items()]
+        since = _SAME_SINCE.get(node.op_type, 0)
+        opsets = [
+            helper.make_opsetid(domain, version if domain else max(version, since))
+            for domain, version in file.opsets.items()
+        ]
         model = helper.make_model(
             helper.make_graph([node], "node", given, made), opset_imports=opsets
         )
