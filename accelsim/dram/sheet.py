@@ -25,7 +25,7 @@ MOST_BUSES = 512
 """Data buses of all channels; each is replayed command by command."""
 
 MOST_BANKS = 256
-"""Banks of a channel: a replay visits all their rows, and none of today's has more than 64."""
+"""Banks of a channel: a replay visits all their rows. The sheets that ship have 32 at most."""
 
 MOST_ROW_CYCLE = 4096
 """Clocks from one activate of a bank to the next; a replay takes ten such cycles."""

@@ -232,12 +232,9 @@ class _Lowering:
         """Of which layers the DMA may leave out rows that no tap reads."""
         skips = self.hardware.dram.unread_rows == "skip"
         may = skips and isinstance(self.target.processor, ArrayModel)
-        layers = zip(self.network.layers, kernels_of(self.network, self.batch), strict=True)
-        convs = {
-            at: each
-            for at, (layer, each) in enumerate(layers)
-            if may and isinstance(layer.op, Conv)
-        }
+        kernels = kernels_of(self.network, self.batch) if may else []
+        layers = self.network.layers
+        convs = {at: each for at, each in enumerate(kernels) if isinstance(layers[at].op, Conv)}
         if self.mapping is not None:
             forced = forced_skips(self.mapping, self.network, convs)
             if forced is not None:

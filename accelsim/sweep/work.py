@@ -45,7 +45,8 @@ def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
     result, error = NO_RESULT, ""
     try:
         run = simulate(
-            *(point.graph, point.hardware),
+            point.graph,
+            point.hardware,
             batch=point.batch,
             memory=worker.memory,
             mapping=point.mapping,
