@@ -15,13 +15,14 @@ from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.task import Span, Task, VectorTile
 from accelsim.network.ops import (
     Add,
+    ArgMax,
     AvgPool,
     BatchNorm,
+    Broadcast,
     Concat,
     DynamicQuantize,
     Elementwise,
     Expand,
-    Joined,
     Largest,
     Lrn,
     Maps,
@@ -31,11 +32,13 @@ from accelsim.network.ops import (
     Normalised,
     Op,
     Pad,
+    Pointwise,
     Reduction,
     Resize,
     Rotary,
     ScaleShift,
     Softmax,
+    Sort,
     SubSampling,
     Taking,
     TokenLayer,
@@ -48,6 +51,7 @@ from accelsim.numerics.normal import lines_of
 from accelsim.numerics.operations import Row
 from accelsim.numerics.reference import batch_norm_line
 from accelsim.numerics.spatial import placed, resized
+from accelsim.numerics.tiled_rankings import of_arg_max, of_sort
 from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, widened, windows
 
@@ -114,7 +118,7 @@ class VectorExecutor:
     def inputs(self, tile: VectorTile) -> list[Tensor]:
         """Each input's part of an element-wise tile; one value per channel stays one."""
         inputs = self.work.inputs
-        if isinstance(self.work.layer.op, Joined):
+        if isinstance(self.work.layer.op, Broadcast):
             shape = self.work.layer.output_shape
             inputs = tuple(Tensor(widened(x.values, shape), x.quantization) for x in inputs)
         return [Tensor(self.part(x, tile), x.quantization) for x in inputs]
@@ -196,6 +200,13 @@ class VectorExecutor:
     def _(self, op: Mul, tile: VectorTile) -> Array:
         x, y = self.inputs(tile)
         return self.work.arithmetic.multiply(x, y, self.work.output, op.activation)
+
+    @compute.register
+    def _(self, op: Pointwise, tile: VectorTile) -> Array:
+        return self.work.arithmetic.pointwise(op, self.inputs(tile), self.work.output)
+
+    compute.register(ArgMax, of_arg_max)
+    compute.register(Sort, of_sort)
 
     @compute.register
     def _(self, op: BatchNorm, tile: VectorTile) -> Array:

@@ -36,6 +36,7 @@ DATA_DEPENDENT = (*_OF_GRAPHS, "NonZero", "NonMaxSuppression", "Unique", "Compre
 """Operators that compute what to do, or how much they make, from values."""
 _INFERRED_AS = {
     **dict.fromkeys(("MaxPool", "AveragePool"), 22),
+    **dict.fromkeys(("LessOrEqual", "GreaterOrEqual"), 16),
     **dict.fromkeys(("Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split"), 11),
 }
 """Opsets whose inference drops what starts in the padding under ceil_mode, and that take negative
