@@ -400,7 +400,7 @@ RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     **dict.fromkeys(_ALONG, _along),
     **dict.fromkeys(_FROM, _from),
     **dict.fromkeys(_REDUCES, _reduced),
-    **dict.fromkeys(("MatMul", "MatMulInteger", "Gemm"), _product),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "Gemm", "FusedMatMul"), _product),
     "DynamicQuantizeLinear": _alone,
     **dict.fromkeys(("ArgMax", "ArgMin"), _chosen),
     "CumSum": _summed_up,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.onnx.contributed import expanded
 from accelsim.frontend.source import read_bytes
 
 LARGEST_MODEL = 2**31 - 1
@@ -49,6 +50,7 @@ def read_model(path: Path) -> ModelFile:
         proto = onnx.ModelProto.FromString(content)
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto)
+        proto = expanded(onnx, proto)
     except Exception as error:  # protobuf's own, which differ between its builds
         message = f"is no ONNX model, or is cut off: {error}"
         raise InputError(Problem(message, str(path))) from None

@@ -25,6 +25,13 @@ from accelsim.frontend.onnx.constants import (
     tensor_values,
 )
 from accelsim.frontend.onnx.file import ModelFile, library
+from accelsim.frontend.onnx.inference import (
+    FUSED,
+    INFERRED_AS,
+    INFERRED_WITH,
+    KEEPS_SHAPE,
+    turned,
+)
 from accelsim.network.ops import Shape
 from accelsim.text import shown
 
@@ -34,17 +41,7 @@ LARGEST_TENSOR = 2**40
 _OF_GRAPHS = ("Loop", "If", "Scan")
 DATA_DEPENDENT = (*_OF_GRAPHS, "NonZero", "NonMaxSuppression", "Unique", "Compress")
 """Operators that compute what to do, or how much they make, from values."""
-_INFERRED_AS = {
-    **dict.fromkeys(("MaxPool", "AveragePool"), 22),
-    **dict.fromkeys(("LessOrEqual", "GreaterOrEqual"), 16),
-    **dict.fromkeys(("Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split"), 11),
-}
-"""Opsets whose inference drops what starts in the padding under ceil_mode, and that take negative
-axes, as runtimes do.
-"""
 _POSITIVE = ("strides", "dilations", "kernel_shape")
-_KEEPS_SHAPE = ("GroupNormalization",)
-"""Operators whose ofmap has the shape of their input, which the inference does not say."""
 RECURRENT = ("RNN", "LSTM", "GRU")
 """Operators that take (times, batch, features), unless their `layout` is 1."""
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
@@ -390,14 +387,18 @@ class _Walk:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         try:
             version = self._file.opsets.get(proto.domain, 1)
-            version = max(version, _INFERRED_AS.get(proto.op_type, 0))
-            schema = self._onnx.defs.get_schema(proto.op_type, version, domain)
+            version = max(version, INFERRED_AS.get(proto.op_type, 0))
+            kind = INFERRED_WITH.get(proto.op_type, proto.op_type)
+            schema = self._onnx.defs.get_schema(kind, version, domain)
         except Exception:  # an operator that onnx itself does not know
             return unknown
+        if proto.op_type == FUSED:
+            inputs = tuple(map(_as_multiplied, inputs, turned(proto)))
+            proto = self._onnx.helper.make_node("MatMul", proto.input, proto.output, proto.name)
         types = self._inferred(proto, schema, inputs)
         found = tuple(self._value(proto, name, types.get(name)) for name in proto.output)
         first = inputs[0] if inputs else None
-        if proto.op_type in _KEEPS_SHAPE and first is not None and found[0].shape is None:
+        if proto.op_type in KEEPS_SHAPE and first is not None and found[0].shape is None:
             return (Value(found[0].name, first.shape, first.element), *found[1:])
         return found
 
@@ -439,3 +440,11 @@ class _Walk:
             message = f"{name!r} would have the shape {list(shape)}"
             raise self._file.problem(message, _named(proto))
         return Value(name, shape if closed else None, tensor.elem_type)
+
+
+def _as_multiplied(operand: Value | Constant | None, turned: bool) -> Value | Constant | None:
+    """An operand of a product, its last axes swapped if it is `turned`."""
+    if operand is None or operand.shape is None or not turned:
+        return operand
+    shape = (*operand.shape[:-2], *operand.shape[:-3:-1])
+    return Value(operand.name, shape, operand.element)

@@ -27,7 +27,7 @@ from accelsim.frontend.onnx.rules.comparisons import (
     where,
 )
 from accelsim.frontend.onnx.rules.concatenation import concat
-from accelsim.frontend.onnx.rules.contractions import conv, gemm, matmul
+from accelsim.frontend.onnx.rules.contractions import conv, fused_matmul, gemm, matmul
 from accelsim.frontend.onnx.rules.einsum import einsum
 from accelsim.frontend.onnx.rules.functions import (
     celu,
@@ -123,6 +123,7 @@ RULES: Mapping[str, Rule] = {
     "Conv": conv,
     "Gemm": gemm,
     "MatMul": matmul,
+    "FusedMatMul": fused_matmul,
     "Einsum": einsum,
     "BatchNormalization": batch_norm,
     "LRN": lrn,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
+    CODES,
     REALS,
     Layers,
     Refused,
@@ -70,6 +71,8 @@ def gather(node: Node, layers: Layers) -> str:
         wide = layers.view(source, (math.prod(shape),))
         learned = {"weight": Learned(table)}
         made = layers.add(node.name, op, wide, learned=learned)
+        if table.element in CODES:
+            layers.raw.add(made)
         return layers.view(made, kept_shape((*shape, table.shape[1])))
     said = known(constant(node, 1, "indices"), "indices").reshape(-1)
     source, shape = _within(node, layers)
