@@ -67,6 +67,10 @@ MEANINGS: Mapping[str, str] = {
     "truncated": "Whether it has the sign of what is divided, not of the divisor.",
     "value": "What the constant padding holds.",
     "at": "Which row and column this phase begins with.",
+    "apart": "How far apart values lie between inserted zeros; a number, or [height, width].",
+    "between": "How many of `value` come between two neighbours, for each axis.",
+    "form": "phases: no product by a zero; zero_inserted: a convolution over the input with zeros "
+    "between its values.",
     "owner": "Name of the transposed convolution that has the weight.",
     "arg_max.axes": "The axes whose largest value is looked for, side by side; -1 is the last.",
     "sort.axis": "Which axis; -1 is the last.",
