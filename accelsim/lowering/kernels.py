@@ -157,11 +157,11 @@ def _pointwise(op: Pointwise, layer: Layer, batch: int) -> Kernel:
 
 
 def _sort(op: Sort, layer: Layer, batch: int) -> Kernel:
-    """Each value is put in its place among those before it; each of the ofmap needs all."""
+    """Each value is put in its place among those before it."""
     shape, axis = layer.output_shape, op.along(layer.output_shape)
     outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
     sizes = (batch * outer, shape[axis], each(inner), each(1))
-    return VectorKernel(*sizes, op.comparisons(shape), reach=shape[axis] - 1)
+    return VectorKernel(*sizes, op.comparisons(shape), uncut=True)
 
 
 def _reduction(op: OverAxes, layer: Layer, batch: int) -> Kernel:

@@ -1,11 +1,10 @@
 """The values of tiles that rank: the place of the largest, and the order."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accelsim.lowering.task import Span, VectorTile
+from accelsim.lowering.task import VectorTile
 from accelsim.network.ops import ArgMax, Sort
 from accelsim.numerics.formats import Array, Tensor
 
@@ -27,10 +26,9 @@ def of_arg_max(run: "VectorExecutor", op: ArgMax, tile: VectorTile) -> Array | N
 
 
 def of_sort(run: "VectorExecutor", op: Sort, tile: VectorTile) -> Array:
-    """Some of an order of all channels."""
-    around = Span(0, run.kernel.channels)
-    (x,), part = run.inputs(replace(tile, channels=around)), tile.channels.slice
-    order = op.order(x.values, 1)[:, part]
+    """All channels of some pixels in order."""
+    (x,) = run.inputs(tile)
+    order = op.order(x.values, 1)
     if op.gives == "places":
         return run.work.arithmetic.coded(order, run.work.output)
     ranked = Tensor(np.take_along_axis(x.values, order, 1), x.quantization)

@@ -14,7 +14,8 @@ from numpy.random import Generator, default_rng
 from onnx import TensorProto, helper, numpy_helper
 from oracles.onnx_models import computed, wrong_tiles
 
-from accelsim.errors import InputError
+from accelsim.errors import DoesNotFitError, InputError
+from accelsim.explanation import explain
 from accelsim.facade import simulate, verify
 from accelsim.network.backward import training_step
 from accelsim.network.graph import LayerSpec, build_network
@@ -266,6 +267,14 @@ def test_a_comparison_is_one_operation_of_a_lane_and_a_choice_too() -> None:
 def test_sorting_takes_a_binary_search_for_each_value() -> None:
     sort, relu = (simulate(one(op, (64, 100)), "edge_ws").layers[0] for op in (Sort(), Relu()))
     assert sort.array_cycles == 7 * relu.array_cycles
+
+
+def test_what_is_sorted_is_never_cut() -> None:
+    """A tile of some would have to sort all."""
+    told = explain(one(Sort(), (3, 90)), "edge_ws", "l")
+    assert {each.tiling["channels"] for each in told.contenders} == {90}
+    with pytest.raises(DoesNotFitError):
+        simulate(one(Sort(), (3, 9000)), "edge_ws", set=["buffers.ifmap_sram.size=4 KiB"])
 
 
 @pytest.mark.parametrize(
