@@ -95,8 +95,10 @@ __all__ = ["Alias", "GemmKernel", "Kernel", "VectorKernel", "copy_of", "kernel_o
 
 _SOFTMAX = (1, 2, 2)
 """Operations of the passes of a softmax; whole it takes its exponentials once."""
-_DYNAMIC = (1, 1, 2)
-"""Of a dynamic quantization: the largest, the smallest, a product and its rounding."""
+_DYNAMIC = (2, 2)
+"""Of a dynamic quantization: the largest and the smallest, which are kept as one psum; then a
+product and its rounding.
+"""
 
 
 def _conv(op: Conv, layer: Layer, batch: int) -> Kernel:

@@ -6,7 +6,7 @@ until the last one; tiles of such a block follow each other.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce, singledispatchmethod
+from functools import cached_property, singledispatchmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,13 +251,14 @@ class VectorExecutor:
 
     @compute.register
     def _(self, op: DynamicQuantize, tile: VectorTile) -> Array | None:
-        """In one tile, or in passes: the largest, the smallest, then the values."""
+        """In one tile, or in passes: the largest and the smallest, then the values."""
         (x,), alone = self.inputs(tile), tile.first and tile.last
-        for turn, join in enumerate((np.maximum, np.minimum)):
-            if alone or tile.turn == turn:
-                found = join.reduce(x.values, axis=1, keepdims=True)
-                self.kept[turn:] = [reduce(join, self.kept[turn:], found)]
-        if not alone and tile.turn < self.kernel.kept:
+        if alone or tile.turn == 0:
+            joins = (np.maximum, np.minimum)
+            found = [join.reduce(x.values, axis=1, keepdims=True) for join in joins]
+            pairs = zip(joins, found, self.kept or found, strict=True)
+            self.kept[:] = [join(new, old) for join, new, old in pairs]
+        if not alone and tile.turn == 0:
             return None
         high, low = self.kept
         return self.work.arithmetic.stepped(x, low, high, self.work.output)
