@@ -34,13 +34,14 @@ def model(
     shape: tuple[Any, ...] = (2, 3, 9, 8),
     opset: int = 17,
     output: str = "y",
+    made: int = FLOAT,
 ) -> Any:
-    """A model from `x` to `output`; `arrays` are its initializers."""
+    """A model from `x` to `output` of type `made`; `arrays` are its initializers."""
     graph = helper.make_graph(
         nodes,
         "drawn",
         [helper.make_tensor_value_info("x", FLOAT, shape)],
-        [helper.make_tensor_value_info(output, FLOAT, None)],
+        [helper.make_tensor_value_info(output, made, None)],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in (arrays or {}).items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
@@ -300,7 +301,7 @@ def test_an_open_batch_is_one_image_and_other_open_sizes_are_asked_for(tmp_path:
 
 
 def test_outputs_cut_a_model(tmp_path: Path) -> None:
-    given = model([node("Relu", "x", "a"), node("NonZero", "a")])
+    given = model([node("Relu", "x", "a"), node("NonZero", "a")], made=TensorProto.INT64)
     path = saved(given, tmp_path)
     with pytest.raises(UncoveredError, match="cut before it with --outputs a"):
         load_network(path)
@@ -344,7 +345,7 @@ def test_what_is_asked_to_be_free_says_so_everywhere(tmp_path: Path) -> None:
 
 def test_what_has_no_shape_cannot_be_free(tmp_path: Path) -> None:
     with pytest.raises(UncoveredError, match="NonZero"):
-        load_network(saved(model([node("NonZero")]), tmp_path), free=True)
+        load_network(saved(model([node("NonZero")], made=TensorProto.INT64), tmp_path), free=True)
 
 
 def test_stripped_weights_are_random_and_that_is_said(tmp_path: Path) -> None:
