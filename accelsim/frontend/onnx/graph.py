@@ -39,6 +39,7 @@ __all__ = [
     "Value",
     "batch_axes",
     "graph_of",
+    "inner_sources",
     "resolved",
 ]
 
@@ -110,12 +111,20 @@ def graph_of(
 
 def _sources(node: Any) -> list[str]:
     """What a node reads; what a Loop's or If's graph inside reads, too."""
-    names = [name for name in node.input if name]
-    for attribute in node.attribute:
-        for inner in (attribute.g, *attribute.graphs):
+    graphs = [each for said in node.attribute for each in (said.g, *said.graphs)]
+    return [*filter(None, node.input), *inner_sources(graphs)]
+
+
+def inner_sources(values: Iterable[Any]) -> list[str]:
+    """What graphs among the values of attributes read of the graph around them."""
+    names = []
+    for inner in values:
+        if hasattr(inner, "initializer"):
             made = {name for each in inner.node for name in each.output}
             made |= {each.name for each in (*inner.input, *inner.initializer)}
-            names += [name for each in inner.node for name in _sources(each) if name not in made]
+            read = [name for each in inner.node for name in _sources(each)]
+            read += [each.name for each in inner.output]
+            names += [name for name in read if name not in made]
     return names
 
 
