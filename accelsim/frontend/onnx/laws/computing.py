@@ -218,8 +218,8 @@ def attention(call: Call) -> Iterator[str]:
     if past is not None:
         total += past[2]
     mask = call.shape(3)
-    if mask is not None:  # a mask of fewer keys hides the rest
-        rows = queries[0], heads[0], queries[-2], max(total, mask[-1] if mask else 0)
+    if mask:  # one of fewer keys hides the rest
+        rows = queries[0], heads[0], queries[-2], min(total, mask[-1])
         yield from reaches(call, 3, "its mask", rows)
 
 
