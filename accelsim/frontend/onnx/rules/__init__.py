@@ -101,6 +101,7 @@ from accelsim.frontend.onnx.rules.quantized import (
 )
 from accelsim.frontend.onnx.rules.rankings import arg_max, arg_min, cumulative_sum, top_k
 from accelsim.frontend.onnx.rules.recurrent import gru, lstm, rnn
+from accelsim.frontend.onnx.rules.rotary import rotary
 from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
 from accelsim.network.ops import (
     Abs,
@@ -135,6 +136,7 @@ RULES: Mapping[str, Rule] = {
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,
     "Attention": attention,
+    "RotaryEmbedding": rotary,
     "RNN": rnn,
     "LSTM": lstm,
     "GRU": gru,
