@@ -312,7 +312,7 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
     problems = []
     counted = ((layer, each) for part, each in network.parts(batch) for layer in part.layers)
     for layer, images in counted:
-        work = images * max(layer.macs, layer.output_elements, layer.parameters)
+        work = images * max(layer.macs + layer.zero_macs, layer.output_elements, layer.parameters)
         if work > LARGEST_LAYER:
             message = f"{work:,} operations or values are too many to simulate"
             problems.append(Problem(message, network.name, key=layer.name))

@@ -50,6 +50,7 @@ from accelsim.network.ops import (
     Concat,
     Conv,
     Dense,
+    DynamicQuantize,
     Elementwise,
     Embedding,
     Expand,
@@ -122,6 +123,7 @@ _UPDATES: Mapping[Optimizer, tuple[tuple[str, int, int], ...]] = {
 """For each array that an optimizer writes, the parameter last: arrays read, lane operations."""
 
 REFUSED: Mapping[type[Op], str] = {
+    DynamicQuantize: "it rounds as inference does; train on the network without it",
     Append: "it goes on from a cache, and a cache is of inference; train on whole sequences",
 }
 """Layer types that have no rule, and why."""

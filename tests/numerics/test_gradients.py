@@ -233,6 +233,7 @@ ONE_LAYER = {
     "max": Largest(axes=(1,)),
     "max, of all": Largest(axes=(0, 1, 2), keep=True),
     "pad": Pad(before=(1, 0, 2), after=(0, 1, 1), value=0.5),
+    "pad, between": Pad(before=(1, 0, 2), after=(0, 1, 1), between=(0, 1, 2)),
     "pad, mirrored": Pad(before=(0, 2, 1), after=(3, 1, 0), mode="reflect"),
     "pad, repeated": Pad(before=(0, 2, 1), after=(1, 1, 0), mode="edge"),
     "resize": Resize(size=(9, 3)),
@@ -265,6 +266,16 @@ COMPOSED = {
     ),
     "transposed, more": ConvTranspose(
         out_channels=2, kernel=(3, 3), stride=(3, 2), output_padding=(2, 1), bias=False
+    ),
+    "transposed, zeros inserted": ConvTranspose(
+        out_channels=2,
+        kernel=(4, 3),
+        stride=(2, 3),
+        padding=(1, 0, 0, 1),
+        output_padding=(1, 2),
+        groups=2,
+        activation="gelu",
+        form="zero_inserted",
     ),
 }
 

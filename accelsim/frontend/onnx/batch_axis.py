@@ -24,6 +24,9 @@ from accelsim.frontend.onnx.graph import RECURRENT, Graph, Node, Value
 
 __all__ = ["MADE", "with_batch_first"]
 
+_MIXING = (*RECURRENT, "DynamicQuantizeLinear")
+"""Operators that are right only as their rule says, wherever the batch is."""
+
 
 def with_batch_first(graph: Graph, whole: bool = False) -> Graph:
     """The graph with the batch as the first axis of all that is computed.
@@ -98,7 +101,7 @@ def _with_batch_first(
             continue
         plain = place == FIRST and all(at == FIRST for _, at in tried)
         return node if plain else made, tried, place
-    if not away and node.op not in RECURRENT:
+    if not away and node.op not in _MIXING:
         return node, found, FIRST
     return _refused(node, found, reason), found, FIRST
 

@@ -322,6 +322,14 @@ def _enlarged(node: Node, found: Found) -> Moved:
     return node, place
 
 
+def _alone(node: Node, found: Found) -> Moved:
+    """Of one image only: its result depends on all values."""
+    value, place = found[0]
+    if place.axis is not None and math.prod((value.shape or ())[place.axis : place.axis + 1]) > 1:
+        raise Misfit("over the batch")
+    return node, place
+
+
 def _attention(node: Node, found: Found) -> Moved:
     """Heads one behind the other may have more axes before them."""
     place = found[0][1]
@@ -374,7 +382,8 @@ RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     **dict.fromkeys(_ALONG, _along),
     **dict.fromkeys(_FROM, _from),
     **dict.fromkeys(_REDUCES, _reduced),
-    **dict.fromkeys(("MatMul", "Gemm"), _product),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "Gemm"), _product),
+    "DynamicQuantizeLinear": _alone,
     "Transpose": _transpose,
     "Slice": _sliced,
     "Pad": _padded,

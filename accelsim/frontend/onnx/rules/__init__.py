@@ -76,6 +76,7 @@ from accelsim.frontend.onnx.rules.pooling import (
 from accelsim.frontend.onnx.rules.quantized import (
     conv_integer,
     dequantize,
+    dynamic_quantize,
     matmul_integer,
     qlinear_conv,
     qlinear_matmul,
@@ -169,6 +170,7 @@ RULES: Mapping[str, Rule] = {
     "ConvTranspose": conv_transpose,
     "QuantizeLinear": quantize,
     "DequantizeLinear": dequantize,
+    "DynamicQuantizeLinear": dynamic_quantize,
     "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul,
     "ConvInteger": conv_integer,
