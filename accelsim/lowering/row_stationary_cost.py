@@ -202,7 +202,7 @@ def mapping_cost(kernel: GemmKernel, target: Target, mapping: Mapping) -> Mappin
 def _energy(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
     """pJ of a whole layer, as its tasks add up; of a timed DRAM as a byte of any costs."""
     if target.rates is None:
-        return np.zeros(1)
+        return np.zeros(np.shape(mapping.n))
     unit = RowUnit(target.row_stationary, kernel.windows)
     words: dict[str, Any] = {}
     moves: dict[str, Any] = {}
