@@ -74,6 +74,7 @@ from accelsim.network.ops import (
     Window,
 )
 from accelsim.network.ops.gradients import (
+    GradientConcat,
     GradientSum,
     GradientTranspose,
 )
@@ -239,6 +240,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     GradientReduction: _reduction,
     **dict.fromkeys((GradientMatMul, GradientScores, GradientContext), _product),
     GradientSum: each_element(1),
+    GradientConcat: alias,
     GradientTranspose: each_element(1),
     GradientSlice: _copy,
     RotaryGradient: _rotary,

@@ -54,6 +54,7 @@ from accelsim.network.ops import (
     Shape,
     Slice,
     Softmax,
+    Split,
     SplitPart,
     SubSampling,
     Sum,
@@ -303,6 +304,32 @@ def test_gradients_of_layers_of_sequences() -> None:
         LayerSpec("out", Dense(out_features=5, bias=False, shares="table"), ("sum",)),
     ]
     Trained.of(build_network("sequence", {"x": (3,)}, specs)).check()
+
+
+@pytest.mark.parametrize(
+    ("read", "made"),
+    [
+        pytest.param("0012", ["gradient_concat"], id="all, one twice"),
+        pytest.param("02", ["slice_gradient", "slice_gradient"], id="without one"),
+        pytest.param("00112245", ["gradient_concat", *["slice_gradient"] * 2], id="split twice"),
+    ],
+)
+def test_gradients_of_splits(read: str, made: list[str]) -> None:
+    """Side by side, where every part has one; the second split of the same has the parts 3 to 5."""
+    split = Split(sizes=(1, 2, 1))
+    twice = [part for name in ("one", "two") for part in split.parts(name, ("first",))]
+    specs = [LayerSpec("first", Conv(out_channels=4, kernel=(2, 1)), ("x",))]
+    specs += [LayerSpec(*part) for at, part in enumerate(twice) if str(at) in read]
+    for at, number in enumerate(read):
+        conv = Conv(out_channels=2, kernel=(1, 2), stride=(1, 1 + at % 2), padding=(0, 0, 1, 0))
+        specs.append(LayerSpec(f"c{at}", conv, (twice[int(number)][0],)))
+        specs.append(LayerSpec(f"m{at}", Mean(axes=(1, 2)), (f"c{at}",)))
+    specs.append(LayerSpec("out", Concat(), tuple(f"m{at}" for at in range(len(read)))))
+    network = build_network("split", {"x": (2, 4, 4)}, specs)
+    Trained.of(network).check()
+    step = training_step(network, "squared_error")
+    names = [each.op.name for each in step.layers]
+    assert [name for name in names if name in ("gradient_concat", "slice_gradient")] == made
 
 
 def test_gradients_of_steps_that_share_a_weight_and_its_bias() -> None:
