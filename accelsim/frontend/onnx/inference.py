@@ -25,7 +25,10 @@ OF_GRAPHS = ("Loop", "If", "Scan")
 _INFERRED_AS = {
     **dict.fromkeys(("MaxPool", "AveragePool"), 22),
     **dict.fromkeys(("LessOrEqual", "GreaterOrEqual"), 16),
-    **{"Gelu": 20, "LayerNormalization": 17, "RMSNormalization": 23, "Attention": 23},
+    "Gelu": 20,
+    "LayerNormalization": 17,
+    "RMSNormalization": 23,
+    "Attention": 23,
     **dict.fromkeys(("Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split"), 11),
 }
 """Opsets whose inference drops what starts in the padding under ceil_mode, and that take negative
