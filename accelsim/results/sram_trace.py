@@ -376,11 +376,10 @@ class SramTracer:
         return layer.placement.residence.stored or not shared
 
     def words(self, at: int, job: Job, item: Operand, first: int, count: int, out: bool) -> None:
-        """So many words at the array's side, if there are any."""
-        if count:
-            tensor = shown_name(*operand_of(job.layer, item))
-            size = count * self.target.bytes_of(item)
-            self.line(at, job, item, (first, size, out), tensor, "array")
+        """So many words at the array's side."""
+        tensor = shown_name(*operand_of(job.layer, item))
+        size = count * self.target.bytes_of(item)
+        self.line(at, job, item, (first, size, out), tensor, "array")
 
     def line(
         self,
@@ -391,8 +390,13 @@ class SramTracer:
         tensor: str,
         port: str,
     ) -> None:
-        """A line: `moved` are the first address, the bytes, and whether they are written."""
+        """A line, if any byte is moved: their first address, number, and whether they are written.
+
+        Taps that meet nothing but padding load nothing.
+        """
         first, size, is_write = moved
+        if not size:
+            return
         names = (self.buffer_of[item], job.layer.layer.name, tensor)
         buffer, layer, tensor = (str(cell(each)).replace('"', '""') for each in names)
         way = "write" if is_write else "read"
