@@ -94,13 +94,12 @@ class Inference:
 
     def _schema(self, proto: Any) -> Any:
         """What onnx knows of an operator; None if nothing."""
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
         version = self._file.opsets.get(proto.domain, 1)
-        if not domain:
+        if not proto.domain:
             version = max(version, _INFERRED_AS.get(proto.op_type, 0))
         try:
-            kind = "MatMul" if proto.op_type == FUSED and not domain else proto.op_type
-            return self._onnx.defs.get_schema(kind, version, domain)
+            kind = "MatMul" if proto.op_type == FUSED and not proto.domain else proto.op_type
+            return self._onnx.defs.get_schema(kind, version, proto.domain)
         except Exception:  # it has no such operator
             return None
 
@@ -125,7 +124,7 @@ class Inference:
 
     def _refuse_misfit(self, proto: Any, inputs: Inputs, said: Mapping[str, Any]) -> None:
         call = Call(
-            op="" if proto.domain not in ("", "ai.onnx") else proto.op_type,
+            op="" if proto.domain else proto.op_type,
             version=self._file.opsets.get(proto.domain, 1),
             shapes=[None if each is None else each.shape for each in inputs],
             values=[each.known if isinstance(each, Constant) else None for each in inputs],
