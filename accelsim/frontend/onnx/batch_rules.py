@@ -341,6 +341,16 @@ def _attention(node: Node, found: Found) -> Moved:
     return node, place
 
 
+def _rotary(node: Node, found: Found) -> Moved:
+    """Of three axes, or four; here what is read of one image has one more."""
+    place = found[0][1]
+    if any(other != place for _, other in found) or place not in (FIRST, NOWHERE):
+        raise Misfit("its operands have the batch in different places")
+    return replace(
+        node, attributes={**node.attributes, "rank": len(found[0][0].shape or ())}
+    ), place
+
+
 def _einsum(node: Node, found: Found) -> Moved:
     """With a name for the batch of one image."""
     place = found[0][1]
@@ -390,4 +400,5 @@ RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     **dict.fromkeys(("Expand", "Tile"), _enlarged),
     "Einsum": _einsum,
     "Attention": _attention,
+    "RotaryEmbedding": _rotary,
 }

@@ -25,6 +25,11 @@ class ModelFile:
         """What is wrong, at a node or a tensor if one is named."""
         return InputError(Problem(message, str(self.path), key=node))
 
+    def type_name(self, element: int) -> str:
+        """How onnx calls the type of which it has this number."""
+        names = library(self.path).TensorProto.DataType
+        return str(names.Name(element)).lower() if element in names.values() else str(element)
+
 
 def library(path: Path) -> Any:
     """The package onnx; raises InputError where it is not installed."""
@@ -71,7 +76,8 @@ def _names(graph: Any) -> Iterator[Any]:
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         yield from (attribute.name for attribute in node.attribute)
-    for each in (*graph.input, *graph.output, *graph.initializer):
+    for each in graph.initializer:
         yield each.name
-    for each in graph.input:
+    for each in (*graph.input, *graph.output, *graph.value_info):
+        yield each.name
         yield from (dim.dim_param for dim in each.type.tensor_type.shape.dim)

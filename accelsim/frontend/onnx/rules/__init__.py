@@ -83,6 +83,7 @@ from accelsim.frontend.onnx.rules.quantized import (
     quantize,
 )
 from accelsim.frontend.onnx.rules.recurrent import gru, lstm, rnn
+from accelsim.frontend.onnx.rules.rotary import rotary
 from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
 from accelsim.network.ops import Abs, Cos, Erf, Exp, Log, Reciprocal, Sin, Sqrt
 
@@ -103,6 +104,7 @@ RULES: Mapping[str, Rule] = {
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,
     "Attention": attention,
+    "RotaryEmbedding": rotary,
     "RNN": rnn,
     "LSTM": lstm,
     "GRU": gru,
