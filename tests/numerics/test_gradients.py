@@ -211,6 +211,9 @@ ONE_LAYER = {
         groups=2,
         input_gradient="zero_inserted",
     ),
+    "conv, of nothing but padding": Conv(
+        out_channels=2, kernel=(2, 2), stride=(3, 9), dilation=(1, 6), padding=(0, 0, 1, 1)
+    ),
     "max pool": MaxPool(kernel=(2, 2)),
     "max pool, overlapping": MaxPool(kernel=(3, 3), stride=(2, 1), padding=(1, 1, 1, 1)),
     "max pool, ceil": MaxPool(kernel=(4, 3), stride=(3, 2), ceil_mode=True),
