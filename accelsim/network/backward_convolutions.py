@@ -32,11 +32,11 @@ def of_conv(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
     _learned(step, layer, gradient, ConvWeightGradient, conv=op, ifmap=ifmap)
     if not step.passes(layer):
         return
-    if op.input_gradient == "zero_inserted" and op.stride != (1, 1):
-        _of_spread(step, op, layer, gradient)
-        return
     windows = op.windows(ifmap)
     places = _places(op, windows)
+    if op.stride != (1, 1) and (op.input_gradient == "zero_inserted" or not places):
+        _of_spread(step, op, layer, gradient)  # a form that is there where no tap reads the ifmap
+        return
     name, owner, parts = f"{layer.name}@input_gradient", op.shares or layer.name, []
     alone = op.stride == (1, 1)
     for at in places:
