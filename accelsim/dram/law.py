@@ -113,10 +113,10 @@ def visit_clocks(sheet: DramTiming, bursts: Clocks, write: bool = False) -> Cloc
     return np.asarray(np.maximum(sheet.nRC, start + (bursts - 1) * apart + end + sheet.nRP))
 
 
-def occupancy(
-    sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts, write: bool = False
-) -> Clocks:
-    """Clocks that a transfer occupies the channels, refresh included."""
+def _among_many(
+    sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts
+) -> tuple[Demand, Clocks]:
+    """What many transfers need together, and the share that one has of it."""
     single, several = count == 1, np.maximum(count, MANY)
     long = _ceil(run_bytes, sheet.burst_bytes) * sheet.burst_bytes * MANY
     need = demand(
@@ -125,7 +125,24 @@ def occupancy(
         np.where(single, long, run_bytes),
         np.where(single, long, pitch),
     )
-    share = np.where(single, 1 / MANY, count / several)
+    return need, np.where(single, 1 / MANY, count / several)
+
+
+def told(
+    sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts
+) -> tuple[Counts, Clocks]:
+    """Bursts of a transfer, whole ones, and rows that it opens; in all channels together."""
+    span = (count - 1) * pitch + run_bytes
+    each, whole = (_ceil(size, sheet.burst_bytes) for size in (run_bytes, span))
+    need, share = _among_many(sheet, count, run_bytes, pitch)
+    return np.minimum(count * each, whole), need.visits * share * sheet.channels
+
+
+def occupancy(
+    sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts, write: bool = False
+) -> Clocks:
+    """Clocks that a transfer occupies the channels, refresh included."""
+    need, share = _among_many(sheet, count, run_bytes, pitch)
     in_row = need.bursts / np.maximum(need.visits, 1e-9)
     row_commands = need.visits * (sheet.activate_slots + 1)
     columns = need.bursts * sheet.column_slots

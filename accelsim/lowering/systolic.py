@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from accelsim.lowering.dataflow import (
     operand_area,
     tails,
 )
+from accelsim.lowering.folds import Pieces, all_folds
 from accelsim.lowering.inside import fold_moves
 from accelsim.lowering.processor import Counts, TileWork
 
@@ -45,7 +47,7 @@ class Systolic:
             if not np.any(fold.count):
                 continue
             _add(cycles, fold.count, self._cycles(fold))
-            _add(sram, fold.count, _words(fold))
+            _add(sram, fold.count, words_of(fold))
             _add(inside, fold.count, fold_moves(self.array, fold))
         macs = tile.m * tile.n * tile.k
         return TileWork(**cycles, tail=self.tail(tile), operations=macs, sram=sram, inside=inside)
@@ -78,12 +80,27 @@ class Systolic:
         return liked
 
 
+def work_of_all(
+    array: ArrayModel, m: Pieces, n: Pieces, k: Pieces
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Words at the edge, and what moves inside, of all tiles that pieces make, by name."""
+    by, flow = {"m": m, "n": n, "k": k}, array.dataflow
+    folds, firsts = all_folds(array, by[flow.rows], by[flow.cols], by[flow.time])
+
+    def added(counts: Counts) -> dict[str, Any]:
+        each = {name: folds.count * count for name, count in counts.items()}
+        sums = {name: np.add.reduceat(count, firsts.ravel()) for name, count in each.items()}
+        return {name: count.reshape(firsts.shape) for name, count in sums.items()}
+
+    return added(words_of(folds)), added(fold_moves(array, folds))
+
+
 def _add(total: Counts, times: Cycles, counts: Counts) -> None:
     for name, count in counts.items():
         total[name] = total.get(name, 0) + times * count
 
 
-def _words(fold: FoldClass) -> Counts:
+def words_of(fold: FoldClass) -> Counts:
     """Words of one fold at the array's edge."""
     outputs = operand_area("ofmap", fold)
     starts, ends = (np.equal(truth, True).astype(np.int64) for truth in (fold.starts, fold.ends))

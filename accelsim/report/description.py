@@ -12,6 +12,7 @@ from accelsim.dram.transfer import sequential_clocks
 from accelsim.errors import Coverage
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
+from accelsim.lowering.energy import energy_rates
 from accelsim.lowering.kernels import Alias, kernel_of
 from accelsim.lowering.placed import out_of_place
 from accelsim.lowering.row_stationary import RowStationary
@@ -21,7 +22,6 @@ from accelsim.network.passes import prepare_for_inference
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
-from accelsim.results.energy import energy_rates
 from accelsim.results.silicon import area_mm2, leakage_watts, silicon_dict
 from accelsim.units import format_bytes
 

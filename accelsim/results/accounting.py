@@ -3,14 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from math import fsum
 
 from accelsim.engine.machine import LayerTimes
+from accelsim.lowering.energy import Activity, EnergyRates, energy_rates
 from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import Alias, GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.target import Target
 from accelsim.network.graph import Layer
-from accelsim.results.energy import Activity, EnergyRates, energy_rates
 from accelsim.results.records import Bound, Buckets, Energy, LayerResult, Resident, RunResult
 
 
@@ -32,6 +33,13 @@ def run_result(program: Program, times: Sequence[LayerTimes]) -> RunResult:
         cycles=max((time.end for time in times), default=0),
         layers=layers,
     )
+
+
+def picojoules(program: Program) -> float:
+    """The energy of a Program, whose hardware has a table."""
+    rates = energy_rates(program.hardware)
+    assert rates is not None, "an objective of energy asks for it"
+    return fsum(_energy(layer, rates, program.target).total for layer in program.layers)
 
 
 def one_after_another(runs: Sequence[RunResult], batch: int) -> RunResult:

@@ -7,13 +7,13 @@ SRAM words are counted at the edge of the array (or vector unit). All are of the
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
-from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from accelsim.arguments import checked
 from accelsim.errors import UnknownNameError
 from accelsim.hardware import BEST
+from accelsim.lowering.energy import Energy as Energy
 from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
@@ -70,65 +70,6 @@ class Resident(Counts):
 
     ifmap_bytes: int = 0
     ofmap_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Energy in pJ, by component; `buffers` by name.
-
-    mac: multiply-accumulates. vector: operations of the vector unit's lanes. register_file: the
-    PEs' own registers. network: words moved from PE to PE, or over a network on the chip. dram
-    is the sum of `dram_parts`, by command, where these are known.
-    """
-
-    mac: float = 0.0
-    vector: float = 0.0
-    register_file: float = 0.0
-    network: float = 0.0
-    buffers: Mapping[str, float] = field(default_factory=dict)
-    dram: float = 0.0
-    dram_parts: Mapping[str, float] = field(default_factory=dict)
-
-    def __add__(self, other: "Energy") -> "Energy":
-        return Energy(
-            self.mac + other.mac,
-            self.vector + other.vector,
-            self.register_file + other.register_file,
-            self.network + other.network,
-            _added(self.buffers, other.buffers),
-            self.dram + other.dram,
-            _added(self.dram_parts, other.dram_parts),
-        )
-
-    @property
-    def all_buffers(self) -> float:
-        """pJ of all buffers."""
-        return fsum(self.buffers.values())
-
-    @property
-    def total(self) -> float:
-        """pJ of everything."""
-        parts = (self.mac, self.vector, self.register_file, self.network, self.dram)
-        return fsum((*parts, *self.buffers.values()))
-
-    def per_mac(self, macs: int) -> float | None:
-        """pJ of everything for each of `macs`; None where there are none."""
-        return self.total / macs if macs else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form, pJ."""
-        known = (name for name in self.__slots__ if name != "dram_parts")
-        parts = {"dram_parts": {**self.dram_parts}} if self.dram_parts else {}
-        return {
-            **{name: getattr(self, name) for name in known},
-            "buffers": {**self.buffers},
-            **parts,
-        }
-
-
-def _added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    names = dict.fromkeys((*one, *other))
-    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ FLOAT = TensorProto.FLOAT
 IMAGE, ROWS = (2, 4, 6, 6), (2, 5, 8)
 
 
+NEW = ("Attention", "RMSNormalization", "RotaryEmbedding")
+
+
 def of(*shape: int) -> Any:
     return np.ones(shape, np.float32)
 
@@ -31,7 +34,7 @@ def call(
     op: str, *arrays: Any, shape: tuple[int, ...] = IMAGE, made: int = 1, **said: Any
 ) -> tuple[Any, list[tuple[int, ...]]]:
     """A model of one node named `bad`, of `x` and constants; the shapes of its inputs."""
-    opset = said.pop("opset", 23 if op in ("Attention", "RMSNormalization") else 18)
+    opset = said.pop("opset", 23 if op in NEW else 18)
     element = said.pop("element", FLOAT)
     names = [f"c{at}" if array is not None else "" for at, array in enumerate(arrays)]
     outputs = [f"y{at}" for at in range(made)]
@@ -118,6 +121,12 @@ MISFITS: dict[str, list[tuple[Any, Any]]] = {
         call("Attention", of(2, 4, 6, 5), of(2, 4, 6, 6)),
         call("Attention", of(2, 5, 8), of(2, 4, 8), shape=ROWS, q_num_heads=2, kv_num_heads=2),
         call("Attention", of(2, 5, 8), of(2, 5, 8), shape=ROWS, q_num_heads=3, kv_num_heads=3),
+    ],
+    "RotaryEmbedding": [
+        call("RotaryEmbedding", of(9, 4), of(9, 3), np.zeros((2, 6), np.int64)),
+        call("RotaryEmbedding", of(2, 6, 3), of(2, 5, 3)),
+        call("RotaryEmbedding", of(9, 3), of(9, 3), np.full((2, 6), 9, np.int64)),
+        call("RotaryEmbedding", of(2, 5, 1), of(2, 5, 1), shape=ROWS, num_heads=3),
     ],
     "Reshape": [
         call("Reshape", lists(2, 4, 7)), call("Reshape", lists(2, -1, -1)),

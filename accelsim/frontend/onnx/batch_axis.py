@@ -24,7 +24,9 @@ from accelsim.frontend.onnx.graph import RECURRENT, Graph, Node, Value
 
 __all__ = ["MADE", "with_batch_first"]
 
-_MIXING = (*RECURRENT, "DynamicQuantizeLinear")
+_CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger")
+
+_MIXING = (*RECURRENT, "DynamicQuantizeLinear", "MatMul", "MatMulInteger", "Gemm")
 """Operators that are right only as their rule says, wherever the batch is."""
 
 
@@ -119,10 +121,13 @@ def _readings(node: Node, found: Found, batch: int | None, known: bool) -> Itera
 
 
 def _refused(node: Node, found: Found, reason: str = "") -> Node:
-    return replace(node, attributes={**node.attributes, WHY: reason or _where(found)})
+    return replace(node, attributes={**node.attributes, WHY: reason or _where(node, found)})
 
 
-def _where(found: Found) -> str:
+def _where(node: Node, found: Found) -> str:
+    weight = node.inputs[1] if node.op in _CONVOLUTIONS and len(node.inputs) > 1 else None
+    if isinstance(weight, Value):
+        return f"its weight must be constant, but is computed ({weight.name!r})"
     value, place = next((each for each in found if each[1] != FIRST), found[0])
     if place.axis is None:
         return f"{value.name!r} has shape {list(value.shape or ())}, no axis of which is the batch"

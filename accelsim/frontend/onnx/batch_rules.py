@@ -270,12 +270,12 @@ def _reduced(node: Node, found: Found) -> Moved:
 
 def _product(node: Node, found: Found) -> Moved:
     """Rows times a constant matrix, or matrices that both have the batch ahead of theirs."""
+    if all(place == NOWHERE for _, place in found):
+        return node, NOWHERE
     place, rank = _together(node, found)
     turned = node.attributes.get("transA") or node.attributes.get("transB")
     if place.axis is None:
-        if rank < 2:
-            raise Misfit("of a vector")
-        return node, place
+        raise Misfit("its operands have the batch in different places")
     behind = rank - 1 - place.axis
     first = found[0][0] is node.inputs[0]
     if len(found) == 2 and behind > 1:

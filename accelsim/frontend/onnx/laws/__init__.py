@@ -41,6 +41,7 @@ LAWS: Mapping[str, Law] = {
     "GRU": computing.recurrent(3),
     "LSTM": computing.recurrent(4),
     "Attention": computing.attention,
+    "RotaryEmbedding": computing.rotary,
     "Reshape": moving.reshape,
     "Transpose": moving.transpose,
     "Flatten": moving.flatten,

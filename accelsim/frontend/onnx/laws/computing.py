@@ -13,6 +13,7 @@ from accelsim.frontend.onnx.laws.call import (
 )
 
 # --- Windows --------------------------------------------------------------------------------------
+from accelsim.network.ops import Shape
 
 
 def windows(call: Call, axes: int) -> Iterator[str]:
@@ -221,6 +222,28 @@ def attention(call: Call) -> Iterator[str]:
     if mask:  # one of fewer keys hides the rest
         rows = queries[0], heads[0], queries[-2], min(total, mask[-1])
         yield from reaches(call, 3, "its mask", rows)
+
+
+def rotary(call: Call) -> Iterator[str]:
+    """Of a rotary embedding: tables of half as many angles as features are turned."""
+    x, tables, places = call.shape(0) or (), call.shape(1) or (), call.shape(3)
+    heads = int(call.said.get("num_heads", 0))
+    if len(x) not in (3, 4) or (len(x) == 3 and (heads < 1 or x[2] % heads)):
+        yield f"{list(x)} does not divide into {heads} heads"
+        return
+    size, times = (x[2] // heads, x[1]) if len(x) == 3 else (x[3], x[2])
+    turned = int(call.said.get("rotary_embedding_dim", 0)) or size
+    if turned % 2 or not 0 < turned <= size:
+        yield f"{turned} features of {size} are turned"
+    wanted: Shape = (x[0], times, turned // 2)
+    if places is not None:
+        yield from wants(call, 3, "its places", (x[0], times))
+        wanted = (tables[0] if tables else 0, turned // 2)
+        known = call.known(3)
+        if known is not None and known.size and not 0 <= known.min() <= known.max() < wanted[0]:
+            yield f"it takes places {int(known.min())} to {int(known.max())} of {wanted[0]}"
+    yield from wants(call, 1, "its cosines", wanted)
+    yield from wants(call, 2, "its sines", wanted)
 
 
 # --- Codes ----------------------------------------------------------------------------------------

@@ -90,7 +90,9 @@ def _distances(node: Node, layers: Layers, made: str) -> str:
         operand, zero = node.inputs[place], optional(node, 2 + place, "zero point")
         point = zero_point(zero)
         if isinstance(operand, Constant):
-            layer = layers.under(made)
+            layer = made
+            while "weight" not in layers.learned[layer]:  # what was turned behind the product
+                layer = layers.specs[layer].inputs[0]
             learned = layers.learned[layer]["weight"]
             layers.learned[layer] = {"weight": learned.plus(float(-point))}
         elif operand is None or operand.element not in _SIGNED:
