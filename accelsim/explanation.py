@@ -19,7 +19,7 @@ from accelsim.facade import (
     with_dataflow,
 )
 from accelsim.frontend.findings import unknown
-from accelsim.hardware import Hardware
+from accelsim.hardware import Hardware, Objective
 from accelsim.lowering.contenders import loop_extents, mappings_near, vector_tilings
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency
 from accelsim.lowering.gemm_tasks import AXES
@@ -34,6 +34,7 @@ from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Transfer
 from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
 from accelsim.network.ops import AvgPool, MaxPool
+from accelsim.results.accounting import picojoules
 
 SHOWN = 10
 """Tilings that are compared."""
@@ -73,13 +74,19 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A tiling, its cycles by the closed form and as played alone, and its DRAM traffic."""
+    """A tiling, its cycles by the closed form and as played alone, and its DRAM traffic.
+
+    `energy_pj` is of all its tasks, where the hardware has an energy table. `cost` is what the
+    search compares: cycles, pJ or their product, by the closed form.
+    """
 
     tiling: dict[str, Any]
     cost_cycles: float
     played_cycles: int
     dram_bytes: int
     chosen: bool
+    energy_pj: float | None
+    cost: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,8 @@ class Explanation:
     `loops` are those that turn, the outermost first. `folds` are of the largest tile. What lies
     on chip, ifmaps or the ofmap, is in `resident`. Of `images`, `batch` are computed at a time. A
     layer that is `fused_into` another is done on that one's way out; `apart` says why a pooling
-    layer is not, where the hardware does so.
+    layer is not, where the hardware does so. The network is judged by the hardware's `objective`;
+    its tilings are those that the search for what is `minimised` has found.
     """
 
     network: str
@@ -109,6 +117,8 @@ class Explanation:
     images: int = 1
     fused_into: str | None = None
     apart: str | None = None
+    objective: Objective = "time"
+    minimised: Objective = "time"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -140,7 +150,7 @@ def explain(
     if flow is not None:
         processor = target_of(with_dataflow(machine, flow)).processor
         program = replace(program, target=replace(program.target, processor=processor))
-    tiling = its.tiling
+    program, tiling = _searched_for(program), its.tiling
     folds, share = _folds(program, its)
     return Explanation(
         network=model.name,
@@ -160,7 +170,16 @@ def explain(
         images=batch,
         fused_into=its.fused_into,
         apart=_apart(its, machine),
+        objective=machine.array.objective,
+        minimised=program.minimised,
     )
+
+
+def _searched_for(program: Program) -> Program:
+    """The program, whose target asks for what the search minimised that found it."""
+    objective = program.minimised
+    rates = None if objective == "time" else program.target.rates
+    return replace(program, target=replace(program.target, objective=objective, rates=rates))
 
 
 def _apart(layer: LayerProgram, hardware: Hardware) -> str | None:
@@ -241,8 +260,8 @@ def _contenders(
     program: Program, layer: LayerProgram, memory: Memory | None
 ) -> Iterator[Contender]:
     """The best tilings, the one chosen among them, the least first, each played by itself."""
-    chosen = layer.tiling
-    for each in sorted(_compared(program, layer, memory), key=lambda one: one.cycles):
+    chosen, has_table = layer.tiling, program.hardware.energy is not None
+    for each in sorted(_compared(program, layer, memory), key=lambda one: one.cost):
         one = by_itself(program, layer, each.tiling)
         yield Contender(
             tiling=plain(each.tiling),
@@ -250,6 +269,8 @@ def _contenders(
             played_cycles=max(times.end for times in play(one)),
             dram_bytes=each.dram_bytes,
             chosen=each.tiling == chosen,
+            energy_pj=picojoules(one) if has_table else None,
+            cost=each.cost,
         )
 
 

@@ -7,6 +7,7 @@ the lowering to a Program, from there to times or values, and to results.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
+from math import fsum
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -22,6 +23,7 @@ from accelsim.frontend.mapping_file import Forced, Source, load_mapping
 from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.forced import for_parts
 from accelsim.lowering.lower import lower
+from accelsim.lowering.objective import weighed
 from accelsim.lowering.program import Program
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
@@ -30,13 +32,13 @@ from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
-from accelsim.results.accounting import one_after_another, run_result
+from accelsim.results.accounting import one_after_another, picojoules, run_result
 from accelsim.results.best_dataflow import best_program, forced_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.dram_trace import refuse_other_endings, write_dram_trace
 from accelsim.results.mapping import mapping_of
 from accelsim.results.origin import Origin
-from accelsim.results.sub_batches import candidates, fastest, forced_images, one_batch
+from accelsim.results.sub_batches import candidates, cheapest, forced_images, one_batch
 from accelsim.results.tiles import played_tiles
 from accelsim.results.trace import write_trace
 
@@ -171,6 +173,17 @@ class Player:
             return cycles_alone(program)
         return max((time.end for time in self.times(program)), default=0)
 
+    def cost(self, program: Program) -> float:
+        """What it costs by the objective of its target."""
+        return self.cost_together([program])
+
+    def cost_together(self, programs: Sequence[Program]) -> float:
+        """What programs cost one after another; energy needs no playing."""
+        objective = programs[0].target.objective
+        cycles = 0 if objective == "energy" else sum(map(self.cycles, programs))
+        energy = 0.0 if objective == "time" else fsum(map(picojoules, programs))
+        return cast(float, weighed(objective, cycles, energy))
+
 
 @checked
 def compile_program(
@@ -220,7 +233,7 @@ def _parts(
         meant = replace(own, images=own.images or sizes[0])
         return _lowered(network, machine, images, known, player, meant)
 
-    return fastest(sizes, batch, lowered, player.cycles)
+    return cheapest(sizes, batch, lowered, player.cost_together)
 
 
 def _lowered(
@@ -231,16 +244,23 @@ def _lowered(
     player: Player,
     mapping: Source | None,
 ) -> Program:
-    """The Program of a network, under one dataflow or the best of each layer."""
+    """The Program of a network, under one dataflow or the best of each layer.
+
+    Raises InputError for an objective of energy without a table.
+    """
+    objective = machine.array.objective
+    if objective != "time" and machine.energy is None:
+        message = f"{objective} needs an energy table; give energy, such as horowitz_45nm"
+        raise InputError(Problem(message, machine.name, key="array.objective"))
     if mapping is not None and machine.depthwise == BEST and mapping.plan.on_lanes is None:
         message = "a mapping is of one unit's tiles; give on_lanes, or array or vector here"
         raise InputError(Problem(message, machine.name, key="depthwise"))
     if machine.array.dataflow != BEST:
-        return lower(network, machine, batch, memory, player.cycles, mapping)
+        return lower(network, machine, batch, memory, player.cost, mapping)
     if mapping is not None:
-        return forced_program(network, machine, batch, memory, player.cycles, mapping)
+        return forced_program(network, machine, batch, memory, player.cost, mapping)
     return best_program(
-        network, machine, batch, memory, player.cycles, lambda program: timed(program, player)
+        network, machine, batch, memory, player.cost, lambda program: timed(program, player)
     )
 
 
@@ -292,7 +312,7 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
     problems = []
     counted = ((layer, each) for part, each in network.parts(batch) for layer in part.layers)
     for layer, images in counted:
-        work = images * max(layer.macs, layer.output_elements, layer.parameters)
+        work = images * max(layer.macs + layer.zero_macs, layer.output_elements, layer.parameters)
         if work > LARGEST_LAYER:
             message = f"{work:,} operations or values are too many to simulate"
             problems.append(Problem(message, network.name, key=layer.name))

@@ -139,6 +139,7 @@ def _transposed(draw: Draw, shape: Shape) -> Op:
         groups=groups,
         bias=draw.often(0.7),
         activation=draw.activation(),
+        form=draw.one("phases", "zero_inserted"),
     )
 
 
@@ -165,7 +166,10 @@ def _split(draw: Draw, shape: Shape) -> Op:
 def _pad(draw: Draw, shape: Shape) -> Op:
     before, after = (tuple(draw.number(0, min(2, size - 1)) for size in shape) for _ in "ba")
     mode = draw.one("constant", "reflect", "edge")
-    return Pad(before=before, after=after, mode=mode, value=0.5 * (mode == "constant"))
+    if mode != "constant":
+        return Pad(before=before, after=after, mode=mode)
+    between = tuple(draw.number(0, 2) for _ in shape) if draw.often() else None
+    return Pad(before=before, after=after, between=between, value=0.5)
 
 
 def _resize(draw: Draw, shape: Shape) -> Op:

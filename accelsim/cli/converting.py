@@ -4,19 +4,19 @@ from typing import Annotated
 
 import typer
 
-from accelsim.cli.inputs import Model, sizes
-from accelsim.cli.options import DimOption, OutputsOption
+from accelsim.cli.bundles import Reading, bundled
+from accelsim.cli.inputs import sizes
 from accelsim.cli.output import emit
 from accelsim.errors import InputError
 
 
+@bundled
 def convert(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .cfg, .csv or .onnx file.")],
+    reading: Reading,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="F.yaml", help="Where to write; - for stdout.")
     ] = "-",
-    dim: DimOption = None,
-    outputs: OutputsOption = None,
 ) -> None:
     """Write SCALE-Sim's hardware and topologies, and models in ONNX, as YAML; say what is left out.
 
@@ -27,11 +27,11 @@ def convert(
     from accelsim.report.export import Destinations
     from accelsim.report.tell import tell
 
-    model = Model(file, dim, outputs)
     destinations = Destinations(inputs=(file,), files=(("--output", output),))
     if output != "-" and destinations.problems:
         raise InputError(destinations.problems)
-    found = converted(model.name, sizes(model.dims or ()), model.outputs or ())
+    free = reading.unsupported == "free"
+    found = converted(file, sizes(reading.dim or ()), reading.outputs or (), free)
     for each in found.left_out:
         tell(f"hint: {file}: left out or changed: {each}")
     if output == "-":

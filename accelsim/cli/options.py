@@ -67,10 +67,10 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME,...",
-        help="Add columns: cycles, util, mapping, op, output, macs, bound, phase, dram, dram_read, "
-        "dram_write; dataflow, tiling, time, busy, images_per_second, macs_per_byte; **buckets** "
-        "(useful, idle_pes, fill_drain, buffer, read_wait, write_wait, other_layer); energy, "
-        "pj_per_mac, watts, tops_per_watt, **components** (mac_energy, vector_energy, "
+        help="Add columns: cycles, util, mapping, op, output, macs, zero_macs, bound, phase, dram, "
+        "dram_read, dram_write; dataflow, tiling, time, busy, images_per_second, macs_per_byte; "
+        "**buckets** (useful, idle_pes, fill_drain, buffer, read_wait, write_wait, other_layer); "
+        "energy, pj_per_mac, watts, tops_per_watt, **components** (mac_energy, vector_energy, "
         "register_energy, network_energy, buffer_energy, dram_energy). With **only** among them, "
         "leave out the usual ones.",
     ),

@@ -210,7 +210,12 @@ _BYTES_PER_VALUE = 5  # a value as it is, and its reference while it is held aga
 def _seconds(network: "Network", hardware: "Hardware", batch: int) -> float:
     """What the values take, the search for tiles apart."""
     exact = hardware.precision.is_integer
-    return network.macs * batch / (_INTEGERS_PER_SECOND if exact else _FLOATS_PER_SECOND)
+    return _done(network) * batch / (_INTEGERS_PER_SECOND if exact else _FLOATS_PER_SECOND)
+
+
+def _done(network: "Network") -> int:
+    """Multiply-accumulates for an image, those by inserted zeros too."""
+    return network.macs + network.zero_macs
 
 
 def _long(network: "Network", hardware: "Hardware", batch: int) -> str:
@@ -221,7 +226,7 @@ def _long(network: "Network", hardware: "Hardware", batch: int) -> str:
     time = f"{minutes:,} minute{'s' if minutes > 1 else ''}"
     values = sum(layer.output_elements for layer in network.layers) * batch
     return (
-        f"every value of {batch:,} images is computed, {network.macs * batch:,} "
+        f"every value of {batch:,} images is computed, {_done(network) * batch:,} "
         f"multiply-accumulates tile by tile: that takes about {time} on one core, and "
         f"{format_bytes(_BYTES_PER_VALUE * values)} of memory; Ctrl-C stops it"
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from accelsim.cli.bundles import Step, bundled
+from accelsim.cli.bundles import Reading, Step, bundled
 from accelsim.cli.inputs import (
     Model,
     gathered,
@@ -41,13 +41,12 @@ def show(
         typer.Argument(metavar="NAME", help="A built-in name, or a file of any kind."),
     ],
     step: Step,
+    reading: Reading,
     batch: BatchOption = 1,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="With --train: the largest batch in it."),
     ] = None,
-    dim: DimOption = None,
-    outputs: OutputsOption = None,
     yaml: Annotated[bool, typer.Option("--yaml", help="Print the file itself, to copy.")] = False,
     json: JsonOption = None,
 ) -> None:
@@ -73,10 +72,10 @@ def show(
         kind, path = other
         said = _checked(kind, path)
         sheets, data = [file_sheet(f"{name}: {kind}", said)], file_dict(kind, said)
-    elif step.train:
-        sheets, data = _training(Model(name, dim, outputs), batch, step, memory)
     else:
-        sheets, data = _described(Model(name, dim, outputs))
+        model = Model(name, reading.dim, reading.outputs, reading.unsupported)
+        told = _training(model, batch, step, memory) if step.train else _described(model)
+        sheets, data = told
     deliver(destinations, sheets, lambda: json_text(data))
 
 

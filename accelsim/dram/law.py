@@ -23,7 +23,7 @@ Counts = NDArray[np.int64]  # one entry per transfer
 Clocks = NDArray[np.float64]
 
 MANY = 4096
-"""Runs that say what each takes among many."""
+"""Runs that say what each takes among many, and how much longer than a single one a long run is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,31 @@ def visit_clocks(sheet: DramTiming, bursts: Clocks, write: bool = False) -> Cloc
     return np.asarray(np.maximum(sheet.nRC, start + (bursts - 1) * apart + end + sheet.nRP))
 
 
+def _among_many(
+    sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts
+) -> tuple[Demand, Clocks]:
+    """What many transfers need together, and the share that one has of it."""
+    single, several = count == 1, np.maximum(count, MANY)
+    long = _ceil(run_bytes, sheet.burst_bytes) * sheet.burst_bytes * MANY
+    need = demand(
+        sheet,
+        np.where(single, 1, several),
+        np.where(single, long, run_bytes),
+        np.where(single, long, pitch),
+    )
+    return need, np.where(single, 1 / MANY, count / several)
+
+
+def told(
+    sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts
+) -> tuple[Counts, Clocks]:
+    """Bursts of a transfer, whole ones, and rows that it opens; in all channels together."""
+    span = (count - 1) * pitch + run_bytes
+    each, whole = (_ceil(size, sheet.burst_bytes) for size in (run_bytes, span))
+    need, share = _among_many(sheet, count, run_bytes, pitch)
+    return np.minimum(count * each, whole), need.visits * share * sheet.channels
+
+
 def occupancy(
     sheet: DramTiming,
     count: Counts,
@@ -126,7 +151,7 @@ def occupancy(
     `long_burst` is what a burst of a long run takes, as replayed; no runs go faster.
     """
     refresh = float(sheet.refresh_factor)
-    need = demand(sheet, np.maximum(count, MANY), run_bytes, pitch)
+    need, share = _among_many(sheet, count, run_bytes, pitch)
     in_row = need.bursts / np.maximum(need.visits, 1e-9)
     row_commands = need.visits * (sheet.activate_slots + 1)
     columns = need.bursts * sheet.column_slots
@@ -138,7 +163,7 @@ def occupancy(
         need.visits / need.banks * visit_clocks(sheet, in_row, write),
     )
     longest = np.maximum.reduce(np.broadcast_arrays(*bounds))
-    several = longest / refresh * (count / np.maximum(count, MANY))
+    several = longest / refresh * share
     return np.asarray(
         np.where(count == 1, _ceil(run_bytes, sheet.burst_bytes) * long_burst, several)
     )

@@ -1,8 +1,8 @@
 """Blocks unfolded: a network file's layers and block instances as one flat list of layers."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,7 +11,7 @@ from accelsim.errors import InputError, Problem, ShapeError
 from accelsim.frontend.findings import Finding, JsonSchema, findings, unknown
 from accelsim.frontend.network_file import MOST_LAYERS, BlockFile, LayerFile, layer_schema
 from accelsim.frontend.source import MOST_VALUES, Data, Document, KeyPath, in_file_order
-from accelsim.network.ops import LAYER_TYPES, Composite, Op, Shape
+from accelsim.network.ops import LAYER_TYPES, Composite, Op, Phase, Shape
 
 T = TypeVar("T")
 
@@ -24,12 +24,16 @@ _BLOCK = TypeAdapter(BlockFile)
 
 @dataclass(frozen=True, slots=True)
 class FlatLayer:
-    """A layer of the flat network, and the path in the file that describes it."""
+    """A layer of the flat network, and the path in the file that describes it.
+
+    `owners` begin the names of layers in the groups where it finds the owner of its weight.
+    """
 
     name: str
     path: KeyPath
     op: Op
     inputs: tuple[str, ...]
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +49,31 @@ class Scope:
     """A group of layers: the top of the file, or a block's body as one instance sees it.
 
     `source` is what the first layer reads and `$input` means, `values` what the block's
-    parameters stand for, `around` the blocks this one is nested in, itself last.
+    parameters stand for, `around` the blocks this one is nested in, itself last. `prefixes` begin
+    the names of its layers and of those of the groups around it, innermost first; `owners` those
+    of the groups in which a layer finds the owner of its weight.
     """
 
     path: KeyPath
-    prefix: str
+    prefixes: tuple[str, ...]
     source: str
     values: Mapping[str, Data] = field(default_factory=dict)
     around: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        """What begins the names of its own layers."""
+        return self.prefixes[0]
+
+    def of(self, data: object) -> "Scope":
+        """As the layer sees it that is `data` in the file.
+
+        A name that a parameter stands for is one of the groups outside.
+        """
+        named = [data.get(key) for key in ("shares", "owner")] if isinstance(data, dict) else []
+        given = any(isinstance(name, str) and name.startswith("$") for name in named)
+        return replace(self, owners=self.prefixes[1:] if given else self.prefixes)
 
     def named(self, sources: list[str]) -> tuple[str, ...]:
         """The flat names of what the group's layers call `sources`."""
@@ -165,7 +186,7 @@ class Unfolding:
                 inputs = scope.named(layer.sources) or (previous,)
                 if layer.loss_weight is not None:
                     self.loss_weights[flat_name] = layer.loss_weight
-                self._add_all(layer, flat_name, path, inputs, scope)
+                self._add_all(layer, flat_name, path, inputs, scope.of(data))
             previous = flat_name
 
     def _add_all(
@@ -192,6 +213,23 @@ class Unfolding:
             name = self.last[name]
         return name
 
+    def owning(self, layer: FlatLayer) -> Op:
+        """A layer's op, which names the owner of its weight as the flat network does.
+
+        That is the one of this name in the innermost group around it that has one.
+        """
+        op, owner = layer.op, layer.op.owner_of_parameters
+        if owner is None or not layer.owners:
+            return op
+        candidates = (prefix + owner for prefix in layer.owners)
+        found = next((name for name in candidates if name in self._names), owner)
+        return replace(op, **{"owner" if isinstance(op, Phase) else "shares": found})
+
+    @cached_property
+    def _names(self) -> set[str]:
+        """Of all layers, once they are there."""
+        return {layer.name for layer in self.layers}
+
     def _add(
         self, layer: LayerFile, name: str, path: KeyPath, inputs: tuple[str, ...], scope: Scope
     ) -> None:
@@ -212,7 +250,7 @@ class Unfolding:
         if isinstance(op, Composite):
             self._add_parts(op, name, path, inputs)
         else:
-            self.layers.append(FlatLayer(name, path, op or FaultyOp(), inputs))
+            self.layers.append(FlatLayer(name, path, op or FaultyOp(), inputs, scope.owners))
 
     def _add_parts(self, op: Composite, name: str, path: KeyPath, inputs: tuple[str, ...]) -> None:
         """The layers that one of the file stands for."""
@@ -234,7 +272,8 @@ class Unfolding:
         if len(around) > DEEPEST_BLOCKS:
             message = f"blocks lie in blocks more than {DEEPEST_BLOCKS} deep"
             self._faults.refuse((*scope.path, name.rpartition("/")[2]), message)
-        self.unfold(Scope(path, prefix, source, layer.arguments, around), block.layers)
+        inner = Scope(path, (prefix, *scope.prefixes), source, layer.arguments, around)
+        self.unfold(inner, block.layers)
         self.last[name] = prefix + list(block.layers)[-1]
 
     def _substituted(self, data: Any, path: KeyPath, layer: str, scope: Scope) -> Any:

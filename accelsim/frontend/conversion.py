@@ -31,11 +31,15 @@ class Converted:
 
 @checked
 def converted(
-    name: str | Path, dims: Mapping[str, int] | None = None, outputs: Sequence[str] = ()
+    name: str | Path,
+    dims: Mapping[str, int] | None = None,
+    outputs: Sequence[str] = (),
+    free: bool = False,
 ) -> Converted:
     """SCALE-Sim's .cfg as a hardware file; its .csv, or a model in ONNX, as a network file.
 
-    The text begins with what was left out, as comments. Raises InputError as loading does, and for
+    With `free` what of a model cannot be simulated is left out, too. The text begins with what was
+    left out, as comments. Raises InputError as loading does, and for
     a file that is YAML already.
     """
     name = str(name)
@@ -44,7 +48,7 @@ def converted(
         raise InputError(Problem("is YAML already; .cfg, .csv and .onnx are converted", name))
     if suffix == SCALESIM:
         return _told(name, file_text(name), tuple(unheeded(Path(name))))
-    network = load_network(name, dims, outputs)
+    network = load_network(name, dims, outputs, free)
     left_out = (*_spelt_out(name), *_left_out(network))
     return _told(name, network_text(network), left_out)
 
@@ -65,6 +69,9 @@ def _spelt_out(name: str) -> Iterator[str]:
 
 
 def _left_out(network: Network) -> Iterator[str]:
+    _, free, operators = network.description.partition("taken as free: ")
+    if free:
+        yield f"{free}{operators}"
     if isinstance(network.weights, Stored):
         arrays = len(network.weights.opened())
         if arrays:

@@ -62,6 +62,10 @@ MEANINGS: Mapping[str, str] = {
     "transpose_second": "Whether the last two axes of the second input are swapped before.",
     "value": "What the constant padding holds.",
     "at": "Which row and column this phase begins with.",
+    "apart": "How far apart values lie between inserted zeros; a number, or [height, width].",
+    "between": "How many of `value` come between two neighbours, for each axis.",
+    "form": "phases: no product by a zero; zero_inserted: a convolution over the input with zeros "
+    "between its values.",
     "owner": "Name of the transposed convolution that has the weight.",
     "elu.alpha": "Factor of exp(x) - 1 where x is negative.",
     "group_norm.groups": "Into how many groups the channels are split.",

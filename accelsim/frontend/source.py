@@ -2,11 +2,12 @@
 
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias, TypeVar
 
 import yaml
 from yaml.constructor import SafeConstructor
@@ -17,6 +18,8 @@ from accelsim.text import shown
 Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
 Mark: TypeAlias = tuple[int, int]  # line and column, from 1
+
+Content = TypeVar("Content", bound=bytes | mmap)
 
 LARGEST_FILE = 4 * 2**20
 """Bytes of a file of text that is read: networks of 20,000 layers are smaller."""
@@ -115,6 +118,19 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
 
 def read_bytes(path: Path, largest: int) -> bytes:
     """The content of a file of at most `largest` bytes; raises InputError, as `read_text` does."""
+    return _content(path, largest, lambda file, size: file.read(size + 1))
+
+
+def mapped(path: Path, largest: int) -> memoryview:
+    """As `read_bytes`, but only what is looked at is read."""
+    return memoryview(_content(path, largest, _map))
+
+
+def _map(file: BinaryIO, size: int) -> "bytes | mmap":
+    return mmap(file.fileno(), size, access=ACCESS_READ) if size else b""
+
+
+def _content(path: Path, largest: int, read: Callable[[BinaryIO, int], Content]) -> Content | bytes:
     try:
         status = path.stat()
         kind = status.st_mode
@@ -124,7 +140,7 @@ def read_bytes(path: Path, largest: int) -> bytes:
             message = "is a device or a pipe, expected a file; save it as one first"
             raise InputError(Problem(message, str(path)))
         with path.open("rb") as file:
-            content = b"" if status.st_size > largest else file.read(status.st_size + 1)
+            content = b"" if status.st_size > largest else read(file, status.st_size)
     except FileNotFoundError:
         raise InputError(
             Problem("no such file; check the path, or see `accelsim list`", str(path))

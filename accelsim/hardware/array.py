@@ -34,9 +34,10 @@ class RowStationarySpec(Schema):
     )
     objective: MappingObjective = Field(
         "time",
-        description="What the search of mappings minimises: time; energy: 200 per DRAM word and 6 "
-        "per buffer word; traffic: of the mappings that cut filters evenly and fill nine tenths of "
-        "the PEs, that of DRAM, then of the buffers, as Eyeriss' own mappings do.",
+        description="What the search of rs mappings minimises where array.objective is time: "
+        "time; energy: 200 per DRAM word and 6 per buffer word; traffic: of the mappings that "
+        "cut filters evenly and fill nine tenths of the PEs, that of DRAM, then of the buffers, "
+        "as Eyeriss' own mappings do.",
     )
 
 
@@ -72,8 +73,8 @@ class Array(Schema):
     )
     objective: Objective = Field(
         "time",
-        description="What the dataflow best minimises: time; energy, which needs a table; edp, "
-        "their product.",
+        description="What the search of tilings and the dataflow best minimise: time; energy, "
+        "which needs a table; edp, their product.",
     )
     changeover: Annotated[int, Field(ge=0, le=2**20, strict=True)] | Literal["auto"] = Field(
         "auto",

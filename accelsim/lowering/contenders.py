@@ -3,6 +3,7 @@
 import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.objective import weighed
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.row_stationary_candidates import AXES, near
@@ -11,18 +12,19 @@ from accelsim.lowering.row_stationary_ranks import ranked_as
 from accelsim.lowering.target import Target
 from accelsim.lowering.tiling import VectorTiling
 from accelsim.lowering.vector_cost import VectorCosts
-from accelsim.lowering.vector_search import VectorSearch, with_space
+from accelsim.lowering.vector_search import VectorSearch, ranked_of, with_space
 
 CUTS = ("f", "tap_rows", "tap_cols")
 """What neighbours of a mapping leave as it is: rows and windows in parts."""
 
 
 def mappings_near(kernel: GemmKernel, target: Target, chosen: Mapping, count: int) -> list[Ranked]:
-    """A row-stationary mapping, and those of least cycles that differ from it a little."""
+    """A row-stationary mapping, and those of least cost that differ from it a little."""
     around = near(kernel, target, chosen, [axis for axis in AXES if axis not in CUTS])
     fitting = around.select(legal(kernel, target, around))
-    cycles = np.asarray(mapping_cost(kernel, target, fitting).cycles)
-    order = np.argsort(cycles, kind="stable")
+    cost = mapping_cost(kernel, target, fitting)
+    costs = np.asarray(weighed(target.objective, cost.cycles, cost.energy_pj))
+    order = np.argsort(costs, kind="stable")
     several = dict.fromkeys((chosen, *(fitting.only(int(index)) for index in order[:count])))
     return [ranked_as(kernel, target, each) for each in list(several)[:count]]
 
@@ -30,27 +32,17 @@ def mappings_near(kernel: GemmKernel, target: Target, chosen: Mapping, count: in
 def vector_tilings(
     kernel: VectorKernel, target: Target, chosen: VectorTiling, space: int, count: int
 ) -> list[Ranked]:
-    """A tiling of a vector unit, and those of least cycles of a coarse grid and around it."""
+    """A tiling of a vector unit, and those of least cost of a coarse grid and around it."""
     search = VectorSearch(kernel, with_space(target, space))
     center = np.array([_sizes(chosen)]).T
     tried = np.unique(np.concatenate([search.coarse(), search.around(center)], axis=1), axis=1)
     guess = VectorCosts(kernel, search.target, tried, kinds=False)
     fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
-    order = fits[np.argsort(guess.cycles[fits], kind="stable")[:count]]
+    order = fits[np.argsort(guess.cost[fits], kind="stable")[:count]]
     found = (VectorTiling(*map(int, sizes)) for sizes in tried[:, order].T.tolist())
     several = list(dict.fromkeys((chosen, *found)))[:count]
-    return [_ranked(kernel, search.target, each) for each in several]
-
-
-def _ranked(kernel: VectorKernel, target: Target, tiling: VectorTiling) -> Ranked:
-    """A tiling with what it takes."""
-    costs = VectorCosts(kernel, target, np.array([_sizes(tiling)]).T)
-    return Ranked(
-        tiling=tiling,
-        dram_bytes=int(np.ravel(costs.dram_bytes)[0]),
-        tile_bytes=int(np.ravel(costs.tile_bytes)[0]),
-        cycles=float(np.ravel(costs.cycles)[0]),
-    )
+    costs = (VectorCosts(kernel, search.target, np.array([_sizes(each)]).T) for each in several)
+    return [ranked_of(each, 0) for each in costs]
 
 
 def _sizes(tiling: VectorTiling) -> tuple[int, ...]:

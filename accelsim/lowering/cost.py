@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.hardware import Operand
+from accelsim.hardware import Objective, Operand
 from accelsim.lowering.demand import buffer_demand, tile_demand
 from accelsim.lowering.flow import Flow
+from accelsim.lowering.gemm_energy import energy_of
 from accelsim.lowering.target import Sizes, Target
 
 Moved = NDArray[np.float64]
@@ -80,6 +81,8 @@ class Cost:
     own_tiles: Sizes
     arrays: Sizes
     buffers: tuple[Places, ...] = ()
+    objective: Objective = "time"
+    energy_pj: NDArray[np.float64] | None = None
 
     def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
         """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle.
@@ -127,7 +130,19 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         own_tiles=own,
         arrays=flow.at_work,
         buffers=tuple(_buffers(flow, target, busy, [*traffic])),
+        objective=target.objective,
+        energy_pj=_energy(flow, target, traffic, addend),
     )
+
+
+def _energy(
+    flow: Flow, target: Target, traffic: Mapping[Operand, Sizes], addend: int
+) -> NDArray[np.float64] | None:
+    """pJ, where the objective asks for it."""
+    if flow.done is None:
+        return None
+    added = (flow.addend - addend) // target.bytes_of("ifmap")
+    return energy_of(flow.done, target, traffic, addend, added)
 
 
 def _bytes_of_others(flow: Flow, moved: Mapping[Operand, Moved], own: Sizes) -> Moved:

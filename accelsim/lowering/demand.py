@@ -170,7 +170,7 @@ def occupied_and_waste(
     if target.timing is None:
         occupied = occupied_by_tiles(kernel, target, tilings, demand)
         return occupied, {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
-    tiles, count = _kinds(kernel, tilings)
+    tiles, count = kinds(kernel, tilings)
     each = leaving(kernel, target, tiles, demands(kernel, target, tiles))
     on_channel = occupied_by_tiles(kernel, target, tiles, each)
     waste = {
@@ -184,7 +184,7 @@ def occupied_and_waste(
     return largest, waste
 
 
-def _kinds(kernel: GemmKernel, tilings: Tilings) -> tuple[Tilings, Sizes]:
+def kinds(kernel: GemmKernel, tilings: Tilings) -> tuple[Tilings, Sizes]:
     """Tiles with all rows and columns of a tiling, or with what is left of them, along a new first
     axis; how many."""
     rows, cols, row_span, col_span, counts = [], [], [], [], []

@@ -74,17 +74,17 @@ Lanes = frozenset[int]
 def ways(depthwise: Mapping[int, Kernel], finder: Search, where: Where) -> list[Lanes]:
     """Which layers lanes may compute, of kernels by position.
 
-    To choose from: those that are faster there by the closed form, all, and none.
+    To choose from: those that cost less there by the closed form, all, and none.
     """
     everywhere = frozenset(depthwise)
     if where == "best":
-        faster = frozenset(at for at in depthwise if is_faster_on_lanes(depthwise[at], finder))
-        return list(dict.fromkeys([faster, everywhere, frozenset[int]()]))
+        cheaper = frozenset(at for at in depthwise if is_cheaper_on_lanes(depthwise[at], finder))
+        return list(dict.fromkeys([cheaper, everywhere, frozenset[int]()]))
     return [everywhere if where == "vector" else frozenset()]
 
 
-def is_faster_on_lanes(kernel: Kernel, finder: Search) -> bool:
+def is_cheaper_on_lanes(kernel: Kernel, finder: Search) -> bool:
     """Whether its best tiling there is, by the closed form; or no tile of it fits the array."""
     lanes = on_lanes(kernel, finder.target.cuts_windows)
     there, here = (finder(each, Residence()).refined for each in (lanes, kernel))
-    return there is not None and (here is None or there.cycles < here.cycles)
+    return there is not None and (here is None or there.cost < here.cost)

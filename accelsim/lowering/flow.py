@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.dataflow import Extents, Pieces, Truth, all_cycles, tails
 from accelsim.lowering.demand import demands, occupied_and_waste, sums_whole
+from accelsim.lowering.gemm_energy import Done, done_by
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import OPERAND_LOOPS, Cut, Loop, LoopOrder, Tilings, cut
@@ -74,6 +75,7 @@ class Workload:
     occupied: dict[Operand, Sizes]
     waste: dict[Operand, NDArray[np.float64]]
     tail: Sizes
+    done: Done | None
 
     @property
     def group_tiles(self) -> Sizes:
@@ -101,7 +103,15 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
         occupied=occupied,
         waste=waste,
         tail=np.asarray(tails(target.array, _largest(kernel, tilings))),
+        done=None if target.rates is None else _done(kernel, target, tilings),
     )
+
+
+def _done(kernel: GemmKernel, target: Target, tilings: Tilings) -> Done:
+    """What is counted for the energy of tilings."""
+    m, n = _pixel_pieces(kernel, tilings), _filter_pieces(kernel, tilings)
+    pieces = m, n, _k_pieces(kernel, tilings, True)
+    return done_by(kernel, target, tilings, pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ class Flow:
     may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
     chip is all the same here, and so is the rate of DRAM, unless that is timed. Of the `arrays`
     `at_work` have a share: where it leaves nothing for the last of them, they have nothing to do.
+    What is `done` is counted where energy is asked for.
     """
 
     array: NDArray[np.float64]
@@ -128,6 +139,7 @@ class Flow:
     arrays: Sizes | int
     at_work: Sizes
     addend: int = 0
+    done: Done | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +192,7 @@ def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
         arrays=share.arrays,
         at_work=share.at_work,
         addend=_addend_bytes(work),
+        done=work.done,
     )
 
 

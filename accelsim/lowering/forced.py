@@ -37,8 +37,8 @@ from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.search import Ranks
 from accelsim.lowering.target import Processor, Residence, Target
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, tilings_of, whole_sizes
-from accelsim.lowering.vector_cost import totals
 from accelsim.lowering.vector_search import VectorRanks
+from accelsim.lowering.vector_unit import totals
 from accelsim.network.graph import Network
 
 DATAFLOW = "dataflow"

@@ -44,7 +44,7 @@ ORDERS = len(LoopOrder)
 """The neighbours of the best tiling of each loop order are looked at."""
 
 ENOUGH = 0.9999
-"""A round that does not take this share of the cycles before is the last."""
+"""A round that does not take this share of the cost before is the last."""
 
 MIXED = np.uint64(0x9E3779B97F4A7C15)
 """An odd number: products with it, modulo 2**64, tell several numbers of turns apart."""
@@ -125,6 +125,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         arrays=np.array([way.arrays for way in ways]).reshape(several),
         at_work=_stacked([flow.at_work for flow in each]),
         addend=each[0].addend,
+        done=work.done,
     )
     whole = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)
     return Flows(kernel, tilings, ways, together, whole)
@@ -189,7 +190,7 @@ def refined(
         times = near(tuple(sizes)).at(rate, latency, space)
         before, centers = best, times.several(ORDERS)
         best = centers[0]
-        if best.cycles >= ENOUGH * before.cycles:
+        if best.cost >= ENOUGH * before.cost:
             break
     return times
 

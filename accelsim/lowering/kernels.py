@@ -36,6 +36,7 @@ from accelsim.network.ops import (
     Conv,
     Dense,
     Dropout,
+    DynamicQuantize,
     Embedding,
     Expand,
     Flatten,
@@ -73,6 +74,7 @@ from accelsim.network.ops import (
     Window,
 )
 from accelsim.network.ops.gradients import (
+    GradientConcat,
     GradientSum,
     GradientTranspose,
 )
@@ -89,6 +91,8 @@ __all__ = ["Alias", "GemmKernel", "Kernel", "VectorKernel", "copy_of", "kernel_o
 
 _SOFTMAX = (1, 2, 2)
 """Operations of the passes of a softmax; whole it takes its exponentials once."""
+_DYNAMIC = (1, 1, 2)
+"""Of a dynamic quantization: the largest, the smallest, a product and its rounding."""
 
 
 def _conv(op: Conv, layer: Layer, batch: int) -> Kernel:
@@ -134,6 +138,12 @@ def _normalised(op: Normalised, layer: Layer, batch: int) -> Kernel:
     rows, values = op.rows(layer.output_shape)
     passes = (1, 2, 2) if op.centred else (1, 2)
     return VectorKernel(batch * rows, values, each(1), each(1), sum(passes), passes=passes)
+
+
+def _dynamic(op: DynamicQuantize, layer: Layer, batch: int) -> Kernel:
+    """All values of an image depend on each other."""
+    values = layer.output_elements
+    return VectorKernel(batch, values, each(1), each(1), sum(_DYNAMIC), passes=_DYNAMIC)
 
 
 def _reduction(op: Reduction, layer: Layer, batch: int) -> Kernel:
@@ -209,6 +219,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     **{row: each_element(row.operations) for row in (*ELEMENTWISE, *FUNCTIONS)},
     Softmax: _softmax,
     **dict.fromkeys((LayerNorm, RmsNorm, GroupNorm, InstanceNorm), _normalised),
+    DynamicQuantize: _dynamic,
     **dict.fromkeys((Mean, Sum, Largest), _reduction),
     Lrn: _lrn,
     BatchNorm: each_element(2),
@@ -229,6 +240,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     GradientReduction: _reduction,
     **dict.fromkeys((GradientMatMul, GradientScores, GradientContext), _product),
     GradientSum: each_element(1),
+    GradientConcat: alias,
     GradientTranspose: each_element(1),
     GradientSlice: _copy,
     RotaryGradient: _rotary,

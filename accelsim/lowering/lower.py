@@ -7,7 +7,7 @@ from itertools import product
 
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.frontend.mapping_file import Source
-from accelsim.hardware import FusedKind, Hardware
+from accelsim.hardware import FusedKind, Hardware, Objective
 from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
 from accelsim.lowering.forced import ForcedSearch, forced_kernels, processors_of
@@ -23,9 +23,10 @@ from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.misfits import refuse_misfits, refuse_others
 from accelsim.lowering.mixed import MixedSearch, Processors
+from accelsim.lowering.objective import TRIED
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import LayerProgram, Played, Program
-from accelsim.lowering.ranking import Tiling
+from accelsim.lowering.ranking import Tiling, cost_together
 from accelsim.lowering.residency import Placement, Plan, can_keep, plan_residency
 from accelsim.lowering.sampled import Skips, sampled, skippable
 from accelsim.lowering.search import Memory, Search, search
@@ -35,7 +36,7 @@ from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import AvgPool, Conv, MaxPool
 
 SLOWER = 1.02
-"""How much longer a network may take with feature maps on chip than layer by layer."""
+"""How much more a network may cost with feature maps on chip than layer by layer."""
 
 
 SHORT = 65536
@@ -52,6 +53,12 @@ VERY_FEW = 64
 """Tasks of a program that is also played on any number of them: its shares are uneven."""
 
 
+MORE: dict[Objective, str] = {
+    "time": "take longer",
+    "energy": "take more energy",
+    "edp": "have more energy times delay",
+}
+
 BORDERS = "windows that overlap or begin in padding need all rows, or columns, in one tile"
 
 
@@ -67,7 +74,7 @@ def lower(
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 
-    Feature maps stay on chip unless that makes a short program slower, as `played` says; and some
+    Feature maps stay on chip unless that makes a short program dearer, as `played` says; and some
     of the arrays have nothing to do where that makes one faster. `memory` is what earlier calls
     have found, where the caller keeps it. `mapping` forces sizes of tiles, how their loops run, and
     what stays on chip; `processors` are of kernels under another dataflow, `models` of those that
@@ -88,13 +95,21 @@ def lower(
         processors=processors or {},
         models=models or {},
     )
-    program = _fastest(work, played)
-    if played is None or mapping is not None:
+    if played is None:
+        return _cheapest(work, None)
+    found = [work.found_by(each, played) for each in TRIED[target.objective]]
+    return min(found, key=played)
+
+
+def _least(work: "_Lowering", played: Played) -> Program:
+    """The Program of least cost; to save time, also on some of the arrays."""
+    program, target = _cheapest(work, played), work.target
+    if work.mapping is not None or target.objective != "time":
         return program
     for arrays in _fewer(target.arrays, program.tiles):
         if program.tiles > FEW or played(program) * arrays <= program.least_array_cycles:
             break
-        fewer = _fastest(replace(work, target=replace(target, arrays=arrays)), played)
+        fewer = _cheapest(replace(work, target=replace(target, arrays=arrays)), played)
         program = min(program, fewer, key=played)
     return program
 
@@ -109,8 +124,8 @@ def _fewer(arrays: int, tiles: int) -> Iterator[int]:
         yield arrays
 
 
-def _fastest(work: "_Lowering", played: Played | None) -> Program:
-    """The Program on the arrays that the target has, in the fastest of the ways that are open."""
+def _cheapest(work: "_Lowering", played: Played | None) -> Program:
+    """The Program on the arrays that the target has, in the cheapest of the ways that are open."""
     ways = [
         replace(each, fuses=fuses)
         for lanes, skips in product(work.ways(work.finder(played)), work.skippable)
@@ -160,8 +175,9 @@ def _lowered(work: "_Lowering", finder: Search, played: Played | None) -> Progra
         return planned
     limit = played(planned) / SLOWER
     apart = work.apart(finder)
-    is_fast = limit <= _least_cycles(apart) or limit <= played(apart)
-    return planned if is_fast else apart
+    in_time = work.target.objective == "time"
+    is_cheap = (in_time and limit <= _least_cycles(apart)) or limit <= played(apart)
+    return planned if is_cheap else apart
 
 
 def _as_forced(work: "_Lowering", finder: ForcedSearch, played: Played | None) -> Program:
@@ -186,7 +202,7 @@ def _as_forced(work: "_Lowering", finder: ForcedSearch, played: Played | None) -
 
 
 def _with_kept_weights(work: "_Lowering", program: Program, played: Played | None) -> Program:
-    """The program with shared weights on chip, unless that makes a short one slower."""
+    """The program with shared weights on chip, unless that makes a short one dearer."""
     kept = with_kept_weights(program, work.anew)
     if kept is program or played is None or kept.tiles > SHORT:
         return kept
@@ -209,9 +225,17 @@ class _Lowering:
     skips: Skips = frozenset()
     fuses: tuple[FusedKind, ...] = ()
 
+    def found_by(self, objective: Objective, played: Played) -> Program:
+        """The program of least cost by an objective that it need not be judged by."""
+        rates = None if objective == "time" else self.target.rates
+        target = replace(self.target, objective=objective, rates=rates)
+        program = _least(replace(self, target=target), played)
+        own = replace(program.target, objective=self.target.objective, rates=self.target.rates)
+        return replace(program, target=own, minimised=objective)
+
     def finder(self, played: Played | None) -> Search:
         """The search of its tilings."""
-        alone = partial(self.cycles_alone, played) if played else None
+        alone = partial(self.cost_alone, played) if played else None
         found = search(self.target, self.memory, alone)
         if not self.processors:
             return found
@@ -289,8 +313,9 @@ class _Lowering:
         )
         if together is None:
             return "no tile that fits the buffers has whole windows; " + BORDERS
-        if apart and alone and together.cycles > apart.cycles + alone.cycles:
-            return "tiles of whole windows take longer than a pass of its own; " + BORDERS
+        if apart and alone and together.cost > cost_together([apart, alone]):
+            more = MORE[self.target.objective]
+            return f"tiles of whole windows {more} than a pass of its own; {BORDERS}"
         return None
 
     @cached_property
@@ -362,10 +387,10 @@ class _Lowering:
         one = self.layer(layer, kernel, (), placement)
         return Program(self.network, self.hardware, self.batch, self.target, (one,))
 
-    def cycles_alone(
+    def cost_alone(
         self, played: Played, kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling
-    ) -> int:
-        """Cycles of a kernel by itself, as played."""
+    ) -> float:
+        """The cost of a kernel by itself, as played."""
         placement = Placement(tiling, residence, space)
         return played(self.alone(self.samples[kernel], kernel, placement))
 

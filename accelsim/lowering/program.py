@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from accelsim.dram.transfer import bursts_of
-from accelsim.hardware import DataflowName, FusedKind, Hardware
+from accelsim.hardware import DataflowName, FusedKind, Hardware, Objective
 from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.residency import Placement
@@ -131,7 +131,8 @@ class Program:
     """A network lowered onto a hardware.
 
     `dataflows` are those of the layers, None of one that has none; empty where all have that of
-    the hardware. `stays` are the ofmaps that stay on chip, `fuses` what is done on the way out.
+    the hardware. `stays` are the ofmaps that stay on chip, `fuses` what is done on the way out. The
+    search that found it minimised what is `minimised`.
     """
 
     network: Network
@@ -142,6 +143,7 @@ class Program:
     dataflows: tuple[DataflowName | None, ...] = ()
     stays: tuple[Stay, ...] = ()
     fuses: tuple[FusedKind, ...] = ()
+    minimised: Objective = "time"
 
     def dataflow_of(self, position: int) -> DataflowName | None:
         """The dataflow of a layer; None of one that has none."""
@@ -176,5 +178,5 @@ class Program:
         return replace(self, network=network, layers=layers)
 
 
-Played = Callable[["Program"], int]
-"""The cycles that a program takes, as played."""
+Played = Callable[["Program"], float]
+"""What a program costs by the objective of its target, as played: cycles, pJ or their product."""

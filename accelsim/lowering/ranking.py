@@ -1,6 +1,6 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.hardware import Objective
 from accelsim.lowering.cost import Cost, significant
+from accelsim.lowering.objective import weighed
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.target import Sizes
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
@@ -32,12 +34,29 @@ def plain(tiling: Tiling | None) -> dict[str, int | str]:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A tiling with its DRAM bytes, what a tile takes of the buffer that holds ifmaps, and time."""
+    """A tiling with its DRAM bytes, what a tile takes of the buffer that holds ifmaps, and time.
+
+    Its energy is known where the `objective` asks for it. `cost` is what that minimises.
+    """
 
     tiling: Tiling
     dram_bytes: int
     tile_bytes: int
     cycles: float
+    energy_pj: float = 0.0
+    objective: Objective = "time"
+
+    @property
+    def cost(self) -> float:
+        """Cycles, pJ or their product."""
+        return float(weighed(self.objective, self.cycles, self.energy_pj))
+
+
+def cost_together(several: Iterable[Ranked]) -> float:
+    """What some tilings cost, one after another."""
+    found = [*several]
+    cycles, energy = (sum(getattr(one, name) for one in found) for name in ("cycles", "energy_pj"))
+    return float(weighed(found[0].objective, cycles, energy)) if found else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,15 @@ class Part:
         cycles = np.where(fits, self.cost.cycles(rate, latency, space), np.inf)
         return np.broadcast_to(cycles, self.shape).reshape(self.shape[0], -1)
 
+    def costs(self, cycles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the objective minimises, of tilings that take so many `cycles`."""
+        if self.cost.energy_pj is None:
+            return cycles
+        energy = np.broadcast_to(self.cost.energy_pj, self.shape).reshape(cycles.shape)
+        fits = np.isfinite(cycles)
+        weights = weighed(self.cost.objective, np.where(fits, cycles, 0), energy)
+        return np.where(fits, weights, np.inf)
+
     def take(self, sizes: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
         """What `sizes` says of the tilings at a flat `index`."""
         taken: NDArray[Any] = chosen(sizes, self.shape, index)
@@ -70,12 +98,14 @@ class Part:
 
     def ranked(self, index: int, cycles: float) -> Ranked:
         """The tiling at a flat index."""
-        one = np.array([index])
+        one, energy = np.array([index]), self.cost.energy_pj
         return Ranked(
             tiling=self.tiling(index),
             dram_bytes=int(self.take(self.cost.dram_bytes, one)[0]),
             tile_bytes=int(self.take(self.tile_bytes, one)[0]),
             cycles=cycles,
+            energy_pj=0.0 if energy is None else float(self.take(energy, one)[0]),
+            objective=self.cost.objective,
         )
 
 
@@ -83,23 +113,29 @@ class Part:
 class Ranking:
     """What the tilings of a kernel cost at any rate of DRAM, given what is resident.
 
-    Among tilings of equal cycles, those with the least of each of the preferences win; cycles are
-    equal if they are to `significant` digits.
+    Among tilings of equal cost, those with the least of each of the preferences win; costs are
+    equal if they are to `significant` digits. Of those of equal energy the fastest win.
     """
 
     parts: tuple[Part, ...]
 
     def at(self, rate: float, latency: int, space: int) -> "Times":
         """With a DRAM of `rate` bytes per cycle, and `space` bytes of the buffer for ifmaps."""
-        return Times(self.parts, tuple(part.cycles(rate, latency, space) for part in self.parts))
+        cycles = tuple(part.cycles(rate, latency, space) for part in self.parts)
+        costs = tuple(part.costs(each) for part, each in zip(self.parts, cycles, strict=True))
+        return Times(self.parts, cycles, costs)
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The tilings of a kernel with their times: `cycles` by part, way and flat index."""
+    """The tilings of a kernel with their `cycles` and `costs`: by part, way and flat index.
+
+    The cost is what the objective minimises: cycles, or energy, or their product.
+    """
 
     parts: tuple[Part, ...]
     cycles: tuple[NDArray[np.float64], ...]
+    costs: tuple[NDArray[np.float64], ...]
 
     @property
     def any_fits(self) -> bool:
@@ -108,53 +144,65 @@ class Times:
 
     def several(self, orders: int = 0) -> list[Ranked]:
         """The best tiling, then the best of each of the `orders` that the ways come in."""
-        least = min((float(cycles.min()) for cycles in self.cycles), default=np.inf)
+        least = min((float(costs.min()) for costs in self.costs), default=np.inf)
         if np.isinf(least):
             return []
         best = self._winner(float(significant(np.array(least))))
         return [best, *(self.of_each(orders) if orders else ())]
 
     def close(self, share: float, most: int) -> Iterator[Ranked]:
-        """Tilings that take up to `share` of the least cycles, the least first, `most` in all.
+        """Tilings that cost up to `share` of the least, the least first, `most` in all.
 
         Of those that go through their loops in as many turns there is only the first.
         """
-        bound = share * min(float(cycles.min()) for cycles in self.cycles)
+        bound = share * min(float(costs.min()) for costs in self.costs)
         found = []
-        for part, cycles in zip(self.parts, self.cycles, strict=True):
-            near = np.flatnonzero(cycles <= bound)
-            order = near[np.argsort(cycles.flat[near], kind="stable")[:CLOSE]]
+        for place, (part, costs) in enumerate(zip(self.parts, self.costs, strict=True)):
+            near = np.flatnonzero(costs <= bound)
+            order = near[np.argsort(costs.flat[near], kind="stable")[:CLOSE]]
             _, first = np.unique(part.courses(order), return_index=True)
             some = order[np.sort(first)[:most]]
-            found += [(float(cycles.flat[index]), part, int(index)) for index in some]
+            found += [(float(costs.flat[index]), place, int(index)) for index in some]
         found.sort(key=lambda one: one[0])
-        return (part.ranked(index, cycles) for cycles, part, index in found[:most])
+        return (self._ranked(place, index) for _, place, index in found[:most])
+
+    def _ranked(self, place: int, index: int) -> Ranked:
+        """The tiling at a flat index of a part."""
+        return self.parts[place].ranked(index, float(self.cycles[place].flat[index]))
 
     def _winner(self, bound: float) -> Ranked:
-        """The tiling with the least of each of the preferences, of those up to `bound` cycles."""
-        tied = [
-            (part, np.flatnonzero(cycles <= bound))
-            for part, cycles in zip(self.parts, self.cycles, strict=True)
-        ]
+        """The tiling with the least of each of the preferences, of those that cost up to `bound`.
+
+        Of least energy first the fastest.
+        """
+        tied = [np.flatnonzero(costs <= bound) for costs in self.costs]
+        if self.parts[0].cost.objective == "energy":
+            pairs = zip(self.cycles, tied, strict=True)
+            tied = _least(tied, [cycles.flat[index] for cycles, index in pairs])
         for preference in range(len(self.parts[0].preferences)):
-            if sum(index.size for _, index in tied) == 1:
+            if sum(index.size for index in tied) == 1:
                 break
-            values = [part.take(part.preferences[preference], index) for part, index in tied]
-            least = min(each.min() for each in values if each.size)
-            tied = [
-                (part, index[each == least])
-                for (part, index), each in zip(tied, values, strict=True)
-            ]
-        place, index = next((at, int(each[0])) for at, (_, each) in enumerate(tied) if each.size)
-        return self.parts[place].ranked(index, float(self.cycles[place].flat[index]))
+            each = zip(self.parts, tied, strict=True)
+            values = [part.take(part.preferences[preference], index) for part, index in each]
+            tied = _least(tied, values)
+        place, index = next((at, int(each[0])) for at, each in enumerate(tied) if each.size)
+        return self._ranked(place, index)
 
     def of_each(self, groups: int) -> Iterator[Ranked]:
         """The best tiling that fits of each of the `groups` that the ways come in, in order."""
-        grouped = [cycles.reshape(groups, -1) for cycles in self.cycles]
+        grouped = [costs.reshape(groups, -1) for costs in self.costs]
         for group in range(groups):
-            each = [cycles[group] for cycles in grouped]
+            each = [costs[group] for costs in grouped]
             place = min(range(len(each)), key=lambda at: float(each[at].min()))
             index = int(each[place].argmin())
             if each[place][index] < np.inf:
                 flat = group * each[place].size + index
-                yield self.parts[place].ranked(flat, float(each[place][index]))
+                yield self._ranked(place, flat)
+
+
+def _least(
+    places: Sequence[NDArray[np.intp]], values: Sequence[NDArray[Any]]
+) -> list[NDArray[np.intp]]:
+    """Those of some `places`, by part, whose values are the least of all."""
+    least = min(each.min() for each in values if each.size)
+    return [index[each == least] for index, each in zip(places, values, strict=True)]

@@ -61,7 +61,7 @@ def row_stationary_model(hardware: Hardware) -> RowStationary:
         rate("psum_in_network", "psum"),
         rate("psum_out_network", "psum"),
         spec.pipeline_stages,
-        spec.objective,
+        spec.objective if array.objective == "time" else "time",
         tuple(limited_buffers(hardware)),
     )
 

@@ -7,18 +7,21 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
 from accelsim.lowering.demand import rounded_to_bursts
+from accelsim.lowering.energy import Activity
 from accelsim.lowering.footprint import tap_reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.processor import Counts
 from accelsim.lowering.row_stationary import Count, Mapping, RowShape
 from accelsim.lowering.row_stationary_unit import RowTile, RowUnit
 from accelsim.lowering.target import Target
+from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.network.ops import Window
 
 Cycles = NDArray[np.float64]
@@ -105,6 +108,7 @@ class MappingCost:
 
     `array_cycles` are those of all passes, on whatever array. `cycles` is the time: array,
     DRAM, and what of one the other waits for. Words are those to and from DRAM and the buffers.
+    The energy is 0 where nobody asks.
     """
 
     array_cycles: Count
@@ -112,6 +116,7 @@ class MappingCost:
     cycles: Cycles
     dram_words: Count
     buffer_words: Count
+    energy_pj: Cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,35 @@ def mapping_cost(kernel: GemmKernel, target: Target, mapping: Mapping) -> Mappin
         cycles=_time(kernel, target, mapping, np.asarray(array, float), dram),
         dram_words=sum(_moved(kernel, mapping, (down, across)).values()),
         buffer_words=buffered,
+        energy_pj=_energy(kernel, target, mapping),
     )
+
+
+def _energy(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
+    """pJ of a whole layer, as its tasks add up; of a timed DRAM as a byte of any costs."""
+    if target.rates is None:
+        return np.zeros(np.shape(mapping.n))
+    unit = RowUnit(target.row_stationary, kernel.windows)
+    words: dict[str, Any] = {}
+    moves: dict[str, Any] = {}
+    for count, tile in _tiles(kernel, mapping):
+        work = unit.work(replace(tile, ends=False))
+        for total, counts in ((words, work.sram), (moves, work.inside)):
+            for name, each in counts.items():
+                total[name] = total.get(name, 0) + kernel.groups * count * each
+    results = kernel.groups * kernel.gemm.m * kernel.filters
+    words |= {"psum_writes": words["psum_writes"] - results, "ofmap_writes": results}
+    moved: dict[str, Any] = {
+        item: each * target.bytes_of(item)
+        for item, each in _moved(kernel, mapping, kernel.windows).items()
+    }
+    done = Activity(
+        macs=kernel.macs,
+        inside=Inside(**moves),
+        sram=Sram(**words),
+        dram=Dram(moved["ifmap"], moved["filter"], ofmap_write_bytes=moved["ofmap"]),
+    )
+    return np.asarray(target.rates.energy(done).total)
 
 
 def rough_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:

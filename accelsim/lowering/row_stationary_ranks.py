@@ -60,4 +60,6 @@ def ranked_as(kernel: GemmKernel, target: Target, mapping: Mapping) -> Ranked:
         dram_bytes=round(float(cost.dram_cycles[0] * target.dram_bytes_per_cycle)),
         tile_bytes=int(taken[target.buffer_index("ifmap")]),
         cycles=float(cost.cycles[0]),
+        energy_pj=float(cost.energy_pj[0]),
+        objective=target.objective,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from accelsim.hardware import MappingObjective
 from accelsim.lowering.cost import significant
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.objective import weighed
 from accelsim.lowering.row_stationary import Count, Mapping, active_pes, row_shape
 from accelsim.lowering.row_stationary_candidates import (
     AXES,
@@ -72,7 +73,14 @@ KEYS: dict[MappingObjective, Callable[[MappingCost], Key]] = {
     "energy": _by_energy,
     "traffic": _by_traffic,
 }
-"""What is best by each objective."""
+"""What is best by each objective of row-stationary mappings."""
+
+
+def _key(cost: MappingCost, target: Target) -> Key:
+    """What mappings are compared by; energy and energy-delay by the hardware's table."""
+    if target.objective == "time":
+        return KEYS[target.row_stationary.objective](cost)
+    return weighed(target.objective, cost.cycles, cost.energy_pj), cost.cycles
 
 
 def best_mapping(kernel: GemmKernel, target: Target) -> Mapping | None:
@@ -158,7 +166,8 @@ class MappingSearch:
 
     def _promising(self, mapping: Mapping) -> Mapping:
         """For least time only those of which a rough guess says least, where there are many."""
-        if self.target.row_stationary.objective == "time" and np.size(mapping.m) > CLOSER:
+        by_time = self.target.objective == self.target.row_stationary.objective == "time"
+        if by_time and np.size(mapping.m) > CLOSER:
             rough = rough_cycles(self.kernel, self.target, mapping)
             return mapping.select(np.argpartition(rough, CLOSER)[:CLOSER])
         return mapping
@@ -167,7 +176,7 @@ class MappingSearch:
         """The best of them, each once."""
         mapping = distinct(mapping)
         cost = mapping_cost(self.kernel, self.target, mapping)
-        key = KEYS[self.target.row_stationary.objective](cost)
+        key = _key(cost, self.target)
         return mapping.select(np.lexsort([np.asarray(each) for each in key[::-1]])[:CENTERS])
 
 

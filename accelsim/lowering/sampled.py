@@ -51,16 +51,16 @@ Skips = frozenset[int]
 def skippable(kernels: Mapping[int, Kernel], finder: Search) -> list[Skips]:
     """Of which layers to leave them out, of kernels by position.
 
-    To choose from: where it takes no longer by the closed form, everywhere, and nowhere. Rows that
+    To choose from: where it costs no more by the closed form, everywhere, and nowhere. Rows that
     lie apart are shorter runs in DRAM, so to read them all may be faster.
     """
     found = {at: sampled(kernel) for at, kernel in kernels.items()}
     everywhere = frozenset(at for at, skipping in found.items() if skipping is not kernels[at])
-    faster = frozenset(at for at in everywhere if takes_no_longer(found[at], kernels[at], finder))
-    return list(dict.fromkeys([faster, everywhere, frozenset[int]()]))
+    cheaper = frozenset(at for at in everywhere if costs_no_more(found[at], kernels[at], finder))
+    return list(dict.fromkeys([cheaper, everywhere, frozenset[int]()]))
 
 
-def takes_no_longer(one: Kernel, other: Kernel, finder: Search) -> bool:
-    """Whether the best tiling of a kernel takes no longer than that of another one, if any fits."""
+def costs_no_more(one: Kernel, other: Kernel, finder: Search) -> bool:
+    """Whether the best tiling of a kernel costs no more than that of another one, if any fits."""
     here, there = (finder(each, Residence()).best for each in (one, other))
-    return here is not None and (there is None or here.cycles <= there.cycles)
+    return here is not None and (there is None or here.cost <= there.cost)

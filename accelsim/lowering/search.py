@@ -51,14 +51,14 @@ GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
 
 
-Alone = Callable[[GemmKernel, Residence, int, GemmTiling], int]
-"""The cycles of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
+Alone = Callable[[GemmKernel, Residence, int, Tiling], float]
+"""The cost of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
 
 SURE = 0.03
 """A tiling that takes what it should take as played, but for so little, has no rivals."""
 
 RIVAL = 1.1
-"""Rivals of a tiling take at most so much of its cycles, by the closed form."""
+"""Rivals of a tiling take at most so much of its cost, by the closed form."""
 
 RIVALS, MANY_RIVALS = 5, 16
 """Rivals that are played beside the best of each way to run the loops, each with another course."""
@@ -73,7 +73,7 @@ VECTOR_KERNELS = 4096
 """Best tilings of these to remember: they take little room, and serve beside every array."""
 
 FAR, FAR_OFF = 2.0, 256
-"""Contenders take up to so many times the least cycles, and are looked for among so many."""
+"""Contenders take up to so many times the least cost, and are looked for among so many."""
 
 SHORT = 65536
 """Tiles of a kernel that is played; in a longer one what the closed form leaves out is less."""
@@ -164,8 +164,13 @@ class Search:
         if not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
             raise DoesNotFitError(_misfit(kernel, self.target))
 
-    def least_cycles(self, kernel: GemmKernel, residence: Residence) -> float:
-        """What no tiling of `kernel` takes less than: its folds uncut, or each operand once."""
+    def least_cost(self, kernel: GemmKernel, residence: Residence) -> float:
+        """What no tiling of `kernel` takes less than: its folds uncut, or each operand once.
+
+        Of energy there is no such bound.
+        """
+        if self.target.objective != "time":
+            return 0.0
         target = replace(self.target, residence=residence)
         busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.sharers
         moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
@@ -218,7 +223,7 @@ class Ranks:
         found: dict[Hashable, Ranked] = {}
         for each in chain(times.several(), times.close(FAR, FAR_OFF)):
             found.setdefault(course(self.kernel, gemm_tiling(each)), each)
-        return sorted(found.values(), key=lambda one: one.cycles)[:count]
+        return sorted(found.values(), key=lambda one: one.cost)[:count]
 
     def cost_of(self, tiling: GemmTiling, space: int) -> Ranked:
         """What a tiling costs, of which a tile fits half of `space`."""
@@ -233,7 +238,7 @@ class Ranks:
 
     def _refined(self, space: int) -> Ranked | None:
         times = self._near(space)
-        return None if times is None else self._fastest(space, times)
+        return None if times is None else self._cheapest(space, times)
 
     def _near(self, space: int) -> Times | None:
         """Times of the best tilings and those near them; None if none fits."""
@@ -241,31 +246,31 @@ class Ranks:
         start = times.several(ORDERS)
         if not start:
             return None
-        if start[0].cycles > GOOD_ENOUGH * self.search.least_cycles(kernel, self.residence):
+        if start[0].cost > GOOD_ENOUGH * self.search.least_cost(kernel, self.residence):
             if gemm_tiling(start[0]).channels == 1:  # with more, fewer are as good as few taps
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
             times = refined(near, self.search.target, space, start)
         return times
 
-    def _fastest(self, space: int, times: Times) -> Ranked:
-        """The best of `times`; if it does not take what it says, the fastest of its rivals too."""
+    def _cheapest(self, space: int, times: Times) -> Ranked:
+        """The best of `times`; if it does not cost what it says, the cheapest of its rivals too."""
         (best,), alone = times.several(), self.search.alone
         if alone is None or tile_count(self.kernel, gemm_tiling(best)) > SHORT:
             return best
-        least, fastest = alone(self.kernel, self.residence, space, gemm_tiling(best)), best
-        if abs(least - best.cycles) <= SURE * best.cycles:
+        least, cheapest = alone(self.kernel, self.residence, space, best.tiling), best
+        if abs(least - best.cost) <= SURE * best.cost:
             return best
         for rival in self._rivals(best, times):
-            if rival.cycles < max(least, RIVAL * best.cycles):
-                cycles = alone(self.kernel, self.residence, space, gemm_tiling(rival))
-                least, fastest = min((least, fastest), (cycles, rival), key=lambda one: one[0])
-        return fastest
+            if rival.cost < max(least, RIVAL * best.cost):
+                cost = alone(self.kernel, self.residence, space, rival.tiling)
+                least, cheapest = min((least, cheapest), (cost, rival), key=lambda one: one[0])
+        return cheapest
 
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
         """The best of each way to run the loops, then some as good with other courses of them."""
         known = {course(self.kernel, gemm_tiling(best))}
-        ways = sorted(times.of_each(len(ways_of(self.search.target))), key=lambda one: one.cycles)
+        ways = sorted(times.of_each(len(ways_of(self.search.target))), key=lambda one: one.cost)
         many = TILES // tile_count(self.kernel, gemm_tiling(best))
         most = len(ways) + min(max(many, RIVALS), MANY_RIVALS)
         for other in chain(ways, times.close(RIVAL, LOOKED_AT * most)):

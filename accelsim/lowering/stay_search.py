@@ -8,7 +8,7 @@ from itertools import permutations
 from accelsim.lowering.feature_maps import FeatureMap, as_ifmaps
 from accelsim.lowering.gates import Order, order_of
 from accelsim.lowering.kernels import Alias, Kernel
-from accelsim.lowering.ranking import Ranked
+from accelsim.lowering.ranking import Ranked, cost_together
 from accelsim.lowering.search import Search
 from accelsim.lowering.stays import Stay, indices, meet, placed
 from accelsim.lowering.target import Residence
@@ -39,10 +39,10 @@ def dram_bytes(ranked: Ranked | None) -> int:
 
 
 def no_worse(new: Ranked | None, old: Ranked | None) -> bool:
-    """Whether a layer with another tiling moves no more, and takes no longer."""
+    """Whether a layer with another tiling moves no more, and costs no more."""
     if new is None or old is None:
         return new is old
-    return new.dram_bytes <= old.dram_bytes and new.cycles <= old.cycles
+    return new.dram_bytes <= old.dram_bytes and new.cost <= old.cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,16 +274,16 @@ def all_fit(new: Sequence[Share], old: Sequence[Share]) -> bool:
 
 
 def is_better(new: Sequence[Share], old: Sequence[Share]) -> bool:
-    """Whether layers move less and take no longer."""
+    """Whether layers move less and cost no more."""
     less = sum(dram_bytes(share.ranked) for share in new) < sum(
         dram_bytes(share.ranked) for share in old
     )
-    return less and all_fit(new, old) and total_cycles(new) <= total_cycles(old)
+    return less and all_fit(new, old) and total_cost(new) <= total_cost(old)
 
 
-def total_cycles(shares: Sequence[Share]) -> float:
-    """Cycles of layers one after another, by the closed form of the cost."""
-    return sum(share.ranked.cycles for share in shares if share.ranked is not None)
+def total_cost(shares: Sequence[Share]) -> float:
+    """Cost of layers one after another, by the closed form."""
+    return cost_together(share.ranked for share in shares if share.ranked is not None)
 
 
 def _covering(whole: dict[FeatureMap, Stay], layers: int) -> list[set[FeatureMap]]:

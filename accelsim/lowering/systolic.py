@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from accelsim.lowering.dataflow import (
     operand_area,
     tails,
 )
+from accelsim.lowering.folds import Pieces, all_folds
 from accelsim.lowering.inside import fold_moves
 from accelsim.lowering.processor import Counts, TileWork
 
@@ -76,6 +78,21 @@ class Systolic:
         if array.psums_move and not array.by_tap:
             liked[flow.rows] //= gcd(array.rows, taps)
         return liked
+
+
+def work_of_all(
+    array: ArrayModel, m: Pieces, n: Pieces, k: Pieces
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Words at the edge, and what moves inside, of all tiles that pieces make, by name."""
+    by, flow = {"m": m, "n": n, "k": k}, array.dataflow
+    folds, firsts = all_folds(array, by[flow.rows], by[flow.cols], by[flow.time])
+
+    def added(counts: Counts) -> dict[str, Any]:
+        each = {name: folds.count * count for name, count in counts.items()}
+        sums = {name: np.add.reduceat(count, firsts.ravel()) for name, count in each.items()}
+        return {name: count.reshape(firsts.shape) for name, count in sums.items()}
+
+    return added(_words(folds)), added(fold_moves(array, folds))
 
 
 def _add(total: Counts, times: Cycles, counts: Counts) -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import Replays
-from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Operand
+from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Objective, Operand
 from accelsim.lowering.dataflow import ArrayModel, array_model
+from accelsim.lowering.energy import EnergyRates, energy_rates
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
 from accelsim.lowering.task import Transfer
 from accelsim.units import ceil_div
@@ -83,6 +84,7 @@ class Target:
     have some of a window's taps; where an accumulator saturates, the order of its sums matters,
     and all taps of a channel stay together. `loads_anew`: a tile brings its ifmap and filter even
     where the tile before it had the same. `replays` remembers what a timed DRAM takes.
+    `rates` are there if the `objective` of the search asks for energy.
     """
 
     processor: Processor
@@ -100,6 +102,8 @@ class Target:
     cuts_windows: bool = True
     loads_anew: bool = False
     replays: Replays = field(default_factory=Replays, compare=False, repr=False)
+    objective: Objective = "time"
+    rates: EnergyRates | None = None
 
     @property
     def sharers(self) -> int:
@@ -123,6 +127,8 @@ class Target:
             timing=None,
             cycles_per_clock=Fraction(0),
             turnaround_cycles=(0, 0),
+            objective="time",
+            rates=None,
         )
 
     @property
@@ -218,6 +224,7 @@ MODELS: dict[DataflowName, Callable[[Hardware], Processor]] = {
 def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
     """What lowering needs to know of `hardware`, whose dataflow is one; `replays` if kept."""
     words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
+    objective = hardware.array.objective
     processor = MODELS[hardware.array.dataflow](hardware)
     streams = (BufferSpace("tiles in flight", 2, ()),) if processor.reserves_blocks else ()
     return Target(
@@ -242,6 +249,8 @@ def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
         cuts_windows=hardware.precision.psum_overflow != "saturate",
         loads_anew=hardware.tile_loads == "all",
         replays=Replays() if replays is None else replays,
+        objective=objective,
+        rates=None if objective == "time" else energy_rates(hardware),
     )
 
 

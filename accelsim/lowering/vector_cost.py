@@ -25,8 +25,10 @@ from accelsim.hardware import Operand
 from accelsim.lowering.footprint import TapReads, reads, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, many_map_runs
+from accelsim.lowering.objective import weighed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
-from accelsim.lowering.vector_unit import VectorExtents, vector_unit
+from accelsim.lowering.vector_energy import vector_energy
+from accelsim.lowering.vector_unit import VectorExtents, loaded_inputs, totals, vector_unit
 from accelsim.network.ops import Window
 
 Cycles = NDArray[np.float64]
@@ -36,20 +38,6 @@ AXES = ("batch", "channels", "rows", "cols", "tap_rows", "tap_cols", "arrays")
 
 TIE = 1 + 1 / 128
 """By so much cycles may differ and be ties: the closed form is no better than that."""
-
-
-def totals(kernel: VectorKernel, target: Target) -> tuple[int, ...]:
-    """The most along each of AXES."""
-    return (
-        *(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs),
-        *(kernel.rows.kernel, kernel.cols.kernel, target.sharers),
-    )
-
-
-def loaded_inputs(kernel: VectorKernel, target: Target) -> list[bool]:
-    """`kernel.inputs` without those that are resident."""
-    resident = target.residence.ifmaps or (False,) * len(kernel.inputs)
-    return [full for full, here in zip(kernel.inputs, resident, strict=True) if not here]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +141,14 @@ class VectorCosts:
     @cached_property
     def fetched_words(self) -> Sizes:
         """Words of all loads."""
-        kernel, full = self.kernel, sum(self.loaded)
+        return self.words_of_all(self.loaded)
+
+    def words_of_all(self, inputs: Sequence[bool]) -> Sizes:
+        """Words of some inputs that all tiles read."""
+        kernel, full = self.kernel, sum(inputs)
         words = full * self.deep[1] * self.down[1] * self.across[1]
         planes = -(-kernel.rows.outputs // self.rows) * -(-kernel.cols.outputs // self.cols)
-        given = (len(self.loaded) - full) * kernel.channels * planes * self.cuts
+        given = (len(inputs) - full) * kernel.channels * planes * self.cuts
         return np.asarray(self.turns * kernel.batch * (words + given))
 
     @cached_property
@@ -375,6 +367,16 @@ class VectorCosts:
     def cycles(self) -> Cycles:
         """Cycles of the whole layer, by itself."""
         return np.asarray(np.maximum.reduce(list(self._bounds())))
+
+    @cached_property
+    def energy_pj(self) -> Cycles:
+        """pJ of the whole layer; 0 where nobody asks."""
+        return vector_energy(self)
+
+    @property
+    def cost(self) -> Cycles:
+        """What the objective minimises."""
+        return np.asarray(weighed(self.target.objective, self.cycles, self.energy_pj))
 
     def _bounds(self) -> Iterator[Cycles]:
         target = self.target

@@ -17,7 +17,8 @@ from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import VectorTiling
-from accelsim.lowering.vector_cost import TIE, VectorCosts, totals
+from accelsim.lowering.vector_cost import TIE, VectorCosts
+from accelsim.lowering.vector_unit import totals
 
 SMALL = 8
 """Sizes up to this one are all tried, and even cuts into up to twice as many pieces."""
@@ -36,11 +37,11 @@ ROUNDS = 6
 
 
 ENOUGH = 0.998
-"""A round that does not take this share of the cycles before is the last."""
+"""A round that does not take this share of the cost before is the last."""
 
 
 CLOSE = 1.015
-"""A tiling that takes so little more than any could is not improved."""
+"""A tiling that costs so little more than any could is not improved."""
 
 
 def coarse_sizes(total: int) -> set[int]:
@@ -108,15 +109,32 @@ def with_space(target: Target, space: int) -> Target:
 
 
 def _best(costs: VectorCosts, count: int, among: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The best `among` some first, and the one of least cycles, too, whatever it moves.
+    """The best `among` some first, and the one of least cost, too, whatever it moves.
 
-    Ties go to less DRAM traffic, then to fewer tiles.
+    Ties go to less DRAM traffic, of energy to less time; then to fewer tiles.
     """
-    cycles = costs.cycles[among]
-    tied = cycles <= TIE * cycles.min()
-    moved = costs.dram_bytes[among] * tied
-    order = np.lexsort((costs.tiles_in_all[among], moved, np.where(tied, 0, cycles)))
-    return among[np.append(order[: count - 1], cycles.argmin())]
+    cost = costs.cost[among]
+    tied = cost <= TIE * cost.min()
+    second = costs.cycles if costs.target.objective == "energy" else costs.dram_bytes
+    moved = second[among] * tied
+    order = np.lexsort((costs.tiles_in_all[among], moved, np.where(tied, 0, cost)))
+    return among[np.append(order[: count - 1], cost.argmin())]
+
+
+def ranked_of(costs: VectorCosts, place: int) -> Ranked:
+    """The tiling at a place, with what it takes."""
+    whole = (costs.dram_bytes, costs.tile_bytes, costs.cycles, costs.energy_pj)
+    moved, tile, cycles, energy = (
+        np.broadcast_to(each, costs.sizes.shape[1:])[place].item() for each in whole
+    )
+    return Ranked(
+        tiling=VectorTiling(*(int(size) for size in costs.sizes[:, place])),
+        dram_bytes=int(moved),
+        tile_bytes=int(tile),
+        cycles=float(cycles),
+        energy_pj=float(energy),
+        objective=costs.target.objective,
+    )
 
 
 def _grid(axes: Sequence[Sequence[int]]) -> Sizes:
@@ -156,8 +174,8 @@ class Front(NamedTuple):
 
     @property
     def least(self) -> float:
-        """Cycles of the best."""
-        return float(self.costs.cycles[self.places[0]])
+        """Cost of the best."""
+        return float(self.costs.cost[self.places[0]])
 
 
 @dataclass
@@ -173,17 +191,12 @@ class VectorSearch:
         self.cuttable = bool(self.kernel.tap_operations)
 
     def best(self) -> Ranked | None:
-        """The tiling of least cycles; ties go to less DRAM traffic, then to fewer tiles."""
+        """The tiling of least cost; ties go to less DRAM traffic, then to fewer tiles."""
         front = self.promising(self.coarse())
         if front is None:
             return None
         costs, at = self.improved(front)
-        return Ranked(
-            tiling=VectorTiling(*(int(size) for size in costs.sizes[:, at[0]])),
-            dram_bytes=int(costs.dram_bytes[at[0]]),
-            tile_bytes=int(costs.tile_bytes[at[0]]),
-            cycles=float(costs.cycles[at[0]]),
-        )
+        return ranked_of(costs, int(at[0]))
 
     def improved(self, front: "Front") -> "Front":
         """The best that changes along one axis at a time lead to, from those of `front`."""
@@ -259,8 +272,13 @@ class VectorSearch:
 
     @cached_property
     def bound(self) -> float:
-        """Cycles that any tiling takes: all on the lanes, or each word once on the channel."""
+        """Cycles that any tiling takes: all on the lanes, or each word once on the channel.
+
+        Of energy there is no such bound.
+        """
         kernel, target = self.kernel, self.target
+        if target.objective != "time":
+            return 0.0
         whole = self.costs(np.array([[*self.totals[:6], 1]]).T)
         lanes = kernel.operations_total / (target.lanes * target.sharers)
         moved = float(whole.dram_bytes[0] / target.dram_bytes_per_cycle)

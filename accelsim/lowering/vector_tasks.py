@@ -31,8 +31,7 @@ from accelsim.lowering.task import (
 )
 from accelsim.lowering.tiles import finished, pieces, regions, shared_out
 from accelsim.lowering.tiling import VectorTiling
-from accelsim.lowering.vector_cost import loaded_inputs
-from accelsim.lowering.vector_unit import VectorExtents, vector_unit
+from accelsim.lowering.vector_unit import VectorExtents, loaded_inputs, vector_unit
 
 
 def vector_schedules(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.lowering.extents import Cycles, Truth
+from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.laws import Lanes, Words
 from accelsim.lowering.ports import bytes_of, cycles_of
 from accelsim.lowering.processor import Counts, TileWork
@@ -90,3 +91,17 @@ def vector_unit(target: Target) -> VectorUnit:
         if space.bytes_per_cycle is not None
     )
     return VectorUnit(target.lanes, tuple(limited))
+
+
+def loaded_inputs(kernel: VectorKernel, target: Target) -> list[bool]:
+    """`kernel.inputs` without those that are resident."""
+    resident = target.residence.ifmaps or (False,) * len(kernel.inputs)
+    return [full for full, here in zip(kernel.inputs, resident, strict=True) if not here]
+
+
+def totals(kernel: VectorKernel, target: Target) -> tuple[int, ...]:
+    """The most along each axis that a VectorTiling cuts, and of arrays."""
+    return (
+        *(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs),
+        *(kernel.rows.kernel, kernel.cols.kernel, target.sharers),
+    )

@@ -32,6 +32,7 @@ from accelsim.network.backward_spatial import (
     of_phases,
     of_places,
 )
+from accelsim.network.backward_splits import of_split_part, of_splits
 from accelsim.network.backward_tokens import (
     of_class_token,
     of_embedding,
@@ -50,6 +51,7 @@ from accelsim.network.ops import (
     Concat,
     Conv,
     Dense,
+    DynamicQuantize,
     Elementwise,
     Embedding,
     Expand,
@@ -74,6 +76,7 @@ from accelsim.network.ops import (
     ScaleShift,
     Shape,
     Softmax,
+    SplitPart,
     Taking,
     Transpose,
 )
@@ -122,6 +125,7 @@ _UPDATES: Mapping[Optimizer, tuple[tuple[str, int, int], ...]] = {
 """For each array that an optimizer writes, the parameter last: arrays read, lane operations."""
 
 REFUSED: Mapping[type[Op], str] = {
+    DynamicQuantize: "it rounds as inference does; train on the network without it",
     Append: "it goes on from a cache, and a cache is of inference; train on whole sequences",
 }
 """Layer types that have no rule, and why."""
@@ -176,7 +180,10 @@ def _refuse_untrainable(network: Network) -> None:
 
 @dataclass
 class Step:
-    """A training step in the making: `specs` are its layers, `gradients` those given so far."""
+    """A training step in the making: `specs` are its layers, `gradients` those given so far.
+
+    `together` has those of weights that are shared, `parts` those of parts by what was split.
+    """
 
     network: Network
     optimizer: Optimizer
@@ -184,6 +191,7 @@ class Step:
     specs: list[LayerSpec] = field(default_factory=list)
     gradients: dict[str, list[str]] = field(default_factory=dict)
     together: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    parts: dict[str, list[tuple[Layer, SplitPart, str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.specs += [LayerSpec(each.name, each.op, each.inputs) for each in self.network.layers]
@@ -214,6 +222,7 @@ class Step:
 
     def go_back(self, layer: Layer) -> None:
         """Add the gradients of a layer's inputs and parameters, if the loss depends on it."""
+        of_splits(self, layer.name)
         given = self.gradients.pop(layer.name, [])
         if not given or not self.wanted[layer.name]:
             return
@@ -325,6 +334,7 @@ class Step:
             layer, SoftmaxGradient(shape=layer.output_shape, softmax=op), gradient, layer.name
         )
 
+    rule.register(SplitPart, of_split_part)
     rule.register(Conv, of_conv)
     rule.register(Mixture, of_mixture)
     rule.register(Dense, of_dense)

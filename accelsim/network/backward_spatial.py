@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from accelsim.errors import InputError, Problem
 from accelsim.network.backward_norms import summed_over_images
 from accelsim.network.graph import Layer
-from accelsim.network.ops import Conv, Local, Maps, Pad, Phase, Phases, Resize
+from accelsim.network.ops import Conv, Local, Maps, Op, Pad, Phase, Phases, Resize, Shape
 from accelsim.network.ops.gradients import BiasGradient
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
@@ -67,15 +67,33 @@ def of_phase(step: "Step", op: Phase, layer: Layer, gradient: str) -> None:
     _of_transposed(step, layer, gradient)
 
 
+def _before_zeros(step: "Step", first: Layer) -> tuple[str, Shape, tuple[int, int]]:
+    """What a transposed convolution reads, its shape and the stride: the map without zeros.
+
+    Where it reads something else with zeros, of which only a `pad` says where, it is that.
+    """
+    (x,), (shape,), op = first.inputs, first.input_shapes, first.op
+    assert isinstance(op, Phase)
+    source = step.network.by_name.get(x)
+    if op.apart == (1, 1) or source is None or not _is_spread(source.op, op.apart):
+        return x, shape, op.stride
+    return source.inputs[0], source.input_shapes[0], op.apart
+
+
+def _is_spread(op: Op, apart: tuple[int, int]) -> bool:
+    """Whether it puts zeros between values and behind them, and does nothing else."""
+    return isinstance(op, Pad) and op.value == 0 and not any(op.before) and op.step == (1, *apart)
+
+
 def _of_transposed(step: "Step", first: Layer, gradient: str) -> None:
     """`first` has the parameters; the gradient is of all its phases together."""
-    op, (x,), (shape,) = first.op, first.inputs, first.input_shapes
+    op, (x, shape, stride) = first.op, _before_zeros(step, first)
     assert isinstance(op, Phase)
-    whole, name, shapes = op.whole(shape), first.name, first.parameter_shapes
+    whole, name, shapes = op.whole(first.input_shapes[0]), first.name, first.parameter_shapes
     conv = Conv(
         out_channels=shape[0],
         kernel=op.kernel,
-        stride=op.stride,
+        stride=stride,
         padding=op.padding,
         groups=op.groups,
         bias=False,
@@ -88,7 +106,7 @@ def _of_transposed(step: "Step", first: Layer, gradient: str) -> None:
         step.updated(
             name, "bias", shapes["bias"], step.add(f"{name}@bias_gradient", total, gradient)
         )
-    if step.passes(first):
+    if step.wanted[x]:
         input_ = TransposedInputGradient(shape=shape, owner=name, conv=conv, whole=whole)
         step.give(x, step.add(f"{name}@input_gradient", input_, gradient))
 
@@ -99,8 +117,8 @@ def of_pad(step: "Step", op: Pad, layer: Layer, gradient: str) -> None:
         return
     (x,), (shape,), name = layer.inputs, layer.input_shapes, f"{layer.name}@input_gradient"
     if op.mode == "constant":
-        stop = tuple(map(sum, zip(op.before, shape, strict=True)))
-        step.give(x, step.add(name, GradientSlice(start=op.before, stop=stop), gradient))
+        taken = GradientSlice(start=op.before, stop=op.ends(shape), step=op.step)
+        step.give(x, step.add(name, taken, gradient))
     else:
         step.give(x, step.add(name, AxisGradient(shape=shape, forward=op), gradient))
 

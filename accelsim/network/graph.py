@@ -65,6 +65,11 @@ class Layer:
         return self.op.macs(self.input_shapes)
 
     @property
+    def zero_macs(self) -> int:
+        """Multiply-accumulates by inserted zeros for one image, beside those of `macs`."""
+        return self.op.zero_macs(self.input_shapes)
+
+    @property
     def parameter_shapes(self) -> Mapping[str, Shape]:
         """Shapes of the learned arrays by name."""
         return self.op.parameter_shapes(self.input_shapes)
@@ -193,6 +198,11 @@ class Network:
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def zero_macs(self) -> int:
+        """Multiply-accumulates by inserted zeros for one image, beside those of `macs`."""
+        return sum(layer.zero_macs for layer in self.layers)
 
     @property
     def parameters(self) -> int:

@@ -10,6 +10,7 @@ from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn
 from accelsim.numerics.formats import Array, FloatFormat, Quantization, Tensor
 from accelsim.numerics.gemm import Psum
 from accelsim.numerics.operations import Arithmetic, Row
+from accelsim.numerics.steps import on_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,9 @@ class FloatArithmetic(Arithmetic):
         deviation = np.sqrt(np.add(variance, row.epsilon, dtype=kind))
         share = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
         return self._stored(share * gamma + beta)
+
+    def stepped(self, x: Tensor, low: Array, high: Array, output: Quantization) -> Array:
+        return self._stored(on_steps(x.values, low, high))
 
     def stored(self, values: Array) -> Array:
         return self.activation.rounded(values)

@@ -11,6 +11,7 @@ from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn
 from accelsim.numerics.formats import Array, IntegerFormat, Quantization, Tensor
 from accelsim.numerics.gemm import Accumulator, Overflow, Psum, exact_type, peak
 from accelsim.numerics.operations import Arithmetic, Row
+from accelsim.numerics.steps import on_steps
 
 _LRN_TABLE_BITS = 20
 _EXP_FRACTION_BITS = 30
@@ -129,6 +130,17 @@ class IntegerArithmetic(Arithmetic):
 
     def quotients(self, shares: Array, total: Array, output: Quantization) -> Array:
         return self._requantized(shares, (1 / (total * output.scale)).astype(np.float32), output)
+
+    def stepped(self, x: Tensor, low: Array, high: Array, output: Quantization) -> Array:
+        """Of the numbers that the codes stand for, in float64."""
+        reals = (self._reals(values, x.quantization) for values in (x.values, low, high))
+        results = np.rint(on_steps(*reals) / output.scale) + output.zero_point
+        kind = self.activation
+        codes: Array = np.clip(results, kind.lowest, kind.highest).astype(kind.dtype)
+        return codes
+
+    def _reals(self, codes: Array, meaning: Quantization) -> Array:
+        return meaning.scale * (codes.astype(np.float64) - meaning.zero_point)
 
     def weighted(self, operand: Array, factor: float) -> Array:
         return operand

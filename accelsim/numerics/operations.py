@@ -143,6 +143,11 @@ class Arithmetic(ABC):
     ) -> Array:
         """gamma * (x - mean) / sqrt(variance + epsilon) + beta, all broadcast against `x`."""
 
+    @abstractmethod
+    def stepped(self, x: Tensor, low: Array, high: Array, output: Quantization) -> Array:
+        """`x` on the steps of ONNX's DynamicQuantizeLinear; its least and largest stored values
+        broadcast against it."""
+
     def sums(self, x: Tensor, axis: int | tuple[int, ...]) -> Array:
         """Operands summed over `axis`, which stays as 1; of integers exact."""
         operand = self.operand(x)

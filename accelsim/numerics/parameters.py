@@ -27,6 +27,7 @@ from accelsim.network.ops import (
     Conv,
     Dense,
     Dropout,
+    DynamicQuantize,
     Elu,
     Embedding,
     Expand,
@@ -81,7 +82,7 @@ _SAME_SCALE = (
     *SAME_CODES,
     *(MaxPool, AvgPool, Relu, LeakyRelu, Clip, Elu, Gelu, Silu, HardSwish, Add, Concat, Lrn),
     *(Transpose, Taking, Mean, Largest, Position, ClassToken, Rotary, Pad, Resize, Phases, Expand),
-    Maps,
+    *(Maps, DynamicQuantize),
 )
 
 _RECTIFIERS = ("relu", "relu6", "gelu", "silu", "hard_swish", "elu")

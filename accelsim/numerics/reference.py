@@ -21,6 +21,7 @@ from accelsim.network.ops import (
     Conv,
     Dense,
     Dropout,
+    DynamicQuantize,
     Elementwise,
     Expand,
     Flatten,
@@ -303,6 +304,14 @@ def _(op: Softmax, work: Computation) -> Ofmap:
         hidden = ~np.tri(queries, keys, keys - queries, dtype=bool)
     axis = 1 + op.along(shape)
     return Ofmap(work.arithmetic.softmax(work.inputs[0], axis, work.output, hidden))
+
+
+@_compute.register
+def _(op: DynamicQuantize, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    axes = tuple(range(1, x.values.ndim))
+    low, high = x.values.min(axes, keepdims=True), x.values.max(axes, keepdims=True)
+    return Ofmap(work.arithmetic.stepped(x, low, high, work.output))
 
 
 @_compute.register

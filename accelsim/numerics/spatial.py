@@ -24,7 +24,10 @@ def padded(op: Pad, work: Computation) -> Array:
     elif op.mode == "edge":
         values = np.pad(x.values, sides, mode="edge")
     else:
-        values = np.pad(x.values, sides, constant_values=_code(op.value, x, work))
+        shape, step = x.values.shape[:1] + work.layer.output_shape, op.step
+        values = np.full(shape, _code(op.value, x, work), x.values.dtype)
+        places = map(slice, op.before, op.ends(x.values.shape[1:]), step)
+        values[:, *places] = x.values
     return work.arithmetic.rescale(Tensor(values, x.quantization), work.output)
 
 

@@ -6,7 +6,7 @@ until the last one; tiles of such a block follow each other.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, singledispatchmethod
+from functools import cached_property, reduce, singledispatchmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from accelsim.network.ops import (
     AvgPool,
     BatchNorm,
     Concat,
+    DynamicQuantize,
     Elementwise,
     Expand,
     Joined,
@@ -236,6 +237,19 @@ class VectorExecutor:
             self.kept[1:] = [shares.sum(1, keepdims=True) + sum(self.kept[1:])]
             return None
         return arithmetic.quotients(shares, self.kept[1], self.work.output)
+
+    @compute.register
+    def _(self, op: DynamicQuantize, tile: VectorTile) -> Array | None:
+        """In one tile, or in passes: the largest, the smallest, then the values."""
+        (x,), alone = self.inputs(tile), tile.first and tile.last
+        for turn, join in enumerate((np.maximum, np.minimum)):
+            if alone or tile.turn == turn:
+                found = join.reduce(x.values, axis=1, keepdims=True)
+                self.kept[turn:] = [reduce(join, self.kept[turn:], found)]
+        if not alone and tile.turn < self.kernel.kept:
+            return None
+        high, low = self.kept
+        return self.work.arithmetic.stepped(x, low, high, self.work.output)
 
     def hidden(self, tile: VectorTile) -> NDArray[np.bool_]:
         """Which keys of a tile lie behind the time of its queries, (n, c, 1, 1)."""

@@ -155,7 +155,7 @@ def _axis_shares(op: AxisGradient, work: Computation) -> int:
 
 _PRODUCTS: Mapping[type[Op], Count] = {
     Conv: lambda op, work: math.prod(op.weight_shape(work.layer.input_shapes)[1:]),
-    Phase: lambda op, work: op.terms(work.layer.input_shapes[0]),
+    Phase: lambda op, work: op.most_terms(work.layer.input_shapes[0]),
     Local: lambda op, work: math.prod(work.layer.parameter_shapes["weight"][3:]),
     Dense: lambda op, work: op.weight_shape(work.layer.input_shapes)[1],
     ConvInputGradient: lambda op, work: op.macs(()) // work.layer.output_elements,

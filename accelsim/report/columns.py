@@ -77,6 +77,10 @@ def _macs(it: LayerResult | RunResult) -> str:
     return si(it.macs)
 
 
+def _zeros(it: LayerResult | RunResult) -> str:
+    return si(it.zero_macs) if it.zero_macs else NONE
+
+
 def _cycles(it: LayerResult | RunResult) -> str:
     return f"{it.cycles:,}"
 
@@ -166,6 +170,12 @@ _USUAL = (
     Quantity("op", "op", lambda it: it.op, _nothing, drop=3, text=True, shared=True),
     Quantity("output", "output", lambda it: shape(it.output_shape), _nothing, 5, shared=True),
     Quantity("macs", "MACs", lambda it: _macs(it) if it.macs else NONE, _macs, drop=4, shared=True),
+    Quantity(
+        *("zero_macs", "MACs by\nzeros", _zeros, _zeros),
+        drop=4,
+        shared=True,
+        tells=lambda run: run.zero_macs > 0,
+    ),
     Quantity("cycles", "cycles", _cycles, _cycles),
     Quantity("util", "util %", _on_array(_utilization), _utilization),
     Quantity("mapping", "mapping %", _on_array(_mapping), _nothing, drop=2),

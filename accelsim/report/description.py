@@ -12,6 +12,7 @@ from accelsim.dram.transfer import sequential_clocks
 from accelsim.errors import Coverage
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
+from accelsim.lowering.energy import energy_rates
 from accelsim.lowering.kernels import Alias, kernel_of
 from accelsim.lowering.placed import out_of_place
 from accelsim.lowering.row_stationary import RowStationary
@@ -21,7 +22,6 @@ from accelsim.network.passes import prepare_for_inference
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
-from accelsim.results.energy import energy_rates
 from accelsim.results.silicon import area_mm2, leakage_watts, silicon_dict
 from accelsim.units import format_bytes
 
@@ -132,6 +132,8 @@ def _writing_notes(active: Activations) -> list[str]:
     if several:
         listed = ", ".join(f"{name} {count:,}" for name, count in several.items())
         notes.append(f"Layers that take several images at a time: {listed}.")
+    if zeros := active.network.zero_macs:
+        notes.append(f"MACs by inserted zeros are not counted: they are {zeros:,}.")
     if added := _of_training_only(active.network):
         notes.append(f"Training has {len(added)} layers more, up to {added[-1]}: see --train.")
     if silent:
@@ -173,11 +175,17 @@ def network_dict(network: Network) -> dict[str, Any]:
         "totals": {
             "parameters": network.parameters,
             "macs": network.macs,
+            **_zeros(network),
             "activation_values": active.values,
         },
         "layers": [_layer_dict(layer, active) for layer in network.layers],
         **_training_dict(network),
     }
+
+
+def _zeros(of: Network | Layer) -> dict[str, int]:
+    """MACs by inserted zeros, where there are any."""
+    return {"zero_macs": of.zero_macs} if of.zero_macs else {}
 
 
 def _training_dict(network: Network) -> dict[str, Any]:
@@ -202,6 +210,7 @@ def _layer_dict(layer: Layer, active: Activations) -> dict[str, Any]:
         "output_shape": list(layer.output_shape),
         "parameters": layer.parameters,
         "macs": layer.macs,
+        **_zeros(layer),
         "output_elements": layer.output_elements,
         "written_elements": active.of_layer(layer),
     }

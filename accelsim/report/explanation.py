@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from accelsim.explanation import Contender, Explanation, lines
-from accelsim.report.quantities import percent
+from accelsim.hardware import Objective
+from accelsim.report.quantities import joules, percent
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.units import format_bytes
 
@@ -60,17 +61,24 @@ def _contenders(told: Explanation) -> Sheet:
     keys = [key for key in told.tiling if _varies(told, key)]
     columns = (
         *(Column(key.replace("_", " "), text=True) for key in keys),
-        *(Column("cost"), Column("played alone"), Column("DRAM"), Column("", text=True)),
+        *(Column("cost"), Column("played alone"), Column("DRAM")),
+        *((Column("energy"),) if _has_energy(told) else ()),
+        Column("", text=True),
     )
     rows = tuple(_row(each, keys) for each in told.contenders)
     notes = (
         "cost: cycles by the closed form that the search compares; played alone: by the engine.",
+        *_objective(told),
         _verdict(told),
     )
     which = "The chosen tiling and others"
     if any(each.tiling.get("order") for each in told.contenders):
         which = "The best tilings, with different courses of their loops"
     return Sheet(which, columns, rows, (), notes)
+
+
+def _has_energy(told: Explanation) -> bool:
+    return any(each.energy_pj is not None for each in told.contenders)
 
 
 def _varies(told: Explanation, key: str) -> bool:
@@ -82,20 +90,41 @@ def _row(each: Contender, keys: list[str]) -> Row:
     cells = (
         *(str(each.tiling[key]).replace("_", " ") for key in keys),
         *(f"{each.cost_cycles:,.0f}", f"{each.played_cycles:,}", format_bytes(each.dram_bytes)),
+        *(() if each.energy_pj is None else (joules(each.energy_pj),)),
         "chosen" if each.chosen else "",
     )
     return Row(cells, style="bold" if each.chosen else "")
 
 
+LEAST: dict[Objective, str] = {
+    "time": "costs least",
+    "energy": "takes the least energy",
+    "edp": "has the least energy times delay",
+}
+
+
+def _objective(told: Explanation) -> Iterator[str]:
+    """What is minimised, where that is not time."""
+    if told.objective != "time":
+        yield f"The array's objective is {told.objective}."
+    if told.minimised != told.objective:
+        yield (
+            f"The whole network is better by that with the tilings that are found for "
+            f"{told.minimised}; so these are compared."
+        )
+
+
 def _verdict(told: Explanation) -> str:
     """Why the one that is chosen was."""
     chosen = next(each for each in told.contenders if each.chosen)
-    least = min(told.contenders, key=lambda one: one.cost_cycles)
+    least = min(told.contenders, key=lambda one: one.cost)
     if chosen is least:
-        return "The chosen one costs least."
-    if chosen.cost_cycles <= 1.008 * least.cost_cycles:
+        return f"The chosen one {LEAST[told.minimised]}."
+    if chosen.cost <= 1.008 * least.cost:
         better = "moves less" if chosen.dram_bytes < least.dram_bytes else "takes fewer tiles"
+        if told.minimised == "energy" and chosen.cost_cycles < least.cost_cycles:
+            better = "is faster"
         return f"The chosen one ties with the least (within 0.8 %), and {better}."
     if told.dataflow == "rs" and chosen.tiling.get("m") is not None:
         return "The chosen one is best by the array's objective, which need not be time alone."
-    return "The chosen one is faster as played, or was found with other room on chip."
+    return "The chosen one is better as played, or was found with other room on chip."

@@ -130,12 +130,20 @@ def _totals(result: RunResult, hardware: Hardware) -> Sheet:
                 f"{gigabytes_per_second(peak)}",
             ),
             ("throughput", throughput(result.rates)),
+            *_zeros(result),
             ("reuse", _reuse(result.rates)),
             *efficiency(result.rates),
             ("residency", residency(result, hardware)),
             *_sub_batches(result, hardware),
         ),
     )
+
+
+def _zeros(result: RunResult) -> Iterator[tuple[str, str]]:
+    """MACs by inserted zeros, where there are any."""
+    if zeros := result.zero_macs:
+        share = percent(zeros / (zeros + result.macs))
+        yield "inserted zeros", f"{si(zeros)}MACs more ({share} % of those done) are of no use"
 
 
 def _sub_batches(result: RunResult, hardware: Hardware) -> tuple[tuple[str, str], ...]:

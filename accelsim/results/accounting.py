@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from math import fsum
 
 from accelsim.engine.machine import LayerTimes
+from accelsim.lowering.energy import Activity, EnergyRates, energy_rates
 from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import Alias, GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.target import Target
-from accelsim.results.energy import Activity, EnergyRates, energy_rates
+from accelsim.network.graph import Layer
 from accelsim.results.records import Bound, Buckets, Energy, LayerResult, Resident, RunResult
 
 
@@ -31,6 +33,13 @@ def run_result(program: Program, times: Sequence[LayerTimes]) -> RunResult:
         cycles=max((time.end for time in times), default=0),
         layers=layers,
     )
+
+
+def picojoules(program: Program) -> float:
+    """The energy of a Program, whose hardware has a table."""
+    rates = energy_rates(program.hardware)
+    assert rates is not None, "an objective of energy asks for it"
+    return fsum(_energy(layer, rates, program.target).total for layer in program.layers)
 
 
 def one_after_another(runs: Sequence[RunResult], batch: int) -> RunResult:
@@ -56,7 +65,8 @@ def _layer_result(
 ) -> LayerResult:
     layer, kernel = program.layer, program.kernel
     gemm = kernel.gemm if isinstance(kernel, GemmKernel) else None
-    macs = 0 if isinstance(kernel, Alias) else kernel.macs
+    zero_macs = whole.batch * layer.zero_macs
+    macs = 0 if isinstance(kernel, Alias) else kernel.macs - zero_macs
     lane_macs = macs if program.unit == "vector" else 0
     cycles = times.end - times.start
     busy = max((program.busy_cycles(array) for array in range(len(program.schedules))), default=0)
@@ -89,6 +99,7 @@ def _layer_result(
         dram_saved_bytes=program.placement.saved_bytes,
         phase=layer.phase,
         lane_macs=lane_macs,
+        zero_macs=zero_macs,
         fused_into=program.fused_into,
         inputs=layer.inputs,
     )
@@ -130,7 +141,8 @@ def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Bucket
         target.lanes if program.unit == "vector" else target.processor.rows * target.processor.cols
     )
     streaming = sum(step.work.streaming * count for step, count in steps)
-    useful = sum(step.work.operations * count for step, count in steps) // lanes
+    done = sum(step.work.operations * count for step, count in steps)
+    useful = _useful(program.layer, done) // lanes
     return Buckets(
         useful=useful,
         idle_pes=streaming - useful,
@@ -140,6 +152,12 @@ def _buckets(program: LayerProgram, times: LayerTimes, target: Target) -> Bucket
         dram_write=times.write_wait,
         other_layer=times.other_layer,
     )
+
+
+def _useful(layer: Layer, operations: int) -> int:
+    """Those of a layer's `operations` that are not by inserted zeros, as of the whole layer."""
+    zeros = layer.zero_macs
+    return operations * layer.macs // (layer.macs + zeros) if zeros else operations
 
 
 def _bound(program: LayerProgram, times: LayerTimes, target: Target) -> Bound:

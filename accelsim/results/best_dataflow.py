@@ -16,12 +16,13 @@ from functools import cached_property
 from itertools import pairwise
 from math import fsum
 
-from accelsim.errors import DoesNotFitError, InputError, Problem
+from accelsim.errors import DoesNotFitError, InputError
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import DataflowName, Hardware, Objective
 from accelsim.lowering.forced import dataflow_of
 from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.lower import lower
+from accelsim.lowering.objective import weighed
 from accelsim.lowering.program import Played, Program
 from accelsim.lowering.search import Memory
 from accelsim.lowering.target import Processor, target_of
@@ -44,13 +45,9 @@ def best_program(
 ) -> Program:
     """The Program of least cost, every layer under one of the dataflows; it says which.
 
-    Raises DoesNotFitError where the network fits under none, with what does not under each, and
-    InputError for an objective of energy without a table.
+    Raises DoesNotFitError where the network fits under none, with what does not under each.
     """
     objective = hardware.array.objective
-    if objective != "time" and hardware.energy is None:
-        message = f"{objective} needs an energy table; give energy, such as horowitz_45nm"
-        raise InputError(Problem(message, hardware.name, key="array.objective"))
     known = memory or Memory()
     machines = {each.array.dataflow: each for each in hardware.choices}
     programs = dict(_fitting(network, machines, batch, known, played))
@@ -115,11 +112,8 @@ def _named(
 
 def cost_of_run(run: RunResult, objective: Objective) -> float:
     """What is minimised, of a whole run."""
-    return _cost(run.cycles, run.energy.total if run.energy else 0.0, objective)
-
-
-def _cost(cycles: int, energy_pj: float, objective: Objective) -> float:
-    return {"time": cycles, "energy": energy_pj, "edp": cycles * energy_pj}[objective]
+    energy = run.energy.total if run.energy else 0.0
+    return float(weighed(objective, run.cycles, energy))
 
 
 _ROUNDS = 8
@@ -153,7 +147,7 @@ class _Choice:
     def least(self, costs: Mapping[DataflowName, Spent]) -> DataflowName:
         """The dataflow of least cost, of one kernel by itself."""
         objective = self.hardware.array.objective
-        return min(costs, key=lambda flow: _cost(*costs[flow], objective))
+        return min(costs, key=lambda flow: float(weighed(objective, *costs[flow])))
 
     def improved(self, flows: dict[Kernel, DataflowName]) -> dict[Kernel, DataflowName]:
         """One kernel after another takes what makes the whole cost least."""
@@ -178,7 +172,7 @@ class _Choice:
         array = self.hardware.array
         drains = array.rows + array.cols if array.fold_overlap == "pipelined" else 0
         cycles += changes * (array.changeover_cycles + drains)
-        return _cost(cycles, energy, array.objective)
+        return float(weighed(array.objective, cycles, energy))
 
     @cached_property
     def costs(self) -> dict[Kernel, dict[DataflowName, Spent]]:

@@ -58,6 +58,7 @@ def together(name: str, layers: Sequence[LayerResult], pes: int) -> LayerResult:
         dram_cycles=sum(layer.dram_cycles for layer in layers),
         utilization=(macs - lane_macs) / (pes * cycles) if cycles else 0.0,
         lane_macs=lane_macs,
+        zero_macs=sum(layer.zero_macs for layer in layers),
         mapping_efficiency=_mapping(layers),
         bound=max(layers, key=own_cycles).bound,
         tiles=sum(layer.tiles for layer in layers),

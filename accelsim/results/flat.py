@@ -11,6 +11,8 @@ _PLAIN_KEYS = (
     *("utilization", "mapping_efficiency"),
     *("bound", "tiles"),
 )
+SAID_WHERE_ANY = ("zero_macs", "fused_into", "between_cycles")
+"""What a layer's JSON leaves out where there is none."""
 _PARTS = ("buffers", "dram_parts")
 
 
@@ -38,8 +40,7 @@ def layer_record(layer: Mapping[str, Any]) -> dict[str, Any]:
         "inputs": "; ".join(layer.get("inputs", ())),
         "tiling": ", ".join(f"{key}: {size}" for key, size in (layer.get("tiling") or {}).items()),
         "layer_dataflow": layer.get("dataflow"),
-        "fused_into": layer.get("fused_into"),
-        "between_cycles": layer.get("between_cycles"),
+        **{name: layer.get(name) for name in SAID_WHERE_ANY},
         **{name: layer[name] for name in ("energy_pj", "energy_pj_per_mac") if name in layer},
         **{f"energy_{name}_pj": value for name, value in energy.items() if name not in _PARTS},
         **{f"energy_buffer_{name}_pj": pj for name, pj in energy.get("buffers", {}).items()},

@@ -7,17 +7,17 @@ SRAM words are counted at the edge of the array (or vector unit). All are of the
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
-from math import fsum
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from accelsim.arguments import checked
 from accelsim.errors import UnknownNameError
 from accelsim.hardware import BEST
+from accelsim.lowering.energy import Energy as Energy
 from accelsim.lowering.ranking import Tiling, plain
 from accelsim.lowering.traffic import Counts, Dram, Inside, Sram
 from accelsim.network.ops import Shape
-from accelsim.results.flat import layer_record
+from accelsim.results.flat import SAID_WHERE_ANY, layer_record
 from accelsim.results.frames import frame
 from accelsim.results.rates import Rates
 from accelsim.text import html_table, visible
@@ -42,7 +42,7 @@ class Buckets(Counts):
     """Where cycles went. Each cycle of a layer is in exactly one bucket: they sum to its cycles.
 
     useful: what the layer's work takes with every PE (or lane) busy.
-    idle_pes: the rest of the streaming, lost to PEs (lanes) without work.
+    idle_pes: the rest of the streaming, lost to PEs (lanes) without work, or at inserted zeros.
     fill_drain: operands skewing in, stationary operands loading, results shifting out.
     buffer: beyond the array's law, because words come at the buffer's bandwidth.
     dram_read: waiting for operands. dram_write: waiting for stores (and moves of what stays on
@@ -73,65 +73,6 @@ class Resident(Counts):
 
 
 @dataclass(frozen=True, slots=True)
-class Energy:
-    """Energy in pJ, by component; `buffers` by name.
-
-    mac: multiply-accumulates. vector: operations of the vector unit's lanes. register_file: the
-    PEs' own registers. network: words moved from PE to PE, or over a network on the chip. dram
-    is the sum of `dram_parts`, by command, where these are known.
-    """
-
-    mac: float = 0.0
-    vector: float = 0.0
-    register_file: float = 0.0
-    network: float = 0.0
-    buffers: Mapping[str, float] = field(default_factory=dict)
-    dram: float = 0.0
-    dram_parts: Mapping[str, float] = field(default_factory=dict)
-
-    def __add__(self, other: "Energy") -> "Energy":
-        return Energy(
-            self.mac + other.mac,
-            self.vector + other.vector,
-            self.register_file + other.register_file,
-            self.network + other.network,
-            _added(self.buffers, other.buffers),
-            self.dram + other.dram,
-            _added(self.dram_parts, other.dram_parts),
-        )
-
-    @property
-    def all_buffers(self) -> float:
-        """pJ of all buffers."""
-        return fsum(self.buffers.values())
-
-    @property
-    def total(self) -> float:
-        """pJ of everything."""
-        parts = (self.mac, self.vector, self.register_file, self.network, self.dram)
-        return fsum((*parts, *self.buffers.values()))
-
-    def per_mac(self, macs: int) -> float | None:
-        """pJ of everything for each of `macs`; None where there are none."""
-        return self.total / macs if macs else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form, pJ."""
-        known = (name for name in self.__slots__ if name != "dram_parts")
-        parts = {"dram_parts": {**self.dram_parts}} if self.dram_parts else {}
-        return {
-            **{name: getattr(self, name) for name in known},
-            "buffers": {**self.buffers},
-            **parts,
-        }
-
-
-def _added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    names = dict.fromkeys((*one, *other))
-    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
-
-
-@dataclass(frozen=True, slots=True)
 class LayerResult:
     """One layer of a run.
 
@@ -145,7 +86,8 @@ class LayerResult:
     how much less the layer moves than with nothing resident; negative where resident feature
     maps of other layers take the room of its tiles. phase is the part of a training step: one
     of PHASES. dataflow is the array's for this layer; None where it is not on the array.
-    lane_macs are those of macs that the vector unit does.
+    lane_macs are those of macs that the vector unit does. zero_macs, by inserted zeros, are done
+    beside macs: they take time and energy, and are no work.
     A layer that is fused_into another is done on that one's way out. between_cycles are those
     from its start to its end that belong to other parts of a batch in parts: between its own
     turns. inputs are the layers, or the network's inputs, that it reads.
@@ -180,6 +122,7 @@ class LayerResult:
     phase: str = "forward"
     dataflow: str | None = None
     lane_macs: int = 0
+    zero_macs: int = 0
     fused_into: str | None = None
     between_cycles: int = 0
     inputs: tuple[str, ...] = ()
@@ -201,7 +144,8 @@ class LayerResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The layer's JSON form; energy is left out where there is none, dataflow for the run."""
-        unsaid = ("energy", "dataflow", "lane_macs", "fused_into", "between_cycles")
+        not_plain = ("energy", "dataflow", "lane_macs")
+        unsaid = (*not_plain, *SAID_WHERE_ANY)
         data = {name: getattr(self, name) for name in self.__slots__ if name not in unsaid}
         return {
             **data,
@@ -212,8 +156,7 @@ class LayerResult:
             "tiling": plain(self.tiling) or None,
             **{name: value.as_dict() for name, value in data.items() if isinstance(value, Counts)},
             "cycles": self.cycles,
-            **({"fused_into": self.fused_into} if self.fused_into else {}),
-            **({"between_cycles": self.between_cycles} if self.between_cycles else {}),
+            **{name: getattr(self, name) for name in SAID_WHERE_ANY if getattr(self, name)},
             **_energy_dict(self.energy, self.macs),
         }
 
@@ -278,6 +221,11 @@ class RunResult:
     def macs(self) -> int:
         """Multiply-accumulates of all layers."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def zero_macs(self) -> int:
+        """Multiply-accumulates by inserted zeros of all layers, beside those of `macs`."""
+        return sum(layer.zero_macs for layer in self.layers)
 
     @property
     def array_macs(self) -> int:
@@ -385,6 +333,7 @@ class RunResult:
             "cycles": self.cycles,
             "seconds": self.seconds,
             "macs": self.macs,
+            **({"zero_macs": self.zero_macs} if self.zero_macs else {}),
             "parameters": sum(layer.parameters for layer in self.layers),
             "utilization": self.utilization,
             "layer_cycles": sum(layer.cycles for layer in self.layers),

@@ -14,7 +14,7 @@ from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import BatchSplit
 from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.placed import kernels_of
-from accelsim.lowering.program import Played, Program
+from accelsim.lowering.program import Program
 from accelsim.network.graph import Network
 from accelsim.results.blocks import together
 from accelsim.results.records import LayerResult, RunResult
@@ -61,15 +61,18 @@ def parts_of(batch: int, images: int) -> list[int]:
     return [images] * whole + [rest] * bool(rest)
 
 
-def fastest(
-    sizes: Sequence[int], batch: int, lowered: Callable[[int], Program], played: Played
+def cheapest(
+    sizes: Sequence[int],
+    batch: int,
+    lowered: Callable[[int], Program],
+    cost: Callable[[Sequence[Program]], float],
 ) -> list[Program]:
-    """The programs of all parts, of the size with which they take the least cycles, as played.
+    """The programs of all parts, of the size with which they cost least together, as played.
 
     Ties go to larger parts. Raises DoesNotFitError where no size fits.
     """
     made: dict[int, Program] = {}
-    found: list[tuple[int, list[Program]]] = []
+    found: list[tuple[float, list[Program]]] = []
     for size in sizes:
         parts = parts_of(batch, size)
         try:
@@ -81,7 +84,7 @@ def fastest(
         programs = [made[images] for images in parts]
         if len(sizes) == 1:
             return programs
-        found.append((sum(map(played, programs)), programs))
+        found.append((cost(programs), programs))
     return min(found, key=lambda each: each[0])[1]
 
 

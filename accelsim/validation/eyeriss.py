@@ -14,6 +14,7 @@ from accelsim.engine.machine import play
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.hardware import Hardware
+from accelsim.lowering.energy import Activity, energy_rates
 from accelsim.lowering.kernels import GemmKernel, kernel_of
 from accelsim.lowering.lower import lower
 from accelsim.lowering.row_stationary import Mapping, active_pes, row_shape, whole_rows
@@ -25,7 +26,6 @@ from accelsim.lowering.task import Step
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.network.graph import Layer as NetworkLayer
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.results.energy import Activity, energy_rates
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
 

@@ -1,6 +1,7 @@
 """ONNX models as networks: drawn ones against onnxruntime, what users trip over, and bad input."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from accelsim.cli import app
 from accelsim.errors import AccelsimError, InputError, UncoveredError
 from accelsim.frontend import load_network
+from accelsim.frontend.onnx.file import read_model
 from accelsim.frontend.sweep_file import sweep_from
 from accelsim.network.ops import Conv, Transpose
 from accelsim.sweep.space import resolve
@@ -34,13 +36,14 @@ def model(
     shape: tuple[Any, ...] = (2, 3, 9, 8),
     opset: int = 17,
     output: str = "y",
+    made: int = FLOAT,
 ) -> Any:
-    """A model from `x` to `output`; `arrays` are its initializers."""
+    """A model from `x` to `output` of type `made`; `arrays` are its initializers."""
     graph = helper.make_graph(
         nodes,
         "drawn",
         [helper.make_tensor_value_info("x", FLOAT, shape)],
-        [helper.make_tensor_value_info(output, FLOAT, None)],
+        [helper.make_tensor_value_info(output, made, None)],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in (arrays or {}).items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
@@ -300,9 +303,9 @@ def test_an_open_batch_is_one_image_and_other_open_sizes_are_asked_for(tmp_path:
 
 
 def test_outputs_cut_a_model(tmp_path: Path) -> None:
-    given = model([node("Relu", "x", "a"), node("NonZero", "a")])
+    given = model([node("Relu", "x", "a"), node("NonZero", "a")], made=TensorProto.INT64)
     path = saved(given, tmp_path)
-    with pytest.raises(UncoveredError, match="cut before it with --outputs a"):
+    with pytest.raises(UncoveredError, match="what lies before runs with --outputs a;"):
         load_network(path)
     assert [layer.op.name for layer in load_network(path, outputs=["a"]).layers] == ["relu"]
     with pytest.raises(InputError, match="b: nothing in the model is called so"):
@@ -340,11 +343,15 @@ def test_what_is_asked_to_be_free_says_so_everywhere(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert json.loads(out.read_text())["network"] == network.name
     assert CliRunner().invoke(app, arguments[:3]).exit_code == 2
+    for command in ("show", "convert"):
+        given = [command, str(path), "--unsupported", "free"]
+        assert "2 of 4 nodes free" in CliRunner().invoke(app, given).output
+        assert CliRunner().invoke(app, given[:2]).exit_code == 2
 
 
 def test_what_has_no_shape_cannot_be_free(tmp_path: Path) -> None:
     with pytest.raises(UncoveredError, match="NonZero"):
-        load_network(saved(model([node("NonZero")]), tmp_path), free=True)
+        load_network(saved(model([node("NonZero")], made=TensorProto.INT64), tmp_path), free=True)
 
 
 def test_stripped_weights_are_random_and_that_is_said(tmp_path: Path) -> None:
@@ -515,8 +522,11 @@ BAD: dict[str, tuple[Any, str]] = {
     "hostile": (external("../../etc/passwd"), "w: its values lie outside of the model's folder"),
     "absolute": (external("/etc/passwd"), "w: its values lie outside of the model's folder"),
     "too little": (external("model.onnx", offset="100000"), "w: .* from 100,000 on are missing"),
+    "too short": (external("model.onnx", length="40"), "w: has 40 bytes, but .* takes 648"),
+    "too long": (external("model.onnx", length="1000"), "w: has 1,000 bytes, but .* takes 648"),
+    "no length": (external("model.onnx", length="x"), "w: says a place that is none"),
     "no offset": (external("model.onnx", offset="x"), "w: says a place that is none"),
-    "loop": (model([node("Loop", "x")]), "y: what it does depends on values; cut before it"),
+    "loop": (model([node("Loop", "x")]), "y: what it does depends on values"),
     "newer": (model([node("Relu")], opset=99), "has opset 99; the installed onnx knows"),
     "large": (model([node("Tile", "x s")], {"s": np.array([2**40, 2**20, 1, 1])}), "y: .*"),
 }  # fmt: skip
@@ -546,6 +556,61 @@ def test_damaged_models_are_read_or_refused(seed: int, tmp_path: Path) -> None:
     for _ in range(60):
         damaged = bytearray(content)
         for place in generator.integers(len(damaged), size=3):
+            damaged[place] = generator.integers(256)
+        path.write_bytes(damaged)
+        with suppress(AccelsimError):
+            load_network(path)
+
+
+def test_a_pipe_or_a_folder_holds_no_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(InputError, match="but that is a folder, a device or a pipe"):
+            load_network(saved(external(name), tmp_path))
+
+
+def large(folder: Path) -> tuple[Path, Any]:
+    """A model whose weight takes a megabyte, within the file."""
+    array = default_rng(2).standard_normal((512, 512), dtype=np.float32)
+    return saved(model([node("MatMul", "x w")], {"w": array}, (1, 512)), folder), array
+
+
+def test_large_weights_stay_in_the_file_until_they_are_asked_for(tmp_path: Path) -> None:
+    path, array = large(tmp_path)
+    file = read_model(path)
+    assert file.proto.ByteSize() < 2**12
+    (start, size) = file.places["w"]
+    assert path.read_bytes()[start : start + size] == array.tobytes()
+    feeds = feed((1, 512))
+    np.testing.assert_allclose(computed(path, feeds), feeds["x"] @ array, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("end", [2**20 - 1, 2**20, -20, -1])
+def test_a_large_model_cut_off_is_told_so(end: int, tmp_path: Path) -> None:
+    path, _ = large(tmp_path)
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(InputError, match=r"is cut off|has .* bytes, but the shape"):
+        load_network(path)
+
+
+def test_a_large_array_of_another_length_than_its_shape(tmp_path: Path) -> None:
+    path, _ = large(tmp_path)
+    given = onnx.load(path)
+    given.graph.initializer[0].dims[0] = 513
+    with pytest.raises(InputError, match=r"w: has 1,048,576 bytes, but the shape \[513, 512\]"):
+        load_network(saved(given, tmp_path))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_damaged_large_model_is_read_or_refused(seed: int, tmp_path: Path) -> None:
+    """Bytes around its array changed at random: trimmed or not, a network or a message."""
+    (path, _), generator = large(tmp_path), default_rng(seed)
+    content = path.read_bytes()
+    places = [*range(120), *range(len(content) - 60, len(content))]
+    for _ in range(25):
+        damaged = bytearray(content)
+        for place in generator.choice(places, size=2):
             damaged[place] = generator.integers(256)
         path.write_bytes(damaged)
         with suppress(AccelsimError):

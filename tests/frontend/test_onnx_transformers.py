@@ -199,8 +199,8 @@ def test_attention_as_exporters_write_it(mask: str, tmp_path: Path) -> None:
     feeds = {"x": default_rng(1).standard_normal(TOKENS, dtype=np.float32)}
     assert wrong_tiles(path, feeds) == []
     found = load_network(path)
-    products = [layer for layer in found.layers if layer.op.name == "matmul"]
-    assert [each.op.scale for each in products] == [0.5, 1.0]  # type: ignore[attr-defined]
+    products = [layer for layer in found.layers if layer.op.name == "attention_scores"]
+    assert [each.op.scale for each in products] == [0.5]  # type: ignore[attr-defined]
     (softmax,) = (layer.op for layer in found.layers if layer.op.name == "softmax")
     assert softmax.causal == (mask != "none")  # type: ignore[attr-defined]
 

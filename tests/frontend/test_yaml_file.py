@@ -65,6 +65,44 @@ def test_parts_of_a_split_are_called_by_their_names(tmp_path: Path) -> None:
     assert told == "4:3: layers.parts: sizes [2, 2] add up to 4, and axis 0 of (3, 8, 8) has 3"
 
 
+SHARED = """blocks:
+  inner:
+    parameters: [w]
+    layers:
+      c: {op: conv, out_channels: 3, kernel: 3, padding: 1, shares: $w}
+      a: {op: conv, out_channels: 3, kernel: 1}
+      d: {op: conv, out_channels: 3, kernel: 1, shares: a}
+      up: {op: conv, out_channels: 3, kernel: 3, padding: 1, shares: stem}
+  outer:
+    layers:
+      a: {op: conv, out_channels: 3, kernel: 3, padding: 1}
+      b: {op: conv, out_channels: 3, kernel: 3, padding: 1, shares: a}
+      w: {op: conv, out_channels: 3, kernel: 3, padding: 1, repeat: [1, 2]}
+      n: {op: inner, w: w_2}
+      t: {op: inner, w: a}
+layers:
+  stem: {op: conv, out_channels: 3, kernel: 3, padding: 1}
+  x: {op: outer}
+  y: {op: outer}
+  end: {op: conv, out_channels: 3, kernel: 3, padding: 1, shares: x/a}
+"""
+
+
+def test_a_weight_is_shared_with_the_nearest_layer_of_that_name(tmp_path: Path) -> None:
+    """In the block, then in those around it; what a parameter names lies outside of the block."""
+    network = load(tmp_path, HEAD + SHARED)
+    owners = {name: layer.owner for name, layer in network.by_name.items() if layer.owner != name}
+    for use in "xy":
+        assert owners[f"{use}/b"] == f"{use}/a"
+        assert owners[f"{use}/n/c"] == f"{use}/w_2"
+        assert owners[f"{use}/n/d"] == f"{use}/n/a"
+        assert owners[f"{use}/t/c"] == f"{use}/a"
+        assert owners[f"{use}/t/up"] == "stem"
+    assert owners["end"] == "x/a"
+    (told,) = faults(tmp_path, HEAD + SHARED.replace("shares: x/a", "shares: a"))
+    assert "'a' is no layer with a weight" in told
+
+
 def test_forward_references_are_put_in_order(tmp_path: Path) -> None:
     text = "layers:\n  b: {op: relu, input: a}\n  a: {op: tanh, input: input}\n"
     assert list(reads(load(tmp_path, HEAD + text))) == ["a", "b"]

@@ -54,6 +54,7 @@ from accelsim.network.ops import (
     Shape,
     Slice,
     Softmax,
+    Split,
     SplitPart,
     SubSampling,
     Sum,
@@ -233,6 +234,7 @@ ONE_LAYER = {
     "max": Largest(axes=(1,)),
     "max, of all": Largest(axes=(0, 1, 2), keep=True),
     "pad": Pad(before=(1, 0, 2), after=(0, 1, 1), value=0.5),
+    "pad, between": Pad(before=(1, 0, 2), after=(0, 1, 1), between=(0, 1, 2)),
     "pad, mirrored": Pad(before=(0, 2, 1), after=(3, 1, 0), mode="reflect"),
     "pad, repeated": Pad(before=(0, 2, 1), after=(1, 1, 0), mode="edge"),
     "resize": Resize(size=(9, 3)),
@@ -266,6 +268,16 @@ COMPOSED = {
     "transposed, more": ConvTranspose(
         out_channels=2, kernel=(3, 3), stride=(3, 2), output_padding=(2, 1), bias=False
     ),
+    "transposed, zeros inserted": ConvTranspose(
+        out_channels=2,
+        kernel=(4, 3),
+        stride=(2, 3),
+        padding=(1, 0, 0, 1),
+        output_padding=(1, 2),
+        groups=2,
+        activation="gelu",
+        form="zero_inserted",
+    ),
 }
 
 
@@ -292,6 +304,32 @@ def test_gradients_of_layers_of_sequences() -> None:
         LayerSpec("out", Dense(out_features=5, bias=False, shares="table"), ("sum",)),
     ]
     Trained.of(build_network("sequence", {"x": (3,)}, specs)).check()
+
+
+@pytest.mark.parametrize(
+    ("read", "made"),
+    [
+        pytest.param("0012", ["gradient_concat"], id="all, one twice"),
+        pytest.param("02", ["slice_gradient", "slice_gradient"], id="without one"),
+        pytest.param("00112245", ["gradient_concat", *["slice_gradient"] * 2], id="split twice"),
+    ],
+)
+def test_gradients_of_splits(read: str, made: list[str]) -> None:
+    """Side by side, where every part has one; the second split of the same has the parts 3 to 5."""
+    split = Split(sizes=(1, 2, 1))
+    twice = [part for name in ("one", "two") for part in split.parts(name, ("first",))]
+    specs = [LayerSpec("first", Conv(out_channels=4, kernel=(2, 1)), ("x",))]
+    specs += [LayerSpec(*part) for at, part in enumerate(twice) if str(at) in read]
+    for at, number in enumerate(read):
+        conv = Conv(out_channels=2, kernel=(1, 2), stride=(1, 1 + at % 2), padding=(0, 0, 1, 0))
+        specs.append(LayerSpec(f"c{at}", conv, (twice[int(number)][0],)))
+        specs.append(LayerSpec(f"m{at}", Mean(axes=(1, 2)), (f"c{at}",)))
+    specs.append(LayerSpec("out", Concat(), tuple(f"m{at}" for at in range(len(read)))))
+    network = build_network("split", {"x": (2, 4, 4)}, specs)
+    Trained.of(network).check()
+    step = training_step(network, "squared_error")
+    names = [each.op.name for each in step.layers]
+    assert [name for name in names if name in ("gradient_concat", "slice_gradient")] == made
 
 
 def test_gradients_of_steps_that_share_a_weight_and_its_bias() -> None:

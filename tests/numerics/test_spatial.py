@@ -1,5 +1,6 @@
 """Padding, resizing, transposed and unshared convolutions: tiles, reference and float64."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -7,13 +8,13 @@ import pytest
 from drawing import drawn
 from hypothesis import given
 from hypothesis import strategies as st
-from layers import FLOAT32, ofmap_of, step_of
+from layers import FLOAT32, INT8, ofmap_of, step_of
 from test_tiled import FLOAT, UINT8, hardware, single, verified
 
 from accelsim.errors import ShapeError
 from accelsim.lowering.lower import lower
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.network.ops import ConvTranspose, Local, Op, Pad, Phases, Resize, Shape
+from accelsim.network.ops import ConvTranspose, Local, Op, Pad, Phase, Phases, Resize, Shape
 from accelsim.numerics.formats import Array, Quantization, Tensor
 from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import compute, reference
@@ -30,6 +31,7 @@ NETWORKS = {
     "pad": single(Pad(before=(0, 1, 2), after=(1, 0, 3), value=2.0), FMAP),
     "pad, mirrored": single(Pad(before=(0, 1, 2), after=(1, 0, 3), mode="reflect"), FMAP),
     "pad, edge": single(Pad(before=(3,), after=(40,), mode="edge"), (300,)),
+    "pad, between": single(Pad(before=(1, 0, 2), after=(0, 1, 1), between=(0, 2, 1)), FMAP),
     "nearest": single(Resize(size=(18, 14)), FMAP),
     "bilinear": single(Resize(size=(18, 13), mode="bilinear"), FMAP),
     "smaller": single(
@@ -50,6 +52,18 @@ NETWORKS = {
     ),
     "transposed, stride 1": transposed(
         ConvTranspose(out_channels=5, kernel=(3, 4), padding=(1, 0, 2, 1), activation="relu"), FMAP
+    ),
+    "transposed, zeros inserted": transposed(
+        ConvTranspose(
+            out_channels=5,
+            kernel=(3, 4),
+            stride=(2, 3),
+            padding=(1, 0, 2, 1),
+            output_padding=(1, 1),
+            form="zero_inserted",
+            activation="relu",
+        ),
+        FMAP,
     ),
     "transposed, grouped": transposed(
         ConvTranspose(out_channels=6, kernel=(4, 4), stride=(2, 2), groups=3, bias=False), FMAP
@@ -122,6 +136,45 @@ def test_phases_add_up_to_what_values_scatter(case: tuple[ConvTranspose, Shape])
         assert (check.mismatches, check.problems) == (0, ())
 
 
+def counted(op: ConvTranspose, shape: Shape) -> tuple[int, int]:
+    """MACs of a value of the ifmap and of an inserted zero, tap by tap; padding counts as values.
+
+    A place of padding is one of a value where a value would lie there, were there more of them.
+    """
+    channels, height, width = op.whole(shape)
+    (down, across), (top, left) = op.stride, op.padding[::2]
+    found = [0, 0]
+    for (y, x), (r, s) in product(np.ndindex(height, width), np.ndindex(op.kernel)):
+        found[bool((y + top - r) % down or (x + left - s) % across)] += 1
+    terms = channels * shape[0] // op.groups
+    return found[0] * terms, found[1] * terms
+
+
+@given(drawn_transposed())
+@drawn(100, 4)
+def test_both_forms_of_a_transposed_convolution_are_one(case: tuple[ConvTranspose, Shape]) -> None:
+    """The same integers from the same weights, whose names are the same; the same useful MACs."""
+    op, shape = case
+    phases, zeros = (
+        transposed(replace(op, form=form), shape) for form in ("phases", "zero_inserted")
+    )
+    learned = [
+        {(layer.name, *layer.parameter_shapes.items()) for layer in form.layers if layer.parameters}
+        for form in (phases, zeros)
+    ]
+    assert learned[0] == learned[1]
+    ofmaps = [
+        [*reference(form, INT8, Parameters.of(form, INT8), 2)][-1][1].values
+        for form in (phases, zeros)
+    ]
+    assert np.array_equal(*ofmaps)
+    assert (phases.macs, phases.zero_macs) == (counted(op, shape)[0], 0)
+    assert (zeros.macs, zeros.zero_macs) == counted(op, shape)
+    for machine in (("ws", *UINT8), ("os",)):
+        for check in verified(lower(zeros, hardware(*machine), 2)):
+            assert (check.mismatches, check.problems) == (0, ())
+
+
 def test_unshared_filters_by_hand() -> None:
     """Two places, a filter of two taps each: 1*1 + 2*10 and 2*2 + 3*3, then their biases."""
     x = Tensor(np.int8([[[[1, 2, 3]]]]))
@@ -141,6 +194,8 @@ def test_padding_is_what_its_value_stands_for() -> None:
     op = Pad(before=(1,), after=(2,), value=1.5)
     work = step_of(op, x, output=Quantization(0.5, 1))
     assert compute(work).values.tolist() == [[4, 5, 6, 4, 4]]
+    apart = step_of(replace(op, between=(2,)), x, output=Quantization(0.5, 1))
+    assert compute(apart).values.tolist() == [[4, 5, 4, 4, 6, 4, 4]]
 
 
 def test_resizing_by_hand() -> None:
@@ -158,6 +213,9 @@ def test_resizing_by_hand() -> None:
     [
         (Pad(before=(1,), after=(1,)), ((3, 4),), "a number for each axis"),
         (Pad(before=(4,), after=(0,), mode="reflect"), ((4,),), "more is mirrored than"),
+        (Pad(before=(0,), after=(0,), between=(1, 1)), ((4,),), "between need a number for each"),
+        (Pad(before=(0,), after=(0,), between=(1,), mode="edge"), ((4,),), "only a constant"),
+        (Phase(out_channels=1, kernel=(2, 2), stride=(2, 2), apart=(2, 2)), (FMAP,), "stride of 1"),
         (Phases(stride=(1, 2)), ((2, 3, 4),), "takes 2 inputs, found 1"),
         (Phases(stride=(1, 2)), ((2, 3, 4), (2, 3, 5)), "the phase at 0, 0 has shape"),
     ],

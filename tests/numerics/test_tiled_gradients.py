@@ -46,6 +46,7 @@ from accelsim.network.ops import (
     ScaleShift,
     Slice,
     Softmax,
+    Split,
     SubSampling,
     Sum,
     Transpose,
@@ -127,7 +128,9 @@ def enlarged() -> Network:
     up = ConvTranspose(out_channels=4, kernel=(3, 3), stride=(2, 2), activation="relu")
     specs = [
         LayerSpec("a", Conv(out_channels=4, kernel=(2, 2)), ("x",)),
-        LayerSpec("mixed", Mixture(out_channels=4, penalty=0.1), ("a",)),
+        *(LayerSpec(*part) for part in Split(sizes=(1, 3)).parts("b", ("a",))),
+        LayerSpec("back", Concat(), ("b/1", "b/0")),
+        LayerSpec("mixed", Mixture(out_channels=4, penalty=0.1), ("back",)),
         *(LayerSpec(*part) for part in up.parts("up", ("mixed",))),
         LayerSpec("g", GroupNorm(groups=2), ("up/whole",)),
         LayerSpec("s", ScaleShift(shape=(4, 9, 7)), ("g",)),

@@ -17,6 +17,7 @@ from accelsim.lowering.demand import legal
 from accelsim.lowering.flow import gemm_flow, share_of, workload
 from accelsim.lowering.gemm_search import Way, ways_of
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.objective import weighed
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import GemmTiling, tilings_of, whole_sizes
 
@@ -40,9 +41,10 @@ def totals(kernel: GemmKernel) -> dict[str, int]:
 def costs(
     kernel: GemmKernel, target: Target, sizes: Mapping[str, Sizes]
 ) -> tuple[Costs, NDArray[np.bool_]]:
-    """Cycles of tilings in each of the ways to run their loops, shape (ways, n); which are legal.
+    """Cost of tilings in each of the ways to run their loops, shape (ways, n); which are legal.
 
-    `sizes` has n entries for each of AXES. What is not legal takes forever.
+    That is cycles, or what else the target's objective minimises. `sizes` has n entries for each
+    of AXES. What is not legal costs infinitely much.
     """
     tilings = tilings_of(kernel, [sizes[axis] for axis in AXES])
     fits = np.array(legal(kernel, target, tilings))
@@ -54,7 +56,8 @@ def costs(
             cost = cost_of(
                 gemm_flow(work, way.order, share_of(work, way.split, way.arrays)), work.target
             )
-            cycles[place, fits] = cost.cycles(rate, target.dram_latency)
+            own, energy = cost.cycles(rate, target.dram_latency), cost.energy_pj
+            cycles[place, fits] = own if energy is None else weighed(target.objective, own, energy)
     return cycles, fits
 
 

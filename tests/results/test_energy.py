@@ -13,11 +13,11 @@ from accelsim.facade import simulate
 from accelsim.frontend.energy_file import load_energy_table
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
+from accelsim.lowering.energy import Activity, energy_rates
 from accelsim.lowering.traffic import Dram, Inside, Sram
 from accelsim.network.graph import Network
 from accelsim.network.ops import Conv
 from accelsim.results import Energy
-from accelsim.results.energy import Activity, energy_rates
 from accelsim.technology import EnergyTable
 
 ROUND = EnergyTable.model_validate(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from accelsim.errors import Coverage, InputError, Problem
 from accelsim.frontend.onnx.constants import Store
-from accelsim.frontend.onnx.coverage import WHY, coverage, uncovered
+from accelsim.frontend.onnx.coverage import coverage, uncovered, why_not_free
+from accelsim.frontend.onnx.cutting import as_options, place_to_cut
 from accelsim.frontend.onnx.file import ModelFile, read_model
 from accelsim.frontend.onnx.fusion import fused
 from accelsim.frontend.onnx.graph import Graph, resolved
@@ -47,13 +48,14 @@ def load_onnx(
     network's name and description say so: it has to have a shape all the same. Raises InputError
     with what is wrong, UncoveredError where operators cannot be simulated.
     """
-    file = read_model(path)
-    graph, layers, verdicts = read_as_layers(resolved(file, dims or {}, outputs), Store(file))
-    refused = [verdict.node for verdict in verdicts if verdict.reason]
-    shaped = all(value.shape is not None for node in refused for value in node.outputs)
-    shaped &= not any(WHY in node.attributes for node in refused)  # and their batch first
-    if refused and not (free and shaped):
-        raise uncovered(file, coverage(verdicts))
+    file, dims = read_model(path), dims or {}
+    written = resolved(file, dims, outputs)
+    graph, layers, verdicts = read_as_layers(written, Store(file))
+    refused = any(verdict.reason for verdict in verdicts)
+    bound = why_not_free(verdicts)
+    if refused and (bound or not free):
+        cut = as_options(place_to_cut(file, dims, written, verdicts))
+        raise uncovered(file, verdicts, cut, bound)
     network = _network(file, graph, layers)
     return _with_free(network, coverage(verdicts)) if refused else network
 

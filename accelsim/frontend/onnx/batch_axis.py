@@ -24,6 +24,11 @@ from accelsim.frontend.onnx.graph import RECURRENT, Graph, Node, Value
 
 __all__ = ["MADE", "with_batch_first"]
 
+_CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger")
+
+_MIXING = (*RECURRENT, "DynamicQuantizeLinear", "MatMul", "MatMulInteger", "Gemm")
+"""Operators that are right only as their rule says, wherever the batch is."""
+
 
 def with_batch_first(graph: Graph, whole: bool = False) -> Graph:
     """The graph with the batch as the first axis of all that is computed.
@@ -98,7 +103,7 @@ def _with_batch_first(
             continue
         plain = place == FIRST and all(at == FIRST for _, at in tried)
         return node if plain else made, tried, place
-    if not away and node.op not in RECURRENT:
+    if not away and node.op not in _MIXING:
         return node, found, FIRST
     return _refused(node, found, reason), found, FIRST
 
@@ -116,10 +121,13 @@ def _readings(node: Node, found: Found, batch: int | None, known: bool) -> Itera
 
 
 def _refused(node: Node, found: Found, reason: str = "") -> Node:
-    return replace(node, attributes={**node.attributes, WHY: reason or _where(found)})
+    return replace(node, attributes={**node.attributes, WHY: reason or _where(node, found)})
 
 
-def _where(found: Found) -> str:
+def _where(node: Node, found: Found) -> str:
+    weight = node.inputs[1] if node.op in _CONVOLUTIONS and len(node.inputs) > 1 else None
+    if isinstance(weight, Value):
+        return f"its weight must be constant, but is computed ({weight.name!r})"
     value, place = next((each for each in found if each[1] != FIRST), found[0])
     if place.axis is None:
         return f"{value.name!r} has shape {list(value.shape or ())}, no axis of which is the batch"

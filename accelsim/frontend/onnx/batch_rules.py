@@ -270,12 +270,12 @@ def _reduced(node: Node, found: Found) -> Moved:
 
 def _product(node: Node, found: Found) -> Moved:
     """Rows times a constant matrix, or matrices that both have the batch ahead of theirs."""
+    if all(place == NOWHERE for _, place in found):
+        return node, NOWHERE
     place, rank = _together(node, found)
     turned = node.attributes.get("transA") or node.attributes.get("transB")
     if place.axis is None:
-        if rank < 2:
-            raise Misfit("of a vector")
-        return node, place
+        raise Misfit("its operands have the batch in different places")
     behind = rank - 1 - place.axis
     first = found[0][0] is node.inputs[0]
     if len(found) == 2 and behind > 1:
@@ -322,6 +322,14 @@ def _enlarged(node: Node, found: Found) -> Moved:
     return node, place
 
 
+def _alone(node: Node, found: Found) -> Moved:
+    """Of one image only: its result depends on all values."""
+    value, place = found[0]
+    if place.axis is not None and math.prod((value.shape or ())[place.axis : place.axis + 1]) > 1:
+        raise Misfit("over the batch")
+    return node, place
+
+
 def _attention(node: Node, found: Found) -> Moved:
     """Heads one behind the other may have more axes before them."""
     place = found[0][1]
@@ -331,6 +339,16 @@ def _attention(node: Node, found: Found) -> Moved:
     if place == NOWHERE and (ranks != {4} or len(found) < min(len(node.inputs), 3)):
         raise Misfit("of operands with too few axes")
     return node, place
+
+
+def _rotary(node: Node, found: Found) -> Moved:
+    """Of three axes, or four; here what is read of one image has one more."""
+    place = found[0][1]
+    if any(other != place for _, other in found) or place not in (FIRST, NOWHERE):
+        raise Misfit("its operands have the batch in different places")
+    return replace(
+        node, attributes={**node.attributes, "rank": len(found[0][0].shape or ())}
+    ), place
 
 
 def _einsum(node: Node, found: Found) -> Moved:
@@ -374,11 +392,13 @@ RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     **dict.fromkeys(_ALONG, _along),
     **dict.fromkeys(_FROM, _from),
     **dict.fromkeys(_REDUCES, _reduced),
-    **dict.fromkeys(("MatMul", "Gemm"), _product),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "Gemm"), _product),
+    "DynamicQuantizeLinear": _alone,
     "Transpose": _transpose,
     "Slice": _sliced,
     "Pad": _padded,
     **dict.fromkeys(("Expand", "Tile"), _enlarged),
     "Einsum": _einsum,
     "Attention": _attention,
+    "RotaryEmbedding": _rotary,
 }

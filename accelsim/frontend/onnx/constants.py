@@ -140,12 +140,13 @@ class Store:
 def tensor_values(file: ModelFile, tensor: Any) -> Array:
     """The values of an initializer."""
     onnx = library(file.path)
-    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+    within = file.places.get(tensor.name)
+    if within is None and tensor.data_location != onnx.TensorProto.EXTERNAL:
         try:
             return np.asarray(onnx.numpy_helper.to_array(tensor)).reshape(tuple(tensor.dims))
         except Exception as error:  # a wrong length, an unknown type
             raise file.problem(f"its values cannot be read: {error}", tensor.name) from None
-    path, offset = external_place(file, tensor)
+    path, offset = (file.path, within[0]) if within else external_place(file, tensor)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
     shape = tuple(tensor.dims)
     return np.asarray(np.memmap(path, dtype, mode="r", offset=offset, shape=shape))
@@ -162,14 +163,19 @@ def external_place(file: ModelFile, tensor: Any) -> tuple[Path, int]:
         if not location or not path.is_relative_to(folder):
             message = f"its values lie outside of the model's folder, in {location!r}; not read"
             raise file.problem(message, tensor.name)
+        length = said.get("length")
+        length = None if length is None else int(length)
         if not path.is_file():
-            raise file.problem(f"its values should lie in {path}, but no such file", tensor.name)
+            kind = "that is a folder, a device or a pipe" if path.exists() else "no such file"
+            raise file.problem(f"its values should lie in {path}, but {kind}", tensor.name)
         size = path.stat().st_size
     except OSError as error:
         raise file.problem(f"{location!r} cannot be read: {reason(error)}", tensor.name) from None
     except ValueError as error:
         raise file.problem(f"says a place that is none: {error}", tensor.name) from None
     needed = data_bytes(file, tensor)
+    if length is not None and length != needed:
+        raise file.problem(_misfit(tensor, length, needed), tensor.name)
     if not 0 <= offset <= size - needed:
         message = f"{path} has {size:,} bytes; {needed:,} from {offset:,} on are missing"
         raise file.problem(message, tensor.name)
@@ -196,12 +202,15 @@ def check_tensor(file: ModelFile, tensor: Any) -> None:
         raise file.problem(f"has the shape {list(tensor.dims)}", tensor.name)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         external_place(file, tensor)
-    elif tensor.HasField("raw_data") and len(tensor.raw_data) != data_bytes(file, tensor):
-        message = (
-            f"has {len(tensor.raw_data):,} bytes, but the shape {list(tensor.dims)} takes "
-            f"{data_bytes(file, tensor):,}"
-        )
-        raise file.problem(message, tensor.name)
+    elif tensor.name in file.places or tensor.HasField("raw_data"):
+        within = file.places.get(tensor.name)
+        held, needed = within[1] if within else len(tensor.raw_data), data_bytes(file, tensor)
+        if held != needed:
+            raise file.problem(_misfit(tensor, held, needed), tensor.name)
+
+
+def _misfit(tensor: Any, held: int, needed: int) -> str:
+    return f"has {held:,} bytes, but the shape {list(tensor.dims)} takes {needed:,}"
 
 
 __all__ = ["Array", "Constant", "Folded", "Initializer", "InputError", "Known", "Store"]

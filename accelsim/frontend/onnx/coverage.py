@@ -8,6 +8,7 @@ from accelsim.errors import Coverage, Problem, UncoveredError
 from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.file import ModelFile
 from accelsim.frontend.onnx.graph import DATA_DEPENDENT, Node, Value
+from accelsim.frontend.onnx.inference import OF_GRAPHS
 
 _WINDOWED = ("Conv", "ConvInteger", "QLinearConv")
 WHY = "why_refused"
@@ -23,17 +24,42 @@ class Verdict:
     reason: str = ""
 
 
-def uncovered(file: ModelFile, rows: Sequence[Coverage]) -> UncoveredError:
-    """The error of a model with nodes that no layers stand for; `rows` are all of its operators."""
+def uncovered(file: ModelFile, verdicts: Sequence[Verdict], cut: str, bound: str) -> UncoveredError:
+    """The error of a model with nodes that no layers stand for.
+
+    `cut` are the options that take it up to there, "" if nothing is left; `bound` says why these
+    nodes cannot be free, "" if they can.
+    """
+    rows = coverage(verdicts)
     bad = [row for row in rows if row.refused]
     refused = sum(row.refused for row in bad)
     nodes = sum(row.nodes for row in rows)
+    before = f"what lies before runs with {cut}" if cut else "nothing before them runs by itself"
+    free = f"they cannot be free: {bound}" if bound else "--unsupported free takes them as free"
     head = (
-        f"{refused:,} of {nodes:,} nodes cannot be simulated; nothing is taken as free. Cut "
-        "the model with --outputs, say --unsupported free, or see docs/onnx.md for what is known"
+        f"{refused:,} of {nodes:,} nodes cannot be simulated; {before}; {free}; see docs/onnx.md "
+        "for what is known"
     )
     problems = [Problem(told(row), str(file.path), key=row.operator) for row in bad]
     return UncoveredError([Problem(head, str(file.path)), *problems], rows)
+
+
+def why_not_free(verdicts: Iterable[Verdict]) -> str:
+    """Why refused nodes cannot be taken as free: what they make has no shape; "" if they can."""
+    for node in (verdict.node for verdict in verdicts if verdict.reason):
+        for value in node.outputs:
+            if value.name and value.shape is None:
+                return f"the shape of {value.name!r} is not known{_remedy(node)}"
+        if WHY in node.attributes:
+            return f"the batch in what {node.name!r} makes is not known"
+    return ""
+
+
+def _remedy(node: Node) -> str:
+    """What gives an output a shape: nothing where values tell it."""
+    if node.op in DATA_DEPENDENT and node.op not in OF_GRAPHS:
+        return ", as values tell it"
+    return "; declare it in the file (value_info)"
 
 
 def told(row: Coverage) -> str:
@@ -89,15 +115,14 @@ def macs_of(node: Node) -> int:
 
 
 def why_unknown(node: Node) -> str:
-    """Why an operator that the table does not have is refused, and what to do."""
+    """Why an operator that the table does not have is refused."""
+    if node.op in DATA_DEPENDENT:
+        return "what it does depends on values"
     if node.attributes.get(WHY):
         return str(node.attributes[WHY])
-    cut = [each.name for each in node.inputs if isinstance(each, Value)]
-    if node.op in DATA_DEPENDENT:
-        place = " ".join(f"--outputs {name}" for name in cut) or "an earlier output"
-        return f"what it does depends on values; cut before it with {place}"
-    if any(isinstance(each, Value) and each.shape is None for each in node.inputs):
-        return "it lies behind a node whose shape depends on values"
+    for each in node.inputs:
+        if isinstance(each, Value) and each.shape is None:
+            return f"it reads {each.name!r}, whose shape is not known"
     kinds = ", ".join(
         f"{'constant ' * isinstance(each, Constant)}{list(each.shape or ())}"
         for each in node.inputs

@@ -1,12 +1,13 @@
 """An ONNX file as the library reads it, and all that can be wrong with its bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend.source import read_bytes
+from accelsim.frontend.onnx.wire import trimmed
+from accelsim.frontend.source import mapped
 
 LARGEST_MODEL = 2**31 - 1
 """Bytes of a message that protobuf reads."""
@@ -15,15 +16,25 @@ _NO_ONNX = "reading .onnx files takes a library: pip install 'accelsim[onnx]'"
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model and where it lies. `proto` is onnx's ModelProto, `opsets` versions by domain."""
+    """A model and where it lies. `proto` is onnx's ModelProto, `opsets` versions by domain.
+
+    `places` are initializers whose values `proto` does not hold: where they start in the file, and
+    their bytes.
+    """
 
     path: Path
     proto: Any
     opsets: dict[str, int]
+    places: Mapping[str, tuple[int, int]]
 
     def problem(self, message: str, node: str = "") -> InputError:
         """What is wrong, at a node or a tensor if one is named."""
         return InputError(Problem(message, str(self.path), key=node))
+
+    def type_name(self, element: int) -> str:
+        """How onnx calls the type of which it has this number."""
+        names = library(self.path).TensorProto.DataType
+        return str(names.Name(element)).lower() if element in names.values() else str(element)
 
 
 def library(path: Path) -> Any:
@@ -44,9 +55,9 @@ def read_model(path: Path) -> ModelFile:
     Raises InputError for what is no model, is cut off, or needs a newer library.
     """
     onnx = library(path)
-    content = read_bytes(path, LARGEST_MODEL)
+    found = trimmed(mapped(path, LARGEST_MODEL))
     try:
-        proto = onnx.ModelProto.FromString(content)
+        proto = onnx.ModelProto.FromString(found.content)
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto)
     except Exception as error:  # protobuf's own, which differ between its builds
@@ -54,16 +65,16 @@ def read_model(path: Path) -> ModelFile:
         raise InputError(Problem(message, str(path))) from None
     opsets = {each.domain or "": each.version for each in proto.opset_import}
     opsets.setdefault("", opsets.get("ai.onnx", 1))
-    found = ModelFile(path, proto, opsets)
+    file = ModelFile(path, proto, opsets, found.places)
     if not proto.graph.node or not proto.graph.output:
-        raise found.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")
+        raise file.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")
     if not all(isinstance(name, str) for name in _names(proto.graph)):
-        raise found.problem("is damaged: it has names that are no text")
+        raise file.problem("is damaged: it has names that are no text")
     newest = onnx.defs.onnx_opset_version()
     if not 1 <= opsets[""] <= newest:
         message = f"has opset {opsets['']}; the installed onnx knows 1 to {newest}: upgrade it"
-        raise found.problem(message)
-    return found
+        raise file.problem(message)
+    return file
 
 
 def _names(graph: Any) -> Iterator[Any]:
@@ -71,7 +82,8 @@ def _names(graph: Any) -> Iterator[Any]:
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         yield from (attribute.name for attribute in node.attribute)
-    for each in (*graph.input, *graph.output, *graph.initializer):
+    for each in graph.initializer:
         yield each.name
-    for each in graph.input:
+    for each in (*graph.input, *graph.output, *graph.value_info):
+        yield each.name
         yield from (dim.dim_param for dim in each.type.tensor_type.shape.dim)

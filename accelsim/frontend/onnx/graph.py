@@ -6,6 +6,7 @@ numbers here. The shapes of the others are those of onnx's own inference, given 
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,38 +25,30 @@ from accelsim.frontend.onnx.constants import (
     is_fill,
     tensor_values,
 )
-from accelsim.frontend.onnx.file import ModelFile, library
-from accelsim.network.ops import Shape
+from accelsim.frontend.onnx.declared import Declared
+from accelsim.frontend.onnx.file import ModelFile
+from accelsim.frontend.onnx.inference import OF_GRAPHS, Inference, Value, named
 from accelsim.text import shown
 
+__all__ = [
+    "DATA_DEPENDENT",
+    "RECURRENT",
+    "Graph",
+    "Node",
+    "Step",
+    "Value",
+    "batch_axes",
+    "graph_of",
+    "inner_sources",
+    "resolved",
+]
+
 MOST_NODES = 200_000
-LARGEST_TENSOR = 2**40
-"""Elements of a tensor."""
-_OF_GRAPHS = ("Loop", "If", "Scan")
-DATA_DEPENDENT = (*_OF_GRAPHS, "NonZero", "NonMaxSuppression", "Unique", "Compress")
+DATA_DEPENDENT = (*OF_GRAPHS, "NonZero", "NonMaxSuppression", "Unique", "Compress")
 """Operators that compute what to do, or how much they make, from values."""
-_INFERRED_AS = {
-    **dict.fromkeys(("MaxPool", "AveragePool"), 22),
-    **dict.fromkeys(("Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split"), 11),
-}
-"""Opsets whose inference drops what starts in the padding under ceil_mode, and that take negative
-axes, as runtimes do.
-"""
-_POSITIVE = ("strides", "dilations", "kernel_shape")
-_KEEPS_SHAPE = ("GroupNormalization",)
-"""Operators whose ofmap has the shape of their input, which the inference does not say."""
 RECURRENT = ("RNN", "LSTM", "GRU")
 """Operators that take (times, batch, features), unless their `layout` is 1."""
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor that a run computes; `shape` with the batch, None where only values tell it."""
-
-    name: str
-    shape: Shape | None
-    element: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +85,9 @@ def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -
     wanted = tuple(outputs) or tuple(each.name for each in file.proto.graph.output)
     order = _order(file, wanted)
     used = {name for index in order for name in _sources(file.proto.graph.node[index])}
-    walk = _Walk(file)
     axes = batch_axes(_steps(file, order))
     inputs = _inputs(file, dims, used | set(wanted), axes)
+    walk = _Walk(file, _symbols(file, inputs))
     walk.begin(inputs, used)
     nodes = tuple(node for index in order if (node := walk.node(index)) is not None)
     return graph_of(inputs, nodes, wanted, axes)
@@ -118,12 +111,20 @@ def graph_of(
 
 def _sources(node: Any) -> list[str]:
     """What a node reads; what a Loop's or If's graph inside reads, too."""
-    names = [name for name in node.input if name]
-    for attribute in node.attribute:
-        for inner in (attribute.g, *attribute.graphs):
+    graphs = [each for said in node.attribute for each in (said.g, *said.graphs)]
+    return [*filter(None, node.input), *inner_sources(graphs)]
+
+
+def inner_sources(values: Iterable[Any]) -> list[str]:
+    """What graphs among the values of attributes read of the graph around them."""
+    names = []
+    for inner in values:
+        if hasattr(inner, "initializer"):
             made = {name for each in inner.node for name in each.output}
             made |= {each.name for each in (*inner.input, *inner.initializer)}
-            names += [name for each in inner.node for name in _sources(each) if name not in made]
+            read = [name for each in inner.node for name in _sources(each)]
+            read += [each.name for each in inner.output]
+            names += [name for name in read if name not in made]
     return names
 
 
@@ -132,14 +133,14 @@ def _order(file: ModelFile, wanted: Sequence[str]) -> list[int]:
     graph = file.proto.graph
     if len(graph.node) > MOST_NODES:
         raise file.problem(f"has more than {MOST_NODES:,} nodes")
+    given = _given(file)
     maker: dict[str, int] = {}
     for index, node in enumerate(graph.node):
         for name in filter(None, node.output):
-            if name in maker:
-                raise file.problem(f"{name!r} is made twice", _named(node))
+            if name in maker or name in given:
+                again = "twice" if name in maker else "by it, but is an input or initializer, too"
+                raise file.problem(f"{name!r} is made {again}", named(node))
             maker[name] = index
-    given = {each.name for each in (*graph.input, *graph.initializer)}
-    given |= {each.values.name for each in graph.sparse_initializer}
     problems = [
         Problem(
             f"nothing in the model is called so; {did_you_mean(name, maker)}".rstrip("; "),
@@ -152,6 +153,19 @@ def _order(file: ModelFile, wanted: Sequence[str]) -> list[int]:
     if problems:
         raise InputError(problems)
     return _depth_first(file, maker, given, wanted)
+
+
+def _given(file: ModelFile) -> set[str]:
+    """What no node makes; raises InputError for what is given twice, or in a form not known."""
+    graph = file.proto.graph
+    for kind in (graph.input, graph.initializer):
+        counts = Counter(each.name for each in kind)
+        for name, count in counts.items():
+            if count > 1 or not name:
+                raise file.problem("is given twice" if name else "an input has no name", name)
+    for each in graph.sparse_initializer:
+        raise file.problem("is a sparse array, which is not read here", each.values.name)
+    return {each.name for each in (*graph.input, *graph.initializer)}
 
 
 def _depth_first(
@@ -178,15 +192,11 @@ def _depth_first(
                 stack.append((maker[name], iter(_sources(nodes[maker[name]]))))
             elif name in maker and not done[maker[name]]:
                 message = f"lies on a cycle: it reads {name!r}, which depends on it"
-                raise file.problem(message, _named(nodes[index]))
+                raise file.problem(message, named(nodes[index]))
             elif name not in maker and name not in given:
                 message = f"reads {name!r}, which nothing in the model makes"
-                raise file.problem(message, _named(nodes[index]))
+                raise file.problem(message, named(nodes[index]))
     return order
-
-
-def _named(node: Any) -> str:
-    return str(node.name or next(filter(None, node.output), node.op_type))
 
 
 # --- Inputs ---------------------------------------------------------------------------------------
@@ -244,42 +254,63 @@ def _inputs(
     if not found:
         raise file.problem("has no input that its outputs depend on")
     asked: set[str] = set()
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     values = []
     for each in found:
         shape = tuple(_sizes(each, dims, asked, missing, axes.get(each.name, 0)))
         values.append(Value(each.name, shape, each.type.tensor_type.elem_type))
-    problems = [
-        f"the size {name!r} is open; give --dim {name}=N" for name in dict.fromkeys(missing)
-    ]
+    problems = [f"the size {name!r} is {how}; give --dim {name}=N" for name, how in missing.items()]
     problems += [
         f"no input has an open size {shown(name)}; {did_you_mean(name, asked)}".rstrip("; ")
         for name in dims
         if name not in asked
     ]
-    problems += [
-        f"the input {each.name!r} is no tensor"
-        for each in found
-        if not each.type.HasField("tensor_type")
-    ]
+    problems += filter(None, map(_no_tensor, found, values))
     if problems:
         raise InputError(Problem(message, str(file.path)) for message in problems)
     return tuple(values)
 
 
+def _no_tensor(each: Any, value: Value) -> str:
+    """Why an input cannot be given; "" if it can."""
+    if not each.type.HasField("tensor_type"):
+        return f"the input {each.name!r} is no tensor"
+    if not each.type.tensor_type.HasField("shape"):
+        return f"the input {each.name!r} has no shape, not even a number of axes"
+    if 0 in (value.shape or ()):
+        return f"the input {each.name!r} has the shape {list(value.shape or ())}: it holds nothing"
+    return ""
+
+
 def _sizes(
-    each: Any, dims: Mapping[str, int], asked: set[str], missing: list[str], batch: int
+    each: Any, dims: Mapping[str, int], asked: set[str], missing: dict[str, str], batch: int
 ) -> Iterator[int]:
-    """The sizes of one input; an open batch is one image. Notes which names there are."""
+    """The sizes of one input; an open batch is one image. Notes which names there are.
+
+    A size below 0 is open, as runtimes take it; one of 0 leaves nothing to compute.
+    """
     for axis, dim in enumerate(each.type.tensor_type.shape.dim):
-        if dim.dim_value > 0:
+        if dim.dim_value > 0 or (dim.HasField("dim_value") and not dim.dim_value):
             yield dim.dim_value
             continue
         name = dim.dim_param or f"{each.name}[{axis}]"
         asked.add(name)
         if name not in dims and axis != batch:
-            missing.append(name)
+            missing[name] = f"{dim.dim_value}, so open" if dim.dim_value else "open"
         yield dims.get(name, 1)
+
+
+def _symbols(file: ModelFile, inputs: Iterable[Value]) -> dict[str, int]:
+    """Sizes by the names that the axes of inputs have."""
+    shapes = {each.name: each.shape or () for each in inputs}
+    return {
+        dim.dim_param: size
+        for each in file.proto.graph.input
+        for dim, size in zip(
+            each.type.tensor_type.shape.dim, shapes.get(each.name, ()), strict=False
+        )
+        if dim.dim_param
+    }
 
 
 # --- The walk -------------------------------------------------------------------------------------
@@ -288,18 +319,22 @@ def _sizes(
 class _Walk:
     """What is known of every tensor so far, as ours and as onnx's inference takes it."""
 
-    def __init__(self, file: ModelFile) -> None:
+    def __init__(self, file: ModelFile, sizes: Mapping[str, int]) -> None:
         self._file = file
-        self._onnx = library(file.path)
+        self._declared = Declared(file, sizes)
+        self._inference = Inference(file, self._declared)
         self._known: dict[str, Value | Constant] = {}
 
     def begin(self, inputs: Iterable[Value], used: set[str]) -> None:
         """Take the inputs, and the initializers that are used."""
-        self._known |= {each.name: each for each in inputs}
+        for each in inputs:
+            self._known[each.name] = each
+            self._declared.agree(each.name, each.name, each.shape, each.element)
         for tensor in self._file.proto.graph.initializer:
             if tensor.name in used:
                 check_tensor(self._file, tensor)
                 shape = tuple(tensor.dims)
+                self._declared.agree(tensor.name, tensor.name, shape, tensor.data_type)
                 source: Initializer | Known = Initializer(tensor.name)
                 if math.prod(shape) <= MOST_FOLDED // 64 or not shape:
                     source = Known(tensor_values(self._file, tensor))
@@ -310,25 +345,21 @@ class _Walk:
         """The node at `index`; None if it makes constants."""
         proto = self._file.proto.graph.node[index]
         inputs = tuple(self._known[name] if name else None for name in proto.input)
-        outputs = self._outputs(proto, inputs)
+        outputs = self._inference.outputs(proto, inputs)
         constants = self._constants(index, proto, inputs, outputs)
         if constants is not None:
             self._known |= {each.name: each for each in constants}
             return None
         self._known |= {each.name: each for each in outputs if each.name}
         return Node(
-            name=_named(proto),
+            name=named(proto),
             op=proto.op_type,
             version=self._file.opsets.get(proto.domain, 0),
             inputs=inputs,
             outputs=outputs,
-            attributes={each.name: self._attribute(each) for each in proto.attribute},
+            attributes=self._inference.attributes(proto),
             domain="" if proto.domain == "ai.onnx" else proto.domain,
         )
-
-    def _attribute(self, attribute: Any) -> Any:
-        value = self._onnx.helper.get_attribute_value(attribute)
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
     def _constants(
         self,
@@ -344,7 +375,7 @@ class _Walk:
             ghost = np.broadcast_to(np.zeros((), np.int8), inputs[0].shape)
             values = evaluated(self._file, proto, [ghost])
             return [Constant(outputs[0].name, values.shape, outputs[0].element, Known(values))]
-        if proto.op_type in (*_OF_GRAPHS, *_RANDOM):
+        if proto.op_type in (*OF_GRAPHS, *_RANDOM):
             return None
         constants = tuple(each for each in inputs if each is None or isinstance(each, Constant))
         if len(constants) < len(inputs):
@@ -374,67 +405,7 @@ class _Walk:
         if small and ready and proto.op_type != "DequantizeLinear":  # whose codes are asked for
             values = evaluated(self._file, proto, arrays, place)
             source, shape = Known(values), values.shape
+            self._declared.agree(named(proto), output.name, shape, 0)
         if shape is None:
-            raise self._file.problem(f"the shape of {output.name!r} is not known", _named(proto))
+            raise self._file.problem(f"the shape of {output.name!r} is not known", named(proto))
         return Constant(output.name, shape, element, source, is_fill(proto.op_type, inputs))
-
-    def _outputs(
-        self, proto: Any, inputs: tuple[Value | Constant | None, ...]
-    ) -> tuple[Value, ...]:
-        """The outputs' shapes and types by onnx's inference; raises InputError where it fails."""
-        unknown = tuple(Value(name, None) for name in proto.output)
-        open_ = any(isinstance(each, Value) and each.shape is None for each in inputs)
-        if open_ or proto.op_type in _OF_GRAPHS:
-            return unknown
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
-        try:
-            version = self._file.opsets.get(proto.domain, 1)
-            version = max(version, _INFERRED_AS.get(proto.op_type, 0))
-            schema = self._onnx.defs.get_schema(proto.op_type, version, domain)
-        except Exception:  # an operator that onnx itself does not know
-            return unknown
-        types = self._inferred(proto, schema, inputs)
-        found = tuple(self._value(proto, name, types.get(name)) for name in proto.output)
-        first = inputs[0] if inputs else None
-        if proto.op_type in _KEEPS_SHAPE and first is not None and found[0].shape is None:
-            return (Value(found[0].name, first.shape, first.element), *found[1:])
-        return found
-
-    def _inferred(
-        self, proto: Any, schema: Any, inputs: tuple[Value | Constant | None, ...]
-    ) -> Mapping[str, Any]:
-        helper = self._onnx.helper
-        for attribute in proto.attribute:  # some releases of onnx divide by them
-            if attribute.name in _POSITIVE and any(each < 1 for each in (*attribute.ints, 1)):
-                message = f"cannot have the {attribute.name} {list(attribute.ints)}"
-                raise self._file.problem(f"{proto.op_type} {message}", _named(proto))
-        given = [each for each in inputs if each is not None]
-        types = {
-            each.name: helper.make_tensor_type_proto(each.element, each.shape) for each in given
-        }
-        data = {
-            each.name: self._onnx.numpy_helper.from_array(each.known, each.name)
-            for each in given
-            if isinstance(each, Constant) and each.known is not None
-        }
-        opsets = [helper.make_opsetid(*each) for each in self._file.opsets.items()]
-        try:
-            found: Mapping[str, Any] = self._onnx.shape_inference.infer_node_outputs(
-                schema, proto, types, data, None, opsets, self._file.proto.ir_version
-            )
-        except Exception as error:  # InferenceError and what C++ makes of hostile attributes
-            message = f"{proto.op_type} does not fit its inputs: {str(error).strip()}"
-            raise self._file.problem(message, _named(proto)) from None
-        return found
-
-    def _value(self, proto: Any, name: str, type_: Any) -> Value:
-        """An output, its shape None where some size is open."""
-        if type_ is None or not type_.HasField("tensor_type"):
-            return Value(name, None)
-        tensor = type_.tensor_type
-        shape = tuple(dim.dim_value for dim in tensor.shape.dim)
-        closed = tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
-        if closed and (math.prod(shape) > LARGEST_TENSOR or any(size < 0 for size in shape)):
-            message = f"{name!r} would have the shape {list(shape)}"
-            raise self._file.problem(message, _named(proto))
-        return Value(name, shape if closed else None, tensor.elem_type)

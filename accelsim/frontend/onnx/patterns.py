@@ -12,6 +12,8 @@ import numpy as np
 
 from accelsim.frontend.onnx.constants import Array, Constant, Store
 from accelsim.frontend.onnx.graph import Graph, Node, Value
+from accelsim.frontend.onnx.heads import attention_of_heads
+from accelsim.frontend.onnx.rotary import with_angles
 
 Operand = Value | Constant | None
 _CLOSE = 1e-3
@@ -317,14 +319,38 @@ def _causal(node: Node, seen: _Seen) -> Node | None:
                 hides = (added <= _HIDING) | (added == 0)
                 found = scores, np.asarray(added == 0) if hides.all() else None
     if choice is not None:
-        condition, scores, hidden = choice.inputs
-        low = _number(hidden)
-        if low is not None and low <= _HIDING:
-            found = scores, seen.values(condition)
+        found = _chosen(choice, seen)
+    less = seen.alone(value, "Sub")
+    if less is not None:
+        found = _lowered(less, seen)
     scores, shown = found
     if not isinstance(scores, Value) or shown is None or not _is_past(shown, scores):
         return None
     return replace(node, inputs=(scores,), attributes={**node.attributes, "causal": 1})
+
+
+def _chosen(choice: Node, seen: _Seen) -> tuple[Operand, Array | None]:
+    """The scores that a Where takes, and where it takes them and nothing very low."""
+    condition, first, second = choice.inputs
+    for scores, hidden, taken in ((first, second, True), (second, first, False)):
+        low = _number(hidden)
+        asked = seen.values(condition) if low is not None and low <= _HIDING else None
+        if asked is not None:
+            return scores, asked.astype(bool) == taken
+    return None, None
+
+
+def _lowered(less: Node, seen: _Seen) -> tuple[Operand, Array | None]:
+    """Scores times ones and zeros, less a number that hides those that are zero then (GPT-2)."""
+    taken, product = seen.values(less.inputs[1]), seen.alone(less.inputs[0], "Mul")
+    for scores, mask in (product.inputs[:2], product.inputs[1::-1]) if product else ():
+        shown = seen.values(mask)
+        if taken is None or shown is None or shown.shape != taken.shape:
+            continue
+        hides = (taken == 0) & (shown == 1) | (taken >= -_HIDING) & (shown == 0)
+        if hides.all():
+            return scores, shown == 1
+    return None, None
 
 
 def _is_past(shown: Array, scores: Value) -> bool:
@@ -364,5 +390,7 @@ _PATTERNS: Mapping[str, tuple[Pattern, ...]] = {
     "Mul": (_multiplied, _gelu, _scaled),
     "Add": (_shifted,),
     "Softmax": (_causal,),
+    "Reshape": (attention_of_heads,),
+    "RotaryEmbedding": (with_angles,),
     "Where": (_guarded, _guarded_softplus),
 }

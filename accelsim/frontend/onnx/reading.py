@@ -3,6 +3,7 @@
 from accelsim.frontend.onnx.batch_axis import with_batch_first
 from accelsim.frontend.onnx.constants import Store
 from accelsim.frontend.onnx.coverage import WHY, Verdict, why_unknown
+from accelsim.frontend.onnx.dynamic import with_dynamic_products
 from accelsim.frontend.onnx.graph import Graph, Node
 from accelsim.frontend.onnx.layers import Layers, Refused, kept_shape
 from accelsim.frontend.onnx.padding import with_own_padding
@@ -18,6 +19,7 @@ def read_as_layers(graph: Graph, store: Store) -> Reading:
     Where the inputs have no leading axis in common, or what is done along it cannot be done image
     by image, all that a run is given is one image, if that can be simulated.
     """
+    graph = with_dynamic_products(graph)
     found = None if graph.batch is None else _read(graph, store, whole=False)
     if found and (graph.batch == 1 or not _refused(found)):
         return found

@@ -62,6 +62,7 @@ from accelsim.network.ops.joins import (
 )
 from accelsim.network.ops.norms import (
     BatchNorm,
+    DynamicQuantize,
     GroupNorm,
     InstanceNorm,
     LayerNorm,
@@ -115,6 +116,7 @@ __all__ = [
     "Cos",
     "Dense",
     "Dropout",
+    "DynamicQuantize",
     "Elementwise",
     "Elu",
     "Embedding",
@@ -187,7 +189,7 @@ _ALL: tuple[type[Op], ...] = (
     *(Transpose, Slice, SplitPart, Expand, Mean, Sum, Largest, AttentionScores, AttentionContext),
     *FUNCTIONS,
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
-    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift),
+    *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift, DynamicQuantize),
     *(Embedding, Position, ClassToken, Rotary, Append),
     *(Pad, Resize, Maps, Mixture, Local, Phase, Phases),
 )

@@ -45,7 +45,11 @@ class Op:
         return {}
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
-        """Multiply-accumulates for one image."""
+        """Multiply-accumulates for one image; `zero_macs` come on top."""
+        return 0
+
+    def zero_macs(self, inputs: tuple[Shape, ...]) -> int:
+        """Multiply-accumulates by zeros that were inserted, for one image."""
         return 0
 
 

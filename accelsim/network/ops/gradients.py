@@ -20,7 +20,7 @@ from accelsim.network.ops.gradient import (
     ParameterGradient,
     Statistic,
 )
-from accelsim.network.ops.joins import Add, Mul, Taking, Transpose
+from accelsim.network.ops.joins import Add, Concat, Mul, Taking, Transpose
 from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import (
     LearnedProduct,
@@ -234,6 +234,14 @@ class GradientSum(Add):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GradientConcat(Concat):
+    """The gradients of all parts of a split, side by side."""
+
+    name: ClassVar[str] = "gradient_concat"
+    phase: ClassVar[str] = "input_gradient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GradientTranspose(Transpose):
     """A gradient with its axes back in the order of the layer's input."""
 
@@ -399,6 +407,6 @@ GRADIENTS: tuple[type[Op], ...] = (
     *(LocalWeightGradient, LocalColumns, ColumnsFold),
     *(TransposedInputGradient, TransposedWeightGradient),
     *(EmbeddingGradient, RotaryGradient, ParameterSum, MixtureGradient, MixtureUpdate),
-    *(Part, View, GradientSum, GradientTranspose, DropoutMask, ForwardMask, Update),
+    *(Part, View, GradientSum, GradientConcat, GradientTranspose, DropoutMask, ForwardMask, Update),
 )
 """Every layer type of a training step beside those of network files."""

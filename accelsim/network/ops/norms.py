@@ -108,6 +108,20 @@ class ScaleShift(Op):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicQuantize(Unary):
+    """What the codes of ONNX's DynamicQuantizeLinear stand for: x on 256 even steps of its range.
+
+    The range is that of all values of an image, zero among them: scale = (high - low) / 255.
+    """
+
+    name: ClassVar[str] = "dynamic_quantize"
+
+    @property
+    def in_order(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Normalised(Op):
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta, the statistics those of the input.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import product
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,7 +23,8 @@ from accelsim.network.ops.fields import (
     Shape,
 )
 from accelsim.network.ops.tokens import Composite
-from accelsim.network.ops.window import PhaseAxis, Window, phase_axis, windows_over
+from accelsim.network.ops.window import PhaseAxis, Window, meetings, phase_axis, windows_over
+from accelsim.units import ceil_div
 
 _MOST_PHASES = 1024
 Count = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_AXES)]
@@ -33,24 +34,38 @@ Count = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_A
 class Pad(Op):
     """Values around a tensor: so many `before` and `after` it along each axis.
 
-    They are `value`, the mirrored inside (`reflect`) or the nearest of it (`edge`). It costs as a
-    copy does.
+    They are `value`, the mirrored inside (`reflect`) or the nearest of it (`edge`). So many of
+    `value` lie `between` two neighbours, too: XLA's interior padding. It costs as a copy does.
     """
 
     name: ClassVar[str] = "pad"
     before: Count
     after: Count
+    between: Count | None = None
     mode: Literal["constant", "reflect", "edge"] = "constant"
     value: Real = 0.0
 
+    @property
+    def step(self) -> Shape:
+        """How far apart neighbours of the ifmap lie in the ofmap, along each axis."""
+        return tuple(count + 1 for count in self.between or (0,) * len(self.before))
+
+    def ends(self, shape: Shape) -> Shape:
+        """Behind the last value of an ifmap of `shape`, along each axis of the ofmap."""
+        axes = zip(self.before, shape, self.step, strict=True)
+        return tuple(first + (size - 1) * step + 1 for first, size, step in axes)
+
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = only(inputs)
-        if not len(shape) == len(self.before) == len(self.after):
-            raise ShapeError(f"before and after need a number for each axis of {shape}")
+        if not len(shape) == len(self.before) == len(self.after) == len(self.step):
+            given = "before and after" if self.between is None else "before, after and between"
+            raise ShapeError(f"{given} need a number for each axis of {shape}")
+        if self.mode != "constant" and any(self.between or ()):
+            raise ShapeError(f"between neighbours lies only a constant, not mode {self.mode!r}")
         sides = zip(shape, self.before, self.after, strict=True)
         if self.mode == "reflect" and any(max(one, other) >= size for size, one, other in sides):
             raise ShapeError(f"more is mirrored than {shape} has inside")
-        return tuple(map(sum, zip(shape, self.before, self.after, strict=True)))
+        return tuple(map(sum, zip(self.ends(shape), self.after, strict=True)))
 
 
 Scale = Annotated[Real, Field(gt=0)]
@@ -162,11 +177,15 @@ class Phase(Deconvolution):
 
     A convolution of stride 1 with those taps that reach them: nothing is multiplied by an inserted
     zero. The weight is (out_channels, C, R, S), that of the layer called `owner` if it has one.
+
+    Where values of the ifmap lie `apart`, with inserted zeros between, it is all of a transposed
+    convolution of that stride, and products of these zeros are `zero_macs`.
     """
 
     name: ClassVar[str] = "conv_transpose_phase"
     at: tuple[NonNegative, NonNegative] = (0, 0)
     owner: str | None = None
+    apart: Pair = (1, 1)
 
     @property
     def owner_of_parameters(self) -> str | None:
@@ -181,6 +200,8 @@ class Phase(Deconvolution):
         return rows, cols
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        if self.apart != (1, 1) and self.stride != (1, 1):
+            raise ShapeError(f"values that lie {self.apart} apart need a stride of 1")
         rows, cols = self.axes(only(inputs, (3,)))
         return self.out_channels, rows.window.outputs, cols.window.outputs
 
@@ -191,12 +212,26 @@ class Phase(Deconvolution):
         return {"weight": weight} | ({"bias": weight[:1]} if self.bias else {})
 
     def terms(self, shape: Shape) -> int:
-        """Products of a value of the ofmap."""
-        rows, cols = self.axes(shape)
-        return shape[0] // self.groups * len(rows.taps) * len(cols.taps)
+        """Products of the first value of the ofmap, those with inserted zeros left out."""
+        axes = zip(self.axes(shape), self.apart, strict=True)
+        taps = (len(range(axis.window.before % step, len(axis.taps), step)) for axis, step in axes)
+        return shape[0] // self.groups * math.prod(taps)
+
+    def most_terms(self, shape: Shape) -> int:
+        """Products of the value of the ofmap that has most."""
+        axes = zip(self.axes(shape), self.apart, strict=True)
+        taps = (ceil_div(len(axis.taps), step) for axis, step in axes)
+        return shape[0] // self.groups * math.prod(taps)
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
-        return math.prod(self.output_shape(inputs)) * self.terms(inputs[0])
+        axes = zip(self.axes(inputs[0]), self.apart, strict=True)
+        met = (meetings(axis.window, step) for axis, step in axes)
+        return self.out_channels * inputs[0][0] // self.groups * math.prod(met)
+
+    def zero_macs(self, inputs: tuple[Shape, ...]) -> int:
+        met = (meetings(axis.window) for axis in self.axes(inputs[0]))
+        done = self.out_channels * inputs[0][0] // self.groups * math.prod(met)
+        return done - self.macs(inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,10 +264,12 @@ class Phases(Op):
 class ConvTranspose(Deconvolution, Composite):
     """Transposed convolution: a layer for each phase of the stride, NAME/0_0 and so on.
 
-    NAME/0_0 has the weight (out_channels, C, R, S) and the bias of all of them.
+    NAME/0_0 has the weight (out_channels, C, R, S) and the bias of all of them. `zero_inserted` it
+    is one layer NAME/0_0 behind NAME/spread, a copy of the ifmap with zeros between its values.
     """
 
     name: ClassVar[str] = "conv_transpose"
+    form: Literal["phases", "zero_inserted"] = "phases"
 
     def parts(self, name: str, inputs: tuple[str, ...]) -> list[tuple[str, Op, tuple[str, ...]]]:
         if len(inputs) != 1:
@@ -242,6 +279,8 @@ class ConvTranspose(Deconvolution, Composite):
             raise ShapeError(f"a stride of {self.stride} has more than {_MOST_PHASES:,} phases")
         if self.stride == (1, 1):
             return [(f"{name}/0_0", Phase(**keys), inputs)]
+        if self.form == "zero_inserted":
+            return self._spread(name, keys, inputs)
         join = Phases(stride=self.stride)
         names = [f"{name}/{down}_{across}" for down, across in join.places]
         phases = [
@@ -249,3 +288,15 @@ class ConvTranspose(Deconvolution, Composite):
             for part, at in zip(names, join.places, strict=True)
         ]
         return [*phases, (f"{name}/whole", join, tuple(names))]
+
+    def _spread(
+        self, name: str, keys: dict[str, Any], inputs: tuple[str, ...]
+    ) -> list[tuple[str, Op, tuple[str, ...]]]:
+        """A convolution of stride 1, and before it its ifmap with zeros between the values."""
+        (down, across), more = self.stride, self.output_padding
+        spread = Pad(before=(0, 0, 0), after=(0, *more), between=(0, down - 1, across - 1))
+        plain = keys | {"stride": (1, 1), "output_padding": (0, 0)}
+        return [
+            (f"{name}/spread", spread, inputs),
+            (f"{name}/0_0", Phase(**plain, apart=self.stride), (f"{name}/spread",)),
+        ]

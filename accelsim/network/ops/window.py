@@ -108,6 +108,16 @@ def phase_axis(forward: Window, at: int) -> PhaseAxis | None:
     return PhaseAxis(window, tuple(reversed(taps)))
 
 
+def meetings(window: Window, apart: int = 1) -> int:
+    """Pairs of an output and a tap of a window of stride 1 that meet each `apart`-th position.
+
+    Padding counts, as it does in the MACs of convolutions.
+    """
+    assert window.stride == 1
+    first = (window.before - tap * window.dilation for tap in range(window.kernel))
+    return sum(len(range(at % apart, window.outputs, apart)) for at in first)
+
+
 def turned(forward: Window) -> Window:
     """`forward` with its outputs and its taps in each other's place."""
     reach = (forward.outputs - 1) * forward.stride + (forward.kernel - 1) * forward.dilation + 1

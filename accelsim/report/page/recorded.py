@@ -48,6 +48,7 @@ class Energy(_Record):
 class _Moved(_Record):
     cycles: Annotated[int, Field(ge=0, le=2**63)]
     macs: Annotated[int, Field(ge=0, le=2**63)]
+    zero_macs: Count = 0
     utilization: Amount
     dram: dict[str, Count]
     buckets: dict[str, Count]

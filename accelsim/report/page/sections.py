@@ -245,7 +245,8 @@ def _numbers(group: Group) -> Html:
     """Buckets and traffic of every layer of every run."""
     heads = ["<layer", *(["<run"] if group.several else [])]
     heads += ["start", "end", "cycles", *BUCKETS.values()]
-    heads += ["util %", "DRAM read", "DRAM write", "<bound"]
+    zeros = any(run.totals.zero_macs for run in group.runs)
+    heads += [*["MACs by inserted zeros"] * zeros, "util %", "DRAM read", "DRAM write", "<bound"]
     has_energy = any(layer.energy_pj for run in group.runs for layer in run.layers)
     heads += ["energy"] if has_energy else []
     rows = []
@@ -254,9 +255,9 @@ def _numbers(group: Group) -> Html:
             cells = [name(layer.name), *([name(label)] if group.several else [])]
             cells += map(number, (layer.start_cycle, layer.end_cycle, layer.cycles))
             cells += [number(layer.buckets.get(key, 0)) for key in BUCKETS]
-            read, write = layer.bytes("read"), layer.bytes("write")
+            cells += [number(layer.zero_macs)] * zeros
             cells += [Cell(percent(layer.utilization) if layer.macs else NONE)]
-            cells += [Cell(format_bytes(read)), Cell(format_bytes(write))]
+            cells += [Cell(format_bytes(layer.bytes(way))) for way in ("read", "write")]
             cells += [Cell(layer.bound, kind="t")]
             rows.append(cells + ([_joules(layer.energy_pj)] if has_energy else []))
     return table(heads, rows, "Layers in numbers")

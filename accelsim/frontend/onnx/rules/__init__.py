@@ -76,12 +76,14 @@ from accelsim.frontend.onnx.rules.pooling import (
 from accelsim.frontend.onnx.rules.quantized import (
     conv_integer,
     dequantize,
+    dynamic_quantize,
     matmul_integer,
     qlinear_conv,
     qlinear_matmul,
     quantize,
 )
 from accelsim.frontend.onnx.rules.recurrent import gru, lstm, rnn
+from accelsim.frontend.onnx.rules.rotary import rotary
 from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
 from accelsim.network.ops import Abs, Cos, Erf, Exp, Log, Reciprocal, Sin, Sqrt
 
@@ -102,6 +104,7 @@ RULES: Mapping[str, Rule] = {
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,
     "Attention": attention,
+    "RotaryEmbedding": rotary,
     "RNN": rnn,
     "LSTM": lstm,
     "GRU": gru,
@@ -169,6 +172,7 @@ RULES: Mapping[str, Rule] = {
     "ConvTranspose": conv_transpose,
     "QuantizeLinear": quantize,
     "DequantizeLinear": dequantize,
+    "DynamicQuantizeLinear": dynamic_quantize,
     "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul,
     "ConvInteger": conv_integer,

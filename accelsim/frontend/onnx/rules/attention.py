@@ -7,6 +7,7 @@ import numpy as np
 
 from accelsim.frontend.onnx.constants import Array, Constant, Known
 from accelsim.frontend.onnx.graph import Node, Value
+from accelsim.frontend.onnx.heads import LAWS
 from accelsim.frontend.onnx.layers import (
     Layers,
     Refused,
@@ -19,6 +20,7 @@ from accelsim.frontend.onnx.layers import (
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import times_each
 from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.frontend.onnx.rules.rotary import by_law
 from accelsim.network.ops import (
     Add,
     AttentionContext,
@@ -33,7 +35,7 @@ from accelsim.network.ops import (
 
 _KNOWN = {
     *("is_causal", "q_num_heads", "kv_num_heads", "scale", "softcap"),
-    *("softmax_precision", "qk_matmul_output_mode"),
+    *("softmax_precision", "qk_matmul_output_mode", LAWS),
 }
 _HIDDEN = float(np.finfo(np.float32).min) / 2
 _BOOL = 9
@@ -150,8 +152,13 @@ def _side_by_side(heads: _Heads) -> str:
     own = int(node.attributes.get("kv_num_heads", count))
     scale = node.attributes.get("scale")
     scores = checked(AttentionScores, heads=count, key_heads=own, scale=scale)
-    queries, _ = tensor(node, 0, layers)
-    made = layers.add(f"{node.name}/scores", scores, queries, heads.keys[0])
+    queries, keys = tensor(node, 0, layers)[0], heads.keys[0]
+    laws = node.attributes.get(LAWS, (None, None))
+    if laws[0] is not None:
+        queries = layers.add(f"{node.name}/queries", by_law(laws[0], count), queries)
+    if laws[1] is not None:
+        keys = layers.add(f"{node.name}/keys", by_law(laws[1], own), keys)
+    made = layers.add(f"{node.name}/scores", scores, queries, keys)
     context = checked(AttentionContext, heads=count, key_heads=own)
     return layers.add(node.name, context, _shares(heads, made, count), heads.values[0])
 

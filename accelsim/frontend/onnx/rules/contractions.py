@@ -91,7 +91,9 @@ def conv(node: Node, layers: Layers) -> str:
 
 
 def gemm(node: Node, layers: Layers) -> str:
-    """alpha * A * B + beta * C, A being computed; B and C are constants or computed."""
+    """alpha * A * B + beta * C, A or B being computed, the others constants or computed."""
+    if isinstance(node.inputs[0], Constant):
+        return _constant_times(node, layers, node.inputs[0])
     said = node.attributes
     source, shape = tensor(node, 0, layers)
     if said.get("transA"):
@@ -114,6 +116,20 @@ def gemm(node: Node, layers: Layers) -> str:
     rows = (math.prod(shape[:-1]), shape[-1]) if len(shape) > 2 else shape
     made = layers.add(node.name, op, layers.view(source, rows), learned=learned)
     return _as_output(node, layers, made if own else _plus(node, layers, made, beta))
+
+
+def _constant_times(node: Node, layers: Layers, first: Constant) -> str:
+    """A Gemm whose A is constant."""
+    said = node.attributes
+    source, shape = tensor(node, 1, layers)
+    if said.get("transB"):
+        source = layers.add(f"{node.name}/turned", Transpose(order=(1, 0)), source)
+        shape = shape[::-1]
+    rows = Learned(first).transposed() if said.get("transA") else Learned(first)
+    size = first.shape[::-1] if said.get("transA") else first.shape
+    alpha, beta = (float(said.get(name, 1.0)) for name in ("alpha", "beta"))
+    made = times_each(layers, node.name, (rows.times(alpha), size), (source, shape))
+    return _as_output(node, layers, _plus(node, layers, made, beta))
 
 
 def _plus(node: Node, layers: Layers, made: str, beta: float) -> str:
@@ -169,28 +185,41 @@ def _by_each(node: Node, layers: Layers, read: tuple[str, Shape], second: Consta
 
 
 def matmul(node: Node, layers: Layers) -> str:
-    """Rows times a constant matrix, or two computed matrices, image by image."""
+    """Rows times a constant matrix, or two computed matrices, image by image.
+
+    A vector is a row where it is the first, a column where it is the second.
+    """
     first, second = node.inputs[:2]
     if isinstance(first, Constant):
-        source, shape = tensor(node, 1, layers)
-        if min(len(first.shape), len(shape)) < 2:
-            raise Refused(f"of a constant {list(first.shape)} and {list(shape)}")
-        return times_each(layers, node.name, (Learned(first), first.shape), (source, shape))
+        source, shape = _column(layers, tensor(node, 1, layers))
+        rows = first.shape if len(first.shape) > 1 else (1, *first.shape)
+        made = times_each(layers, node.name, (Learned(first), rows), (source, shape))
+        return _as_output(node, layers, made)
     source, shape = tensor(node, 0, layers)
     if not isinstance(second, Constant):
-        other, right = tensor(node, 1, layers)
-        if min(len(shape), len(right)) < 2 or kept_shape(shape) != shape:
-            raise Refused(f"of shapes {list(shape)} and {list(right)}: not as many axes")
-        return layers.add(node.name, MatMul(), *layers.aligned((source, shape), (other, right)))
+        if kept_shape(shape) != shape:
+            raise Refused(f"of {len(shape) + 1} axes")
+        if len(shape) == 1:
+            source, shape = layers.view(source, (1, *shape)), (1, *shape)
+        other = _column(layers, tensor(node, 1, layers))
+        made = layers.add(node.name, MatMul(), *layers.aligned((source, shape), other))
+        return _as_output(node, layers, made)
     if math.prod(second.shape[:-2]) > 1 and len(shape) > 2:
         return _by_each(node, layers, (source, shape), second)
-    if len(second.shape) < 2 or math.prod(second.shape[:-2]) > 1 or not shape:
+    if math.prod(second.shape[:-2]) > 1 or not shape:
         raise Refused(f"its constant has shape {list(second.shape)}, needs a matrix")
-    op = checked(Dense, out_features=second.shape[-1], bias=False)
+    columns = second.shape[-1] if len(second.shape) > 1 else 1
+    op = checked(Dense, out_features=columns, bias=False)
     rows = shape if len(shape) == 1 else (math.prod(shape[:-1]), shape[-1])
     learned = {"weight": Learned(second).transposed()}
     made = layers.add(node.name, op, layers.view(source, rows), learned=learned)
     return _as_output(node, layers, made)
+
+
+def _column(layers: Layers, read: tuple[str, Shape]) -> tuple[str, Shape]:
+    """A vector as a matrix of one column."""
+    source, shape = read
+    return (layers.view(source, (*shape, 1)), (*shape, 1)) if len(shape) == 1 else read
 
 
 def _as_output(node: Node, layers: Layers, made: str) -> str:

@@ -218,6 +218,8 @@ def _number(coefficient: Coefficient) -> float | None:
 
 def _along(found: Constant, shape: Shape, axis: int) -> bool:
     """Whether a constant has one number for each place of an axis, and only along that."""
+    if not shape:
+        return False
     wanted = [1] * len(shape)
     wanted[axis] = shape[axis]
     return spread(found, len(shape)) == tuple(wanted)

@@ -67,7 +67,7 @@ def gather(node: Node, layers: Layers) -> str:
         raise Refused("over the batch")
     wanted = [int(at) % shape[axis - 1] for at in said]
     parts = [
-        _part(layers, node.name, source, axis - 1, slice(first, last + 1, step))
+        part(layers, node.name, source, axis - 1, slice(first, last + 1, step))
         for first, last, step in _runs(wanted)
     ]
     whole = parts[0] if len(parts) == 1 else layers.joined(node.name, parts, axis - 1)
@@ -180,7 +180,7 @@ def split(node: Node, layers: Layers) -> str:
     for value in node.outputs:
         size = (value.shape or ())[axis]
         name = f"{node.name}/{len(parts)}" if parts else node.name
-        parts.append(_part(layers, name, source, axis - 1, slice(start, start + size, 1)))
+        parts.append(part(layers, name, source, axis - 1, slice(start, start + size, 1)))
         start += size
     layers.names |= {value.name: part for value, part in zip(node.outputs, parts, strict=True)}
     return parts[0]
@@ -222,7 +222,8 @@ def _within(node: Node, layers: Layers) -> tuple[str, Shape]:
     return source, shape
 
 
-def _part(layers: Layers, name: str, source: str, axis: int, taken: slice) -> str:
+def part(layers: Layers, name: str, source: str, axis: int, taken: slice) -> str:
+    """What lies in a slice of one axis."""
     shape = layers.shapes[source]
     start = tuple(taken.start if at == axis else 0 for at in range(len(shape)))
     stop = tuple(taken.stop if at == axis else size for at, size in enumerate(shape))

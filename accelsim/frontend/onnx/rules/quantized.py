@@ -7,6 +7,7 @@ they are reals; so to quantize is to say what a layer's codes stand for, and cos
 from dataclasses import replace
 
 from accelsim.frontend.onnx.constants import Constant
+from accelsim.frontend.onnx.dynamic import SCALED
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import (
     Codes,
@@ -21,7 +22,7 @@ from accelsim.frontend.onnx.layers import (
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import conv, matmul
-from accelsim.network.ops import Dense
+from accelsim.network.ops import Dense, DynamicQuantize
 
 _SIGNED = {2: False, 3: True}
 """Whether onnx's uint8 and int8 are signed."""
@@ -34,6 +35,11 @@ def _meaning(node: Node, place: int, element: int) -> Meaning:
         raise Refused("to codes that are neither uint8 nor int8")
     point = 0 if zero is None else int(number(zero, 0, "zero point of a tensor"))
     return Meaning(number(scale, 1.0, "scale of a tensor"), point, _SIGNED[element])
+
+
+def dynamic_quantize(node: Node, layers: Layers) -> str:
+    """What the codes of a tensor stand for that is quantized by its own range."""
+    return layers.add(node.name, DynamicQuantize(), tensor(node, 0, layers)[0])
 
 
 def quantize(node: Node, layers: Layers) -> str:
@@ -78,11 +84,15 @@ def matmul_integer(node: Node, layers: Layers) -> str:
 
 def _distances(node: Node, layers: Layers, made: str) -> str:
     """What the codes of both operands of an integer operator are worth."""
+    if node.attributes.get(SCALED):
+        return _scaled(node, layers, made)
     for place in (0, 1):
         operand, zero = node.inputs[place], optional(node, 2 + place, "zero point")
         point = zero_point(zero)
         if isinstance(operand, Constant):
-            layer = layers.under(made)
+            layer = made
+            while "weight" not in layers.learned[layer]:  # what was turned behind the product
+                layer = layers.specs[layer].inputs[0]
             learned = layers.learned[layer]["weight"]
             layers.learned[layer] = {"weight": learned.plus(float(-point))}
         elif operand is None or operand.element not in _SIGNED:
@@ -90,6 +100,19 @@ def _distances(node: Node, layers: Layers, made: str) -> str:
         else:
             meaning = Meaning(1.0, point, _SIGNED[operand.element])
             layers.means(layers.names[operand.name], meaning)
+    return made
+
+
+def _scaled(node: Node, layers: Layers, made: str) -> str:
+    """What the codes of the weight stand for, beside an operand that is no codes."""
+    layer = layers.under(made)
+    if "weight" not in layers.learned[layer]:
+        raise Refused("of a weight that is no convolution's or matrix product's here")
+    learned = layers.learned[layer]["weight"]
+    zero, scale = (optional(node, place, "zero point or scale") for place in (3, 4))
+    if zero is not None:
+        learned = learned.plus(Learned(zero).times(-1.0))
+    layers.learned[layer] = {"weight": learned if scale is None else learned.times(scale)}
     return made
 
 

@@ -1,19 +1,88 @@
 """Energy of a layer: what it counts, times the hardware's energy table.
 
+The same code prices one layer, and tilings under comparison: arrays with an entry for each.
+
 It is dynamic energy alone: no leakage, no clock tree, no control, and every word switches like
 the table's. Idle PEs are gated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import fsum
+from typing import Any, cast
+
+import numpy as np
 
 from accelsim.dram.currents import DramCosts
 from accelsim.hardware import OPERANDS, Hardware, Operand, Precision
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
 from accelsim.number_formats import format_bits
-from accelsim.results.records import Energy
 from accelsim.technology import EnergyTable
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy in pJ, by component; `buffers` by name.
+
+    mac: multiply-accumulates. vector: operations of the vector unit's lanes. register_file: the
+    PEs' own registers. network: words moved from PE to PE, or over a network on the chip. dram
+    is the sum of `dram_parts`, by command, where these are known.
+    """
+
+    mac: float = 0.0
+    vector: float = 0.0
+    register_file: float = 0.0
+    network: float = 0.0
+    buffers: Mapping[str, float] = field(default_factory=dict)
+    dram: float = 0.0
+    dram_parts: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: "Energy") -> "Energy":
+        return Energy(
+            self.mac + other.mac,
+            self.vector + other.vector,
+            self.register_file + other.register_file,
+            self.network + other.network,
+            _added(self.buffers, other.buffers),
+            self.dram + other.dram,
+            _added(self.dram_parts, other.dram_parts),
+        )
+
+    @property
+    def all_buffers(self) -> float:
+        """pJ of all buffers."""
+        return fsum(self.buffers.values())
+
+    @property
+    def total(self) -> float:
+        """pJ of everything."""
+        parts = (self.mac, self.vector, self.register_file, self.network, self.dram)
+        return cast(float, together((*parts, *self.buffers.values())))
+
+    def per_mac(self, macs: int) -> float | None:
+        """pJ of everything for each of `macs`; None where there are none."""
+        return self.total / macs if macs else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form, pJ."""
+        known = (name for name in self.__slots__ if name != "dram_parts")
+        parts = {"dram_parts": {**self.dram_parts}} if self.dram_parts else {}
+        return {
+            **{name: getattr(self, name) for name in known},
+            "buffers": {**self.buffers},
+            **parts,
+        }
+
+
+def together(parts: Iterable[Any]) -> Any:
+    """The sum of some pJ, rounded once; or of arrays of them."""
+    found = [*parts]
+    return sum(found) if any(isinstance(each, np.ndarray) for each in found) else fsum(found)
+
+
+def _added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    names = dict.fromkeys((*one, *other))
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +135,10 @@ class EnergyRates:
     psum_register: float
     hop: float
     psum_hop: float
-    buffers: Mapping[str, float]
+    buffers: Mapping[str, float] = field(hash=False)
     dram_byte: float
-    word_bytes: Mapping[Operand, int]
-    buffer_of: Mapping[Operand, str]
+    word_bytes: Mapping[Operand, int] = field(hash=False)
+    buffer_of: Mapping[Operand, str] = field(hash=False)
     dram: DramCosts | None = None
 
     def energy(self, done: Activity) -> Energy:
@@ -85,7 +154,7 @@ class EnergyRates:
             + inside.psum_register_accesses * self.psum_register,
             network=operand_words * self.hop + inside.psum_network_words * self.psum_hop,
             buffers=self._buffer_energy(done),
-            dram=fsum(parts.values()) if parts else self.dram_byte * done.dram.total_bytes,
+            dram=together(parts.values()) if parts else self.dram_byte * done.dram.total_bytes,
             dram_parts=parts,
         )
 
@@ -103,10 +172,11 @@ class EnergyRates:
 
     def _buffer_energy(self, done: Activity) -> dict[str, float]:
         """By buffer: the words at the array's side, and the bytes that DRAM fills and drains."""
-        moved = dict.fromkeys(self.buffers, 0)
+        moved: dict[str, Any] = dict.fromkeys(self.buffers, 0)
         for operand in OPERANDS:
             words = done.buffer_words(operand) * self.word_bytes[operand]
-            moved[self.buffer_of[operand]] += words + done.dram_bytes(operand)
+            name = self.buffer_of[operand]
+            moved[name] = moved[name] + words + done.dram_bytes(operand)
         return {name: count * self.buffers[name] for name, count in moved.items()}
 
 
