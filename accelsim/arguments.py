@@ -192,7 +192,9 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("dataflow", "layer", "loss", "optimizer", "scheduler"), text),
     **dict.fromkeys(("set", "settings", "outputs", "layers"), texts),
     **dict.fromkeys(("dataflows", "only"), text_or_texts),
-    **dict.fromkeys(("trace", "trace_dram", "results", "path", "name", "name_or_path"), place),
+    **dict.fromkeys(
+        ("trace", "trace_dram", "trace_sram", "results", "path", "name", "name_or_path"), place
+    ),
     "network": loaded("Network"),
     "hardware": loaded("Hardware"),
     "networks": several("Network"),

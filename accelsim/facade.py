@@ -7,13 +7,10 @@ the lowering to a Program, from there to times or values, and to results.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
-from math import fsum
 from pathlib import Path
 from typing import TypeVar, cast
 
 from accelsim.arguments import checked
-from accelsim.engine.alone import can_be_alone, cycles_alone
-from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.files import obstacles
 from accelsim.frontend import load_network
@@ -23,7 +20,6 @@ from accelsim.frontend.mapping_file import Forced, Source, load_mapping
 from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.forced import for_parts
 from accelsim.lowering.lower import lower
-from accelsim.lowering.objective import weighed
 from accelsim.lowering.program import Program
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
@@ -32,12 +28,14 @@ from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
-from accelsim.results.accounting import one_after_another, picojoules, run_result
+from accelsim.results.accounting import one_after_another
 from accelsim.results.best_dataflow import best_program, forced_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.dram_trace import refuse_other_endings, write_dram_trace
 from accelsim.results.mapping import mapping_of
 from accelsim.results.origin import Origin
+from accelsim.results.player import Player, timed
+from accelsim.results.sram_trace import refuse_other_forms, write_sram_trace
 from accelsim.results.sub_batches import candidates, cheapest, forced_images, one_batch
 from accelsim.results.tiles import played_tiles
 from accelsim.results.trace import write_trace
@@ -65,6 +63,7 @@ def simulate(
     set: Sequence[str] = (),
     trace_dram: str | Path | None = None,
     tiles: bool = False,
+    trace_sram: str | Path | None = None,
 ) -> RunResult:
     """Time `network` on `hardware` for `batch` images; names and paths are loaded.
 
@@ -74,13 +73,17 @@ def simulate(
     tiles and transfers in Chrome's trace format. `mapping` forces sizes of tiles and how their
     loops run, by layer or pattern: a file, or a mapping such as {"conv*": {"rows": 7}}. `set` are
     settings of the hardware as of the command line, such as ["array.rows=64"]. `trace_dram` is
-    where to write what crosses the DRAM port: .csv, DRAMsim3's .trc, Ramulator 2's .trace. `tiles`
+    where to write what crosses the DRAM port: .csv, DRAMsim3's .trc, Ramulator 2's .trace;
+    `trace_sram`, .csv, what crosses the ports of the buffers. `tiles`
     keeps what each tile does in the result, for a page. Raises InputError for bad input and
     DoesNotFitError where no tile of a layer fits the buffers.
     """
-    _refuse_unwritable((network, hardware, mapping), trace=trace, trace_dram=trace_dram)
+    files = {"trace": trace, "trace_dram": trace_dram, "trace_sram": trace_sram}
+    _refuse_unwritable((network, hardware, mapping), **files)
     if trace_dram is not None:
         refuse_other_endings(str(trace_dram))
+    if trace_sram is not None:
+        refuse_other_forms(str(trace_sram))
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
     forced = None if mapping is None else load_mapping(mapping)
     runs: dict[object, tuple[list[Program], RunResult]] = {}
@@ -101,6 +104,8 @@ def simulate(
     programs = [program for programs, _ in parts for program in programs]
     if trace_dram is not None:
         write_dram_trace([programs for programs, _ in parts], str(trace_dram))
+    if trace_sram is not None:
+        write_sram_trace(programs, str(trace_sram))
     if trace is not None:
         write_trace(programs, str(trace))
     whole = one_after_another([result for _, result in parts], batch)
@@ -146,43 +151,6 @@ def train(
     """
     step = training_step(network_of(network), loss, optimizer, recompute=recompute)
     return simulate(step, hardware, dataflow, batch, memory, set=set, tiles=tiles)
-
-
-class Player:
-    """Plays programs; those of whole networks once, as it remembers their times.
-
-    What differs in names alone has the same layers, under the same dataflows.
-    """
-
-    def __init__(self) -> None:
-        self._played: list[tuple[Program, list[LayerTimes]]] = []
-
-    def times(self, program: Program) -> list[LayerTimes]:
-        """When the layers ran."""
-        for known, times in self._played:
-            if known.layers is program.layers and known.flows == program.flows:
-                return times
-        times = play(program)
-        if len(program.layers) == len(program.network.layers):
-            self._played.append((program, times))
-        return times
-
-    def cycles(self, program: Program) -> int:
-        """When the last layer ended."""
-        if can_be_alone(program):
-            return cycles_alone(program)
-        return max((time.end for time in self.times(program)), default=0)
-
-    def cost(self, program: Program) -> float:
-        """What it costs by the objective of its target."""
-        return self.cost_together([program])
-
-    def cost_together(self, programs: Sequence[Program]) -> float:
-        """What programs cost one after another; energy needs no playing."""
-        objective = programs[0].target.objective
-        cycles = 0 if objective == "energy" else sum(map(self.cycles, programs))
-        energy = 0.0 if objective == "time" else fsum(map(picojoules, programs))
-        return cast(float, weighed(objective, cycles, energy))
 
 
 @checked
@@ -458,8 +426,3 @@ def _several(given: Like | Sequence[Like]) -> Sequence[Like]:
     """Those given, or the one."""
     alone = isinstance(given, (str, Path, Network, Hardware))
     return cast(Sequence[Like], [given] if alone else given)
-
-
-def timed(program: Program, player: Player | None = None) -> RunResult:
-    """Play a Program in time, if `player` has not yet, and report it."""
-    return run_result(program, (player or Player()).times(program))

@@ -12,7 +12,6 @@ from accelsim.facade import (
     hardware_of,
     network_of,
     refuse_integer_gradients,
-    timed,
 )
 from accelsim.lowering.program import Program
 from accelsim.network.backward import TARGET, training_step
@@ -25,6 +24,7 @@ from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import reference
 from accelsim.numerics.tiled import execute
 from accelsim.results import RunResult
+from accelsim.results.player import timed
 
 
 @dataclass

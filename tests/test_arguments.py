@@ -32,7 +32,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], tuple[str, ...]]] = {
         *(accelsim.simulate, RUN),
         (
             *("network", "hardware", "dataflow", "batch", "mapping", "set", "trace", "trace_dram"),
-            *("memory", "tiles"),
+            *("trace_sram", "memory", "tiles"),
         ),
     ),
     "train": (

@@ -28,6 +28,7 @@ from accelsim.cli.options import (
     SetOption,
     TraceDramOption,
     TraceOption,
+    TraceSramOption,
     TrainOption,
     UnsupportedOption,
     VerifyOption,
@@ -117,6 +118,7 @@ class Files:
 
     trace: TraceOption = None
     trace_dram: TraceDramOption = None
+    trace_sram: TraceSramOption = None
     report: ReportOption = None
     save_mapping: SaveMappingOption = None
     json: JsonOption = None
@@ -127,6 +129,7 @@ class Files:
         """The options beside JSON and CSV, and their files."""
         return (
             *(("--trace", self.trace), ("--trace-dram", self.trace_dram)),
+            ("--trace-sram", self.trace_sram),
             *(("--report", self.report), ("--save-mapping", self.save_mapping)),
         )
 

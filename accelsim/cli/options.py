@@ -144,6 +144,14 @@ TraceDramOption = Annotated[
         help="Write what crosses DRAM: .csv, .trc (DRAMsim3), .trace (Ramulator 2); or .gz.",
     ),
 ]
+TraceSramOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trace-sram",
+        metavar="F",
+        help="Write what crosses the buffers' ports, fold by fold: .csv or .csv.gz.",
+    ),
+]
 SaveMappingOption = Annotated[
     str | None,
     typer.Option("--save-mapping", metavar="F", help="Write the tiles and loops that it took."),

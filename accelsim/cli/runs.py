@@ -102,6 +102,7 @@ def _timed(
         trace=files.trace,
         mapping=work.mapping,
         trace_dram=files.trace_dram,
+        trace_sram=files.trace_sram,
         tiles=files.report is not None,
     )
     past = {"past": work.past} if work.decode else {}

@@ -47,7 +47,7 @@ class Systolic:
             if not np.any(fold.count):
                 continue
             _add(cycles, fold.count, self._cycles(fold))
-            _add(sram, fold.count, _words(fold))
+            _add(sram, fold.count, words_of(fold))
             _add(inside, fold.count, fold_moves(self.array, fold))
         macs = tile.m * tile.n * tile.k
         return TileWork(**cycles, tail=self.tail(tile), operations=macs, sram=sram, inside=inside)
@@ -92,7 +92,7 @@ def work_of_all(
         sums = {name: np.add.reduceat(count, firsts.ravel()) for name, count in each.items()}
         return {name: count.reshape(firsts.shape) for name, count in sums.items()}
 
-    return added(_words(folds)), added(fold_moves(array, folds))
+    return added(words_of(folds)), added(fold_moves(array, folds))
 
 
 def _add(total: Counts, times: Cycles, counts: Counts) -> None:
@@ -100,7 +100,7 @@ def _add(total: Counts, times: Cycles, counts: Counts) -> None:
         total[name] = total.get(name, 0) + times * count
 
 
-def _words(fold: FoldClass) -> Counts:
+def words_of(fold: FoldClass) -> Counts:
     """Words of one fold at the array's edge."""
     outputs = operand_area("ofmap", fold)
     starts, ends = (np.equal(truth, True).astype(np.int64) for truth in (fold.starts, fold.ends))

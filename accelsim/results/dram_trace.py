@@ -21,6 +21,7 @@ from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
 from accelsim.errors import InputError, Problem
 from accelsim.files import streamed
+from accelsim.hardware import Operand
 from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.pooling import pooled_tile
@@ -185,19 +186,11 @@ class DramTracer:
         self, layer: LayerProgram, tile: Tile, transfer: Transfer
     ) -> tuple[str, list[tuple[int, int]]]:
         """The tensor of a transfer, and the address and bytes of each of its runs."""
-        operand: str = transfer.operand
-        name = layer.layer.name
-        tensor = layer.layer.inputs[0] if operand == "ifmap" else name
-        if operand == "ofmap":
-            tensor = layer.leaves_as or name
-        if operand == "filter":  # another layer's, of some
-            tensor = layer.layer.owner
-        kind = "map" if operand in ("ifmap", "ofmap") else operand
-        if isinstance(transfer, Load) and transfer.addend and layer.addend:
-            operand, tensor = "addend", layer.addend
+        tensor, kind = tensor_of(layer, transfer)
+        operand = "addend" if isinstance(transfer, Load) and transfer.addend else transfer.operand
         whole = max(self.bytes(layer, operand), transfer.size)
         first = self.place(layer, (kind, tensor), whole)
-        shown = tensor if kind == "map" else f"{tensor}.{operand}"
+        shown = shown_name(tensor, kind)
         exact = self.blocks(layer, tile, operand)
         if sum(size for _, size in exact) == transfer.size:
             return shown, [(first + start, size) for start, size in exact]
@@ -231,14 +224,35 @@ class DramTracer:
         target = self.program.target
         if operand == "filter":
             word = target.bytes_of("filter")
-            start, words = _filters(layer, tile)
+            start, words = filters_in(layer, tile)
             return [(start * word, words * word)]
         if operand == "ifmap":
-            word, block = target.bytes_of("ifmap"), _ifmap_block(layer, tile)
+            word, block = target.bytes_of("ifmap"), ifmap_block(layer, tile)
         else:
             word = target.bytes_of("psum" if operand == "psum" else "ofmap")
-            block = _ofmap_block(layer, tile, operand == "ofmap")
+            block = ofmap_block(layer, tile, operand == "ofmap")
         return [(start * word, words * word) for start, words in block.runs if words]
+
+
+def tensor_of(layer: LayerProgram, transfer: Transfer) -> tuple[str, str]:
+    """The tensor of a transfer, and its kind: a feature map, or another operand of the layer."""
+    if isinstance(transfer, Load) and transfer.addend and layer.addend:
+        return layer.addend, "map"
+    return operand_of(layer, transfer.operand)
+
+
+def operand_of(layer: LayerProgram, operand: Operand) -> tuple[str, str]:
+    """The tensor that an operand of a layer is, and its kind."""
+    if operand == "ifmap":
+        return layer.layer.inputs[0], "map"
+    if operand == "ofmap":
+        return layer.leaves_as or layer.layer.name, "map"
+    return layer.layer.owner if operand == "filter" else layer.layer.name, operand
+
+
+def shown_name(tensor: str, kind: str) -> str:
+    """The name of a tensor in a trace: with its kind, if it is no feature map."""
+    return tensor if kind == "map" else f"{tensor}.{kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +264,12 @@ class Block:
     channels: tuple[Span, ...]
     rows: Span
     cols: Span
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """Its own extents."""
+        deep = sum(span.size for span in self.channels)
+        return self.batch.size, deep, self.rows.size, self.cols.size
 
     @property
     def runs(self) -> Iterator[tuple[int, int]]:
@@ -291,7 +311,7 @@ def _read(axis: Window, at: Span, taps: Span) -> Span:
     return Span(start, max(min(last + 1, axis.size), start))
 
 
-def _ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
+def ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
     kernel = layer.kernel
     assert isinstance(kernel, (GemmKernel, VectorKernel))
     groups = kernel.groups if isinstance(kernel, GemmKernel) else 1
@@ -304,7 +324,7 @@ def _ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
     )
 
 
-def _ofmap_block(layer: LayerProgram, tile: Tile, leaves: bool) -> Block:
+def ofmap_block(layer: LayerProgram, tile: Tile, leaves: bool) -> Block:
     """A tile's part of the ofmap, as it `leaves` where it may be pooled."""
     kernel, pixels = layer.kernel, tile.pixels
     assert isinstance(kernel, (GemmKernel, VectorKernel))
@@ -330,7 +350,7 @@ def _filter_words(layer: LayerProgram) -> int:
     return kernel.groups * kernel.filters * kernel.channels * kernel.taps
 
 
-def _filters(layer: LayerProgram, tile: Tile) -> tuple[int, int]:
+def filters_in(layer: LayerProgram, tile: Tile) -> tuple[int, int]:
     """The first word and the words of a tile's filters, which lie one tile after another."""
     kernel = layer.kernel
     if isinstance(kernel, VectorKernel):

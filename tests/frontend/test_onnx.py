@@ -302,6 +302,13 @@ def test_an_open_batch_is_one_image_and_other_open_sizes_are_asked_for(tmp_path:
         load_network(path, {"h": 4, "w": 5, "q": 1})
 
 
+def test_the_domain_of_onnx_has_two_names(tmp_path: Path) -> None:
+    """Softmax is over one axis from opset 13 on, by either name."""
+    given = model([node("Softmax", axis=1)])
+    given.graph.node[0].domain = "ai.onnx"
+    right(given, tmp_path)
+
+
 def test_outputs_cut_a_model(tmp_path: Path) -> None:
     given = model([node("Relu", "x", "a"), node("NonZero", "a")], made=TensorProto.INT64)
     path = saved(given, tmp_path)
@@ -527,6 +534,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "no length": (external("model.onnx", length="x"), "w: says a place that is none"),
     "no offset": (external("model.onnx", offset="x"), "w: says a place that is none"),
     "loop": (model([node("Loop", "x")]), "y: what it does depends on values"),
+    "constant": (model([node("Shape")], made=TensorProto.INT64), "y: is a constant, so nothing"),
     "newer": (model([node("Relu")], opset=99), "has opset 99; the installed onnx knows"),
     "large": (model([node("Tile", "x s")], {"s": np.array([2**40, 2**20, 1, 1])}), "y: .*"),
 }  # fmt: skip

@@ -276,7 +276,15 @@ def inputs_case(draw: Random) -> Case:
 
 
 OUTPUTS = {
-    "run": ("--json", "--csv", "--report", "--trace", "--trace-dram", "--save-mapping"),
+    "run": (
+        "--json",
+        "--csv",
+        "--report",
+        "--trace",
+        "--trace-dram",
+        "--trace-sram",
+        "--save-mapping",
+    ),
     "train": ("--json", "--csv", "--report"),
     "verify": ("--json",),
     "compute": ("--save", "--json"),

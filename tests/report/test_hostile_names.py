@@ -79,7 +79,12 @@ def test_commands(folder: Path, arguments: str, capsys: pytest.CaptureFixture[st
 
 
 def test_files_of_a_run(folder: Path) -> None:
-    files = {"--trace-dram": "t.csv", "--trace": "t.json", "--report": "r.html"}
+    files = {
+        "--trace-dram": "t.csv",
+        "--trace-sram": "s.csv",
+        "--trace": "t.json",
+        "--report": "r.html",
+    }
     files |= {"--save-mapping": "m.yaml", "--csv": "o.csv", "--json": "o.json"}
     options = [part for pair in files.items() for part in pair]
     with pytest.raises(SystemExit) as left:

@@ -135,7 +135,7 @@ def test_the_same_run_gives_the_same_bytes_and_gz_holds_the_same(tmp_path: Path)
     assert gzip.decompress(packed.read_bytes()) == one.read_bytes()
 
 
-@pytest.mark.parametrize("argument", ["trace", "trace_dram"])
+@pytest.mark.parametrize("argument", ["trace", "trace_dram", "trace_sram"])
 @pytest.mark.parametrize("path", ["", ".", "none/x.json", "x\0.json", "n.csv"])
 def test_where_nothing_can_be_written_is_told_by_name_before_anything_is_played(
     argument: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -65,6 +65,8 @@ def read_model(path: Path) -> ModelFile:
         raise InputError(Problem(message, str(path))) from None
     opsets = {each.domain or "": each.version for each in proto.opset_import}
     opsets.setdefault("", opsets.get("ai.onnx", 1))
+    for node in proto.graph.node:  # one domain has two names
+        node.domain = "" if node.domain == "ai.onnx" else node.domain
     file = ModelFile(path, proto, opsets, found.places)
     if not proto.graph.node or not proto.graph.output:
         raise file.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")

@@ -90,6 +90,10 @@ def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -
     walk = _Walk(file, _symbols(file, inputs))
     walk.begin(inputs, used)
     nodes = tuple(node for index in order if (node := walk.node(index)) is not None)
+    made = {each.name for each in inputs} | {each.name for node in nodes for each in node.outputs}
+    for name in wanted:
+        if name not in made:
+            raise file.problem("is a constant, so nothing computes it; see --outputs", name)
     return graph_of(inputs, nodes, wanted, axes)
 
 
@@ -358,7 +362,7 @@ class _Walk:
             inputs=inputs,
             outputs=outputs,
             attributes=self._inference.attributes(proto),
-            domain="" if proto.domain == "ai.onnx" else proto.domain,
+            domain=proto.domain,
         )
 
     def _constants(

@@ -87,12 +87,11 @@ class Inference:
 
     def _schema(self, proto: Any) -> Any:
         """What onnx knows of an operator; None if nothing."""
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
         version = self._file.opsets.get(proto.domain, 1)
-        if not domain:
+        if not proto.domain:
             version = max(version, _INFERRED_AS.get(proto.op_type, 0))
         try:
-            return self._onnx.defs.get_schema(proto.op_type, version, domain)
+            return self._onnx.defs.get_schema(proto.op_type, version, proto.domain)
         except Exception:  # it has no such operator
             return None
 
@@ -117,7 +116,7 @@ class Inference:
 
     def _refuse_misfit(self, proto: Any, inputs: Inputs, said: Mapping[str, Any]) -> None:
         call = Call(
-            op="" if proto.domain not in ("", "ai.onnx") else proto.op_type,
+            op="" if proto.domain else proto.op_type,
             version=self._file.opsets.get(proto.domain, 1),
             shapes=[None if each is None else each.shape for each in inputs],
             values=[each.known if isinstance(each, Constant) else None for each in inputs],
