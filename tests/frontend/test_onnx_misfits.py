@@ -139,6 +139,19 @@ MISFITS: dict[str, list[tuple[Any, Any]]] = {
         call("Slice", lists(0, 0), lists(1), lists(1)), call("Slice", lists(0), lists(1), lists(4)),
         call("Slice", lists(0), lists(1), lists(1), lists(0)),
     ],
+    "GatherElements": [
+        call("GatherElements", np.zeros((2, 4, 6), np.int64)),
+        call("GatherElements", np.zeros((2, 5, 6, 6), np.int64), axis=3),
+    ],
+    "Scatter": [call("Scatter", np.zeros((2, 4, 6, 6), np.int64), of(2, 4, 6, 5), opset=9)],
+    "ScatterElements": [call("ScatterElements", np.zeros(IMAGE, np.int64), of(2, 4, 6, 5))],
+    "ScatterND": [
+        call("ScatterND", lists(0, 1)[:, None], of(2, 4, 6)),
+        call("ScatterND", lists(*(0,) * 5), of(1)),
+    ],
+    "TopK": [call("TopK", lists(7), made=2), call("TopK", lists(2), made=2, axis=4)],
+    "CumSum": [call("CumSum", lists(0, 1)), call("CumSum", np.int64(4))],
+    "GridSample": [call("GridSample", of(2, 5, 5, 3))],
     "Split": [
         call("Split", lists(1, 2), made=2, axis=1), call("Split", lists(1, 3), made=3, axis=1),
         call("Split", made=3, num_outputs=1, axis=1), call("Split", made=3, axis=1, opset=13),

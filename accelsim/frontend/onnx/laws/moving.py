@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from accelsim.frontend.onnx.laws.call import Call, in_range, is_list, is_single, one_of
+from accelsim.frontend.onnx.laws.call import Call, in_range, is_list, is_single, one_of, wants
 
 # --- Moves ----------------------------------------------------------------------------------------
 
@@ -138,3 +138,49 @@ def resize(call: Call) -> Iterator[str]:
 def reduction(call: Call) -> Iterator[str]:
     yield from is_list(call, 1)
     yield from in_range(call.numbers(1, "axes"), len(call.shape(0) or ()), once=False)
+
+
+# --- Of operators that no layer stands for --------------------------------------------------------
+
+
+def gather_elements(call: Call) -> Iterator[str]:
+    x, places, axis = call.shape(0) or (), call.shape(1) or (), int(call.said.get("axis", 0))
+    yield from in_range([axis], len(x))
+    if len(places) != len(x):
+        yield f"its indices {list(places)} have not as many axes as {list(x)}"
+        return
+    rest = [at for at in range(len(x)) if at != axis % len(x)]
+    if any(places[at] > x[at] for at in rest):
+        yield f"its indices {list(places)} reach beyond {list(x)}"
+
+
+def scatter_elements(call: Call) -> Iterator[str]:
+    yield from gather_elements(call)
+    yield from wants(call, 2, "its updates", call.shape(1) or ())
+
+
+def scatter_nd(call: Call) -> Iterator[str]:
+    x, places = call.shape(0) or (), call.shape(1) or ()
+    if not places or places[-1] > len(x):
+        yield f"its indices {list(places)} name more axes than {list(x)} has"
+        return
+    yield from wants(call, 2, "its updates", (*places[:-1], *x[places[-1] :]))
+
+
+def top_k(call: Call) -> Iterator[str]:
+    x, axis, wanted = call.shape(0) or (), int(call.said.get("axis", -1)), call.numbers(1, "k")
+    yield from in_range([axis], len(x))
+    if wanted and not 0 <= wanted[0] <= x[axis % len(x)]:
+        yield f"it takes {wanted[0]} of {x[axis % len(x)]}"
+
+
+def running(call: Call) -> Iterator[str]:
+    """Of a running sum."""
+    yield from is_single(call, 1)
+    yield from in_range(call.numbers(1, "axis"), len(call.shape(0) or ()))
+
+
+def grid_sample(call: Call) -> Iterator[str]:
+    x, grid = call.shape(0) or (), call.shape(1) or ()
+    if len(x) != len(grid) or len(x) < 3 or grid[0] != x[0] or grid[-1] != len(x) - 2:
+        yield f"its grid {list(grid)} is none for {list(x)}"
