@@ -11,7 +11,6 @@ from itertools import count
 from accelsim.dram.pattern import Access
 from accelsim.dram.replay import Channel
 from accelsim.dram.sheet import DramTiming
-from accelsim.units import ceil_div
 
 SAMPLE = 256
 """Bursts on each channel that are replayed: mostly within 8 % of the rate of ten times as many."""
@@ -167,7 +166,7 @@ def _played(sheet: DramTiming, accesses: Sequence[Access]) -> tuple[Fraction, in
     """
     channel, count = Channel(sheet, refresh=False), len(accesses)
     channel.play(accesses)
-    served = max(count - channel.queue, ceil_div(count, 2))
+    served = max(count - channel.queue, -(-count // 2))
     data = channel.dones[served - 1] - channel.dones[0] + sheet.nBL
     clocks = Fraction(data, served) * count
     least = Fraction(count * sheet.nBL, sheet.data_buses)
