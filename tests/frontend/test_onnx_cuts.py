@@ -161,3 +161,13 @@ def test_a_declared_shape_lets_ones_own_operator_be_free(tmp_path: Path) -> None
     network = load_network(path, free=True)
     assert network.inputs == {"x": (4, 8, 8), "o/free": (5, 2)}
     assert [layer.output_shape for layer in network.layers] == [(8, 6, 6), (5, 2)]
+
+
+def test_parts_that_hold_nothing_are_told(tmp_path: Path) -> None:
+    """Eight channels in seven parts of two are four, and none for the others."""
+    given = model(node("Split", "c", "p q r s last u y", axis=1, num_outputs=7), outputs="p y")
+    given.opset_import[0].version = 18
+    with pytest.raises(
+        UncoveredError, match="its part 'last' holds nothing: 8 in 7 parts of axis 1"
+    ):
+        load_network(saved(given, tmp_path))
