@@ -11,7 +11,7 @@ from oracles.onnx_models import saved
 from typer.testing import CliRunner
 
 from accelsim.cli import app
-from accelsim.errors import UncoveredError
+from accelsim.errors import InputError, UncoveredError
 from accelsim.frontend import load_network
 
 FLOAT, TRUTH, WHOLE = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
@@ -163,11 +163,16 @@ def test_a_declared_shape_lets_ones_own_operator_be_free(tmp_path: Path) -> None
     assert [layer.output_shape for layer in network.layers] == [(8, 6, 6), (5, 2)]
 
 
-def test_parts_that_hold_nothing_are_told(tmp_path: Path) -> None:
-    """Eight channels in seven parts of two are four, and none for the others."""
-    given = model(node("Split", "c", "p q r s last u y", axis=1, num_outputs=7), outputs="p y")
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (5, "its part 'y' holds nothing: 8 in 5 parts of axis 1"),
+        (7, "axis 1 of .* does not divide into 7 parts of 2"),
+    ],
+)
+def test_uneven_parts_that_hold_nothing_are_told(parts: int, message: str, tmp_path: Path) -> None:
+    names = " ".join([*(f"p{at}" for at in range(parts - 1)), "y"])
+    given = model(node("Split", "c", names, axis=1, num_outputs=parts), outputs="p0 y")
     given.opset_import[0].version = 18
-    with pytest.raises(
-        UncoveredError, match="its part 'last' holds nothing: 8 in 7 parts of axis 1"
-    ):
+    with pytest.raises(InputError, match=message):
         load_network(saved(given, tmp_path))
