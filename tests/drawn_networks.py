@@ -126,6 +126,7 @@ def _conv(draw: Draw, shape: Shape) -> Op:
         out_channels=groups * draw.number(1, 3),
         groups=groups,
         dilation=draw.pair(1, 2),
+        input_gradient=draw.one("phases", "zero_inserted"),
         bias=draw.often(0.7),
         activation=draw.activation(),
         **windows,

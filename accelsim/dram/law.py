@@ -2,8 +2,8 @@
 
 A transfer is `count` runs of `run_bytes` contiguous bytes, one every `pitch` bytes. Its bursts,
 row visits and commands follow from the address map (see `pattern`), and it takes as long as
-what it needs most of: the data bus, the activates (tRRD, tFAW), the command bus, or the banks
-that its rows are in.
+what it needs most of: the data bus, at the rate of a long run, the activates (tRRD, tFAW), the
+command bus, or the banks that its rows are in.
 
 Consecutive bursts lie in few rows: a region is what the channel's banks hold open at once.
 
@@ -139,19 +139,31 @@ def told(
 
 
 def occupancy(
-    sheet: DramTiming, count: Counts, run_bytes: Counts, pitch: Counts, write: bool = False
+    sheet: DramTiming,
+    count: Counts,
+    run_bytes: Counts,
+    pitch: Counts,
+    long_burst: float,
+    write: bool = False,
 ) -> Clocks:
-    """Clocks that a transfer occupies the channels, refresh included."""
+    """Clocks that a transfer occupies the channels, refresh included.
+
+    `long_burst` is what a burst of a long run takes, as replayed; no runs go faster.
+    """
+    refresh = float(sheet.refresh_factor)
     need, share = _among_many(sheet, count, run_bytes, pitch)
     in_row = need.bursts / np.maximum(need.visits, 1e-9)
     row_commands = need.visits * (sheet.activate_slots + 1)
     columns = need.bursts * sheet.column_slots
     shared = sheet.command_bus == "shared"
     bounds = (
-        need.bursts * sheet.nBL / sheet.data_buses,
+        need.bursts * sheet.channels * long_burst * refresh,
         need.visits * sheet.activate_clocks / sheet.data_buses,
         columns + row_commands if shared else np.maximum(columns, row_commands),
         need.visits / need.banks * visit_clocks(sheet, in_row, write),
     )
     longest = np.maximum.reduce(np.broadcast_arrays(*bounds))
-    return np.asarray(longest / float(sheet.refresh_factor) * share)
+    several = longest / refresh * share
+    return np.asarray(
+        np.where(count == 1, _ceil(run_bytes, sheet.burst_bytes) * long_burst, several)
+    )

@@ -82,8 +82,8 @@ class Channel:
         self.next_refresh = sheet.nREFI if refresh else _NEVER
         self.draining = False
         self.clock = 0
-        self.done = 0
-        self.scan = self.served = self.refreshes = self.activates = 0
+        self.dones: list[int] = []  # when each access that was served is done
+        self.scan = self.refreshes = self.activates = 0
         self.rows_free = self.columns_free = _LONG_AGO
         self.halves: deque[_Bank] = deque()
         self.split = sheet.command_bus == "split"
@@ -103,7 +103,7 @@ class Channel:
             wake = min([self._issue(slot) for slot in self.slots])
             free = min(self.rows_free, self.columns_free)
             self.clock = max(self.clock + 1, free, min(wake, self.next_refresh))
-        return self.done
+        return self.dones[-1] if self.dones else 0
 
     def _requests(self, accesses: Iterable[Access]) -> Iterator[_Request]:
         for address, write in accesses:
@@ -216,7 +216,6 @@ class Channel:
             self._activate(request)
             return
         bank.owed -= queue is self.active
-        self.served += 1
         if request.write:
             self._write(request)
         else:
@@ -268,7 +267,7 @@ class Channel:
         bank.precharge = max(bank.precharge, now + sheet.nRTP)
         bus.precharge_all = max(bus.precharge_all, now + sheet.nRTP)
         self._commanded(sheet.column_slots, column=True)
-        self.done = now + sheet.nCL + sheet.nBL
+        self.dones.append(now + sheet.nCL + sheet.nBL)
 
     def _write(self, request: _Request) -> None:
         sheet, now = self.sheet, self.clock
@@ -281,7 +280,7 @@ class Channel:
         bank.precharge = max(bank.precharge, recovered)
         bus.precharge_all = max(bus.precharge_all, recovered)
         self._commanded(sheet.column_slots, column=True)
-        self.done = now
+        self.dones.append(now)
 
     def _refresh(self) -> int:
         """Close all rows of the bus whose turn it is, then refresh it; as `_issue`."""
@@ -315,5 +314,5 @@ def achieved_fraction(
     """
     channel = Channel(sheet, refresh, queue)
     clocks = channel.play(accesses) - channel.refreshes * sheet.nRFC / sheet.data_buses
-    share = channel.served * sheet.nBL / sheet.data_buses / clocks
+    share = len(channel.dones) * sheet.nBL / sheet.data_buses / clocks
     return share * float(sheet.refresh_factor) if refresh else share

@@ -13,7 +13,7 @@ from accelsim.dram.replay import Channel
 from accelsim.dram.sheet import DramTiming
 
 SAMPLE = 256
-"""Bursts on each channel that are replayed: a rate within 8 % of that of ten times as many."""
+"""Bursts on each channel that are replayed: mostly within 8 % of the rate of ten times as many."""
 
 ROW_CYCLES = 10
 """They take as many row cycles of a data bus at least: banks that are not ready are seen then."""
@@ -65,6 +65,10 @@ class Replays:
         if is_long(sheet, runs):
             return bursts_of(sheet, runs), self.recall(sequential, sheet, write)
         return runs.count, self.recall(one_of_many, sheet, runs.size, runs.pitch, write)
+
+    def long_burst(self, sheet: DramTiming, write: bool) -> float:
+        """Clocks of a burst of a long run, over all channels, refresh included."""
+        return float(self.recall(sequential, sheet, write).clocks)
 
     def recall(self, find: Callable[..., Replayed], *key: object) -> Replayed:
         """What was found before, or what `find` finds now."""
@@ -120,30 +124,31 @@ def one_of_many(sheet: DramTiming, size: int, pitch: int, write: bool) -> Replay
 
 def _sampled(
     sheet: DramTiming, size: int, pitch: int, write: bool
-) -> tuple[list[list[Access]], int]:
-    """Accesses of each channel, until one has enough, and how many whole runs they are."""
+) -> tuple[list[list[Access]], Fraction]:
+    """Accesses of each channel, until one has enough, and how many runs they are."""
     channels: list[list[Access]] = [[] for _ in range(sheet.channels)]
     most = sample_of(sheet)
-    for burst, runs in _bursts(size, pitch, sheet.burst_bytes):
-        turn, channel = divmod(burst, sheet.channels)
-        accesses = channels[channel]
-        if len(accesses) == most:
-            return channels, runs
-        accesses.append((turn * sheet.burst_bytes, write))
+    for run, bursts in enumerate(_bursts(size, pitch, sheet.burst_bytes)):
+        for burst in bursts:
+            turn, channel = divmod(burst, sheet.channels)
+            if len(channels[channel]) == most:
+                return channels, run + Fraction(burst - bursts.start, len(bursts))
+            channels[channel].append((turn * sheet.burst_bytes, write))
     raise AssertionError("the bursts have no end")
 
 
-def _bursts(size: int, pitch: int, burst_bytes: int) -> Iterator[tuple[int, int]]:
-    """Each burst that the runs touch, once, with the number of whole runs before it."""
+def _bursts(size: int, pitch: int, burst_bytes: int) -> Iterator[range]:
+    """The bursts that each run touches, but for those that the runs before it touched."""
     free = 0
     for run in count():
         first = max(run * pitch // burst_bytes, free)
         free = max(-(-(run * pitch + size) // burst_bytes), free)
-        for burst in range(first, free):
-            yield burst, max(run, 1)
+        yield range(first, free)
 
 
-def _replayed(sheet: DramTiming, channels: Sequence[Sequence[Access]], parts: int) -> Replayed:
+def _replayed(
+    sheet: DramTiming, channels: Sequence[Sequence[Access]], parts: Fraction | int
+) -> Replayed:
     """What each of so many parts of the accesses takes: clocks of the slowest channel, without the
     way to the first data, refresh included; rows of all. Equal channels are replayed once.
     """
@@ -151,12 +156,18 @@ def _replayed(sheet: DramTiming, channels: Sequence[Sequence[Access]], parts: in
     played = {accesses: _played(sheet, accesses) for accesses in {*listed}}
     slowest = max(busy for busy, _ in played.values())
     opened = sum(played[accesses][1] for accesses in listed)
-    return Replayed(slowest / sheet.refresh_factor / parts, Fraction(opened, parts))
+    return Replayed(slowest / sheet.refresh_factor / parts, Fraction(opened) / parts)
 
 
 def _played(sheet: DramTiming, accesses: Sequence[Access]) -> tuple[Fraction, int]:
-    """Clocks of a channel, and rows that it opens."""
-    channel = Channel(sheet, refresh=False)
-    clocks = channel.play(accesses) - sheet.lead_clocks
-    least = Fraction(len(accesses) * sheet.nBL, sheet.data_buses)
-    return max(Fraction(clocks), least), channel.activates
+    """Clocks of a channel, and rows that it opens.
+
+    Its rate is that of the time until only a queue of them is left, as other transfers follow.
+    """
+    channel, count = Channel(sheet, refresh=False), len(accesses)
+    channel.play(accesses)
+    served = max(count - channel.queue, -(-count // 2))
+    data = channel.dones[served - 1] - channel.dones[0] + sheet.nBL
+    clocks = Fraction(data, served) * count
+    least = Fraction(count * sheet.nBL, sheet.data_buses)
+    return max(clocks, least), channel.activates

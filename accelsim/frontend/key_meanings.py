@@ -69,6 +69,8 @@ MEANINGS: Mapping[str, str] = {
     "at": "Which row and column this phase begins with.",
     "apart": "How far apart values lie between inserted zeros; a number, or [height, width].",
     "between": "How many of `value` come between two neighbours, for each axis.",
+    "input_gradient": "Of a stride, in training. phases: no product by a zero; zero_inserted: a "
+    "convolution over the gradient with zeros between its values.",
     "form": "phases: no product by a zero; zero_inserted: a convolution over the input with zeros "
     "between its values.",
     "owner": "Name of the transposed convolution that has the weight.",

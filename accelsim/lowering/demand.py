@@ -114,7 +114,8 @@ def occupied_bytes(count: Sizes, runs: ManyRuns, target: Target, write: bool = F
     rounded = rounded_to_bursts(count, target)
     if target.timing is None:
         return rounded
-    clocks = occupancy(target.timing, runs.count, runs.size, runs.pitch, write)
+    long_burst = target.replays.long_burst(target.timing, write)
+    clocks = occupancy(target.timing, runs.count, runs.size, runs.pitch, long_burst, write)
     moved = clocks * float(target.cycles_per_clock * target.dram_bytes_per_cycle)
     return np.asarray(np.maximum(rounded, moved))
 

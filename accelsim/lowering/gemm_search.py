@@ -34,6 +34,7 @@ from accelsim.lowering.tiling import (
     LoopOrder,
     Tilings,
     TilingSizes,
+    chosen,
     too_small,
     whole_sizes,
 )
@@ -44,6 +45,9 @@ ORDERS = len(LoopOrder)
 
 ENOUGH = 0.9999
 """A round that does not take this share of the cost before is the last."""
+
+MIXED = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number: products with it, modulo 2**64, tell several numbers of turns apart."""
 
 ROUNDS = 6
 """How often they are looked at, at most."""
@@ -87,6 +91,16 @@ class Flows:
             split=each.split,
             arrays=each.arrays,
         )
+
+    def courses(self, index: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """A number of the way and the turns of each loop of the tilings at flat indices."""
+        shape = self.tilings.shape
+        way, place = np.divmod(index, prod(shape))
+        number = way.astype(np.uint64)
+        for whole, sizes in zip(whole_sizes(self.kernel), self.tilings.axes, strict=True):
+            turns = -(-whole // chosen(np.asarray(sizes), shape, place))
+            number = number * MIXED + turns.astype(np.uint64)
+        return number
 
 
 def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
@@ -144,6 +158,7 @@ def _part(target: Target, flows: Flows) -> Part:
         fits = fits & (size <= space.half)
     return Part(
         tiling=flows.tiling,
+        courses=flows.courses,
         cost=cost,
         preferences=(
             cost.dram_bytes,

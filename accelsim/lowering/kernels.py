@@ -88,7 +88,7 @@ from accelsim.network.ops.product_gradients import (
     GradientReduction,
     GradientScores,
 )
-from accelsim.network.ops.spatial_gradients import GradientSlice
+from accelsim.network.ops.spatial_gradients import GradientPad, GradientSlice
 from accelsim.network.ops.token_gradients import RotaryGradient
 
 __all__ = ["Alias", "GemmKernel", "Kernel", "VectorKernel", "copy_of", "kernel_of", "planes"]
@@ -263,6 +263,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     **dict.fromkeys((GradientMatMul, GradientScores, GradientContext), _product),
     GradientSum: each_element(1),
     GradientConcat: alias,
+    GradientPad: _copy,
     GradientTranspose: each_element(1),
     GradientSlice: _copy,
     RotaryGradient: _rotary,

@@ -15,6 +15,9 @@ from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.target import Sizes
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
 
+CLOSE = 8192
+"""Tilings of least cycles among which those with other courses of their loops are looked for."""
+
 Tiling = GemmTiling | VectorTiling | Mapping
 """How a layer is cut, on any unit."""
 
@@ -60,11 +63,12 @@ def cost_together(several: Iterable[Ranked]) -> float:
 class Part:
     """Tilings under comparison in arrays that broadcast to `shape`; the first axis is of ways.
 
-    `tiling` makes one of a flat index. `tile_bytes` is what a tile takes of the buffer in which
-    feature maps stay.
+    `tiling` makes one of a flat index, `courses` says which of several go through their loops in
+    as many turns. `tile_bytes` is what a tile takes of the buffer in which feature maps stay.
     """
 
     tiling: Callable[[int], GemmTiling | VectorTiling]
+    courses: Callable[[NDArray[np.intp]], NDArray[np.uint64]]
     cost: Cost
     preferences: tuple[NDArray[Any], ...]
     tile_bytes: Sizes
@@ -147,12 +151,17 @@ class Times:
         return [best, *(self.of_each(orders) if orders else ())]
 
     def close(self, share: float, most: int) -> Iterator[Ranked]:
-        """Tilings that cost up to `share` of the least, the least first, `most` in all."""
+        """Tilings that cost up to `share` of the least, the least first, `most` in all.
+
+        Of those that go through their loops in as many turns there is only the first.
+        """
         bound = share * min(float(costs.min()) for costs in self.costs)
         found = []
-        for place, costs in enumerate(self.costs):
+        for place, (part, costs) in enumerate(zip(self.parts, self.costs, strict=True)):
             near = np.flatnonzero(costs <= bound)
-            some = near[np.argsort(costs.flat[near], kind="stable")[:most]]
+            order = near[np.argsort(costs.flat[near], kind="stable")[:CLOSE]]
+            _, first = np.unique(part.courses(order), return_index=True)
+            some = order[np.sort(first)[:most]]
             found += [(float(costs.flat[index]), place, int(index)) for index in some]
         found.sort(key=lambda one: one[0])
         return (self._ranked(place, index) for _, place, index in found[:most])

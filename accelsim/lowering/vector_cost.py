@@ -357,7 +357,8 @@ class VectorCosts:
         if target.timing is None:
             return np.asarray(cycles)
         count, run, pitch = np.broadcast_arrays(*lie)
-        clocks = occupancy(target.timing, count, run, pitch, is_write)
+        long_burst = target.replays.long_burst(target.timing, is_write)
+        clocks = occupancy(target.timing, count, run, pitch, long_burst, is_write)
         return np.asarray(np.maximum(cycles, np.ceil(clocks * float(target.cycles_per_clock))))
 
     # --- Cycles of the layer ----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Gradients of convolutions and dense layers."""
 
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from accelsim.network.ops.gradients import (
     Interleave,
 )
 from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
+from accelsim.network.ops.spatial_gradients import GradientPad
 from accelsim.network.ops.window import phase_axis
 from accelsim.units import ceil_div
 
@@ -32,6 +34,9 @@ def of_conv(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
         return
     windows = op.windows(ifmap)
     places = _places(op, windows)
+    if op.stride != (1, 1) and (op.input_gradient == "zero_inserted" or not places):
+        _of_spread(step, op, layer, gradient)  # a form that is there where no tap reads the ifmap
+        return
     name, owner, parts = f"{layer.name}@input_gradient", op.shares or layer.name, []
     alone = op.stride == (1, 1)
     for at in places:
@@ -46,6 +51,28 @@ def of_conv(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
     if not alone:
         step.add(name, Interleave(shape=ifmap, stride=op.stride, places=tuple(places)), *parts)
     step.give(x, name)
+
+
+def _of_spread(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
+    """One convolution of stride 1 over the gradient with zeros between its values."""
+    (x, *_), (ifmap, *_), name = layer.inputs, layer.input_shapes, f"{layer.name}@input_gradient"
+    top, bottom, left, right = (
+        side for window in op.windows(ifmap) for side in (window.before, window.after)
+    )
+    plain = replace(op, stride=(1, 1), padding=(top, bottom, left, right))
+    made = zip(layer.output_shape[1:], op.stride, plain.windows(ifmap), strict=True)
+    after = (window.outputs - (size - 1) * stride - 1 for size, stride, window in made)
+    between = tuple(stride - 1 for stride in op.stride)
+    spread = GradientPad(before=(0, 0, 0), after=(0, *after), between=(0, *between))
+    back = ConvInputGradient(
+        shape=ifmap,
+        owner=layer.owner,
+        conv=plain,
+        ifmap=ifmap,
+        at=(0, 0),
+        apart=op.stride,
+    )
+    step.give(x, step.add(name, back, step.add(f"{layer.name}@spread", spread, gradient)))
 
 
 def _places(op: Conv, windows: tuple[Window, Window]) -> list[tuple[int, int]]:

@@ -81,8 +81,10 @@ def _before_zeros(step: "Step", first: Layer) -> tuple[str, Shape, tuple[int, in
 
 
 def _is_spread(op: Op, apart: tuple[int, int]) -> bool:
-    """Whether it puts zeros between values and behind them, and does nothing else."""
-    return isinstance(op, Pad) and op.value == 0 and not any(op.before) and op.step == (1, *apart)
+    """Whether it puts zeros between values, fewer behind them, and does nothing else."""
+    if not isinstance(op, Pad) or op.value != 0 or any(op.before) or op.step != (1, *apart):
+        return False
+    return all(more < step for more, step in zip(op.after, op.step, strict=True))
 
 
 def _of_transposed(step: "Step", first: Layer, gradient: str) -> None:

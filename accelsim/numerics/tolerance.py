@@ -158,7 +158,7 @@ _PRODUCTS: Mapping[type[Op], Count] = {
     Phase: lambda op, work: op.most_terms(work.layer.input_shapes[0]),
     Local: lambda op, work: math.prod(work.layer.parameter_shapes["weight"][3:]),
     Dense: lambda op, work: op.weight_shape(work.layer.input_shapes)[1],
-    ConvInputGradient: lambda op, work: op.macs(()) // work.layer.output_elements,
+    ConvInputGradient: lambda op, work: op.most_terms,
     DenseInputGradient: lambda op, work: op.dense.out_features,
     TransposedInputGradient: lambda op, work: op.terms,
     LocalColumns: lambda op, work: op.local.out_channels,

@@ -143,7 +143,7 @@ def _zeros(result: RunResult) -> Iterator[tuple[str, str]]:
     """MACs by inserted zeros, where there are any."""
     if zeros := result.zero_macs:
         share = percent(zeros / (zeros + result.macs))
-        yield "inserted zeros", f"{si(zeros)}MACs more ({share} % of those done) are of no use"
+        yield "inserted zeros", f"{si(zeros)} MACs more ({share} % of those done) are of no use"
 
 
 def _sub_batches(result: RunResult, hardware: Hardware) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from oracles.onnx_models import saved
 from typer.testing import CliRunner
 
 from accelsim.cli import app
-from accelsim.errors import UncoveredError
+from accelsim.errors import InputError, UncoveredError
 from accelsim.frontend import load_network
 
 FLOAT, TRUTH, WHOLE = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
@@ -161,3 +161,18 @@ def test_a_declared_shape_lets_ones_own_operator_be_free(tmp_path: Path) -> None
     network = load_network(path, free=True)
     assert network.inputs == {"x": (4, 8, 8), "o/free": (5, 2)}
     assert [layer.output_shape for layer in network.layers] == [(8, 6, 6), (5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (5, "its part 'y' holds nothing: 8 in 5 parts of axis 1"),
+        (7, "axis 1 of .* does not divide into 7 parts of 2"),
+    ],
+)
+def test_uneven_parts_that_hold_nothing_are_told(parts: int, message: str, tmp_path: Path) -> None:
+    names = " ".join([*(f"p{at}" for at in range(parts - 1)), "y"])
+    given = model(node("Split", "c", names, axis=1, num_outputs=parts), outputs="p0 y")
+    given.opset_import[0].version = 18
+    with pytest.raises(InputError, match=message):
+        load_network(saved(given, tmp_path))

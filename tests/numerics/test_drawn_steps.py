@@ -13,12 +13,14 @@ from test_gradients import Trained
 from test_tiled import FLOAT, verified
 
 from accelsim.errors import DoesNotFitError
+from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
 from accelsim.network.backward import REFUSED, training_step
 from accelsim.network.ops import OPS
+from accelsim.network.ops.gradients import ConvWeightGradient, DenseWeightGradient
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = ("1 KiB", "2 KiB", "8 KiB")
@@ -77,6 +79,30 @@ def test_tiles_of_a_drawn_step_equal_the_reference(seed: int) -> None:
     except DoesNotFitError:
         program = lowered(AMPLE)
     assert [check for check in verified(program, seed) if not check.passed] == []
+
+
+@pytest.mark.slow
+@given(SEEDS)
+@drawn(40)
+def test_phases_of_a_drawn_step_add_up_to_the_whole(seed: int) -> None:
+    """Products, too: each weight's gradient takes those of the forward pass."""
+    draw = Draw(np.random.default_rng((seed, 2)))
+    step, batch = training_step(drawn_network(seed), **choices(draw)), draw.number(1, 3)
+    held = f"buffers={draw.one(*BUFFERS).format(AMPLE)}"
+    run = simulate(step, load_hardware("edge_ws", [*machine(draw), held]), batch=batch)
+    parts = [part.totals for part in run.phases.values()]
+    for name in ("layer_cycles", "macs", "dram_read_bytes", "dram_write_bytes", "array_cycles"):
+        assert sum(part[name] for part in parts) == run.totals[name]
+    assert all(layer.buckets.total == layer.cycles for layer in run.layers)
+    found = zip(run.layers, step.layers, strict=True)
+    assert all(
+        (took.macs, took.zero_macs) == (batch * layer.macs, batch * layer.zero_macs)
+        for took, layer in found
+    )
+    for layer in step.layers:
+        if isinstance(layer.op, (ConvWeightGradient, DenseWeightGradient)):
+            forward = step.by_name.get(layer.name.partition("@")[0])
+            assert forward is None or layer.macs == forward.macs
 
 
 @given(SEEDS)

@@ -1,19 +1,28 @@
 """Gradients against an independent automatic differentiation: HIPS autograd, in float64."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pytest
+from drawing import drawn
+from drawn_networks import MAPS, Draw
+from hypothesis import given
+from hypothesis import strategies as st
 from test_gradients import Trained
 
-from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.graph import GraphError, LayerSpec, Network, build_network
 from accelsim.network.ops import (
     Attention,
     AvgPool,
     BatchNorm,
     CombinedConv,
+    Composite,
+    Concat,
     Conv,
+    ConvTranspose,
     Dense,
     Flatten,
     GroupNorm,
@@ -23,7 +32,9 @@ from accelsim.network.ops import (
     Mul,
     Resize,
     RmsNorm,
+    Shape,
     Softmax,
+    Split,
     SubSampling,
 )
 
@@ -161,3 +172,141 @@ def test_gradients_are_those_of_autograd(
     assert set(found) == set(wanted)
     for name, gradient in found.items():
         np.testing.assert_allclose(gradient, wanted[name], rtol=1e-9, atol=1e-11, err_msg=name)
+
+
+# --- Drawn ----------------------------------------------------------------------------------------
+
+
+def around(x: Any, sides: tuple[int, ...], value: float = 0.0) -> Any:
+    """`x` (N, C, H, W) with `value` above, below, left and right of it."""
+    for axis, (before, after) in ((2, sides[:2]), (3, sides[2:])):
+        shapes = (
+            [many if at == axis else size for at, size in enumerate(x.shape)]
+            for many in (before, after)
+        )
+        above, below = (np.full(shape, value) for shape in shapes)
+        x = anp.concatenate([above, x, below], axis)
+    return x
+
+
+def taps_of(x: Any, op: Any, apart: tuple[int, int] = (1, 1)) -> list[Any]:
+    """Of a map with its padding, for each tap the values of all windows."""
+    rows, cols = (
+        (size - (k - 1) * far - 1) // stride + 1
+        for size, k, far, stride in zip(x.shape[2:], op.kernel, apart, op.stride, strict=True)
+    )
+    down, across = op.stride
+    return [
+        x[:, :, r * apart[0] :: down, s * apart[1] :: across][:, :, :rows, :cols]
+        for r, s in np.ndindex(*op.kernel)
+    ]
+
+
+def convolved(taps: list[Any], weight: Any, groups: int) -> Any:
+    """The sum over taps, group by group."""
+    flat = anp.reshape(weight, (*weight.shape[:2], -1))
+    inside, own = weight.shape[1], len(weight) // groups
+    parts = [
+        sum(
+            anp.einsum(
+                "nchw,kc->nkhw",
+                tap[:, g * inside : (g + 1) * inside],
+                flat[g * own : (g + 1) * own, :, at],
+            )
+            for at, tap in enumerate(taps)
+        )
+        for g in range(groups)
+    ]
+    return anp.concatenate(parts, 1)
+
+
+def spread(x: Any, axis: int, step: int) -> Any:
+    """Zeros between the values along an axis."""
+    zeros = np.zeros((*x.shape, step - 1))
+    apart = anp.concatenate([x[..., None], zeros], -1)
+    order = [*range(axis + 1), 4, *range(axis + 1, 4)]
+    shape = [size * step if at == axis else size for at, size in enumerate(x.shape)]
+    whole = anp.reshape(anp.transpose(apart, order), shape)
+    return whole[:, :, : shape[2] - step + 1] if axis == 2 else whole[..., : shape[3] - step + 1]
+
+
+def truth(op: Any, x: Any, v: Values, name: str) -> Any:
+    """A layer's ofmap as its definition has it."""
+    match op:
+        case Conv():
+            sides = tuple(n for each in op.windows(x.shape[1:]) for n in (each.before, each.after))
+            taps = taps_of(around(x, sides), op, op.dilation)
+            y = convolved(taps, v[f"{name}.weight"], op.groups)
+        case ConvTranspose():
+            name = f"{name}/0_0"
+            (top, bottom, left, right), more = op.padding, op.output_padding
+            sides = (
+                *(op.kernel[0] - 1 - top, op.kernel[0] - 1 - bottom + more[0]),
+                *(op.kernel[1] - 1 - left, op.kernel[1] - 1 - right + more[1]),
+            )
+            apart = spread(spread(x, 2, op.stride[0]), 3, op.stride[1])
+            taps = taps_of(around(apart, sides), replace(op, stride=(1, 1)))
+            y = convolved(taps, v[f"{name}.weight"][:, :, ::-1, ::-1], op.groups)
+        case AvgPool():
+            return sum(taps_of(around(x, op.padding), op)) / (op.kernel[0] * op.kernel[1])
+        case MaxPool():
+            return reduce(anp.maximum, taps_of(around(x, op.padding, -1e9), op))
+        case Split():
+            first = op.sizes[0]
+            return anp.concatenate([x[:, first:], x[:, :first]], 1)
+    if op.bias:
+        y = y + v[f"{name}.bias"][:, None, None]
+    return anp.tanh(y) if op.activation else y
+
+
+def drawn_op(draw: Draw, shape: Shape) -> Any:
+    """A layer of feature maps whose definition `truth` has."""
+    windows = draw.windows()
+    if draw.often(0.2):
+        return MaxPool(**windows) if draw.often() else AvgPool(**windows, count_padding=True)
+    if shape[0] > 1 and draw.often(0.2):
+        first = draw.number(1, shape[0] - 1)
+        return Split(sizes=(first, shape[0] - first))
+    op = MAPS[draw.one("conv", "conv_transpose")](draw, shape)
+    return replace(op, activation=draw.one(None, "tanh"))  # type: ignore[call-arg]
+
+
+@given(st.integers(0, 2**32 - 1))
+@drawn(60, 10)
+def test_gradients_of_drawn_maps_are_those_of_autograd(seed: int) -> None:
+    """Convolutions of both kinds and both forms of their gradients, pools and splits in a row."""
+    draw = Draw(np.random.default_rng(seed))
+    shape = (draw.number(1, 4), draw.number(4, 8), draw.number(4, 8))
+    first = Conv(out_channels=3, kernel=(1, 1))
+    specs, steps = [LayerSpec("l0", first, ("x",))], [("l0", first)]
+    last, now = "l0", (3, *shape[1:])
+    for number in range(1, draw.number(2, 6)):
+        name, op = f"l{number}", drawn_op(draw, now)
+        parts = op.parts(name, (last,)) if isinstance(op, Composite) else [(name, op, (last,))]
+        if isinstance(op, Split):
+            parts.append((name, Concat(), (f"{name}/1", f"{name}/0")))
+        more = [LayerSpec(*part) for part in parts]
+        try:
+            made = build_network("drawn", {"x": shape}, [*specs, *more])
+        except GraphError:
+            continue
+        specs, last, now = [*specs, *more], parts[-1][0], made.layers[-1].output_shape
+        steps.append((name, op))
+        if np.prod(now) > 2000:
+            break
+    trained = Trained.of(build_network("drawn", {"x": shape}, specs), seed=seed)
+    fixed = {name: trained.given[name] for name in trained.step.inputs}
+
+    def loss(learned: Values) -> Any:
+        v, value = {**fixed, **learned}, fixed["x"]
+        for name, op in steps:
+            value = truth(op, value, v, name)
+        return anp.sum((value - fixed["target"]) ** 2) / 2
+
+    wanted, found = autograd.grad(loss)(dict(trained.learned())), trained.gradients()
+    assert set(found) == set(wanted)
+    size = max(float(np.abs(each).max()) for each in wanted.values())
+    for name, gradient in found.items():
+        np.testing.assert_allclose(
+            gradient, wanted[name], rtol=1e-9, atol=1e-11 * max(size, 1.0), err_msg=name
+        )

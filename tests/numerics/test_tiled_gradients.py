@@ -1,8 +1,15 @@
 """Training steps by tiles against the reference: floats within the bound of their sums."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
+from drawing import drawn
+from drawn_networks import Draw
+from hypothesis import given
+from hypothesis import strategies as st
 from test_tiled import FLOAT, hardware, verified
 
 from accelsim.hardware import DATAFLOWS
@@ -126,11 +133,13 @@ def sequence() -> Network:
 def enlarged() -> Network:
     """Maps that are made larger, and those whose weights are not shared."""
     up = ConvTranspose(out_channels=4, kernel=(3, 3), stride=(2, 2), activation="relu")
+    strided = Conv(out_channels=4, kernel=(2, 1), stride=(2, 1), input_gradient="zero_inserted")
     specs = [
         LayerSpec("a", Conv(out_channels=4, kernel=(2, 2)), ("x",)),
         *(LayerSpec(*part) for part in Split(sizes=(1, 3)).parts("b", ("a",))),
         LayerSpec("back", Concat(), ("b/1", "b/0")),
-        LayerSpec("mixed", Mixture(out_channels=4, penalty=0.1), ("back",)),
+        LayerSpec("z", strided, ("back",)),
+        LayerSpec("mixed", Mixture(out_channels=4, penalty=0.1), ("z",)),
         *(LayerSpec(*part) for part in up.parts("up", ("mixed",))),
         LayerSpec("g", GroupNorm(groups=2), ("up/whole",)),
         LayerSpec("s", ScaleShift(shape=(4, 9, 7)), ("g",)),
@@ -144,7 +153,7 @@ def enlarged() -> Network:
         LayerSpec("n", Largest(axes=(0,)), ("j",)),
         LayerSpec("i", Sum(axes=(0,)), ("n",)),
     ]
-    return build_network("enlarged", {"x": (3, 5, 4)}, specs)
+    return build_network("enlarged", {"x": (3, 9, 4)}, specs)
 
 
 @pytest.mark.parametrize("dataflow", [pytest.param("ws", marks=pytest.mark.slow), "rs"])
@@ -188,6 +197,41 @@ def test_weight_gradients_do_as_many_products_as_the_forward_pass() -> None:
     for name in "ae":
         forward, backward = step.by_name[name], step.by_name[f"{name}@weight_gradient"]
         assert backward.macs == forward.macs
+
+
+@given(st.integers(0, 2**32 - 1))
+@drawn(100, 20)
+def test_input_gradients_by_zeros_are_told_apart(seed: int) -> None:
+    """Place by place of the ifmap and tap by tap: those that meet a value, and all others."""
+    draw = Draw(np.random.default_rng(seed))
+    groups, shape = draw.number(1, 2), (4, draw.number(4, 9), draw.number(4, 9))
+    conv = Conv(
+        out_channels=2 * groups,
+        groups=groups,
+        dilation=draw.pair(1, 2),
+        kernel=draw.pair(2, 3),
+        stride=draw.pair(1, 3),
+        padding=(1, 0, 0, 1),
+    )
+    useful, zeros = 0, 0
+    rows, cols = conv.windows(shape)
+    for (y, x), (r, s) in product(np.ndindex(shape[1:]), np.ndindex(conv.kernel)):
+        down, across = y + rows.before - r * rows.dilation, x + cols.before - s * cols.dilation
+        met = down % rows.stride == 0 and across % cols.stride == 0
+        useful, zeros = useful + met, zeros + (not met)
+    found = []
+    for form in ("phases", "zero_inserted"):
+        own = replace(conv, input_gradient=form)
+        specs = [
+            LayerSpec("a", Conv(out_channels=4, kernel=(1, 1)), ("x",)),
+            LayerSpec("b", own, ("a",)),
+        ]
+        step = training_step(build_network("strided", {"x": shape}, specs), "squared_error")
+        back = [each for each in step.layers if each.name.startswith("b@input_gradient")]
+        found.append((sum(each.macs for each in back), sum(each.zero_macs for each in back)))
+    terms = 4 * conv.out_channels // groups
+    assert found[0] == (terms * useful, 0)
+    assert found[1] == ((terms * useful, terms * zeros) if conv.stride != (1, 1) else found[0])
 
 
 def test_input_gradients_multiply_by_no_inserted_zero() -> None:

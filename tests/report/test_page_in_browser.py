@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from results_by_hand import layer, run
 from test_page import HOSTILE, page_of
+from test_sweep_page import large
 from test_sweep_report import summary
 
 from accelsim.facade import simulate
@@ -267,3 +268,15 @@ def test_a_sweep_tells_selects_and_maps(browser: Any, tmp_path: Path) -> None:
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [each for each in messages if each["method"] == "Network.requestWillBeSent"]
     assert len(asked) == 1
+
+
+def test_a_sweep_of_many_values_opens(browser: Any, tmp_path: Path) -> None:
+    """A value of its own for each of 2,000 points: the map has ranges, not millions of cells."""
+    file = tmp_path / "sweep.html"
+    file.write_text(sweep_page(large(2000)), encoding="utf-8")
+    browser.get(file.as_uri())
+    rows = "[...document.querySelector('.heat table').rows].map((each) => each.innerText)"
+    shown = browser.execute_script(f"return {rows}")
+    assert len(shown) <= 33
+    assert "0 to 62" in shown[0]
+    assert len(shown[0].split("\t")) <= 33

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -95,6 +95,7 @@ class Mixture(Conv):
     dilation: Pair = field(default=(1, 1), init=False)
     groups: Positive = field(default=1, init=False)
     shares: str | None = field(default=None, init=False)
+    input_gradient: Literal["phases", "zero_inserted"] = field(default="phases", init=False)
     penalty: Annotated[Real, Field(ge=0)] = 0.0
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:

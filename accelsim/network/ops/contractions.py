@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from accelsim.errors import ShapeError
 from accelsim.network.ops.base import Op, only
@@ -17,7 +17,8 @@ class Conv(Op):
     """Two-dimensional convolution; depthwise is groups = in_channels.
 
     It computes with the weight of the layer that it `shares` with, if it names one, and with that
-    one's bias if it has a `bias`.
+    one's bias if it has a `bias`. Its `input_gradient` may be one convolution over the gradient
+    with zeros between its values, where training takes the phases of the stride else.
     """
 
     name: ClassVar[str] = "conv"
@@ -30,6 +31,7 @@ class Conv(Op):
     bias: bool = True
     activation: Activation | None = None
     shares: str | None = None
+    input_gradient: Literal["phases", "zero_inserted"] = "phases"
 
     @property
     def owner_of_parameters(self) -> str | None:

@@ -6,7 +6,7 @@ that is not `batched` has one result for all images.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -38,6 +38,7 @@ from accelsim.network.ops.product_gradients import (
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
     ColumnsFold,
+    GradientPad,
     GradientSlice,
     LocalColumns,
     LocalWeightGradient,
@@ -49,7 +50,14 @@ from accelsim.network.ops.token_gradients import (
     ParameterSum,
     RotaryGradient,
 )
-from accelsim.network.ops.window import PhaseAxis, Window, phase_axis, turned
+from accelsim.network.ops.window import (
+    PhaseAxis,
+    Window,
+    meetings,
+    most_meetings,
+    phase_axis,
+    turned,
+)
 
 Optimizer = Literal["sgd", "momentum", "adam"]
 Loss = Literal["cross_entropy", "squared_error"]
@@ -61,12 +69,16 @@ class ConvInputGradient(Gradient):
 
     It is a convolution of the gradient, stride 1, with those taps of the filter that meet the
     phase, turned by 180 degrees: nothing is multiplied by an inserted zero.
+
+    Where values of the gradient lie `apart`, with inserted zeros between, `conv` is the layer's
+    with stride 1, and products of these zeros are `zero_macs`.
     """
 
     name: ClassVar[str] = "conv_input_gradient"
     conv: Conv
     ifmap: Shape
     at: tuple[int, int]
+    apart: tuple[int, int] = (1, 1)
 
     @property
     def axes(self) -> tuple[PhaseAxis, PhaseAxis]:
@@ -79,10 +91,23 @@ class ConvInputGradient(Gradient):
         assert cols is not None
         return rows, cols
 
+    @property
+    def most_terms(self) -> int:
+        """Products of the value that has most, those with inserted zeros left out."""
+        axes = zip(self.axes, self.apart, strict=True)
+        taps = (most_meetings(axis.window, step) for axis, step in axes)
+        return math.prod(taps) * self.conv.out_channels // self.conv.groups
+
     def macs(self, inputs: tuple[Shape, ...]) -> int:
-        rows, cols = self.axes
-        taps = len(rows.taps) * len(cols.taps)
-        return math.prod(self.shape) * taps * self.conv.out_channels // self.conv.groups
+        axes = zip(self.axes, self.apart, strict=True)
+        return self._products(meetings(axis.window, step) for axis, step in axes)
+
+    def zero_macs(self, inputs: tuple[Shape, ...]) -> int:
+        done = self._products(meetings(axis.window) for axis in self.axes)
+        return done - self.macs(inputs)
+
+    def _products(self, met: Iterable[int]) -> int:
+        return math.prod(met) * self.shape[0] * self.conv.out_channels // self.conv.groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,10 +428,20 @@ GRADIENTS: tuple[type[Op], ...] = (
     *(GradientProduct, ProductSum, PixelSum, SoftmaxGradient, SliceGradient),
     *(GradientMatMul, GradientScores, GradientContext, GradientReduction),
     *(WindowSum, WindowSumGradient, ScaledForward, BetaGradient, ScaledGradient),
-    *(Standardised, NormInputGradient, LearnedProduct, AxisGradient, GradientSlice),
+    *(Standardised, NormInputGradient, LearnedProduct, AxisGradient, GradientPad, GradientSlice),
     *(LocalWeightGradient, LocalColumns, ColumnsFold),
     *(TransposedInputGradient, TransposedWeightGradient),
     *(EmbeddingGradient, RotaryGradient, ParameterSum, MixtureGradient, MixtureUpdate),
-    *(Part, View, GradientSum, GradientConcat, GradientTranspose, DropoutMask, ForwardMask, Update),
+    *(
+        Part,
+        View,
+        GradientSum,
+        GradientConcat,
+        GradientPad,
+        GradientTranspose,
+        DropoutMask,
+        ForwardMask,
+        Update,
+    ),
 )
 """Every layer type of a training step beside those of network files."""

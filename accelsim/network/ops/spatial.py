@@ -23,8 +23,14 @@ from accelsim.network.ops.fields import (
     Shape,
 )
 from accelsim.network.ops.tokens import Composite
-from accelsim.network.ops.window import PhaseAxis, Window, meetings, phase_axis, windows_over
-from accelsim.units import ceil_div
+from accelsim.network.ops.window import (
+    PhaseAxis,
+    Window,
+    meetings,
+    most_meetings,
+    phase_axis,
+    windows_over,
+)
 
 _MOST_PHASES = 1024
 Count = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_AXES)]
@@ -220,7 +226,7 @@ class Phase(Deconvolution):
     def most_terms(self, shape: Shape) -> int:
         """Products of the value of the ofmap that has most."""
         axes = zip(self.axes(shape), self.apart, strict=True)
-        taps = (ceil_div(len(axis.taps), step) for axis, step in axes)
+        taps = (most_meetings(axis.window, step) for axis, step in axes)
         return shape[0] // self.groups * math.prod(taps)
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:

@@ -102,6 +102,14 @@ class AxisGradient(Gradient):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GradientPad(Pad):
+    """A gradient with zeros between its values."""
+
+    name: ClassVar[str] = "gradient_pad"
+    phase: ClassVar[str] = "input_gradient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GradientSlice(Slice):
     """The part of a gradient that belongs to an input."""
 

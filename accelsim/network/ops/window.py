@@ -1,6 +1,7 @@
 """Sliding windows over feature maps."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,6 +117,12 @@ def meetings(window: Window, apart: int = 1) -> int:
     assert window.stride == 1
     first = (window.before - tap * window.dilation for tap in range(window.kernel))
     return sum(len(range(at % apart, window.outputs, apart)) for at in first)
+
+
+def most_meetings(window: Window, apart: int = 1) -> int:
+    """Taps with which an output meets each `apart`-th position, of the output that has most."""
+    taps = (tap * window.dilation % apart for tap in range(window.kernel))
+    return max(Counter(taps).values())
 
 
 def turned(forward: Window) -> Window:

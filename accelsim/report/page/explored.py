@@ -216,7 +216,10 @@ def _heat_map(field: Field) -> Iterator[Html]:
         _choice("shown", f"o{field.place}", names, 0),
     )
     yield tag("p", joined(chosen), class_="pick")
-    note = "Each cell is the best of the points that have both values; the darker, the better."
+    note = (
+        "Each cell is the best of the points that have both values, or values in both ranges; the "
+        "darker, the better."
+    )
     yield tag("p", note, class_="soft")
     yield tag("div", "", class_="scroll heat", tabindex=0)
 

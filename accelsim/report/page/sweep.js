@@ -42,35 +42,44 @@ const short = (value) => {
   if (value === null || value === undefined) return "-";
   return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(4);
 };
+// An axis of many values is shown in ranges of them: a search may draw another value for each point.
+const most = 32;
+const ranges = ([name, values]) => {
+  const each = Math.ceil(values.length / most);
+  const starts = values.map((_, at) => at).filter((at) => at % each === 0);
+  const last = (at) => values[Math.min(at + each, values.length) - 1];
+  return { name, each, heads: starts.map((at) => (last(at) === values[at] ? values[at] : `${values[at]} to ${last(at)}`)) };
+};
 const drawn = (section) => {
   const data = JSON.parse(section.querySelector(".data").textContent);
   const [across, down, shown] = [...section.querySelectorAll("select")].map((each) => Number(each.value));
   const goal = data.goals[shown][1];
   const place = data.axes.length + shown;
+  const [wide, high] = [ranges(data.axes[across]), ranges(data.axes[down])];
   const best = new Map();
   for (const point of data.points) {
-    const key = `${point[down]},${point[across]}`;
+    const key = `${Math.floor(point[down] / high.each)},${Math.floor(point[across] / wide.each)}`;
     const value = point[place];
     if (value === null) continue;
     const known = best.get(key);
     if (known === undefined || (goal === "min" ? value < known : value > known)) best.set(key, value);
   }
   const values = [...best.values()];
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [least, greatest] = [Math.min(...values), Math.max(...values)];
   const table = document.createElement("table");
-  table.setAttribute("aria-label", `${data.goals[shown][0]} by ${data.axes[down][0]} and ${data.axes[across][0]}`);
+  table.setAttribute("aria-label", `${data.goals[shown][0]} by ${high.name} and ${wide.name}`);
   const top = table.createTHead().insertRow();
-  top.append(element("th", `${data.axes[down][0]} \\ ${data.axes[across][0]}`));
-  for (const each of data.axes[across][1]) top.append(element("th", each));
+  top.append(element("th", `${high.name} \\ ${wide.name}`));
+  for (const each of wide.heads) top.append(element("th", each));
   const body = table.createTBody();
-  data.axes[down][1].forEach((name, row) => {
+  high.heads.forEach((name, row) => {
     const line = body.insertRow();
     line.append(element("th", name));
-    data.axes[across][1].forEach((_, column) => {
+    wide.heads.forEach((_, column) => {
       const value = best.get(`${row},${column}`);
       const cell = element("td", short(value));
       if (value !== undefined) {
-        const share = high > low ? (value - low) / (high - low) : 0;
+        const share = greatest > least ? (value - least) / (greatest - least) : 0;
         const good = goal === "min" ? 1 - share : share;
         cell.style.background = `color-mix(in srgb, var(--c0) ${Math.round(10 + 60 * good)}%, transparent)`;
       }

@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator
 
 from accelsim.frontend.onnx.laws.call import Call, in_range, is_list, is_single, one_of, wants
-
-# --- Moves ----------------------------------------------------------------------------------------
+from accelsim.units import ceil_div
 
 
 def reshape(call: Call) -> Iterator[str]:
@@ -76,6 +75,9 @@ def split(call: Call) -> Iterator[str]:
     asked = call.said.get("num_outputs")
     if asked is not None and asked != call.made:
         yield f"its num_outputs is {asked}, but it has {call.made} outputs"
+    elif asked is not None and ceil_div(size, asked) * (asked - 1) > size:
+        each = ceil_div(size, asked)
+        yield f"axis {axis} of {list(x)} does not divide into {asked} parts of {each}"
     elif asked is None and call.shape(1) is None and size % max(call.made, 1):
         yield f"axis {axis} of {list(x)} does not divide into {call.made} equal parts"
 

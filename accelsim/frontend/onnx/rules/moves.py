@@ -193,6 +193,9 @@ def split(node: Node, layers: Layers) -> str:
     start = 0
     for value in node.outputs:
         size = (value.shape or ())[axis]
+        if size < 1:
+            parts_said = f"{shape[axis - 1]} in {len(node.outputs)} parts of axis {axis}"
+            raise Refused(f"its part {value.name!r} holds nothing: {parts_said}")
         name = f"{node.name}/{len(parts)}" if parts else node.name
         parts.append(part(layers, name, source, axis - 1, slice(start, start + size, 1)))
         start += size
