@@ -18,6 +18,7 @@ from accelsim.network.ops import (
     Attention,
     AvgPool,
     BatchNorm,
+    Ceil,
     ClassToken,
     CombinedConv,
     Composite,
@@ -33,6 +34,7 @@ from accelsim.network.ops import (
     Exp,
     Expand,
     Flatten,
+    Floor,
     GroupNorm,
     InstanceNorm,
     Largest,
@@ -56,9 +58,11 @@ from accelsim.network.ops import (
     Resize,
     RmsNorm,
     Rotary,
+    Round,
     ScaleShift,
     Shape,
     Sigmoid,
+    Sign,
     Sin,
     Slice,
     Softmax,
@@ -68,6 +72,7 @@ from accelsim.network.ops import (
     Sum,
     Tanh,
     Transpose,
+    Truncate,
 )
 
 MOST_VALUES = 400
@@ -280,6 +285,8 @@ ANY: Mapping[str, Rule] = {
 """Of tensors of any rank, or refused by the layer itself."""
 POSITIVE = (Exp, Log, Sqrt, Reciprocal)
 """Drawn behind a sigmoid that a line moves away from zero."""
+LEVEL = (Floor, Ceil, Round, Truncate, Sign)
+"""Drawn where they do not jump: between 0 and a half."""
 JOINED = ("add", "mul", "concat", "matmul", "attention", "shared weight", "weighted maps")
 
 
@@ -293,7 +300,14 @@ def every_type() -> set[str]:
         "phases",
         "split_part",
     }
-    joined = {"add", "mul", "concat", "matmul", "embedding", *(op.name for op in POSITIVE)}
+    joined = {
+        "add",
+        "mul",
+        "concat",
+        "matmul",
+        "embedding",
+        *(op.name for op in (*POSITIVE, *LEVEL)),
+    }
     return (plain | parts | joined) & set(OPS)
 
 
@@ -353,9 +367,11 @@ class Drawn:
         elif draw.often(0.1):
             bounded = self.put(Sigmoid(), source)
             assert bounded is not None
-            apart = self.put(Line(factor=1.0, term=0.5), bounded)
+            kind = draw.one(*POSITIVE, *LEVEL)
+            factor, term = (0.4, 0.05) if kind in LEVEL else (1.0, 0.5)
+            apart = self.put(Line(factor=factor, term=term), bounded)
             assert apart is not None
-            self.put(draw.one(*POSITIVE)(), apart)
+            self.put(kind(), apart)
         else:
             tables = {3: [MAPS, MAPS, MAPS, ANY], 2: [ROWS, ANY, ANY]}.get(len(shape), [ANY])
             rules = draw.one(*tables)

@@ -381,6 +381,7 @@ def _array_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
 def _vector_choices(kernel: VectorKernel, target: Target) -> dict[str, Choice]:
     names = [item.name for item in fields(VectorTiling)]
     uncut = set() if kernel.tap_operations else {"tap_rows", "tap_cols"}
+    uncut |= {"channels"} if kernel.uncut else set()
     return _sizes(VectorTiling, dict(zip(names, totals(kernel, target), strict=True)), uncut)
 
 

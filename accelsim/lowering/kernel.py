@@ -106,7 +106,8 @@ class VectorKernel:
     `tap_operations` are those per tap of a window that may be cut by taps; 0: it may not. `passes`
     are the operations per element of each pass over all channels, where a tile does not hold them
     all; empty: channels do not depend on each other. `filtered`: every channel has a filter, of a
-    word for each tap, which its tiles load with their ifmaps; its products are MACs.
+    word for each tap, which its tiles load with their ifmaps; its products are MACs. `uncut`: a
+    tile has all channels, as what it takes for one depends on how many there are.
     """
 
     batch: int
@@ -119,6 +120,7 @@ class VectorKernel:
     tap_operations: int = 0
     passes: tuple[int, ...] = ()
     filtered: bool = False
+    uncut: bool = False
 
     @property
     def kept(self) -> int:

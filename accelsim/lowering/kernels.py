@@ -25,8 +25,10 @@ from accelsim.network.graph import Layer
 from accelsim.network.ops import (
     ELEMENTWISE,
     FUNCTIONS,
+    POINTWISE,
     Add,
     Append,
+    ArgMax,
     AttentionContext,
     AttentionScores,
     AvgPool,
@@ -54,12 +56,13 @@ from accelsim.network.ops import (
     Mul,
     Normalised,
     Op,
+    OverAxes,
     Pad,
     Phase,
     Phases,
+    Pointwise,
     Position,
     Product,
-    Reduction,
     Reshape,
     Resize,
     RmsNorm,
@@ -67,6 +70,7 @@ from accelsim.network.ops import (
     ScaleShift,
     Slice,
     Softmax,
+    Sort,
     SplitPart,
     SubSampling,
     Sum,
@@ -91,8 +95,10 @@ __all__ = ["Alias", "GemmKernel", "Kernel", "VectorKernel", "copy_of", "kernel_o
 
 _SOFTMAX = (1, 2, 2)
 """Operations of the passes of a softmax; whole it takes its exponentials once."""
-_DYNAMIC = (1, 1, 2)
-"""Of a dynamic quantization: the largest, the smallest, a product and its rounding."""
+_DYNAMIC = (2, 2)
+"""Of a dynamic quantization: the largest and the smallest, which are kept as one psum; then a
+product and its rounding.
+"""
 
 
 def _conv(op: Conv, layer: Layer, batch: int) -> Kernel:
@@ -146,7 +152,21 @@ def _dynamic(op: DynamicQuantize, layer: Layer, batch: int) -> Kernel:
     return VectorKernel(batch, values, each(1), each(1), sum(_DYNAMIC), passes=_DYNAMIC)
 
 
-def _reduction(op: Reduction, layer: Layer, batch: int) -> Kernel:
+def _pointwise(op: Pointwise, layer: Layer, batch: int) -> Kernel:
+    kernel = each_element(op.operations)(op, layer, batch)
+    assert isinstance(kernel, VectorKernel)
+    return replace(kernel, operations=op.operations)
+
+
+def _sort(op: Sort, layer: Layer, batch: int) -> Kernel:
+    """Each value is put in its place among those before it."""
+    shape, axis = layer.output_shape, op.along(layer.output_shape)
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    sizes = (batch * outer, shape[axis], each(inner), each(1))
+    return VectorKernel(*sizes, op.comparisons(shape), uncut=True)
+
+
+def _reduction(op: OverAxes, layer: Layer, batch: int) -> Kernel:
     """A pooling whose window is all along the axes."""
     outer, along, inner = op.parts(layer.input_shapes[0])
     operations = along + isinstance(op, Mean)
@@ -220,7 +240,9 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Softmax: _softmax,
     **dict.fromkeys((LayerNorm, RmsNorm, GroupNorm, InstanceNorm), _normalised),
     DynamicQuantize: _dynamic,
-    **dict.fromkeys((Mean, Sum, Largest), _reduction),
+    **dict.fromkeys(POINTWISE, _pointwise),
+    Sort: _sort,
+    **dict.fromkeys((Mean, Sum, Largest, ArgMax), _reduction),
     Lrn: _lrn,
     BatchNorm: each_element(2),
     Transpose: each_element(1),

@@ -155,6 +155,7 @@ def smallest_needs(kernel: VectorKernel, target: Target) -> list[int]:
 def _smallest(kernel: VectorKernel) -> Iterator[tuple[int, ...]]:
     """Sizes along each axis with which a tile may be the smallest."""
     channels = {1, kernel.channels} if kernel.passes else {1}
+    channels = {kernel.channels} if kernel.uncut else channels
     yield from ((1,), tuple(channels), (1,), (1,))
     for window in (kernel.rows, kernel.cols):
         yield (1, window.kernel) if kernel.tap_operations else (window.kernel,)
@@ -233,6 +234,8 @@ class VectorSearch:
     def coarse(self) -> Sizes:
         """A grid of sizes a factor of two apart; windows are cut where outputs are taken singly."""
         axes = [sorted(coarse_sizes(total)) for total in self.totals]
+        if self.kernel.uncut:
+            axes[1] = [self.kernel.channels]
         whole = [[total] for total in self.totals[4:6]]
         grids = [_grid([*axes[:4], *whole, axes[6]])]
         if self.cuttable:
@@ -244,6 +247,8 @@ class VectorSearch:
         axes = [axis for axis, total in enumerate(self.totals) if total > 1]
         if not self.cuttable:
             axes = [axis for axis in axes if axis not in (4, 5)]
+        if self.kernel.uncut:
+            axes = [axis for axis in axes if axis != 1]
         if not axes:
             return front
         made = [self.largest(front, [axis for axis in axes if axis < 6])]

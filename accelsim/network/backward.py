@@ -42,8 +42,10 @@ from accelsim.network.backward_tokens import (
 from accelsim.network.forward import activation_of, forward_pass, tells
 from accelsim.network.graph import Layer, LayerSpec, Network, build_network
 from accelsim.network.ops import (
+    POINTWISE,
     Add,
     Append,
+    ArgMax,
     AttentionContext,
     AttentionScores,
     AvgPool,
@@ -76,6 +78,7 @@ from accelsim.network.ops import (
     ScaleShift,
     Shape,
     Softmax,
+    Sort,
     SplitPart,
     Taking,
     Transpose,
@@ -125,6 +128,10 @@ _UPDATES: Mapping[Optimizer, tuple[tuple[str, int, int], ...]] = {
 """For each array that an optimizer writes, the parameter last: arrays read, lane operations."""
 
 REFUSED: Mapping[type[Op], str] = {
+    **dict.fromkeys(
+        (*POINTWISE, ArgMax, Sort),
+        "what it chooses or compares has no gradient here; train on the network without it",
+    ),
     DynamicQuantize: "it rounds as inference does; train on the network without it",
     Append: "it goes on from a cache, and a cache is of inference; train on whole sequences",
 }

@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn
+from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn, Pointwise
 from accelsim.numerics.formats import Array, FloatFormat, Quantization, Tensor
 from accelsim.numerics.gemm import Psum
 from accelsim.numerics.operations import Arithmetic, Row
@@ -68,6 +68,14 @@ class FloatArithmetic(Arithmetic):
 
     def apply(self, function: Elementwise, x: Tensor, output: Quantization) -> Array:
         return self._stored(function.value(x.values))
+
+    def pointwise(
+        self, function: Pointwise, inputs: Sequence[Tensor], output: Quantization
+    ) -> Array:
+        return self._stored(function.of([x.values for x in inputs]))
+
+    def coded(self, reals: Array, output: Quantization) -> Array:
+        return self._stored(reals)
 
     def affine(
         self,

@@ -7,7 +7,7 @@ from functools import lru_cache, reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn
+from accelsim.network.ops import ACTIVATIONS, Activation, Elementwise, Lrn, Pointwise
 from accelsim.numerics.formats import Array, IntegerFormat, Quantization, Tensor
 from accelsim.numerics.gemm import Accumulator, Overflow, Psum, exact_type, peak
 from accelsim.numerics.operations import Arithmetic, Row
@@ -91,6 +91,19 @@ class IntegerArithmetic(Arithmetic):
         table = _function_table(function, self.activation, x.quantization, output)
         return table[x.values.astype(np.intp) - self.activation.lowest]
 
+    def pointwise(
+        self, function: Pointwise, inputs: Sequence[Tensor], output: Quantization
+    ) -> Array:
+        """Of the numbers that the codes stand for, in float64."""
+        reals = [self._reals(x.values, x.quantization) for x in inputs]
+        return self.coded(function.of(reals), output)
+
+    def coded(self, reals: Array, output: Quantization) -> Array:
+        results = np.rint(reals / output.scale) + output.zero_point
+        kind = self.activation
+        codes: Array = np.clip(results, kind.lowest, kind.highest).astype(kind.dtype)
+        return codes
+
     def affine(
         self,
         x: Tensor,
@@ -134,10 +147,7 @@ class IntegerArithmetic(Arithmetic):
     def stepped(self, x: Tensor, low: Array, high: Array, output: Quantization) -> Array:
         """Of the numbers that the codes stand for, in float64."""
         reals = (self._reals(values, x.quantization) for values in (x.values, low, high))
-        results = np.rint(on_steps(*reals) / output.scale) + output.zero_point
-        kind = self.activation
-        codes: Array = np.clip(results, kind.lowest, kind.highest).astype(kind.dtype)
-        return codes
+        return self.coded(on_steps(*reals), output)
 
     def _reals(self, codes: Array, meaning: Quantization) -> Array:
         return meaning.scale * (codes.astype(np.float64) - meaning.zero_point)

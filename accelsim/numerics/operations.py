@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.network.ops import Activation, Elementwise, Lrn
+from accelsim.network.ops import Activation, Elementwise, Lrn, Pointwise
 from accelsim.numerics.formats import Array, Format, Quantization, Tensor
 from accelsim.numerics.gemm import Psum
 
@@ -104,6 +104,16 @@ class Arithmetic(ABC):
     @abstractmethod
     def apply(self, function: Elementwise, x: Tensor, output: Quantization) -> Array:
         """The real `function` of `x` (any shape)."""
+
+    @abstractmethod
+    def pointwise(
+        self, function: Pointwise, inputs: Sequence[Tensor], output: Quantization
+    ) -> Array:
+        """The real `function` of inputs that broadcast against each other."""
+
+    @abstractmethod
+    def coded(self, reals: Array, output: Quantization) -> Array:
+        """Real numbers (any shape)."""
 
     @abstractmethod
     def affine(

@@ -18,6 +18,7 @@ from accelsim.network.graph import Layer, Network, learned_shapes
 from accelsim.network.ops import (
     Add,
     Append,
+    ArgMax,
     AttentionContext,
     AvgPool,
     BatchNorm,
@@ -49,6 +50,7 @@ from accelsim.network.ops import (
     Position,
     Product,
     Relu,
+    Remainder,
     Reshape,
     Resize,
     Rotary,
@@ -56,11 +58,13 @@ from accelsim.network.ops import (
     Shape,
     Silu,
     Softmax,
+    Sort,
     SubSampling,
     Sum,
     Taking,
     TokenLayer,
     Transpose,
+    Where,
 )
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.formats import (
@@ -179,6 +183,12 @@ def _default(layer: Layer, inputs: list[Range], format_: Format) -> Quantization
         case Sum() as op if isinstance(format_, IntegerFormat):
             _, along, _ = op.parts(layer.input_shapes[0])
             return _wide(math.sqrt(along) * inputs[0].real_rms, format_)
+        case ArgMax() | Sort(gives="places") if isinstance(format_, IntegerFormat):
+            return Quantization(1.0, format_.lowest)
+        case Sort():
+            return inputs[0].quantization
+        case Where() | Remainder():
+            return inputs[-1].quantization
         case op if isinstance(op, _SAME_SCALE):
             return inputs[0].quantization
         case _:

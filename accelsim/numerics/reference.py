@@ -13,6 +13,7 @@ import numpy as np
 from accelsim.network.graph import Network
 from accelsim.network.ops import (
     Add,
+    ArgMax,
     AttentionContext,
     AttentionScores,
     AvgPool,
@@ -38,12 +39,14 @@ from accelsim.network.ops import (
     Pad,
     Phase,
     Phases,
+    Pointwise,
     Product,
     Reduction,
     Reshape,
     Resize,
     ScaleShift,
     Softmax,
+    Sort,
     SubSampling,
     Taking,
     TokenLayer,
@@ -247,6 +250,14 @@ def _(op: Reduction, work: Computation) -> Ofmap:
     return Ofmap(values.reshape(shape))
 
 
+@_compute.register
+def _(op: ArgMax, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    folded = op.keys(x.values).reshape(work.batch, *op.parts(work.layer.input_shapes[0]))
+    places = work.arithmetic.coded(op.place(folded, 2), work.output)
+    return Ofmap(places.reshape(work.batch, *work.layer.output_shape))
+
+
 # --- Element by element ---------------------------------------------------------------------------
 
 
@@ -259,6 +270,11 @@ def _(op: Add, work: Computation) -> Ofmap:
 def _(op: Mul, work: Computation) -> Ofmap:
     x, y = work.inputs
     return Ofmap(work.arithmetic.multiply(x, y, work.output, op.activation))
+
+
+@_compute.register
+def _(op: Pointwise, work: Computation) -> Ofmap:
+    return Ofmap(work.arithmetic.pointwise(op, work.inputs, work.output))
 
 
 @_compute.register
@@ -327,6 +343,17 @@ def _(op: Normalised, work: Computation) -> Ofmap:
     row = Row(sums, arithmetic.squares(folded, 2, sums, count), count, op.epsilon)
     ofmap = arithmetic.standardised(folded, row, gamma, beta, work.output)
     return Ofmap(ofmap.reshape(x.values.shape))
+
+
+@_compute.register
+def _(op: Sort, work: Computation) -> Ofmap:
+    (x,) = work.inputs
+    axis = 1 + op.along(work.layer.output_shape)
+    order = op.order(x.values, axis)
+    if op.gives == "places":
+        return Ofmap(work.arithmetic.coded(order, work.output))
+    ranked = Tensor(np.take_along_axis(x.values, order, axis), x.quantization)
+    return Ofmap(work.arithmetic.rescale(ranked, work.output))
 
 
 @_compute.register

@@ -6,7 +6,7 @@ until the last one; tiles of such a block follow each other.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce, singledispatchmethod
+from functools import cached_property, singledispatchmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,14 @@ from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.task import Span, Task, VectorTile
 from accelsim.network.ops import (
     Add,
+    ArgMax,
     AvgPool,
     BatchNorm,
+    Broadcast,
     Concat,
     DynamicQuantize,
     Elementwise,
     Expand,
-    Joined,
     Largest,
     Lrn,
     Maps,
@@ -31,11 +32,13 @@ from accelsim.network.ops import (
     Normalised,
     Op,
     Pad,
+    Pointwise,
     Reduction,
     Resize,
     Rotary,
     ScaleShift,
     Softmax,
+    Sort,
     SubSampling,
     Taking,
     TokenLayer,
@@ -48,6 +51,7 @@ from accelsim.numerics.normal import lines_of
 from accelsim.numerics.operations import Row
 from accelsim.numerics.reference import batch_norm_line
 from accelsim.numerics.spatial import placed, resized
+from accelsim.numerics.tiled_rankings import of_arg_max, of_sort
 from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, widened, windows
 
@@ -114,7 +118,7 @@ class VectorExecutor:
     def inputs(self, tile: VectorTile) -> list[Tensor]:
         """Each input's part of an element-wise tile; one value per channel stays one."""
         inputs = self.work.inputs
-        if isinstance(self.work.layer.op, Joined):
+        if isinstance(self.work.layer.op, Broadcast):
             shape = self.work.layer.output_shape
             inputs = tuple(Tensor(widened(x.values, shape), x.quantization) for x in inputs)
         return [Tensor(self.part(x, tile), x.quantization) for x in inputs]
@@ -198,6 +202,13 @@ class VectorExecutor:
         return self.work.arithmetic.multiply(x, y, self.work.output, op.activation)
 
     @compute.register
+    def _(self, op: Pointwise, tile: VectorTile) -> Array:
+        return self.work.arithmetic.pointwise(op, self.inputs(tile), self.work.output)
+
+    compute.register(ArgMax, of_arg_max)
+    compute.register(Sort, of_sort)
+
+    @compute.register
     def _(self, op: BatchNorm, tile: VectorTile) -> Array:
         (x,) = self.inputs(tile)
         slope, offset = (
@@ -240,13 +251,14 @@ class VectorExecutor:
 
     @compute.register
     def _(self, op: DynamicQuantize, tile: VectorTile) -> Array | None:
-        """In one tile, or in passes: the largest, the smallest, then the values."""
+        """In one tile, or in passes: the largest and the smallest, then the values."""
         (x,), alone = self.inputs(tile), tile.first and tile.last
-        for turn, join in enumerate((np.maximum, np.minimum)):
-            if alone or tile.turn == turn:
-                found = join.reduce(x.values, axis=1, keepdims=True)
-                self.kept[turn:] = [reduce(join, self.kept[turn:], found)]
-        if not alone and tile.turn < self.kernel.kept:
+        if alone or tile.turn == 0:
+            joins = (np.maximum, np.minimum)
+            found = [join.reduce(x.values, axis=1, keepdims=True) for join in joins]
+            pairs = zip(joins, found, self.kept or found, strict=True)
+            self.kept[:] = [join(new, old) for join, new, old in pairs]
+        if not alone and tile.turn == 0:
             return None
         high, low = self.kept
         return self.work.arithmetic.stepped(x, low, high, self.work.output)

@@ -79,8 +79,8 @@ SCAN = graph(
     node("Identity", "after", "each"),
 )
 CUTS: dict[str, tuple[Any, list[str]]] = {
-    "If": (model(*chosen("c")), ["m"]),
-    "If of an input": (model(*chosen("x")), ["m"]),
+    "If": (model(*chosen("c")), ["b"]),
+    "If of an input": (model(*chosen("x")), ["b"]),
     "Loop": (
         model(helper.make_node("Loop", ["three", "", "c"], ["y"], body=LOOP)), ["c"],
     ),
@@ -113,7 +113,7 @@ CUTS: dict[str, tuple[Any, list[str]]] = {
             node("Relu", "c", "r"), node("Cast", "r", "b", to=TRUTH),
             node("Compress", "r b", "y"), node("Tanh", "r", "good"), outputs="y good",
         ),
-        ["good"],
+        ["b", "good"],
     ),
     "one's own": (model(node("Own", "c", "o", domain="own"), node("Relu", "o", "y")), ["c"]),
 }  # fmt: skip

@@ -132,6 +132,38 @@ def test_arrays_of_a_program_are_the_layers_own() -> None:
     np.testing.assert_array_equal(values.ofmaps["y"], x @ weight.T)
 
 
+CHOICES: dict[str, tuple[list[list[Any]], Any]] = {
+    "compared": (
+        [
+            ["a", "aten.gt.Scalar", [X, 0.25], {}, [2, 3, 4]],
+            ["b", "aten.ne.Scalar", [X, 0.5], {}, [2, 3, 4]],
+            ["c", "aten.logical_and.default", [{"ref": "a"}, {"ref": "b"}], {}, [2, 3, 4]],
+            ["d", "aten.where.self", [{"ref": "c"}, X, {"ref": "b"}], {}, [2, 3, 4]],
+        ],
+        lambda x: np.where((x > 0.25) & (x != 0.5), x, x != 0.5),
+    ),
+    "masked": (
+        [
+            ["a", "aten.le.Scalar", [X, 0.0], {}, [2, 3, 4]],
+            ["b", "aten.masked_fill.Scalar", [X, {"ref": "a"}, -9.0], {}, [2, 3, 4]],
+            ["c", "aten.floor.default", [{"ref": "b"}], {}, [2, 3, 4]],
+        ],
+        lambda x: np.floor(np.where(x <= 0, -9, x)),
+    ),
+    "place": ([["a", "aten.argmax.default", [X, -1], {}, [2, 3]]], lambda x: x.argmax(-1)),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_comparisons_and_choices_are_what_they_say(name: str) -> None:
+    calls, truth = CHOICES[name]
+    network = network_of_program(program_of(small(*calls)))
+    x = (np.random.default_rng(0).integers(-4, 5, (2, 3, 4)) / 4).astype(np.float32)
+    float32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
+    values = accelsim.compute(network, "edge_ws", inputs={"x": x}, set=[float32])
+    np.testing.assert_array_equal(list(values.ofmaps.values())[-1], truth(x))
+
+
 def test_a_module_without_torch_or_examples_is_told_what_it_needs() -> None:
     with pytest.raises(InputError, match="needs example_inputs"):
         accelsim.from_torch(object())

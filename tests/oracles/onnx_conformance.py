@@ -60,7 +60,8 @@ def _is_plain(case: Any) -> bool:
     """Whether it takes and makes arrays, is given numbers only, and not every step is rounded."""
     (given, made), *_ = case.data_sets
     arrays = all(isinstance(each, (np.ndarray, np.generic)) for each in (*given, *made))
-    if not arrays or {str(each.dtype) for each in (*given, *made)} & HALF:
+    kinds = {each.dtype.kind for each in (*given, *made)} if arrays else {"O"}
+    if kinds - set("fiub") or {str(each.dtype) for each in (*given, *made)} & HALF:
         return False
     return all(np.isfinite(each).all() for each in given if each.dtype.kind == "f")
 

@@ -101,7 +101,7 @@ class Assembled:
 def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled:
     """The layers of a graph as a network; `origin` is what an error names."""
     outputs = [layers.output(each) for each in graph.outputs]
-    specs, stands = fused(layers.specs.values(), {*outputs, *layers.kept})
+    specs, stands = fused(layers.specs.values(), {*outputs, *layers.kept}, layers.meanings)
     inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
     read = {each for spec in specs for each in spec.inputs}
     inputs |= {free: shape for free, shape in layers.free.items() if free in read}

@@ -25,14 +25,16 @@ _KEEPS = (
     *("Selu", "Softplus", "Gelu", "Swish", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Abs"),
     *("Cast", "Identity", "Dropout", "Add", "Sub", "Mul", "Div", "Sum", "Mean", "Pow", "Max"),
     *("Min", "Where", "Sin", "Cos", "Mish", "Softsign", "Celu", "IsNaN", "Greater"),
+    *("Less", "LessOrEqual", "GreaterOrEqual", "Equal", "And", "Or", "Xor", "Not", "IsInf", "Mod"),
+    *("Floor", "Ceil", "Round", "Sign"),
 )
 """Operators whose results lie as what they read does."""
 _SAME = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
-_ALONG = ("Softmax", "LogSoftmax", "LpNormalization", "Concat", "Split", "Gather")
+_ALONG = ("Softmax", "LogSoftmax", "LpNormalization", "Concat", "Split", "Gather", "TopK")
 """Operators along an attribute `axis`."""
 _FROM = ("LayerNormalization", "RMSNormalization")
 """Operators over an attribute `axis` and all behind it."""
-_DEFAULTS = {"Softmax": -1, "LogSoftmax": -1, "LpNormalization": -1}
+_DEFAULTS = {"Softmax": -1, "LogSoftmax": -1, "LpNormalization": -1, "TopK": -1}
 _SINGLE_AXIS = 13
 """The opset from which softmax is over one axis, not over all from that on."""
 _REDUCES = (
@@ -268,6 +270,22 @@ def _reduced(node: Node, found: Found) -> Moved:
     return replace(node, inputs=inputs, attributes=attributes), after
 
 
+def _chosen(node: Node, found: Found) -> Moved:
+    """Along an attribute `axis`, which goes or is kept."""
+    place, rank = _together(node, found)
+    axis = int(node.attributes.get("axis", 0)) % rank
+    moved = replace(node, attributes={**node.attributes, "axis": place.axis_of(axis)})
+    return moved, place if node.attributes.get("keepdims", 1) else place.without([axis])
+
+
+def _summed_up(node: Node, found: Found) -> Moved:
+    """Along an axis that is an operand."""
+    place, rank = _together(node, found)
+    (axis,) = _numbers(node, 1, ())
+    moved = replace(_constant(node, [place.axis_of(axis % rank)]), shape=())
+    return replace(node, inputs=(node.inputs[0], moved)), place
+
+
 def _product(node: Node, found: Found) -> Moved:
     """Rows times a constant matrix, or matrices that both have the batch ahead of theirs."""
     if all(place == NOWHERE for _, place in found):
@@ -392,8 +410,10 @@ RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     **dict.fromkeys(_ALONG, _along),
     **dict.fromkeys(_FROM, _from),
     **dict.fromkeys(_REDUCES, _reduced),
-    **dict.fromkeys(("MatMul", "MatMulInteger", "Gemm"), _product),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "Gemm", "FusedMatMul"), _product),
     "DynamicQuantizeLinear": _alone,
+    **dict.fromkeys(("ArgMax", "ArgMin"), _chosen),
+    "CumSum": _summed_up,
     "Transpose": _transpose,
     "Slice": _sliced,
     "Pad": _padded,

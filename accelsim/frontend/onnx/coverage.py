@@ -107,7 +107,7 @@ def macs_of(node: Node) -> int:
         return math.prod(output) * math.prod(weight[1:])
     if node.op == "ConvTranspose":
         return math.prod(x) * math.prod(weight[1:])
-    if node.op in ("MatMul", "MatMulInteger", "QLinearMatMul"):
+    if node.op in ("MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul"):
         return math.prod(output) * (x[-1] if x else 1)
     if node.op == "Gemm":
         return math.prod(output) * (x[0] if node.attributes.get("transA") else x[-1])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.onnx.contributed import expanded
 from accelsim.frontend.onnx.wire import trimmed
 from accelsim.frontend.source import mapped
 
@@ -60,6 +61,7 @@ def read_model(path: Path) -> ModelFile:
         proto = onnx.ModelProto.FromString(found.content)
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto)
+        proto = expanded(onnx, proto)
     except Exception as error:  # protobuf's own, which differ between its builds
         message = f"is no ONNX model, or is cut off: {error}"
         raise InputError(Problem(message, str(path))) from None

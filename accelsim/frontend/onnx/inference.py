@@ -18,14 +18,21 @@ from accelsim.network.ops import Shape
 
 LARGEST_TENSOR = 2**40
 """Elements of a tensor."""
+FUSED = "FusedMatMul"
+"""onnxruntime's product with transposes and a factor of its own."""
 OF_GRAPHS = ("Loop", "If", "Scan")
 """Operators that hold graphs of their own."""
 _INFERRED_AS = {
     **dict.fromkeys(("MaxPool", "AveragePool"), 22),
+    **dict.fromkeys(("LessOrEqual", "GreaterOrEqual"), 16),
+    "Gelu": 20,
+    "LayerNormalization": 17,
+    "RMSNormalization": 23,
+    "Attention": 23,
     **dict.fromkeys(("Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split"), 11),
 }
 """Opsets whose inference drops what starts in the padding under ceil_mode, and that take negative
-axes, as runtimes do.
+axes, as runtimes do; and those in which operators are new that fused ones are spelt out with.
 """
 _POSITIVE = ("strides", "dilations", "kernel_shape")
 _KEEPS_SHAPE = ("GroupNormalization",)
@@ -66,7 +73,7 @@ class Inference:
             return tuple(self._as_declared(name) for name in proto.output)
         self._refuse_attributes(proto, schema)
         self._refuse_misfit(proto, inputs, said)
-        types = self._inferred(proto, schema, inputs)
+        types = self._inferred(*self._plain(proto, inputs), schema)
         found = [self._value(proto, name, types.get(name)) for name in proto.output]
         first = inputs[0] if inputs else None
         if proto.op_type in _KEEPS_SHAPE and first is not None and found[0].shape is None:
@@ -91,7 +98,8 @@ class Inference:
         if not proto.domain:
             version = max(version, _INFERRED_AS.get(proto.op_type, 0))
         try:
-            return self._onnx.defs.get_schema(proto.op_type, version, proto.domain)
+            kind = "MatMul" if proto.op_type == FUSED and not proto.domain else proto.op_type
+            return self._onnx.defs.get_schema(kind, version, proto.domain)
         except Exception:  # it has no such operator
             return None
 
@@ -132,7 +140,17 @@ class Inference:
         message = f"{proto.op_type} does not fit its inputs {given}: {reason}"
         return self._file.problem(message, named(proto))
 
-    def _inferred(self, proto: Any, schema: Any, inputs: Inputs) -> Mapping[str, Any]:
+    def _plain(self, proto: Any, inputs: Inputs) -> tuple[Any, Inputs]:
+        """A product with transposes of its own as one without, of turned operands."""
+        if proto.op_type != FUSED:
+            return proto, inputs
+        said = {each.name: each.i for each in proto.attribute}
+        pairs = zip(inputs, ("transA", "transB"), strict=False)
+        turned = [_turned(each) if said.get(name) else each for each, name in pairs]
+        plain = self._onnx.helper.make_node("MatMul", proto.input, proto.output, proto.name)
+        return plain, turned
+
+    def _inferred(self, proto: Any, inputs: Inputs, schema: Any) -> Mapping[str, Any]:
         helper = self._onnx.helper
         given = [each for each in inputs if each is not None]
         types = {
@@ -170,3 +188,11 @@ class Inference:
             message = f"{name!r} would have the shape {list(closed)}"
             raise self._file.problem(message, named(proto))
         return Value(name, closed, tensor.elem_type)
+
+
+def _turned(operand: Value | Constant | None) -> Value | Constant | None:
+    """An operand with its last two axes swapped."""
+    if operand is None or operand.shape is None:
+        return operand
+    shape = (*operand.shape[:-2], *operand.shape[:-3:-1])
+    return Value(operand.name, shape, operand.element)

@@ -23,6 +23,8 @@ from accelsim.network.graph import LayerSpec
 from accelsim.network.ops import LAYER_TYPES, Concat, Op, Reshape, Shape
 from accelsim.network.ops.fields import MOST_AXES
 
+CODES = (2, 3)
+"""onnx's uint8 and int8."""
 REALS = (1, 10, 11, 16)
 """onnx's numbers of float32, float16, float64 and bfloat16."""
 
@@ -77,7 +79,7 @@ class Layers:
     """The layers so far. `names` says which layer, or network input, a tensor of the model is.
 
     `reads` counts the nodes that read a layer, `used` the layers that do. `free` are the shapes of
-    what refused nodes make, and `kept` layers that they read.
+    what refused nodes make, and `kept` layers that they read. `raw` are layers that look up codes.
     """
 
     graph: Graph
@@ -92,6 +94,7 @@ class Layers:
     used: Counter[str] = field(default_factory=Counter)
     free: dict[str, Shape] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
+    raw: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for value in self.graph.inputs:

@@ -108,7 +108,8 @@ def _operand(operand: Constant | float | Learned | None, store: Store, shape: Sh
     if isinstance(operand, Learned):
         return operand.values(store, shape)
     if isinstance(operand, Constant):
-        return store.values(operand)
+        values = store.values(operand)
+        return values.astype(np.float32) if values.dtype == bool else values
     return np.asarray(operand, np.float32)
 
 

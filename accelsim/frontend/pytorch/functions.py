@@ -127,6 +127,38 @@ def binary(op: str) -> Rule:
     return rule
 
 
+def unequal(nodes: Nodes, call: Call) -> None:
+    """Whether two differ."""
+    pair = [nodes.operand(each) for each in call.args[:2]]
+    nodes.add("Not", call, [nodes.add("Equal", call, pair, f"{call.name}/equal")])
+
+
+def where(nodes: Nodes, call: Call) -> None:
+    """One of two, by a third."""
+    if len(call.args) != 3:
+        raise Unknown("what it makes depends on values")
+    nodes.add("Where", call, [nodes.operand(each) for each in call.args])
+
+
+def masked(nodes: Nodes, call: Call) -> None:
+    """A number where a mask is true."""
+    x, mask, number = (nodes.operand(each) for each in call.args[:3])
+    nodes.add("Where", call, [mask, number, x])
+
+
+def place(op: str) -> Rule:
+    """Where the largest is along an axis, or the smallest."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        axis = call.arg(1, "dim")
+        if axis is None:
+            raise Unknown("over all axes, the batch too")
+        said: dict[str, Any] = {"axis": int(axis), "keepdims": int(call.arg(2, "keepdim", False))}
+        nodes.add(op, call, [nodes.operand(call.args[0])], **said)
+
+    return rule
+
+
 def power(nodes: Nodes, call: Call) -> None:
     """To a constant power."""
     nodes.add("Pow", call, [nodes.operand(each) for each in call.args[:2]])

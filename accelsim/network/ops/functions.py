@@ -144,6 +144,64 @@ class Cos(Function):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Steps(Function):
+    """A row that is level but for where it jumps."""
+
+    def derivative(self, x: Array) -> Array:
+        return np.zeros_like(x)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor(Steps):
+    """The largest whole number that is not above x."""
+
+    name: ClassVar[str] = "floor"
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.floor(x), x.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceil(Steps):
+    """The smallest whole number that is not below x."""
+
+    name: ClassVar[str] = "ceil"
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.ceil(x), x.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round(Steps):
+    """The nearest whole number, of two the even one."""
+
+    name: ClassVar[str] = "round"
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.rint(x), x.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncate(Steps):
+    """x without its fraction."""
+
+    name: ClassVar[str] = "truncate"
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.trunc(x), x.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign(Steps):
+    """1, 0 or -1: above, at or below zero."""
+
+    name: ClassVar[str] = "sign"
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.sign(x), x.dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line(Function):
     """factor * x + term: 1 - x of a gate, for one."""
 
@@ -186,6 +244,7 @@ FUNCTIONS: tuple[type[Function], ...] = (
     Abs,
     Sin,
     Cos,
+    *(Floor, Ceil, Round, Truncate, Sign),
     Line,
     Power,
 )

@@ -26,15 +26,11 @@ Parts = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=_MOST_PAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined(Op):
-    """What add and mul share."""
-
-    activation: Activation | None = None
+class Broadcast(Op):
+    """Inputs that are taken as often as an axis of size 1 asks for."""
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         """Inputs have one shape, or as many axes, of which some are 1."""
-        if len(inputs) < 2:
-            raise ShapeError(f"takes two or more inputs, found {len(inputs)}")
         different = ShapeError(f"input shapes differ: {', '.join(map(str, inputs))}")
         if len({len(shape) for shape in inputs}) > 1:
             raise different
@@ -42,6 +38,19 @@ class Joined(Op):
         if any(len(axis) > 1 for axis in sizes):
             raise different
         return tuple(max(axis, default=1) for axis in sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined(Broadcast):
+    """What add and mul share."""
+
+    activation: Activation | None = None
+
+    def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
+        """As of all that broadcasts, of two inputs at least."""
+        if len(inputs) < 2:
+            raise ShapeError(f"takes two or more inputs, found {len(inputs)}")
+        return Broadcast.output_shape(self, inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

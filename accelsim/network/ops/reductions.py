@@ -12,8 +12,8 @@ from accelsim.network.ops.fields import MOST_AXES, Axis, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reduction(Op):
-    """One value of all along `axes`, which lie side by side; `keep`: each stays, of size 1."""
+class OverAxes(Op):
+    """One value for all along `axes`, which lie side by side; `keep`: each stays, of size 1."""
 
     axes: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=MOST_AXES)] = (-1,)
     keep: bool = False
@@ -42,6 +42,11 @@ class Reduction(Op):
     @property
     def in_order(self) -> bool:
         return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduction(OverAxes):
+    """One value that all have a share in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,25 @@ from collections.abc import Callable, Mapping
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import Layers
 from accelsim.frontend.onnx.rules.attention import attention
-from accelsim.frontend.onnx.rules.choices import chosen, larger, smaller
+from accelsim.frontend.onnx.rules.choices import larger, smaller
+from accelsim.frontend.onnx.rules.comparisons import (
+    both,
+    either,
+    equal,
+    greater,
+    greater_or_equal,
+    is_infinite,
+    is_nan,
+    less,
+    less_or_equal,
+    negation,
+    one_of_two,
+    quotient,
+    remainder,
+    where,
+)
 from accelsim.frontend.onnx.rules.concatenation import concat
-from accelsim.frontend.onnx.rules.contractions import conv, gemm, matmul
+from accelsim.frontend.onnx.rules.contractions import conv, fused_matmul, gemm, matmul
 from accelsim.frontend.onnx.rules.einsum import einsum
 from accelsim.frontend.onnx.rules.functions import (
     celu,
@@ -34,8 +50,9 @@ from accelsim.frontend.onnx.rules.functions import (
     swish,
     tanh,
 )
-from accelsim.frontend.onnx.rules.joins import add, divide, mean, multiply, subtract, total
+from accelsim.frontend.onnx.rules.joins import add, mean, multiply, subtract, total
 from accelsim.frontend.onnx.rules.moves import (
+    cast,
     depth_to_space,
     expand,
     flatten,
@@ -82,10 +99,24 @@ from accelsim.frontend.onnx.rules.quantized import (
     qlinear_matmul,
     quantize,
 )
+from accelsim.frontend.onnx.rules.rankings import arg_max, arg_min, cumulative_sum, top_k
 from accelsim.frontend.onnx.rules.recurrent import gru, lstm, rnn
 from accelsim.frontend.onnx.rules.rotary import rotary
 from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
-from accelsim.network.ops import Abs, Cos, Erf, Exp, Log, Reciprocal, Sin, Sqrt
+from accelsim.network.ops import (
+    Abs,
+    Ceil,
+    Cos,
+    Erf,
+    Exp,
+    Floor,
+    Log,
+    Reciprocal,
+    Round,
+    Sign,
+    Sin,
+    Sqrt,
+)
 
 Rule = Callable[[Node, Layers], str]
 
@@ -93,6 +124,7 @@ RULES: Mapping[str, Rule] = {
     "Conv": conv,
     "Gemm": gemm,
     "MatMul": matmul,
+    "FusedMatMul": fused_matmul,
     "Einsum": einsum,
     "BatchNormalization": batch_norm,
     "LRN": lrn,
@@ -152,10 +184,30 @@ RULES: Mapping[str, Rule] = {
     "Mean": mean,
     "Max": larger,
     "Min": smaller,
-    "Where": chosen,
+    "Where": where,
+    "Less": less,
+    "LessOrEqual": less_or_equal,
+    "Greater": greater,
+    "GreaterOrEqual": greater_or_equal,
+    "Equal": equal,
+    "And": both,
+    "Or": either,
+    "Xor": one_of_two,
+    "Not": negation,
+    "IsNaN": is_nan,
+    "IsInf": is_infinite,
+    "Mod": remainder,
+    "Floor": plain(Floor()),
+    "Ceil": plain(Ceil()),
+    "Round": plain(Round()),
+    "Sign": plain(Sign()),
+    "ArgMax": arg_max,
+    "ArgMin": arg_min,
+    "TopK": top_k,
+    "CumSum": cumulative_sum,
     "Sub": subtract,
     "Mul": multiply,
-    "Div": divide,
+    "Div": quotient,
     "Concat": concat,
     "Flatten": flatten,
     "Transpose": transpose,
@@ -170,6 +222,7 @@ RULES: Mapping[str, Rule] = {
     "Resize": resize,
     "Upsample": resize,
     "ConvTranspose": conv_transpose,
+    "Cast": cast,
     "QuantizeLinear": quantize,
     "DequantizeLinear": dequantize,
     "DynamicQuantizeLinear": dynamic_quantize,
@@ -177,5 +230,5 @@ RULES: Mapping[str, Rule] = {
     "QLinearMatMul": qlinear_matmul,
     "ConvInteger": conv_integer,
     "MatMulInteger": matmul_integer,
-    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Dropout", "Identity", "Cast"), same),
+    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Dropout", "Identity"), same),
 }

@@ -77,9 +77,7 @@ def _of_bound(
 
 def chosen(node: Node, layers: Layers) -> str:
     """Where a constant says so x, elsewhere y, of which one at least is computed."""
-    if not isinstance(node.inputs[0], Constant):
-        raise Refused("what it chooses depends on values")
-    condition = known(node.inputs[0], "condition").astype(bool)
+    condition = known(constant(node, 0, "condition"), "condition").astype(bool)
     shown = {1: condition, 2: ~condition}
     made = [_masked(node, layers, place, shown) for place in (1, 2) if _computed(node, place)]
     return made[0] if len(made) == 1 else layers.add(node.name, Add(), *made)

@@ -216,6 +216,22 @@ def matmul(node: Node, layers: Layers) -> str:
     return _as_output(node, layers, made)
 
 
+def fused_matmul(node: Node, layers: Layers) -> str:
+    """alpha times a product of two, each turned or not."""
+    said, (first, second) = node.attributes, node.inputs[:2]
+    if isinstance(second, Constant) and len(second.shape) == 2:
+        return gemm(node, layers)
+    if isinstance(first, Constant) or isinstance(second, Constant):
+        raise Refused("of constants that are no single matrix")
+    turned = {
+        "transpose_first": bool(said.get("transA")),
+        "transpose_second": bool(said.get("transB")),
+    }
+    op = checked(MatMul, scale=float(said.get("alpha", 1.0)), **turned)
+    pair = layers.aligned(*(tensor(node, place, layers) for place in (0, 1)))
+    return layers.add(node.name, op, *pair)
+
+
 def _column(layers: Layers, read: tuple[str, Shape]) -> tuple[str, Shape]:
     """A vector as a matrix of one column."""
     source, shape = read

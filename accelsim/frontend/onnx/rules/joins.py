@@ -9,7 +9,6 @@ import numpy as np
 from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
-    REALS,
     Layers,
     Refused,
     checked,
@@ -79,8 +78,6 @@ def subtract(node: Node, layers: Layers) -> str:
 
 def divide(node: Node, layers: Layers) -> str:
     """By a constant, or times one over what is computed."""
-    if node.outputs[0].element not in REALS:
-        raise Refused("of whole numbers")
     made = _inverted(node, layers, np.reciprocal)
     if made is not None:
         return made

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
+    CODES,
     REALS,
     Layers,
     Refused,
@@ -20,24 +21,35 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.network.ops import Embedding, Expand, Shape, Slice, Transpose
+from accelsim.network.ops import Embedding, Expand, NotEqual, Shape, Slice, Transpose, Truncate
 from accelsim.network.ops.fields import MOST_AXES
 
 _WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
 """Of the types of whole numbers."""
+_TRUTH = 9
 
 
 def same(node: Node, layers: Layers) -> str:
     """The same values, in the shape of the output, which has the batch first as well."""
     only_first_output(node, layers)
-    (given, *_), to = node.inputs, node.attributes.get("to")
-    numbers = getattr(given, "element", 0) in _WHOLE and to in _WHOLE
-    if node.op == "Cast" and to not in REALS and not numbers:
-        raise Refused("to a type that is no real number")
     if node.op == "Dropout" and _trains(node):
         raise Refused("in training mode")
     source, _ = tensor(node, 0, layers)
     return layers.view(source, _without_batch(node, layers))
+
+
+def cast(node: Node, layers: Layers) -> str:
+    """The same, but for what reals lose that become whole numbers or truths."""
+    (given, *_), to = node.inputs, node.attributes.get("to")
+    had = getattr(given, "element", 0)
+    if to in REALS or (had not in REALS and to in _WHOLE) or had == to == _TRUTH:
+        return same(node, layers)
+    source, _ = tensor(node, 0, layers)
+    if to == _TRUTH:
+        return layers.add(node.name, NotEqual(numbers=(None, 0.0)), source)
+    if had in REALS and to in _WHOLE:
+        return layers.add(node.name, Truncate(), source)
+    raise Refused("to a type that is no number")
 
 
 def _trains(node: Node) -> bool:
@@ -59,6 +71,8 @@ def gather(node: Node, layers: Layers) -> str:
         wide = layers.view(source, (math.prod(shape),))
         learned = {"weight": Learned(table)}
         made = layers.add(node.name, op, wide, learned=learned)
+        if table.element in CODES:
+            layers.raw.add(made)
         return layers.view(made, kept_shape((*shape, table.shape[1])))
     said = known(constant(node, 1, "indices"), "indices").reshape(-1)
     source, shape = _within(node, layers)

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.dynamic import SCALED
-from accelsim.frontend.onnx.graph import Node
+from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
+    REALS,
     Codes,
     Layers,
     Meaning,
@@ -22,8 +23,10 @@ from accelsim.frontend.onnx.layers import (
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import conv, matmul
-from accelsim.network.ops import Dense, DynamicQuantize
+from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.network.ops import Dense, DynamicQuantize, Expand, Flatten, Reshape, Taking, Transpose
 
+_MOVES = (Reshape, Transpose, Taking, Expand, Flatten)
 _SIGNED = {2: False, 3: True}
 """Whether onnx's uint8 and int8 are signed."""
 
@@ -49,9 +52,36 @@ def quantize(node: Node, layers: Layers) -> str:
     return source
 
 
+def _looks_up(name: str, layers: Layers) -> str:
+    """The layer whose values another one only moves."""
+    while name in layers.specs and isinstance(layers.specs[name].op, _MOVES):
+        name = layers.specs[name].inputs[0]
+    return name
+
+
+def _worth(node: Node, layers: Layers, place: int, scale: float, point: int) -> str:
+    """What codes are worth that are looked up: by the table, if nothing else reads it."""
+    source, _ = tensor(node, place, layers)
+    value = node.inputs[place]
+    table = layers.made_beneath(value) if isinstance(value, Value) else None
+    if table is None or table.name not in layers.raw:
+        return scaled(layers, f"{node.name}/worth", source, scale, -scale * point)
+    learned = layers.learned[table.name]["weight"].plus(float(-point)).times(scale)
+    layers.change(table.name, table.op, {"weight": learned})
+    layers.raw.discard(table.name)
+    return source
+
+
 def dequantize(node: Node, layers: Layers) -> str:
     """What codes stand for: the same tensor here."""
-    return tensor(node, 0, layers)[0]
+    source, _ = tensor(node, 0, layers)
+    codes = node.inputs[0]
+    if _looks_up(source, layers) in layers.raw:
+        means = _meaning(node, 1, codes.element if codes else 0)
+        return _worth(node, layers, 0, means.scale, means.zero_point)
+    if codes is not None and codes.element in _SIGNED and layers.under(source) not in layers.specs:
+        layers.means(source, _meaning(node, 1, codes.element))  # of an input of the model
+    return source
 
 
 def qlinear_conv(node: Node, layers: Layers) -> str:
@@ -71,6 +101,19 @@ def qlinear_matmul(node: Node, layers: Layers) -> str:
     return _integer(node, layers, made)
 
 
+def _looked_up(node: Node, layers: Layers) -> Node:
+    """An integer operator; of codes that a table gives it reads what they are worth."""
+    value = node.inputs[0]
+    name = layers.names.get(value.name, "") if isinstance(value, Value) else ""
+    if _looks_up(name, layers) not in layers.raw:
+        return node
+    assert isinstance(value, Value)
+    worth = _worth(node, layers, 0, 1.0, zero_point(optional(node, 2, "zero point")))
+    layers.names[f"{node.name}/worth"] = worth
+    read = replace(value, name=f"{node.name}/worth", element=REALS[0])
+    return replace(node, inputs=(read, *node.inputs[1:]))
+
+
 def conv_integer(node: Node, layers: Layers) -> str:
     """A convolution of codes, each worth its distance from the zero point."""
     return _distances(node, layers, conv(replace(node, op="Conv", inputs=node.inputs[:2]), layers))
@@ -78,6 +121,8 @@ def conv_integer(node: Node, layers: Layers) -> str:
 
 def matmul_integer(node: Node, layers: Layers) -> str:
     """A product of codes, each worth its distance from the zero point."""
+    if not node.attributes.get(SCALED):
+        node = _looked_up(node, layers)
     inner = replace(node, op="MatMul", inputs=node.inputs[:2])
     return _distances(node, layers, matmul(inner, layers))
 
@@ -95,6 +140,8 @@ def _distances(node: Node, layers: Layers, made: str) -> str:
                 layer = layers.specs[layer].inputs[0]
             learned = layers.learned[layer]["weight"]
             layers.learned[layer] = {"weight": learned.plus(float(-point))}
+        elif operand is not None and operand.element in REALS:
+            continue  # what codes of a table are worth
         elif operand is None or operand.element not in _SIGNED:
             raise Refused("of codes that are neither uint8 nor int8")
         else:

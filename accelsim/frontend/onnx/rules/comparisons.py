@@ -1,0 +1,138 @@
+"""Nodes that compare, choose, and take remainders: functions of several values at one place."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from accelsim.frontend.onnx.constants import Constant
+from accelsim.frontend.onnx.graph import Node, Value
+from accelsim.frontend.onnx.layers import Layers, Refused, checked, kept_shape, spread, tensor
+from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.choices import chosen
+from accelsim.frontend.onnx.rules.joins import divide, enlarged, multiply
+from accelsim.network.ops import (
+    Abs,
+    Equal,
+    Less,
+    LessOrEqual,
+    Line,
+    NotEqual,
+    Or,
+    Pointwise,
+    Quotient,
+    Remainder,
+    ScaleShift,
+    Shape,
+    Where,
+)
+
+_LARGEST = float(np.finfo(np.float32).max)
+Operand = Value | Constant | None
+
+
+def pointwise(
+    node: Node, layers: Layers, kind: type[Pointwise], places: Sequence[int], **keys: bool
+) -> str:
+    """A function of a node's inputs at `places`, of which one at least is computed."""
+    operands = [node.inputs[place] if place < len(node.inputs) else None for place in places]
+    if not any(isinstance(each, Value) for each in operands):
+        raise Refused("of constants, which are not computed here")
+    numbers = tuple(_number(each) for each in operands)
+    read = [
+        _array(node, layers, place, each)
+        if isinstance(each, Constant)
+        else tensor(node, place, layers)
+        for place, each, number in zip(places, operands, numbers, strict=True)
+        if number is None
+    ]
+    given = {"numbers": numbers} if any(each is not None for each in numbers) else {}
+    op = checked(kind, **given, **keys)
+    return _as_output(node, layers, layers.add(node.name, op, *layers.aligned(*read)))
+
+
+def _number(operand: Operand) -> float | None:
+    """A constant of one number, of the finite ones that which is nearest."""
+    if not isinstance(operand, Constant) or math.prod(operand.shape) != 1:
+        return None
+    if operand.known is None:
+        raise Refused("with a number that is not known")
+    number = float(operand.known.reshape(-1)[0])
+    if math.isnan(number):
+        raise Refused("with a number that is none")
+    return min(max(number, -_LARGEST), _LARGEST)
+
+
+def _array(node: Node, layers: Layers, place: int, found: Constant) -> tuple[str, Shape]:
+    """A constant of several numbers as a layer: 0 x + c of something that is computed."""
+    at = next(at for at, each in enumerate(node.inputs) if isinstance(each, Value))
+    shape, wide = enlarged(node, layers, *tensor(node, at, layers))
+    own = spread(found, len(shape))
+    if len(own) > len(shape):
+        raise Refused(f"its constant has shape {list(found.shape)} across the batch")
+    learned = {"gamma": Learned(0.0), "beta": Learned(found).plus(0.0)}
+    name = f"{node.name}/constant{place}"
+    return layers.add(name, checked(ScaleShift, shape=own), wide, learned=learned), shape
+
+
+def _as_output(node: Node, layers: Layers, made: str) -> str:
+    return layers.view(made, kept_shape((node.outputs[0].shape or ())[1:]))
+
+
+def compared(kind: type[Pointwise], *places: int) -> Callable[[Node, Layers], str]:
+    """The rule of a comparison of the inputs at `places`."""
+
+    def rule(node: Node, layers: Layers) -> str:
+        """1 where two values are so, else 0."""
+        return pointwise(node, layers, kind, places)
+
+    return rule
+
+
+less, less_or_equal = compared(Less, 0, 1), compared(LessOrEqual, 0, 1)
+greater, greater_or_equal = compared(Less, 1, 0), compared(LessOrEqual, 1, 0)
+equal, either, one_of_two = compared(Equal, 0, 1), compared(Or, 0, 1), compared(NotEqual, 0, 1)
+both = multiply
+is_nan = compared(NotEqual, 0, 0)
+
+
+def negation(node: Node, layers: Layers) -> str:
+    """1 less a truth."""
+    return layers.add(node.name, Line(factor=-1.0, term=1.0), tensor(node, 0, layers)[0])
+
+
+def is_infinite(node: Node, layers: Layers) -> str:
+    """Beyond the largest number of float32, on either side or one."""
+    source, _ = tensor(node, 0, layers)
+    above, below = (node.attributes.get(f"detect_{each}", 1) for each in ("positive", "negative"))
+    if above and below:
+        source = layers.add(f"{node.name}/size", Abs(), source)
+    elif not (above or below):
+        raise Refused("of no side")
+    numbers = (_LARGEST, None) if above else (None, -_LARGEST)
+    return layers.add(node.name, Less(numbers=numbers), source)
+
+
+def where(node: Node, layers: Layers) -> str:
+    """The second where the first is true, else the third."""
+    if isinstance(node.inputs[0], Constant):
+        return chosen(node, layers)
+    return pointwise(node, layers, Where, (0, 1, 2))
+
+
+def remainder(node: Node, layers: Layers) -> str:
+    """What a division leaves, with the sign of the divisor, or of what is divided (fmod)."""
+    return pointwise(
+        node, layers, Remainder, (0, 1), truncated=bool(node.attributes.get("fmod", 0))
+    )
+
+
+_WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
+"""onnx's types of whole numbers."""
+
+
+def quotient(node: Node, layers: Layers) -> str:
+    """Of reals as a product; of whole numbers without the fraction."""
+    if node.outputs[0].element in _WHOLE:
+        return pointwise(node, layers, Quotient, (0, 1))
+    return divide(node, layers)
