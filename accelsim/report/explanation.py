@@ -67,7 +67,8 @@ def _contenders(told: Explanation) -> Sheet:
     )
     rows = tuple(_row(each, keys) for each in told.contenders)
     notes = (
-        "cost: cycles by the closed form that the search compares; played alone: by the engine.",
+        "cost: cycles by the closed form; played alone: by the engine. The search compares "
+        f"{COMPARED[told.minimised]}.",
         *_objective(told),
         _verdict(told),
     )
@@ -95,6 +96,9 @@ def _row(each: Contender, keys: list[str]) -> Row:
     )
     return Row(cells, style="bold" if each.chosen else "")
 
+
+COMPARED: dict[Objective, str] = {"time": "cost", "energy": "energy", "edp": "energy times cost"}
+"""What the search compares."""
 
 LEAST: dict[Objective, str] = {
     "time": "costs least",
