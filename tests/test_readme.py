@@ -58,7 +58,7 @@ def test_the_main_job_runs() -> None:
     line = next(line for line in README.splitlines() if "accelsim compare" in line)
     result = CliRunner().invoke(app, shlex.split(line.rpartition("&&")[2])[1:])
     assert result.exit_code == 0
-    assert "Best for the network" in result.stdout
+    assert "Fastest for the network" in result.stdout
 
 
 @pytest.mark.slow

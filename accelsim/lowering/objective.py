@@ -6,7 +6,7 @@ from accelsim.hardware import Objective
 
 TRIED: dict[Objective, tuple[Objective, ...]] = {
     "time": ("time",),
-    "energy": ("energy", "time"),
+    "energy": ("energy", "edp", "time"),
     "edp": ("edp", "energy", "time"),
 }
 """For each objective those by which whole programs are searched, of which the best is taken.

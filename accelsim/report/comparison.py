@@ -219,7 +219,7 @@ def _saved(cycles: Sequence[int], comparison: Comparison) -> str:
 def _notes(comparison: Comparison, layout: _Layout) -> list[str]:
     best = comparison.best
     notes = [
-        f"Best for the network: {best.dataflow}, {best.cycles:,} cycles, "
+        f"Fastest for the network: {best.dataflow}, {best.cycles:,} cycles, "
         f"{seconds(best.seconds)}, {format_bytes(best.dram.total_bytes)} of DRAM traffic."
     ]
     notes += _energy_note(comparison)

@@ -27,7 +27,7 @@ from accelsim.written import clock
 
 _BUCKETS = {
     "useful": "useful: what the work takes with every PE busy",
-    "idle_pes": "idle PEs: rows and columns without work",
+    "idle_pes": "idle PEs: rows and columns without work, or at inserted zeros",
     "fill_drain": "fill and drain of the array",
     "buffer": "buffer bandwidth",
     "dram_read": "waiting for DRAM reads",

@@ -14,6 +14,7 @@ pitch. Bytes and cycles are those of the run exactly.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import PurePath
 from typing import TextIO
 
@@ -27,7 +28,7 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
-from accelsim.network.ops import Window
+from accelsim.network.ops import Op, Pad, Shape, Slice, Window
 from accelsim.text import cell
 from accelsim.units import ceil_div
 
@@ -188,14 +189,14 @@ class DramTracer:
         """The tensor of a transfer, and the address and bytes of each of its runs."""
         tensor, kind = tensor_of(layer, transfer)
         operand = "addend" if isinstance(transfer, Load) and transfer.addend else transfer.operand
-        whole = max(self.bytes(layer, operand), transfer.size)
-        first = self.place(layer, (kind, tensor), whole)
+        held = self.bytes(layer, operand)
+        first = self.place(layer, (kind, tensor), max(held, transfer.size))
         shown = shown_name(tensor, kind)
         exact = self.blocks(layer, tile, operand)
         if sum(size for _, size in exact) == transfer.size:
             return shown, [(first + start, size) for start, size in exact]
         its = transfer.runs
-        room = max(whole - its.size + 1, 1)
+        room = max(held - its.size + 1, 1)
         start = exact[0][0] if exact else 0
         starts = ((start + place * its.pitch) % room for place in range(its.count))
         return shown, [(first + each, its.size) for each in starts]
@@ -312,16 +313,48 @@ def _read(axis: Window, at: Span, taps: Span) -> Span:
 
 
 def ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
+    """What a tile reads of the first ifmap."""
     kernel = layer.kernel
     assert isinstance(kernel, (GemmKernel, VectorKernel))
     groups = kernel.groups if isinstance(kernel, GemmKernel) else 1
-    return Block(
+    block = Block(
         (kernel.batch, groups * kernel.channels, kernel.rows.size, kernel.cols.size),
         tile.pixels.batch,
         _channels(tile, tile.channels, kernel.channels),
         _read(kernel.rows, tile.pixels.rows, tile.tap_rows),
         _read(kernel.cols, tile.pixels.cols, tile.tap_cols),
     )
+    its = layer.layer.input_shapes[0]
+    return block if math.prod(its) == math.prod(block.shape[1:]) else _source(layer, block, its)
+
+
+def _source(layer: LayerProgram, block: Block, its: Shape) -> Block:
+    """A block of what a layer makes that moves values, as the part of its ifmap that it reads."""
+    shape, op = block.shape[1:], layer.layer.op
+    spans = (*block.channels, block.rows, block.cols)
+    if len(its) == len(spans) and layer.layer.output_shape == shape:
+        taken = (_taken(op, *each) for each in zip(count(), spans, its, shape, strict=False))
+        channels, rows, cols = taken
+        deep, height, width = its
+        whole = block.shape[0], deep, height, width
+        return Block(whole, block.batch, (channels,), rows, cols)
+    words, made = math.prod(its), math.prod(shape)
+    start = next(block.runs)[0] % made * words // made  # as far along in it
+    line = Span(start, min(start + math.prod(block.sides[1:]), words))
+    return Block((block.shape[0], 1, 1, words), block.batch, (Span(0, 1),), Span(0, 1), line)
+
+
+def _taken(op: Op, axis: int, part: Span, size: int, of: int) -> Span:
+    """What `part` of an axis of `of` values reads of the ifmap's, which has `size`."""
+
+    def place(at: int) -> int:
+        if isinstance(op, Slice):
+            return op.start[axis] + at * (op.step or (1,) * len(op.start))[axis]
+        if isinstance(op, Pad):
+            return min(max((at - op.before[axis]) // op.step[axis], 0), size - 1)
+        return at * size // of
+
+    return Span(place(part.start), place(part.stop - 1) + 1)
 
 
 def ofmap_block(layer: LayerProgram, tile: Tile, leaves: bool) -> Block:

@@ -118,6 +118,42 @@ def test_a_fold_by_hand(tmp_path: Path) -> None:
     assert fills == [("filter", "write", 24), ("ifmap", "write", 40), ("ofmap", "read", 15)]
 
 
+MOVING = """
+name: moving
+input: {channels: 8, height: 12, width: 12}
+layers:
+  c: {op: conv, out_channels: 8, kernel: 3, padding: same}
+  sl: {op: slice, input: c, start: [4, 6, 6], stop: [8, 12, 12]}
+  rs: {op: resize, input: c, size: [20, 20]}
+  p: {op: pad, input: c, before: [0, 4, 4], after: [0, 4, 4]}
+  tr: {op: transpose, input: c, order: [1, 2, 0]}
+  up: {op: conv_transpose, input: c, out_channels: 4, kernel: 3, stride: 2, form: zero_inserted}
+"""
+"""Layers that move values: of an ifmap of another shape than what they make."""
+
+
+@pytest.mark.parametrize("stays", ["on", "off"])
+def test_layers_that_move_values_read_within_their_ifmap(tmp_path: Path, stays: str) -> None:
+    """From the ifmap's own address on, by its own pitches: a slice begins at its first value."""
+    path = tmp_path / "n.yaml"
+    path.write_text(MOVING)
+    name = "edge_ws"
+    hardware = load_hardware(name, [f"residency={stays}", "buffers.ifmap_sram.size=8 KiB"])
+    result, rows = traced(path, hardware, tmp_path / "s.csv")
+    holds(result, rows, hardware)
+    simulate(path, hardware, trace_dram=tmp_path / "d.csv")
+    with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
+        lines = [*csv.DictReader(file)]
+    made = [row for row in lines if row["layer"] == "c" and row["way"] == "write"]
+    if stays == "off":
+        start = min(int(row["address"]) for row in made)
+        read = [row for row in lines if row["tensor"] == "c" and row["way"] == "read"]
+        assert all(start <= int(row["address"]) for row in read)
+        assert all(int(row["address"]) + int(row["bytes"]) <= start + 8 * 144 for row in read)
+        first = min(int(row["address"]) for row in read if row["layer"] == "sl")
+        assert first == start + 4 * 144 + 6 * 12 + 6
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ends in none of"):
         simulate(NETWORK, "edge_ws", trace_sram=tmp_path / "s.txt")
