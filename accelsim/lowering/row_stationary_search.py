@@ -129,11 +129,11 @@ class MappingSearch:
     def best(self, tried: Mapping) -> Mapping:
         """The best mapping, from the best of those `tried`, which are legal."""
         least = self._least_pes(tried)
+        filled = tried.select(np.asarray(self._pes(tried) >= least))
         every = every_one(self.kernel, self.target, self.free)
         if every is not None:
             keep = legal(self.kernel, self.target, every) & (self._pes(every) >= least)
-            return self.several(every.select(keep)).only(0)
-        filled = tried.select(np.asarray(self._pes(tried) >= least))
+            return self.several(joined((filled, every.select(keep)))).only(0)
         found = self.several(self._promising(filled))
         known: set[Mapping] = set()
         while new := [each for each in self.each(found) if each not in known]:

@@ -11,8 +11,10 @@ from cases import LAYOUTS, row_array, row_target, windows
 from drawing import drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from machines import chain
 from oracles.best_mapping import every_mapping, least_cycles
 
+from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import Mapping, RowShape, row_shape
@@ -22,7 +24,7 @@ from accelsim.lowering.row_stationary_ranks import ranked
 from accelsim.lowering.row_stationary_search import best_mapping, misfit
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.target import BufferSpace, Target, target_of
-from accelsim.network.ops import Window
+from accelsim.network.ops import Conv, Window
 from accelsim.validation.eyeriss import NOT_RUN, kernels, published_mappings
 
 SMALL = st.builds(
@@ -417,3 +419,12 @@ def test_the_lever_works(kernel: GemmKernel, to: Target) -> None:
         assert sizes
         larger = (replace(b, size=sizes.get(b.name, b.size)) for b in to.buffers)
         assert best_mapping(kernel, replace(to, buffers=tuple(larger))) is not None
+
+
+@pytest.mark.parametrize(("filters", "size"), [(5, 3), (5, 6), (5, 12), (7, 4), (9, 10), (11, 12)])
+def test_filters_that_no_even_cut_fills_the_array_with(filters: int, size: int) -> None:
+    """Where all mappings are looked at, their even cuts fill the array less than one at hand."""
+    conv = Conv(out_channels=filters, kernel=(size, size), bias=False)
+    result = simulate(chain((1, 14, 14), conv), "eyeriss")
+    assert result.layers[0].macs == filters * size**2 * (15 - size) ** 2
+    assert result.layers[0].mapping is not None
