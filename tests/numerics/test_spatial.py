@@ -231,7 +231,7 @@ def test_misfits_are_refused(op: Op, shapes: tuple[Shape, ...], message: str) ->
         ({"kernel": (2, 2), "stride": (3, 3)}, "a kernel of 2 leaves places of a stride of 3 out"),
         ({"kernel": (2, 2), "padding": (2, 0, 0, 0)}, "is not less than the kernel of 2"),
         ({"kernel": (2, 2), "output_padding": (1, 0)}, "output_padding 1 is not less than"),
-        ({"kernel": (2, 2), "groups": 4}, "6 channels do not divide into 4 groups"),
+        ({"kernel": (2, 2), "groups": 4}, "6 channels to 8 do not divide into 4 groups"),
     ],
 )
 def test_transposed_convolutions_that_cannot_be_are_refused(

@@ -151,7 +151,8 @@ class Deconvolution(Op):
     def whole(self, shape: Shape) -> Shape:
         """The shape of the ofmap of all phases."""
         if shape[0] % self.groups or self.out_channels % self.groups:
-            raise ShapeError(f"{shape[0]} channels do not divide into {self.groups} groups")
+            channels = f"{shape[0]} channels to {self.out_channels}"
+            raise ShapeError(f"{channels} do not divide into {self.groups} groups")
         rows, cols = self.forward(shape)
         return self.out_channels, rows.size, cols.size
 
