@@ -2,6 +2,7 @@
 
 import os
 import sys
+from traceback import format_exc
 from typing import Annotated, Any
 
 import typer
@@ -24,10 +25,7 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except SimulationError as error:
             _complain("internal error", error)
-            tell(
-                f"This is a bug in accelsim {_version()}, not in your files. Please report it with "
-                "this command, the files it names and the lines above."
-            )
+            _ask_for_a_report()
             raise typer.Exit(BUG) from None
         except TryAgainError as error:
             _complain("error", error)
@@ -46,6 +44,25 @@ class Commands(TyperGroup):
             why = reason(error) if isinstance(error, OSError) else "there is not enough memory"
             tell(f"error: the system does not let this go on: {why}")
             raise typer.Exit(TRY_AGAIN) from None
+        except (
+            ArithmeticError,
+            AssertionError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):
+            for line in format_exc().splitlines():
+                tell(line)
+            _ask_for_a_report()
+            raise typer.Exit(BUG) from None
+
+
+def _ask_for_a_report() -> None:
+    tell(
+        f"This is a bug in accelsim {_version()}, not in your files. Please report it with "
+        "this command, the files it names and the lines above."
+    )
 
 
 def _complain(prefix: str, error: AccelsimError) -> None:

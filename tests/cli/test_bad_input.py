@@ -148,6 +148,16 @@ def test_a_stuck_engine_is_called_a_bug(cli, monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+def test_any_other_failure_is_called_a_bug(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise IndexError("index 0 is out of bounds")
+
+    monkeypatch.setattr(import_module("accelsim.facade"), "simulate", wrong)
+    outcome = cli("run", "lenet5", "edge_ws")
+    assert (outcome.status, outcome.stdout) == (70, "")
+    assert "IndexError: index 0 is out of bounds\nThis is a bug in accelsim" in outcome.stderr
+
+
 def test_ctrl_c(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
