@@ -16,7 +16,7 @@ from accelsim.lowering.target import Sizes
 from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
 
 CLOSE = 8192
-"""Tilings of least cycles among which those with other courses of their loops are looked for."""
+"""Tilings of least cost among which those with other courses of their loops are looked for."""
 
 Tiling = GemmTiling | VectorTiling | Mapping
 """How a layer is cut, on any unit."""

@@ -61,8 +61,7 @@ class Less(Pointwise):
     name: ClassVar[str] = "less"
 
     def value(self, *operands: Array) -> Array:
-        x, y = operands
-        return np.less(x, y)
+        return np.less(*operands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +71,7 @@ class LessOrEqual(Pointwise):
     name: ClassVar[str] = "less_or_equal"
 
     def value(self, *operands: Array) -> Array:
-        x, y = operands
-        return np.less_equal(x, y)
+        return np.less_equal(*operands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +81,7 @@ class Equal(Pointwise):
     name: ClassVar[str] = "equal"
 
     def value(self, *operands: Array) -> Array:
-        x, y = operands
-        return np.equal(x, y)
+        return np.equal(*operands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +91,7 @@ class NotEqual(Pointwise):
     name: ClassVar[str] = "not_equal"
 
     def value(self, *operands: Array) -> Array:
-        x, y = operands
-        return np.not_equal(x, y)
+        return np.not_equal(*operands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +101,7 @@ class Or(Pointwise):
     name: ClassVar[str] = "or"
 
     def value(self, *operands: Array) -> Array:
-        x, y = operands
-        return np.logical_or(x, y)
+        return np.logical_or(*operands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from accelsim.frontend.onnx.laws.call import (
     reaches,
     wants,
 )
+from accelsim.network.ops import Shape
 
 # --- Windows --------------------------------------------------------------------------------------
-from accelsim.network.ops import Shape
 
 
 def windows(call: Call, axes: int) -> Iterator[str]:
