@@ -2,8 +2,9 @@
 
 Outputs p and taps r meet in a window: position = stride * p + dilation * r - before. Positions
 outside of [0, size) are padding and not read. A piece of outputs with a piece of taps reads the
-span from its first position to its last. Sums over pieces are sums of clipped arithmetic series, so
-nothing here grows with the number of pieces, but `tap_reads` of windows that meet padding.
+span from its first position to its last; a stretched axis says itself what its pieces read. Sums
+over pieces are sums of clipped arithmetic series, so nothing here grows with the number of pieces,
+but `tap_reads` of windows that meet padding.
 Everything is for integers and for arrays that broadcast.
 """
 
@@ -13,32 +14,40 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.network.ops import Window
+from accelsim.network.ops import Stretch, Window
 from accelsim.units import ceil_div
 
 Whole = NDArray[np.int64] | int
 Sizes = NDArray[np.int64]
+Read = Window | Stretch
+"""An axis of an ifmap, as the outputs along it read it."""
 
 
-def span(window: Window, start: Whole, stop: Whole, tap: Whole, tap_stop: Whole) -> Sizes:
+def span(window: Read, start: Whole, stop: Whole, tap: Whole, tap_stop: Whole) -> Sizes:
     """Positions that outputs [start, stop) touch with taps [tap, tap_stop), padding left out."""
+    if isinstance(window, Stretch):
+        return window.read(start, stop - start)
     first = start * window.stride + tap * window.dilation - window.before
     steps = (stop - start - 1) * window.stride + (tap_stop - tap - 1) * window.dilation
     return _clipped_span(first, steps + 1, window.size)
 
 
-def reads(window: Window, sizes: Whole) -> tuple[Sizes, Sizes]:
+def reads(window: Read, sizes: Whole) -> tuple[Sizes, Sizes]:
     """For outputs cut in pieces of each of `sizes`: the largest span of a piece, and all spans."""
+    if isinstance(window, Stretch):
+        return window.reads(sizes)
     line = _Line(window.outputs, window.stride, -window.before, window.extent, window.size)
     return line.reads(sizes)
 
 
-def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
+def tap_reads(window: Read, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
     """As `reads`, for taps cut too, in pieces of each of `taps`; of all pairs of pieces.
 
     `sizes` and `taps` broadcast. Where padding is met, takes as many steps as there are pieces of
     outputs or of taps, whichever are fewer.
     """
+    if isinstance(window, Stretch):
+        return window.reads(sizes)
     if _is_bare(window):
         return _bare_tap_reads(window, sizes, taps)
     shape = np.broadcast_shapes(np.shape(sizes), np.shape(taps))
@@ -61,7 +70,7 @@ def tap_reads(window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
     return largest, total
 
 
-TapReads = Callable[[Window, Whole, Whole], tuple[Sizes, Sizes]]
+TapReads = Callable[[Read, Whole, Whole], tuple[Sizes, Sizes]]
 """`tap_reads`, or something that knows what it says."""
 
 TABLE = 1 << 13
@@ -74,8 +83,10 @@ class Tables:
 
     known: dict[Window, tuple[Sizes, Sizes]] = field(default_factory=dict)
 
-    def __call__(self, window: Window, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
+    def __call__(self, window: Read, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
         """As `tap_reads`."""
+        if isinstance(window, Stretch):
+            return window.reads(sizes)
         if _is_bare(window) or window.outputs * window.kernel > TABLE:
             return tap_reads(window, sizes, taps)
         if window not in self.known:

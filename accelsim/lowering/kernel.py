@@ -5,7 +5,7 @@ and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.graph import Layer
-from accelsim.network.ops import Op, Shape, Softmax, Window
+from accelsim.network.ops import Expand, Op, Pad, Resize, Shape, Softmax, Stretch, Window
 from accelsim.network.ops.fields import is_per_channel
 
 Count = TypeVar("Count", int, NDArray[np.int64])
@@ -107,13 +107,14 @@ class VectorKernel:
     are the operations per element of each pass over all channels, where a tile does not hold them
     all; empty: channels do not depend on each other. `filtered`: every channel has a filter, of a
     word for each tap, which its tiles load with their ifmaps; its products are MACs. `uncut`: a
-    tile has all channels, as what it takes for one depends on how many there are.
+    tile has all channels, as what it takes for one depends on how many there are. `lies`: how its
+    channels lie in those of the ifmap, where they are not the same.
     """
 
     batch: int
     channels: int
-    rows: Window
-    cols: Window
+    rows: Window | Stretch
+    cols: Window | Stretch
     operations: int
     inputs: tuple[bool, ...] = (True,)
     reach: int = 0
@@ -121,6 +122,7 @@ class VectorKernel:
     passes: tuple[int, ...] = ()
     filtered: bool = False
     uncut: bool = False
+    lies: Window | Stretch | None = None
 
     @property
     def kept(self) -> int:
@@ -128,9 +130,21 @@ class VectorKernel:
         return max(len(self.passes) - 1, 0)
 
     @property
-    def depth(self) -> Window:
-        """The window along the channels."""
+    def around(self) -> Window:
+        """The window along the channels of what needs those around."""
         return Window(self.channels, 2 * self.reach + 1, before=self.reach, after=self.reach)
+
+    @property
+    def depth(self) -> Window | Stretch:
+        """How its channels read those of the ifmap."""
+        return self.around if self.lies is None else self.lies
+
+    @property
+    def windows(self) -> tuple[Window, Window]:
+        """Down and across, of what has any."""
+        assert isinstance(self.rows, Window)
+        assert isinstance(self.cols, Window)
+        return self.rows, self.cols
 
     @property
     def taps(self) -> int:
@@ -199,6 +213,36 @@ def copy_of(layer: Layer, batch: int) -> VectorKernel:
     """What is copied, as a concat that cannot be in place: each element passes the unit once."""
     channels, rows, cols = planes(layer.output_shape)
     return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
+
+
+def copy_along(op: Pad | Resize | Expand, layer: Layer, batch: int) -> VectorKernel:
+    """A copy whose axes read those of the ifmap as `op` says.
+
+    Where axes that count together as channels are not read like one, every value counts as one
+    that is read.
+    """
+    axes = op.axes(layer.input_shapes[0])
+    if len(axes) > 2:
+        deep, rows, cols = _as_one(axes[:-2]), *axes[-2:]
+    else:
+        deep, rows, cols = axes[-1], *(*axes[:-1], each(1), each(1))[:2]
+    if deep is None:
+        return copy_of(layer, batch)
+    return VectorKernel(batch, deep.outputs, rows, cols, operations=1, lies=deep)
+
+
+def _as_one(axes: Sequence[Window | Stretch]) -> Window | Stretch | None:
+    """Axes of which the last one is fastest as one; None where they are not read so."""
+    *outer, last = axes
+    count = math.prod(axis.size for axis in outer)
+    if not outer:
+        return last
+    if any(axis != each(axis.size) for axis in outer):
+        return None
+    if last == each(last.size):
+        return each(count * last.size)
+    repeats = isinstance(last, Stretch) and last.size == 1
+    return Stretch(count, count * last.outputs, per=last.outputs) if repeats else None
 
 
 def over_axis(op: Softmax, layer: Layer, batch: int, passes: tuple[int, ...]) -> VectorKernel:

@@ -14,6 +14,7 @@ from accelsim.lowering.kernel import (
     Kernel,
     VectorKernel,
     alias,
+    copy_along,
     copy_of,
     each,
     each_element,
@@ -191,7 +192,7 @@ def _local(op: Local, layer: Layer, batch: int) -> Kernel:
 def _resize(op: Resize, layer: Layer, batch: int) -> Kernel:
     """A copy, or four products and their sum."""
     work = 1 if op.mode == "nearest" else 7
-    return replace(copy_of(layer, batch), operations=work)
+    return replace(copy_along(op, layer, batch), operations=work)
 
 
 def _scale_shift(op: ScaleShift, layer: Layer, batch: int) -> Kernel:
@@ -246,7 +247,8 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     Lrn: _lrn,
     BatchNorm: each_element(2),
     Transpose: each_element(1),
-    **dict.fromkeys((Slice, SplitPart, Expand, Embedding, ClassToken, Pad, Maps), _copy),
+    **dict.fromkeys((Slice, SplitPart, Embedding, ClassToken, Maps), _copy),
+    **dict.fromkeys((Expand, Pad), copy_along),
     Resize: _resize,
     Local: _local,
     Phase: _phase,
@@ -263,7 +265,7 @@ _KERNELS: dict[type[Op], Callable[..., Kernel]] = {
     **dict.fromkeys((GradientMatMul, GradientScores, GradientContext), _product),
     GradientSum: each_element(1),
     GradientConcat: alias,
-    GradientPad: _copy,
+    GradientPad: copy_along,
     GradientTranspose: each_element(1),
     GradientSlice: _copy,
     RotaryGradient: _rotary,

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
 from accelsim.hardware import Operand
-from accelsim.lowering.footprint import TapReads, reads, tap_reads
+from accelsim.lowering.footprint import Read, TapReads, reads, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.vector_energy import vector_energy
 from accelsim.lowering.vector_unit import VectorExtents, loaded_inputs, totals, vector_unit
-from accelsim.network.ops import Window
+from accelsim.network.ops import Stretch
 
 Cycles = NDArray[np.float64]
 
@@ -312,7 +312,7 @@ class VectorCosts:
     def loading(self) -> tuple[Cycles, Cycles]:
         """Cycles of the DRAM channel for loads: of all tiles, and of the largest."""
         kernel, each, words = self.kernel, self.tiles.each, self.words_read(self.loaded)
-        whole = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+        whole = Planes(kernel.batch, kernel.depth.size, kernel.rows.size, kernel.cols.size)
         maps = max(sum(self.loaded), 1)
         cycles = self.channel_cycles("ifmap", words, whole, self.regions, maps)
         total = _over_kinds(each * cycles) / np.maximum(_over_kinds(each * words), 1)
@@ -425,8 +425,10 @@ class VectorCosts:
         return np.where(cut, np.maximum(left, 2), whole)
 
 
-def _span(window: Window, outputs: Sizes, taps: Sizes | int) -> Sizes:
+def _span(window: Read, outputs: Sizes, taps: Sizes | int) -> Sizes:
     """What a piece away from all edges reads, or as much as there is."""
+    if isinstance(window, Stretch):
+        return window.read(0, outputs)
     span = (outputs - 1) * window.stride + (taps - 1) * window.dilation + 1
     return np.asarray(np.minimum(span, window.size))
 

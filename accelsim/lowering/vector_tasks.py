@@ -314,7 +314,7 @@ class _Blocks:
         first = (Load("filter", filters, False, size, packed(size)),) if size else ()
         if not fetched:
             return first
-        source = Planes(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
+        source = Planes(kernel.batch, kernel.depth.size, kernel.rows.size, kernel.cols.size)
         runs = map_runs(source, part.read, target.bytes_of("ifmap"), maps=sum(fetched))
         size = self.words(part) * target.bytes_of("ifmap")
         return (*first, Load("ifmap", room, True, size, runs))

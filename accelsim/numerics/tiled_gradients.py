@@ -182,7 +182,7 @@ def _dropout(run: VectorExecutor, op: DropoutMask, tile: VectorTile) -> Array:
 
 def _lrn(run: VectorExecutor, op: LrnGradient, tile: VectorTile) -> Array:
     """Sums over channels of terms that are sums over channels themselves."""
-    channels, deep = tile.channels, run.kernel.depth
+    channels, deep = tile.channels, run.kernel.around
     read = Span(*deep.span(channels.start, channels.stop))
     gradient, x = (run.part(each, tile, read) for each in run.work.inputs)
     direct, terms = lrn_terms(gradient, x, op)

@@ -146,7 +146,8 @@ class VectorExecutor:
     def taps(self, values: Array, tile: VectorTile, fill: Fill) -> Array:
         """The taps (n, c, R*S, p, q) of a pooling tile over `values` (N, C, H, W)."""
         block = values[tile.pixels.batch.slice, tile.channels.slice]
-        rows, cols = _cut(self.kernel.rows, tile.tap_rows), _cut(self.kernel.cols, tile.tap_cols)
+        down, across = self.kernel.windows
+        rows, cols = _cut(down, tile.tap_rows), _cut(across, tile.tap_cols)
         taps = windows(block, rows, cols, tile.pixels, fill)
         return taps.reshape(*taps.shape[:2], -1, *taps.shape[-2:])
 
@@ -172,10 +173,8 @@ class VectorExecutor:
         sums = self.gathered(np.add, taps.sum(2, dtype=wide))
         if not tile.last:
             return None
-        counts = np.outer(
-            counts_of(self.kernel.rows, tile.pixels.rows, op.count_padding),
-            counts_of(self.kernel.cols, tile.pixels.cols, op.count_padding),
-        )
+        axes = zip(self.kernel.windows, (tile.pixels.rows, tile.pixels.cols), strict=True)
+        counts = np.outer(*(counts_of(*axis, op.count_padding) for axis in axes))
         return self.work.arithmetic.mean(sums, counts, x.quantization, self.work.output)
 
     @compute.register
@@ -317,7 +316,7 @@ class VectorExecutor:
     def _(self, op: Lrn, tile: VectorTile) -> Array:
         """Squares are read of the channels around a tile, too."""
         (x,) = self.inputs(tile)
-        depth, channels = self.kernel.depth, tile.channels
+        depth, channels = self.kernel.around, tile.channels
         around = Span(*depth.span(channels.start, channels.stop))
         operand = self.work.arithmetic.operand(self.inputs(replace(tile, channels=around))[0])
         wide = operand.dtype if operand.dtype.kind == "f" else np.int64

@@ -28,7 +28,7 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
-from accelsim.network.ops import Op, Pad, Shape, Slice, Window
+from accelsim.network.ops import Op, Shape, Slice, Stretch, Window
 from accelsim.text import cell
 from accelsim.units import ceil_div
 
@@ -304,8 +304,10 @@ def _channels(tile: Tile, part: Span, of: int) -> tuple[Span, ...]:
     return tuple(Span(group * of + part.start, group * of + part.stop) for group in groups)
 
 
-def _read(axis: Window, at: Span, taps: Span) -> Span:
+def _read(axis: Window | Stretch, at: Span, taps: Span) -> Span:
     """What of an axis some outputs read with some taps, padding left out."""
+    if isinstance(axis, Stretch):
+        return Span(*axis.block(at.start, at.stop))
     first = at.start * axis.stride + taps.start * axis.dilation - axis.before
     last = (at.stop - 1) * axis.stride + (taps.stop - 1) * axis.dilation - axis.before
     start = min(max(first, 0), axis.size)
@@ -316,11 +318,16 @@ def ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
     """What a tile reads of the first ifmap."""
     kernel = layer.kernel
     assert isinstance(kernel, (GemmKernel, VectorKernel))
-    groups = kernel.groups if isinstance(kernel, GemmKernel) else 1
+    if isinstance(kernel, GemmKernel):
+        deep = kernel.groups * kernel.channels
+        channels = _channels(tile, tile.channels, kernel.channels)
+    else:
+        deep = kernel.depth.size
+        channels = (_read(kernel.depth, tile.channels, Span(0, kernel.depth.kernel)),)
     block = Block(
-        (kernel.batch, groups * kernel.channels, kernel.rows.size, kernel.cols.size),
+        (kernel.batch, deep, kernel.rows.size, kernel.cols.size),
         tile.pixels.batch,
-        _channels(tile, tile.channels, kernel.channels),
+        channels,
         _read(kernel.rows, tile.pixels.rows, tile.tap_rows),
         _read(kernel.cols, tile.pixels.cols, tile.tap_cols),
     )
@@ -350,8 +357,6 @@ def _taken(op: Op, axis: int, part: Span, size: int, of: int) -> Span:
     def place(at: int) -> int:
         if isinstance(op, Slice):
             return op.start[axis] + at * (op.step or (1,) * len(op.start))[axis]
-        if isinstance(op, Pad):
-            return min(max((at - op.before[axis]) // op.step[axis], 0), size - 1)
         return at * size // of
 
     return Span(place(part.start), place(part.stop - 1) + 1)

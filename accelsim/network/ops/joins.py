@@ -19,6 +19,8 @@ from accelsim.network.ops.fields import (
     Shape,
     Sizes,
 )
+from accelsim.network.ops.stretch import Stretch
+from accelsim.network.ops.window import Window
 
 _MOST_PARTS = 4096
 Parts = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=_MOST_PARTS)]
@@ -215,6 +217,13 @@ class Expand(Op):
         if not fits:
             raise ShapeError(f"{shape} does not expand to {self.shape}")
         return self.shape
+
+    def axes(self, shape: Shape) -> tuple[Window | Stretch, ...]:
+        """How each axis of the ofmap reads that of an ifmap of `shape`."""
+        return tuple(
+            Window(size, 1) if size == wanted else Stretch(size, wanted, step=0)
+            for size, wanted in zip(shape, self.shape, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

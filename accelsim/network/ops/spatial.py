@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,6 +23,7 @@ from accelsim.network.ops.fields import (
     Real,
     Shape,
 )
+from accelsim.network.ops.stretch import Stretch
 from accelsim.network.ops.tokens import Composite
 from accelsim.network.ops.window import (
     PhaseAxis,
@@ -41,7 +43,8 @@ class Pad(Op):
     """Values around a tensor: so many `before` and `after` it along each axis.
 
     They are `value`, the mirrored inside (`reflect`) or the nearest of it (`edge`). So many of
-    `value` lie `between` two neighbours, too: XLA's interior padding. It costs as a copy does.
+    `value` lie `between` two neighbours, too: XLA's interior padding. It costs as a copy does that
+    reads only what lies inside.
     """
 
     name: ClassVar[str] = "pad"
@@ -61,6 +64,19 @@ class Pad(Op):
         axes = zip(self.before, shape, self.step, strict=True)
         return tuple(first + (size - 1) * step + 1 for first, size, step in axes)
 
+    def axes(self, shape: Shape) -> tuple[Window | Stretch, ...]:
+        """How each axis of the ofmap reads that of an ifmap of `shape`: what is around, not at all.
+
+        What is mirrored or repeated is read as what lies across from it.
+        """
+        sides = zip(shape, self.before, self.after, self.step, strict=True)
+        return tuple(
+            Window(size, 1, before=before, after=after)
+            if step == 1 and self.mode == "constant"
+            else Stretch(size, before + (size - 1) * step + 1 + after, 1, step, -before)
+            for size, before, after, step in sides
+        )
+
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = only(inputs)
         if not len(shape) == len(self.before) == len(self.after) == len(self.step):
@@ -75,8 +91,17 @@ class Pad(Op):
 
 
 Scale = Annotated[Real, Field(gt=0)]
+FINEST = 1 << 20
+"""Places are counted in parts of a value that are no smaller than one in so many."""
 Coordinates = Literal["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
 Rounding = Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+_ROUNDED: dict[Rounding, tuple[Fraction, bool]] = {
+    "floor": (Fraction(0), False),
+    "ceil": (Fraction(0), True),
+    "round_prefer_floor": (Fraction(-1, 2), True),
+    "round_prefer_ceil": (Fraction(1, 2), False),
+}
+"""What is added to a place, and whether it is then rounded up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +109,7 @@ class Resize(Op):
     """A feature map in another size: of each place the nearest value, or four around it weighted.
 
     `coordinates` says where a place lies in the ifmap, as ONNX's Resize does. Places are as far
-    apart as `scales` says, where what is there times these is not just `size`. Each value of the
-    ofmap counts as one that is read.
+    apart as `scales` says, where what is there times these is not just `size`.
     """
 
     name: ClassVar[str] = "resize"
@@ -97,6 +121,31 @@ class Resize(Op):
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         return only(inputs, (3,))[0], *self.size
+
+    def axes(self, shape: Shape) -> tuple[Window | Stretch, ...]:
+        """How each axis of the ofmap reads that of an ifmap of `shape` (C, H, W)."""
+        return (Window(shape[0], 1), *(self._axis(axis, shape[axis + 1]) for axis in (0, 1)))
+
+    def _axis(self, axis: int, size: int) -> Stretch:
+        """A place is rounded down, with a half or almost one before for other ways of rounding."""
+        apart, first = self._line(axis, size)
+        nearest = self.mode == "nearest"
+        more, up = _ROUNDED[self.rounding if nearest else "floor"]
+        per = math.lcm(apart.denominator, (first + more).denominator)
+        offset = int((first + more) * per) + up * (per - 1)
+        return Stretch(size, self.size[axis], int(apart * per), per, offset, 1 if nearest else 2)
+
+    def _line(self, axis: int, size: int) -> tuple[Fraction, Fraction]:
+        """How far apart places down (axis 0) or across lie among `size` values, and the first."""
+        wanted = self.size[axis]
+        if self.coordinates == "align_corners":
+            return Fraction(size - 1, max(wanted - 1, 1)), Fraction(0)
+        if self.coordinates == "pytorch_half_pixel" and wanted == 1:
+            return Fraction(0), Fraction(0)
+        apart = Fraction(size, wanted)
+        if self.scales is not None:
+            apart = Fraction(1 / self.scales[axis]).limit_denominator(FINEST)
+        return apart, Fraction(0) if self.coordinates == "asymmetric" else (apart - 1) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
