@@ -4,37 +4,40 @@ The tilings are compared as the search compares them, by the closed form, and pl
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from accelsim.arguments import checked
 from accelsim.engine.machine import play
-from accelsim.errors import InputError, Problem
+from accelsim.errors import DoesNotFitError
 from accelsim.facade import (
     HardwareLike,
+    MappingLike,
     NetworkLike,
-    compile_program,
     hardware_of,
     network_of,
-    with_dataflow,
+    program_with,
 )
-from accelsim.frontend.findings import unknown
-from accelsim.hardware import Hardware, Objective
+from accelsim.frontend.mapping_file import load_mapping
+from accelsim.hardware import Hardware, MappingObjective, Objective
 from accelsim.lowering.contenders import loop_extents, mappings_near, vector_tilings
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency
+from accelsim.lowering.energy import Energy
+from accelsim.lowering.forced import forced_on
 from accelsim.lowering.gemm_tasks import AXES
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.laws import ArrayModel
 from accelsim.lowering.lower import by_itself
 from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.ranking import Ranked, plain
+from accelsim.lowering.ranking import Ranked, Tiling, plain
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.search import Memory, Ranks, search
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Transfer
 from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
+from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, MaxPool
-from accelsim.results.accounting import picojoules
+from accelsim.results.accounting import energies
 
 SHOWN = 10
 """Tilings that are compared."""
@@ -76,8 +79,8 @@ class Moved:
 class Contender:
     """A tiling, its cycles by the closed form and as played alone, and its DRAM traffic.
 
-    `energy_pj` is of all its tasks, where the hardware has an energy table. `cost` is what the
-    search compares: cycles, pJ or their product, by the closed form.
+    `energy_pj` is of all its tasks, where the hardware has an energy table; `energy` is the same by
+    component. `cost` is what the search compares: cycles, pJ or their product, by the closed form.
     """
 
     tiling: dict[str, Any]
@@ -87,6 +90,8 @@ class Contender:
     chosen: bool
     energy_pj: float | None
     cost: float
+    energy: Energy | None = None
+    tiles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,9 @@ class Explanation:
     on chip, ifmaps or the ofmap, is in `resident`. Of `images`, `batch` are computed at a time. A
     layer that is `fused_into` another is done on that one's way out; `apart` says why a pooling
     layer is not, where the hardware does so. The network is judged by the hardware's `objective`;
-    its tilings are those that the search for what is `minimised` has found.
+    its tilings are those that the search for what is `minimised` has found. A mapping has `forced`
+    some of its tiling; then `searched` is what the layer takes without that mapping, played alone.
+    What a row-stationary array's search for time minimises is what it is `mapped_by`.
     """
 
     network: str
@@ -119,6 +126,9 @@ class Explanation:
     apart: str | None = None
     objective: Objective = "time"
     minimised: Objective = "time"
+    forced: dict[str, Any] = field(default_factory=dict)
+    searched: Contender | None = None
+    mapped_by: MappingObjective = "time"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -134,52 +144,83 @@ def explain(
     batch: int = 1,
     memory: Memory | None = None,
     set: Sequence[str] = (),
+    mapping: MappingLike | None = None,
 ) -> Explanation:
     """How `layer` of a network runs on a hardware, and the best of what else it could do.
 
-    Raises InputError for bad input or a layer that does not exist, and DoesNotFitError where no
-    tile of a layer fits the buffers.
+    `mapping` forces tiles as in `simulate`. Raises InputError for bad input or a layer that does
+    not exist, and DoesNotFitError where no tile of a layer fits the buffers.
     """
     model, machine = network_of(network), hardware_of(hardware, dataflow, set)
-    program = compile_program(model, machine, None, batch, memory)
-    found = {each.layer.name: each for each in program.layers}
-    if layer not in found:
-        raise InputError(Problem(unknown("layer", layer, [*found]), model.name))
-    its = found[layer]
+    known = memory or Memory()
+    source = None if mapping is None else load_mapping(mapping)
+    program, its = program_with(layer, model, machine, batch, known, source)
     flow = program.dataflow_of(program.layers.index(its))
-    if flow is not None:
-        processor = target_of(with_dataflow(machine, flow)).processor
-        program = replace(program, target=replace(program.target, processor=processor))
-    program, tiling = _searched_for(program), its.tiling
+    program = _as_searched(program, its)
+    forced, wanted = forced_on(its.kernel), [its.tiling]
+    free = _searched(its.layer.name, model, machine, batch, known) if forced else None
+    if free and _place(*free) == _place(program, its):
+        wanted.append(free[1].tiling)
     folds, share = _folds(program, its)
     return Explanation(
         network=model.name,
         hardware=machine.name,
         dataflow=flow or machine.array.dataflow,
         batch=program.batch,
-        layer=layer,
+        layer=its.layer.name,
         op=its.layer.op.name,
-        tiling=plain(tiling),
+        tiling=plain(its.tiling),
         loops=tuple(_loops(its)),
         resident=tuple(_resident(its)),
         moved=tuple(_moved(its)),
         tiles=its.tiles,
         folds=folds,
         pes_holding_work=share,
-        contenders=tuple(_contenders(program, its, memory)),
+        contenders=tuple(_contenders(program, its, wanted, known)),
         images=batch,
         fused_into=its.fused_into,
         apart=_apart(its, machine),
         objective=machine.array.objective,
         minimised=program.minimised,
+        forced=forced,
+        searched=_chosen(*free, known) if free else None,
+        mapped_by=_mapped_by(program, its),
     )
 
 
-def _searched_for(program: Program) -> Program:
-    """The program, whose target asks for what the search minimised that found it."""
-    objective = program.minimised
-    rates = None if objective == "time" else program.target.rates
-    return replace(program, target=replace(program.target, objective=objective, rates=rates))
+def _searched(
+    layer: str, network: Network, hardware: Hardware, batch: int, memory: Memory
+) -> tuple[Program, LayerProgram] | None:
+    """The layer with nothing forced on any; None where the network does not fit so."""
+    try:
+        program, its = program_with(layer, network, hardware, batch, memory)
+    except DoesNotFitError:
+        return None
+    return _as_searched(program, its), its
+
+
+def _as_searched(program: Program, layer: LayerProgram) -> Program:
+    """The program, whose target is that of the search that found a layer's tiling."""
+    objective, target = program.minimised, program.target
+    flow = program.dataflow_of(program.layers.index(layer))
+    if flow is not None:
+        target = replace(target, processor=target_of(program.hardware.under(flow)).processor)
+    rates = None if objective == "time" else target.rates
+    return replace(program, target=replace(target, objective=objective, rates=rates))
+
+
+def _mapped_by(program: Program, layer: LayerProgram) -> MappingObjective:
+    """What the search of a row-stationary array has minimised to save time."""
+    rows = program.hardware.array.row_stationary
+    on_rows = isinstance(layer.tiling, Mapping) and program.minimised == "time"
+    return rows.objective if on_rows and rows is not None else "time"
+
+
+def _place(program: Program, layer: LayerProgram) -> tuple[object, ...]:
+    """What tilings of a layer must have in common to be compared."""
+    residence = layer.placement.residence
+    there = *(any(residence.ifmaps), residence.addend), residence.kept, residence.stored
+    return layer.unit, layer.spaces, there, program.target.processor
 
 
 def _apart(layer: LayerProgram, hardware: Hardware) -> str | None:
@@ -257,41 +298,73 @@ def _folds(program: Program, layer: LayerProgram) -> tuple[int | None, float | N
 
 
 def _contenders(
-    program: Program, layer: LayerProgram, memory: Memory | None
+    program: Program, layer: LayerProgram, wanted: Sequence[Tiling | None], memory: Memory
 ) -> Iterator[Contender]:
-    """The best tilings, the one chosen among them, the least first, each played by itself."""
-    chosen, has_table = layer.tiling, program.hardware.energy is not None
-    for each in sorted(_compared(program, layer, memory), key=lambda one: one.cost):
-        one = by_itself(program, layer, each.tiling)
-        yield Contender(
-            tiling=plain(each.tiling),
-            cost_cycles=each.cycles,
-            played_cycles=max(times.end for times in play(one)),
-            dram_bytes=each.dram_bytes,
-            chosen=each.tiling == chosen,
-            energy_pj=picojoules(one) if has_table else None,
-            cost=each.cost,
-        )
+    """The best tilings, those wanted among them, the least first, each played by itself."""
+    for each in _compared(program, layer, wanted, memory):
+        yield _contender(program, layer, each)
 
 
-def _compared(program: Program, layer: LayerProgram, memory: Memory | None) -> list[Ranked]:
-    """The chosen tiling and others: of a systolic array with other courses of their loops."""
-    kernel, chosen, residence = layer.kernel, layer.tiling, layer.placement.residence
+def _chosen(program: Program, layer: LayerProgram, memory: Memory) -> Contender | None:
+    """The layer's own tiling; None of one that has nothing to do."""
+    compared = _compared(program, layer, [layer.tiling], memory)
+    found = next((each for each in compared if each.tiling == layer.tiling), None)
+    if found is None:
+        return None
+    flow = program.dataflow_of(program.layers.index(layer)) if program.dataflows else None
+    own = _contender(program, layer, found)
+    return replace(own, tiling=own.tiling | {"dataflow": flow}) if flow else own
+
+
+def _contender(program: Program, layer: LayerProgram, ranked: Ranked) -> Contender:
+    """A tiling of a layer of `program`, played by itself."""
+    one = by_itself(program, layer, ranked.tiling)
+    (energy,) = energies(one) if program.hardware.energy is not None else (None,)
+    return Contender(
+        tiling=plain(ranked.tiling),
+        cost_cycles=ranked.cycles,
+        played_cycles=max(times.end for times in play(one)),
+        dram_bytes=ranked.dram_bytes,
+        chosen=ranked.tiling == layer.tiling,
+        energy_pj=energy.total if energy else None,
+        cost=ranked.cost,
+        energy=energy,
+        tiles=one.layers[0].tiles,
+    )
+
+
+def _compared(
+    program: Program, layer: LayerProgram, wanted: Sequence[Tiling | None], memory: Memory
+) -> list[Ranked]:
+    """Those wanted and the best of others, the least first: SHOWN tilings."""
+    found = {each.tiling: each for each in _found(program, layer, wanted, memory)}
+    others = sorted((each for each in found.values() if each.tiling not in wanted), key=_cost)
+    own = [each for each in found.values() if each.tiling in wanted]
+    return sorted([*own, *others[: SHOWN - len(own)]], key=_cost)
+
+
+def _cost(ranked: Ranked) -> float:
+    return ranked.cost
+
+
+def _found(
+    program: Program, layer: LayerProgram, wanted: Sequence[Tiling | None], memory: Memory
+) -> Iterator[Ranked]:
+    """Those wanted and others: of a systolic array with other courses of their loops."""
+    kernel, residence = layer.kernel, layer.placement.residence
     residence = replace(residence, filter="fetched")  # of which the closed form knows
     space = layer.spaces[program.target.buffer_index("ifmap")]
     target = replace(program.target, residence=residence)
-    if isinstance(kernel, GemmKernel) and isinstance(chosen, Mapping):
-        return mappings_near(kernel, target, chosen, SHOWN)
-    if isinstance(kernel, VectorKernel) and isinstance(chosen, VectorTiling):
-        return vector_tilings(kernel, target, chosen, space, SHOWN)
-    if not isinstance(kernel, GemmKernel) or not isinstance(chosen, GemmTiling):
-        return []
-    ranks = search(program.target, memory)(kernel, residence)
-    assert isinstance(ranks, Ranks)
-    listed = ranks.contenders(space, SHOWN)
-    if chosen in (each.tiling for each in listed):
-        return listed
-    return [*listed[: SHOWN - 1], ranks.cost_of(chosen, space)]
+    if isinstance(layer.tiling, GemmTiling) and isinstance(kernel, GemmKernel):
+        ranks = search(program.target, memory)(kernel, residence)
+        assert isinstance(ranks, Ranks)
+        yield from ranks.contenders(space, SHOWN)
+        yield from (ranks.cost_of(each, space) for each in wanted if isinstance(each, GemmTiling))
+    for each in wanted:
+        if isinstance(each, Mapping) and isinstance(kernel, GemmKernel):
+            yield from mappings_near(kernel, target, each, SHOWN)
+        if isinstance(each, VectorTiling) and isinstance(kernel, VectorKernel):
+            yield from vector_tilings(kernel, target, each, space, SHOWN)
 
 
 def lines(loops: Sequence[TileLoop], body: Iterable[str]) -> Iterator[str]:

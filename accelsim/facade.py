@@ -20,13 +20,13 @@ from accelsim.frontend.mapping_file import Forced, Source, load_mapping
 from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.lowering.forced import for_parts
 from accelsim.lowering.lower import lower
-from accelsim.lowering.program import Program
+from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
-from accelsim.network.passes import prepare_for_inference
+from accelsim.network.passes import absorbed, prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another
 from accelsim.results.best_dataflow import best_program, forced_program
@@ -39,6 +39,7 @@ from accelsim.results.sram_trace import refuse_other_forms, write_sram_trace
 from accelsim.results.sub_batches import candidates, cheapest, forced_images, one_batch
 from accelsim.results.tiles import played_tiles
 from accelsim.results.trace import write_trace
+from accelsim.text import shown
 
 LARGEST_LAYER = 2**53
 LARGEST_BATCH = 2**16
@@ -174,6 +175,32 @@ def compiled_parts(
 ) -> list[Program]:
     """As `compile_program`, of all parts in which the batch runs."""
     return _parts(prepared(network, batch), machine, batch, memory, Player(), None)
+
+
+def program_with(
+    layer: str,
+    network: Network,
+    machine: Hardware,
+    batch: int,
+    memory: Memory | None = None,
+    mapping: Source | None = None,
+) -> tuple[Program, LayerProgram]:
+    """The Program that `simulate` times of which `layer` is one, of its first images; and `layer`.
+
+    The name of what became a single layer stands for that. Raises InputError for one that does not
+    exist, or became several.
+    """
+    parts = parts_of(network, batch, mapping)
+    named = {each.name: part for part in parts for each in part[0].layers}
+    inside = [each for each in named if each.startswith(f"{layer}/")]
+    meant = inside[0] if layer not in named and len(inside) == 1 else layer
+    if meant not in named:
+        gone = absorbed(network).get(layer)
+        message = f"layer {shown(layer)} {gone}" if gone else unknown("layer", layer, [*named])
+        raise InputError(Problem(message, network.name))
+    part, images, own = named[meant]
+    program = _parts(part, machine, images, memory, Player(), own)[0]
+    return program, next(each for each in program.layers if each.layer.name == meant)
 
 
 def _parts(

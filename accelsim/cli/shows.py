@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from accelsim.cli.bundles import Reading, Step, bundled
+from accelsim.cli.bundles import Machine, Reading, Step, Work, bundled
 from accelsim.cli.inputs import (
     Model,
+    decoded,
     gathered,
     loaded,
     memory_size,
@@ -17,13 +18,9 @@ from accelsim.cli.inputs import (
 )
 from accelsim.cli.options import (
     BatchOption,
-    DataflowOption,
-    DimOption,
     HardwareName,
     JsonOption,
     NetworkName,
-    OutputsOption,
-    SetOption,
 )
 from accelsim.cli.output import deliver, deliver_sweep_page, emit, print_sheets
 from accelsim.errors import Problem
@@ -139,18 +136,20 @@ def _covered(model: Model) -> "Network":
         raise
 
 
+@bundled
 def explain(
     network: NetworkName,
     hardware: HardwareName,
     layer: Annotated[str, typer.Argument(metavar="LAYER", help="A layer of the network.")],
-    dataflow: DataflowOption = None,
-    batch: BatchOption = 1,
-    settings: SetOption = None,
-    dim: DimOption = None,
-    outputs: OutputsOption = None,
+    machine: Machine,
+    reading: Reading,
+    work: Work,
+    step: Step,
     json: JsonOption = None,
 ) -> None:
     """Show how a layer runs: its tiles and loops, what moves, and what else it could do.
+
+    With --mapping also what the search takes in place of what that forces on the layer.
 
     Example: `accelsim explain vgg16 edge_ws conv3_1`
     """
@@ -158,10 +157,13 @@ def explain(
     from accelsim.report.explanation import explanation_sheets
     from accelsim.report.export import Destinations, json_text
 
-    destinations = Destinations(json, None, (network, hardware))
-    problems = list(destinations.problems)
-    model, machine = loaded(Model(network, dim, outputs), hardware, settings, dataflow, problems)
-    told = explained(model, machine, layer, batch=batch)
+    destinations = Destinations(json, None, (network, hardware, work.mapping or hardware))
+    wanted = Model(network, reading.dim, reading.outputs, reading.unsupported)
+    model, chip = loaded(
+        wanted, hardware, machine.settings, machine.dataflow, destinations.problems
+    )
+    model = step.of(decoded(model, work.decode, work.past))
+    told = explained(model, chip, layer, batch=work.batch, mapping=work.mapping)
     deliver(destinations, explanation_sheets(told), lambda: json_text(told.as_dict()))
 
 

@@ -104,7 +104,7 @@ class ForcedSearch(MixedSearch):
     def misfit(self, kernel: Kernel) -> str:
         """Why nothing that obeys fits with nothing on chip: demand, bound and lever."""
         ranks = self._obeying(kernel, Residence())
-        return f"with {told(ranks.kernel.forced)} as the mapping forces, {ranks.misfit}"
+        return f"with {told(kernel)} as the mapping forces, {ranks.misfit}"
 
 
 def processors_of(kernels: Sequence[Kernel], models: Mapping[str, Processor]) -> Processors:
@@ -126,13 +126,19 @@ def _is_forced(kernel: Kernel) -> bool:
     return isinstance(kernel, (ForcedGemm, ForcedVector)) and bool(kernel.forced)
 
 
-def told(values: Values) -> str:
-    """What is forced, as a mapping file says it."""
-    each = (
-        f"{axis} {value.name.lower() if isinstance(value, Enum) else value}"
-        for axis, value in values
-    )
-    return ", ".join(each)
+def forced_on(kernel: Kernel) -> dict[str, int | str]:
+    """What is forced on a kernel, by axis, as a mapping file says it."""
+    if not isinstance(kernel, (ForcedGemm, ForcedVector)):
+        return {}
+    return {
+        axis: value.name.lower() if isinstance(value, Enum) else value
+        for axis, value in kernel.forced
+    }
+
+
+def told(kernel: Kernel) -> str:
+    """What is forced on a kernel, in words."""
+    return ", ".join(f"{axis} {value}" for axis, value in forced_on(kernel).items())
 
 
 def disobeying(kernel: Kernel, tiling: Tiling | None) -> bool:

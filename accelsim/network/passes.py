@@ -71,6 +71,15 @@ def foldable(network: Network) -> dict[str, str]:
     return folds
 
 
+def absorbed(network: Network) -> dict[str, str]:
+    """What became of the layers that `prepare_for_inference` takes out: `is folded into conv1`."""
+    dropped = [layer.name for layer in network.layers if isinstance(layer.op, Dropout)]
+    folds = foldable(remove_dropout(network))
+    return dict.fromkeys(dropped, "does nothing in inference") | {
+        name: f"is folded into {target}" for name, target in folds.items()
+    }
+
+
 def _fused(op: Op, norm: Op) -> Op:
     assert isinstance(op, (Conv, Dense))
     assert isinstance(norm, BatchNorm)

@@ -37,9 +37,14 @@ def run_result(program: Program, times: Sequence[LayerTimes]) -> RunResult:
 
 def picojoules(program: Program) -> float:
     """The energy of a Program, whose hardware has a table."""
+    return fsum(each.total for each in energies(program))
+
+
+def energies(program: Program) -> list[Energy]:
+    """The energy of each layer of a Program, whose hardware has a table."""
     rates = energy_rates(program.hardware)
     assert rates is not None, "an objective of energy asks for it"
-    return fsum(_energy(layer, rates, program.target).total for layer in program.layers)
+    return [_energy(layer, rates, program.target) for layer in program.layers]
 
 
 def one_after_another(runs: Sequence[RunResult], batch: int) -> RunResult:
