@@ -162,12 +162,15 @@ class EnergyRates:
         """By command, where both their number and their costs are known."""
         if done is None or self.dram is None:
             return {}
-        lines = self.dram.io
+        costs = self.dram
+        io = None
+        if costs.read_io is not None and costs.write_io is not None:
+            io = done.reads * costs.read_io + done.writes * costs.write_io
         return {
-            "activate": done.activates * self.dram.activate,
-            "read": done.reads * self.dram.read,
-            "write": done.writes * self.dram.write,
-            **({} if lines is None else {"io": (done.reads + done.writes) * lines}),
+            "activate": done.activates * costs.activate,
+            "read": done.reads * costs.read,
+            "write": done.writes * costs.write,
+            **({} if io is None else {"io": io}),
         }
 
     def _buffer_energy(self, done: Activity) -> dict[str, float]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from accelsim import written
+from accelsim.dram.currents import DramCosts
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
 from accelsim.errors import Coverage
@@ -327,9 +328,17 @@ def _energies(hardware: Hardware) -> Iterator[tuple[str, str]]:
     yield (
         "of DRAM",
         f"{costs.activate:,.0f} pJ for a row, {costs.read:,.0f} for a burst read, "
-        f"{costs.write:,.0f} written"
-        + ("" if costs.io is None else f", {costs.io:,.0f} for its I/O"),
+        f"{costs.write:,.0f} written" + _lines(costs),
     )
+
+
+def _lines(costs: DramCosts) -> str:
+    """What the pins and lines of a burst take, if known."""
+    if costs.read_io is None or costs.write_io is None:
+        return ""
+    if costs.read_io == costs.write_io:
+        return f", {costs.read_io:,.0f} for its I/O"
+    return f", {costs.read_io:,.0f} and {costs.write_io:,.0f} for its I/O"
 
 
 def _dram_standard(sheet: DramTiming | None) -> Iterator[tuple[str, str]]:

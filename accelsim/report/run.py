@@ -250,7 +250,7 @@ def _dram_energy(hardware: Hardware) -> str:
             "table, as of any DRAM."
         )
     how = "currents" if timing.currents else "published energies"
-    lines = ", without its lines and I/O, which are not known" if costs.io is None else ""
+    lines = ", without its lines and I/O, which are not known" if costs.read_io is None else ""
     more = "is not known" if idle is None else f"is {idle:,.3f} W more"
     return f" DRAM by its {how}{lines}; what it draws for being there and refresh {more}."
 

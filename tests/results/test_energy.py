@@ -156,14 +156,40 @@ def test_costs_of_hbm2_by_hand() -> None:
     assert sheet.costs is not None
     assert sheet.costs.activate == 909
     assert sheet.costs.read == sheet.costs.write == pytest.approx(256 * 2.68)
-    assert sheet.costs.io == pytest.approx(256 * 0.8)
+    assert sheet.costs.read_io == sheet.costs.write_io == pytest.approx(256 * 0.8)
     assert sheet.costs.refresh is sheet.costs.standby_watts is sheet.idle_watts is None
 
 
 def test_what_is_unknown_is_absent() -> None:
     assert SHEETS["LPDDR5-6400"].costs is SHEETS["LPDDR5-6400"].idle_watts is None
     assert SHEETS["DDR4-2400"].costs is not None
-    assert SHEETS["DDR4-2400"].costs.io is None
+    assert SHEETS["DDR4-2400"].costs.read_io is None
+
+
+def test_costs_of_lpddr4_by_hand() -> None:
+    """One device, 0.625 ns, of 1.1 V (0.6875 pJ a mA and clock) and 1.8 V (1.125 pJ).
+
+    A row: 45 x 97 - 30 x 68 - 27 x 29 = 1,542 and 3.5 x 97 - 2.25 x 68 - 2 x 29 = 128.5; a refresh:
+    63 x 448 and 8 x 448. The lines of a burst: 149.25 x 8 read, 54.25 x 8 written.
+    """
+    costs = SHEETS["LPDDR4-3200"].costs
+    assert costs is not None
+    assert costs.activate == pytest.approx(1542 * 0.6875 + 128.5 * 1.125)
+    assert costs.read == pytest.approx(245 * 8 * 0.6875)
+    assert costs.write == pytest.approx(180 * 8 * 0.6875)
+    assert costs.refresh == pytest.approx(448 * (63 * 0.6875 + 8 * 1.125))
+    assert costs.read_io == pytest.approx(149.25 * 8 * 0.6875)
+    assert costs.write_io == pytest.approx(54.25 * 8 * 0.6875)
+    assert costs.standby_watts == pytest.approx(1e-3 * (30 * 1.1 + 2.25 * 1.8 + 0.75 * 1.1))
+
+
+def test_lines_are_read_and_written_at_their_own_costs() -> None:
+    network = chain((4, 32, 32), Conv(out_channels=4, kernel=(1, 1), bias=False))
+    (layer,) = simulate(network, on_dram("LPDDR4-3200")).layers
+    assert layer.energy is not None
+    reads, writes = 4 * 32 * 32 // 32 + 1, 4 * 32 * 32 // 32
+    lines = 8 * 0.6875 * (reads * 149.25 + writes * 54.25)
+    assert layer.energy.dram_parts["io"] == pytest.approx(lines)
 
 
 def test_currents_or_energies() -> None:
