@@ -135,12 +135,11 @@ def _conv(draw: Draw, shape: Shape) -> Op:
 
 def _transposed(draw: Draw, shape: Shape) -> Op:
     stride, groups = draw.pair(1, 3), draw.divisor(shape[0])
-    kernel = tuple(draw.number(each, each + 2) for each in stride)
     return ConvTranspose(
         out_channels=groups * draw.number(1, 3),
-        kernel=kernel,  # type: ignore[arg-type]
+        kernel=draw.pair(1, 4),
         stride=stride,
-        padding=tuple(draw.number(0, size - 1) for size in np.repeat(kernel, 2)),  # type: ignore[arg-type]
+        padding=tuple(draw.number(0, 2) for _ in "abcd"),  # type: ignore[arg-type]
         output_padding=tuple(draw.number(0, each - 1) for each in stride),  # type: ignore[arg-type]
         groups=groups,
         bias=draw.often(0.7),

@@ -29,7 +29,7 @@ MEANINGS: Mapping[str, str] = {
     "groups": "Groups of channels that do not mix; as many as input channels: depthwise.",
     "heads": "Into how many heads the features of queries are split.",
     "high": "The most that a value may be.",
-    "in_channels": "Maps of the input.",
+    "in_channels": "Maps of the input; another number is refused.",
     "interleaved": "Whether neighbours are a pair, instead of the two halves of a head.",
     "keep": "Whether the axes stay, with size 1.",
     "kernel": "Size of the window; a number, or [height, width]. Of pools, global is all of it.",

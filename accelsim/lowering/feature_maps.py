@@ -58,6 +58,8 @@ def _reads(layer: Layer, kernel: Kernel, names: set[str]) -> set[str]:
     """
     if not isinstance(kernel, GemmKernel):
         assert isinstance(kernel, VectorKernel)
+        if not kernel.inputs:
+            return set()
         return {"ifmap"} if len(kernel.inputs) == len(layer.inputs) else {"DRAM"}
     filters = layer.inputs[1 : len(layer.inputs) - kernel.addend]
     ways = set() if names.isdisjoint(as_ifmaps(layer, kernel)) else {"ifmap"}

@@ -13,6 +13,7 @@ from accelsim.lowering.kernel import (
     alias,
     each,
     each_element,
+    filled,
     over_axis,
     planes,
 )
@@ -58,7 +59,10 @@ from accelsim.units import ceil_div
 
 
 def _conv_input_gradient(op: ConvInputGradient, layer: Layer, batch: int) -> Kernel:
-    rows, cols = (axis.window for axis in op.axes)
+    axes = op.axes
+    if axes is None:
+        return filled(layer, batch)
+    rows, cols = (axis.window for axis in axes)
     groups = op.conv.groups
     filters, channels = op.ifmap[0] // groups, op.conv.out_channels // groups
     return GemmKernel(batch, groups, filters, channels, rows, cols)

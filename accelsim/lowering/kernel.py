@@ -6,7 +6,7 @@ and an Alias moves nothing: its ofmap is its inputs' bytes under another name.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -243,6 +243,11 @@ def _as_one(axes: Sequence[Window | Stretch]) -> Window | Stretch | None:
         return each(count * last.size)
     repeats = isinstance(last, Stretch) and last.size == 1
     return Stretch(count, count * last.outputs, per=last.outputs) if repeats else None
+
+
+def filled(layer: Layer, batch: int) -> VectorKernel:
+    """What depends on no input: its values are written, and nothing is read."""
+    return replace(copy_of(layer, batch), inputs=())
 
 
 def over_axis(op: Softmax, layer: Layer, batch: int, passes: tuple[int, ...]) -> VectorKernel:

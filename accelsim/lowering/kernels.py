@@ -18,6 +18,7 @@ from accelsim.lowering.kernel import (
     copy_of,
     each,
     each_element,
+    filled,
     over_axis,
     planes,
 )
@@ -176,8 +177,10 @@ def _reduction(op: OverAxes, layer: Layer, batch: int) -> Kernel:
 
 
 def _phase(op: Phase, layer: Layer, batch: int) -> Kernel:
-    shape = layer.input_shapes[0]
-    rows, cols = (axis.window for axis in op.axes(shape))
+    shape, axes = layer.input_shapes[0], op.axes(layer.input_shapes[0])
+    if axes is None:
+        return filled(layer, batch)
+    rows, cols = (axis.window for axis in axes)
     filters, channels = op.out_channels // op.groups, shape[0] // op.groups
     return GemmKernel(batch, op.groups, filters, channels, rows, cols)
 

@@ -5,7 +5,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from accelsim.network.graph import Layer
-from accelsim.network.ops import Conv, Dense, Mixture, Window
+from accelsim.network.ops import Conv, Dense, Mixture
 from accelsim.network.ops.gradients import (
     BiasGradient,
     ConvInputGradient,
@@ -16,8 +16,7 @@ from accelsim.network.ops.gradients import (
 )
 from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.spatial_gradients import GradientPad
-from accelsim.network.ops.window import phase_axis
-from accelsim.units import ceil_div
+from accelsim.network.ops.window import phase_sides
 
 if TYPE_CHECKING:
     from accelsim.network.backward import Step
@@ -32,24 +31,19 @@ def of_conv(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
     _learned(step, layer, gradient, ConvWeightGradient, conv=op, ifmap=ifmap)
     if not step.passes(layer):
         return
-    windows = op.windows(ifmap)
-    places = _places(op, windows)
-    if op.stride != (1, 1) and (op.input_gradient == "zero_inserted" or not places):
-        _of_spread(step, op, layer, gradient)  # a form that is there where no tap reads the ifmap
+    if op.stride != (1, 1) and op.input_gradient == "zero_inserted":
+        _of_spread(step, op, layer, gradient)
         return
+    windows, alone = op.windows(ifmap), op.stride == (1, 1)
     name, owner, parts = f"{layer.name}@input_gradient", op.shares or layer.name, []
-    alone = op.stride == (1, 1)
+    downs, acrosses = (range(min(window.stride, window.size)) for window in windows)
+    places = tuple(product(downs, acrosses))
     for at in places:
-        sizes = (
-            ceil_div(window.size - place, window.stride)
-            for window, place in zip(windows, at, strict=True)
-        )
-        phase = ConvInputGradient(
-            shape=(ifmap[0], *sizes), owner=owner, conv=op, ifmap=ifmap, at=at
-        )
+        shape = (ifmap[0], *phase_sides(windows, at))
+        phase = ConvInputGradient(shape=shape, owner=owner, conv=op, ifmap=ifmap, at=at)
         parts.append(step.add(name if alone else f"{name}[{at[0]},{at[1]}]", phase, gradient))
     if not alone:
-        step.add(name, Interleave(shape=ifmap, stride=op.stride, places=tuple(places)), *parts)
+        step.add(name, Interleave(shape=ifmap, stride=op.stride, places=places), *parts)
     step.give(x, name)
 
 
@@ -73,16 +67,6 @@ def _of_spread(step: "Step", op: Conv, layer: Layer, gradient: str) -> None:
         apart=op.stride,
     )
     step.give(x, step.add(name, back, step.add(f"{layer.name}@spread", spread, gradient)))
-
-
-def _places(op: Conv, windows: tuple[Window, Window]) -> list[tuple[int, int]]:
-    """The phases of an ifmap that some tap reaches."""
-    return [
-        at
-        for at in product(range(op.stride[0]), range(op.stride[1]))
-        if all(phase_axis(window, place) for window, place in zip(windows, at, strict=True))
-        and all(place < window.size for window, place in zip(windows, at, strict=True))
-    ]
 
 
 def of_dense(step: "Step", op: Dense, layer: Layer, gradient: str) -> None:

@@ -48,7 +48,8 @@ def of_phases(step: "Step", op: Phases, layer: Layer, gradient: str) -> None:
         and isinstance(each.op, Phase)
         and each.inputs == first.inputs
         and each.op.owner == (None if each is first else first.name)
-        for each in parts
+        and each.op.at == place
+        for each, place in zip(parts, op.places, strict=True)
     )
     if one and first is not None:
         _of_transposed(step, first, gradient)

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError, ShapeError
-from accelsim.network.ops import BatchNorm, Conv, Dense, Embedding, Op, Shape
+from accelsim.network.ops import BatchNorm, Conv, Dense, Embedding, Op, Phases, Shape
 from accelsim.text import html_table, nearest, shown, visible
 
 _MOST_HINTS = 20
@@ -233,20 +233,36 @@ def build_network(
     for spec in ordered:
         if not all(source in shapes for source in spec.inputs):
             continue  # behind a layer that is reported already
-        input_shapes = tuple(shapes[source] for source in spec.inputs)
         try:
-            shapes[spec.name] = spec.op.output_shape(input_shapes)
+            layer = _with_shapes(spec, shapes)
         except ShapeError as error:
             problems.append((spec.name, str(error)))
             continue
-        shape = shapes[spec.name]
-        layers.append(Layer(spec.name, spec.op, spec.inputs, input_shapes, shape, spec.again))
+        shapes[spec.name] = layer.output_shape
+        if layer.output_elements:
+            layers.append(layer)
     problems += _numbering_problems(inputs, specs)
     if not problems:
         problems += _sharing_problems(layers)
     if problems:
         raise GraphError(problems)
     return Network(name, dict(inputs), tuple(layers), description, weights)
+
+
+def _with_shapes(spec: LayerSpec, shapes: Mapping[str, Shape]) -> Layer:
+    """The layer of `spec`. Phases that a small ofmap has not have no values, and are left out."""
+    op, inputs = spec.op, spec.inputs
+    seen = tuple(shapes[source] for source in inputs)
+    shape = op.output_shape(seen)
+    if isinstance(op, Phases):
+        op = op.of(seen)
+        inputs = tuple(source for source in inputs if 0 not in shapes[source])
+    for source in inputs:
+        if 0 in shapes[source]:
+            raise ShapeError(f"reads {shown(source)}, a phase that begins behind the ofmap's end")
+    return Layer(
+        spec.name, op, inputs, tuple(shapes[source] for source in inputs), shape, spec.again
+    )
 
 
 def _naming_problems(

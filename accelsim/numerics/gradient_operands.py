@@ -40,7 +40,9 @@ def gradient_operands(kernel: GemmKernel, work: Computation) -> GemmOperands:
 def _conv_input(
     op: ConvInputGradient, work: Computation, result: Array
 ) -> tuple[Array, Array, Array]:
-    groups, (rows, cols) = op.conv.groups, op.axes
+    groups, axes = op.conv.groups, op.axes
+    assert axes is not None, "a phase that no tap reaches is no product"
+    rows, cols = axes
     weight = work.parameters.arrays["weight"]
     filters = weight.reshape(groups, -1, *weight.shape[1:])
     turned = filters[:, :, :, rows.taps][..., cols.taps].swapaxes(1, 2)

@@ -434,7 +434,7 @@ class Parameters:
         """The rms of sums of random weights times ifmap codes."""
         op, k = layer.op, math.prod((weight_shape(layer) or ())[1:])
         if isinstance(op, Phase):
-            k = op.terms(layer.input_shapes[0])
+            k = max(op.terms(layer.input_shapes[0]), 1)
         elif isinstance(op, Local):
             k = math.prod(layer.parameter_shapes["weight"][3:])
         if isinstance(layer.op, TokenLayer):  # its rows are taken as they are

@@ -8,13 +8,21 @@ from accelsim.numerics.formats import Array
 
 
 def padded_to(fmap: Array, rows: Window, cols: Window, fill: float) -> Array:
-    """`fmap` (..., H, W) with `fill` around it, just as far as the windows reach."""
+    """`fmap` (..., H, W) with `fill` around it, just as far as the windows reach.
+
+    Windows of less than no padding begin inside it.
+    """
     height, width = ((w.outputs - 1) * w.stride + w.extent for w in (rows, cols))
     padded = np.full((*fmap.shape[:-2], height, width), fill, fmap.dtype)
-    inside = padded[..., rows.before : rows.before + rows.size, :]
-    inside = inside[..., cols.before : cols.before + cols.size]
-    inside[...] = fmap[..., : inside.shape[-2], : inside.shape[-1]]
+    inside = padded[..., _inside(rows), _inside(cols)]
+    seen = fmap[..., max(-rows.before, 0) :, max(-cols.before, 0) :]
+    inside[...] = seen[..., : inside.shape[-2], : inside.shape[-1]]
     return padded
+
+
+def _inside(window: Window) -> slice:
+    """Where the values lie among the padding."""
+    return slice(max(window.before, 0), max(window.before + window.size, 0))
 
 
 def taps_over(fmap: Array, rows: Window, cols: Window, fill: float) -> Array:

@@ -86,7 +86,9 @@ def _grouped(values: Array, groups: int, op: Op) -> Array:
 def _phase_operands(work: Computation, op: Phase, result: Array) -> GemmOperands:
     """The taps that reach the phase, in the order of the turned filter."""
     (x,), parameters, groups = work.inputs, work.parameters, op.groups
-    rows, cols = op.axes(work.layer.input_shapes[0])
+    axes = op.axes(work.layer.input_shapes[0])
+    assert axes is not None, "a phase that no tap reaches is no product"
+    rows, cols = axes
     weight = work.arithmetic.operand(parameters.weight)[..., rows.taps, :][..., cols.taps]
     scale = np.float32(x.quantization.scale) * parameters.weight_scale
     bias = parameters.bias

@@ -16,6 +16,7 @@ from accelsim.network.ops.gradients import (
     BiasGradient,
     ChannelMean,
     ChannelVariance,
+    ConvInputGradient,
     DropoutMask,
     FunctionGradient,
     GammaGradient,
@@ -346,6 +347,11 @@ def _parameter_sum(run: VectorExecutor, op: ParameterSum, tile: VectorTile) -> A
     return run.work.arithmetic.stored(reduce(np.add, parts))
 
 
+def _unreached(run: VectorExecutor, op: ConvInputGradient, tile: VectorTile) -> Array:
+    """A phase that no tap reaches."""
+    return run.work.arithmetic.stored(np.zeros((1, 1, 1, 1), np.float32))
+
+
 def _update(run: VectorExecutor, op: Update, tile: VectorTile) -> Array:
     """A parameter is viewed as (1, first axis, the others, 1)."""
     gradient = run.work.inputs[0].values.reshape(1, op.shape[0], -1, 1)
@@ -414,6 +420,7 @@ VECTOR_RULES: Mapping[type[Op], Callable[..., Array | None]] = {
     ParameterSum: _parameter_sum,
     MixtureGradient: _mixture,
     MixtureUpdate: _mixture_update,
+    ConvInputGradient: _unreached,
 }
 
 

@@ -161,6 +161,24 @@ def test_a_transposed_convolution_may_have_groups(groups: int, tmp_path: Path) -
     held(model("ConvTranspose", ["x", "w", "b"], arrays, MAP, 13, said), MAP, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((2, 4, 3, 5), {"strides": [3, 2], "output_padding": [2, 1]}),
+        ((2, 4, 3, 5), {"strides": [4, 3], "pads": [2, 0, 0, 3]}),
+        ((1, 4, 1, 6), {"strides": [5, 1], "pads": [0, 2, 0, 1]}),
+    ],
+    ids=["some phases have no tap", "nor the first", "an ofmap of one row"],
+)
+def test_a_transposed_convolution_may_stride_over_its_kernel(
+    shape: tuple[int, ...], said: dict[str, Any], tmp_path: Path
+) -> None:
+    """Places that no tap reaches are the bias."""
+    arrays = {"w": array(4, 3, 1, 2), "b": array(3)}
+    given = model("ConvTranspose", ["x", "w", "b"], arrays, shape, 13, said)
+    held(given, shape, tmp_path)
+
+
 def test_a_size_that_is_read_in_two_ways_is_refused(tmp_path: Path) -> None:
     """Input times stride by the specification and onnxruntime, and more by onnx's inference."""
     said = {"auto_pad": "SAME_UPPER", "output_padding": [1, 1], "strides": [2, 2]}

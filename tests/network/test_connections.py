@@ -62,11 +62,11 @@ def test_its_tiles_are_exact(machine: str, tmp_path: Path) -> None:
     assert verify(connected(tmp_path, TABLE_1[:3]), machine).passed
 
 
-def combined(tmp_path: Path, more: str = "") -> Network:
+def combined(tmp_path: Path, more: str = "", told: int = 3) -> Network:
     path = tmp_path / "combined.yaml"
     path.write_text(
-        "name: combined\ninput: {channels: 3, height: 7, width: 6}\nlayers:\n  C3: {op: "
-        f"combined_conv, in_channels: 3, out_channels: 4, kernel: 3, activation: tanh{more}}}\n"
+        "name: combined\ninput: {channels: 3, height: 7, width: 6}\nlayers:\n  C3: {op: combined_"
+        f"conv, in_channels: {told}, out_channels: 4, kernel: 3, activation: tanh{more}}}\n"
     )
     return load_network(path)
 
@@ -92,6 +92,14 @@ def test_a_learned_combination_is_bouvries_sum(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.tanh(sums), atol=1e-5)
     assert network.parameters == 3 * 9 + 4 * 3 + 4
     assert network.macs == 5 * 4 * (3 * 9 + 3 * 4)
+
+
+@pytest.mark.parametrize("told", [1, 2, 6])
+def test_a_combination_of_other_maps_than_there_are_is_refused(told: int, tmp_path: Path) -> None:
+    """One map for 3 could be groups of 3; it is not what the file says."""
+    wanted = rf"combined.yaml:4:.*C3.*in_channels is {told}, but its input has 3 maps; say .*: 3"
+    with pytest.raises(InputError, match=wanted):
+        combined(tmp_path, told=told)
 
 
 @pytest.mark.parametrize("machine", ["edge_ws", "eyeriss", "tpu_v3"])

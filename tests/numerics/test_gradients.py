@@ -283,6 +283,15 @@ COMPOSED = {
     "transposed, more": ConvTranspose(
         out_channels=2, kernel=(3, 3), stride=(3, 2), output_padding=(2, 1), bias=False
     ),
+    "transposed, kernel below stride": ConvTranspose(
+        out_channels=2, kernel=(1, 2), stride=(3, 4), padding=(0, 0, 0, 1), activation="gelu"
+    ),
+    "transposed, no tap first": ConvTranspose(
+        out_channels=2, kernel=(1, 3), stride=(2, 2), padding=(1, 0, 0, 0), activation="relu"
+    ),
+    "transposed, less than a stride": ConvTranspose(
+        out_channels=2, kernel=(2, 1), stride=(5, 4), padding=(3, 2, 4, 4), groups=2
+    ),
     "transposed, zeros inserted": ConvTranspose(
         out_channels=2,
         kernel=(4, 3),

@@ -240,13 +240,13 @@ def truth(op: Any, x: Any, v: Values, name: str) -> Any:
         case ConvTranspose():
             name = f"{name}/0_0"
             (top, bottom, left, right), more = op.padding, op.output_padding
-            sides = (
-                *(op.kernel[0] - 1 - top, op.kernel[0] - 1 - bottom + more[0]),
-                *(op.kernel[1] - 1 - left, op.kernel[1] - 1 - right + more[1]),
-            )
+            around_all = [
+                side for k, n in zip(op.kernel, more, strict=True) for side in (k - 1, k - 1 + n)
+            ]
             apart = spread(spread(x, 2, op.stride[0]), 3, op.stride[1])
-            taps = taps_of(around(apart, sides), replace(op, stride=(1, 1)))
+            taps = taps_of(around(apart, around_all), replace(op, stride=(1, 1)))
             y = convolved(taps, v[f"{name}.weight"][:, :, ::-1, ::-1], op.groups)
+            y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
         case AvgPool():
             return sum(taps_of(around(x, op.padding), op)) / (op.kernel[0] * op.kernel[1])
         case MaxPool():

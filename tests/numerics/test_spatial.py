@@ -6,14 +6,14 @@ from itertools import product
 import numpy as np
 import pytest
 from drawing import drawn
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from layers import FLOAT32, INT8, ofmap_of, step_of
 from test_tiled import FLOAT, UINT8, hardware, single, verified
 
 from accelsim.errors import ShapeError
 from accelsim.lowering.lower import lower
-from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.graph import GraphError, LayerSpec, Network, build_network
 from accelsim.network.ops import ConvTranspose, Local, Op, Pad, Phase, Phases, Resize, Shape
 from accelsim.numerics.formats import Array, Quantization, Tensor
 from accelsim.numerics.parameters import Parameters
@@ -101,20 +101,28 @@ def scattered(op: ConvTranspose, x: Array, weight: Array, bias: Array | None) ->
 @st.composite
 def drawn_transposed(draw: st.DrawFn) -> tuple[ConvTranspose, Shape]:
     stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    kernel = tuple(step + draw(st.integers(0, 2)) for step in stride)
-    sides = tuple(draw(st.integers(0, min(size - 1, 2))) for size in kernel for _ in "ab")
+    kernel = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    sides = tuple(draw(st.integers(0, 3)) for _ in "abcd")
     groups = draw(st.integers(1, 2))
     op = ConvTranspose(
         out_channels=groups * draw(st.integers(1, 4)),
-        kernel=(kernel[0], kernel[1]),
+        kernel=kernel,
         stride=stride,
         padding=(sides[0], sides[1], sides[2], sides[3]),
         output_padding=(draw(st.integers(0, stride[0] - 1)), draw(st.integers(0, stride[1] - 1))),
         groups=groups,
         bias=draw(st.booleans()),
     )
-    size = st.integers(3, 7)
-    return op, (groups * draw(st.integers(1, 3)), draw(size), draw(size))
+    size = st.integers(1, 7)
+    shape = groups * draw(st.integers(1, 3)), draw(size), draw(size)
+    made = (
+        (n - 1) * step + size + more - sum(cut)
+        for n, step, size, more, cut in zip(
+            *(shape[1:], stride, kernel, op.output_padding, (sides[:2], sides[2:])), strict=True
+        )
+    )
+    assume(all(size > 0 for size in made))
+    return op, shape
 
 
 @given(drawn_transposed())
@@ -228,8 +236,7 @@ def test_misfits_are_refused(op: Op, shapes: tuple[Shape, ...], message: str) ->
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"kernel": (2, 2), "stride": (3, 3)}, "a kernel of 2 leaves places of a stride of 3 out"),
-        ({"kernel": (2, 2), "padding": (2, 0, 0, 0)}, "is not less than the kernel of 2"),
+        ({"kernel": (2, 2), "padding": (5, 5, 0, 0)}, "padding of 10 leaves nothing of the ofmap"),
         ({"kernel": (2, 2), "output_padding": (1, 0)}, "output_padding 1 is not less than"),
         ({"kernel": (2, 2), "groups": 4}, "6 channels to 8 do not divide into 4 groups"),
     ],
@@ -242,6 +249,32 @@ def test_transposed_convolutions_that_cannot_be_are_refused(
         op.whole(FMAP)
 
 
-def test_strides_of_too_many_phases_are_refused() -> None:
-    with pytest.raises(ShapeError, match="more than 1,024 phases"):
-        ConvTranspose(out_channels=1, kernel=(99, 99), stride=(33, 33)).parts("up", ("x",))
+def test_strides_of_too_many_phases_are_refused_where_each_is_a_layer() -> None:
+    op = ConvTranspose(out_channels=1, kernel=(99, 99), stride=(33, 33))
+    with pytest.raises(ShapeError, match=r"more than 1,024 phases.*form: zero_inserted"):
+        op.parts("up", ("x",))
+    assert len(transposed(replace(op, form="zero_inserted"), (1, 2, 2)).layers) == 2
+
+
+def test_a_phase_that_no_tap_reaches_is_written_and_nothing_else() -> None:
+    """A kernel of 2 with a stride of 3: a row and a column of each 3 x 3 places are the bias."""
+    op = ConvTranspose(out_channels=4, kernel=(2, 2), stride=(3, 3), output_padding=(1, 1))
+    network = transposed(op, (2, 5, 5))
+    program = lower(network, hardware("ws"), 2)
+    by_name = {layer.layer.name: layer for layer in program.layers}
+    empty = [by_name[f"up/{at}"] for at in ("0_2", "1_2", "2_0", "2_1", "2_2")]
+    assert [(each.layer.macs, each.dram.read_bytes) for each in empty] == [(0, 0)] * 5
+    assert [each.dram.write_bytes for each in empty] == [4 * 5 * 5 * 2] * 5
+    assert network.macs == 2 * 4 * 4 * 5 * 5
+
+
+def test_an_ofmap_that_is_smaller_than_the_stride_has_fewer_phases() -> None:
+    network = transposed(ConvTranspose(out_channels=2, kernel=(1, 2), stride=(4, 2)), (3, 1, 3))
+    names = [layer.name for layer in network.layers]
+    assert names == ["up/0_0", "up/0_1", "up/whole"]
+    assert network.layers[-1].op == Phases(stride=(1, 2))
+    specs = [LayerSpec(layer.name, layer.op, layer.inputs) for layer in network.layers]
+    phase = Phase(out_channels=2, kernel=(1, 2), stride=(4, 2), at=(3, 0), owner="up/0_0")
+    specs += [LayerSpec("last", phase, ("x",)), LayerSpec("reads", Resize(size=(2, 2)), ("last",))]
+    with pytest.raises(GraphError, match="a phase that begins behind the ofmap's end"):
+        build_network("up", {"x": (3, 1, 3)}, specs)

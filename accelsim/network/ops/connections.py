@@ -96,6 +96,7 @@ class Mixture(Conv):
     groups: Positive = field(default=1, init=False)
     shares: str | None = field(default=None, init=False)
     input_gradient: Literal["phases", "zero_inserted"] = field(default="phases", init=False)
+    in_channels: Positive | None = field(default=None, init=False, repr=False)
     penalty: Annotated[Real, Field(ge=0)] = 0.0
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
@@ -131,6 +132,7 @@ class CombinedConv(Composite):
             stride=self.stride,
             padding=self.padding,
             groups=self.in_channels,
+            in_channels=self.in_channels,
             bias=False,
         )
         mixed = Mixture(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from accelsim.errors import ShapeError
@@ -18,7 +18,8 @@ class Conv(Op):
 
     It computes with the weight of the layer that it `shares` with, if it names one, and with that
     one's bias if it has a `bias`. Its `input_gradient` may be one convolution over the gradient
-    with zeros between its values, where training takes the phases of the stride else.
+    with zeros between its values, where training takes the phases of the stride else. Where it
+    says `in_channels`, its ifmap has so many.
     """
 
     name: ClassVar[str] = "conv"
@@ -32,6 +33,7 @@ class Conv(Op):
     activation: Activation | None = None
     shares: str | None = None
     input_gradient: Literal["phases", "zero_inserted"] = "phases"
+    in_channels: Positive | None = field(default=None, repr=False)
 
     @property
     def owner_of_parameters(self) -> str | None:
@@ -47,6 +49,11 @@ class Conv(Op):
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         shape = only(inputs, (3,))
+        if self.in_channels not in (None, shape[0]):
+            raise ShapeError(
+                f"in_channels is {self.in_channels}, but its input has {shape[0]} maps; "
+                f"say in_channels: {shape[0]}"
+            )
         if shape[0] % self.groups:
             raise ShapeError(f"{shape[0]} input channels do not divide into {self.groups} groups")
         if self.out_channels % self.groups:

@@ -6,7 +6,7 @@ that is not `batched` has one result for all images.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -55,7 +55,7 @@ from accelsim.network.ops.window import (
     Window,
     meetings,
     most_meetings,
-    phase_axis,
+    phase_axes,
     turned,
 )
 
@@ -81,38 +81,31 @@ class ConvInputGradient(Gradient):
     apart: tuple[int, int] = (1, 1)
 
     @property
-    def axes(self) -> tuple[PhaseAxis, PhaseAxis]:
-        """Down and across."""
-        rows, cols = (
-            phase_axis(window, at)
-            for window, at in zip(self.conv.windows(self.ifmap), self.at, strict=True)
-        )
-        assert rows is not None
-        assert cols is not None
-        return rows, cols
+    def axes(self) -> tuple[PhaseAxis, PhaseAxis] | None:
+        """Down and across; None where no tap reaches the phase, which is zero then."""
+        return phase_axes(self.conv.windows(self.ifmap), self.at)
 
     @property
     def most_terms(self) -> int:
         """Products of the value that has most, those with inserted zeros left out."""
-        axes = zip(self.axes, self.apart, strict=True)
-        taps = (most_meetings(axis.window, step) for axis, step in axes)
-        return math.prod(taps) * self.conv.out_channels // self.conv.groups
+        return self._products(lambda axis, step: most_meetings(axis.window, step))
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
-        axes = zip(self.axes, self.apart, strict=True)
-        return self._products(meetings(axis.window, step) for axis, step in axes)
+        return self.shape[0] * self._products(lambda axis, step: meetings(axis.window, step))
 
     def zero_macs(self, inputs: tuple[Shape, ...]) -> int:
-        done = self._products(meetings(axis.window) for axis in self.axes)
-        return done - self.macs(inputs)
+        done = self._products(lambda axis, _: meetings(axis.window))
+        return self.shape[0] * done - self.macs(inputs)
 
-    def _products(self, met: Iterable[int]) -> int:
-        return math.prod(met) * self.shape[0] * self.conv.out_channels // self.conv.groups
+    def _products(self, counted: Callable[[PhaseAxis, int], int]) -> int:
+        """Filters of a group times what is `counted` down and across, values so far apart."""
+        met = map(counted, self.axes, self.apart) if self.axes else (0,)
+        return self.conv.out_channels // self.conv.groups * math.prod(met)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interleave(Gradient):
-    """The phases of an input gradient, each in its place; zero where there is none."""
+    """The phases of an input gradient, each in its place."""
 
     name: ClassVar[str] = "interleave"
     stride: tuple[int, int]

@@ -1,7 +1,7 @@
 """Layers that make feature maps larger, or give every place weights of its own."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from itertools import product
@@ -30,11 +30,13 @@ from accelsim.network.ops.window import (
     Window,
     meetings,
     most_meetings,
-    phase_axis,
+    phase_axes,
+    phase_sides,
     windows_over,
 )
 
-_MOST_PHASES = 1024
+MOST_PHASES = 1024
+"""Layers that a transposed convolution may be, with no product by an inserted zero."""
 Count = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=MOST_AXES)]
 
 
@@ -216,14 +218,10 @@ class Deconvolution(Op):
     def _axis(size: int, kernel: int, stride: int, sides: tuple[int, ...], more: int) -> Window:
         before, after = sides
         outputs = (size - 1) * stride + kernel - before - after + more
-        if max(before, after) >= kernel:
-            raise ShapeError(f"padding is not less than the kernel of {kernel}")
         if more >= stride:
             raise ShapeError(f"output_padding {more} is not less than the stride of {stride}")
-        if kernel < stride:
-            raise ShapeError(f"a kernel of {kernel} leaves places of a stride of {stride} out")
-        if outputs < stride:
-            raise ShapeError(f"an ofmap of {outputs} is smaller than the stride of {stride}")
+        if outputs < 1:
+            raise ShapeError(f"the padding of {before + after} leaves nothing of the ofmap")
         return Window(outputs, kernel, stride, 1, before, after)
 
 
@@ -232,7 +230,8 @@ class Phase(Deconvolution):
     """Every stride-th row and column of a transposed convolution, from `at` on.
 
     A convolution of stride 1 with those taps that reach them: nothing is multiplied by an inserted
-    zero. The weight is (out_channels, C, R, S), that of the layer called `owner` if it has one.
+    zero. Where no tap reaches them they are the bias, behind the activation. The weight is
+    (out_channels, C, R, S), that of the layer called `owner` if it has one.
 
     Where values of the ifmap lie `apart`, with inserted zeros between, it is all of a transposed
     convolution of that stride, and products of these zeros are `zero_macs`.
@@ -247,19 +246,18 @@ class Phase(Deconvolution):
     def owner_of_parameters(self) -> str | None:
         return self.owner
 
-    def axes(self, shape: Shape) -> tuple[PhaseAxis, PhaseAxis]:
-        """Down and across."""
-        self.whole(shape)
-        rows, cols = map(phase_axis, self.forward(shape), self.at)
-        assert rows is not None
-        assert cols is not None
-        return rows, cols
+    def axes(self, shape: Shape) -> tuple[PhaseAxis, PhaseAxis] | None:
+        """Down and across; None where no tap reaches it."""
+        return phase_axes(self.forward(shape), self.at)
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         if self.apart != (1, 1) and self.stride != (1, 1):
             raise ShapeError(f"values that lie {self.apart} apart need a stride of 1")
-        rows, cols = self.axes(only(inputs, (3,)))
-        return self.out_channels, rows.window.outputs, cols.window.outputs
+        if any(place >= step for place, step in zip(self.at, self.stride, strict=True)):
+            raise ShapeError(f"a stride of {self.stride} has no phase at {self.at}")
+        shape = only(inputs, (3,))
+        self.whole(shape)
+        return self.out_channels, *phase_sides(self.forward(shape), self.at)
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
         if self.owner is not None:
@@ -269,25 +267,27 @@ class Phase(Deconvolution):
 
     def terms(self, shape: Shape) -> int:
         """Products of the first value of the ofmap, those with inserted zeros left out."""
-        axes = zip(self.axes(shape), self.apart, strict=True)
-        taps = (len(range(axis.window.before % step, len(axis.taps), step)) for axis, step in axes)
-        return shape[0] // self.groups * math.prod(taps)
+        return self._products(
+            shape, lambda axis, step: len(range(axis.window.before % step, len(axis.taps), step))
+        )
 
     def most_terms(self, shape: Shape) -> int:
         """Products of the value of the ofmap that has most."""
-        axes = zip(self.axes(shape), self.apart, strict=True)
-        taps = (most_meetings(axis.window, step) for axis, step in axes)
-        return shape[0] // self.groups * math.prod(taps)
+        return self._products(shape, lambda axis, step: most_meetings(axis.window, step))
 
     def macs(self, inputs: tuple[Shape, ...]) -> int:
-        axes = zip(self.axes(inputs[0]), self.apart, strict=True)
-        met = (meetings(axis.window, step) for axis, step in axes)
-        return self.out_channels * inputs[0][0] // self.groups * math.prod(met)
+        met = self._products(inputs[0], lambda axis, step: meetings(axis.window, step))
+        return self.out_channels * met
 
     def zero_macs(self, inputs: tuple[Shape, ...]) -> int:
-        met = (meetings(axis.window) for axis in self.axes(inputs[0]))
-        done = self.out_channels * inputs[0][0] // self.groups * math.prod(met)
-        return done - self.macs(inputs)
+        done = self._products(inputs[0], lambda axis, _: meetings(axis.window))
+        return self.out_channels * done - self.macs(inputs)
+
+    def _products(self, shape: Shape, counted: Callable[[PhaseAxis, int], int]) -> int:
+        """Channels of a group times what is `counted` down and across, values so far apart."""
+        axes = self.axes(shape)
+        met = map(counted, axes, self.apart) if axes else (0,)
+        return shape[0] // self.groups * math.prod(met)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +301,13 @@ class Phases(Op):
     def places(self) -> list[tuple[int, int]]:
         """Where each begins, in the order of the inputs."""
         return list(product(range(self.stride[0]), range(self.stride[1])))
+
+    def of(self, inputs: tuple[Shape, ...]) -> "Phases":
+        """The same of those inputs that have values: a small ofmap lacks the last phases."""
+        across = self.stride[1]
+        rows = sum(0 not in shape for shape in inputs[::across])
+        cols = sum(0 not in shape for shape in inputs[:across])
+        return Phases(stride=(rows, cols))
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         down, across = self.stride
@@ -331,12 +338,15 @@ class ConvTranspose(Deconvolution, Composite):
         if len(inputs) != 1:
             raise ShapeError(f"takes one input, found {len(inputs)}")
         keys = {key.name: getattr(self, key.name) for key in fields(Deconvolution)}
-        if self.stride[0] * self.stride[1] > _MOST_PHASES:
-            raise ShapeError(f"a stride of {self.stride} has more than {_MOST_PHASES:,} phases")
         if self.stride == (1, 1):
             return [(f"{name}/0_0", Phase(**keys), inputs)]
         if self.form == "zero_inserted":
             return self._spread(name, keys, inputs)
+        if self.stride[0] * self.stride[1] > MOST_PHASES:
+            raise ShapeError(
+                f"a stride of {self.stride} has more than {MOST_PHASES:,} phases, each a layer; "
+                "form: zero_inserted is two layers, whatever the stride"
+            )
         join = Phases(stride=self.stride)
         names = [f"{name}/{down}_{across}" for down, across in join.places]
         phases = [

@@ -109,6 +109,23 @@ def phase_axis(forward: Window, at: int) -> PhaseAxis | None:
     return PhaseAxis(window, tuple(reversed(taps)))
 
 
+def phase_axes(
+    forward: tuple[Window, Window], at: tuple[int, int]
+) -> tuple[PhaseAxis, PhaseAxis] | None:
+    """Down and across; None where no tap reaches the phase, as where strides exceed the kernel."""
+    rows, cols = map(phase_axis, forward, at)
+    return (rows, cols) if rows and cols else None
+
+
+def phase_sides(forward: tuple[Window, Window], at: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a phase: 0 of one that begins behind the end."""
+    rows, cols = (
+        ceil_div(max(window.size - place, 0), window.stride)
+        for window, place in zip(forward, at, strict=True)
+    )
+    return rows, cols
+
+
 def meetings(window: Window, apart: int = 1) -> int:
     """Pairs of an output and a tap of a window of stride 1 that meet each `apart`-th position.
 
