@@ -47,7 +47,8 @@ def test_a_chain_takes_each_layer_at_its_best() -> None:
     assert best.cycles == comparison.mixed_own_cycles
 
 
-@drawn(25, percent=10)
+@pytest.mark.slow
+@drawn(25)
 @given(networks(), MACHINES)
 def test_never_slower_than_one_dataflow(network: Network, hardware: Hardware) -> None:
     try:

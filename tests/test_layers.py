@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[1] / "accelsim"
 ORDER = (
     *(
@@ -63,18 +61,22 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def all_imports(path: Path) -> set[str]:
     """Modules that a file imports anywhere, those only for type checkers too."""
-    return set(imported(ast.parse(path.read_text(encoding="utf-8"))))
+    return set(imported(parsed(path)))
 
 
 @cache
 def imports_on_load(path: Path) -> set[str]:
     """Modules that a file imports when it is imported itself."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     outside = [
         node
-        for node in tree.body
+        for node in parsed(path).body
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
         and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     ]
@@ -89,11 +91,11 @@ def test_every_part_has_its_place() -> None:
     assert {part_of(path) for path in FILES} <= set(ORDER)
 
 
-@pytest.mark.parametrize("path", FILES, ids=relative)
-def test_imports_go_to_earlier_parts(path: Path) -> None:
-    allowed = ORDER[: ORDER.index(part_of(path)) + 1]
-    used = {name.split(".")[1] for name in all_imports(path) if name.startswith("accelsim.")}
-    assert used <= set(allowed)
+def test_imports_go_to_earlier_parts() -> None:
+    for path in FILES:
+        allowed = ORDER[: ORDER.index(part_of(path)) + 1]
+        used = {name.split(".")[1] for name in all_imports(path) if name.startswith("accelsim.")}
+        assert used <= set(allowed), relative(path)
 
 
 def parts_used(part: str) -> set[str]:
@@ -137,21 +139,18 @@ def test_only_the_engine_imports_simpy_and_it_has_no_arrays() -> None:
         assert not (part_of(path) == "engine" and "numpy" in tops), relative(path)
 
 
-@pytest.mark.parametrize("path", [*FILES, PACKAGE / "__init__.py"], ids=lambda path: path.stem)
-def test_optional_libraries_wait_until_they_are_used(path: Path) -> None:
+def test_optional_libraries_wait_until_they_are_used() -> None:
     heavy = {"onnx", "dask", "distributed", "optuna", "matplotlib", "plotly", "pandas", "scipy"}
-    assert not {name.split(".")[0] for name in imports_on_load(path)} & heavy
+    for path in [*FILES, PACKAGE / "__init__.py"]:
+        tops = {name.split(".")[0] for name in imports_on_load(path)}
+        assert not tops & heavy, relative(path)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [PACKAGE / "__init__.py", *(path for path in FILES if part_of(path) == "cli")],
-    ids=relative,
-)
-def test_help_loads_no_arrays(path: Path) -> None:
+def test_help_loads_no_arrays() -> None:
     """`accelsim --help` imports these; what is slow to import waits for a command."""
     slow = {"numpy", "simpy", "pydantic", "accelsim.facade", "accelsim.engine"}
-    assert not imports_on_load(path) & slow
+    for path in [PACKAGE / "__init__.py", *(path for path in FILES if part_of(path) == "cli")]:
+        assert not imports_on_load(path) & slow, relative(path)
 
 
 def test_what_is_imported_on_load_is_a_dependency() -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from accelsim.hardware import Precision
 from accelsim.lowering.program import Program
@@ -44,7 +45,7 @@ def checks(
     images = [each.batch for each in programs]
     layers = reference(program.network, parameters.arithmetic, parameters, sum(images))
     turns = zip(*(each.layers for each in programs), strict=True)
-    with threadpool_limits(1, "blas"):
+    with loaded_blas().limit(limits=1, user_api="blas"):
         for lowered, (work, golden) in zip(turns, one_ahead(layers), strict=True):
             ofmap = execute_parts([*zip(lowered, images, strict=True)], work)
             check = compare(work, golden, ofmap, exact)
@@ -52,6 +53,12 @@ def checks(
             every = (layer_problems(each, program.target) for each in different)
             found = islice(chain.from_iterable(every), MOST_PROBLEMS)
             yield replace(check, problems=tuple(map(str, found)))
+
+
+@cache
+def loaded_blas() -> ThreadpoolController:
+    """What sets the threads of NumPy's BLAS; it takes as long to find as a small layer."""
+    return ThreadpoolController()
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -21,6 +21,7 @@ from rich.text import Text
 from accelsim.text import visible, visible_lines
 
 _UNLIMITED = 10_000
+_GAP = 2
 _NOTE_WIDTH = 100
 _PROSE_WIDTH = 24
 _NARROWEST = 12
@@ -129,11 +130,12 @@ def _laid_out(sheet: Sheet, console: Console) -> tuple[list[int], list[Table]]:
     """
     every, least = list(range(len(sheet.columns))), _least(console)
     for longest in (_UNLIMITED, least):
-        columns = _fitting(sheet, console, longest)
-        if _fits(sheet, columns, console, longest):
+        room = _room(sheet, console.width, longest)
+        columns = _fitting(sheet, room)
+        if room.holds(columns):
             return columns, [_table(sheet, columns, longest)]
         if _is_headed(sheet):
-            bands = _bands(sheet, console, longest)
+            bands = _bands(sheet, room)
             if bands:
                 return every, [_table(sheet, band, longest) for band in bands]
     if _is_headed(sheet):
@@ -146,17 +148,48 @@ def _least(console: Console) -> int:
     return min(_PROSE_WIDTH, max(_NARROWEST, console.width // 3))
 
 
-def _fitting(sheet: Sheet, console: Console, longest: int) -> list[int]:
-    """The columns that fit the console, by index."""
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """The width of a terminal, and what each column takes of it at least, as rich measures."""
+
+    width: int
+    least: tuple[int, ...]
+
+    def taken(self, columns: Sequence[int]) -> int:
+        """The least width of a table of some columns, with gaps between them."""
+        return sum(self.least[each] + _GAP for each in columns) - _GAP
+
+    def holds(self, columns: Sequence[int]) -> bool:
+        """Whether a table of some columns fits."""
+        return self.taken(columns) <= self.width
+
+
+def _room(sheet: Sheet, width: int, longest: int) -> _Room:
+    least = (
+        max(_longest_word(sheet, each), _least_width(sheet, each, longest))
+        for each in range(len(sheet.columns))
+    )
+    return _Room(width, tuple(least))
+
+
+def _longest_word(sheet: Sheet, column: int) -> int:
+    """Cells of the terminal that a column takes where all of its words wrap."""
+    entries = [sheet.columns[column].header] * _is_headed(sheet)
+    entries += [row.cells[column] for row in (*sheet.rows, *sheet.totals)]
+    return max((cell_len(word) for entry in entries for word in entry.split()), default=0)
+
+
+def _fitting(sheet: Sheet, room: _Room) -> list[int]:
+    """The columns that fit, by index."""
     columns = list(range(len(sheet.columns)))
     for rank in sorted({column.drop for column in sheet.columns} - {0}, reverse=True):
-        if _fits(sheet, columns, console, longest):
+        if room.holds(columns):
             break
         columns = [index for index in columns if sheet.columns[index].drop != rank]
     return columns
 
 
-def _bands(sheet: Sheet, console: Console, longest: int) -> list[list[int]]:
+def _bands(sheet: Sheet, room: _Room) -> list[list[int]]:
     """All columns in tables below each other, each with those that tell the rows apart.
 
     None where that takes more than a few tables, or a column is too wide by itself.
@@ -164,11 +197,11 @@ def _bands(sheet: Sheet, console: Console, longest: int) -> list[list[int]]:
     key = _key(sheet)
     bands = [key]
     for index in range(len(key), len(sheet.columns)):
-        if len(bands[-1]) > len(key) and not _fits(sheet, [*bands[-1], index], console, longest):
+        if len(bands[-1]) > len(key) and not room.holds([*bands[-1], index]):
             bands.append(key)
         bands[-1] = [*bands[-1], index]
     good = bool(key) and len(bands) <= _MOST_BANDS
-    return bands if good and all(_fits(sheet, band, console, longest) for band in bands) else []
+    return bands if good and all(map(room.holds, bands)) else []
 
 
 def _key(sheet: Sheet) -> list[int]:
@@ -178,10 +211,6 @@ def _key(sheet: Sheet) -> list[int]:
         if 1 < len(rows) == len({cells[:count] for cells in rows}):
             return list(range(count))
     return []
-
-
-def _fits(sheet: Sheet, columns: Sequence[int], console: Console, longest: int) -> bool:
-    return _measured(_table(sheet, columns, longest), console).minimum <= console.width
 
 
 def _is_headed(sheet: Sheet) -> bool:

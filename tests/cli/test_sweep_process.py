@@ -34,8 +34,8 @@ def interrupts_are_heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, inherited)
 
 
-def started(folder: Path, *options: str, text: str = SWEEP) -> subprocess.Popen[str]:
-    (folder / "sweep.yaml").write_text(text, encoding="utf-8")
+def started(folder: Path, *options: str) -> subprocess.Popen[str]:
+    (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, "-m", "accelsim", "sweep", "sweep.yaml", *options],
         cwd=folder,
@@ -69,26 +69,30 @@ def when_some_are_stored(folder: Path, command: subprocess.Popen[str], number: i
     return stored(folder)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_a_stop_is_clean(tmp_path: Path, number: int) -> None:
-    stops_cleanly(tmp_path, number)
-
-
-def stops_cleanly(folder: Path, number: int) -> None:
-    command = started(folder, "--jobs", "2")
-    before = when_some_are_stored(folder, command, number)
+    command = started(tmp_path, "--jobs", "2")
+    before = when_some_are_stored(tmp_path, command, number)
     output, errors = command.communicate(timeout=60)
     assert command.returncode == 130
     assert output == ""
     assert "finished points are safe in trial.sqlite; the same command goes on" in errors
     assert "Traceback" not in errors
     assert "leaked" not in errors
-    assert before <= stored(folder) < POINTS
+    assert before <= stored(tmp_path) < POINTS
 
 
-def test_ctrl_c_is_a_clean_stop_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    stops_cleanly(tmp_path, signal.SIGINT)
+@pytest.mark.slow
+def test_after_ctrl_c_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = started(tmp_path, "--jobs", "2")
+    when_some_are_stored(tmp_path, command, signal.SIGINT)
+    command.communicate(timeout=60)
     again = started(tmp_path, "--jobs", "1")
     _, errors = again.communicate(timeout=120)
     assert again.returncode == 0
@@ -121,13 +125,16 @@ def _alive(group: int) -> bool:
     return True
 
 
-def test_a_point_that_fails_is_a_row_and_exit_1(tmp_path: Path) -> None:
+def test_a_point_that_fails_is_a_row_and_exit_1(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     text = SWEEP.replace(
         "array.rows: {range: [8, 32, 1]}", "buffers.ifmap_sram.size: [1 B, 64 KiB]"
     )
+    Path("sweep.yaml").write_text(text, encoding="utf-8")
     for _ in range(2):  # failed points are not tried again
-        command = started(tmp_path, "--jobs", "1", text=text)
-        output, _ = command.communicate(timeout=60)
-        assert command.returncode == 1
-        assert "make buffers.ifmap_sram.size at least" in output
+        outcome = cli("sweep", "sweep.yaml", "--jobs", "1")
+        assert outcome.status == 1
+        assert "make buffers.ifmap_sram.size at least" in outcome.stdout
         assert stored(tmp_path) == 2

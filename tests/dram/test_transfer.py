@@ -1,9 +1,12 @@
 """What transfers cost: by hand where one resource decides, and against the replay and the law."""
 
 import random
+from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from math import ceil, log2
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,10 +32,15 @@ from accelsim.dram.transfer import (
 ROW = 65_536  # bytes after which DDR3's row changes in the same bank
 
 
+@cache
+def long_burst(name: str, write: bool) -> float:
+    return float(sequential_clocks(SHEETS[name], write))
+
+
 def law(name: str, runs: Runs, write: bool = False) -> float:
     count, size, pitch = (np.array([each]) for each in (runs.count, runs.size, runs.pitch))
-    long_burst = float(sequential_clocks(SHEETS[name], write))
-    return float(occupancy(SHEETS[name], count, size, pitch, long_burst, write)[0])
+    long = long_burst(name, write)
+    return float(occupancy(SHEETS[name], count, size, pitch, long, write)[0])
 
 
 @given(st.sampled_from(STANDARDS), st.integers(1, 3000), st.integers(0, 9000), st.booleans())
@@ -93,8 +101,15 @@ def priced(sheet: DramTiming, runs: Runs, write: bool) -> float:
     return float(transfer_clocks(sheet, runs, write) * sheet.refresh_factor) / runs.count
 
 
-@pytest.mark.parametrize("name", STANDARDS)
-@pytest.mark.parametrize(("size", "pitch"), [(256, 8192), (64, 448), (1024, 50_176)])
+def long_transfers() -> Iterator[Any]:
+    """Three patterns of every standard; plainly, one of each."""
+    patterns = ((256, 8192), (64, 448), (1024, 50_176))
+    for (at, name), (number, sizes) in product(enumerate(STANDARDS), enumerate(patterns)):
+        marks = () if at % 3 == number else pytest.mark.slow
+        yield pytest.param(name, *sizes, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "size", "pitch"), [*long_transfers()])
 def test_a_sample_stands_for_a_long_transfer(name: str, size: int, pitch: int) -> None:
     """Clocks per run from 256 bursts or more are within 8 % of those of ten times as many."""
     runs = Runs(2560 * 64 // size, size, pitch)
@@ -184,8 +199,9 @@ def test_the_law_orders_chunks_as_the_replay(name: str) -> None:
 @pytest.mark.parametrize("name", STANDARDS)
 def test_short_transfers_are_parts_of_what_goes_on(name: str) -> None:
     """A single run is at the rate of a long one, few runs are at that of many, as replayed."""
+    replays = Replays()
     for size, write in product((64, 480, 2_000, 100_000), (False, True)):
-        exact = float(transfer_clocks(SHEETS[name], Runs(1, size, size), write))
+        exact = float(replays.transfer_clocks(SHEETS[name], Runs(1, size, size), write))
         assert law(name, Runs(1, size, size), write) == pytest.approx(exact)
     for size, pitch in ((16, 784), (200, 3_136), (700, 784)):
         each = law(name, Runs(4096, size, pitch)) / 4096

@@ -322,7 +322,10 @@ def planned_bytes(program: Program) -> int:
     return total
 
 
-@pytest.mark.parametrize("size", [90, 120, 160, 200, 260, 340])
+@pytest.mark.parametrize(
+    "size",
+    [90, 160, 260, *(pytest.param(each, marks=pytest.mark.slow) for each in (120, 200, 340))],
+)
 @pytest.mark.parametrize("make", [lambda size: split(size), unified], ids=["split", "unified"])
 def test_the_plan_of_a_chain_is_the_least(make, size: int) -> None:  # type: ignore[no-untyped-def]
     network = chain((2, 5, 5), conv(3), conv(2, 3, padding=1), max_pool(2, 1), conv(4))
@@ -391,7 +394,11 @@ FOUND = ((501, 18), (501, 54), (503, 31), (503, 43))
 
 @pytest.mark.parametrize(
     ("seed", "number"),
-    [*FOUND, (3, 0), *(pytest.param(3, each, marks=pytest.mark.slow) for each in range(1, 9))],
+    [
+        *FOUND[::3],
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in FOUND[1:3]),
+        *(pytest.param(3, each, marks=pytest.mark.slow) for each in range(9)),
+    ],
 )
 def test_more_arrays_are_not_slower(seed: int, number: int) -> None:
     """For any layer, however many there are: it takes as many as help."""

@@ -1,8 +1,12 @@
 """Sheets on consoles of any width."""
 
 import pytest
+from drawing import drawn
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
-from accelsim.report.sheet import Column, Row, Sheet, rendered
+from accelsim.report.sheet import Column, Row, Sheet, _measured, _room, _table, rendered
 
 SHEET = Sheet(
     "title",
@@ -71,6 +75,28 @@ def test_no_cell_is_ever_cut(width: int) -> None:
     assert "…" not in printed
     assert "[red]a[/red]" in printed
     assert "333" in printed
+
+
+WORDS = st.lists(st.sampled_from(["a", "word", "\u5377\u7a4d", "1,234", "-" * 30]), max_size=3)
+COLUMNS = st.builds(
+    Column,
+    st.lists(st.sampled_from(["util %", "x", "", "a_longer_header"]), max_size=2).map("\n".join),
+    text=st.booleans(),
+    prose=st.booleans(),
+)
+
+
+@given(st.data(), st.lists(COLUMNS, min_size=1, max_size=4), st.integers(1, 3), st.integers(12, 40))
+@drawn(400)
+def test_a_table_takes_what_rich_measures(
+    data: st.DataObject, columns: list[Column], count: int, longest: int
+) -> None:
+    lines = st.tuples(*[WORDS.map(" ".join)] * len(columns)).map(Row)
+    rows = tuple(data.draw(lines) for _ in range(count))
+    sheet = Sheet("", tuple(columns), rows, rows[:1])
+    every = range(len(columns))
+    measured = _measured(_table(sheet, every, longest), Console(width=80))
+    assert _room(sheet, 80, longest).taken(every) == measured.minimum
 
 
 def test_sheets_are_parted_by_a_blank_line() -> None:

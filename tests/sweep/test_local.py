@@ -46,10 +46,9 @@ def test_a_network_file_edited_since_changes_nothing_under_its_key(tmp_path: Pat
     assert small_sweep(networks=[str(tmp_path / "edited.yaml")]).points[0].key not in found
 
 
-@pytest.mark.parametrize(
-    "harms", [("killed",), pytest.param(("killed", "memory"), marks=pytest.mark.slow)]
-)
-def test_a_point_that_ends_its_worker_fails_alone(harms: tuple[str, ...]) -> None:
+@pytest.mark.slow
+def test_a_point_that_ends_its_worker_fails_alone() -> None:
+    harms = ("killed", "memory")
     outcomes = played([*(harmful(POINTS[0], harm) for harm in harms), *POINTS[:4]], jobs=2)
     for harm in harms:
         assert outcomes[harm].status == "failed"
@@ -77,6 +76,7 @@ def test_a_point_that_takes_too_long_fails_alone_and_its_worker_ends() -> None:
     assert not active_children()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_idle_costs_nothing() -> None:
     """The points come from a source that kills the only worker between two of them."""
 
