@@ -10,16 +10,9 @@ import numpy as np
 
 from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, UnknownNameError, did_you_mean, reason
-from accelsim.facade import (
-    HardwareLike,
-    NetworkLike,
-    compiled_parts,
-    hardware_of,
-    network_of,
-    prepared,
-    refuse_integer_gradients,
-)
+from accelsim.facade import compiled_parts, prepared, refuse_integer_gradients
 from accelsim.files import written
+from accelsim.given import HardwareLike, NetworkLike, hardware_of, network_of
 from accelsim.hardware import Hardware, Precision
 from accelsim.network.graph import Network
 from accelsim.numerics.archive import Archive

@@ -10,15 +10,9 @@ from typing import Any
 from accelsim.arguments import checked
 from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import (
-    HardwareLike,
-    MappingLike,
-    NetworkLike,
-    hardware_of,
-    network_of,
-    program_with,
-)
+from accelsim.facade import program_with
 from accelsim.frontend.mapping_file import load_mapping
+from accelsim.given import HardwareLike, MappingLike, NetworkLike, hardware_of, network_of
 from accelsim.hardware import Hardware, MappingObjective, Objective
 from accelsim.lowering.contenders import loop_extents, mappings_near, vector_tilings
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency

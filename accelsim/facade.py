@@ -8,16 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.files import obstacles
-from accelsim.frontend import load_network
 from accelsim.frontend.findings import unknown
-from accelsim.frontend.hardware_file import load_hardware, with_settings
-from accelsim.frontend.mapping_file import Forced, Source, load_mapping
-from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
+from accelsim.frontend.mapping_file import Source, load_mapping
+from accelsim.given import (
+    HardwareLike,
+    MappingLike,
+    NetworkLike,
+    hardware_of,
+    network_of,
+    several,
+    variants,
+)
+from accelsim.hardware import BEST, Hardware
 from accelsim.lowering.forced import for_parts
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import LayerProgram, Program
@@ -44,10 +51,6 @@ from accelsim.text import shown
 LARGEST_LAYER = 2**53
 LARGEST_BATCH = 2**16
 
-NetworkLike = Network | str | Path
-HardwareLike = Hardware | str | Path
-MappingLike = Forced | str | Path | Source
-Like = TypeVar("Like", NetworkLike, HardwareLike)
 Made = TypeVar("Made")
 Part = tuple[Network, int, Source | None]
 
@@ -143,15 +146,25 @@ def train(
     set: Sequence[str] = (),
     tiles: bool = False,
     recompute: bool = False,
+    mapping: MappingLike | None = None,
+    trace: str | Path | None = None,
+    trace_dram: str | Path | None = None,
+    trace_sram: str | Path | None = None,
 ) -> RunResult:
     """Time one step of training: forward, loss, gradients and updates, as `simulate` would.
 
     `loss` is cross_entropy or squared_error, `optimizer` sgd, momentum or adam. With `recompute`
-    what is not kept from block to block is computed again on the way back. Raises what `simulate`
-    does, and InputError where a layer has no gradient.
+    what is not kept from block to block is computed again on the way back. The rest is as of
+    `simulate`, and so is what it raises, beside InputError where a layer has no gradient.
     """
     step = training_step(network_of(network), loss, optimizer, recompute=recompute)
-    return simulate(step, hardware, dataflow, batch, memory, set=set, tiles=tiles)
+    return simulate(
+        *(step, hardware, dataflow, batch, memory, trace, mapping),
+        set=set,
+        trace_dram=trace_dram,
+        tiles=tiles,
+        trace_sram=trace_sram,
+    )
 
 
 @checked
@@ -331,8 +344,8 @@ def compare(
     `progress` hears of each run; `set` changes every hardware; `tiles` as of `simulate`. Raises
     InputError for bad input, and DoesNotFitError with every layer that does not fit under one.
     """
-    models = [network_of(each) for each in _several(networks)]
-    machines = [variants(hardware_of(each, None, set), dataflows) for each in _several(hardware)]
+    models = [network_of(each) for each in several(networks)]
+    machines = [variants(hardware_of(each, None, set), dataflows) for each in several(hardware)]
     memory, misfits = Memory(), list[str]()
     comparisons = []
     for each in machines:
@@ -345,7 +358,7 @@ def compare(
                     flow = machine.array.dataflow
                     misfits += [f"{flow}: {line}" for line in str(error).splitlines()]
                 progress(f"{model.name} on {machine.name}, {machine.array.dataflow}")
-            comparisons.append(Comparison(tuple(runs)))
+            comparisons.append(Comparison(tuple(runs), each[0].array.objective))
     if misfits:
         raise DoesNotFitError("\n".join(misfits))
     return comparisons
@@ -413,43 +426,3 @@ def refuse_integer_gradients(network: Network, machine: Hardware) -> None:
             "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
         )
         raise InputError(Problem(message, machine.name, key="precision"))
-
-
-def network_of(network: NetworkLike) -> Network:
-    """A network itself, or the one of a name or path; raises InputError."""
-    return network if isinstance(network, Network) else load_network(network)
-
-
-def hardware_of(
-    hardware: HardwareLike, dataflow: str | None = None, set: Sequence[str] = ()
-) -> Hardware:
-    """A hardware itself, or the one of a name or path; with settings, and another dataflow."""
-    if isinstance(hardware, Hardware):
-        machine = with_settings(hardware, set)
-    else:
-        machine = load_hardware(hardware, set)
-    return machine if dataflow is None else with_dataflow(machine, dataflow)
-
-
-def variants(hardware: Hardware, dataflows: str | Sequence[str] | None) -> list[Hardware]:
-    """`hardware` under each of the dataflows, all that it has if none; raises InputError."""
-    named = dataflows.split(",") if isinstance(dataflows, str) else dataflows or ()
-    flows = dict.fromkeys(flow.strip() for flow in named) if dataflows else hardware.dataflows
-    return [with_dataflow(hardware, flow) for flow in flows]
-
-
-def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
-    """`hardware` with another dataflow; raises InputError for an unknown one."""
-    known = (*DATAFLOWS, BEST)
-    if dataflow not in known:
-        raise InputError(Problem(unknown("dataflow", dataflow, known)))
-    if dataflow not in (*hardware.dataflows, BEST):
-        raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
-    name: DataflowName = next(each for each in known if each == dataflow)
-    return hardware.under(name)
-
-
-def _several(given: Like | Sequence[Like]) -> Sequence[Like]:
-    """Those given, or the one."""
-    alone = isinstance(given, (str, Path, Network, Hardware))
-    return cast(Sequence[Like], [given] if alone else given)

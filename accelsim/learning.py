@@ -5,14 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from accelsim.facade import (
-    HardwareLike,
-    NetworkLike,
-    compile_program,
-    hardware_of,
-    network_of,
-    refuse_integer_gradients,
-)
+from accelsim.facade import compile_program, refuse_integer_gradients
+from accelsim.given import HardwareLike, NetworkLike, hardware_of, network_of
 from accelsim.lowering.program import Program
 from accelsim.network.backward import TARGET, training_step
 from accelsim.network.graph import Network

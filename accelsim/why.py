@@ -12,14 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import (
-    HardwareLike,
-    MappingLike,
-    NetworkLike,
-    hardware_of,
-    network_of,
-    simulate,
-)
+from accelsim.facade import simulate
+from accelsim.given import HardwareLike, MappingLike, NetworkLike, hardware_of, network_of
 from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware
 from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.network.graph import Network

@@ -11,8 +11,9 @@ from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, 
 from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.explanation import explain
-from accelsim.facade import compare, compile_program, hardware_of, simulate, timed, verify
+from accelsim.facade import compare, compile_program, simulate, timed, verify
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.given import hardware_of
 from accelsim.hardware import DataflowName, Hardware, Objective
 from accelsim.network.graph import Network
 from accelsim.results.best_dataflow import cost_of_run

@@ -10,8 +10,9 @@ from machines import chain, conv, machine, max_pool
 
 import accelsim
 from accelsim.errors import DoesNotFitError, InputError
-from accelsim.facade import simulate, with_dataflow
+from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.given import with_dataflow
 from accelsim.network.graph import LayerSpec, build_network
 from accelsim.network.ops import Concat, Conv, Relu
 from accelsim.results import Buckets, LayerResult

@@ -30,6 +30,7 @@ ORDER = (
     ),
     *(
         "numerics",
+        "given",
         "facade",
         "computing",
         "learning",

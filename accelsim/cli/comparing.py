@@ -164,7 +164,8 @@ def _timed(
     tiles: bool,
 ) -> "list[Comparison]":
     """Every network on every hardware, with progress shown."""
-    from accelsim.facade import compare, variants
+    from accelsim.facade import compare
+    from accelsim.given import variants
     from accelsim.report.progress import progress
 
     runs = sum(len(variants(machine, dataflows)) for machine in machines)
@@ -176,7 +177,7 @@ def _reasons(
     comparisons: "list[Comparison]", networks: "list[Network]", machines: "list[Hardware]"
 ) -> "list[Why]":
     """Of each network on each hardware, why it takes its time under the best dataflow."""
-    from accelsim.facade import with_dataflow
+    from accelsim.given import with_dataflow
 
     cases = ((network, machine) for machine in machines for network in networks)
     return [

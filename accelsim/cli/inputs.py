@@ -142,10 +142,10 @@ def hardware_named(
     name: str, settings: list[str] | None, dataflow: str | None = None
 ) -> "Hardware":
     """The hardware with settings, and with another dataflow if one is given."""
-    from accelsim.facade import with_dataflow
     from accelsim.frontend.hardware_file import SCALESIM, load_hardware
     from accelsim.frontend.kind import kind_of
     from accelsim.frontend.scalesim_cfg import unheeded
+    from accelsim.given import with_dataflow
 
     if kind_of(name) == "network":
         raise InputError(Problem("is a network, but hardware is expected here", name))
@@ -169,7 +169,7 @@ def cases(
 
     Raises InputError with all problems, those `known` already too.
     """
-    from accelsim.facade import variants
+    from accelsim.given import variants
 
     problems = list(known)
     by_name = {model.name: model for model in models}

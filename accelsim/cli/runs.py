@@ -56,7 +56,7 @@ def run(
     if hardware is None:
         context.fail("Missing argument 'HARDWARE', such as edge_ws.")
     wanted = Model(network, reading.dim, reading.outputs, reading.unsupported)
-    _deliver_run(_timed(wanted, hardware, machine, work, step, showing, files))
+    deliver_run(timed_run(wanted, hardware, machine, work, step, showing, files))
 
 
 class _Timed(NamedTuple):
@@ -78,7 +78,7 @@ class _Timed(NamedTuple):
         return data | ({"why": self.reason.as_dict()} if self.reason else {})
 
 
-def _timed(
+def timed_run(
     wanted: Model,
     hardware: str,
     machine: Machine,
@@ -118,7 +118,7 @@ def _timed(
     )
 
 
-def _deliver_run(done: _Timed) -> None:
+def deliver_run(done: _Timed) -> None:
     """Write and print a run; exit 1 if its values were checked and are wrong."""
     from accelsim.report.export import csv_text, json_text
     from accelsim.report.run import run_sheets

@@ -112,12 +112,12 @@ def _pj_per_mac(it: LayerResult | RunResult) -> str:
 
 def _reuse(it: LayerResult | RunResult) -> str:
     moved = it.dram.total_bytes
-    return number(it.macs / moved) if moved else NONE
+    return number(it.macs / moved) if moved and it.macs else NONE
 
 
 def _efficiency(it: LayerResult | RunResult) -> str:
     spent = it.energy.total if it.energy else 0.0
-    return number(OPERATIONS_PER_MAC * it.macs / spent) if spent else NONE  # 1 TOPS/W is 1/pJ
+    return number(OPERATIONS_PER_MAC * it.macs / spent) if spent and it.macs else NONE  # 1/pJ
 
 
 def _span(it: LayerResult, clock_hz: int) -> str:

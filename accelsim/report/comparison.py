@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from math import fsum
 from operator import add
 from typing import Any, Literal
 
+from accelsim.hardware import Objective
 from accelsim.report.columns import (
     COMPARE_COLUMNS,
     GROUPS,
@@ -20,7 +22,7 @@ from accelsim.report.run import free_notes
 from accelsim.report.sheet import Column, Row, Sheet
 from accelsim.results import SCHEMA, LayerResult, RunResult
 from accelsim.results.blocks import by_block
-from accelsim.results.comparison import Comparison, LayerChoice, own_cycles
+from accelsim.results.comparison import BEST_BY, Comparison, LayerChoice, own_cost, own_cycles
 from accelsim.results.rates import PJ, Rates
 from accelsim.units import format_bytes
 from accelsim.why import Why
@@ -73,6 +75,7 @@ class _Layout:
     each: tuple[Shown, ...]
     bound: tuple[Shown, ...]
     mixed: bool = False
+    best: str = "best"
 
     @staticmethod
     def of(shown: Sequence[Shown], comparison: Comparison) -> "_Layout":
@@ -81,7 +84,7 @@ class _Layout:
         shared = tuple(each for each in shown if each.quantity.shared)
         rest = tuple(each for each in shown if each not in bound and each not in shared)
         mixed = len({run.is_mixed for run in comparison.runs}) > 1
-        return _Layout(shared, rest, bound, mixed)
+        return _Layout(shared, rest, bound, mixed, _best_by(comparison.objective))
 
     def columns(self, dataflows: Sequence[str]) -> tuple[Column, ...]:
         """Headers and ranks; each dataflow's columns carry its name."""
@@ -93,7 +96,7 @@ class _Layout:
                 for name in dataflows
                 for it in self.each
             ),
-            Column("best", text=True),
+            Column(self.best, text=True),
             *((Column("saved\n%"),) if self.mixed else ()),
             *(Column(it.quantity.header, it.drop, text=True) for it in self.bound),
         )
@@ -103,8 +106,21 @@ class _Layout:
         return (1 + len(self.shared) + len(self.each) * dataflow,) if self.each else ()
 
 
+def _best_by(objective: Objective) -> str:
+    """The header of what is best, which says by what where that is not time."""
+    return BEST_BY[objective].replace("best by ", "best by\n")
+
+
+def _judged(shown: Sequence[Shown], objective: Objective) -> Sequence[Shown]:
+    """The columns, with energy among the usual ones where that is judged."""
+    names = {it.quantity.name for it in shown}
+    if objective == "time" or "energy" in names or not names.issuperset(COMPARE_COLUMNS):
+        return shown
+    return (*shown, Shown(QUANTITIES["energy"], 0))
+
+
 def _each_layer(comparison: Comparison, shown: Sequence[Shown], by: By) -> Sheet:
-    layout = _Layout.of(shown, comparison)
+    layout = _Layout.of(_judged(shown, comparison.objective), comparison)
     rows = by_block(comparison) if by == "block" else comparison
     first = comparison.runs[0]
     title = (
@@ -128,7 +144,7 @@ def _phases(comparison: Comparison) -> list[Sheet]:
     columns = (
         Column("phase", text=True),
         *(Column(f"{name}\ncycles") for name in comparison.dataflows),
-        Column("best", text=True),
+        Column(_best_by(comparison.objective), text=True),
     )
     first = comparison.runs[0]
     title = f"{first.network} on {first.hardware}, batch {first.batch}: phases"
@@ -137,8 +153,9 @@ def _phases(comparison: Comparison) -> list[Sheet]:
 
 
 def _phase(name: str, sums: Sequence[int], comparison: Comparison) -> Row:
-    best = sums.index(min(sums))
-    same = len(sums) > 1 and len(set(sums)) == 1
+    costs = comparison.phase_costs[name]
+    best = costs.index(min(costs))
+    same = len(costs) > 1 and len(set(costs)) == 1
     cells = (f"{cycles:,}" for cycles in sums)
     told = "any" if same else comparison.dataflows[best]
     return Row((name.replace("_", " "), *cells, told), highlight=() if same else (1 + best,))
@@ -166,7 +183,7 @@ def _layer(choice: LayerChoice, comparison: Comparison, layout: _Layout) -> Row:
         bounds = [layer.bound for layer in choice.layers]
     best = verdict(choice)
     highlight = layout.highlight(choice.best) if best not in ("any", NONE) else ()
-    saved = [_saved([own_cycles(each) for each in choice.layers], comparison)]
+    saved = [_saved([cost for cost, _ in choice.costs], comparison)]
     last = [*(saved if layout.mixed else ()), *("/".join(bounds) for _ in layout.bound)]
     return Row((*values, best, *last), highlight=highlight)
 
@@ -195,32 +212,50 @@ def _totals(comparison: Comparison, layout: _Layout) -> tuple[Row, ...]:
     last = ["" for _ in layout.bound]
     best = layout.highlight(comparison.runs.index(comparison.best))
     saved = (
-        _saved(comparison.own_cycles, comparison),
-        _saved([run.cycles for run in comparison.runs], comparison),
+        _saved([own_cost(run.layers, comparison.objective) for run in comparison.runs], comparison),
+        _saved([comparison.cost(run) for run in comparison.runs], comparison),
     )
     of_sums, of_whole = (([each] if layout.mixed else []) for each in saved)
     bottom = Row((*whole, comparison.best.dataflow, *of_whole, *last), "bold", highlight=best)
     return Row((*sums, "", *of_sums, *last)), bottom
 
 
-def _saved(cycles: Sequence[int], comparison: Comparison) -> str:
+def _saved(costs: Sequence[float], comparison: Comparison) -> str:
     """What `best` saves against the best dataflow that all layers have, in percent of the latter.
 
-    `cycles` are under each dataflow, of a layer or of the run.
+    `costs` are under each dataflow, of a layer or of the run.
     """
     plain = comparison.plain
     mixed = next((run for run in comparison.runs if run.is_mixed), None)
     if plain is None or mixed is None:
         return NONE
-    before, after = (cycles[comparison.runs.index(run)] for run in (plain, mixed))
+    before, after = (costs[comparison.runs.index(run)] for run in (plain, mixed))
     return percent(1 - after / before) if before else NONE
 
 
+_LEAST: dict[Objective, str] = {
+    "time": "Fastest",
+    "energy": "Least energy",
+    "edp": "Least energy times delay",
+}
+_TAKEN: dict[Objective, str] = {"time": "time", "energy": "energy", "edp": "energy times delay"}
+_OVERLAP = (
+    "That is a sum, not a run's time: layers overlap, and changing the dataflow is taken as free."
+)
+_SUM: dict[Objective, str] = {
+    "time": _OVERLAP,
+    "energy": "That is a sum; changing the dataflow is taken as free.",
+    "edp": _OVERLAP,
+}
+
+
 def _notes(comparison: Comparison, layout: _Layout) -> list[str]:
-    best = comparison.best
+    best, objective = comparison.best, comparison.objective
+    spent = [joules(best.energy.total)] if best.energy and objective != "time" else []
+    figures = *spent, f"{best.cycles:,} cycles", seconds(best.seconds)
     notes = [
-        f"Fastest for the network: {best.dataflow}, {best.cycles:,} cycles, "
-        f"{seconds(best.seconds)}, {format_bytes(best.dram.total_bytes)} of DRAM traffic."
+        f"{_LEAST[objective]} for the network: {', '.join((best.dataflow, *figures))}, "
+        f"{format_bytes(best.dram.total_bytes)} of DRAM traffic."
     ]
     notes += _energy_note(comparison)
     if len(comparison.runs) > 1:
@@ -243,26 +278,39 @@ def _each_at_its_best(comparison: Comparison) -> Iterator[str]:
     """What it brings that each layer has the dataflow that is best for it: timed, or as a sum."""
     mixed = [run for run in comparison.runs if run.is_mixed]
     if mixed:
-        yield from (_taken(run, comparison.plain) for run in mixed)
+        yield from (_taken(run, comparison) for run in mixed)
         return
-    best, lowest = comparison.best.dataflow, sum(map(own_cycles, comparison.best.layers))
-    saved = percent(1 - comparison.mixed_own_cycles / lowest) if lowest else percent(0)
+    best, objective = comparison.best, comparison.objective
+    lowest = own_cost(best.layers, objective)
+    saved = 1 - own_cost(comparison.mixed, objective) / lowest if lowest else 0.0
+    spent = fsum(layer.energy.total for layer in comparison.mixed if layer.energy)
+    sums = [] if objective == "time" else [joules(spent)]
+    sums += [] if objective == "energy" else [f"{comparison.mixed_own_cycles:,} cycles"]
     yield (
-        f"With each layer at its own best, the layers would sum to "
-        f"{comparison.mixed_own_cycles:,} cycles, {saved} % fewer than all at {best}. That is "
-        "a sum, not a run's time: layers overlap, and changing the dataflow is taken as free."
+        f"With each layer at its own best, the layers would sum to {' and '.join(sums)}, "
+        f"{percent(abs(saved))} % {_less(saved, objective)} than all at {best.dataflow}. "
+        f"{_SUM[objective]}"
     )
 
 
-def _taken(run: RunResult, plain: RunResult | None) -> str:
+def _less(saved: float, objective: Objective) -> str:
+    """`fewer`, or `less energy times delay`."""
+    if objective == "edp":
+        return f"{'less' if saved >= 0 else 'more'} energy times delay"
+    return "fewer" if objective == "time" else "less"
+
+
+def _taken(run: RunResult, comparison: Comparison) -> str:
     """Which dataflows a run has for how many layers, and what that saves."""
+    plain = comparison.plain
     counts = Counter(layer.dataflow for layer in run.layers if layer.dataflow)
     taken = ", ".join(f"{flow} for {count:,}" for flow, count in counts.most_common())
     told = f"{run.dataflow} takes {taken} of the layers"
     if plain is None or not plain.cycles:
         return f"{told}."
-    saved = percent(1 - run.cycles / plain.cycles)
-    return f"{told}; the run takes {saved} % less time than all at {plain.dataflow}."
+    saved = percent(1 - comparison.cost(run) / comparison.cost(plain))
+    less = _TAKEN[comparison.objective]
+    return f"{told}; the run takes {saved} % less {less} than all at {plain.dataflow}."
 
 
 def _energy_note(comparison: Comparison) -> list[str]:
@@ -308,14 +356,17 @@ def summary_sheet(comparisons: Sequence[Comparison], shown: Sequence[Shown] = US
         for comparison in comparisons
         for run in comparison.runs
     )
-    return Sheet("Summary", columns, tuple(rows), notes=("best: of the network on its hardware.",))
+    judges = {_TAKEN[each.objective] for each in comparisons}
+    by = f"by {judges.pop()}" if len(judges) == 1 else "by its objective"
+    said = "best: of the network on its hardware" + ("" if by == "by time" else f", {by}")
+    return Sheet("Summary", columns, tuple(rows), notes=(f"{said}.",))
 
 
 def _power(rates: Rates) -> Iterator[str]:
     """Power, TOPS/W, and what an image takes."""
     image = rates.joules_per_image
     yield NONE if rates.watts is None else watts(rates.watts)
-    yield NONE if rates.tops_per_watt is None else number(rates.tops_per_watt)
+    yield number(rates.tops_per_watt) if rates.tops_per_watt else NONE
     yield NONE if image is None else joules(image / PJ)
 
 

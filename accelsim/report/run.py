@@ -161,12 +161,18 @@ def throughput(rates: Rates) -> str:
     """Images and multiply-accumulates in a second."""
     if rates.images_per_second is None:
         return NONE
-    return f"{number(rates.images_per_second)} images/s, {si(rates.macs_per_second or 0)}MAC/s"
+    images = f"{number(rates.images_per_second)} images/s"
+    return f"{images}, {_each_second(rates.macs_per_second)}" if rates.macs_per_second else images
+
+
+def _each_second(macs: float) -> str:
+    amount, _, prefix = si(macs).partition(" ")
+    return f"{amount} {prefix}MAC/s"
 
 
 def _reuse(rates: Rates) -> str:
     intensity = rates.macs_per_dram_byte
-    return NONE if intensity is None else f"{number(intensity)} MACs per DRAM byte"
+    return f"{number(intensity)} MACs per DRAM byte" if intensity else NONE
 
 
 def efficiency(rates: Rates) -> Iterator[tuple[str, str]]:
@@ -175,8 +181,11 @@ def efficiency(rates: Rates) -> Iterator[tuple[str, str]]:
         return
     chip, dram = watts(rates.chip_watts or 0), watts(rates.dram_watts or 0)
     yield "power", f"{watts(rates.watts)} on average: chip {chip}, DRAM {dram}"
-    image = joules(rates.joules_per_image / PJ)
-    yield "efficiency", f"{number(rates.tops_per_watt or 0)} TOPS/W, {image} per image"
+    image = f"{joules(rates.joules_per_image / PJ)} per image"
+    if rates.tops_per_watt:
+        yield "efficiency", f"{number(rates.tops_per_watt)} TOPS/W, {image}"
+    else:
+        yield "energy", image
 
 
 def residency(result: RunResult, hardware: Hardware) -> str:

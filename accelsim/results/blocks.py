@@ -20,7 +20,7 @@ def block_of(name: str) -> str:
 
 def by_block(comparison: Comparison) -> Comparison:
     """The comparison with one layer for each run of layers of one block."""
-    return Comparison(tuple(map(_blocks, comparison.runs)))
+    return replace(comparison, runs=tuple(map(_blocks, comparison.runs)))
 
 
 def _blocks(run: RunResult) -> RunResult:

@@ -1,13 +1,16 @@
-"""Dataflows side by side: which takes how many cycles, which is best for what.
+"""Dataflows side by side: what each takes, and which is best for what by the objective.
 
 A layer's own cycles leave out its waiting for other layers: branches share the array, and what
 one branch costs another says nothing about the other's dataflow.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
-from accelsim.hardware import BEST
+from accelsim.hardware import BEST, Objective
+from accelsim.lowering.objective import weighed
 from accelsim.results.flat import layer_record
 from accelsim.results.frames import frame
 from accelsim.results.records import LayerResult, RunResult
@@ -17,17 +20,33 @@ if TYPE_CHECKING:
     import pandas
 
 
+BEST_BY: dict[Objective, str] = {
+    "time": "best",
+    "energy": "best by energy",
+    "edp": "best by edp",
+}
+"""The header of what is best; time is the usual objective."""
+
+
 def own_cycles(layer: LayerResult) -> int:
     """The layer's cycles without its waiting for other layers."""
     return layer.cycles - layer.buckets.other_layer
 
 
+def own_cost(layers: Iterable[LayerResult], objective: Objective) -> float:
+    """What is minimised, of some layers together: own cycles, pJ, or cycles times pJ."""
+    each = tuple(layers)
+    energy = fsum(layer.energy.total for layer in each if layer.energy)
+    return float(weighed(objective, sum(map(own_cycles, each)), energy))
+
+
 @dataclass(frozen=True, slots=True)
 class LayerChoice:
-    """One layer under each dataflow."""
+    """One layer under each dataflow, judged by an objective."""
 
     dataflows: tuple[str, ...]
     layers: tuple[LayerResult, ...]
+    objective: Objective = "time"
 
     @property
     def is_free(self) -> bool:
@@ -35,13 +54,13 @@ class LayerChoice:
         return all(layer.is_free for layer in self.layers)
 
     @property
-    def costs(self) -> list[tuple[int, int]]:
-        """Own cycles and DRAM bytes under each dataflow."""
-        return [(own_cycles(layer), layer.dram.total_bytes) for layer in self.layers]
+    def costs(self) -> list[tuple[float, int]]:
+        """What is minimised, and DRAM bytes, under each dataflow."""
+        return [(own_cost([one], self.objective), one.dram.total_bytes) for one in self.layers]
 
     @property
     def best(self) -> int:
-        """Position of the fewest own cycles; ties go to less DRAM traffic, then to the first."""
+        """Position of the least cost; ties go to less DRAM traffic, then to the first."""
         return self.costs.index(min(self.costs))
 
     @property
@@ -58,9 +77,13 @@ class LayerChoice:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """One network on one hardware under several dataflows, one run each."""
+    """One network on one hardware under several dataflows, one run each.
+
+    What is best is so by the hardware's `objective`.
+    """
 
     runs: tuple[RunResult, ...]
+    objective: Objective = "time"
 
     @property
     def dataflows(self) -> tuple[str, ...]:
@@ -69,20 +92,25 @@ class Comparison:
 
     @property
     def best(self) -> RunResult:
-        """The run of fewest cycles; ties go to less DRAM traffic, then to the first."""
-        return min(self.runs, key=lambda run: (run.cycles, run.dram.total_bytes))
+        """The run of least cost; ties go to less DRAM traffic, then to the first."""
+        return min(self.runs, key=lambda run: (self.cost(run), run.dram.total_bytes))
+
+    def cost(self, run: RunResult) -> float:
+        """What is minimised, of a whole run: cycles, pJ, or cycles times pJ."""
+        energy = run.energy
+        return float(weighed(self.objective, run.cycles, energy.total if energy else 0.0))
 
     @property
     def plain(self) -> RunResult | None:
         """The best run under one dataflow for all layers; None if there is none."""
-        plain = [run for run in self.runs if not run.is_mixed]
-        return Comparison(tuple(plain)).best if plain else None
+        plain = tuple(run for run in self.runs if not run.is_mixed)
+        return replace(self, runs=plain).best if plain else None
 
     @property
     def layers(self) -> tuple[LayerChoice, ...]:
         """Each layer under all dataflows."""
         columns = zip(*(run.layers for run in self.runs), strict=True)
-        return tuple(LayerChoice(self.dataflows, layers) for layers in columns)
+        return tuple(LayerChoice(self.dataflows, layers, self.objective) for layers in columns)
 
     @property
     def own_cycles(self) -> tuple[int, ...]:
@@ -99,16 +127,29 @@ class Comparison:
         }
 
     @property
-    def mixed_own_cycles(self) -> int:
-        """The sum of own cycles if each layer of the array took the dataflow that is best for it.
+    def phase_costs(self) -> "dict[str, tuple[float, ...]]":
+        """For each phase of a training step what is minimised, of its layers, by dataflow."""
+        by_run = [run.phases for run in self.runs]
+        return {
+            name: tuple(own_cost(phases[name].layers, self.objective) for phases in by_run)
+            for name in by_run[0]
+        }
+
+    @property
+    def mixed(self) -> tuple[LayerResult, ...]:
+        """The layers if each one of the array took the dataflow that is best for it.
 
         A layer of the vector unit has no dataflow: it counts as under the `best` of the network.
         """
         usual = self.runs.index(self.best)
-        return sum(
-            own_cycles(choice.layers[choice.best if choice.on_array else usual])
-            for choice in self.layers
+        return tuple(
+            choice.layers[choice.best if choice.on_array else usual] for choice in self.layers
         )
+
+    @property
+    def mixed_own_cycles(self) -> int:
+        """The sum of own cycles of the `mixed` layers."""
+        return sum(map(own_cycles, self.mixed))
 
     def to_frame(self) -> "pandas.DataFrame":
         """A row for each layer under each dataflow; needs pandas."""
@@ -125,7 +166,7 @@ class Comparison:
         return f"<Comparison {visible(f'{best.network} on {best.hardware}')}, cycles: {each}>"
 
     def _repr_html_(self) -> str:
-        """Own cycles of each layer under each dataflow, for notebooks."""
+        """Own cycles of each layer under each dataflow and what is best, for notebooks."""
         rows = [
             (
                 choice.layers[0].name,
@@ -135,7 +176,7 @@ class Comparison:
             for choice in self.layers
         ]
         whole = ("whole run", *(f"{run.cycles:,}" for run in self.runs), self.best.dataflow)
-        headers = ("layer", *self.dataflows, "best")
+        headers = ("layer", *self.dataflows, BEST_BY[self.objective])
         return html_table(repr(self).strip("<>"), headers, (*rows, whole))
 
     def best_as_dict(self) -> dict[str, Any]:
@@ -145,6 +186,7 @@ class Comparison:
             "network": best.network,
             "hardware": best.hardware,
             "batch": best.batch,
+            "objective": self.objective,
             "dataflow": best.dataflow,
             "cycles": best.cycles,
             "dram_bytes": best.dram.total_bytes,
@@ -156,12 +198,12 @@ class Comparison:
 
     def _phases_dict(self) -> dict[str, Any]:
         """What is best for each phase, where there are several."""
-        phases = self.phases
+        phases, costs = self.phases, self.phase_costs
         if len(phases) < 2:
             return {}
         best = {
             name: {
-                "dataflow": self.dataflows[sums.index(min(sums))],
+                "dataflow": self.dataflows[costs[name].index(min(costs[name]))],
                 "own_cycles": dict(zip(self.dataflows, sums, strict=True)),
             }
             for name, sums in phases.items()

@@ -207,10 +207,12 @@ def _settings(
 
 
 def _flat(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The version, the network's hash, and every setting of the hardware, by their keys."""
+    """What made a run, by its keys; what is among the facts is left out."""
     for key in ("accelsim", "network_sha256"):
         yield key, cut(str(value.get(key)), _SHOWN)
-    hardware = value.get("hardware")
+    asked, hardware = value.get("asked"), value.get("hardware")
+    if isinstance(asked, dict):
+        yield from _leaves({key: its for key, its in asked.items() if key != "network"}, "")
     if isinstance(hardware, dict):
         yield from _leaves(hardware, "")
 

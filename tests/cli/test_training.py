@@ -91,6 +91,32 @@ def test_train_tells_the_phase_of_each_layer_and_writes_a_page(
     assert "phase" in table.read_text().splitlines()[0]
 
 
+def test_train_writes_what_run_writes(cli, concat: Path, tmp_path: Path) -> None:
+    names = {
+        "--trace": "t.json",
+        "--trace-dram": "d.csv",
+        "--trace-sram": "s.csv",
+        "--save-mapping": "m.yaml",
+        "--json": "r.json",
+    }
+    ours, theirs = tmp_path / "train", tmp_path / "run"
+    for folder, command in ((ours, ["train"]), (theirs, ["run", "--train"])):
+        folder.mkdir()
+        files = [part for key, name in names.items() for part in (key, folder / name)]
+        assert cli(*command, concat, "edge_ws", *files).status == 0
+    for name in names.values():
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+    forced = tmp_path / "forced.json"
+    cli("train", concat, "edge_ws", "--mapping", ours / "m.yaml", "--json", forced)
+    lines = forced.read_text().splitlines()
+    assert [line for line in lines if '"mapping": "' not in line] == (
+        (ours / "r.json").read_text().splitlines()
+    )
+    told = cli("diff", ours / "r.json", forced).stdout
+    assert "Nothing changed" in told
+    assert "mapping" in told
+
+
 def test_a_sweep_of_training_steps(cli, concat: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "steps.yaml"
     sweep.write_text(

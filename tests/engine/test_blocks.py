@@ -25,7 +25,8 @@ from accelsim.engine.clock import Clock
 from accelsim.engine.machine import play
 from accelsim.engine.memory import Asker, Buffer
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import timed, with_dataflow
+from accelsim.facade import timed
+from accelsim.given import with_dataflow
 from accelsim.hardware import Hardware
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program

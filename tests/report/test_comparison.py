@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 
+import pytest
 from results_by_hand import LAYER, VIEW, layer, run
 
+from accelsim.hardware import Objective
 from accelsim.lowering.traffic import Dram
 from accelsim.report.comparison import (
     compare_columns,
     comparison_dict,
     comparison_sheets,
+    summary_sheet,
     verdict,
 )
+from accelsim.results import Energy, LayerResult
 from accelsim.results.blocks import by_block
 from accelsim.results.comparison import Comparison, own_cycles
 
@@ -26,6 +30,56 @@ def test_best_layer_is_by_own_cycles() -> None:
     assert choice.best == 1
     assert verdict(choice) == "ws"
     assert comparison.mixed_own_cycles == 70
+
+
+def spending(cycles: int, picojoules: float) -> LayerResult:
+    return layer(cycles, energy=Energy(mac=picojoules))
+
+
+FAST = run("os", spending(100, 8), spending(10, 5))
+FRUGAL = run("ws", spending(160, 4), spending(30, 4))
+"""110 cycles and 13 pJ, 190 and 8: FRUGAL takes less energy, FAST less of their product."""
+
+
+@pytest.mark.parametrize(
+    ("objective", "network", "layers", "said", "sums"),
+    [
+        ("time", "os", ["os", "os"], "Fastest", "sum to 110 cycles, 0.0 % fewer than all at os"),
+        ("energy", "ws", ["ws", "ws"], "Least energy", "sum to 8.00 pJ, 0.0 % less than all at ws"),
+        (
+            *("edp", "os", ["ws", "os"], "Least energy times delay"),
+            "sum to 9.00 pJ and 170 cycles, 7.0 % more energy times delay than all at os",
+        ),
+    ],
+)
+def test_what_is_best_is_so_by_the_objective(
+    objective: Objective, network: str, layers: list[str], said: str, sums: str
+) -> None:
+    """1,430 and 1,520 pJ cycles; of layers 800 and 640, 50 and 120; ws, then os take 1,530."""
+    comparison = Comparison((FAST, FRUGAL), objective)
+    data = comparison.best_as_dict()
+    assert (data["objective"], data["dataflow"]) == (objective, network)
+    assert [each["dataflow"] for each in data["layers"]] == layers
+    (sheet,) = comparison_sheets([comparison])
+    headers = [column.header.replace("\n", " ") for column in sheet.columns]
+    place = headers.index("best" if objective == "time" else f"best by {objective}")
+    assert [row.cells[place] for row in (*sheet.rows, sheet.totals[1])] == [*layers, network]
+    assert ("os energy" in headers) == (objective != "time")
+    assert sheet.notes[0].startswith(f"{said} for the network: {network}, ")
+    assert any(sums in note for note in sheet.notes)
+    by = {"time": "hardware.", "energy": "by energy.", "edp": "by energy times delay."}
+    assert summary_sheet([comparison]).notes[0].endswith(by[objective])
+
+
+def test_phases_are_best_by_the_objective() -> None:
+    """Forward is faster with os and frugal with ws, the other way round on the way back."""
+    back = [replace(one, phase="input_gradient") for one in (spending(9, 2), spending(8, 3))]
+    runs = run("os", spending(100, 8), back[0]), run("ws", spending(160, 4), back[1])
+    cases: list[tuple[Objective, list[str]]]
+    cases = [("time", ["os", "ws"]), ("energy", ["ws", "os"])]
+    for objective, best in cases:
+        phases = Comparison(runs, objective).best_as_dict()["phases"]
+        assert [each["dataflow"] for each in phases.values()] == best
 
 
 def test_ties_go_to_less_traffic_then_to_the_first() -> None:
@@ -117,6 +171,7 @@ def test_json_form() -> None:
             "network": "net",
             "hardware": "chip",
             "batch": 1,
+            "objective": "time",
             "dataflow": "ws",
             "cycles": 90,
             "dram_bytes": 600,

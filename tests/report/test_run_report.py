@@ -8,6 +8,7 @@ from results_by_hand import LAYER, VIEW, layer, run
 
 from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.report.columns import shown_columns
 from accelsim.report.run import run_sheets
 from accelsim.report.sheet import rendered
 from accelsim.results import Energy, Resident
@@ -55,6 +56,23 @@ def test_rates() -> None:
         "joules_per_image": pytest.approx(3e-6),
     }
     assert run("os", VIEW).rates.macs_per_dram_byte is None
+
+
+def test_what_does_no_macs_has_no_rates_of_them() -> None:
+    pool = replace(LAYER, gemm=None, macs=0, energy=Energy(dram=2e6))
+    result = run("os", pool)
+    layers, totals, *_ = run_sheets(result, CHIP, shown_columns("tops_per_watt,macs_per_byte", ()))
+    facts = dict(row.cells for row in totals.rows)
+    assert (facts["throughput"], facts["reuse"]) == ("10,000,000 images/s", "-")
+    assert facts["energy"] == "2.00 uJ per image"
+    assert "efficiency" not in facts
+    assert layers.rows[0].cells[1:] == layers.totals[0].cells[1:] == ("-", "-")
+
+
+def test_few_macs_a_second_keep_their_distance() -> None:
+    slow = replace(run("os", replace(LAYER, macs=1)), clock_hz=1000)
+    facts = dict(row.cells for row in run_sheets(slow, CHIP)[1].rows)
+    assert facts["throughput"] == "10.0 images/s, 10 MAC/s"
 
 
 def test_buckets_sum_and_overlap_is_said() -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, split
 
 from accelsim.errors import DoesNotFitError, InputError
-from accelsim.facade import MappingLike, NetworkLike, simulate
+from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware, with_settings
+from accelsim.given import MappingLike, NetworkLike
 from accelsim.hardware import OPERANDS, Hardware
 from accelsim.network.graph import Network
 from accelsim.results import RunResult
