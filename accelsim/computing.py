@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 
 from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, UnknownNameError, did_you_mean, reason
 from accelsim.facade import compiled_parts, prepared, refuse_integer_gradients
-from accelsim.files import written
+from accelsim.files import MADE, written
 from accelsim.given import HardwareLike, NetworkLike, hardware_of, network_of
 from accelsim.hardware import Hardware, Precision
 from accelsim.network.graph import Network
@@ -90,8 +91,11 @@ class Values:
                 arrays[f"{layer.name}.output_scale"] = np.float64(layer.scale)
                 arrays[f"{layer.name}.output_zero_point"] = np.int64(layer.zero_point)
         try:
-            with written(str(path)) as beside, beside.open("wb") as file:
-                np.savez(file, **arrays)
+            with written(str(path)) as beside, ZipFile(beside, "w") as archive:
+                archive.comment = MADE
+                for name, array in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                        np.lib.format.write_array(file, array, allow_pickle=False)
         except (OSError, ValueError, struct.error) as error:  # of a device that cannot seek
             raise InputError(Problem(f"cannot be written: {reason(error)}", str(path))) from None
 

@@ -13,7 +13,9 @@ from typing import TextIO
 from accelsim.errors import InputError, Problem, reason
 
 _INPUTS = (".yaml", ".yml", ".npz", ".npy", ".onnx", ".sqlite", ".py")
-"""Endings of what accelsim reads, or runs: a file with one is no old output."""
+"""Endings of what accelsim reads, or runs: a file with one is no old output, but for `MADE`."""
+MADE = b"made by accelsim"
+"""The comment that ends an archive of values: it may be written anew."""
 
 
 def obstacles(path: str, inputs: Iterable[str] = ()) -> Iterator[str]:
@@ -29,7 +31,7 @@ def obstacles(path: str, inputs: Iterable[str] = ()) -> Iterator[str]:
         yield "not writable: permission denied"
     elif any(_same(path, each) for each in inputs):
         yield "is what this command reads; give another path"
-    elif os.path.exists(path) and path.lower().endswith(_INPUTS):
+    elif os.path.exists(path) and path.lower().endswith(_INPUTS) and not _is_made(path):
         yield "is there already, and looks like an input by its name; give another path"
     else:
         yield from _unusable(path)
@@ -41,6 +43,16 @@ def copy_obstacles(path: str | None) -> Iterator[str]:
         yield "is there already; give another path"
     elif path is not None:
         yield from obstacles(path)
+
+
+def _is_made(path: str) -> bool:
+    """Whether a file is an earlier output, as it says itself."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-len(MADE), os.SEEK_END)
+            return file.read() == MADE
+    except (OSError, ValueError):
+        return False
 
 
 def _same(path: str, other: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from accelsim.cli.options import (
 )
 from accelsim.cli.output import deliver
 from accelsim.errors import InputError, Problem
+from accelsim.files import obstacles
 
 if TYPE_CHECKING:
     from accelsim.computing import Values
@@ -105,6 +107,11 @@ def _computed(
     """The values, written where the user asked for that."""
     from accelsim.computing import compute as computed
 
+    if kept.save is not None and isinstance(network.weights, Path):
+        read = str(network.weights)
+        raise_if_any(
+            [Problem(each, f"--save {kept.save}") for each in obstacles(kept.save, [read])]
+        )
     found = computed(network, machine, None, values.inputs, values.batch, values.seed, kept.layers)
     if kept.save is not None:
         found.save(kept.save)

@@ -162,7 +162,7 @@ def training_step(
     for layer in reversed(forward.layers):
         step.go_back(layer)
     step.finish()
-    target = forward.by_name[forward.outputs[0]].output_shape
+    target = forward.by_name[next(iter(forward.loss_weights))].output_shape
     inputs = {**forward.inputs, TARGET: target}
     built = build_network(
         forward.name, inputs, step.specs, forward.description, weights=network.weights

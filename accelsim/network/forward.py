@@ -22,6 +22,7 @@ from accelsim.network.ops import (
     Phase,
     Phases,
     Softmax,
+    SplitPart,
     SubSampling,
 )
 from accelsim.network.ops.gradients import (
@@ -65,7 +66,7 @@ def _softmax_name(output: str, network: Network) -> str:
 
 def _outputs(network: Network) -> Sequence[str]:
     """Those that are trained: one, and any number that have a weight."""
-    outputs = network.outputs
+    outputs = [name for name in network.outputs if not _unread(name, network)]
     plain = [name for name in outputs if name not in network.loss_weights]
     if len(plain) != 1:
         named = several(plain, "outputs") or ", ".join(plain)
@@ -79,6 +80,15 @@ def _outputs(network: Network) -> Sequence[str]:
         message = f"outputs that one target trains have one shape, found {found}"
         raise InputError(Problem(message, network.name))
     return outputs
+
+
+def _unread(name: str, network: Network) -> bool:
+    """Whether an output is no more than a part of a split of which another is read."""
+    layer = network.by_name[name]
+    if not isinstance(layer.op, SplitPart):
+        return False
+    beside = (network.by_name[each] for each in network.consumers[layer.inputs[0]])
+    return any(network.consumers[each.name] for each in beside if isinstance(each.op, SplitPart))
 
 
 # --- What stands for a layer ----------------------------------------------------------------------

@@ -88,8 +88,10 @@ def _phases(result: RunResult) -> list[Sheet]:
         return []
     total = sum(part.cycles for part in phases.values()) or 1
     columns = (
-        *(Column("phase", text=True), Column("layer cycles"), Column("%"), Column("util %")),
+        *(Column("phase", text=True), Column("layer cycles"), Column("%")),
+        Column("util %", drop=1),
         *(Column("MACs"), Column("DRAM read"), Column("DRAM write")),
+        *([Column("energy")] if result.energy else []),
     )
     rows = (
         Row(
@@ -97,6 +99,7 @@ def _phases(result: RunResult) -> list[Sheet]:
                 *(name.replace("_", " "), f"{part.cycles:,}", percent(part.cycles / total)),
                 *(percent(part.utilization), si(part.macs)),
                 *(format_bytes(part.dram.read_bytes), format_bytes(part.dram.write_bytes)),
+                *([joules(part.energy.total)] if part.energy else []),
             )
         )
         for name, part in phases.items()

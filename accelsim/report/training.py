@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from accelsim.facade import LARGEST_BATCH
 from accelsim.network.backward import kept_for_backward, training_step
 from accelsim.network.graph import Network
 from accelsim.network.ops.gradients import Loss, Optimizer
@@ -48,8 +49,9 @@ class TrainingMemory:
         return self.fixed_bytes + self.batch * self.image_bytes
 
     def largest_batch(self, memory_bytes: int) -> int:
-        """Images that fit in a memory; 0 where not even one does."""
-        return max((memory_bytes - self.fixed_bytes) // self.image_bytes, 0)
+        """Images that fit in a memory, as many as run at a time; 0 where not even one does."""
+        fits = (memory_bytes - self.fixed_bytes) // self.image_bytes
+        return min(max(fits, 0), LARGEST_BATCH)
 
     def as_dict(self, memory_bytes: int | None) -> dict[str, Any]:
         """The JSON form."""
@@ -111,5 +113,6 @@ def memory_sheets(found: TrainingMemory, memory_bytes: int | None) -> list[Sheet
     sheet = Sheet(f"{found.network}: memory of training", columns, tuple(rows), (total,))
     if memory_bytes is None:
         return [sheet]
-    fits = f"{found.largest_batch(memory_bytes):,} images"
+    images = found.largest_batch(memory_bytes)
+    fits = f"{images:,} images" + (", the most at a time" if images == LARGEST_BATCH else "")
     return [sheet, facts("Fits", ((f"in {format_bytes(memory_bytes)}", fits),))]

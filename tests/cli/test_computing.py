@@ -100,6 +100,19 @@ def test_all_is_saved_if_none_is_shown(cli, tmp_path: Path) -> None:
         assert {"C1", "OUTPUT"} <= {*saved}
 
 
+def test_what_was_saved_is_written_anew_and_no_other_archive(cli, chain: Path) -> None:
+    """An archive is known by its comment; weights and inputs stay, whoever wrote them."""
+    path, weights = chain.parent / "o.npz", chain.with_suffix(".npz")
+    for _ in range(2):
+        assert cli("compute", chain, "--save", path).status == 0
+    values = dict(np.load(weights).items())
+    for taken, why in ((weights, "looks like an input"), (path, "this command reads")):
+        chain.write_text(CHAIN.replace("chain.npz", taken.name))
+        outcome = cli("compute", chain, "--save", taken)
+        assert (outcome.status, why in " ".join(outcome.stderr.split())) == (2, True)
+    assert {*values} == {*np.load(weights)}
+
+
 def test_settings_of_no_hardware_are_a_mistake(cli) -> None:
     outcome = cli("compute", "lenet5", "--dataflow", "os")
     assert outcome.status == 2

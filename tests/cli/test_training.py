@@ -59,6 +59,11 @@ def test_memory_of_training_vgg16(cli) -> None:
     assert fixed + (data["largest_batch"] + 1) * each > 12 * 2**30
 
 
+def test_the_largest_batch_is_one_that_runs(cli, concat: Path) -> None:
+    outcome = cli("show", concat, "--train", "--memory", "1 TB")
+    assert "65,536 images, the most at a time" in outcome.stdout
+
+
 def test_run_and_compare_train_as_train_does(cli, concat: Path) -> None:
     step = json.loads(cli("train", concat, "edge_ws", "--json", "-").stdout)
     same = json.loads(cli("run", concat, "edge_ws", "--train", "--json", "-").stdout)
@@ -79,14 +84,18 @@ def test_train_tells_the_phase_of_each_layer_and_writes_a_page(
     cli, concat: Path, tmp_path: Path
 ) -> None:
     page, table = tmp_path / "step.html", tmp_path / "step.csv"
-    outcome = cli("train", concat, "edge_ws", "--columns", "only,phase", "--report", page)
+    energy = ("--set", "energy=horowitz_45nm")
+    outcome = cli("train", concat, "edge_ws", *energy, "--columns", "only,phase", "--report", page)
     assert {line.split()[-1] for line in outcome.stdout.splitlines() if "@" in line} >= {
         "loss",
         "input_gradient",
         "weight_gradient",
         "update",
     }
-    assert "Phases of the training step" in page.read_text()
+    heads = next(line for line in outcome.stdout.splitlines() if line.startswith("phase "))
+    assert heads.split()[-1] == "energy"
+    of_phases = page.read_text().partition("Phases of the training step")[2]
+    assert ">energy<" in of_phases.partition("</table>")[0]
     cli("train", concat, "edge_ws", "--csv", table)
     assert "phase" in table.read_text().splitlines()[0]
 

@@ -89,16 +89,18 @@ def _phases(group: Group) -> Iterator[Html]:
     heads = ["<phase", "layer cycles", "%", "util %", "MACs", "DRAM read", "DRAM write"]
     for label, run in group.pairs:
         total = sum(phase.layer_cycles for phase in run.phases.values()) or 1
+        measured = run.totals.energy_pj is not None
         rows = [
             [
                 *(name(key.replace("_", " ")), number(phase.layer_cycles)),
                 *(Cell(percent(phase.layer_cycles / total)), Cell(percent(phase.utilization))),
                 Cell(si(phase.macs)),
                 *(Cell(format_bytes(phase.bytes(way))) for way in ("read", "write")),
+                *([Cell(joules(phase.energy_pj or 0))] if measured else []),
             ]
             for key, phase in run.phases.items()
         ]
-        yield table(heads, rows, f"Phases: {label}")
+        yield table([*heads, *["energy"] * measured], rows, f"Phases: {label}")
 
 
 # --- Verdict --------------------------------------------------------------------------------------
