@@ -6,9 +6,7 @@
 (784, 6, 25)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as in typing, which takes its time: Ctrl-C is heard only behind this
 if TYPE_CHECKING:
     from accelsim.computing import Values, compute
     from accelsim.errors import (
@@ -103,6 +101,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import the public names when they are first used, so that `accelsim --help` is quick."""
+    from importlib import import_module
+
     if name == "sweep":
         return import_module("accelsim.sweep")
     if name not in _HOMES:

@@ -4,6 +4,7 @@ Modules are compiled once and not by each of the many processes that tests start
 PYTHONDONTWRITEBYTECODE is set.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -28,22 +29,24 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
 
 
+def pytest_collection_finish() -> None:
+    """What is collected stays: garbage is looked for among what tests make."""
+    gc.collect()
+    gc.freeze()
+
+
 SEARCHING = ("accelsim.facade", "accelsim.lowering.lower", "accelsim.results.best_dataflow")
 """What begins with an empty memory of searches where its caller has none."""
 
 
-@pytest.fixture(scope="session")
-def memory() -> Memory:
-    """What searches of the tests that ask for `one_memory` have found."""
-    return Memory(most=1000)
+@pytest.fixture(scope="session", autouse=True)
+def one_memory() -> Iterator[None]:
+    """One memory for all runs, as in a sweep: the same layers are searched once.
 
-
-@pytest.fixture(scope="module")
-def one_memory(memory: Memory) -> Iterator[None]:
-    """One memory for all runs of a module, as in a sweep: the same layers are searched once.
-
-    That a memory changes no result is tested where each search begins with none.
+    That a memory changes no result is tested where each search begins with none, of its own; so
+    must one that is falsified.
     """
+    memory = Memory(most=200)
     with pytest.MonkeyPatch.context() as patch:
         for name in SEARCHING:
             patch.setattr(import_module(name), "Memory", lambda: memory)

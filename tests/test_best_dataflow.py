@@ -18,8 +18,6 @@ from accelsim.hardware import DataflowName, Hardware, Objective
 from accelsim.network.graph import Network
 from accelsim.results.best_dataflow import cost_of_run
 
-pytestmark = pytest.mark.usefixtures("one_memory")
-
 NETWORK = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
 FLOWS = ("os", "ws", "is")
 

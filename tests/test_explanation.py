@@ -11,8 +11,6 @@ from accelsim.errors import InputError
 from accelsim.report.explanation import explanation_sheets
 from accelsim.report.quantities import percent
 
-pytestmark = pytest.mark.usefixtures("one_memory")
-
 
 @pytest.mark.parametrize("hardware", ["edge_ws", "tpu_v1", "gemmini_16x16"])
 @pytest.mark.parametrize("layer", ["C3", "F6"])

@@ -3,7 +3,7 @@
 import os
 import sys
 from traceback import format_exc
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -17,6 +17,13 @@ CHECK_FAILED, BAD_INPUT, BUG, TRY_AGAIN, INTERRUPTED, READER_GONE = 1, 2, 70, 75
 
 class Commands(TyperGroup):
     """The commands, with failures as messages and exit statuses instead of tracebacks."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line; typer, which imports as it does so, would stop without a word."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt:
+            _interrupted()
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the context names; all that it writes is whole, or none of it is."""
@@ -34,8 +41,7 @@ class Commands(TyperGroup):
             _complain("error", error)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            tell("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+            _interrupted()
         except BrokenPipeError:
             # The interpreter must not flush what is still buffered on its way out.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,6 +62,11 @@ class Commands(TyperGroup):
                 tell(line)
             _ask_for_a_report()
             raise typer.Exit(BUG) from None
+
+
+def _interrupted() -> NoReturn:
+    tell("interrupted")
+    raise typer.Exit(INTERRUPTED) from None
 
 
 def _ask_for_a_report() -> None:

@@ -9,11 +9,6 @@ import pytest
 from accelsim.cli import app
 
 
-@pytest.fixture(scope="module", autouse=True)
-def searched_once(one_memory: None) -> None:
-    """Commands are called again and again on the same networks and hardware."""
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a command left behind."""

@@ -105,7 +105,7 @@ def _read(terminal: int) -> bytes:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="shell redirection")
 def test_a_closed_stdout_is_no_reason_for_a_traceback() -> None:
-    line = f"{sys.executable} -m accelsim list >&-"
+    line = f"{sys.executable} -m accelsim show DDR4-2400 >&-"
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=variables)
     assert (done.returncode, done.stderr) == (0, "")
@@ -124,16 +124,18 @@ def stops() -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.usefixtures("stops")
 @pytest.mark.parametrize("number", STOPS)
-@pytest.mark.parametrize("when", ["while it starts", "while it writes"])
+@pytest.mark.parametrize(
+    "where", ["accelsim.cli.main", "typer.core.TyperGroup.make_context", "os.fsync"]
+)
 def test_what_stops_a_command_is_told_and_leaves_nothing(
     number: int,
-    when: str,
+    where: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    stopped = "accelsim.cli.main" if when == "while it starts" else "os.fsync"
-    monkeypatch.setattr(stopped, lambda *_: signal.raise_signal(number))
+    """While it starts, while it reads its arguments, and while it writes."""
+    monkeypatch.setattr(where, lambda *_, **__: signal.raise_signal(number))
     monkeypatch.setattr("sys.argv", ["accelsim", *RUN, "--json", str(tmp_path / "r.json"), "-q"])
     with pytest.raises(SystemExit) as left:
         main()

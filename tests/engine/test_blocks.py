@@ -130,7 +130,7 @@ TIGHT = build_network(
 )
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("make", [unified, lambda size: split(size, size, size)])
 def test_buffers_that_just_fit_do_not_block(count: int, make: object) -> None:
     """The smallest buffers that lowering accepts, and the next ones: never stuck."""

@@ -20,6 +20,7 @@ from accelsim.lowering.lower import lower
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.residency import Placement
 from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.search import Memory
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.task import GemmTile, Pixels, Span, Step, Task
@@ -286,6 +287,6 @@ def test_a_wrong_halo_is_caught(
     monkeypatch.setattr(tiles, "ifmap_region", short)
     network = chain((12, 11, 7), conv(23, 3, padding=1))
     array = CUT.array.model_copy(update={"dataflow": dataflow})
-    program = lower(network, CUT.model_copy(update={"array": array}))
+    program = lower(network, CUT.model_copy(update={"array": array}), memory=Memory())
     monkeypatch.undo()
     assert any("bytes of ifmap are loaded" in str(each) for each in program_problems(program))

@@ -101,8 +101,9 @@ class Trained:
         return cls(step, loss, given)
 
     def value(self, given: dict[str, Array]) -> float:
-        """The loss summed over the images."""
+        """The loss summed over the images; what comes behind the last of it is not computed."""
         parameters = Parameters.of(self.step, DOUBLE, given=given)
+        left = sum(isinstance(layer.op, LossGradient) for layer in self.step.layers)
         losses = []
         for work, _ in reference(self.step, DOUBLE, parameters, BATCH):
             op = work.layer.op
@@ -111,6 +112,8 @@ class Trained:
                 squared = self.loss == "squared_error"
                 terms = np.square(y - target) / 2 if squared else -target * np.log(y)
                 losses.append(op.weight * float(terms.sum()))
+                if len(losses) == left:
+                    break
         return sum(losses)
 
     def gradients(self) -> dict[str, Array]:

@@ -80,7 +80,7 @@ def verified(program: Program, seed: int = 0) -> list[LayerCheck]:
     return list(checks(program, load_parameters(program.network, arithmetic, seed)))
 
 
-SEARCHED = Memory(most=1000)
+SEARCHED = Memory(most=300)
 """One search for a layer, whatever its number format."""
 
 

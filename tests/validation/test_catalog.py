@@ -21,7 +21,7 @@ LONG = ("dram", "tpu", "gemmini_layers")
 """They replay 400,000 bursts, play 40 chains and 160 layers: `validate` does in test_readme.py."""
 
 
-SECONDS = ("tpu_v3", "eyeriss_vgg16")
+SECONDS = ("tpu_v3", "eyeriss_vgg16", "nvdla")
 """They take longer than a plain test may."""
 
 
