@@ -152,6 +152,9 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     except sqlite3.Error:
         connection.close()
         raise
+    except UnicodeDecodeError:  # of what SQLite says of a name that is no text
+        connection.close()
+        raise sqlite3.DatabaseError("its tables have no names") from None
     return connection
 
 

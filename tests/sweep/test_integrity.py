@@ -109,6 +109,16 @@ def test_other_tables_are_damage_and_no_reason_to_try_again(path: Path, sql: str
         load_results(path)
 
 
+def test_names_of_tables_that_are_no_text_are_told(path: Path) -> None:
+    """SQLite says in its message whose definition it does not understand."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET name = CAST(x'9b' AS TEXT), sql = 'CREATE X'")
+    connection.close()
+    with pytest.raises(InputError, match="is not a results file"):
+        load_results(path)
+
+
 def test_a_name_in_the_file_is_no_sql(path: Path) -> None:
     with Store.open(path, SWEEP) as store:
         hostile = replace(store.about, objectives={"x') FROM members; --": "min"})
