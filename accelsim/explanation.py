@@ -21,7 +21,6 @@ from accelsim.lowering.forced import forced_on
 from accelsim.lowering.gemm_tasks import AXES
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.laws import ArrayModel
-from accelsim.lowering.lower import by_itself
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.ranking import Ranked, Tiling, plain
 from accelsim.lowering.row_stationary import Mapping
@@ -29,6 +28,7 @@ from accelsim.lowering.search import Memory, Ranks, search
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Transfer
 from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
+from accelsim.lowering.work import by_itself
 from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, MaxPool
 from accelsim.results.accounting import energies

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from accelsim.dram.law import occupancy
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.dataflow import leaves_unfinished
+from accelsim.lowering.footprint import inside
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.pooling import holds_whole, windows_in
 from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.tiling import Tilings, cut
-from accelsim.network.ops import Window
 
 Ratios = NDArray[np.float64]
 
@@ -192,16 +192,12 @@ def kinds(kernel: GemmKernel, tilings: Tilings) -> tuple[Tilings, Sizes]:
         for wide, across in cut(kernel.cols.outputs, tilings.cols):
             rows.append(high)
             cols.append(wide)
-            row_span.append(_span(kernel.rows, high, tilings.tap_rows, tilings.row_span))
-            col_span.append(_span(kernel.cols, wide, tilings.tap_cols, tilings.col_span))
+            across_rows = inside(kernel.rows, high, tilings.tap_rows)
+            across_cols = inside(kernel.cols, wide, tilings.tap_cols)
+            row_span.append(np.minimum(across_rows, tilings.row_span))
+            col_span.append(np.minimum(across_cols, tilings.col_span))
             counts.append(np.broadcast_to(down * across, tilings.shape))
     each = (rows, cols, row_span, col_span)
     names = ("rows", "cols", "row_span", "col_span")
     stacked = {name: np.stack(sizes) for name, sizes in zip(names, each, strict=True)}
     return replace(tilings, **stacked), np.stack(counts)
-
-
-def _span(window: Window, outputs: Sizes, taps: Sizes, most: Sizes) -> Sizes:
-    """What some outputs read with some taps away from all edges, or as much as a tile does."""
-    span = (outputs - 1) * window.stride + (taps - 1) * window.dilation + 1
-    return np.asarray(np.minimum(span, most))

@@ -32,6 +32,13 @@ def span(window: Read, start: Whole, stop: Whole, tap: Whole, tap_stop: Whole) -
     return _clipped_span(first, steps + 1, window.size)
 
 
+def inside(window: Read, outputs: Whole, taps: Whole) -> Sizes:
+    """Positions that a piece of so many outputs and taps touches away from all edges."""
+    if isinstance(window, Stretch):
+        return window.read(0, outputs)
+    return np.asarray((outputs - 1) * window.stride + (taps - 1) * window.dilation + 1)
+
+
 def reads(window: Read, sizes: Whole) -> tuple[Sizes, Sizes]:
     """For outputs cut in pieces of each of `sizes`: the largest span of a piece, and all spans."""
     if isinstance(window, Stretch):

@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
 from accelsim.hardware import Operand
-from accelsim.lowering.footprint import Read, TapReads, reads, tap_reads
+from accelsim.lowering.footprint import TapReads, inside, reads, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.vector_energy import vector_energy
 from accelsim.lowering.vector_unit import VectorExtents, loaded_inputs, totals, vector_unit
-from accelsim.network.ops import Stretch
 
 Cycles = NDArray[np.float64]
 
@@ -250,12 +249,12 @@ class VectorCosts:
     def regions(self) -> tuple[Sizes, ...]:
         """Images, channels, rows and columns that each kind of tile reads, away from all edges."""
         kernel, (batch, channels, rows, cols, down, across) = self.kernel, self.tiles.sizes
-        return (
-            batch,
-            _span(kernel.depth, channels, kernel.depth.kernel),
-            _span(kernel.rows, rows, down),
-            _span(kernel.cols, cols, across),
+        axes = (
+            (kernel.depth, channels, kernel.depth.kernel),
+            (kernel.rows, rows, down),
+            (kernel.cols, cols, across),
         )
+        return batch, *(np.minimum(inside(axis, *cut), axis.size) for axis, *cut in axes)
 
     def words_read(self, inputs: Sequence[bool]) -> Sizes:
         """Words that each kind of tile reads of `inputs`."""
@@ -423,14 +422,6 @@ class VectorCosts:
         left = (space.size - 2 * self.held(space)) // np.maximum(self.ifmap_bytes, 1)
         cut = self.by_taps | self.in_passes
         return np.where(cut, np.maximum(left, 2), whole)
-
-
-def _span(window: Read, outputs: Sizes, taps: Sizes | int) -> Sizes:
-    """What a piece away from all edges reads, or as much as there is."""
-    if isinstance(window, Stretch):
-        return window.read(0, outputs)
-    span = (outputs - 1) * window.stride + (taps - 1) * window.dilation + 1
-    return np.asarray(np.minimum(span, window.size))
 
 
 def _over_kinds(counts: Sizes | Cycles) -> Cycles:

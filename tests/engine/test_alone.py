@@ -11,8 +11,9 @@ from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import compile_program
 from accelsim.hardware import Hardware
-from accelsim.lowering.lower import by_itself, lower
+from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
+from accelsim.lowering.work import by_itself
 from accelsim.network.graph import Network
 
 

@@ -17,7 +17,6 @@ from accelsim.facade import compile_program, simulate
 from accelsim.frontend.hardware_file import with_settings
 from accelsim.hardware import Hardware, Objective
 from accelsim.lowering.kernels import Alias, GemmKernel, VectorKernel
-from accelsim.lowering.lower import by_itself
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.ranking import Ranked
@@ -27,6 +26,7 @@ from accelsim.lowering.search import Ranks, search
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.lowering.vector_cost import VectorCosts
 from accelsim.lowering.vector_search import ranked_of
+from accelsim.lowering.work import by_itself
 from accelsim.network.graph import Network
 from accelsim.results import RunResult
 from accelsim.results.accounting import picojoules
