@@ -16,7 +16,7 @@ class LayerCheck:
     of their sums explains (floats). `largest_difference` is in codes, or in the float's own
     unit; `overflows` counts psums that the accumulator could not hold. `problems` says, tile by
     tile, what is timed otherwise than computed (the first few). `spread` is that of the
-    reference's values.
+    reference's values; None of those that depend on no input.
     """
 
     name: str

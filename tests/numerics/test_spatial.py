@@ -266,6 +266,10 @@ def test_a_phase_that_no_tap_reaches_is_written_and_nothing_else() -> None:
     assert [(each.layer.macs, each.dram.read_bytes) for each in empty] == [(0, 0)] * 5
     assert [each.dram.write_bytes for each in empty] == [4 * 5 * 5 * 2] * 5
     assert network.macs == 2 * 4 * 4 * 5 * 5
+    checks = {check.name: check for check in verified(program)}
+    assert {name for name, check in checks.items() if check.spread is None} == {
+        each.layer.name for each in empty
+    }
 
 
 def test_an_ofmap_that_is_smaller_than_the_stride_has_fewer_phases() -> None:
