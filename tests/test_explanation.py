@@ -12,7 +12,10 @@ from accelsim.report.explanation import explanation_sheets
 from accelsim.report.quantities import percent
 
 
-@pytest.mark.parametrize("hardware", ["edge_ws", "tpu_v1", "gemmini_16x16"])
+@pytest.mark.parametrize(
+    "hardware",
+    [*("edge_ws", "tpu_v1"), pytest.param("gemmini_16x16", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("layer", ["C3", "F6"])
 def test_loops_make_the_tiles_and_transfers_the_traffic(hardware: str, layer: str) -> None:
     told = accelsim.explain("lenet5", hardware, layer)

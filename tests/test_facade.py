@@ -291,9 +291,8 @@ def test_a_run_answers_by_name() -> None:
 
 
 USE = """
-assert accelsim.simulate("mlp", "edge_ws").macs == 784 * 500 + 500 * 10
 for _ in range(2):
-    assert callable(accelsim.simulate)
+    assert accelsim.simulate.__module__ == accelsim.verify.__module__ == "accelsim.facade"
     accelsim.load_hardware("edge_ws"), accelsim.load_network("lenet5")
 """
 

@@ -45,7 +45,13 @@ def test_any_layer_takes_what_the_machine_says(
             assert cycles_alone(one) == played(one)
 
 
-@pytest.mark.parametrize("name", ["edge_ws", "tpu_v1", "gemmini_16x16", "eyeriss"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("edge_ws", "eyeriss"),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("tpu_v1", "gemmini_16x16")),
+    ],
+)
 def test_layers_of_alexnet_take_what_the_machine_says(name: str) -> None:
     layers = apart(compile_program("alexnet", name))
     assert [*map(cycles_alone, layers)] == [*map(played, layers)]

@@ -162,7 +162,10 @@ def test_transfer_cycles_by_hand() -> None:
 
 
 @pytest.mark.parametrize("arrays", [2, 3, 4])
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize(
+    "number",
+    [*range(6), *(pytest.param(each, marks=pytest.mark.slow) for each in range(6, 12))],
+)
 def test_the_busiest_array_is_as_busy_as_its_schedule(number: int, arrays: int) -> None:
     """However unevenly a loop is shared out: exactly, for any sizes and every way."""
     case, chance = mid_case(21, number), Random(number)

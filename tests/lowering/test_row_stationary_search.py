@@ -330,9 +330,14 @@ WIDE = GemmKernel(1, 1, 1024, 256, *(Window(14, 1),) * 2)
     ("kernel", "settings", "more"),
     [
         (STEM, ("rows=12", "cols=7", 25, 1), "buffers.global_buffer.size=50 KiB"),
-        (WIDE, ("rows=24", "cols=14", 200, 8), "buffers.global_buffer.size=400 KiB"),
         (WIDE, ("rows=24", "cols=14", 200, 8), "array.rows=48"),
-        (WIDE, ("rows=16", "cols=28", 100, 4), "array.rows=32"),
+        *(
+            pytest.param(WIDE, *more, marks=pytest.mark.slow)
+            for more in (
+                (("rows=24", "cols=14", 200, 8), "buffers.global_buffer.size=400 KiB"),
+                (("rows=16", "cols=28", 100, 4), "array.rows=32"),
+            )
+        ),
     ],
 )
 def test_more_of_anything_is_not_slower(

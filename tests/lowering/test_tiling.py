@@ -119,7 +119,7 @@ def test_less_room_has_fewer_tiles_in_flight() -> None:
 
 
 @given(SMALL, tight_targets(), st.lists(st.tuples(st.integers(1, 9), st.integers(8, 160))))
-@drawn(60, percent=10)
+@drawn(60, percent=5)
 def test_what_was_searched_before_changes_nothing(
     kernel: GemmKernel, to: Target, others: list[tuple[int, int]]
 ) -> None:

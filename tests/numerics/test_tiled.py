@@ -153,11 +153,25 @@ def under_dataflows() -> Iterator[Any]:
         yield pytest.param(network, flow, marks=marks, id=f"{name}-{flow}")
 
 
-@pytest.mark.parametrize("settings", [(), UINT8, ("array.count=3",)], ids=["int8", "uint8", "3x"])
+@pytest.mark.parametrize("settings", [(), ("array.count=3",)], ids=["int8", "3x"])
 @pytest.mark.parametrize(("network", "dataflow"), [*under_dataflows()])
 def test_integers_equal_the_reference(
     network: Network, dataflow: str, settings: tuple[str, ...]
 ) -> None:
+    equals_the_reference(network, dataflow, *settings)
+
+
+@pytest.mark.parametrize(
+    "dataflow",
+    ["ws", *(pytest.param(each, marks=pytest.mark.slow) for each in ("os", "is", "rs"))],
+)
+@pytest.mark.parametrize("network", LAYERS.values(), ids=LAYERS.keys())
+def test_unsigned_integers_equal_the_reference(network: Network, dataflow: str) -> None:
+    """Arrays compute them as the signed ones, whatever lies where."""
+    equals_the_reference(network, dataflow, *UINT8)
+
+
+def equals_the_reference(network: Network, dataflow: str, *settings: str) -> None:
     result = check(network, hardware(dataflow, *settings))
     assert (result.mismatches, result.largest_difference) == (0, 0)
     assert result.elements == 2 * network.layers[-1].output_elements

@@ -260,7 +260,9 @@ def test_json_form() -> None:
         assert part["energy_pj_per_mac"] == (part["energy_pj"] / macs if macs else None)
 
 
-@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+@pytest.mark.parametrize(
+    "dataflow", ["os", *(pytest.param(each, marks=pytest.mark.slow) for each in ("ws", "is"))]
+)
 def test_int8_at_45_nm_takes_a_few_picojoules_per_mac(dataflow: str) -> None:
     """VGG-16: 0.3 pJ for the MAC itself, one or two to move words on the chip, and DRAM most."""
     hardware = with_table(load_hardware("edge_ws"), load_energy_table("horowitz_45nm"))

@@ -92,6 +92,7 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
     assert [(each.status, each.attempts) for each in outcomes] == [("done", 1)] * 2
 
 
+@pytest.mark.slow
 def test_the_next_of_a_list_is_begun_before_an_outcome_is_used(tmp_path: Path) -> None:
     mark = tmp_path / "begun"
     outcomes = local_outcomes(
