@@ -46,7 +46,9 @@ def copy_obstacles(path: str | None) -> Iterator[str]:
 
 
 def _is_made(path: str) -> bool:
-    """Whether a file is an earlier output, as it says itself."""
+    """Whether a file is an earlier output, as it says itself; a pipe would never say it."""
+    if not os.path.isfile(path):
+        return False
     try:
         with open(path, "rb") as file:
             file.seek(-len(MADE), os.SEEK_END)

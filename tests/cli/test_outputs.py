@@ -78,3 +78,10 @@ def test_a_check_that_fails_leaves_its_files(cli, tmp_path: Path) -> None:
     limit = ("--fail-above", "cycles=0%", "--csv", found)
     assert cli("diff", before, after, *limit).status == 1
     assert found.stat().st_size
+
+
+def test_a_pipe_in_an_outputs_place_is_refused_and_not_read(cli, tmp_path: Path) -> None:
+    """Nobody writes to it: who reads it to see what it is waits for ever."""
+    os.mkfifo(tmp_path / "pipe.npz")
+    outcome = cli(*RUN, "--json", tmp_path / "pipe.npz")
+    assert (outcome.status, "is there already" in outcome.stderr) == (2, True)

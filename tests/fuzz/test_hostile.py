@@ -1,12 +1,13 @@
 """Thousands of hostile inputs: a message and a status, never a traceback, a hang or a file left.
 
 Each case runs in a process of its own, forked from one that has everything imported, with limits
-of CPU and memory.
+of CPU, memory and time.
 """
 
 import io
 import os
 import resource
+import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from accelsim.cli import app
 if not hasattr(os, "fork"):
     pytest.skip("forks", allow_module_level=True)
 
-CPU_S, MEMORY = 10, 2**30
+CPU_S, WALL_S, MEMORY = 10, 100, 2**30
 STATUSES = (0, 1, 2, 75)
 PER_KIND = 3
 """Cases of each kind in the quick test; the slow one has all, these too."""
@@ -111,6 +112,8 @@ def run_limited(case: Case, folder: Path) -> tuple[int, str]:
 
 def _called(case: Case, folder: Path, write: int) -> int:
     """In the child: the command with its limits; its standard error goes to `write`."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(WALL_S)  # who waits takes no CPU time
     used = resource.getrusage(resource.RUSAGE_SELF)
     spent = int(used.ru_utime + used.ru_stime)
     resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_S, spent + CPU_S))
