@@ -241,6 +241,8 @@ def build_network(
         shapes[spec.name] = layer.output_shape
         if layer.output_elements:
             layers.append(layer)
+        elif not any(isinstance(each.op, Phases) and spec.name in each.inputs for each in specs):
+            problems.append((spec.name, "begins behind the ofmap's end; leave it out"))
     problems += _numbering_problems(inputs, specs)
     if not problems:
         problems += _sharing_problems(layers)
