@@ -218,7 +218,7 @@ def _heat_map(field: Field) -> Iterator[Html]:
     yield tag("p", joined(chosen), class_="pick")
     note = (
         "Each cell is the best of the points that have both values, or values in both ranges; the "
-        "darker, the better."
+        "stronger the colour, the better."
     )
     yield tag("p", note, class_="soft")
     yield tag("div", "", class_="scroll heat", tabindex=0)
