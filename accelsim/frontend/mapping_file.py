@@ -20,7 +20,7 @@ from accelsim.frontend.foreign_mapping import (
 )
 from accelsim.frontend.source import dotted, in_file_order, read_yaml
 from accelsim.frontend.zigzag_mapping import is_zigzag, read_zigzag
-from accelsim.hardware import FusedKind
+from accelsim.hardware import FusedKind, Objective
 
 Size = Annotated[int, Field(ge=1, le=2**63, strict=True)]
 Entry = Size | str
@@ -63,6 +63,9 @@ class Plan(_Keys):
     )
     shared_weights: Literal["stay", "fetched"] | None = Field(
         None, description="With on_chip: whether weights that several layers read stay there"
+    )
+    searched_for: Objective | None = Field(
+        None, description="With an objective of energy: what the search of the rest minimises"
     )
 
 

@@ -12,7 +12,6 @@ from accelsim.lowering.forced_plan import ForcedPlan, forced_arrays
 from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.misfits import refuse_misfits, refuse_others
 from accelsim.lowering.mixed import Processors
-from accelsim.lowering.objective import TRIED
 from accelsim.lowering.program import Played, Program
 from accelsim.lowering.residency import can_keep, plan_residency
 from accelsim.lowering.search import Memory, Search
@@ -73,7 +72,7 @@ def lower(
     )
     if played is None:
         return _cheapest(work, None)
-    found = [_found_by(each, work, played) for each in TRIED[target.objective]]
+    found = [_found_by(each, work, played) for each in work.tried]
     return min(found, key=played)
 
 

@@ -13,6 +13,7 @@ from accelsim.lowering.forced_plan import forced_fusion, forced_lanes, forced_sk
 from accelsim.lowering.fusion import NOTHING, Fused, fused
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel
 from accelsim.lowering.mixed import MixedSearch, Processors
+from accelsim.lowering.objective import TRIED
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import LayerProgram, Played, Program
 from accelsim.lowering.ranking import Tiling, cost_together
@@ -48,6 +49,13 @@ class Lowering:
     lanes: Lanes = frozenset()
     skips: Skips = frozenset()
     fuses: tuple[FusedKind, ...] = ()
+
+    @property
+    def tried(self) -> tuple[Objective, ...]:
+        """The objectives by which whole programs are searched: the forced one, if it is one."""
+        usual = TRIED[self.target.objective]
+        forced = self.mapping.plan.searched_for if self.mapping else None
+        return (forced,) if forced in usual else usual
 
     def finder(self, played: Played | None) -> Search:
         """The search of its tilings."""
@@ -129,6 +137,8 @@ class Lowering:
         )
         if together is None:
             return "no tile that fits the buffers has whole windows; " + BORDERS
+        if self.mapping is not None and self.mapping.plan.fused is not None:
+            return "the mapping gives it tiles" if layer.name in self.mapping.layers else None
         if apart and alone and together.cost > cost_together([apart, alone]):
             more = MORE[self.target.objective]
             return f"tiles of whole windows {more} than a pass of its own; {BORDERS}"

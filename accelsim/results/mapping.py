@@ -31,6 +31,8 @@ def _plan(program: Program) -> RunMapping:
     """What was decided beside the tiles; what there was no choice in is left out."""
     hardware, names = program.hardware, [each.layer.name for each in program.layers]
     plan: RunMapping = {}
+    if hardware.array.objective != "time":
+        plan["searched_for"] = program.minimised
     if program.target.arrays < hardware.array.count:
         plan["arrays"] = program.target.arrays
     if hardware.depthwise == "best":

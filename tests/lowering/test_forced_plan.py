@@ -12,7 +12,9 @@ from machines import MACHINES, chain, conv, machine, max_pool, networks, split, 
 
 import accelsim
 from accelsim.errors import DoesNotFitError, InputError
-from accelsim.hardware import Hardware
+from accelsim.explanation import explain
+from accelsim.frontend.hardware_file import with_settings
+from accelsim.hardware import Hardware, Objective
 from accelsim.lowering.ranking import plain
 from accelsim.network.graph import Network
 from accelsim.report.mapping import mapping_text
@@ -32,6 +34,8 @@ CHANGES = st.fixed_dictionaries(
 )
 """What else is decided when a network is lowered."""
 
+JUDGED = ("energy=horowitz_45nm", "array.objective=edp")
+
 
 def run_of(network: Network, hardware: Hardware, batch: int) -> RunResult | None:
     try:
@@ -43,6 +47,7 @@ def run_of(network: Network, hardware: Hardware, batch: int) -> RunResult | None
 @st.composite
 def machines(draw: st.DrawFn) -> Hardware:
     hardware = draw(MACHINES).model_copy(update=draw(CHANGES))
+    hardware = with_settings(hardware, draw(st.sampled_from([(), JUDGED])))
     is_best = draw(st.booleans())
     return hardware.under("best") if is_best else hardware
 
@@ -61,6 +66,27 @@ def test_a_saved_mapping_makes_its_run_again(
     again = accelsim.simulate(network, hardware, batch=batch, mapping=saved)
     assert again.as_dict() == result.as_dict()
     assert again.mapping == result.mapping == saved
+
+
+@pytest.mark.parametrize("objective", ["time", "energy", "edp"])
+def test_the_rest_is_searched_for_what_a_mapping_says(objective: Objective) -> None:
+    """So that savings compare with the same tilings; a machine judged by time knows no other."""
+    network, judged = chain((2, 6, 6), conv(2)), with_settings(SMALL, JUDGED)
+    forced: dict[str, Any] = {"layers": {}, "searched_for": objective}
+    assert explain(network, judged, "a", mapping=forced).minimised == objective
+    assert explain(network, SMALL, "a", mapping=forced).minimised == "time"
+    saved = accelsim.simulate(network, judged).mapping
+    assert saved is not None
+    assert saved["searched_for"] == explain(network, judged, "a").minimised
+
+
+@pytest.mark.parametrize(("tiles", "into"), [({}, "a"), ({"b": {"rows": 2}}, None)])
+def test_a_pool_with_tiles_of_its_own_is_not_fused(tiles: dict[str, Any], into: str | None) -> None:
+    """Else it is, where `fused` is forced: also where the search would not, as it is no faster."""
+    network = chain((2, 8, 8), conv(2), max_pool(2))
+    hardware = with_settings(machine(split("4 KiB", "4 KiB", "4 KiB")), ["fused=[pool]"])
+    run = accelsim.simulate(network, hardware, mapping={"fused": ["pool"], "layers": tiles})
+    assert run.layer("b").fused_into == into
 
 
 THREE = chain((4, 12, 12), conv(4), conv(4), conv(4), max_pool(2))
