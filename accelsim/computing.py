@@ -29,7 +29,7 @@ from accelsim.numerics.spread import spread_of
 from accelsim.numerics.tiled import execute_parts
 from accelsim.results.records import SCHEMA
 from accelsim.results.values import Calibration, Spread
-from accelsim.text import parts_of
+from accelsim.text import parts_of, visible
 
 Inputs = Mapping[str, Array] | str | Path
 
@@ -49,7 +49,7 @@ class LayerValues:
     spread: Spread
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Values:
     """What a network computed; `ofmaps` are those of the layers that were asked for.
 
@@ -66,6 +66,12 @@ class Values:
     layers: tuple[LayerValues, ...]
     ofmaps: Mapping[str, Array]
     calibration: Calibration | None = None
+
+    def __repr__(self) -> str:
+        """One line: what was computed, and how many ofmaps are kept."""
+        by = f"by the tiles of {self.hardware}" if self.hardware else "by the reference"
+        what = visible(f"{self.network}, batch {self.batch}, {by}")
+        return f"<Values {what}: {len(self.layers)} layers, {len(self.ofmaps)} ofmaps kept>"
 
     @checked
     def real(self, name: str) -> Array:

@@ -32,6 +32,8 @@ from accelsim.lowering.work import by_itself
 from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, MaxPool
 from accelsim.results.accounting import energies
+from accelsim.text import html_table, visible
+from accelsim.units import format_bytes
 
 SHOWN = 10
 """Tilings that are compared."""
@@ -88,7 +90,7 @@ class Contender:
     tiles: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
     """How one layer runs, and what else it could do.
 
@@ -127,6 +129,25 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return {"schema": 1, **asdict(self)}
+
+    def __repr__(self) -> str:
+        """One line: which layer, and how many tilings were compared."""
+        what = visible(f"{self.network} on {self.hardware}, {self.dataflow}: {self.layer}")
+        return f"<Explanation {what} ({self.op}), {len(self.contenders)} tilings>"
+
+    def _repr_html_(self) -> str:
+        """The tilings that were compared, for notebooks."""
+        keys = [*self.tiling]
+        rows = [
+            (
+                *(str(each.tiling[key]).replace("_", " ") for key in keys),
+                *(f"{each.cost_cycles:,.0f}", f"{each.played_cycles:,}"),
+                *(format_bytes(each.dram_bytes), "chosen" if each.chosen else ""),
+            )
+            for each in self.contenders
+        ]
+        headers = (*(key.replace("_", " ") for key in keys), "cost", "played alone", "DRAM", "")
+        return html_table(repr(self).strip("<>"), headers, rows)
 
 
 @checked

@@ -74,7 +74,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(name) > _LONGEST_COMPARED:
         return None
     names = [each for each in islice(known, _MOST_COMPARED) if len(each) <= _LONGEST_COMPARED]
-    return next(iter(get_close_matches(name, names, 1)), None)
+    alike = [each for each in names if each.casefold() == name.casefold()]
+    return next(iter(alike or get_close_matches(name, names, 1)), None)
 
 
 def parts_of(name: str, known: Iterable[str]) -> str:

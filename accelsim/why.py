@@ -18,6 +18,7 @@ from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware
 from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
+from accelsim.text import html_table, visible
 from accelsim.units import Duration, Rate
 from accelsim.written import nested, settings
 
@@ -124,7 +125,7 @@ _BOUNDS: dict[Bound, str] = {  # a layer that costs nothing has none of them
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Why:
     """What bounds a run, and what each change would save; the most helpful change comes first.
 
@@ -179,6 +180,19 @@ class Why:
             "bound_shares": self.shares,
             "changes": [change.as_dict() for change in self.changes],
         }
+
+    def __repr__(self) -> str:
+        """One line: what bounds the run, and how many changes were tried."""
+        what = visible(f"{self.network} on {self.hardware}, {self.dataflow}")
+        return f"<Why {what}: bound by {_BOUNDS[self.bound]}, {len(self.changes)} changes tried>"
+
+    def _repr_html_(self) -> str:
+        """What each change would save, for notebooks."""
+        rows = [
+            (each.action, "-" if each.cycles is None else f"{each.cycles:,}", f"{each.saved:+.1%}")
+            for each in self.changes
+        ]
+        return html_table(self.sentence, ("change", "cycles", "time saved"), rows)
 
 
 @checked

@@ -49,6 +49,22 @@ def test_results_are_one_line_and_a_table() -> None:
     assert repr(accelsim.verify(NETWORK, "edge_ws")).endswith("passed, 0 of 400 elements differ>")
 
 
+def test_whatever_is_returned_is_one_line() -> None:
+    hardware = accelsim.load_hardware("edge_ws")
+    layer = NETWORK.layers[0].name
+    told, why = (
+        accelsim.explain(NETWORK, hardware, layer),
+        accelsim.what_would_help(NETWORK, hardware),
+    )
+    values, run = accelsim.compute(NETWORK, hardware), accelsim.simulate(NETWORK, hardware)
+    for shown in (hardware, told, why, values, run.layers[0]):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 120
+        assert repr(shown).startswith(f"<{type(shown).__name__} ")
+    assert told._repr_html_().count("<tr>") == 1 + len(told.contenders)
+    assert why._repr_html_().count("<tr>") == 1 + len(why.changes)
+
+
 def test_names_are_no_markup() -> None:
     from dataclasses import replace
 
@@ -64,6 +80,8 @@ def test_an_unknown_layer_is_told_the_nearest() -> None:
         result.layer("OUPUT")
     assert isinstance(caught.value, accelsim.UnknownNameError)
     assert str(caught.value) == "unknown layer 'OUPUT'; did you mean 'OUTPUT'?"
+    with pytest.raises(KeyError, match="did you mean 'C3'"):
+        result.layer("c3")
 
 
 def test_settings_of_the_command_line_are_those_of_python() -> None:

@@ -193,6 +193,13 @@ class Hardware(Schema):
             return (self,)
         return tuple(self.under(flow) for flow in SYSTOLIC)
 
+    def __repr__(self) -> str:
+        """One line; `accelsim show` has every setting."""
+        array = self.array
+        several = f"{array.count} x " if array.count > 1 else ""
+        what = f"{several}{array.rows}x{array.cols} PEs, {array.dataflow}"
+        return f"<Hardware {self.name!r}: {what}>"
+
     @property
     def pes(self) -> int:
         """MACs of all arrays."""

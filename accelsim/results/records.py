@@ -72,7 +72,7 @@ class Resident(Counts):
     ofmap_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LayerResult:
     """One layer of a run.
 
@@ -126,6 +126,12 @@ class LayerResult:
     fused_into: str | None = None
     between_cycles: int = 0
     inputs: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line; `as_dict` has it all."""
+        share = f"{100 * self.utilization:.1f} % of the PEs"
+        named = visible(f"{self.name} ({self.op})")
+        return f"<LayerResult {named}: {self.cycles:,} cycles, {share}, bound by {self.bound}>"
 
     @property
     def array_macs(self) -> int:
