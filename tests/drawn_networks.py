@@ -415,7 +415,8 @@ class Drawn:
     def _shared(self, owner: LayerSpec, names: list[str]) -> None:
         """A layer, of anything that fits, with another's weight."""
         assert isinstance(owner.op, (Conv, Dense))
-        wanted = owner.op.weight_shape((self.shapes[owner.inputs[0]],))
+        read = {**self.shapes, **self.inner}[owner.inputs[0]]
+        wanted = owner.op.weight_shape((read,))
         for name in self.draw.random.permutation(names):
             bias = owner.op.bias and self.draw.often()
             op = replace(owner.op, shares=owner.name, bias=bias, activation=self.draw.activation())
