@@ -52,7 +52,7 @@ from accelsim.numerics.normal import lines_of
 from accelsim.numerics.operations import Row
 from accelsim.numerics.reference import batch_norm_line
 from accelsim.numerics.spatial import placed, resized
-from accelsim.numerics.taps import unit_of
+from accelsim.numerics.tiled_phases import of_phase
 from accelsim.numerics.tiled_rankings import of_arg_max, of_sort
 from accelsim.numerics.tokens import Part, token_values, turns
 from accelsim.numerics.windows import Fill, feature_map, widened, windows
@@ -208,6 +208,7 @@ class VectorExecutor:
 
     compute.register(ArgMax, of_arg_max)
     compute.register(Sort, of_sort)
+    compute.register(Phase, of_phase)
 
     @compute.register
     def _(self, op: BatchNorm, tile: VectorTile) -> Array:
@@ -370,15 +371,6 @@ class VectorExecutor:
     def around(self) -> Array:
         """The ofmap of a pad, of which tiles take their parts."""
         return placed(self.work.layer.op, self.work)
-
-    @compute.register
-    def _(self, op: Phase, tile: VectorTile) -> Array:
-        """One that no tap reaches: sums without terms."""
-        arithmetic, bias = self.work.arithmetic, self.work.parameters.bias
-        psum = arithmetic.preload(None if bias is None else bias[tile.channels.slice])
-        unit = np.broadcast_to(unit_of(self.work), op.out_channels)[tile.channels.slice, None]
-        codes = arithmetic.finish(psum, unit, self.work.output, op.activation)
-        return codes[..., None]
 
     @compute.register
     def _(self, op: Resize, tile: VectorTile) -> Array:
