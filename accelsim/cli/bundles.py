@@ -9,6 +9,7 @@ from functools import wraps
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
+from accelsim.cli.inputs import Model
 from accelsim.cli.options import (
     BatchOption,
     ColumnsOption,
@@ -55,6 +56,10 @@ class Reading:
     dim: DimOption = None
     outputs: OutputsOption = None
     unsupported: UnsupportedOption = "refuse"
+
+    def model(self, name: str) -> Model:
+        """A network as it is asked for."""
+        return Model(name, self.dim, self.outputs, self.unsupported)
 
 
 @dataclass(frozen=True, slots=True)

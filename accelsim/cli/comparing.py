@@ -152,8 +152,7 @@ def _deliver_comparisons(
 def _model(name: str, reading: Reading) -> Model:
     """A network among several; sizes and outputs are of those that have them."""
     is_model = name.lower().endswith(".onnx")
-    read = Model(name, reading.dim, reading.outputs, reading.unsupported)
-    return read if is_model else Model(name)
+    return reading.model(name) if is_model else Model(name)
 
 
 def _timed(

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.cli.bundles import Machine, Step, bundled
-from accelsim.cli.inputs import Model, gathered, hardware_named, network_named, raise_if_any
-from accelsim.cli.options import (
-    DimOption,
-    JsonOption,
-    NetworkName,
-    OutputsOption,
-    SeedOption,
-)
+from accelsim.cli.bundles import Machine, Reading, Step, bundled
+from accelsim.cli.inputs import gathered, hardware_named, network_named, raise_if_any
+from accelsim.cli.options import JsonOption, NetworkName, SeedOption
 from accelsim.cli.output import deliver
 from accelsim.errors import InputError, Problem
 from accelsim.files import obstacles
@@ -75,8 +69,7 @@ def compute(
     step: Step,
     kept: Kept,
     machine: Machine,
-    dim: DimOption = None,
-    outputs: OutputsOption = None,
+    reading: Reading,
 ) -> None:
     """Compute the values of every layer: their spread, and whole ofmaps to see or to keep.
 
@@ -91,7 +84,7 @@ def compute(
     destinations = Destinations(kept.json, None, read, (("--save", kept.save),))
     problems = list(destinations.problems)
     with gathered(problems):
-        model = network_named(Model(network, dim, outputs))
+        model = network_named(reading.model(network))
     chip = None
     with gathered(problems):
         chip = _machine(hardware, machine.settings, machine.dataflow)

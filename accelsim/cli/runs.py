@@ -55,7 +55,7 @@ def run(
         return
     if hardware is None:
         context.fail("Missing argument 'HARDWARE', such as edge_ws.")
-    wanted = Model(network, reading.dim, reading.outputs, reading.unsupported)
+    wanted = reading.model(network)
     deliver_run(timed_run(wanted, hardware, machine, work, step, showing, files))
 
 
@@ -164,7 +164,7 @@ def verify(
     from accelsim.report.verification import verify_sheets
 
     destinations = Destinations(json, None, (network, hardware))
-    wanted = Model(network, reading.dim, reading.outputs, reading.unsupported)
+    wanted = reading.model(network)
     model, chip = loaded(
         wanted, hardware, machine.settings, machine.dataflow, destinations.problems
     )

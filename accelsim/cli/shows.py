@@ -70,7 +70,7 @@ def show(
         said = _checked(kind, path)
         sheets, data = [file_sheet(f"{name}: {kind}", said)], file_dict(kind, said)
     else:
-        model = Model(name, reading.dim, reading.outputs, reading.unsupported)
+        model = reading.model(name)
         told = _training(model, batch, step, memory) if step.train else _described(model)
         sheets, data = told
     deliver(destinations, sheets, lambda: json_text(data))
@@ -158,7 +158,7 @@ def explain(
     from accelsim.report.export import Destinations, json_text
 
     destinations = Destinations(json, None, (network, hardware, work.mapping or hardware))
-    wanted = Model(network, reading.dim, reading.outputs, reading.unsupported)
+    wanted = reading.model(network)
     model, chip = loaded(
         wanted, hardware, machine.settings, machine.dataflow, destinations.problems
     )

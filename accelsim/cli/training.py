@@ -1,7 +1,6 @@
 """The command `train`: one step of training, timed as `run --train` times it."""
 
 from accelsim.cli.bundles import Files, Machine, Reading, Showing, Step, Work, bundled
-from accelsim.cli.inputs import Model
 from accelsim.cli.options import (
     BatchOption,
     HardwareName,
@@ -32,7 +31,7 @@ def train(
 
     Example: `accelsim train lenet5 edge_ws --batch 32`
     """
-    wanted = Model(network, reading.dim, reading.outputs, reading.unsupported)
+    wanted = reading.model(network)
     work = Work(batch=batch, mapping=mapping)
     step = Step(True, loss, optimizer, recompute)
     deliver_run(timed_run(wanted, hardware, machine, work, step, showing, files))

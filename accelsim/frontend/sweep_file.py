@@ -219,6 +219,14 @@ class SweepFile(_Schema):
     dims: dict[str, Annotated[int, Field(gt=0, le=2**24, strict=True)]] = Field(
         {}, description="Sizes of the open axes of networks in ONNX, by name."
     )
+    outputs: list[str] = Field(
+        [], description="Tensors up to which networks in ONNX are taken; all of them if left out."
+    )
+    unsupported: Literal["refuse", "free"] = Field(
+        "refuse",
+        description="Whether what of a network in ONNX cannot be simulated is taken as free; the "
+        "network's name then says so.",
+    )
     base: str = Field(
         description="The hardware that the matrix varies: a built-in name, or a path from this "
         "file's folder."

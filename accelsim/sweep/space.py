@@ -9,14 +9,11 @@ from itertools import chain
 from pathlib import Path
 
 from accelsim.errors import InputError, Problem
-from accelsim.frontend import ONNX, load_network
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.hardware_file import hardware_data
 from accelsim.frontend.source import Data, KeyPath, dotted, in_file_order
 from accelsim.frontend.sweep_file import Over, Search, SweepFile, load_sweep, readable_rest
 from accelsim.hardware import Hardware
-from accelsim.network.backward import training_step
-from accelsim.network.decoding import decoding_step
 from accelsim.network.digest import network_digest
 from accelsim.network.graph import Network
 from accelsim.sweep.axes import (
@@ -36,6 +33,7 @@ from accelsim.sweep.content import plain, point_key
 from accelsim.sweep.forced import forced_on
 from accelsim.sweep.grid import Content, Grid, values_of
 from accelsim.sweep.hints import hints, none_left, too_many
+from accelsim.sweep.networks import swept
 from accelsim.sweep.points import NOWHERE, Points
 from accelsim.sweep.quantities import (
     ENERGY_QUANTITIES,
@@ -371,21 +369,13 @@ class Space:
         for name, setting in named.items():
             path = self._paths[name] = named_path(self._file.folder, name)
             try:
-                dims = self._file.dims if str(path).lower().endswith(ONNX) else None
-                self.networks[path] = self._timed(load_network(path, dims))
+                told, network = swept(self._file, path)
             except InputError as error:
                 self._found.in_named_file(error, setting.origin)
             else:
-                self._digests[path] = network_digest(self.networks[path])
-
-    def _timed(self, network: Network) -> Network:
-        """The network, one more token of it, or a step of training it; raises InputError."""
-        if self._file.mode == "inference":
-            return network
-        if self._file.past is not None:
-            return decoding_step(network, self._file.past)
-        file = self._file
-        return training_step(network, file.loss, file.optimizer, recompute=file.recompute)
+                self._paths[name] = told
+                self.networks[told] = network
+                self._digests[told] = network_digest(network)
 
     def _check_batches(self) -> None:
         batches = [setting for setting in self._settings if setting.path == BATCH]

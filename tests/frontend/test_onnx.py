@@ -350,10 +350,29 @@ def test_what_is_asked_to_be_free_says_so_everywhere(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert json.loads(out.read_text())["network"] == network.name
     assert CliRunner().invoke(app, arguments[:3]).exit_code == 2
-    for command in ("show", "convert"):
-        given = [command, str(path), "--unsupported", "free"]
-        assert "2 of 4 nodes free" in CliRunner().invoke(app, given).output
-        assert CliRunner().invoke(app, given[:2]).exit_code == 2
+    said = {"name": "s", "networks": [str(path)], "base": "edge_ws"}
+    (point,) = resolve(sweep_from(said | {"unsupported": "free"})).points
+    assert point.network == f"{path} (2 of 4 nodes free)"
+    with pytest.raises(InputError, match="Shrink"):
+        resolve(sweep_from(said))
+    (point,) = resolve(sweep_from(said | {"outputs": ["a"]})).points
+    assert (point.network, len(point.graph.layers)) == (str(path), 1)
+
+
+COMMANDS = (
+    *("show {}", "convert {}", "compute {} edge_ws", "explain {} edge_ws y", "verify {} edge_ws"),
+    "train {} edge_ws --loss squared_error",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_what_is_free(command: str, tmp_path: Path) -> None:
+    path = saved(model([node("Shrink", "x", "a"), node("Conv", "a w")], {"w": W33}), tmp_path)
+    given = command.format(path).split()
+    free = CliRunner().invoke(app, [*given, "--unsupported", "free"])
+    assert free.exit_code == 0
+    assert "1 of 2 nodes free" in free.output
+    assert CliRunner().invoke(app, given).exit_code == 2
 
 
 def test_what_has_no_shape_cannot_be_free(tmp_path: Path) -> None:
