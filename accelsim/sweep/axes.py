@@ -120,7 +120,8 @@ class Findings:
     def in_named_file(self, error: InputError, path: KeyPath) -> None:
         """What is wrong in a file that the sweep names: there, or where it is named."""
         for problem in error.problems:
-            told = f"{problem.source}: {problem.message}" if problem.source else problem.message
+            said = (problem.source, problem.key, problem.message)
+            told = ": ".join(part for part in said if part)
             self.add(problem if problem.line else self.file.problem(path, told))
 
     def beside(self, known: Sequence[Problem]) -> list[Problem]:
