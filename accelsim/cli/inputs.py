@@ -110,8 +110,8 @@ def sizes(given: Sequence[str]) -> dict[str, int]:
         name, equals, size = text.rpartition("=")
         if not equals or not name or not size.isascii() or not size.isdigit():
             raise InputError(Problem(f"expected NAME=N, found {shown(text)}", "--dim"))
-        if not 1 <= len(size) <= _MOST_DIGITS or not int(size):
-            raise InputError(Problem(f"{name} must be a number above 0 and below 10^9", "--dim"))
+        if len(size) > _MOST_DIGITS:
+            raise InputError(Problem(f"{name} must be a number below 10^9", "--dim"))
         sizes[name] = int(size)
     return sizes
 

@@ -216,7 +216,7 @@ class SweepFile(_Schema):
     networks: list[str] = Field(
         [], description="Built-in names, or paths from this file's folder; the slowest key."
     )
-    dims: dict[str, Annotated[int, Field(gt=0, le=2**24, strict=True)]] = Field(
+    dims: dict[str, Annotated[int, Field(ge=0, le=2**24, strict=True)]] = Field(
         {}, description="Sizes of the open axes of networks in ONNX, by name."
     )
     outputs: list[str] = Field(

@@ -15,6 +15,8 @@ from accelsim.network.ops import (
 )
 
 MOST_PAST = 2**24
+_CACHES = ("past", "cache")
+"""What inputs of keys and values are called."""
 
 
 def decoding_step(network: Network, past: int) -> Network:
@@ -29,8 +31,7 @@ def decoding_step(network: Network, past: int) -> Network:
         raise InputError(Problem(f"expected 1 to {MOST_PAST} tokens, found {past}", key="--past"))
     cached = dict(_cached(network))
     if not cached:
-        message = "has no causal attention, so it makes no token from those before; leave --decode"
-        raise InputError(Problem(message, network.name))
+        raise InputError(Problem(_nothing_cached(network), network.name))
     inputs: dict[str, Shape] = {name: (1, *shape[1:]) for name, shape in network.inputs.items()}
     specs: list[LayerSpec] = []
     for layer in network.layers:
@@ -45,6 +46,19 @@ def decoding_step(network: Network, past: int) -> Network:
         inputs[f"{name}@past"] = (past, shape[-1])
         specs.append(LayerSpec(whole, Append(), (f"{name}@past", name)))
     return _built(network, inputs, specs, past)
+
+
+def _nothing_cached(network: Network) -> str:
+    """Why a network has nothing to decode, and what to do."""
+    caches = [name for name in network.inputs if any(each in name.lower() for each in _CACHES)]
+    if not caches:
+        return "has no causal attention, so it makes no token from those before; leave --decode"
+    more = ", ..." if len(caches) > 1 else ""
+    return (
+        f"has keys and values of before as inputs ({caches[0]}{more}), so it makes one more token "
+        "as it is; leave --decode and --past, and give the sizes, such as "
+        "--dim sequence_length=1 --dim past_sequence_length=512"
+    )
 
 
 def _reads_cache(layer: Layer, place: int) -> bool:

@@ -66,7 +66,7 @@ def _(op: ClassToken, work: Computation, part: Part) -> Array:
 @_values.register
 def _(op: Append, work: Computation, part: Part) -> Array:
     both = [work.arithmetic.rescale(x, work.output) for x in work.inputs]
-    return np.concatenate(both, 1)[part.images, part.tokens, part.features]
+    return np.concatenate(both, -2)[part.images][..., part.tokens, part.features]
 
 
 @_values.register

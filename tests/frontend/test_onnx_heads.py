@@ -17,6 +17,8 @@ from accelsim.frontend import load_network
 from accelsim.network.decoding import decoding_step
 from accelsim.network.ops import Rotary
 
+SPELT = {"spelt": 1}
+"""A rotary embedding in slices, products and a sum."""
 WIDE, TIMES, HEADS, SIZE = 24, 7, 6, 4
 SEES = np.tri(TIMES, dtype=bool)
 ONES = SEES.astype(np.float32)
@@ -70,7 +72,14 @@ def model(
         )
         if scaled == "both" and name != "v":
             made[name] = then("Mul", f"{made[name]} root4", f"{name}3")
-        if turned is not None and name != "v":
+        if turned == SPELT and name != "v":
+            then("Slice", f"{made[name]} size0 half0 last", f"{name}lo")
+            then("Slice", f"{made[name]} half0 most last", f"{name}hi")
+            then("Concat", f"{then('Neg', f'{name}hi', f'{name}n')} {name}lo", f"{name}t", axis=-1)
+            then("Mul", f"{made[name]} cos2", f"{name}c")
+            then("Mul", f"sin2 {name}t", f"{name}s")
+            made[name] = then("Add", f"{name}c {name}s", f"{name}r")
+        elif turned is not None and name != "v":
             tables = f"{made[name]} cos sin places"
             made[name] = then("RotaryEmbedding", tables, f"{name}r", **turned)
         if shared > 1 and name != "q":
@@ -81,6 +90,9 @@ def model(
             made[name] = then("Transpose", made[name], f"{name}7", perm=[0, 1, 3, 2])
     angles = np.outer(np.arange(20), 500.0 ** (-np.arange(SIZE // 2) / (SIZE // 2)))
     arrays |= {"cos": np.cos(angles), "sin": np.sin(angles), "places": PLACES[None]}
+    arrays |= {f"{each}2": np.tile(arrays[each][PLACES], 2)[None, None] for each in ("cos", "sin")}
+    arrays |= {"size0": np.array([0]), "half0": np.array([SIZE // 2]), "last": np.array([-1])}
+    arrays["most"] = np.array([2**62])
     scores = then("MatMul", f"{made['q']} {made['k']}", "s" if scaled == "both" else "raw")
     if scaled != "both":
         then("Div", f"{scores} root", "s")
@@ -136,6 +148,32 @@ def test_spelt_out_attention_is_one_again(
     assert wrong_tiles(path, feeds) == []
 
 
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("shared", [1, 3])
+def test_a_mask_that_is_computed_is_part_of_it(guarded: bool, shared: int, tmp_path: Path) -> None:
+    """Every image says which keys it hides; behind the softmax may be a guard of what is NaN."""
+    given = model("none", shared)
+    (last,) = [each for each in given.graph.node if each.output[0] == "m0"]
+    last.CopyFrom(helper.make_node("Add", ["s", "hide"], ["m0"]))
+    if guarded:
+        at, soft = next(
+            (at, each) for at, each in enumerate(given.graph.node) if each.op_type == "Softmax"
+        )
+        soft.output[0] = "p0"
+        given.graph.node.insert(at + 1, helper.make_node("IsNaN", ["p0"], ["nan"]))
+        given.graph.node.insert(at + 2, helper.make_node("Where", ["nan", "low", "p0"], ["p"]))
+    images = 2 if shared == 1 else 1
+    kind = TensorProto.FLOAT
+    given.graph.input.append(helper.make_tensor_value_info("hide", kind, ("N", 1, 1, TIMES)))
+    path, draw = saved(given, tmp_path), default_rng(1)
+    feeds = {"x": draw.standard_normal((images, TIMES, WIDE), np.float32)}
+    feeds["hide"] = np.where(draw.random((images, 1, 1, TIMES)) < 0.3, LOW, np.float32(0))
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, feeds)
+    values = computed(path, feeds).reshape(wanted.shape)
+    np.testing.assert_allclose(values, wanted, rtol=1e-4, atol=1e-5)
+    assert sorted({*kinds_of(path)} - {"reshape"}) == sorted({*RECOGNISED})
+
+
 @pytest.mark.parametrize("shared", [1, 3])
 def test_it_is_decoded_token_by_token(shared: int, tmp_path: Path) -> None:
     step = decoding_step(load_network(saved(model("chosen", shared), tmp_path)), 11)
@@ -156,12 +194,15 @@ def test_what_is_read_elsewhere_stays_as_it_is_written(read: str, tmp_path: Path
     assert "attention_scores" not in kinds_of(path)
 
 
-@pytest.mark.parametrize("shared", [1, 2])
-@pytest.mark.parametrize("interleaved", [0, 1])
+@pytest.mark.parametrize(
+    ("shared", "turned"),
+    [(1, {"interleaved": 0}), (2, {"interleaved": 1}), (1, SPELT), (2, SPELT)],
+)
 def test_turned_queries_and_keys_are_a_law_of_their_places(
-    shared: int, interleaved: int, tmp_path: Path
+    shared: int, turned: dict[str, int], tmp_path: Path
 ) -> None:
-    path = saved(model("added", shared, turned={"interleaved": interleaved}), tmp_path)
+    path = saved(model("added", shared, turned=turned), tmp_path)
+    interleaved = turned.get("interleaved", 0)
     feeds = {"x": default_rng(1).standard_normal((1, TIMES, WIDE), dtype=np.float32)}
     (wanted,) = onnx.reference.ReferenceEvaluator(onnx.load(path)).run(None, feeds)
     values = computed(path, feeds).reshape(wanted.shape)

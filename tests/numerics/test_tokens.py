@@ -110,6 +110,7 @@ def test_traffic_of_a_table_is_the_rows_that_are_taken() -> None:
         (Rotary(heads=2), ((3, 6),), "6 features are no pairs of 2 heads"),
         (Append(), ((3, 6), (3, 5)), "features differ"),
         (Append(), ((3, 6),), "takes two matrices"),
+        (Append(), ((2, 3, 6), (4, 3, 6)), "as many matrices"),
         (Embedding(entries=3, features=2), ((3, 6),), "needs a vector"),
     ],
 )

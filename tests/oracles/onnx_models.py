@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from accelsim.facade import compile_program
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.frontend.onnx import assembled
 from accelsim.frontend.onnx.constants import Store
 from accelsim.frontend.onnx.file import read_model
 from accelsim.frontend.onnx.graph import Graph, resolved
@@ -79,6 +80,27 @@ def computed(
     *_, (_, last) = reference(network, parameters.arithmetic, parameters, batch)
     ends = graph.batch_axes.keys() - feeds.keys()
     return np.moveaxis(np.asarray(last.values), 0, graph.batch_axes[ends.pop()] if ends else 0)
+
+
+def outputs(
+    path: Path, feeds: dict[str, Array], dims: dict[str, int] | None = None
+) -> dict[str, NDArray[Any]]:
+    """What our reference makes of each output of a model, images first."""
+    file = read_model(path)
+    graph, layers, _ = read_as_layers(resolved(file, dims or {}, ()), Store(file))
+    stands = assembled(path.stem, str(path), graph, layers).stands
+    names = {name: layers.output(name) for name in graph.outputs}
+    network = prepare_for_inference(load_network(path, dims or {}))
+    if graph.whole:
+        feeds = {name: array[None] for name, array in feeds.items()}
+    feeds = batch_first(feeds, network, graph)
+    parameters = given(network, (FLOAT32,), feeds)
+    batch = len(next(iter(feeds.values())))
+    computed = {
+        work.layer.name: ofmap.values
+        for work, ofmap in reference(network, parameters.arithmetic, parameters, batch)
+    }
+    return {name: np.asarray(computed[stands.get(at, at)]) for name, at in names.items()}
 
 
 def wrong_tiles(

@@ -28,7 +28,7 @@ from accelsim.network.graph import (
     build_network,
     learned_shapes,
 )
-from accelsim.network.ops import Shape
+from accelsim.network.ops import Embedding, Shape
 
 __all__ = ["load_onnx"]
 
@@ -105,6 +105,7 @@ def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled
     inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
     read = {each for spec in specs for each in spec.inputs}
     inputs |= {free: shape for free, shape in layers.free.items() if free in read}
+    inputs, specs = _with_values(inputs, specs)
     try:
         network = build_network(name, inputs, specs)
     except GraphError as error:
@@ -113,6 +114,21 @@ def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled
         ) from None
     recipes, absent = _recipes(network, layers)
     return Assembled(network=network, specs=specs, recipes=recipes, absent=absent, stands=stands)
+
+
+def _with_values(
+    inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]
+) -> tuple[dict[str, Shape], list[LayerSpec]]:
+    """Inputs that number rows of a table, given as values too, NAME/values, to what computes."""
+    numbers = {spec.inputs[0] for spec in specs if isinstance(spec.op, Embedding)} & inputs.keys()
+    found, made = dict(inputs), []
+    for spec in specs:
+        read = spec.inputs
+        if not spec.op.reads_numbers and not numbers.isdisjoint(read):
+            found |= {f"{name}/values": inputs[name] for name in read if name in numbers}
+            read = tuple(f"{name}/values" if name in numbers else name for name in read)
+        made.append(replace(spec, inputs=read))
+    return found, made
 
 
 def _recipes(
@@ -139,6 +155,11 @@ def _description(file: ModelFile, graph: Graph, absent: Sequence[str]) -> str:
         parts.append(f"the file says {graph.batch} images at a time, here --batch does")
     for name, axis in graph.batch_axes.items():
         parts.append(f"{name} has the batch as axis {axis} in the file, first here")
+    for bits, count in file.bits.items():
+        parts.append(
+            f"weights of {count} products have {bits} bits in the file, and are fetched as the "
+            "hardware's filter format here"
+        )
     if absent:
         parts.append(f"the file has no weights of {len(absent)} layers: random ones")
     return "; ".join(parts)

@@ -9,11 +9,11 @@ that its operands then have; one that is not known here is refused.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from accelsim.frontend.onnx import batch_indexed, batch_rules
 from accelsim.frontend.onnx.batch_rules import (
     FIRST,
     MADE,
     NOWHERE,
-    RULES,
     Found,
     Misfit,
     Place,
@@ -26,6 +26,7 @@ __all__ = ["MADE", "with_batch_first"]
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger")
 
+_RULES = {**batch_rules.RULES, **batch_indexed.RULES}
 _MIXING = (*RECURRENT, "DynamicQuantizeLinear", "MatMul", "MatMulInteger", "Gemm")
 """Operators that are right only as their rule says, wherever the batch is."""
 
@@ -83,7 +84,7 @@ def _with_batch_first(
 ) -> tuple[Node, Found, Place]:
     """A node, or the same refused; where it reads the batch, and where the file has its own."""
     away = any(place != FIRST for _, place in found)
-    rule = RULES.get(node.op)
+    rule = _RULES.get(node.op)
     if node.domain or not found or any(each.shape is None for each, _ in found):
         return _refused(node, found) if away else node, found, FIRST
     reason = ""

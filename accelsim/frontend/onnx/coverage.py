@@ -9,6 +9,7 @@ from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.file import ModelFile
 from accelsim.frontend.onnx.graph import DATA_DEPENDENT, Node, Value
 from accelsim.frontend.onnx.inference import OF_GRAPHS
+from accelsim.frontend.onnx.spelling import WHY_NOT
 
 _WINDOWED = ("Conv", "ConvInteger", "QLinearConv")
 WHY = "why_refused"
@@ -118,8 +119,9 @@ def why_unknown(node: Node) -> str:
     """Why an operator that the table does not have is refused."""
     if node.op in DATA_DEPENDENT:
         return "what it does depends on values"
-    if node.attributes.get(WHY):
-        return str(node.attributes[WHY])
+    for said in (WHY, WHY_NOT):
+        if node.attributes.get(said):
+            return str(node.attributes[said])
     for each in node.inputs:
         if isinstance(each, Value) and each.shape is None:
             return f"it reads {each.name!r}, whose shape is not known"

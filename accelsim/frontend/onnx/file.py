@@ -1,12 +1,13 @@
 """An ONNX file as the library reads it, and all that can be wrong with its bytes."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
 from accelsim.frontend.onnx.contributed import expanded
+from accelsim.frontend.onnx.contributed_blocks import bits_of
 from accelsim.frontend.onnx.wire import trimmed
 from accelsim.frontend.source import mapped
 
@@ -20,13 +21,14 @@ class ModelFile:
     """A model and where it lies. `proto` is onnx's ModelProto, `opsets` versions by domain.
 
     `places` are initializers whose values `proto` does not hold: where they start in the file, and
-    their bytes.
+    their bytes. `bits`: how many products have weights in blocks, of how many bits.
     """
 
     path: Path
     proto: Any
     opsets: dict[str, int]
     places: Mapping[str, tuple[int, int]]
+    bits: Mapping[int, int] = field(default_factory=dict)
 
     def problem(self, message: str, node: str = "") -> InputError:
         """What is wrong, at a node or a tensor if one is named."""
@@ -61,6 +63,7 @@ def read_model(path: Path) -> ModelFile:
         proto = onnx.ModelProto.FromString(found.content)
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto)
+        bits = bits_of(proto.graph.node)
         proto = expanded(onnx, proto)
     except Exception as error:  # protobuf's own, which differ between its builds
         message = f"is no ONNX model, or is cut off: {error}"
@@ -69,7 +72,7 @@ def read_model(path: Path) -> ModelFile:
     opsets.setdefault("", opsets.get("ai.onnx", 1))
     for node in proto.graph.node:  # one domain has two names
         node.domain = "" if node.domain == "ai.onnx" else node.domain
-    file = ModelFile(path, proto, opsets, found.places)
+    file = ModelFile(path, proto, opsets, found.places, bits)
     if not proto.graph.node or not proto.graph.output:
         raise file.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")
     if not all(isinstance(name, str) for name in _names(proto.graph)):

@@ -8,7 +8,7 @@ numbers here. The shapes of the others are those of onnx's own inference, given 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from accelsim.frontend.onnx.constants import (
 from accelsim.frontend.onnx.declared import Declared
 from accelsim.frontend.onnx.file import ModelFile
 from accelsim.frontend.onnx.inference import OF_GRAPHS, Inference, Value, named
+from accelsim.frontend.onnx.open_sizes import Sizes
 from accelsim.text import shown
 
 __all__ = [
@@ -89,6 +90,7 @@ def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -
     inputs = _inputs(file, dims, used | set(wanted), axes)
     walk = _Walk(file, _symbols(file, inputs))
     walk.begin(inputs, used)
+    inputs = tuple(each for each in inputs if 0 not in (each.shape or ()))
     nodes = tuple(node for index in order if (node := walk.node(index)) is not None)
     made = {each.name for each in inputs} | {each.name for node in nodes for each in node.outputs}
     for name in wanted:
@@ -257,19 +259,23 @@ def _inputs(
     found = [each for each in graph.input if each.name in used and each.name not in held]
     if not found:
         raise file.problem("has no input that its outputs depend on")
-    asked: set[str] = set()
-    missing: dict[str, str] = {}
+    sizes = Sizes(dims)
     values = []
     for each in found:
-        shape = tuple(_sizes(each, dims, asked, missing, axes.get(each.name, 0)))
+        shape = tuple(sizes.of(each, axes.get(each.name, 0)))
         values.append(Value(each.name, shape, each.type.tensor_type.elem_type))
-    problems = [f"the size {name!r} is {how}; give --dim {name}=N" for name, how in missing.items()]
-    problems += [
-        f"no input has an open size {shown(name)}; {did_you_mean(name, asked)}".rstrip("; ")
-        for name in dims
-        if name not in asked
+    problems = [
+        f"the size {name!r} is {how}; give --dim {name}=N" for name, how in sizes.missing.items()
     ]
+    problems += [
+        f"no input has an open size {shown(name)}; {did_you_mean(name, sizes.asked)}".rstrip("; ")
+        for name in dims
+        if name not in sizes.asked
+    ]
+    none_left = all(0 in (each.shape or ()) for each in values)
     problems += filter(None, map(_no_tensor, found, values))
+    if none_left or 0 not in dims.values():
+        problems += filter(None, map(_holds_nothing, values))
     if problems:
         raise InputError(Problem(message, str(file.path)) for message in problems)
     return tuple(values)
@@ -281,27 +287,12 @@ def _no_tensor(each: Any, value: Value) -> str:
         return f"the input {each.name!r} is no tensor"
     if not each.type.tensor_type.HasField("shape"):
         return f"the input {each.name!r} has no shape, not even a number of axes"
-    if 0 in (value.shape or ()):
-        return f"the input {each.name!r} has the shape {list(value.shape or ())}: it holds nothing"
     return ""
 
 
-def _sizes(
-    each: Any, dims: Mapping[str, int], asked: set[str], missing: dict[str, str], batch: int
-) -> Iterator[int]:
-    """The sizes of one input; an open batch is one image. Notes which names there are.
-
-    A size below 0 is open, as runtimes take it; one of 0 leaves nothing to compute.
-    """
-    for axis, dim in enumerate(each.type.tensor_type.shape.dim):
-        if dim.dim_value > 0 or (dim.HasField("dim_value") and not dim.dim_value):
-            yield dim.dim_value
-            continue
-        name = dim.dim_param or f"{each.name}[{axis}]"
-        asked.add(name)
-        if name not in dims and axis != batch:
-            missing[name] = f"{dim.dim_value}, so open" if dim.dim_value else "open"
-        yield dims.get(name, 1)
+def _holds_nothing(value: Value) -> str:
+    shape = list(value.shape or ())
+    return f"the input {value.name!r} has the shape {shape}: it holds nothing" * (0 in shape)
 
 
 def _symbols(file: ModelFile, inputs: Iterable[Value]) -> dict[str, int]:
@@ -330,9 +321,9 @@ class _Walk:
         self._known: dict[str, Value | Constant] = {}
 
     def begin(self, inputs: Iterable[Value], used: set[str]) -> None:
-        """Take the inputs, and the initializers that are used."""
+        """Take the inputs, those that hold nothing as constants, and initializers that are used."""
         for each in inputs:
-            self._known[each.name] = each
+            self._known[each.name] = _empty(each) if 0 in (each.shape or ()) else each
             self._declared.agree(each.name, each.name, each.shape, each.element)
         for tensor in self._file.proto.graph.initializer:
             if tensor.name in used:
@@ -355,15 +346,16 @@ class _Walk:
             self._known |= {each.name: each for each in constants}
             return None
         self._known |= {each.name: each for each in outputs if each.name}
-        return Node(
+        node = Node(
             name=named(proto),
             op=proto.op_type,
             version=self._file.opsets.get(proto.domain, 0),
-            inputs=inputs,
+            inputs=_without_empty(proto.op_type, inputs),
             outputs=outputs,
             attributes=self._inference.attributes(proto),
             domain=proto.domain,
         )
+        return _plain(node)
 
     def _constants(
         self,
@@ -413,3 +405,34 @@ class _Walk:
         if shape is None:
             raise self._file.problem(f"the shape of {output.name!r} is not known", named(proto))
         return Constant(output.name, shape, element, source, is_fill(proto.op_type, inputs))
+
+
+_JOINING = ("Concat", "Attention")
+"""Operators that put something behind what may hold nothing yet."""
+
+
+def _empty(value: Value) -> Constant:
+    source = Known(np.zeros(value.shape or (), np.float32))
+    return Constant(value.name, value.shape or (), value.element, source)
+
+
+def _plain(node: Node) -> Node:
+    """A GatherND of one place each is a Gather: that may have the batch anywhere."""
+    indices = node.inputs[1] if node.op == "GatherND" and len(node.inputs) > 1 else None
+    if not isinstance(indices, Constant) or indices.known is None or indices.shape[-1:] != (1,):
+        return node
+    if node.attributes.get("batch_dims", 0):
+        return node
+    values = indices.known[..., 0]
+    places = Constant(indices.name, values.shape, indices.element, Known(values))
+    return replace(node, op="Gather", inputs=(node.inputs[0], places), attributes={"axis": 0})
+
+
+def _without_empty(
+    op: str, inputs: tuple[Value | Constant | None, ...]
+) -> tuple[Value | Constant | None, ...]:
+    """What a node reads, without constants that hold nothing where it only joins them."""
+    if op not in _JOINING:
+        return inputs
+    kept = [None if isinstance(each, Constant) and 0 in each.shape else each for each in inputs]
+    return tuple(kept) if op != "Concat" else tuple(each for each in kept if each is not None)

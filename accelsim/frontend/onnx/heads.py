@@ -39,39 +39,127 @@ class _Heads:
     law: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """softmax(queries keys^T * scale + mask) values; `turned`: its keys are transposed already."""
+
+    queries: Operand
+    keys: Operand
+    values: Operand
+    scale: float
+    mask: Operand = None
+    causal: bool = False
+    turned: bool = False
+
+
+def attention_of_matrices(node: Node, seen: Seen) -> Node | None:
+    """The product of shares and values (batch, heads, times, features), as an attention."""
+    core = _core(node, seen)
+    if core is None:
+        return None
+    keys, before = _scale(core.keys, seen)
+    swapped = seen.alone(keys, "Transpose")
+    if swapped is None or not _order(swapped, _SWAPPED):
+        return None
+    keys, after = _scale(swapped.inputs[0], seen)
+    values = core.values
+    own = _unrepeated(keys, seen), _unrepeated(values, seen)
+    if _shape(own[0])[:3] == _shape(own[1])[:3]:
+        keys, values = own
+    whole = all(isinstance(each, Value) for each in (core.queries, keys, values))
+    if not whole or _shape(keys)[:3] != _shape(values)[:3] or not _masks(core, _shape(keys)[2]):
+        return None
+    said = {"scale": core.scale * before * after, "is_causal": int(core.causal)}
+    inputs = (core.queries, keys, values, *((core.mask,) if core.mask else ()))
+    return Node(node.name, "Attention", node.version, inputs, node.outputs, said)
+
+
+def _core(product: Node, seen: Seen) -> _Core | None:
+    """The parts of a product of shares and values, heads behind each other."""
+    shares = seen.alone(as_given(product.inputs[0], seen), "Softmax")
+    if shares is None or not _of_last(shares):
+        return None
+    operand, mask = _unmasked(shares.inputs[0], seen)
+    operand, factor = _scale(operand, seen)
+    scores = seen.alone(operand, "MatMul")
+    if scores is None:
+        return None
+    queries, before = _scale(scores.inputs[0], seen)
+    causal = bool(shares.attributes.get("causal"))
+    scale = factor * before
+    return _Core(queries, scores.inputs[1], product.inputs[1], scale, mask, causal, True)
+
+
+def _unmasked(operand: Operand, seen: Seen) -> tuple[Operand, Operand]:
+    """Scores and what is added to them."""
+    total = seen.alone(operand, "Add")
+    for scores, mask in (total.inputs[:2], total.inputs[1::-1]) if total else ():
+        below, _ = _scale(scores, seen)
+        if seen.alone(below, "MatMul") and _shape(scores) == _shape(operand):
+            return scores, mask
+    return operand, None
+
+
+def _masks(core: _Core, keys: int) -> bool:
+    """Whether an attention of so many keys can have the mask: of all images, or of each."""
+    size = _shape(core.queries)
+    if len(size) != 4:
+        return False
+    batch, _, times, _ = size
+    if core.mask is None:
+        return not core.causal or times == keys
+    shape = _shape(core.mask)
+    if core.causal or len(shape) != 4 or shape[2] not in (1, times) or shape[3] != keys:
+        return False
+    if isinstance(core.mask, Constant):
+        return shape[0] == 1 and core.mask.known is not None
+    return shape[0] == batch
+
+
 def attention_of_heads(node: Node, seen: Seen) -> Node | None:
     """A Reshape that puts heads together, as an attention of what they were taken from."""
     turned = seen.alone(node.inputs[0], "Transpose")
     if turned is None or not _order(turned, _APART):
         return None
-    product = seen.alone(turned.inputs[0], "MatMul")
-    shares = seen.alone(_plain(product.inputs[0], seen), "Softmax") if product else None
-    if product is None or shares is None or not _of_last(shares):
+    core = _stacked(turned.inputs[0], seen)
+    if core is None:
         return None
-    scaled, factor = _scale(shares.inputs[0], seen)
-    scores = seen.alone(scaled, "MatMul")
-    if scores is None:
-        return None
-    queries = _heads(scores.inputs[0], seen, turned=False)
-    keys = _heads(scores.inputs[1], seen, turned=True)
-    values = _heads(product.inputs[1], seen, turned=False)
+    queries = _heads(core.queries, seen, turned=False)
+    keys = _heads(core.keys, seen, turned=core.turned)
+    values = _heads(core.values, seen, turned=False)
     if queries is None or keys is None or values is None or keys.count != values.count:
         return None
-    causal = bool(shares.attributes.get("causal"))
     times = [_shape(each.whole)[1] for each in (queries, keys)]
     out = (*_shape(queries.whole)[:2], queries.count * _shape(values.whole)[2] // values.count)
     changed = values.factor != 1 or values.law is not None
-    if changed or _shape(node.outputs[0]) != out or (causal and times[0] != times[1]):
+    if changed or _shape(node.outputs[0]) != out or (core.causal and times[0] != times[1]):
         return None
     said = {
         "q_num_heads": queries.count,
         "kv_num_heads": keys.count,
-        "scale": factor * queries.factor * keys.factor,
-        "is_causal": int(causal),
+        "scale": core.scale * queries.factor * keys.factor,
+        "is_causal": int(core.causal),
         LAWS: (queries.law, keys.law),
     }
-    inputs = (queries.whole, keys.whole, values.whole)
+    inputs = (queries.whole, keys.whole, values.whole, *((core.mask,) if core.mask else ()))
     return Node(node.name, "Attention", node.version, inputs, node.outputs, said)
+
+
+def _stacked(operand: Operand, seen: Seen) -> _Core | None:
+    """An attention of heads behind each other, found before or spelt out."""
+    product = seen.alone(operand, "MatMul")
+    if product is not None:
+        core = _core(product, seen)
+        return core if core and _masks(core, _shape(core.keys)[-1]) else None
+    node = seen.alone(operand, "Attention")
+    if node is None or len(node.outputs) > 1 or node.attributes.keys() - {"scale", "is_causal"}:
+        return None
+    mask = node.inputs[3] if len(node.inputs) > 3 else None
+    if len(node.inputs) > 4 or "scale" not in node.attributes:
+        return None
+    scale, causal = float(node.attributes["scale"]), bool(node.attributes.get("is_causal"))
+    queries, keys, values = node.inputs[:3]
+    return _Core(queries, keys, values, scale, mask, causal)
 
 
 def _heads(operand: Operand, seen: Seen, turned: bool) -> _Heads | None:
@@ -137,7 +225,7 @@ def _unrepeated(operand: Operand, seen: Seen) -> Operand:
 
 def _scale(operand: Operand, seen: Seen) -> tuple[Operand, float]:
     """What is multiplied with, or divided by, a number, and that as a factor."""
-    operand, factor = _plain(operand, seen), 1.0
+    operand, factor = as_given(operand, seen), 1.0
     product, quotient = seen.alone(operand, "Mul"), seen.alone(operand, "Div")
     pairs = [
         (each.inputs[0], each.inputs[1], each.op == "Div") for each in (product, quotient) if each
@@ -150,16 +238,16 @@ def _scale(operand: Operand, seen: Seen) -> tuple[Operand, float]:
         if known is not None and known.size == 1 and same and isinstance(rest, Value):
             said = float(known.reshape(-1)[0])
             if said:
-                return _plain(rest, seen), factor / said if under else factor * said
+                return as_given(rest, seen), factor / said if under else factor * said
     return operand, factor
 
 
-def _plain(operand: Operand, seen: Seen) -> Operand:
+def as_given(operand: Operand, seen: Seen) -> Operand:
     """What a node only hands on."""
     node = seen.alone(operand, "Identity") or seen.alone(operand, "Cast")
     if node is None or node.attributes.get("to", REALS[0]) not in REALS:
         return operand
-    return _plain(node.inputs[0], seen)
+    return as_given(node.inputs[0], seen)
 
 
 def _order(node: Node | None, order: Sequence[int]) -> bool:

@@ -5,7 +5,7 @@ its name and their shapes: the model is wrong, and nothing stands for it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.declared import Declared
 from accelsim.frontend.onnx.file import ModelFile, library
 from accelsim.frontend.onnx.laws import Call, broken
+from accelsim.frontend.onnx.spelling import BEYOND
 from accelsim.network.ops import Shape
 
 LARGEST_TENSOR = 2**40
@@ -28,7 +29,7 @@ _INFERRED_AS = {
     "Gelu": 20,
     "LayerNormalization": 17,
     "RMSNormalization": 23,
-    "Attention": 23,
+    **dict.fromkeys(("Attention", "RotaryEmbedding"), 23),
     **dict.fromkeys(("Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split"), 11),
 }
 """Opsets whose inference drops what starts in the padding under ceil_mode, and that take negative
@@ -75,6 +76,8 @@ class Inference:
         self._refuse_misfit(proto, inputs, said)
         types = self._inferred(*self._plain(proto, inputs), schema)
         found = [self._value(proto, name, types.get(name)) for name in proto.output]
+        if proto.op_type == "Attention" and not proto.domain:
+            found = [*_with_present(found, inputs, int(said.get("kv_num_heads", 0)))]
         first = inputs[0] if inputs else None
         if proto.op_type in _KEEPS_SHAPE and first is not None and found[0].shape is None:
             found[0] = Value(found[0].name, first.shape, first.element)
@@ -141,7 +144,15 @@ class Inference:
         return self._file.problem(message, named(proto))
 
     def _plain(self, proto: Any, inputs: Inputs) -> tuple[Any, Inputs]:
-        """A product with transposes of its own as one without, of turned operands."""
+        """A node without what spelt-out ones say beside the standard's.
+
+        A product with transposes of its own is one without, of turned operands.
+        """
+        if any(each.name in BEYOND for each in proto.attribute):
+            kept = [each for each in proto.attribute if each.name not in BEYOND]
+            proto = self._onnx.NodeProto.FromString(proto.SerializeToString())
+            del proto.attribute[:]
+            proto.attribute.extend(kept)
         if proto.op_type != FUSED:
             return proto, inputs
         said = {each.name: each.i for each in proto.attribute}
@@ -188,6 +199,18 @@ class Inference:
             message = f"{name!r} would have the shape {list(closed)}"
             raise self._file.problem(message, named(proto))
         return Value(name, closed, tensor.elem_type)
+
+
+def _with_present(made: Sequence[Value], inputs: Inputs, heads: int) -> Iterator[Value]:
+    """What an attention makes; keys and values are outputs also where nothing is past."""
+    for place, value in enumerate(made):
+        own = inputs[place] if 0 < place < 3 and place < len(inputs) else None
+        if value.shape is None and own is not None and own.shape is not None and len(inputs) < 5:
+            shape = own.shape
+            if len(shape) == 3 and heads and shape[2] % heads == 0:
+                shape = (shape[0], heads, shape[1], shape[2] // heads)
+            value = Value(value.name, shape, own.element)
+        yield value
 
 
 def _turned(operand: Value | Constant | None) -> Value | Constant | None:

@@ -7,18 +7,20 @@ nodes reads what is between, or else that stays, too; it ensures the same values
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import is_
 
 import numpy as np
 
 from accelsim.frontend.onnx.constants import Array, Constant, Store
 from accelsim.frontend.onnx.graph import Graph, Node, Value
-from accelsim.frontend.onnx.heads import attention_of_heads
-from accelsim.frontend.onnx.rotary import with_angles
+from accelsim.frontend.onnx.heads import as_given, attention_of_heads, attention_of_matrices
+from accelsim.frontend.onnx.rotary import of_halves, with_angles
 
 Operand = Value | Constant | None
 _CLOSE = 1e-3
 """By so much constants of a model may differ from the numbers that they stand for."""
 _LARGEST_MASK = 2**24
+_MOST_PASSES = 4
 _HIDING = -1e3
 _SAME_FROM = 17.0
 """From here on log(1 + exp(x)) is x in float32: exp(-17) is less than half of its last place."""
@@ -51,7 +53,20 @@ class _Seen:
 
 
 def with_patterns(graph: Graph, store: Store) -> Graph:
-    """The graph with what is spelt out as one node, and without nodes that nothing needs then."""
+    """The graph with what is spelt out as one node, and without nodes that nothing needs then.
+
+    What is one node may be part of another pattern, for which nothing else may read it.
+    """
+    for _ in range(_MOST_PASSES):
+        found = _with_patterns(graph, store)
+        same = len(found.nodes) == len(graph.nodes)
+        if same and all(map(is_, found.nodes, graph.nodes)):
+            break
+        graph = found
+    return graph
+
+
+def _with_patterns(graph: Graph, store: Store) -> Graph:
     readers: dict[str, int] = dict.fromkeys(graph.outputs, 1)
     for node in graph.nodes:
         for value in node.inputs:
@@ -214,7 +229,7 @@ def _scaled(node: Node, seen: _Seen) -> Node | None:
     """A norm without gamma, times a constant of its axes."""
     for value, gamma in (node.inputs[:2], node.inputs[1::-1]):
         for op in _NORMS:
-            norm = seen.alone(value, op)
+            norm = seen.alone(as_given(value, seen), op)
             if norm and norm.inputs[1] is None and _fits(gamma, value, norm):
                 return replace(norm, outputs=node.outputs, inputs=_with(norm, 1, gamma))
     return None
@@ -388,8 +403,9 @@ Pattern = Callable[[Node, _Seen], Node | None]
 _PATTERNS: Mapping[str, tuple[Pattern, ...]] = {
     "Div": (_divided,),
     "Mul": (_multiplied, _gelu, _scaled),
-    "Add": (_shifted,),
+    "Add": (_shifted, of_halves),
     "Softmax": (_causal,),
+    "MatMul": (attention_of_matrices,),
     "Reshape": (attention_of_heads,),
     "RotaryEmbedding": (with_angles,),
     "Where": (_guarded, _guarded_softplus),

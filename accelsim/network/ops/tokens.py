@@ -118,16 +118,22 @@ class Rotary(TokenLayer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append(TokenLayer):
-    """Rows behind those that a cache holds already; they are written there, so nothing moves."""
+    """Rows behind those that a cache holds already; they are written there, so nothing moves.
+
+    Of matrices, or of as many of each (heads, T, features).
+    """
 
     name: ClassVar[str] = "append"
 
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
-        if len(inputs) != 2 or any(len(shape) != 2 for shape in inputs):
-            raise ShapeError(f"takes two matrices, found shapes {list(inputs)}")
-        if inputs[0][1] != inputs[1][1]:
+        if len(inputs) != 2 or any(len(shape) < 2 for shape in inputs):
+            raise ShapeError(f"takes two matrices, or as many of each, found {list(inputs)}")
+        (*lead, past, features), (*others, new, own) = inputs
+        if features != own:
             raise ShapeError(f"features differ: {inputs[0]} and {inputs[1]}")
-        return inputs[0][0] + inputs[1][0], inputs[0][1]
+        if lead != others:
+            raise ShapeError(f"takes as many matrices of each, found {list(inputs)}")
+        return (*lead, past + new, features)
 
 
 # --- Made of several layers -----------------------------------------------------------------------

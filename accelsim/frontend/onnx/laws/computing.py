@@ -11,6 +11,7 @@ from accelsim.frontend.onnx.laws.call import (
     reaches,
     wants,
 )
+from accelsim.frontend.onnx.spelling import HEAD_SIZE
 from accelsim.network.ops import Shape
 
 # --- Windows --------------------------------------------------------------------------------------
@@ -228,6 +229,8 @@ def rotary(call: Call) -> Iterator[str]:
     """Of a rotary embedding: tables of half as many angles as features are turned."""
     x, tables, places = call.shape(0) or (), call.shape(1) or (), call.shape(3)
     heads = int(call.said.get("num_heads", 0))
+    if call.said.get(HEAD_SIZE):
+        heads = x[-1] // int(call.said[HEAD_SIZE])
     if len(x) not in (3, 4) or (len(x) == 3 and (heads < 1 or x[2] % heads)):
         yield f"{list(x)} does not divide into {heads} heads"
         return

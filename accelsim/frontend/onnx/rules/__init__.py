@@ -50,6 +50,13 @@ from accelsim.frontend.onnx.rules.functions import (
     swish,
     tanh,
 )
+from accelsim.frontend.onnx.rules.indexed import (
+    gather_elements,
+    gather_nd,
+    scatter_elements,
+    scatter_nd,
+    triangle,
+)
 from accelsim.frontend.onnx.rules.joins import add, mean, multiply, subtract, total
 from accelsim.frontend.onnx.rules.moves import (
     cast,
@@ -214,6 +221,11 @@ RULES: Mapping[str, Rule] = {
     "Slice": sliced,
     "Split": split,
     "Gather": gather,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
+    "ScatterND": scatter_nd,
+    "Trilu": triangle,
+    **dict.fromkeys(("ScatterElements", "Scatter"), scatter_elements),
     "Expand": expand,
     "Tile": tile,
     "DepthToSpace": depth_to_space,

@@ -18,9 +18,11 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.concatenation import appended
 from accelsim.frontend.onnx.rules.contractions import times_each
 from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.frontend.onnx.rules.rotary import by_law
+from accelsim.frontend.onnx.spelling import KEY_MASK, WINDOW
 from accelsim.network.ops import (
     Add,
     AttentionContext,
@@ -35,7 +37,7 @@ from accelsim.network.ops import (
 
 _KNOWN = {
     *("is_causal", "q_num_heads", "kv_num_heads", "scale", "softcap"),
-    *("softmax_precision", "qk_matmul_output_mode", LAWS),
+    *("softmax_precision", "qk_matmul_output_mode", LAWS, KEY_MASK, WINDOW),
 }
 _HIDDEN = float(np.finfo(np.float32).min) / 2
 _BOOL = 9
@@ -68,12 +70,12 @@ def attention(node: Node, layers: Layers) -> str:
     if len(ranks) > 1:
         raise Refused("of operands with not as many axes")
     heads = _Heads(node, layers, tensor(node, 1, layers), tensor(node, 2, layers))
-    if ranks == {3}:
-        if _given(node, _PAST_KEYS):
-            raise Refused("with past keys, heads side by side")
+    if ranks == {3} and not _given(node, _PAST_KEYS):
         return _side_by_side(heads)
+    if ranks == {3}:
+        return _taken_apart(heads)
     _append_past(heads)
-    return _stacked(heads)
+    return _stacked(heads, *_operand(heads, 0))
 
 
 def _given(node: Node, place: int) -> bool:
@@ -90,12 +92,31 @@ def _append_past(heads: _Heads) -> None:
     for place, (name, shape), what in pairs:
         past, before = tensor(node, place, layers)
         heads.past = before[-2]
-        made = layers.joined(f"{node.name}/{what}", [past, name], len(shape) - 2)
+        parts = [(past, before), (name, shape)]
+        made = _cached(heads, place, f"{node.name}/{what}", parts)
         whole.append((made, (*shape[:-2], before[-2] + shape[-2], shape[-1])))
     heads.keys, heads.values = whole
-    for place, (made, _) in zip((_PRESENT_KEYS, _PRESENT_VALUES), whole, strict=True):
-        if place < len(node.outputs):
-            layers.names[node.outputs[place].name] = made
+    _present(heads)
+
+
+def _cached(heads: _Heads, place: int, name: str, parts: list[tuple[str, Shape]]) -> str:
+    """Keys or values behind those of before, in their cache if that is one."""
+    node, layers = heads.node, heads.layers
+    after = _PRESENT_KEYS if place == _PAST_KEYS else _PRESENT_VALUES
+    given, made = node.inputs[place], node.outputs[after : after + 1]
+    if given is not None and made:
+        found = appended(layers, name, (given, made[0]), parts)
+        if found is not None:
+            return found
+    return layers.joined(name, [each for each, _ in parts], len(parts[0][1]) - 2)
+
+
+def _present(heads: _Heads) -> None:
+    """Keys and values as outputs of the node."""
+    whole = (heads.keys[0], heads.values[0])
+    for place, made in zip((_PRESENT_KEYS, _PRESENT_VALUES), whole, strict=True):
+        if place < len(heads.node.outputs):
+            heads.layers.names[heads.node.outputs[place].name] = made
 
 
 def _shares(heads: _Heads, scores: str, count: int) -> str:
@@ -112,9 +133,14 @@ def _shares(heads: _Heads, scores: str, count: int) -> str:
         made = _masked(heads, made)
     causal = bool(node.attributes.get("is_causal", 0))
     plain = shape[-2] + heads.past == shape[-1]
+    window = int(node.attributes.get(WINDOW, shape[-1]))
+    plain = plain and window >= shape[-1]
     if causal and not plain:
         shown = np.tri(shape[-2], shape[-1], heads.past, dtype=bool)
-        made = _hidden(layers, f"{node.name}/past", made, np.where(shown, 0.0, _HIDDEN)[None])
+        shown &= ~np.tri(shape[-2], shape[-1], heads.past - window, dtype=bool)
+        if not shown.all():
+            hides = np.where(shown, 0.0, _HIDDEN)[None]
+            made = _hidden(layers, f"{node.name}/past", made, hides)
     op = Softmax(axis=-1, causal=causal and plain)
     return layers.add(f"{node.name}/shares", op, layers.view(made, shape))
 
@@ -122,12 +148,15 @@ def _shares(heads: _Heads, scores: str, count: int) -> str:
 def _masked(heads: _Heads, scores: str) -> str:
     node, layers = heads.node, heads.layers
     mask, name = node.inputs[_MASK], f"{node.name}/masked"
+    assert mask is not None
+    keys = layers.shapes[scores][-1]
+    if KEY_MASK in node.attributes and (mask.shape or ())[-1:] != (keys,):
+        raise Refused(f"with a mask that does not say of each of {keys:,} keys whether it is seen")
     if isinstance(mask, Value):
         if mask.element == _BOOL:
             raise Refused("with a computed mask of truths")
         read = tensor(node, _MASK, layers)
         return layers.add(name, Add(), *layers.aligned((scores, layers.shapes[scores]), read))
-    assert mask is not None
     values = known(mask, "mask")
     if values.dtype == bool:
         values = np.where(values, 0.0, _HIDDEN)
@@ -160,15 +189,59 @@ def _side_by_side(heads: _Heads) -> str:
         keys = layers.add(f"{node.name}/keys", by_law(laws[1], own), keys)
     made = layers.add(f"{node.name}/scores", scores, queries, keys)
     context = checked(AttentionContext, heads=count, key_heads=own)
-    return layers.add(node.name, context, _shares(heads, made, count), heads.values[0])
+    values = heads.values[0]
+    if any(layers.readers.get(each.name) for each in node.outputs[1:]):
+        heads.keys, heads.values = (
+            _by_heads(layers, each, own) for each in (heads.keys, heads.values)
+        )
+        _present(heads)
+    return layers.add(node.name, context, _shares(heads, made, count), values)
 
 
-def _stacked(heads: _Heads) -> str:
+def _by_heads(layers: Layers, whole: tuple[str, Shape], count: int) -> tuple[str, Shape]:
+    """(T, heads d) as (heads, T, d); of one time that is the same values in the same order."""
+    name, (times, features) = whole
+    shape = (count, times, features // count)
+    if times > 1:
+        apart = layers.view(name, (times, count, features // count))
+        name = layers.add(f"{name}/by_heads", Transpose(order=(1, 0, 2)), apart)
+    return layers.view(name, shape), shape
+
+
+def _taken_apart(heads: _Heads) -> str:
+    """Heads side by side, behind keys and values of before that are not."""
+    node, layers = heads.node, heads.layers
+    count = int(node.attributes.get("q_num_heads", 1))
+    own = int(node.attributes.get("kv_num_heads", count))
+    for _, shape in (heads.keys, heads.values):
+        if len(shape) != 2 or shape[-1] % own:
+            raise Refused(f"of {shape[-1]} features in {own} heads")
+    heads.keys, heads.values = (_by_heads(layers, each, own) for each in (heads.keys, heads.values))
+    _append_past(heads)
+    name, (times, features) = tensor(node, 0, layers)
+    if features % count:
+        raise Refused(f"of {features} features in {count} heads")
+    made = _stacked(heads, *_by_heads(layers, (name, (times, features)), count))
+    wide = heads.values[1][-1]
+    if times > 1:
+        order = Transpose(order=(1, 0, 2))
+        made = layers.add(
+            f"{node.name}/side_by_side", order, layers.view(made, (count, times, wide))
+        )
+    return layers.view(made, (times, count * wide))
+
+
+def _operand(heads: _Heads, place: int) -> tuple[str | Constant, Shape]:
+    """Queries, computed or constant."""
+    given = heads.node.inputs[place]
+    if isinstance(given, Constant):
+        return given, given.shape[1:]
+    return tensor(heads.node, place, heads.layers)
+
+
+def _stacked(heads: _Heads, source: str | Constant, shape: Shape) -> str:
     """Queries (heads, T, d); heads that share keys lie behind each other."""
     node, layers = heads.node, heads.layers
-    first = node.inputs[0]
-    fixed = first if isinstance(first, Constant) else None
-    source, shape = ("", fixed.shape[1:]) if fixed else tensor(node, 0, layers)
     (queries, size), (seen, key_shape) = shape[-2:], heads.keys
     keys, wide = key_shape[-2], heads.values[1][-1]
     count, own = math.prod(shape[:-2]), math.prod(key_shape[:-2])
@@ -177,14 +250,14 @@ def _stacked(heads: _Heads) -> str:
     share = count // own
     scale = float(node.attributes.get("scale", size**-0.5))
     name = f"{node.name}/scores"
-    if fixed is None:
+    if isinstance(source, str):
         grouped = layers.view(source, (own, share, queries, size))
         op = checked(MatMul, transpose_second=True, scale=scale)
         scores = layers.add(name, op, grouped, layers.view(seen, (own, 1, keys, size)))
     else:
         turned = layers.view(seen, (own, keys, size))
         turned = layers.add(f"{node.name}/turned", Transpose(order=(0, 2, 1)), turned)
-        matrices = Learned(fixed).times(scale), (own, share * queries, size)
+        matrices = Learned(source).times(scale), (own, share * queries, size)
         made = times_each(layers, name, matrices, (turned, (own, size, keys)))
         scores = layers.view(made, (own, share, queries, keys))
     shares = _shares(heads, scores, count)

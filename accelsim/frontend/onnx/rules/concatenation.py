@@ -1,11 +1,12 @@
 """Concatenations, of what is computed and of constants beside it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from accelsim.frontend.onnx.constants import Array, Constant, Known
-from accelsim.frontend.onnx.graph import Node
+from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
     Layers,
     Refused,
@@ -16,14 +17,14 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.network.ops import ClassToken, Pad, ScaleShift, Shape
+from accelsim.network.ops import Append, ClassToken, Pad, ScaleShift, Shape
 
 
 def concat(node: Node, layers: Layers) -> str:
     """Along any axis but the batch."""
-    token = _class_token(node, layers)
-    if token is not None:
-        return token
+    found = _class_token(node, layers) or _appended(node, layers)
+    if found is not None:
+        return found
     whole = node.outputs[0].shape
     assert whole is not None
     (axis,) = axes_of([int(node.attributes.get("axis", 1))], len(whole))
@@ -54,6 +55,38 @@ def _class_token(node: Node, layers: Layers) -> str | None:
         return None
     learned = {"weight": Learned(token)}
     return layers.add(node.name, ClassToken(), source, learned=learned)
+
+
+def _appended(node: Node, layers: Layers) -> str | None:
+    """Rows behind those of a cache; None for any other concatenation.
+
+    A cache comes as an input that nothing else reads, and leaves as an output.
+    """
+    value, shape = node.outputs[0], node.outputs[0].shape or ()
+    first = node.inputs[0]
+    axis = int(node.attributes.get("axis", 1)) % max(len(shape), 1)
+    if len(node.inputs) != 2 or first is None or axis != len(shape) - 2 or axis < 1:
+        return None
+    return appended(layers, node.name, (first, value), [tensor(node, at, layers) for at in (0, 1)])
+
+
+def appended(
+    layers: Layers,
+    name: str,
+    ends: tuple[Value | Constant, Value],
+    parts: Sequence[tuple[str, Shape]],
+) -> str | None:
+    """A cache and rows behind it, (..., T, features); None where it is no cache.
+
+    `ends` are what the model has for the cache before and after.
+    """
+    (before, after), graph = ends, layers.graph
+    given = any(each.name == before.name for each in graph.inputs)
+    if not given or layers.readers.get(before.name) != 1 or after.name not in graph.outputs:
+        return None
+    if any(kept_shape(shape) != shape for _, shape in parts):
+        return None
+    return layers.add(name, Append(), *(layers.view(*part) for part in parts))
 
 
 @dataclass(frozen=True, slots=True)

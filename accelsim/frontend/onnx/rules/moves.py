@@ -29,6 +29,10 @@ _WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
 _TRUTH = 9
 
 
+MOST_PARTS = 64
+"""Slices that one node may become."""
+
+
 def same(node: Node, layers: Layers) -> str:
     """The same values, in the shape of the output, which has the batch first as well."""
     only_first_output(node, layers)
@@ -64,6 +68,8 @@ def gather(node: Node, layers: Layers) -> str:
     table, places = node.inputs[:2]
     axis = int(node.attributes.get("axis", 0))
     if isinstance(table, Constant) and isinstance(places, Value):
+        if layers.under(layers.names[places.name]) in layers.specs:
+            raise Refused(f"looks up {places.name!r}, which is computed; only inputs number rows")
         if len(table.shape) != 2 or axis % 2:
             raise Refused(f"of a constant {list(table.shape)} along axis {axis}; only its rows")
         source, shape = tensor(node, 1, layers)
@@ -82,13 +88,13 @@ def gather(node: Node, layers: Layers) -> str:
     wanted = [int(at) % shape[axis - 1] for at in said]
     parts = [
         part(layers, node.name, source, axis - 1, slice(first, last + 1, step))
-        for first, last, step in _runs(wanted)
+        for first, last, step in runs(wanted)
     ]
     whole = parts[0] if len(parts) == 1 else layers.joined(node.name, parts, axis - 1)
     return layers.view(whole, _without_batch(node, layers))
 
 
-def _runs(places: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+def runs(places: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     """Places as runs with one step each: first, last, step."""
     at = 0
     while at < len(places):
@@ -176,7 +182,7 @@ def transpose(node: Node, layers: Layers) -> str:
     if len(runs) > MOST_AXES:
         raise Refused(f"of {len(runs)} groups of axes; only {MOST_AXES} are known here")
     done = _without_batch(node, layers)
-    if len(runs) <= 1:
+    if [run[0] for run in runs] == firsts:
         return layers.view(source, done)
     op = Transpose(order=tuple(firsts.index(run[0]) for run in runs))
     wide = layers.view(source, tuple(sizes[first] for first in firsts))
@@ -204,7 +210,7 @@ def split(node: Node, layers: Layers) -> str:
 
 
 def sliced(node: Node, layers: Layers) -> str:
-    """A part along some axes, forwards."""
+    """A part along some axes, forwards or backwards."""
     source, shape = _within(node, layers)
     if len(node.inputs) > 1:
         given = [optional(node, place, "bounds") for place in range(1, 5)]
@@ -216,10 +222,13 @@ def sliced(node: Node, layers: Layers) -> str:
     axes = axes_of(said[2] or range(len(starts)), len(shape) + 1)
     whole = (layers.graph.batch or 1, *shape)
     taken = [slice(0, size, 1) for size in whole]
+    turned = []
     for start, end, axis, step in zip(starts, ends, axes, said[3] or (1,) * len(axes), strict=True):
-        if step < 1:
-            raise Refused("backwards")
-        taken[axis] = slice(*slice(start, end, step).indices(whole[axis]))
+        places = range(whole[axis])[slice(start, end, step)]
+        if step < 0 and places:
+            turned.append(axis - 1)
+            places = places[::-1]
+        taken[axis] = slice(places.start, places.stop, places.step)
     if taken[0] != slice(0, whole[0], 1):
         raise Refused("over the batch")
     op = checked(
@@ -228,7 +237,20 @@ def sliced(node: Node, layers: Layers) -> str:
         stop=tuple(each.stop for each in taken[1:]),
         step=tuple(each.step for each in taken[1:]),
     )
-    return layers.add(node.name, op, source)
+    made = layers.add(node.name, op, source)
+    for axis in turned:
+        made = _backwards(layers, node.name, made, axis)
+    return made
+
+
+def _backwards(layers: Layers, name: str, source: str, axis: int) -> str:
+    """The places of an axis in turn, the last first."""
+    size = layers.shapes[source][axis]
+    if size > MOST_PARTS:
+        raise Refused(f"backwards, of {size:,} places; only {MOST_PARTS} are known")
+    places = (slice(at, at + 1, 1) for at in reversed(range(size)))
+    parts = [part(layers, name, source, axis, each) for each in places]
+    return layers.joined(name, parts, axis) if size > 1 else source
 
 
 def _within(node: Node, layers: Layers) -> tuple[str, Shape]:

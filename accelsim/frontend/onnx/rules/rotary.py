@@ -13,6 +13,7 @@ from accelsim.frontend.onnx.rotary import BASE, OFFSET
 from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.frontend.onnx.rules.joins import line
 from accelsim.frontend.onnx.rules.moves import part
+from accelsim.frontend.onnx.spelling import HEAD_SIZE
 from accelsim.network.ops import Add, Embedding, Mul, Op, Rotary, Shape
 
 Angle = Constant | str
@@ -27,6 +28,8 @@ def rotary(node: Node, layers: Layers) -> str:
     said = node.attributes
     flat = said.get(RANK, len(shape) + 1) == 3
     heads = int(said.get("num_heads", 0)) if flat else 1
+    if flat and said.get(HEAD_SIZE):
+        heads = shape[-1] // int(said[HEAD_SIZE])
     if heads < 1 or shape[-1] % heads:
         raise Refused(f"of {shape[-1]} features in {heads} heads")
     size = shape[-1] // heads
