@@ -190,8 +190,14 @@ CASES = {
 }
 
 
+NEWER = ("grouped, a window", "8 bits")
+"""What the oldest onnxruntime has no kernel for, or takes a window as one key wider."""
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_what_onnxruntime_has_for_language_models(name: str, tmp_path: Path) -> None:
+    if name in NEWER and int(onnxruntime.__version__.split(".")[1]) < 30:
+        pytest.skip("this onnxruntime computes something else")
     held(CASES[name], tmp_path, tiles=name in ("grouped, a token", "many, some", "4 bits"))
 
 
