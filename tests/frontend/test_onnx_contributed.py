@@ -277,7 +277,8 @@ def test_codes_are_those_of_onnxruntime(name: str, kind: type[Any], tmp_path: Pa
         ("FusedConv", {"activation": "Unknown"}),
         ("FusedConv", {"activation_params": "text", "activation": "LeakyRelu"}),
         ("QLinearAveragePool", {"channels_last": 1}),
-        ("MatMulNBits", {"K": 8, "N": 4, "bits": 4, "block_size": 16}),
+        ("MatMulNBits", {"K": 8, "N": 4, "bits": 4, "block_size": 16}),  # of other weights
+        ("DynamicQuantizeLSTM", {"hidden_size": 4}),
     ],
 )
 def test_other_forms_are_refused_by_name(op: str, said: dict[str, Any], tmp_path: Path) -> None:

@@ -143,3 +143,10 @@ def test_other_places_are_refused(name: str, tmp_path: Path) -> None:
     case, reason = REFUSED[name]
     with pytest.raises(UncoveredError, match=reason):
         load_network(saved(model(*case), tmp_path))
+
+
+def test_a_batch_that_is_in_the_way_is_told(tmp_path: Path) -> None:
+    nodes = [("Transpose", "x", {"perm": [1, 0, 2, 3]}), ("Conv", "_ w", {})]
+    given = model(nodes, {"w": reals(4, SHAPE[0], 3, 3)})  # a convolution across images
+    with pytest.raises(UncoveredError, match="the file says 2 images at a time"):
+        load_network(saved(given, tmp_path))

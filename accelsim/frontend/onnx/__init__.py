@@ -55,7 +55,7 @@ def load_onnx(
     bound = why_not_free(verdicts)
     if refused and (bound or not free):
         cut = as_options(place_to_cut(file, dims, written, verdicts))
-        raise uncovered(file, verdicts, cut, bound)
+        raise uncovered(file, verdicts, cut, bound, written.batch or 1)
     network = _network(file, graph, layers)
     return _with_free(network, coverage(verdicts)) if refused else network
 

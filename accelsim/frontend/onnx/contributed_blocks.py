@@ -1,5 +1,6 @@
 """Products by weights whose codes of few bits have a scale for each block, spelt out in reals."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ def product(on: Spelling) -> None:
             f"of {bits} bits in blocks of {size}, or in another order than the standard's"
         )
     blocks = -(-width // size)
+    found, said = on.sizes.get(on.input(1)), (rows, blocks, size * bits // 8)
+    if found is not None and math.prod(found) != math.prod(said):
+        raise Unknown(f"with weights {list(found)} where it says {list(said)}")
     codes = _unpacked(on, on.input(1), bits, [rows, blocks, size])
     if on.input(3):
         zero = _zero_points(on, bits, (rows, blocks))

@@ -25,11 +25,13 @@ class Verdict:
     reason: str = ""
 
 
-def uncovered(file: ModelFile, verdicts: Sequence[Verdict], cut: str, bound: str) -> UncoveredError:
+def uncovered(
+    file: ModelFile, verdicts: Sequence[Verdict], cut: str, bound: str, images: int
+) -> UncoveredError:
     """The error of a model with nodes that no layers stand for.
 
     `cut` are the options that take it up to there, "" if nothing is left; `bound` says why these
-    nodes cannot be free, "" if they can.
+    nodes cannot be free, "" if they can. `images` is how many the file says there are at a time.
     """
     rows = coverage(verdicts)
     bad = [row for row in rows if row.refused]
@@ -41,6 +43,8 @@ def uncovered(file: ModelFile, verdicts: Sequence[Verdict], cut: str, bound: str
         f"{refused:,} of {nodes:,} nodes cannot be simulated; {before}; {free}; see docs/onnx.md "
         "for what is known"
     )
+    if images > 1 and any(WHY in verdict.node.attributes for verdict in verdicts):
+        head += f"; the file says {images} images at a time: exported with one it may be known"
     problems = [Problem(told(row), str(file.path), key=row.operator) for row in bad]
     return UncoveredError([Problem(head, str(file.path)), *problems], rows)
 
