@@ -65,8 +65,10 @@ def _appended(node: Node, layers: Layers) -> str | None:
     value, shape = node.outputs[0], node.outputs[0].shape or ()
     first = node.inputs[0]
     axis = int(node.attributes.get("axis", 1)) % max(len(shape), 1)
-    if len(node.inputs) != 2 or first is None or axis != len(shape) - 2 or axis < 1:
+    computed = all(isinstance(each, Value) for each in node.inputs)
+    if len(node.inputs) != 2 or not computed or axis != len(shape) - 2 or axis < 1:
         return None
+    assert first is not None
     return appended(layers, node.name, (first, value), [tensor(node, at, layers) for at in (0, 1)])
 
 
