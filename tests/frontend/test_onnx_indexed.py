@@ -128,6 +128,10 @@ REFUSED: dict[str, tuple[Case, str]] = {
         ),
         "only 64 rows",
     ),
+    "beyond": (
+        ([("GatherND", "x i", {"batch_dims": 1})], {"i": images([[3, 0]])}),
+        "beyond the size",
+    ),
     "summed": (
         (
             [("ScatterElements", "x i u", {"axis": 3, "reduction": "add"})],

@@ -145,6 +145,10 @@ MISFITS: dict[str, list[tuple[Any, Any]]] = {
     ],
     "Scatter": [call("Scatter", np.zeros((2, 4, 6, 6), np.int64), of(2, 4, 6, 5), opset=9)],
     "ScatterElements": [call("ScatterElements", np.zeros(IMAGE, np.int64), of(2, 4, 6, 5))],
+    "GatherND": [
+        call("GatherND", lists(0, 1)[:, None], batch_dims=-5), call("GatherND", lists(*(0,) * 5)),
+        call("GatherND", lists(0, 1, 1)[:, None], batch_dims=1),
+    ],
     "ScatterND": [
         call("ScatterND", lists(0, 1)[:, None], of(2, 4, 6)),
         call("ScatterND", lists(*(0,) * 5), of(1)),

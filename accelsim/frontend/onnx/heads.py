@@ -150,7 +150,8 @@ def _stacked(operand: Operand, seen: Seen) -> _Core | None:
     product = seen.alone(operand, "MatMul")
     if product is not None:
         core = _core(product, seen)
-        return core if core and _masks(core, _shape(core.keys)[-1]) else None
+        size = _shape(core.keys) if core else ()
+        return core if core and len(size) == 4 and _masks(core, size[-1]) else None
     node = seen.alone(operand, "Attention")
     if node is None or len(node.outputs) > 1 or node.attributes.keys() - {"scale", "is_causal"}:
         return None

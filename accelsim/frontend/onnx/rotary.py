@@ -93,7 +93,7 @@ def with_angles(node: Node, seen: Seen) -> Node | None:
     Ensures: inputs X, cosines and sines (images or 1, times, pairs), where the tables and places
     are constant; BASE and OFFSET where the tables are those of the law.
     """
-    if FOUND in node.attributes:
+    if FOUND in node.attributes or len(node.inputs) < 3:
         return None
     cos, sin = (seen.values(each) for each in node.inputs[1:3])
     given = node.inputs[3] if len(node.inputs) > 3 else None

@@ -49,6 +49,7 @@ LAWS: Mapping[str, Law] = {
     "Slice": moving.sliced,
     "GatherElements": moving.gather_elements,
     **dict.fromkeys(("Scatter", "ScatterElements"), moving.scatter_elements),
+    "GatherND": moving.gather_nd,
     "ScatterND": moving.scatter_nd,
     "TopK": moving.top_k,
     "CumSum": moving.running,

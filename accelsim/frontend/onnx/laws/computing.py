@@ -215,9 +215,10 @@ def attention(call: Call) -> Iterator[str]:
     for place, size in ((4, wide[1]), (5, wide[2])):
         before = call.shape(place)
         if before is not None:
-            wanted = (queries[0], heads[1], (past or before)[2 % len(before)], size)
+            times = (past or before)[2:3] or (1,)
+            wanted = (queries[0], heads[1], *times, size)
             yield from wants(call, place, "what is past", wanted)
-    if past is not None:
+    if past is not None and len(past) == 4:
         total += past[2]
     mask = call.shape(3)
     if mask:  # one of fewer keys hides the rest

@@ -161,6 +161,18 @@ def scatter_elements(call: Call) -> Iterator[str]:
     yield from wants(call, 2, "its updates", call.shape(1) or ())
 
 
+def gather_nd(call: Call) -> Iterator[str]:
+    """Its batch axes are the same of both, and its indices name no more axes than are left."""
+    x, places = call.shape(0) or (), call.shape(1) or ()
+    batch = int(call.said.get("batch_dims", 0))
+    if not 0 <= batch < max(min(len(x), len(places)), 1):
+        yield f"batch_dims {batch} of {list(x)} and indices {list(places)}"
+    elif not places or not 0 < places[-1] <= len(x) - batch:
+        yield f"its indices {list(places)} name more axes than {list(x)} has, or none"
+    elif x[:batch] != places[:batch]:
+        yield f"its indices {list(places)} have other batch axes than {list(x)}"
+
+
 def scatter_nd(call: Call) -> Iterator[str]:
     x, places = call.shape(0) or (), call.shape(1) or ()
     if not places or places[-1] > len(x):

@@ -32,7 +32,10 @@ def gather_elements(node: Node, layers: Layers) -> str:
     axis = int(node.attributes.get("axis", 0)) % every.ndim
     rest = [slice(0, size) for size in indices.shape]
     rest[axis] = slice(None)
-    places = np.take_along_axis(every[tuple(rest)], indices % every.shape[axis], axis)
+    within = every[tuple(rest)]
+    _fit(indices.ndim == every.ndim and within.shape[:axis] == indices.shape[:axis], node)
+    _fit(within.shape[axis + 1 :] == indices.shape[axis + 1 :], node)
+    places = np.take_along_axis(within, _counted(indices, every.shape[axis]), axis)
     return _taken(node, layers, places)
 
 
@@ -40,8 +43,12 @@ def gather_nd(node: Node, layers: Layers) -> str:
     """Parts at places that each row of the indices says."""
     indices = known(constant(node, 1, "indices"), "indices")
     every, batch = _every(node), int(node.attributes.get("batch_dims", 0))
-    if batch > 1 or (batch and EACH in node.attributes):
+    if batch not in (0, 1) or (batch and EACH in node.attributes):
         raise Refused(f"with batch_dims {batch}")
+    depth = indices.shape[-1] if indices.ndim else 0
+    _fit(0 < depth <= every.ndim - batch and indices.size > 0, node)
+    _fit(not batch or len(indices) == len(every), node)
+    indices = _counted(indices, every.shape[batch : batch + depth])
     pairs = zip(indices, every, strict=True) if batch else [(indices, every)]
     made = [each[tuple(np.moveaxis(rows, -1, 0))] for rows, each in pairs]
     return _taken(node, layers, np.stack(made) if batch else made[0])
@@ -50,7 +57,9 @@ def gather_nd(node: Node, layers: Layers) -> str:
 def scatter_nd(node: Node, layers: Layers) -> str:
     """A tensor with parts in the place of those that the indices name."""
     indices, every = known(constant(node, 1, "indices"), "indices"), _every(node)
-    rows = indices % every.shape[: indices.shape[-1]]
+    depth = indices.shape[-1] if indices.ndim else 0
+    _fit(0 < depth <= every.ndim and indices.size > 0, node)
+    rows = _counted(indices, every.shape[:depth])
     return _put(node, layers, every[tuple(np.moveaxis(rows, -1, 0))])
 
 
@@ -58,8 +67,11 @@ def scatter_elements(node: Node, layers: Layers) -> str:
     """A tensor with values in the place of those that the indices name along an axis."""
     indices, every = known(constant(node, 1, "indices"), "indices"), _every(node)
     axis = int(node.attributes.get("axis", 0)) % every.ndim
+    _fit(indices.ndim == every.ndim and indices.size > 0, node)
     own = [*np.indices(indices.shape)]
-    own[axis] = indices % every.shape[axis]
+    own[axis] = _counted(indices, every.shape[axis])
+    sizes = zip(indices.shape, every.shape, strict=True)
+    _fit(all(at == axis or size <= most for at, (size, most) in enumerate(sizes)), node)
     return _put(node, layers, every[tuple(own)])
 
 
@@ -75,6 +87,20 @@ def triangle(node: Node, layers: Layers) -> str:
     kept = 1 - below if upper else below
     mask = _one(node, "kept", kept.astype(np.float32))
     return line(layers, node.name, kept_shape(shape), source, (mask, 0.0))
+
+
+def _fit(fits: bool, node: Node) -> None:
+    if not fits:
+        shapes = [list(each.shape or ()) for each in node.inputs if each is not None]
+        raise Refused(f"of shapes that do not go together: {shapes}")
+
+
+def _counted(indices: Array, sizes: int | Shape) -> Array:
+    """Indices counted from 0."""
+    most = np.asarray(sizes)
+    if ((indices < -most) | (indices >= most)).any():
+        raise Refused(f"with an index beyond the size {sizes}")
+    return np.asarray(indices % most)
 
 
 def _every(node: Node) -> Array:

@@ -25,6 +25,8 @@ RANK = "rank"
 def rotary(node: Node, layers: Layers) -> str:
     """Pairs of features of each head turned, of (times, heads * d) or (heads, times, d)."""
     source, shape = tensor(node, 0, layers)
+    if len(node.inputs) < 3 or None in node.inputs[1:3]:
+        raise Refused("without cosines or sines")
     said = node.attributes
     flat = said.get(RANK, len(shape) + 1) == 3
     heads = int(said.get("num_heads", 0)) if flat else 1
