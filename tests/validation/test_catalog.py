@@ -17,12 +17,8 @@ from accelsim.validation.reference import Reference
 
 ALL = references()
 NAMES = [each.name for each in ALL]
-LONG = ("dram", "tpu", "gemmini_layers")
+LONG = ("dram", "tpu", "gemmini_layers", "tpu_v3", "eyeriss_vgg16", "nvdla")
 """They replay 400,000 bursts, play 40 chains and 160 layers: `validate` does in test_readme.py."""
-
-
-SECONDS = ("tpu_v3", "eyeriss_vgg16", "nvdla")
-"""They take longer than a plain test may."""
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Reference) -> None:
@@ -34,14 +30,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **modules: Sequence[Reference] | Re
     monkeypatch.setattr(catalog, "MODULES", tuple(modules))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in SECONDS))
-        for name in NAMES
-        if name not in LONG
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in LONG])
 def test_every_reference_is_within_its_bands(name: str) -> None:
     outcome = validate(only=[name]).outcome(name)
     assert not outcome.failure
