@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from accelsim.network.ops import LayerNorm, Normalised, Shape
+from accelsim.network.ops import BatchNorm, LayerNorm, Normalised, Shape
 from accelsim.numerics.formats import Array
 from accelsim.numerics.parameters import LayerParameters
 
@@ -19,3 +19,12 @@ def lines_of(op: Normalised, parameters: LayerParameters, shape: Shape) -> list[
         return [line.reshape(1, count) for line in lines]
     each = math.prod(shape) // learned[0]
     return [line.repeat(each).reshape(rows, count) for line in lines]
+
+
+def batch_norm_line(op: BatchNorm, parameters: LayerParameters) -> tuple[Array, Array]:
+    """Slope and offset per channel (C,), float32, of the line that batch_norm is."""
+    gamma, beta, mean, variance = (
+        parameters.arrays[name].astype(np.float64) for name in ("gamma", "beta", "mean", "variance")
+    )
+    slope = gamma / np.sqrt(variance + op.epsilon)
+    return slope.astype(np.float32), (beta - slope * mean).astype(np.float32)

@@ -35,7 +35,8 @@ from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.calibration import calibrated
 from accelsim.numerics.formats import Array, FloatFormat, Format, IntegerFormat
 from accelsim.numerics.mixtures import weight_shape
-from accelsim.numerics.parameters import SAME_CODES, Parameters
+from accelsim.numerics.parameters import Parameters
+from accelsim.numerics.ranges import SAME_CODES
 from accelsim.text import nearest
 
 LABELS = "labels"

@@ -57,9 +57,9 @@ from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.gradients import gradient_values
-from accelsim.numerics.normal import lines_of
+from accelsim.numerics.normal import batch_norm_line, lines_of
 from accelsim.numerics.operations import Row
-from accelsim.numerics.parameters import LayerParameters, Parameters
+from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.spatial import phase_of, placed, unshared
 from accelsim.numerics.taps import data_taps, grouped, taps_over, unit_of
 from accelsim.numerics.tokens import token_values
@@ -292,15 +292,6 @@ def _(op: BatchNorm, work: Computation) -> Ofmap:
 def _(op: ScaleShift, work: Computation) -> Ofmap:
     gamma, beta = (work.parameters.arrays[name] for name in ("gamma", "beta"))
     return Ofmap(work.arithmetic.affine(work.inputs[0], gamma, beta, work.output, None))
-
-
-def batch_norm_line(op: BatchNorm, parameters: LayerParameters) -> tuple[Array, Array]:
-    """Slope and offset per channel (C,), float32, of the line that batch_norm is."""
-    gamma, beta, mean, variance = (
-        parameters.arrays[name].astype(np.float64) for name in ("gamma", "beta", "mean", "variance")
-    )
-    slope = gamma / np.sqrt(variance + op.epsilon)
-    return slope.astype(np.float32), (beta - slope * mean).astype(np.float32)
 
 
 @_compute.register

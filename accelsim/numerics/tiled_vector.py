@@ -48,9 +48,8 @@ from accelsim.network.ops import (
 )
 from accelsim.numerics.computation import Computation, Ofmap
 from accelsim.numerics.formats import Array, Tensor
-from accelsim.numerics.normal import lines_of
+from accelsim.numerics.normal import batch_norm_line, lines_of
 from accelsim.numerics.operations import Row
-from accelsim.numerics.reference import batch_norm_line
 from accelsim.numerics.spatial import placed, resized
 from accelsim.numerics.tiled_phases import of_phase
 from accelsim.numerics.tiled_rankings import of_arg_max, of_sort

@@ -4,11 +4,11 @@ Every picture has its numbers in a table, which is the picture itself or folded 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from accelsim.report.columns import BUCKET_NAMES
 from accelsim.report.page import charts
 from accelsim.report.page.graph import graph
+from accelsim.report.page.group import Group
 from accelsim.report.page.machine import machine
 from accelsim.report.page.markup import Html, joined, tag
 from accelsim.report.page.recorded import LayerRecord, RunRecord
@@ -16,7 +16,6 @@ from accelsim.report.page.tables import Cell, folded, name, number, table
 from accelsim.report.page.tiled import tiled
 from accelsim.report.quantities import NONE, joules, percent, seconds, si
 from accelsim.results import Buckets
-from accelsim.results.tiles import Tiles
 from accelsim.units import format_bytes
 
 BUCKETS = dict(zip(Buckets.__slots__, BUCKET_NAMES.values(), strict=True))
@@ -27,40 +26,6 @@ BOUNDS = {"array": 0, "dram": 4, "buffer": 3, "vector": 2}
 
 _OPERANDS = ("ifmap", "filter", "psum", "ofmap")
 _LABELLED = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Runs of one network, side by side, what each is called, and its tiles where it has them."""
-
-    runs: tuple[RunRecord, ...]
-    labels: tuple[str, ...]
-    tiles: tuple[Tiles | None, ...] = ()
-
-    @property
-    def network(self) -> str:
-        """The network's name."""
-        return self.runs[0].network
-
-    @property
-    def several(self) -> bool:
-        """Whether there is something to compare."""
-        return len(self.runs) > 1
-
-    @property
-    def best(self) -> int:
-        """The run of the fewest seconds for an image."""
-        return self.image_seconds.index(min(self.image_seconds))
-
-    @property
-    def image_seconds(self) -> list[float]:
-        """What an image takes in each run."""
-        return [run.totals.seconds / run.batch for run in self.runs]
-
-    @property
-    def pairs(self) -> Iterator[tuple[str, RunRecord]]:
-        """Each run with its label."""
-        return zip(self.labels, self.runs, strict=True)
 
 
 def sections(group: Group) -> Iterator[Html]:

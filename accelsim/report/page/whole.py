@@ -6,9 +6,10 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
+from accelsim.report.page.group import Group
 from accelsim.report.page.markup import Html, joined, tag
 from accelsim.report.page.recorded import MadeBy, RunRecord
-from accelsim.report.page.sections import Group, sections
+from accelsim.report.page.sections import sections
 from accelsim.report.page.tables import Cell, folded, table
 from accelsim.results.tiles import Tiles
 from accelsim.written import clock
