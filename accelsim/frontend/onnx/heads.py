@@ -67,7 +67,8 @@ def attention_of_matrices(node: Node, seen: Seen) -> Node | None:
     if _shape(own[0])[:3] == _shape(own[1])[:3]:
         keys, values = own
     whole = all(isinstance(each, Value) for each in (core.queries, keys, values))
-    if not whole or _shape(keys)[:3] != _shape(values)[:3] or not _masks(core, _shape(keys)[2]):
+    size = _shape(keys)
+    if not whole or len(size) != 4 or size[:3] != _shape(values)[:3] or not _masks(core, size[2]):
         return None
     said = {"scale": core.scale * before * after, "is_causal": int(core.causal)}
     inputs = (core.queries, keys, values, *((core.mask,) if core.mask else ()))
