@@ -25,7 +25,17 @@ _NOT_OF_THE_RUN = ("verify", "why")
 """What `run` can add to its JSON, in this order; it is not repeated."""
 
 
-def repeat(path: str, others: Sequence[object]) -> None:
+def others_given(context: typer.Context) -> list[str]:
+    """What a command's user has given beside --again, a result and --quiet, as it is written."""
+    return [
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if parameter.name not in (None, "network", "again", "quiet")
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
+
+
+def repeat(path: str, others: Sequence[str]) -> None:
     """Run a saved result again and say whether it is the same to the byte; exit 1 if not.
 
     Raises InputError where the result does not say what made it, or where `others` are given,
@@ -38,8 +48,9 @@ def repeat(path: str, others: Sequence[object]) -> None:
     from accelsim.sweep.difference import of_runs
     from accelsim.sweep.run_file import LARGEST_RUN, read_run
 
-    if any(each is not None for each in others):
-        raise InputError(Problem("takes everything from the result; give nothing else", "--again"))
+    if others:
+        message = f"takes everything from the result; give nothing else, not {' or '.join(others)}"
+        raise InputError(Problem(message, "--again"))
     before = read_run(Path(path))
     after = _again(path, before).as_dict()
     beside = {key: before[key] for key in _NOT_OF_THE_RUN if key in before}

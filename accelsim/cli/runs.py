@@ -47,11 +47,10 @@ def run(
 
     Example: `accelsim run vgg16 edge_ws --dataflow os --set array.rows=64`
     """
-    from accelsim.cli.again import repeat
+    from accelsim.cli.again import others_given, repeat
 
     if again:
-        others = (machine.dataflow, machine.settings, work.mapping, reading.dim, reading.outputs)
-        repeat(network, [hardware, *others, files.csv, files.json])
+        repeat(network, others_given(context))
         return
     if hardware is None:
         context.fail("Missing argument 'HARDWARE', such as edge_ws.")

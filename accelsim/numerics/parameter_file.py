@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from accelsim.errors import InputError, Problem
 from accelsim.network.graph import Layer, Network, Stored, learned_shapes
 from accelsim.network.ops import Shape
+from accelsim.network.ops.gradients import BatchNormForward
 from accelsim.network.passes import fold_parameters, foldable, prepare_for_inference
 from accelsim.numerics.archive import LARGEST_ARRAY, Archive, Outline, UnreadableError
 from accelsim.numerics.arithmetic import Arithmetic
@@ -276,6 +277,8 @@ def _wanted_by(layer: Layer, arithmetic: Arithmetic) -> dict[str, Wanted]:
         f"{layer.name}.{name}": Wanted((shape,), formats.get(name), positive=name == "variance")
         for name, shape in learned_shapes(layer).items()
     }
+    if isinstance(layer.op, BatchNormForward):
+        wanted |= _averages(layer)
     if not isinstance(layer.op, SAME_CODES):
         wanted |= _meaning(f"{layer.name}.output_", arithmetic.activation)
     weight = weight_shape(layer)
@@ -284,6 +287,15 @@ def _wanted_by(layer: Layer, arithmetic: Arithmetic) -> dict[str, Wanted]:
         wanted |= _meaning(f"{layer.name}.weight_", arithmetic.filter)
         wanted[f"{layer.name}.weight_scale"] = Wanted(((), channels), required=False, positive=True)
     return wanted
+
+
+def _averages(layer: Layer) -> dict[str, Wanted]:
+    """Running averages, which inference reads; a step takes the batch's, so nothing needs them."""
+    shape = layer.parameter_shapes["gamma"]
+    return {
+        f"{layer.name}.{name}": Wanted((shape,), required=False, positive=name == "variance")
+        for name in ("mean", "variance")
+    }
 
 
 def problems_of(

@@ -55,6 +55,8 @@ def test_what_cannot_be_repeated_is_refused(cli, concat: Path, tmp_path: Path) -
     path.write_text(json.dumps(data | {"made_by": data["made_by"] | {"hardware": hardware}}))
     assert "made_by.hardware.clock" in cli("run", path, "--again").stderr
     assert "give nothing else" in cli("run", path, "edge_ws", "--again").stderr
+    assert "not --batch" in cli("run", path, "--again", "--batch", "2").stderr
+    assert "not --why" in cli("run", path, "--again", "--why").stderr
     assert "'HARDWARE'" in cli("run", concat).stderr
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FLOATS = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
@@ -198,6 +199,23 @@ def test_every_command_has_the_options_of_a_step_and_refuses_them_without(
     assert refused.status == 2
     for option in ("--loss", "--optimizer", "--recompute"):
         assert f"{option}: is of a step of training; give --train, too" in refused.stderr
+
+
+def test_running_averages_are_known_and_not_needed(cli, tmp_path: Path) -> None:
+    network = tmp_path / "bn.yaml"
+    network.write_text(
+        "name: bn\ninput: {channels: 2, height: 4, width: 4}\nweights: bn.npz\nlayers:\n"
+        "  c: {op: conv, out_channels: 3, kernel: 3}\n  b: {op: batch_norm}\n"
+        "  d: {op: dense, out_features: 2}\n"
+    )
+    shapes = {"c.weight": (3, 2, 3, 3), "c.bias": 3, "d.weight": (2, 12), "d.bias": 2}
+    learned = {key: np.ones(shape, np.float32) for key, shape in shapes.items()}
+    norm = {f"b.{key}": np.ones(3, np.float32) for key in ("gamma", "beta", "mean", "variance")}
+    for held in (norm, {key: norm[key] for key in ("b.gamma", "b.beta")}):
+        np.savez(tmp_path / "bn.npz", **learned, **held)
+        assert cli("verify", network, "edge_ws", "--train", "--set", FLOATS).status == 0
+    np.savez(tmp_path / "bn.npz", **learned, **norm, **{"b.means": norm["b.mean"]})
+    assert "b.means" in cli("verify", network, "edge_ws", "--train", "--set", FLOATS).stderr
 
 
 def test_a_step_by_run_is_that_by_train(cli, concat: Path) -> None:
