@@ -1,7 +1,7 @@
 """Mapping files: tile sizes and loops that are forced on layers, by name or pattern."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from accelsim.frontend.foreign_mapping import (
     read_pytorchsim,
     read_timeloop,
 )
-from accelsim.frontend.source import dotted, in_file_order, read_yaml
+from accelsim.frontend.source import Document, KeyPath, dotted, in_file_order, read_yaml
 from accelsim.frontend.zigzag_mapping import is_zigzag, read_zigzag
 from accelsim.hardware import FusedKind, Objective
 
@@ -101,8 +101,8 @@ class Source:
     """What is forced, and where that is said; by layer, and by the shape of layers.
 
     Where a batch runs in parts, it is meant for parts of `images`; of a smaller one tiles have at
-    most what is there. `parts` are those of a file that has several, `key` where one is in it.
-    `dataflows` are those that a layer may be given.
+    most what is there. `parts` are those of a file that has several, `path` where one is in it.
+    `dataflows` are those that a layer may be given. `document` knows the lines.
     """
 
     layers: Forced
@@ -111,12 +111,16 @@ class Source:
     images: int | None = None
     plan: Plan = NO_PLAN
     parts: "tuple[Source, ...]" = ()
-    key: str = ""
+    path: KeyPath = ()
     dataflows: tuple[str, ...] = ()
+    document: Document | None = field(default=None, repr=False, compare=False)
 
-    def problem(self, key: str, message: str) -> Problem:
-        """What is wrong under a key."""
-        return Problem(message, self.name, key=self.key + key)
+    def problem(self, path: KeyPath, message: str, at_key: bool = False) -> Problem:
+        """What is wrong with the value at `path`, or with its key."""
+        path = (*self.path, *path)
+        if self.document is None:
+            return Problem(message, self.name, key=dotted(path))
+        return self.document.problem(path, message, at_key)
 
     @property
     def content(self) -> object:
@@ -158,23 +162,24 @@ def load_mapping(given: "str | Path | Forced | Source") -> Source:
         problems += validation_problems(error, document, kind.model_json_schema())
     if problems:
         raise InputError(in_file_order(problems))
-    return _source(found, str(given))
+    return _source(found, Source({}, str(given), document=document))
 
 
 def _kind(data: object) -> type[_Keys]:
     return _Parts if isinstance(data, Mapping) and "parts" in data else MappingFile
 
 
-def _source(found: _Keys, name: str, key: str = "") -> Source:
+def _source(found: _Keys, of: Source) -> Source:
+    """What is forced by a file, or by a part of one, of which the name and the place are known."""
     if isinstance(found, _Parts):
-        parts = (_source(each, name, f"parts[{at}].") for at, each in enumerate(found.parts))
-        return Source({}, name, parts=(*parts,))
+        places = (replace(of, path=("parts", at)) for at in range(len(found.parts)))
+        return replace(of, parts=tuple(map(_source, found.parts, places)))
     assert isinstance(found, MappingFile)
-    source = Source(found.layers, name, images=found.images, plan=found, key=key)
+    source = replace(of, layers=found.layers, images=found.images, plan=found)
     alone = [each for each in OF_ON_CHIP if getattr(found, each) is not None]
     if alone and found.on_chip is None:
         message = "is of a plan of what stays on chip; give on_chip too, such as on_chip: {}"
-        raise InputError(source.problem(each, message) for each in alone)
+        raise InputError(source.problem((each,), message, True) for each in alone)
     return source
 
 
@@ -185,7 +190,7 @@ def _given(given: Mapping[str, Any]) -> Source:
     if not is_file:
         data, kind = {"layers": data}, MappingFile
     try:
-        return _source(kind.model_validate(data), "mapping")
+        return _source(kind.model_validate(data), Source({}, "mapping"))
     except ValidationError as error:
         found = findings(error, data, kind.model_json_schema())
         raise InputError(

@@ -17,6 +17,7 @@ from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.frontend.findings import unknown
 from accelsim.frontend.foreign_mapping import Entries, Shape, Shaped, unmatched
 from accelsim.frontend.mapping_file import Entry, Forced, Source
+from accelsim.frontend.source import in_file_order
 from accelsim.lowering.forced_ranks import (
     ForcedGemm,
     ForcedRanks,
@@ -26,7 +27,7 @@ from accelsim.lowering.forced_ranks import (
     Values,
 )
 from accelsim.lowering.gemm_search import excess, ways_of
-from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.ranking import Tiling
@@ -40,12 +41,17 @@ from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, tiling
 from accelsim.lowering.vector_search import VectorRanks
 from accelsim.lowering.vector_unit import totals
 from accelsim.network.graph import Network
+from accelsim.text import shown
 
 DATAFLOW = "dataflow"
 """As an axis: that of a layer, where each has its own."""
 
 WHOLE = "all"
 """As a size: all of the axis."""
+
+_PATTERN = frozenset("*?[")
+_NAMED = 3
+"""Names of layers that are told as examples."""
 
 
 ObeyingRanks = ForcedRanks | ForcedRowRanks | ForcedVectorRanks
@@ -158,10 +164,10 @@ def forced_kernels(
     """The kernels, each carrying what is forced on its layer; raises InputError for what cannot be.
 
     The source is `meant` for kernels of as many images or more. A layer's own name is stronger than
-    a pattern, and a later pattern than an earlier one.
+    a pattern, and a later pattern than an earlier one; a pattern leaves out layers without tiles.
     """
     names = [layer.name for layer in network.layers]
-    problems = list(strange_layers(names, source))
+    problems = [*strange_layers(names, source), *_without_tiles(names, meant, source)]
     shapes = [_shape(kernel) for kernel in meant]
     problems += unmatched(source.shaped, shapes)
     by_name, wrong = _by_name(names, meant, target, source)
@@ -175,7 +181,7 @@ def forced_kernels(
             _carrying(kernel, _at_most(values, choices_of(kernel, target, source.dataflows)))
         )
     if problems:
-        raise InputError(problems)
+        raise InputError(in_file_order(problems))
     return made
 
 
@@ -233,7 +239,27 @@ def strange_layers(names: Sequence[str], source: Source) -> Iterator[Problem]:
         yield from strange_layers(names, piece)
     for pattern in source.layers:
         if not any(_meant(pattern, name) for name in names):
-            yield Problem(unknown("layer", pattern, names), source.name, key=f"layers.{pattern}")
+            yield source.problem(("layers", pattern), _strange(pattern, names), at_key=True)
+
+
+def _strange(pattern: str, names: Sequence[str]) -> str:
+    """That no layer is called so, or as a pattern says."""
+    if not _PATTERN.intersection(pattern):
+        return unknown("layer", pattern, names)
+    some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return f"no layer matches the pattern {shown(pattern)}; there are {some}"
+
+
+def _without_tiles(
+    names: Sequence[str], kernels: Sequence[Kernel], source: Source
+) -> Iterator[Problem]:
+    """Patterns that mean nothing but layers that have no tiles."""
+    for pattern in source.layers:
+        meant = [at for at, name in enumerate(names) if _meant(pattern, name)]
+        if meant and pattern not in names and all(isinstance(kernels[at], Alias) for at in meant):
+            some = ", ".join(names[at] for at in meant[:_NAMED])
+            message = f"matches no layer with tiles, only views such as {some}; leave it out"
+            yield source.problem(("layers", pattern), message, at_key=True)
 
 
 def for_parts(source: Source, parts: Sequence[tuple[Network, int]]) -> list[Source]:
@@ -302,22 +328,22 @@ def _values(
     """What is forced on a layer, and what is wrong with that."""
     asked: dict[str, tuple[str, Entry]] = {}
     for pattern in sorted(source.layers, key=lambda one: one == name):
-        if _meant(pattern, name):
+        if pattern == name or (_meant(pattern, name) and not isinstance(kernel, Alias)):
             asked |= {axis: (pattern, entry) for axis, entry in source.layers[pattern].items()}
     choices = choices_of(kernel, target, source.dataflows)
     values: list[tuple[str, Any]] = []
     problems = []
     for axis, (pattern, entry) in asked.items():
-        key = f"layers.{pattern}.{axis}"
+        path = ("layers", pattern, axis)
         if axis not in choices:
-            message = f"layer {name}: {unknown('axis', axis, choices)}"
-            problems.append(Problem(message, source.name, key=key))
+            told = unknown("axis", axis, choices) if choices else "has no tiles; leave it out"
+            problems.append(source.problem(path, f"layer {name}: {told}", at_key=True))
             continue
         chosen = choices[axis]
         value = chosen.whole if entry == WHOLE and chosen.whole else chosen.allowed(entry)
         if value is None:
             message = f"layer {name}: expected {chosen.expected}, found {entry!r}"
-            problems.append(Problem(message, source.name, key=key))
+            problems.append(source.problem(path, message))
         else:
             values.append((axis, value))
     order = [*choices]

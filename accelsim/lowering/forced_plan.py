@@ -33,7 +33,7 @@ def forced_arrays(source: Source, target: Target) -> Target:
     arrays = source.plan.arrays or target.arrays
     if arrays > target.arrays:
         message = f"expected at most the {target.arrays} arrays of the hardware, found {arrays}"
-        raise InputError(source.problem("arrays", message))
+        raise InputError(source.problem(("arrays",), message))
     return replace(target, arrays=arrays)
 
 
@@ -45,7 +45,7 @@ def forced_lanes(
         return None
     place = {network.layers[at].name: at for at in depthwise}
     problems = [
-        source.problem("on_lanes", unknown("depthwise layer", name, place))
+        source.problem(("on_lanes",), unknown("depthwise layer", name, place))
         for name in source.plan.on_lanes
         if name not in place
     ]
@@ -53,7 +53,7 @@ def forced_lanes(
     fixed = {"array": frozenset[int](), "vector": frozenset(depthwise)}.get(hardware.depthwise)
     if fixed is not None and lanes != fixed and not problems:
         message = f"depthwise: {hardware.depthwise} says otherwise; set depthwise=best"
-        problems.append(source.problem("on_lanes", message))
+        problems.append(source.problem(("on_lanes",), message))
     if problems:
         raise InputError(problems)
     return lanes
@@ -68,7 +68,7 @@ def forced_skips(source: Source, network: Network, convs: Mapping[int, Kernel]) 
         return None
     place = {network.layers[at].name: at for at, each in convs.items() if sampled(each) is not each}
     problems = [
-        source.problem("skips", unknown("layer with unread rows", name, place))
+        source.problem(("skips",), unknown("layer with unread rows", name, place))
         for name in source.plan.skips
         if name not in place
     ]
@@ -84,7 +84,7 @@ def forced_fusion(source: Source, hardware: Hardware) -> tuple[FusedKind, ...] |
         if kind not in hardware.fused:
             has = ", ".join(hardware.fused) or "none"
             message = f"expected kinds that the hardware has ({has}), found {kind}"
-            raise InputError(source.problem("fused", message))
+            raise InputError(source.problem(("fused",), message))
     return kinds
 
 
@@ -149,25 +149,25 @@ class ForcedPlan:
 
     def _wrong(self, name: str, asked: ForcedStay, size: int) -> Problem | None:
         """What is wrong with a stay by itself."""
-        key = f"on_chip.{name}"
+        path = ("on_chip", name)
         if name not in self.maps or self.maps[name].name != name:
             names = sorted({each.name for each in self.maps.values()})
             if not names:
                 return self.source.problem(
-                    key, "no ofmap of this network can stay on this hardware"
+                    path, "no ofmap of this network can stay on this hardware", at_key=True
                 )
-            return self.source.problem(key, unknown("ofmap that can stay", name, names))
+            return self.source.problem(path, unknown("ofmap that can stay", name, names), True)
         item = self.maps[name]
         readers = [self.network.layers[each].name for each in item.readers]
         if [*asked.readers] != readers[: len(asked.readers)]:
             message = f"expected the first of its readers, {', '.join(readers)}"
-            return self.source.problem(f"{key}.readers", message)
+            return self.source.problem((*path, "readers"), message)
         if asked.address + item.size > size:
             message = (
                 f"its {item.size:,} bytes at {asked.address:,} end beyond the buffer of "
                 f"{size:,}; give at most {max(size - item.size, 0):,}"
             )
-            return self.source.problem(f"{key}.address", message)
+            return self.source.problem((*path, "address"), message)
         return None
 
     def _overlaps(self, stays: Sequence[Stay]) -> Iterator[Problem]:
@@ -176,19 +176,19 @@ class ForcedPlan:
             apart = one.end <= other.address or other.end <= one.address
             if not apart and other.first <= one.last and one.first <= other.last:
                 message = f"has addresses of {one.feature_map.name} while that is on chip"
-                yield self.source.problem(f"on_chip.{other.feature_map.name}.address", message)
+                yield self.source.problem(("on_chip", other.feature_map.name, "address"), message)
 
     def _wrong_rooms(self, stays: Sequence[Stay]) -> Iterator[Problem]:
         """Rooms of layers that are not there, or that stays take."""
         names = [layer.name for layer in self.network.layers]
         for name, room in (self.source.plan.rooms or {}).items():
             if name not in names:
-                yield self.source.problem(f"rooms.{name}", unknown("layer", name, names))
+                yield self.source.problem(("rooms", name), unknown("layer", name, names), True)
                 continue
             most = self._most_room(names.index(name), stays)
             if room > most:
                 message = f"expected at most the {most:,} bytes below what stays, found {room:,}"
-                yield self.source.problem(f"rooms.{name}", message)
+                yield self.source.problem(("rooms", name), message)
 
     def _most_room(self, layer: int, stays: Sequence[Stay]) -> int:
         """Bytes below all that is on chip in the course of the layers."""

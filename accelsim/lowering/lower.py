@@ -181,7 +181,7 @@ def _as_forced(work: Lowering, finder: ForcedSearch, played: Played | None) -> P
     kept = with_kept_weights(program, work.anew)
     if kept is program:
         message = "no weight that several layers read has room beside their tiles"
-        raise InputError(work.mapping.problem("shared_weights", message))
+        raise InputError(work.mapping.problem(("shared_weights",), message))
     return kept
 
 

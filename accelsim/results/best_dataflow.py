@@ -89,7 +89,7 @@ def forced_program(
     flows = tuple(dataflow_of(layer.kernel) for layer in program.layers)
     problems = [
         mapping.problem(
-            f"layers.{layer.layer.name}", f"needs a dataflow, one of {', '.join(models)}"
+            ("layers", layer.layer.name), f"needs a dataflow, one of {', '.join(models)}"
         )
         for layer, flow in zip(program.layers, flows, strict=True)
         if layer.unit == "array" and flow is None

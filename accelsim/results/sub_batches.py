@@ -51,7 +51,7 @@ def forced_images(mapping: Source, sizes: Sequence[int]) -> int:
     if images not in sizes:
         choices = ", ".join(map(str, sizes))
         message = f"expected one of {choices}, as batch_split has it, found {images}"
-        raise InputError(mapping.problem("images", message))
+        raise InputError(mapping.problem(("images",), message))
     return images
 
 

@@ -7,7 +7,7 @@ import pytest
 from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import MACHINES, chain, conv, machine, max_pool, networks, split
+from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, split
 from typer.testing import CliRunner
 
 import accelsim
@@ -20,6 +20,7 @@ from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.ranking import plain
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Network
+from accelsim.network.ops import Flatten
 from accelsim.network.passes import prepare_for_inference
 from accelsim.results import RunResult
 
@@ -127,7 +128,11 @@ def test_what_only_fits_on_chip_needs_its_feature_maps_there() -> None:
         ({"a": {"order": "stays"}}, "one of ofmap_stays, ifmap_stays, filter_stays"),
         ({"a": {"arrays": 2}}, "expected one of 1, found 2"),
         ({"b": {"filters": 1}}, "layer b: unknown axis 'filters'"),
-        ({"conv*": {"rows": 1}}, "unknown layer 'conv*'"),
+        (
+            {"conv*": {"rows": 1}},
+            "layers.conv*: no layer matches the pattern 'conv*'; there are a, b",
+        ),
+        ({"conv": {"rows": 1}}, "layers.conv: unknown layer 'conv'"),
         ({"a": {"rows": 0}}, "a.rows"),
         ({"a": {"rows": 1.5}}, "a.rows"),
         ({"a": 3}, "a"),
@@ -151,6 +156,40 @@ def test_a_row_stationary_mapping_must_fit_array_and_spads(
 ) -> None:
     hardware = machine(split(), array={"dataflow": "rs"})
     assert said in refused(chain((4, 6, 6), conv(4, 2)), hardware, {"a": forced})
+
+
+LINES = """\
+layers:
+  "a": {rows: 2,
+    cols: 99}
+  "?": {rwos: 1}
+  "z*": {rows: 1}
+"""
+
+
+def test_what_is_wrong_in_a_file_has_its_line(tmp_path: Path) -> None:
+    """The value's, or the key's where that is unknown; in a file of parts too."""
+    path = tmp_path / "m.yaml"
+    path.write_text(LINES)
+    said = refused(TWO, ROOMY, path)
+    assert f"{path}:3:11: layers.a.cols: layer a: expected a size from 1 to 10" in said
+    assert f"{path}:4:9: layers.?.rwos: layer b: unknown axis 'rwos'" in said
+    assert f"{path}:5:3: layers.z*: no layer matches" in said
+    path.write_text("parts:\n- layers: {}\n  arrays: 2\n")
+    assert f"{path}:3:11: parts[0].arrays: expected at most the 1 arrays" in refused(
+        TWO, ROOMY, path
+    )
+
+
+def test_a_pattern_leaves_out_layers_without_tiles() -> None:
+    """Which is no reason to name such a layer, or to mean nothing else."""
+    network = chain((2, 6, 6), conv(2), Flatten(), dense(3))
+    found = mapping_of(accelsim.simulate(network, ROOMY, mapping={"*": {"rows": 1, "cols": 1}}))
+    assert {name: each["rows"] for name, each in found.items()} == {"a": 1, "c": 1}
+    said = refused(network, ROOMY, {"b": {"rows": 1}})
+    assert "layers.b.rows: layer b: has no tiles; leave it out" in said
+    said = refused(network, ROOMY, {"[b]": {"rows": 1}})
+    assert "layers.[b]: matches no layer with tiles, only views such as b; leave it out" in said
 
 
 def test_several_problems_are_told_at_once() -> None:
