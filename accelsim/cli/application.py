@@ -30,6 +30,9 @@ class Commands(TyperGroup):
         try:
             with together(typer.Exit):
                 return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # pydantic's, by typer
+            raise
         except SimulationError as error:
             _complain("internal error", error)
             _ask_for_a_report()

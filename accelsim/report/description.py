@@ -268,7 +268,8 @@ def silicon(hardware: Hardware) -> Iterator[tuple[str, str]]:
             known = [f"{name} {parts[name]:,.3g} {unit}" for name in wanted if parts.get(name)]
             unknown = [name for name in wanted if not parts.get(name)]
             rest = f"; not known: {', '.join(unknown)}" if unknown else ""
-            yield f"{what}, {chip.technology}", f"{', '.join(known) or 'nothing'}{rest}"
+            told = f"{', '.join(known)}{rest}" if known else "not known for any part"
+            yield f"{what}, {chip.technology}", told
 
 
 def _folds(hardware: Hardware) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,8 @@ def explanation_sheets(told: Explanation) -> list[Sheet]:
     if not told.tiling:
         return [Sheet(title, notes=("It costs nothing: the same bytes under another name.",))]
     why = (f"It is not fused on the way out: {told.apart}.",) if told.apart else ()
-    sheets = [Sheet(title, notes=(*lines(told.loops, _body(told)), *why)), _traffic(told)]
+    nest = tuple(lines(told.loops, _body(told)))
+    sheets = [Sheet(title, notes=why, nest=nest), _traffic(told)]
     return [*sheets, _contenders(told)] if told.contenders else sheets
 
 

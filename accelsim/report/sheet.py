@@ -8,6 +8,7 @@ below the other, each beside its header. A pipe gets every column at its full wi
 
 import io
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -52,13 +53,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table between its title and notes; `totals` follow the rows under a line."""
+    """A table between its title and notes; `totals` follow the rows under a line.
+
+    In the lines of a `nest`, before the notes, what is inside is indented; `# ` begins a comment.
+    """
 
     title: str
     columns: tuple[Column, ...] = ()
     rows: tuple[Row, ...] = ()
     totals: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
+    nest: tuple[str, ...] = ()
 
 
 def facts(title: str, pairs: Iterable[tuple[str, str]], notes: Sequence[str] = ()) -> Sheet:
@@ -99,6 +104,7 @@ def _seen(sheet: Sheet) -> Sheet:
         tuple(map(_seen_row, sheet.rows)),
         tuple(map(_seen_row, sheet.totals)),
         tuple(map(visible_lines, sheet.notes)),
+        tuple(map(visible, sheet.nest)),
     )
 
 
@@ -119,8 +125,18 @@ def _print(sheet: Sheet, console: Console) -> None:
         notes += _left_out(sheet, columns)
         if notes:
             console.print()
-    for note in notes:
-        console.print(note, width=min(console.width, _NOTE_WIDTH), style="dim")
+    width = min(console.width, _NOTE_WIDTH)
+    nest = (part for line in sheet.nest for part in _hanging(line, width))
+    for note in (*nest, *notes):
+        console.print(note, width=width, style="dim")
+
+
+def _hanging(line: str, width: int) -> list[str]:
+    """A line of a nest in `width`: its comment below it where need be, the rest further in."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2 * _GAP)
+    code, mark, comment = line.partition("   # ")
+    parts = [line] if len(line) <= width or not mark else [code, f"{indent}# {comment}"]
+    return [cut for part in parts for cut in textwrap.wrap(part, width, subsequent_indent=indent)]
 
 
 def _laid_out(sheet: Sheet, console: Console) -> tuple[list[int], list[Table]]:

@@ -113,6 +113,16 @@ def memory_sheets(found: TrainingMemory, memory_bytes: int | None) -> list[Sheet
     sheet = Sheet(f"{found.network}: memory of training", columns, tuple(rows), (total,))
     if memory_bytes is None:
         return [sheet]
+    return [
+        sheet,
+        facts("Fits", ((f"in {format_bytes(memory_bytes)}", _fits(found, memory_bytes)),)),
+    ]
+
+
+def _fits(found: TrainingMemory, memory_bytes: int) -> str:
+    """How many images fit in a memory, in words."""
     images = found.largest_batch(memory_bytes)
-    fits = f"{images:,} images" + (", the most at a time" if images == LARGEST_BATCH else "")
-    return [sheet, facts("Fits", ((f"in {format_bytes(memory_bytes)}", fits),))]
+    if not images:
+        one = format_bytes(found.fixed_bytes + found.image_bytes)
+        return f"not even one; one needs {one}"
+    return f"{images:,} images" + (", the most at a time" if images == LARGEST_BATCH else "")

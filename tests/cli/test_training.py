@@ -65,6 +65,14 @@ def test_the_largest_batch_is_one_that_runs(cli, concat: Path) -> None:
     assert "65,536 images, the most at a time" in outcome.stdout
 
 
+def test_a_memory_of_not_one_image_is_told_what_one_needs(cli, concat: Path) -> None:
+    """Two convolutions and 288 x 10 weights, with gradients; the image, what the last one reads."""
+    needs = 4 * (2 * (20 + 148 + 2890) + 144 + 288)
+    told = cli("show", concat, "--train", "--memory", "1 KiB").stdout
+    assert f"not even one; one needs {needs / 1024:.1f} KiB" in " ".join(told.split())
+    assert "0 images" not in told
+
+
 def test_run_and_compare_train_as_train_does(cli, concat: Path) -> None:
     step = json.loads(cli("train", concat, "edge_ws", "--json", "-").stdout)
     same = json.loads(cli("run", concat, "edge_ws", "--train", "--json", "-").stdout)
@@ -242,6 +250,7 @@ def test_what_has_nothing_to_learn_is_refused(cli, tmp_path: Path) -> None:
         (("show", "vgg16", "--train", "--memory", "lots"), "--memory"),
         (("show", "lenet5", "--memory", "1 GiB"), "--memory: is of a step of training"),
         (("show", "lenet5", "--batch", "2"), "--batch: is of a step of training"),
+        (("train", "lenet5", "edge_ws", "--loss", "x"), "'--loss': 'x' is not one of"),
         (("train", "edge_ws", "vgg16"), "is hardware, but a network is expected"),
     ],
 )

@@ -415,7 +415,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "3:1: descripton: unknown key 'descripton'; did you mean 'description'?",
         "6:31: layers.a.out_channels: expected a number above 0, found 0",
         "8:11: layers.c.op: unknown op 'cnv'; did you mean 'conv'?",
-        "9:3: layers.d: 3 input channels do not divide into 2 groups",
+        "9:3: layers.d: 3 input channels do not divide into 2 groups; "
+        "with 3 in and 4 out, groups must divide 1",
         "10:3: layers.e: unknown input 'nowhere'",
         "11:3: layers.f: lies on a cycle through 'f'; let it read another layer",
     ]

@@ -289,7 +289,7 @@ def test_drawn_layers_equal_the_reference(
         (Softmax(causal=True), ((5, 4),), "causal needs queries and at least as many keys"),
         (Softmax(causal=True, axis=0), ((4, 4),), "causal needs queries"),
         (LayerNorm(axes=3), ((5, 4),), "axes 3 are more than"),
-        (GroupNorm(groups=4), ((6, 4),), "6 channels do not divide into 4 groups"),
+        (GroupNorm(groups=4), ((6, 4),), "6 .* into 4 groups; groups must divide 6"),
         (Mean(axes=(0, 2)), ((5, 4, 3),), "do not lie side by side"),
         (Mean(axes=(0, 0)), ((5, 4, 3),), "do not lie side by side"),
         (AttentionScores(heads=3, key_heads=2), ((5, 6), (5, 4)), "3 heads do not share 2"),

@@ -34,6 +34,27 @@ def text(width: int) -> str:
     return "".join(f"{line.rstrip()}\n" for line in rendered([SHEET], width).splitlines())
 
 
+NEST = (
+    "for tap rows in 5 turns of 1:   # next ifmap and filter",
+    "  for channels in 3 turns of 128 (last 64):   # next psum",
+    "    a tile: rows 10",
+)
+
+
+def test_a_nest_keeps_its_indentation() -> None:
+    """Comments go below where a line is too long; what goes on does so further in."""
+    told = Sheet("", nest=NEST)
+    assert tuple(rendered([told]).splitlines()[1:]) == NEST
+    assert [line.rstrip() for line in rendered([told], 40).splitlines()[1:]] == [
+        "for tap rows in 5 turns of 1:",
+        "    # next ifmap and filter",
+        "  for channels in 3 turns of 128 (last",
+        "      64):",
+        "      # next psum",
+        "    a tile: rows 10",
+    ]
+
+
 def test_a_pipe_gets_everything() -> None:
     assert rendered([SHEET]) == text(200)
 

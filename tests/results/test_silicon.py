@@ -6,6 +6,7 @@ from machines import machine, split
 from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.hardware import Hardware
+from accelsim.report.description import silicon
 from accelsim.report.run import run_sheets
 from accelsim.results.silicon import area_mm2, leakage_watts, register_bits, silicon_dict
 
@@ -80,3 +81,10 @@ def test_a_run_says_what_is_known() -> None:
     assert "not known: ifmap_sram, filter_sram, ofmap_sram, DRAM interface" in told
     assert "not in the sum" in told
     assert result.as_dict()["made_by"]["derived"]["area_mm2"]["pes"] > 0
+
+
+def test_where_no_part_is_known_that_is_said() -> None:
+    """The scratch pads of row stationary PEs are in no table of area, nor are its SRAMs."""
+    told = dict(silicon(load_hardware("eyeriss", [TABLE])))
+    assert {*told.values()} == {"not known for any part"}
+    assert [what.partition(",")[0] for what in told] == ["area", "leakage"]

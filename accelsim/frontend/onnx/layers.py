@@ -52,7 +52,8 @@ def checked(op: type[Op], **keys: Any) -> Op:
     except ValidationError as error:
         found = error.errors()[0]
         place = ".".join(map(str, found["loc"]))
-        raise Refused(f"{op.name} cannot have this {place}: {found['msg']}") from None
+        why = found.get("ctx", {}).get("error") or found["msg"]
+        raise Refused(f"{op.name} cannot have this {place}: {why}") from None
 
 
 @dataclass(frozen=True, slots=True)

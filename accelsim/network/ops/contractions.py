@@ -54,14 +54,19 @@ class Conv(Op):
                 f"in_channels is {self.in_channels}, but its input has {shape[0]} maps; "
                 f"say in_channels: {shape[0]}"
             )
-        if shape[0] % self.groups:
-            raise ShapeError(f"{shape[0]} input channels do not divide into {self.groups} groups")
-        if self.out_channels % self.groups:
-            raise ShapeError(
-                f"out_channels {self.out_channels} does not divide into {self.groups} groups"
-            )
+        self._refuse_uneven_groups(shape[0])
         rows, cols = self.windows(shape)
         return self.out_channels, rows.outputs, cols.outputs
+
+    def _refuse_uneven_groups(self, channels: int) -> None:
+        """Raise ShapeError unless `groups` divide the channels of the ifmap and of the ofmap."""
+        common = math.gcd(channels, self.out_channels)
+        may = f"with {channels} in and {self.out_channels} out, groups must divide {common}"
+        parts = f"divide into {self.groups} groups; {may}"
+        if channels % self.groups:
+            raise ShapeError(f"{channels} input channels do not {parts}")
+        if self.out_channels % self.groups:
+            raise ShapeError(f"out_channels {self.out_channels} does not {parts}")
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
         if self.shares is not None:

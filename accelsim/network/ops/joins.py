@@ -174,9 +174,13 @@ class Slice(Taking):
         step = self.step or (1,) * len(self.start)
         if not len(shape) == len(self.start) == len(self.stop) == len(step):
             raise ShapeError(f"start, stop and step need a number for each axis of {shape}")
-        for size, start, stop in zip(shape, self.start, self.stop, strict=True):
+        ends = zip(shape, self.start, self.stop, strict=True)
+        for axis, (size, start, stop) in enumerate(ends):
             if not start < stop <= size:
-                raise ShapeError(f"from {start} to {stop} does not lie within {shape}")
+                raise ShapeError(
+                    f"from {start} to {stop} does not lie within axis {axis} of {shape}: "
+                    f"give start < stop <= {size}"
+                )
         return tuple(map(slice, self.start, self.stop, step))
 
 

@@ -198,7 +198,10 @@ class GroupNorm(Normalised):
 
     def rows(self, shape: Shape) -> tuple[int, int]:
         if shape[0] % self.groups:
-            raise ShapeError(f"{shape[0]} channels do not divide into {self.groups} groups")
+            raise ShapeError(
+                f"{shape[0]} channels do not divide into {self.groups} groups; "
+                f"groups must divide {shape[0]}"
+            )
         return self.groups, math.prod(shape) // self.groups
 
     def learned(self, shape: Shape) -> Shape:

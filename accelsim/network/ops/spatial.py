@@ -86,10 +86,19 @@ class Pad(Op):
             raise ShapeError(f"{given} need a number for each axis of {shape}")
         if self.mode != "constant" and any(self.between or ()):
             raise ShapeError(f"between neighbours lies only a constant, not mode {self.mode!r}")
-        sides = zip(shape, self.before, self.after, strict=True)
-        if self.mode == "reflect" and any(max(one, other) >= size for size, one, other in sides):
-            raise ShapeError(f"more is mirrored than {shape} has inside")
+        if self.mode == "reflect":
+            self._refuse_far_mirrors(shape)
         return tuple(map(sum, zip(self.ends(shape), self.after, strict=True)))
+
+    def _refuse_far_mirrors(self, shape: Shape) -> None:
+        sides = zip(shape, self.before, self.after, strict=True)
+        for axis, (size, before, after) in enumerate(sides):
+            most = size - 1
+            if max(before, after) > most:
+                raise ShapeError(
+                    f"{max(before, after)} values are mirrored on axis {axis} of {shape}, which "
+                    f"has {most} inside: give {most} or fewer, or mode: edge"
+                )
 
 
 Scale = Annotated[Real, Field(gt=0)]
@@ -203,7 +212,10 @@ class Deconvolution(Op):
         """The shape of the ofmap of all phases."""
         if shape[0] % self.groups or self.out_channels % self.groups:
             channels = f"{shape[0]} channels to {self.out_channels}"
-            raise ShapeError(f"{channels} do not divide into {self.groups} groups")
+            raise ShapeError(
+                f"{channels} do not divide into {self.groups} groups; "
+                f"groups must divide {math.gcd(shape[0], self.out_channels)}"
+            )
         rows, cols = self.forward(shape)
         return self.out_channels, rows.size, cols.size
 
