@@ -81,7 +81,10 @@ def alike(layers: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """One operator: its nodes, those of them that are refused, MACs, and why the first was."""
+    """One operator: its nodes, those of them that are refused, MACs, and why the first was.
+
+    Where it multiplies and its MACs are not `counted`, its share of them is not known.
+    """
 
     operator: str
     nodes: int
@@ -90,6 +93,12 @@ class Coverage:
     share: float
     reason: str
     first: str
+    counted: bool = True
+
+    @property
+    def told_share(self) -> str:
+        """Its share of the MACs in words."""
+        return f"{self.share:.1%}" if self.counted else "an unknown share"
 
 
 class UncoveredError(InputError):

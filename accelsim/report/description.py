@@ -97,7 +97,7 @@ def coverage_sheet(rows: Sequence[Coverage]) -> Sheet:
                 row.operator,
                 f"{row.nodes:,}",
                 f"{row.refused:,}" if row.refused else NONE,
-                f"{row.share:.1%}" if row.macs else NONE,
+                row.told_share if row.macs or not row.counted else NONE,
                 f"{row.first}: {row.reason}" if row.refused else "",
             )
         )

@@ -334,6 +334,20 @@ def test_what_is_refused_is_counted_with_its_share(tmp_path: Path) -> None:
     assert rows["ConvTranspose"].share == 0.5
 
 
+def test_a_share_is_counted_or_said_to_be_unknown(tmp_path: Path) -> None:
+    """Of 9 times and 8 features: 3 gates of 4 values, of a constant Einsum nothing is known."""
+    arrays = {"w": weights(1, 1, 12, 8), "r": weights(2, 1, 12, 4), "v": weights(3, 4, 4)}
+    nodes = [
+        node("GRU", "x w r", "a", hidden_size=4, clip=0.1),
+        node("Einsum", "a v", "y", equation="tdnh,hk->tdnk"),
+    ]
+    with pytest.raises(UncoveredError) as caught:
+        load_network(saved(model(nodes, arrays, shape=(9, 2, 8)), tmp_path))
+    rows = {row.operator: row for row in caught.value.rows}
+    assert rows["GRU"].macs == 9 * 2 * 12 * (8 + 4)
+    assert rows["Einsum"].told_share == "an unknown share"
+
+
 def test_what_is_asked_to_be_free_says_so_everywhere(tmp_path: Path) -> None:
     nodes = [
         node("Conv", "x w", "a"), node("Shrink", "a", "b"), node("Conv", "b v", "c"),

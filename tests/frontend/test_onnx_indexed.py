@@ -91,6 +91,10 @@ CASES: dict[str, Case] = {
             "s": np.array([-1, -2]),
         },
     ),
+    "from the end, each second": (
+        [("Slice", "x a b c s", {})],
+        {"a": np.array([99]), "b": np.array([-100]), "c": np.array([1]), "s": np.array([-2])},
+    ),
 }  # fmt: skip
 
 

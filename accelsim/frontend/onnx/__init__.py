@@ -64,7 +64,7 @@ def _with_free(network: Network, rows: Sequence[Coverage]) -> Network:
     """The network, its name and description saying what of the model it does without."""
     bad = [row for row in rows if row.refused]
     count, nodes = sum(row.refused for row in bad), sum(row.nodes for row in rows)
-    told = ", ".join(f"{row.operator} ({row.refused}, {row.share:.1%} of MACs)" for row in bad)
+    told = ", ".join(f"{row.operator} ({row.refused}, {row.told_share} of MACs)" for row in bad)
     return replace(
         network,
         name=f"{network.name} ({count} of {nodes} nodes free)",

@@ -14,6 +14,19 @@ from accelsim.frontend.onnx.spelling import WHY_NOT
 _WINDOWED = ("Conv", "ConvInteger", "QLinearConv")
 WHY = "why_refused"
 """The attribute in which a frontend says why a node is refused."""
+_RECURRENT = ("RNN", "GRU", "LSTM")
+_UNCOUNTED = (
+    "Einsum",
+    "Attention",
+    "MultiHeadAttention",
+    "GroupQueryAttention",
+    "QAttention",
+    "QGemm",
+    "MatMulNBits",
+)
+"""Operators of many forms that multiply, of which `macs_of` knows nothing."""
+_OWN = ("", "ai.onnx", "com.microsoft")
+"""Domains whose operators either multiply as is told here, or do not."""
 _WEIGHT_AT = {"QLinearConv": 3, "QLinearMatMul": 3}
 
 
@@ -70,7 +83,7 @@ def _remedy(node: Node) -> str:
 def told(row: Coverage) -> str:
     """What of an operator is refused, and why."""
     nodes = f"{row.refused:,} of {row.nodes:,} node{'s' * (row.nodes > 1)}"
-    return f"{nodes}, {row.share:.1%} of the MACs; {row.first}: {row.reason}"
+    return f"{nodes}, {row.told_share} of the MACs; {row.first}: {row.reason}"
 
 
 def coverage(verdicts: Iterable[Verdict]) -> list[Coverage]:
@@ -94,6 +107,7 @@ def coverage(verdicts: Iterable[Verdict]) -> list[Coverage]:
                 share=macs / total if total else 0.0,
                 reason=bad[0].reason if bad else "",
                 first=bad[0].node.name if bad else "",
+                counted=all(is_counted(each.node) for each in group),
             )
         )
     return rows
@@ -116,7 +130,16 @@ def macs_of(node: Node) -> int:
         return math.prod(output) * (x[-1] if x else 1)
     if node.op == "Gemm":
         return math.prod(output) * (x[0] if node.attributes.get("transA") else x[-1])
+    if node.op in _RECURRENT:
+        return math.prod(x[:2]) * sum(
+            math.prod(each.shape or ()) for each in node.inputs[1:3] if each
+        )
     return 0
+
+
+def is_counted(node: Node) -> bool:
+    """Whether `macs_of` says of a node what it multiplies, or that it does not."""
+    return node.op not in _UNCOUNTED and node.domain in _OWN
 
 
 def why_unknown(node: Node) -> str:

@@ -227,7 +227,7 @@ def sliced(node: Node, layers: Layers) -> str:
         places = range(whole[axis])[slice(start, end, step)]
         if step < 0 and places:
             turned.append(axis - 1)
-            places = places[::-1]
+            places = range(places[-1], places[0] + 1, -step)
         taken[axis] = slice(places.start, places.stop, places.step)
     if taken[0] != slice(0, whole[0], 1):
         raise Refused("over the batch")
