@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.network.ops import Stretch, Window
+from accelsim.network.ops import Read, Stretch, Window
 from accelsim.units import ceil_div
 
 Whole = NDArray[np.int64] | int
 Sizes = NDArray[np.int64]
-Read = Window | Stretch
-"""An axis of an ifmap, as the outputs along it read it."""
 
 
 def span(window: Read, start: Whole, stop: Whole, tap: Whole, tap_stop: Whole) -> Sizes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.graph import Layer
-from accelsim.network.ops import Expand, Op, Pad, Resize, Shape, Softmax, Stretch, Window
+from accelsim.network.ops import Expand, Op, Pad, Read, Resize, Shape, Softmax, Stretch, Window
 from accelsim.network.ops.fields import is_per_channel
 
 Count = TypeVar("Count", int, NDArray[np.int64])
@@ -113,8 +113,8 @@ class VectorKernel:
 
     batch: int
     channels: int
-    rows: Window | Stretch
-    cols: Window | Stretch
+    rows: Read
+    cols: Read
     operations: int
     inputs: tuple[bool, ...] = (True,)
     reach: int = 0
@@ -122,7 +122,7 @@ class VectorKernel:
     passes: tuple[int, ...] = ()
     filtered: bool = False
     uncut: bool = False
-    lies: Window | Stretch | None = None
+    lies: Read | None = None
 
     @property
     def kept(self) -> int:
@@ -135,7 +135,7 @@ class VectorKernel:
         return Window(self.channels, 2 * self.reach + 1, before=self.reach, after=self.reach)
 
     @property
-    def depth(self) -> Window | Stretch:
+    def depth(self) -> Read:
         """How its channels read those of the ifmap."""
         return self.around if self.lies is None else self.lies
 
@@ -231,7 +231,7 @@ def copy_along(op: Pad | Resize | Expand, layer: Layer, batch: int) -> VectorKer
     return VectorKernel(batch, deep.outputs, rows, cols, operations=1, lies=deep)
 
 
-def _as_one(axes: Sequence[Window | Stretch]) -> Window | Stretch | None:
+def _as_one(axes: Sequence[Read]) -> Read | None:
     """Axes of which the last one is fastest as one; None where they are not read so."""
     *outer, last = axes
     count = math.prod(axis.size for axis in outer)

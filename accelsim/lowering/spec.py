@@ -21,7 +21,7 @@ from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.task import GemmTile, Load, Room, Span, Step, Store, Task, Tile, VectorTile
-from accelsim.network.ops import Stretch, Window
+from accelsim.network.ops import Read, Stretch, Window
 
 Output = tuple[Span, ...]
 """Which part of the ofmap a GEMM tile adds to: images, groups, filters, rows, columns."""
@@ -180,7 +180,7 @@ def _work(step: Step, operations: int) -> Iterator[str]:
         yield f"{step.cycles:,} cycles are timed for {step.work.cycles:,}"
 
 
-def read_along(window: Window | Stretch, outputs: Span, taps: Span) -> int:
+def read_along(window: Read, outputs: Span, taps: Span) -> int:
     """Positions of data from the first to the last that `outputs` read with `taps`."""
     if isinstance(window, Stretch):
         return int(window.read(outputs.start, outputs.size))

@@ -11,7 +11,7 @@ from accelsim.lowering.layout import Planes
 from accelsim.lowering.schedule import Axis, Box, Boxes, Run, turns_of
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Keep, Pixels, Room, Span, Store
-from accelsim.network.ops import Stretch, Window
+from accelsim.network.ops import Read, Stretch, Window
 from accelsim.units import ceil_div
 
 
@@ -89,7 +89,7 @@ def pieces(total: int, size: int) -> Axis:
     return tuple(run for run in runs if run.count and run.first.size)
 
 
-def regions(window: Window | Stretch, size: int) -> Axis:
+def regions(window: Read, size: int) -> Axis:
     """The outputs along an axis cut into spans, each with how much it reads, whatever the taps.
 
     Those that no padding clips are alike, and so are those that lie in the padding. The few

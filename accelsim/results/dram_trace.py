@@ -28,7 +28,7 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
-from accelsim.network.ops import Op, Shape, Slice, Stretch, Window
+from accelsim.network.ops import Op, Read, Shape, Slice, Stretch
 from accelsim.text import cell
 from accelsim.units import ceil_div
 
@@ -304,7 +304,7 @@ def _channels(tile: Tile, part: Span, of: int) -> tuple[Span, ...]:
     return tuple(Span(group * of + part.start, group * of + part.stop) for group in groups)
 
 
-def _read(axis: Window | Stretch, at: Span, taps: Span) -> Span:
+def _read(axis: Read, at: Span, taps: Span) -> Span:
     """What of an axis some outputs read with some taps, padding left out."""
     if isinstance(axis, Stretch):
         return Span(*axis.block(at.start, at.stop))

@@ -37,18 +37,21 @@ def model(
     ]
     if "q" in names and "x" in shapes:
         nodes.insert(0, helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]))
+    return modelled(nodes, shapes, [name for name in made.split() if name != "_"], arrays)
+
+
+def modelled(
+    nodes: list[Any], shapes: dict[str, Any], made: list[str], arrays: dict[str, Any]
+) -> Any:
+    """A model from inputs of some shapes to what is made of them."""
     graph = helper.make_graph(
         nodes,
-        "one",
+        "drawn",
         [
             helper.make_tensor_value_info(name, KINDS.get(name, TensorProto.FLOAT), shape)
             for name, shape in shapes.items()
         ],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-            for name in made.split()
-            if name != "_"
-        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in made],
         [numpy_helper.from_array(np.asarray(each), name) for name, each in arrays.items()],
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
@@ -262,20 +265,7 @@ def step() -> Any:
         "m": ("B", "past + new"),
         **{f"past.{name}": ("B", 2, "past", 2) for name in "kv"},
     }
-    graph = helper.make_graph(
-        nodes,
-        "step",
-        [
-            helper.make_tensor_value_info(name, KINDS.get(name, TensorProto.FLOAT), shape)
-            for name, shape in shapes.items()
-        ],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-            for name in ("y", "present.k", "present.v")
-        ],
-        [numpy_helper.from_array(each, name) for name, each in arrays.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return modelled(nodes, shapes, ["y", "present.k", "present.v"], arrays)
 
 
 @pytest.mark.parametrize(("new", "past"), [(1, 5), (3, 5), (3, 0)])

@@ -95,7 +95,7 @@ from accelsim.network.ops.products import AttentionContext, AttentionScores, Mat
 from accelsim.network.ops.rankings import ArgMax, Sort
 from accelsim.network.ops.reductions import Largest, Mean, OverAxes, Reduction, Sum
 from accelsim.network.ops.spatial import ConvTranspose, Local, Pad, Phase, Phases, Resize
-from accelsim.network.ops.stretch import Stretch
+from accelsim.network.ops.stretch import Read, Stretch
 from accelsim.network.ops.tokens import (
     Append,
     Attention,
@@ -188,6 +188,7 @@ __all__ = [
     "Power",
     "Product",
     "Quotient",
+    "Read",
     "Reciprocal",
     "Reduction",
     "Relu",

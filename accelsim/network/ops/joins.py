@@ -19,7 +19,7 @@ from accelsim.network.ops.fields import (
     Shape,
     Sizes,
 )
-from accelsim.network.ops.stretch import Stretch
+from accelsim.network.ops.stretch import Read, Stretch
 from accelsim.network.ops.window import Window
 
 _MOST_PARTS = 4096
@@ -222,7 +222,7 @@ class Expand(Op):
             raise ShapeError(f"{shape} does not expand to {self.shape}")
         return self.shape
 
-    def axes(self, shape: Shape) -> tuple[Window | Stretch, ...]:
+    def axes(self, shape: Shape) -> tuple[Read, ...]:
         """How each axis of the ofmap reads that of an ifmap of `shape`."""
         return tuple(
             Window(size, 1) if size == wanted else Stretch(size, wanted, step=0)

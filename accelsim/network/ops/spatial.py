@@ -23,7 +23,7 @@ from accelsim.network.ops.fields import (
     Real,
     Shape,
 )
-from accelsim.network.ops.stretch import Stretch
+from accelsim.network.ops.stretch import Read, Stretch
 from accelsim.network.ops.tokens import Composite
 from accelsim.network.ops.window import (
     PhaseAxis,
@@ -66,7 +66,7 @@ class Pad(Op):
         axes = zip(self.before, shape, self.step, strict=True)
         return tuple(first + (size - 1) * step + 1 for first, size, step in axes)
 
-    def axes(self, shape: Shape) -> tuple[Window | Stretch, ...]:
+    def axes(self, shape: Shape) -> tuple[Read, ...]:
         """How each axis of the ofmap reads that of an ifmap of `shape`: what is around, not at all.
 
         What is mirrored or repeated is read as what lies across from it.
@@ -133,7 +133,7 @@ class Resize(Op):
     def output_shape(self, inputs: tuple[Shape, ...]) -> Shape:
         return only(inputs, (3,))[0], *self.size
 
-    def axes(self, shape: Shape) -> tuple[Window | Stretch, ...]:
+    def axes(self, shape: Shape) -> tuple[Read, ...]:
         """How each axis of the ofmap reads that of an ifmap of `shape` (C, H, W)."""
         return (Window(shape[0], 1), *(self._axis(axis, shape[axis + 1]) for axis in (0, 1)))
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.network.ops.window import Window
+
 Whole = NDArray[np.int64] | int
 
 
@@ -52,3 +54,7 @@ class Stretch:
         first = (start * self.step + self.offset) // self.per
         first = min(max(first, 0), self.size - read)
         return first, first + read
+
+
+Read = Window | Stretch
+"""An axis of an ifmap, as the outputs along it read it."""
