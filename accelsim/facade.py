@@ -96,7 +96,7 @@ def simulate(
         named = own and tuple(layer.name for layer in part.layers)
         work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
-            player = Player()
+            player = Player(memory.patience if memory else None)
             programs = _parts(part, machine, images, memory, player, own)
             results = [timed(program, player) for program in programs]
             runs[work] = programs, one_batch(results, part, images)
@@ -187,7 +187,8 @@ def compiled_parts(
     network: NetworkLike, machine: Hardware, batch: int, memory: Memory | None = None
 ) -> list[Program]:
     """As `compile_program`, of all parts in which the batch runs."""
-    return _parts(prepared(network, batch), machine, batch, memory, Player(), None)
+    player = Player(memory.patience if memory else None)
+    return _parts(prepared(network, batch), machine, batch, memory, player, None)
 
 
 def program_with(
@@ -212,7 +213,8 @@ def program_with(
         message = f"layer {shown(layer)} {gone}" if gone else unknown("layer", layer, [*named])
         raise InputError(Problem(message, network.name))
     part, images, own = named[meant]
-    program = _parts(part, machine, images, memory, Player(), own)[0]
+    player = Player(memory.patience if memory else None)
+    program = _parts(part, machine, images, memory, player, own)[0]
     return program, next(each for each in program.layers if each.layer.name == meant)
 
 

@@ -6,7 +6,9 @@ PYTHONDONTWRITEBYTECODE is set.
 
 import gc
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -22,8 +24,14 @@ settings.register_profile("all", derandomize=True, deadline=None, database=None,
 settings.register_profile("plain", settings.get_profile("all"), max_examples=PLAIN)
 
 
+OURS = "ACCELSIM_TESTS_COMPILED"
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Where the slow tests are left out, fewer inputs are drawn."""
+    """Where the slow tests are left out, fewer inputs are drawn. What is compiled is shared."""
+    if OURS not in os.environ:
+        os.environ[OURS] = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="accelsim-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(OURS), ignore_errors=True))
     settings.load_profile("plain" if config.option.markexpr == "not slow" else "all")
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
         sys.dont_write_bytecode = False
@@ -47,6 +55,7 @@ def one_memory() -> Iterator[None]:
     must one that is falsified.
     """
     memory = Memory(most=200)
+    memory.patience.failed = True  # it spends so much that it would soon compile
     with pytest.MonkeyPatch.context() as patch:
         for name in SEARCHING:
             patch.setattr(import_module(name), "Memory", lambda: memory)

@@ -11,6 +11,7 @@ from itertools import count
 from accelsim.dram.pattern import Access
 from accelsim.dram.replay import Channel
 from accelsim.dram.sheet import DramTiming
+from accelsim.jit import Patience
 
 SAMPLE = 256
 """Bursts on each channel that are replayed: mostly within 8 % of the rate of ten times as many."""
@@ -43,9 +44,13 @@ class Replayed:
 
 @dataclass
 class Replays:
-    """What replays have said, for whoever owns this to drop; of `most` kinds of runs."""
+    """What replays have said, for whoever owns this to drop; of `most` kinds of runs.
+
+    When its `patience` is over, compiled code replays.
+    """
 
     most: int = 4096
+    patience: Patience = field(default_factory=Patience)
     known: dict[tuple[object, ...], Replayed] = field(default_factory=dict)
 
     def transfer_clocks(self, sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
@@ -77,7 +82,7 @@ class Replays:
         if found is None:
             if len(self.known) >= self.most:
                 del self.known[next(iter(self.known))]
-            found = self.known[named] = find(*key)
+            found = self.known[named] = find(*key, self.patience)
         return found
 
 
@@ -103,12 +108,12 @@ def sequential_clocks(sheet: DramTiming, write: bool) -> Fraction:
     return sequential(sheet, write).clocks
 
 
-def sequential(sheet: DramTiming, write: bool) -> Replayed:
+def sequential(sheet: DramTiming, write: bool, patience: Patience | None = None) -> Replayed:
     """A burst in a long run."""
     region = sheet.channel_banks * min(sheet.channel_banks, sheet.row_bursts)
     bursts = max(sample_of(sheet), 2 * region)
     accesses = [(index * sheet.burst_bytes, write) for index in range(bursts)]
-    each = _replayed(sheet, [accesses], bursts)
+    each = _replayed(sheet, [accesses], bursts, patience)
     return replace(each, clocks=each.clocks / sheet.channels)
 
 
@@ -117,9 +122,11 @@ def run_clocks(sheet: DramTiming, size: int, pitch: int, write: bool) -> Fractio
     return one_of_many(sheet, size, pitch, write).clocks
 
 
-def one_of_many(sheet: DramTiming, size: int, pitch: int, write: bool) -> Replayed:
+def one_of_many(
+    sheet: DramTiming, size: int, pitch: int, write: bool, patience: Patience | None = None
+) -> Replayed:
     """Each of many runs of `size` bytes, one every `pitch` bytes."""
-    return _replayed(sheet, *_sampled(sheet, size, pitch, write))
+    return _replayed(sheet, *_sampled(sheet, size, pitch, write), patience)
 
 
 def _sampled(
@@ -147,27 +154,48 @@ def _bursts(size: int, pitch: int, burst_bytes: int) -> Iterator[range]:
 
 
 def _replayed(
-    sheet: DramTiming, channels: Sequence[Sequence[Access]], parts: Fraction | int
+    sheet: DramTiming,
+    channels: Sequence[Sequence[Access]],
+    parts: Fraction | int,
+    patience: Patience | None,
 ) -> Replayed:
     """What each of so many parts of the accesses takes: clocks of the slowest channel, without the
     way to the first data, refresh included; rows of all. Equal channels are replayed once.
     """
     listed = [tuple(accesses) for accesses in channels if accesses]
-    played = {accesses: _played(sheet, accesses) for accesses in {*listed}}
+    played = {each: _played(sheet, each, patience or Patience()) for each in {*listed}}
     slowest = max(busy for busy, _ in played.values())
     opened = sum(played[accesses][1] for accesses in listed)
     return Replayed(slowest / sheet.refresh_factor / parts, Fraction(opened) / parts)
 
 
-def _played(sheet: DramTiming, accesses: Sequence[Access]) -> tuple[Fraction, int]:
+def _played(
+    sheet: DramTiming, accesses: Sequence[Access], patience: Patience
+) -> tuple[Fraction, int]:
     """Clocks of a channel, and rows that it opens.
 
     Its rate is that of the time until only a queue of them is left, as other transfers follow.
     """
-    channel, count = Channel(sheet, refresh=False), len(accesses)
-    channel.play(accesses)
-    served = max(count - channel.queue, -(-count // 2))
-    data = channel.dones[served - 1] - channel.dones[0] + sheet.nBL
+    dones, activates = _dones(sheet, accesses, patience)
+    count, queue = len(accesses), sheet.queue * sheet.data_buses
+    served = max(count - queue, -(-count // 2))
+    data = dones[served - 1] - dones[0] + sheet.nBL
     clocks = Fraction(data, served) * count
     least = Fraction(count * sheet.nBL, sheet.data_buses)
-    return max(clocks, least), channel.activates
+    return max(clocks, least), activates
+
+
+def _dones(
+    sheet: DramTiming, accesses: Sequence[Access], patience: Patience
+) -> tuple[list[int], int]:
+    """When each access that was served is done, and how many rows were opened."""
+    if patience.is_over():
+        from accelsim.dram.compiled.replay import replay_compiled
+
+        found = patience.tried(lambda: replay_compiled(sheet, accesses))
+        if found is not None:
+            return found
+    channel = Channel(sheet, refresh=False)
+    with patience.counting():
+        channel.play(accesses)
+    return channel.dones, channel.activates

@@ -1,12 +1,13 @@
 """The whole machine: cores, DRAM and the layers of a Program, played to the end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accelsim.engine.clock import Clock
 from accelsim.engine.core import Core
 from accelsim.engine.leap import Leaper
 from accelsim.engine.observed import Observer, Parts
-from accelsim.engine.scheduler import LayerRun, layer_runs
+from accelsim.engine.scheduler import LayerRun, Timeline, layer_runs
 from accelsim.errors import SimulationError
 from accelsim.lowering.price import price
 from accelsim.lowering.program import Program
@@ -58,7 +59,7 @@ def play(
     stuck = [run for run in runs if not run.done.processed]
     if stuck:
         raise SimulationError(_who_waits(stuck, cores))
-    return [_times(run) for run in runs]
+    return [layer_times(run.ready_at, run.timelines) for run in runs]
 
 
 def _has_part(run: LayerRun, unit: str, array: int) -> bool:
@@ -72,14 +73,14 @@ def _total_cycles(runs: list[LayerRun], unit: str) -> int:
     return sum(schedule.cycles for each in schedules for schedule in each)
 
 
-def _times(run: LayerRun) -> LayerTimes:
-    lines = run.timelines
+def layer_times(ready_at: int, lines: Mapping[int, Timeline]) -> LayerTimes:
+    """When a layer ran whose inputs were there in cycle `ready_at`, of what each core saw."""
     if not lines:  # an alias is done when its inputs are
-        return LayerTimes(run.ready_at, run.ready_at, 0, 0, 0, 0, 0)
-    start = max(run.ready_at, min(line.begun for line in lines.values()))
+        return LayerTimes(ready_at, ready_at, 0, 0, 0, 0, 0)
+    start = max(ready_at, min(line.begun for line in lines.values()))
     core = max(lines, key=lambda index: (lines[index].stored, -index))
     line = lines[core]
-    late = max(run.ready_at, line.begun) - start
+    late = max(ready_at, line.begun) - start
     tail = min(line.tail, line.stored - line.computed)
     storing = line.stored - line.computed - tail
     return LayerTimes(

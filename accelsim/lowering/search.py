@@ -10,6 +10,7 @@ import numpy as np
 
 from accelsim.dram.transfer import Replays
 from accelsim.errors import DoesNotFitError
+from accelsim.jit import Patience
 from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import (
@@ -90,6 +91,11 @@ class Memory:
     kinds: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
     tap_reads: Tables = field(default_factory=Tables)
     replays: Replays = field(default_factory=Replays)
+
+    @property
+    def patience(self) -> Patience:
+        """With compiled code, which replays and plays."""
+        return self.replays.patience
 
     def recall(
         self, kind: str, key: Hashable, find: Callable[[], Found], most: int | None = None

@@ -6,19 +6,25 @@ from typing import cast
 
 from accelsim.engine.alone import can_be_alone, cycles_alone
 from accelsim.engine.machine import LayerTimes, play
+from accelsim.jit import Patience
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.program import Program
 from accelsim.results.accounting import picojoules, run_result
 from accelsim.results.records import RunResult
 
+MOST_TILES = 1_000_000
+"""Of a Program that is played tile by tile: about a second. Of more, leaps are the shorter way."""
+
 
 class Player:
     """Plays programs; those of whole networks once, as it remembers their times.
 
-    What differs in names alone has the same layers, under the same dataflows.
+    What differs in names alone has the same layers, under the same dataflows. When its `patience`
+    is over, compiled code plays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
         self._played: list[tuple[Program, list[LayerTimes]]] = []
 
     def times(self, program: Program) -> list[LayerTimes]:
@@ -26,16 +32,31 @@ class Player:
         for known, times in self._played:
             if known.layers is program.layers and known.flows == program.flows:
                 return times
-        times = play(program)
+        times = self._compiled(program) or self._by_simpy(program)
         if len(program.layers) == len(program.network.layers):
             self._played.append((program, times))
         return times
 
     def cycles(self, program: Program) -> int:
         """When the last layer ended."""
-        if can_be_alone(program):
-            return cycles_alone(program)
-        return max((time.end for time in self.times(program)), default=0)
+        if not can_be_alone(program):
+            times = self.times(program)
+        elif not (times := self._compiled(program) or []):
+            with self._patience.counting():
+                return cycles_alone(program)
+        return max((time.end for time in times), default=0)
+
+    def _compiled(self, program: Program) -> list[LayerTimes] | None:
+        """The times, if compiled code pays; it plays tile by tile, so very many are for leaps."""
+        if program.tiles > MOST_TILES or not self._patience.is_over(program.tiles):
+            return None
+        from accelsim.engine.compiled.play import play_compiled
+
+        return self._patience.tried(lambda: play_compiled(program))
+
+    def _by_simpy(self, program: Program) -> list[LayerTimes]:
+        with self._patience.counting():
+            return play(program)
 
     def cost(self, program: Program) -> float:
         """What it costs by the objective of its target."""

@@ -1,0 +1,75 @@
+"""Compiled code: when it is used, and that nobody sees that it is but by the time it takes."""
+
+import pytest
+from machines import chain, conv, machine
+
+from accelsim import jit
+from accelsim.engine.compiled import play as compiled_play
+from accelsim.facade import simulate
+from accelsim.jit import MANY_TILES, TO_COMPILE, TO_LOAD, Patience
+from accelsim.lowering.lower import lower
+from accelsim.lowering.search import Memory
+from accelsim.results.player import Player
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "is_installed", lambda: True)
+    monkeypatch.setattr(jit, "is_kept", lambda: True)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("spent", "tiles", "is_kept", "over"),
+    [
+        (0, 0, True, False),
+        (0, MANY_TILES, True, True),
+        (0, MANY_TILES, False, False),
+        (TO_LOAD, 0, True, True),
+        (TO_LOAD, 0, False, False),
+        (TO_COMPILE, 0, False, True),
+    ],
+)
+def test_it_is_waited_for_as_long_as_it_takes_to_have_it(
+    monkeypatch: pytest.MonkeyPatch, spent: float, tiles: int, is_kept: bool, over: bool
+) -> None:
+    monkeypatch.setattr(jit, "is_kept", lambda: is_kept)
+    assert Patience(spent).is_over(tiles) == over
+
+
+def test_without_a_compiler_it_is_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "is_installed", lambda: False)
+    assert not Patience(1e9).is_over(10**9)
+
+
+def test_seconds_of_python_count() -> None:
+    patience = Patience()
+    with patience.counting():
+        sum(range(300_000))
+    assert 0 < patience.spent < TO_LOAD
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_compiler_that_fails_is_told_once_and_python_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(program: object) -> None:
+        raise OSError("no such instruction")
+
+    monkeypatch.setattr(compiled_play, "play_compiled", fails)
+    program = lower(chain((3, 8, 8), conv(4), conv(4)), machine())
+    player = Player(patience := Patience(TO_LOAD))
+    with pytest.warns(UserWarning, match="no such instruction"):
+        cycles = player.cycles(program)
+    assert cycles == Player().cycles(program)
+    assert patience.failed
+    assert not patience.is_over()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hardware", ["edge_ws", "tpu_v1"])
+def test_a_run_is_the_same_with_compiled_code(hardware: str) -> None:
+    pytest.importorskip("numba")
+    memory = Memory()
+    memory.patience.spent = TO_COMPILE
+    assert simulate("alexnet", hardware, memory=memory) == simulate("alexnet", hardware)
