@@ -58,6 +58,8 @@ def _reads(layer: Layer, kernel: Kernel, names: set[str]) -> set[str]:
     """
     if not isinstance(kernel, GemmKernel):
         assert isinstance(kernel, VectorKernel)
+        if layer.op.reads_numbers:
+            return {"DRAM"}
         if not kernel.inputs:
             return set()
         return {"ifmap"} if len(kernel.inputs) == len(layer.inputs) else {"DRAM"}
@@ -67,7 +69,12 @@ def _reads(layer: Layer, kernel: Kernel, names: set[str]) -> set[str]:
 
 
 def as_ifmaps(layer: Layer, kernel: Kernel) -> tuple[str, ...]:
-    """The inputs that can be read on chip: of a GEMM its ifmap, and what it adds on the way out."""
+    """The inputs that can be read on chip: of a GEMM its ifmap, and what it adds on the way out.
+
+    What is read for numbers is a table, which lies in DRAM.
+    """
+    if layer.op.reads_numbers:
+        return ()
     if not isinstance(kernel, GemmKernel):
         return layer.inputs
     return layer.inputs[:1] + layer.inputs[-1:] * kernel.addend

@@ -34,6 +34,7 @@ from accelsim.network.backward_spatial import (
 )
 from accelsim.network.backward_splits import of_split_part, of_splits
 from accelsim.network.backward_tokens import (
+    of_as_values,
     of_class_token,
     of_embedding,
     of_position,
@@ -46,6 +47,7 @@ from accelsim.network.ops import (
     Add,
     Append,
     ArgMax,
+    AsValues,
     AttentionContext,
     AttentionScores,
     AvgPool,
@@ -356,6 +358,7 @@ class Step:
     rule.register(Reduction, of_reduction)
     rule.register(Expand, of_expand)
     rule.register(Embedding, of_embedding)
+    rule.register(AsValues, of_as_values)
     rule.register(Position, of_position)
     rule.register(ClassToken, of_class_token)
     rule.register(Rotary, of_rotary)

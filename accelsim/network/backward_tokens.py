@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from accelsim.network.backward_norms import summed_over_images
 from accelsim.network.graph import Layer
-from accelsim.network.ops import ClassToken, Embedding, Position, Rotary
+from accelsim.network.ops import AsValues, ClassToken, Embedding, Position, Rotary
 from accelsim.network.ops.gradients import BiasGradient, Part
 from accelsim.network.ops.spatial_gradients import GradientSlice
 from accelsim.network.ops.token_gradients import EmbeddingGradient, RotaryGradient
@@ -19,6 +19,10 @@ def of_embedding(step: "Step", op: Embedding, layer: Layer, gradient: str) -> No
     back = EmbeddingGradient(shape=shape)
     name = step.add(f"{layer.name}@weight_gradient", back, layer.inputs[0], gradient)
     step.updated(layer.name, "weight", shape, name)
+
+
+def of_as_values(step: "Step", op: AsValues, layer: Layer, gradient: str) -> None:
+    """Numbers have no gradient."""
 
 
 def of_position(step: "Step", op: Position, layer: Layer, gradient: str) -> None:

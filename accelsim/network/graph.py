@@ -288,17 +288,17 @@ def _naming_problems(
 def _numbering_problems(
     inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]
 ) -> Iterator[tuple[str, str]]:
-    """Tables that are looked up with what is computed, and computing with what looks up."""
-    looking = [spec for spec in specs if isinstance(spec.op, Embedding)]
-    numbers = {spec.inputs[0] for spec in looking if spec.inputs}
-    for spec in looking:
-        if spec.inputs and spec.inputs[0] not in inputs:
-            yield spec.name, "looks up what a layer computes; only a network input numbers entries"
+    """Computing with network inputs that number entries of a table."""
+    numbers = {spec.inputs[0] for spec in specs if isinstance(spec.op, Embedding) and spec.inputs}
     for spec in specs:
         if not spec.op.reads_numbers and not numbers.isdisjoint(
             {*spec.inputs}.intersection(inputs)
         ):
-            yield spec.name, "computes with a network input that numbers entries of a table"
+            yield (
+                spec.name,
+                "computes with a network input that numbers entries of a table; let it read an "
+                "as_values layer of it",
+            )
 
 
 def _sharing_problems(layers: Sequence[Layer]) -> Iterator[tuple[str, str]]:

@@ -163,3 +163,9 @@ class Tensor:
 
     values: Array
     quantization: Quantization = Quantization()
+
+    @property
+    def reals(self) -> NDArray[np.float64]:
+        """The real numbers that the values stand for."""
+        meaning = self.quantization
+        return meaning.scale * (self.values.astype(np.float64) - meaning.zero_point)

@@ -14,6 +14,7 @@ from accelsim.network.ops import (
     Add,
     Append,
     ArgMax,
+    AsValues,
     AttentionContext,
     AvgPool,
     BatchNorm,
@@ -170,7 +171,7 @@ def _default(layer: Layer, inputs: list[Range], format_: Format) -> Quantization
         case Sum() as op if isinstance(format_, IntegerFormat):
             _, along, _ = op.parts(layer.input_shapes[0])
             return _wide(math.sqrt(along) * inputs[0].real_rms, format_)
-        case ArgMax() | Sort(gives="places") if isinstance(format_, IntegerFormat):
+        case ArgMax() | AsValues() | Sort(gives="places") if isinstance(format_, IntegerFormat):
             return Quantization(1.0, format_.lowest)
         case Sort():
             return inputs[0].quantization

@@ -14,6 +14,7 @@ from accelsim.network.graph import Network
 from accelsim.network.ops import (
     Add,
     ArgMax,
+    AsValues,
     AttentionContext,
     AttentionScores,
     AvgPool,
@@ -427,6 +428,11 @@ def _(op: Local, work: Computation) -> Ofmap:
 
 
 # --- Sequences ------------------------------------------------------------------------------------
+
+
+@_compute.register
+def _(op: AsValues, work: Computation) -> Ofmap:
+    return Ofmap(work.arithmetic.coded(work.inputs[0].reals, work.output))
 
 
 @_compute.register

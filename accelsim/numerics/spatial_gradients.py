@@ -18,6 +18,7 @@ from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import Array
 from accelsim.numerics.spatial import shares_of
 from accelsim.numerics.taps import taps_over
+from accelsim.numerics.tokens import entries_of
 
 # --- Transposed convolution -----------------------------------------------------------------------
 
@@ -111,9 +112,10 @@ def _padding(size: int, side: list[int], mode: str) -> Array:
 
 def embedding(op: EmbeddingGradient, work: Computation) -> Array:
     """Token after token."""
-    numbers, gradient = (each.values for each in work.inputs)
+    entries = entries_of(work.inputs[0], op.shape[0])
+    gradient = work.inputs[1].values
     table = np.zeros(op.shape, gradient.dtype)
-    np.add.at(table, numbers.astype(np.int64).reshape(-1), gradient.reshape(-1, op.shape[1]))
+    np.add.at(table, entries.reshape(-1), gradient.reshape(-1, op.shape[1]))
     return table
 
 

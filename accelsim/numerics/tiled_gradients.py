@@ -51,6 +51,7 @@ from accelsim.numerics.mixtures import terms
 from accelsim.numerics.norm_gradients import row_gradient, row_standardised, term
 from accelsim.numerics.normal import lines_of
 from accelsim.numerics.tiled_vector import VectorExecutor, counts_of
+from accelsim.numerics.tokens import entries_of
 from accelsim.numerics.windows import feature_map, windows
 
 
@@ -330,10 +331,10 @@ def _columns_fold(run: VectorExecutor, op: ColumnsFold, tile: VectorTile) -> Arr
 
 def _embedding(run: VectorExecutor, op: EmbeddingGradient, tile: VectorTile) -> Array:
     """A tile's channels are entries, its rows features."""
-    numbers, gradient = (each.values for each in run.work.inputs)
+    gradient = run.work.inputs[1].values
     entries, features = tile.channels, tile.pixels.rows
     taken = gradient[..., features.slice].reshape(-1, features.size)
-    places = numbers.astype(np.int64).reshape(-1) - entries.start
+    places = entries_of(run.work.inputs[0], op.shape[0]).reshape(-1) - entries.start
     here = (places >= 0) & (places < entries.size)
     rows = np.zeros((entries.size, features.size), gradient.dtype)
     np.add.at(rows, places[here], taken[here])

@@ -16,6 +16,7 @@ from accelsim.lowering.task import Span, Task, VectorTile
 from accelsim.network.ops import (
     Add,
     ArgMax,
+    AsValues,
     AvgPool,
     BatchNorm,
     Broadcast,
@@ -353,6 +354,12 @@ class VectorExecutor:
         taken = x.values[:, *op.taken(x.values.shape[1:])]
         block = Tensor(self.part_of(taken, tile), x.quantization)
         return self.work.arithmetic.rescale(block, self.work.output)
+
+    @compute.register
+    def _(self, op: AsValues, tile: VectorTile) -> Array:
+        (x,) = self.work.inputs
+        numbers = Tensor(self.part_of(x.values, tile), x.quantization)
+        return self.work.arithmetic.coded(numbers.reals, self.work.output)
 
     @compute.register
     def _(self, op: Maps, tile: VectorTile) -> Array:

@@ -7,6 +7,7 @@ from functools import singledispatch
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.network.ops import Append, ClassToken, Embedding, Op, Position, Rotary
 from accelsim.numerics.computation import Computation
@@ -39,7 +40,7 @@ def _values(op: Op, work: Computation, part: Part) -> Array:
 
 @_values.register
 def _(op: Embedding, work: Computation, part: Part) -> Array:
-    numbers = work.inputs[0].values[part.images, part.tokens]
+    numbers = entries_of(work.inputs[0], op.entries)[part.images, part.tokens]
     return _rows(work, numbers, part.features)
 
 
@@ -95,6 +96,13 @@ def turns(op: Rotary, work: Computation) -> tuple[Array, Array]:
     times = np.arange(op.offset, op.offset + tokens)
     angles = op.sense * np.outer(times, op.base ** (-np.arange(pairs) / pairs))
     return np.cos(angles), np.sin(angles)
+
+
+def entries_of(numbers: Tensor, count: int) -> NDArray[np.int64]:
+    """Which of `count` entries numbers (any shape) mean, int64; computed ones are rounded."""
+    nearest = np.rint(np.nan_to_num(numbers.reals))
+    entries: NDArray[np.int64] = np.clip(nearest, -count, count - 1).astype(np.int64) % count
+    return entries
 
 
 def _rows(work: Computation, places: Array, features: slice) -> Array:

@@ -17,14 +17,18 @@ from accelsim.errors import InputError, ShapeError
 from accelsim.frontend import load_network
 from accelsim.lowering.kernels import Alias, VectorKernel, kernel_of
 from accelsim.lowering.lower import lower
+from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import GraphError, LayerSpec, Network, build_network
 from accelsim.network.ops import (
+    Add,
     Append,
+    AsValues,
     Attention,
     ClassToken,
     Dense,
     Embedding,
+    Line,
     Op,
     Position,
     Relu,
@@ -33,10 +37,13 @@ from accelsim.network.ops import (
 )
 from accelsim.numerics.formats import Array, Quantization, Tensor
 from accelsim.numerics.parameters import Parameters
+from accelsim.numerics.ranges import ranges_of
 from accelsim.numerics.reference import compute, reference
+from accelsim.numerics.tokens import entries_of
 
 CASES = {
     "embedding": single(Embedding(entries=500, features=30), (40,)),
+    "numbers as values": single(AsValues(), (500,)),
     "position": single(Position(length=30, offset=3), (17, 30)),
     "class token": single(ClassToken(), (17, 30)),
     "rotary": single(Rotary(heads=3, offset=7), (17, 36)),
@@ -64,6 +71,56 @@ def test_embedding_takes_rows_of_its_table() -> None:
         weight_zero_point=1,
     )
     assert compute(work).values.tolist() == [[[33, 37, 41], [-1, 1, 3]]]  # 2 (9 - 1) / 0.5 + 1
+
+
+def test_numbers_that_are_computed_are_rounded_and_stay_in_the_table() -> None:
+    """Negative ones count from the end; a code stands for 0.5 (code - 2)."""
+    reals = Tensor(np.float32([[0, 1.4, 1.6, -1, -9, 9, np.nan]]))
+    assert entries_of(reals, 4).tolist() == [[0, 1, 2, 3, 0, 3, 0]]
+    codes = Tensor(np.int8([[2, 4, 5, 0, 127]]), Quantization(0.5, 2))
+    assert entries_of(codes, 4).tolist() == [[0, 1, 2, 3, 3]]
+
+
+def test_numbers_are_values_as_far_as_codes_reach() -> None:
+    numbers = Tensor(np.array([[0, 7, 300]], np.int32))
+    work = step_of(AsValues(), numbers, arithmetic=FLOAT32)
+    assert compute(work).values.tolist() == [[0, 7, 300]]
+    network = single(AsValues(), (3,))
+    meaning = ranges_of(network, INT8.activation, {})[network.layers[0].name].quantization
+    assert meaning == Quantization(1.0, -128)
+    work = step_of(AsValues(), numbers, output=meaning, arithmetic=INT8)
+    assert compute(work).values.tolist() == [[-128, -121, 127]]
+
+
+def looked_up() -> Network:
+    """Numbers look up one table, and what is computed of them another."""
+    layers = [
+        LayerSpec("word", Embedding(entries=40, features=6), ("x",)),
+        LayerSpec("values", AsValues(), ("x",)),
+        LayerSpec("half", Line(factor=0.5, term=-3.0), ("values",)),
+        LayerSpec("place", Embedding(entries=20, features=6), ("half",)),
+        LayerSpec("sum", Add(), ("word", "place")),
+    ]
+    return build_network("n", {"x": (12,)}, layers)
+
+
+@pytest.mark.parametrize("machine", [("ws", *UINT8), ("rs",), ("os", *FLOAT)])
+def test_tables_are_looked_up_by_what_is_computed(machine: tuple[str, ...]) -> None:
+    result = check(looked_up(), hardware(*machine))
+    assert (result.mismatches, result.problems) == (0, ())
+
+
+def test_rows_of_a_table_come_from_dram_wherever_their_numbers_are() -> None:
+    """12 rows of 6 bytes; what numbers them is 12 bytes, and stays on chip for nobody."""
+    layers = {each.layer.name: each for each in lower(looked_up(), hardware("ws"), 1).layers}
+    assert layers["place"].dram.read_bytes == layers["word"].dram.read_bytes == 12 * 6
+    assert layers["half"].dram.write_bytes == 12
+
+
+def test_numbers_have_no_gradient() -> None:
+    step = training_step(looked_up(), "mse")
+    assert {"word.weight@update", "place.weight@update"} <= set(step.by_name)
+    assert not any(name.startswith(("half@", "values@")) for name in step.by_name)
 
 
 def test_places_begin_at_the_offset() -> None:
@@ -126,7 +183,6 @@ TABLE = Embedding(entries=9, features=4)
     ("specs", "message"),
     [
         ([("a", TABLE, "x"), ("b", Relu(), "x")], "computes with a network input that numbers"),
-        ([("a", Relu(), "x"), ("b", TABLE, "a")], "only a network input numbers entries"),
         (
             [("a", TABLE, "x"), ("b", Dense(out_features=8, bias=False, shares="a"), "a")],
             r"needs a weight of shape \(8, 4\), but 'a' has \(9, 4\)",

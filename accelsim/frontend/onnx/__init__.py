@@ -28,7 +28,7 @@ from accelsim.network.graph import (
     build_network,
     learned_shapes,
 )
-from accelsim.network.ops import Embedding, Shape
+from accelsim.network.ops import AsValues, Embedding, Shape
 
 __all__ = ["load_onnx"]
 
@@ -105,7 +105,7 @@ def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled
     inputs = {value.name: kept_shape((value.shape or ())[1:]) for value in graph.inputs}
     read = {each for spec in specs for each in spec.inputs}
     inputs |= {free: shape for free, shape in layers.free.items() if free in read}
-    inputs, specs = _with_values(inputs, specs)
+    specs = _with_values(inputs, specs)
     try:
         network = build_network(name, inputs, specs)
     except GraphError as error:
@@ -116,19 +116,19 @@ def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled
     return Assembled(network=network, specs=specs, recipes=recipes, absent=absent, stands=stands)
 
 
-def _with_values(
-    inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]
-) -> tuple[dict[str, Shape], list[LayerSpec]]:
-    """Inputs that number rows of a table, given as values too, NAME/values, to what computes."""
+def _with_values(inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]) -> list[LayerSpec]:
+    """Inputs that number rows of a table, as values, NAME/values, for what computes with them."""
     numbers = {spec.inputs[0] for spec in specs if isinstance(spec.op, Embedding)} & inputs.keys()
-    found, made = dict(inputs), []
+    made: list[LayerSpec] = []
+    values: dict[str, LayerSpec] = {}
     for spec in specs:
-        read = spec.inputs
-        if not spec.op.reads_numbers and not numbers.isdisjoint(read):
-            found |= {f"{name}/values": inputs[name] for name in read if name in numbers}
-            read = tuple(f"{name}/values" if name in numbers else name for name in read)
-        made.append(replace(spec, inputs=read))
-    return found, made
+        if not spec.op.reads_numbers and not numbers.isdisjoint(spec.inputs):
+            for name in numbers.intersection(spec.inputs):
+                values[name] = LayerSpec(f"{name}/values", AsValues(), (name,))
+            read = (values[name].name if name in values else name for name in spec.inputs)
+            spec = replace(spec, inputs=tuple(read))
+        made.append(spec)
+    return [*values.values(), *made]
 
 
 def _recipes(

@@ -98,6 +98,7 @@ from accelsim.network.ops.spatial import ConvTranspose, Local, Pad, Phase, Phase
 from accelsim.network.ops.stretch import Read, Stretch
 from accelsim.network.ops.tokens import (
     Append,
+    AsValues,
     Attention,
     ClassToken,
     Composite,
@@ -122,6 +123,7 @@ __all__ = [
     "Add",
     "Append",
     "ArgMax",
+    "AsValues",
     "Attention",
     "AttentionContext",
     "AttentionScores",
@@ -231,7 +233,7 @@ _ALL: tuple[type[Op], ...] = (
     *(*FUNCTIONS, *POINTWISE, ArgMax, Sort),
     *(*ELEMENTWISE, Softmax, Lrn, BatchNorm, Dropout),
     *(LayerNorm, RmsNorm, GroupNorm, InstanceNorm, ScaleShift, DynamicQuantize),
-    *(Embedding, Position, ClassToken, Rotary, Append),
+    *(Embedding, AsValues, Position, ClassToken, Rotary, Append),
     *(Pad, Resize, Maps, Mixture, Local, Phase, Phases),
 )
 

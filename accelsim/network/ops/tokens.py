@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from accelsim.errors import ShapeError
-from accelsim.network.ops.base import Op, only
+from accelsim.network.ops.base import Op, Unary, only
 from accelsim.network.ops.fields import Axis, NonNegative, Positive, Real, Shape
 from accelsim.network.ops.joins import Parts, SplitPart
 from accelsim.network.ops.norms import Softmax
@@ -28,8 +28,9 @@ class TokenLayer(Op):
 class Embedding(TokenLayer):
     """Numbers of entries (T,) become the entries, rows of a learned table: (T, features).
 
-    The numbers are a network input. Each token's row is fetched; the numbers themselves are not
-    counted.
+    The numbers are a network input, or computed: then the nearest whole number is meant, a negative
+    one counts from the end, and one beyond the table means its first or last entry. Each token's
+    row is fetched; the numbers themselves are not counted.
     """
 
     name: ClassVar[str] = "embedding"
@@ -42,6 +43,14 @@ class Embedding(TokenLayer):
 
     def parameter_shapes(self, inputs: tuple[Shape, ...]) -> Mapping[str, Shape]:
         return {"weight": (self.entries, self.features)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsValues(Unary):
+    """Numbers of entries, as values to compute with: it costs as a copy does."""
+
+    name: ClassVar[str] = "as_values"
+    reads_numbers: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

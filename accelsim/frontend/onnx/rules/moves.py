@@ -64,12 +64,10 @@ def _trains(node: Node) -> bool:
 
 
 def gather(node: Node, layers: Layers) -> str:
-    """Rows of a constant table, whose numbers are an input; or one place of an axis."""
+    """Rows of a constant table, whose numbers are an input or computed; or places of an axis."""
     table, places = node.inputs[:2]
     axis = int(node.attributes.get("axis", 0))
     if isinstance(table, Constant) and isinstance(places, Value):
-        if layers.under(layers.names[places.name]) in layers.specs:
-            raise Refused(f"looks up {places.name!r}, which is computed; only inputs number rows")
         if len(table.shape) != 2 or axis % 2:
             raise Refused(f"of a constant {list(table.shape)} along axis {axis}; only its rows")
         source, shape = tensor(node, 1, layers)
