@@ -1,10 +1,12 @@
 """Values: what every layer of a network computes, by the reference or by the timed tiles."""
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zipfile import ZipFile
 
 import numpy as np
@@ -20,7 +22,7 @@ from accelsim.numerics.archive import Archive
 from accelsim.numerics.calibration import told
 from accelsim.numerics.compare import precision_arithmetic
 from accelsim.numerics.computation import Computation, Ofmap
-from accelsim.numerics.formats import Array
+from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.parameter_file import input_problems, load_parameters
 from accelsim.numerics.parameters import Parameters
 from accelsim.numerics.reference import Compute, reference
@@ -53,6 +55,7 @@ class LayerValues:
 class Values:
     """What a network computed; `ofmaps` are those of the layers that were asked for.
 
+    `outputs` are those of a framework's model, by its names and as it has them.
     `hardware` is whose tiles computed it, or None: the reference did, from the definitions.
     `calibration` says which scales were chosen, None where all were given or random.
     """
@@ -66,6 +69,7 @@ class Values:
     layers: tuple[LayerValues, ...]
     ofmaps: Mapping[str, Array]
     calibration: Calibration | None = None
+    outputs: Mapping[str, Array] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line: what was computed, and how many ofmaps are kept."""
@@ -89,11 +93,12 @@ class Values:
     def save(self, path: str | Path) -> None:
         """Write the ofmaps as .npz, with <layer>.output_scale and _zero_point of integers.
 
+        Of a framework's model also its outputs; where a layer has that name, the output is meant.
         Raises InputError where the system does not let it, and leaves what was there.
         """
-        arrays: dict[str, Any] = dict(self.ofmaps)
+        arrays: dict[str, Any] = {**self.ofmaps, **self.outputs}
         for layer in self.layers:
-            if self.exact and layer.name in self.ofmaps:
+            if self.exact and layer.name in self.ofmaps.keys() - self.outputs.keys():
                 arrays[f"{layer.name}.output_scale"] = np.float64(layer.scale)
                 arrays[f"{layer.name}.output_zero_point"] = np.int64(layer.zero_point)
         try:
@@ -133,10 +138,10 @@ def compute(
     """Compute `network`: by the timed tiles of `hardware`, in its formats, or by the reference.
 
     Without a hardware the formats are int8, float32 for a step of training. `inputs` are arrays by
-    name, (N, *shape) or (*shape), or an .npz file of them; what is not given comes from the
-    network's file, or from `seed`. `batch` is as many as there are, or 1. `layers` names whose
-    ofmaps are kept; all if None. Raises InputError for bad input and DoesNotFitError as `simulate`
-    does.
+    name, (N, *shape) or (*shape), or an .npz file of them; those of a framework's model are as it
+    has them. What is not given comes from the network's file, or from `seed`. `batch` is as many
+    as there are, or 1. `layers` names whose ofmaps, or outputs of a model, are kept; all if None.
+    Raises InputError for bad input and DoesNotFitError as `simulate` does.
     """
     network = network_of(network)
     machine = None if hardware is None else hardware_of(hardware, dataflow, set)
@@ -145,6 +150,7 @@ def compute(
     given, origin = _given(inputs)
     wrong = input_problems(network, arithmetic, given)
     problems = [Problem(message, origin, key=key) for key, message in wrong]
+    given = given if problems else _images_first(network, given)
     if batch is None:
         batch = 1 if problems else _images(network, given)
     ready = prepared(network, batch)
@@ -153,10 +159,12 @@ def compute(
     parameters = load_parameters(network, arithmetic, seed, given)
     kept = None if layers is None else {*layers}
     found, ofmaps = [], {}
+    outputs: dict[str, Array] = {}
     for work, ofmap in _computed(ready, machine, parameters, batch):
         found.append(_layer_values(work, ofmap))
         if kept is None or work.layer.name in kept:
             ofmaps[work.layer.name] = ofmap.values
+        outputs |= _outputs_of(ready, work, ofmap, kept)
     return Values(
         network=network.name,
         hardware=None if machine is None else machine.name,
@@ -166,8 +174,21 @@ def compute(
         exact=precision.is_integer,
         layers=tuple(found),
         ofmaps=ofmaps,
+        outputs=outputs,
         calibration=told(parameters),
     )
+
+
+def _outputs_of(
+    network: Network, work: Computation, ofmap: Ofmap, kept: AbstractSet[str] | None
+) -> dict[str, Array]:
+    """The outputs of a framework's model that a layer's values are, of those `kept`."""
+    reals = Tensor(ofmap.values, work.output).reals
+    return {
+        name: output.of(reals)
+        for name, output in (network.interface.outputs.items() if network.interface else ())
+        if output.layer == work.layer.name and (kept is None or name in kept)
+    }
 
 
 def _computed(
@@ -198,6 +219,7 @@ def _given(inputs: Inputs | None) -> tuple[Mapping[str, Array], str]:
 def _unknown_layers(network: Network, layers: Iterable[str] | None) -> list[Problem]:
     """What is asked for and is no layer of a network that is prepared for inference."""
     known = [layer.name for layer in network.layers]
+    known += network.interface.outputs if network.interface else ()
     unknown = [name for name in layers or () if name not in known]
     return [
         Problem(
@@ -218,6 +240,19 @@ def _images(network: Network, given: Mapping[str, Array]) -> int:
         if name in given and given[name].ndim > len(shape)
     ]
     return min(counts, default=1)
+
+
+def _images_first(network: Network, given: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Inputs that are as a framework's file has them as networks here have them."""
+    interface = network.interface
+    if interface is None:
+        return given
+    moved = {
+        name: tensor.images_first(given[name]).reshape(-1, *network.inputs[name])
+        for name, tensor in interface.inputs.items()
+        if name in given and name in network.inputs
+    }
+    return ChainMap(moved, cast(MutableMapping[str, Array], given))
 
 
 def _tiled(network: Network, machine: Hardware, batch: int) -> Compute:

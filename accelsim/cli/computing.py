@@ -26,7 +26,11 @@ class Asked:
 
     inputs: Annotated[
         str | None,
-        typer.Option("--input", metavar="F.npz", help="Arrays by input, (N, ...) or (...)."),
+        typer.Option(
+            "--input",
+            metavar="F.npz",
+            help="Arrays by input, (N, ...) or (...), or as the model has.",
+        ),
     ] = None
     batch: Annotated[
         int | None,
@@ -41,7 +45,9 @@ class Kept:
 
     show: Annotated[
         list[str] | None,
-        typer.Option("--show", metavar="LAYER", help="Print this layer's ofmap; repeatable."),
+        typer.Option(
+            "--show", metavar="LAYER", help="Print its ofmap, or a model's output; repeatable."
+        ),
     ] = None
     save: Annotated[
         str | None,

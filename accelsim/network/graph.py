@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from accelsim.errors import AccelsimError, ShapeError
+from accelsim.network.interface import Interface
 from accelsim.network.ops import BatchNorm, Conv, Dense, Embedding, Op, Phases, Shape
 from accelsim.text import html_table, nearest, shown, visible
 
@@ -125,6 +126,7 @@ class Network:
     many images each of them takes at a time, times the batch of the run. `family` is how lists
     group it under. `training` is the network with what only training has, such as auxiliary
     classifiers, and `loss_weights` says there by how much the loss of such an output counts.
+    `interface` is how a framework's file has inputs and outputs; None where they are as here.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Network:
     family: str = ""
     training: "Network | None" = None
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+    interface: Interface | None = None
 
     def __repr__(self) -> str:
         """One line, however many layers there are."""

@@ -136,4 +136,5 @@ def _rebuilt(network: Network, specs: Iterable[LayerSpec], dropped: Mapping[str,
     assert [(each.name, each.output_shape) for each in built.layers] == stay, (
         "a pass keeps the rest"
     )
-    return replace(built, images=network.images)
+    interface = network.interface and network.interface.renamed(standing)
+    return replace(built, images=network.images, interface=interface)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from accelsim.errors import InputError, Problem
 from accelsim.network.graph import Layer, Network, Stored, learned_shapes
+from accelsim.network.interface import FileTensor
 from accelsim.network.ops import Shape
 from accelsim.network.ops.gradients import BatchNormForward
 from accelsim.network.passes import fold_parameters, foldable, prepare_for_inference
@@ -172,7 +173,8 @@ class Wanted:
     """What the array under one key has to be.
 
     It has one of `shapes`, and holds integers of `format`, or real numbers where that is a
-    floating-point format or None, or numbers of so many `entries` of a table.
+    floating-point format or None, or numbers of so many `entries` of a table. An input of a
+    framework's file is `in_file` as its shape there says.
     """
 
     shapes: tuple[Shape, ...]
@@ -181,6 +183,7 @@ class Wanted:
     positive: bool = False
     batched: bool = False
     entries: int | None = None
+    in_file: FileTensor | None = None
 
     def misfit(self, array: Array) -> str:
         """What is wrong with `array`; "" if nothing is."""
@@ -188,19 +191,28 @@ class Wanted:
 
     def outline_misfit(self, outline: Outline) -> str:
         """What is wrong with the shape and type of an array; "" if nothing is."""
-        shape = outline.shape
-        if self.batched and len(shape) == len(self.shapes[0]) + 1:
-            shape = shape[1:]
-        if shape not in self.shapes:
-            shapes = " or ".join(str(wanted) for wanted in self.shapes)
-            return f"has shape {outline.shape}, needs {'(N, ...) and ' * self.batched}{shapes}"
+        wrong = self._shape_misfit(outline.shape)
+        if wrong:
+            return f"has shape {outline.shape}, needs {wrong}"
         if outline.dtype.itemsize * math.prod(outline.shape) > LARGEST_ARRAY:
             return f"has more than {LARGEST_ARRAY:,} bytes, the most that is read"
         if self.entries is not None and outline.dtype.kind not in "iu":
             return f"holds {outline.dtype}; needs whole numbers of entries"
-        if isinstance(self.format, IntegerFormat) and outline.dtype.kind not in "iu":
+        truths = self.in_file is not None and outline.dtype.kind == "b"
+        if isinstance(self.format, IntegerFormat) and outline.dtype.kind not in "iu" and not truths:
             return _no_codes(outline.dtype, self.format)
-        return "" if outline.dtype.kind in "fiu" else f"holds {outline.dtype}; {_REAL}"
+        numbers = "fiu" if self.in_file is None else "fiub"
+        return "" if outline.dtype.kind in numbers else f"holds {outline.dtype}; {_REAL}"
+
+    def _shape_misfit(self, shape: Shape) -> str:
+        """What is needed instead of a shape; "" if it is right."""
+        if self.in_file is not None:
+            fits = self.in_file.images(shape) is not None
+            return "" if fits else f"{self.in_file}, as the model has it"
+        if self.batched and len(shape) == len(self.shapes[0]) + 1:
+            shape = shape[1:]
+        wanted = " or ".join(map(str, self.shapes))
+        return "" if shape in self.shapes else f"{'(N, ...) and ' * self.batched}{wanted}"
 
     def _value_misfit(self, array: Array) -> str:
         if not array.size:
@@ -249,10 +261,18 @@ def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]
 
 def _wanted_inputs(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]:
     wanted = {}
+    in_file = network.interface.inputs if network.interface else {}
     for name, shape in network.inputs.items():
         entries = network.entries.get(name)
         format_ = arithmetic.activation if entries is None else None
-        wanted[name] = Wanted((shape,), format_, required=False, batched=True, entries=entries)
+        wanted[name] = Wanted(
+            shapes=(shape,),
+            format=format_,
+            required=False,
+            batched=True,
+            entries=entries,
+            in_file=in_file.get(name),
+        )
         if entries is not None:
             continue
         wanted |= _meaning(f"{name}.", arithmetic.activation)

@@ -24,7 +24,7 @@ _COLUMNS = (
 
 
 def values_sheets(values: Values, shown: Iterable[str] = ()) -> list[Sheet]:
-    """The table of all layers, then the ofmaps of those `shown`."""
+    """The table of all layers, then the ofmaps, or outputs of a model, `shown`."""
     whose = f"tiles of {values.hardware}" if values.hardware else "the reference"
     title = f"{values.network}, batch {values.batch}: values by {whose}"
     rows = tuple(_row(layer, values.exact) for layer in values.layers)
@@ -46,7 +46,7 @@ def _row(layer: LayerValues, exact: bool) -> Row:
 
 def _ofmap(values: Values, name: str) -> Sheet:
     """An ofmap, the middle of long axes left out."""
-    array = values.ofmaps[name]
+    array = values.outputs[name] if name in values.outputs else values.ofmaps[name]
     text = np.array2string(array, max_line_width=_WIDTH, threshold=_SHOWN, edgeitems=3, precision=5)
     shape = " x ".join(map(str, array.shape))
     return Sheet(f"{name}: {shape}, {array.dtype}", notes=tuple(text.splitlines()))

@@ -11,11 +11,6 @@ from numpy.typing import NDArray
 from accelsim.facade import compile_program
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.frontend.onnx import assembled
-from accelsim.frontend.onnx.constants import Store
-from accelsim.frontend.onnx.file import read_model
-from accelsim.frontend.onnx.graph import Graph, resolved
-from accelsim.frontend.onnx.reading import read_as_layers
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.numerics.compare import checks, precision_arithmetic
@@ -38,24 +33,14 @@ def saved(model: Any, folder: Path) -> Path:
     return path
 
 
-def read_graph(path: Path, outputs: tuple[str, ...] = ()) -> Graph:
-    """The graph of a model as it is simulated, with where the file has the batch."""
-    file = read_model(path)
-    graph, *_ = read_as_layers(resolved(file, {}, outputs), Store(file))
-    return graph
-
-
-def batch_first(feeds: dict[str, Array], network: Network, graph: Graph) -> dict[str, Array]:
+def images_first(feeds: dict[str, Array], network: Network) -> dict[str, Array]:
     """Inputs as our networks take them."""
+    assert network.interface is not None
     return {
-        name: _moved(array, graph.batch_axes.get(name, 0)).reshape(-1, *network.inputs[name])
-        for name, array in feeds.items()
-        if name in network.inputs
+        name: tensor.images_first(feeds[name]).reshape(-1, *network.inputs[name])
+        for name, tensor in network.interface.inputs.items()
+        if name in feeds
     }
-
-
-def _moved(array: Array, axis: int) -> Array:
-    return np.moveaxis(array, axis, 0) if axis else array
 
 
 def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) -> Parameters:
@@ -72,35 +57,34 @@ def computed(
     outputs: tuple[str, ...] = (),
 ) -> NDArray[Any]:
     """What our reference makes of a model's one output, or of that which is asked for."""
-    model, graph = load_network(path, outputs=outputs), read_graph(path, outputs)
-    feeds = batch_first(feeds, model, graph)
+    model = load_network(path, outputs=outputs)
+    feeds = images_first(feeds, model)
     network = prepare_for_inference(model)
     parameters = given(model, settings, feeds)
     batch = len(next(iter(feeds.values())))
     *_, (_, last) = reference(network, parameters.arithmetic, parameters, batch)
-    ends = graph.batch_axes.keys() - feeds.keys()
-    return np.moveaxis(np.asarray(last.values), 0, graph.batch_axes[ends.pop()] if ends else 0)
+    assert network.interface is not None
+    (output,) = network.interface.outputs.values()
+    return output.tensor.as_in_file(np.asarray(last.values))
 
 
 def outputs(
     path: Path, feeds: dict[str, Array], dims: dict[str, int] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """What our reference makes of each output of a model, images first."""
-    file = read_model(path)
-    graph, layers, _ = read_as_layers(resolved(file, dims or {}, ()), Store(file))
-    stands = assembled(path.stem, str(path), graph, layers).stands
-    names = {name: layers.output(name) for name in graph.outputs}
+    """What our reference makes of each output of a model, as that has them."""
     network = prepare_for_inference(load_network(path, dims or {}))
-    if graph.whole:
-        feeds = {name: array[None] for name, array in feeds.items()}
-    feeds = batch_first(feeds, network, graph)
+    feeds = images_first(feeds, network)
     parameters = given(network, (FLOAT32,), feeds)
     batch = len(next(iter(feeds.values())))
     computed = {
         work.layer.name: ofmap.values
         for work, ofmap in reference(network, parameters.arithmetic, parameters, batch)
     }
-    return {name: np.asarray(computed[stands.get(at, at)]) for name, at in names.items()}
+    assert network.interface is not None
+    return {
+        name: each.tensor.as_in_file(np.asarray(computed[each.layer]))
+        for name, each in network.interface.outputs.items()
+    }
 
 
 def wrong_tiles(
@@ -108,7 +92,7 @@ def wrong_tiles(
 ) -> list[str]:
     """Layers whose tiled values on a small machine are not the reference's."""
     network = load_network(path)
-    feeds = batch_first(feeds, network, read_graph(path))
+    feeds = images_first(feeds, network)
     batch = len(next(iter(feeds.values())))
     program = compile_program(network, load_hardware("edge_ws", (*SMALL, *settings)), batch=batch)
     return [

@@ -16,7 +16,7 @@ from accelsim.frontend.onnx.cutting import as_options, place_to_cut
 from accelsim.frontend.onnx.file import ModelFile, read_model
 from accelsim.frontend.onnx.fusion import fused
 from accelsim.frontend.onnx.graph import Graph, resolved
-from accelsim.frontend.onnx.layers import Layers, kept_shape
+from accelsim.frontend.onnx.layers import CODES, DTYPES, Layers, kept_shape
 from accelsim.frontend.onnx.learned import Learned, OnnxWeights, Recipes
 from accelsim.frontend.onnx.quantized import quantized
 from accelsim.frontend.onnx.reading import read_as_layers
@@ -28,6 +28,7 @@ from accelsim.network.graph import (
     build_network,
     learned_shapes,
 )
+from accelsim.network.interface import FileOutput, Interface
 from accelsim.network.ops import AsValues, Embedding, Shape
 
 __all__ = ["load_onnx"]
@@ -91,11 +92,13 @@ class Assembled:
     recipes: Recipes
     absent: Sequence[str]
     stands: Mapping[str, str]
+    interface: Interface
 
     def network_with(self, description: str, weights: Stored) -> Network:
         """With the arrays that its layers compute with."""
         name, inputs = self.network.name, self.network.inputs
-        return build_network(name, inputs, self.specs, description, weights)
+        built = build_network(name, inputs, self.specs, description, weights)
+        return replace(built, interface=self.interface)
 
 
 def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled:
@@ -113,7 +116,31 @@ def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled
             Problem(message, origin, key=layer) for layer, message in error.problems
         ) from None
     recipes, absent = _recipes(network, layers)
-    return Assembled(network=network, specs=specs, recipes=recipes, absent=absent, stands=stands)
+    interface = _interface(graph, layers, dict(zip(graph.outputs, outputs, strict=True)))
+    return Assembled(
+        network=network,
+        specs=specs,
+        recipes=recipes,
+        absent=absent,
+        stands=stands,
+        interface=interface.renamed(lambda name: stands.get(name, name)),
+    )
+
+
+def _interface(graph: Graph, layers: Layers, outputs: Mapping[str, str]) -> Interface:
+    """The inputs of a graph, and its outputs with the layers that have their values."""
+    elements = {each.name: each.element for node in graph.nodes for each in node.outputs}
+    elements |= {each.name: each.element for each in graph.inputs}
+    made = {}
+    for name, layer in outputs.items():
+        if name in graph.ends:
+            element = elements[name]
+            output = FileOutput(layer, graph.ends[name], DTYPES.get(element, "float32"))
+            meaning = layers.meanings.get(layers.under(layer)) if element in CODES else None
+            if meaning is not None:
+                output = replace(output, scale=meaning.scale, zero_point=meaning.zero_point)
+            made[name] = output
+    return Interface({each.name: graph.ends[each.name] for each in graph.inputs}, made)
 
 
 def _with_values(inputs: Mapping[str, Shape], specs: Sequence[LayerSpec]) -> list[LayerSpec]:
@@ -153,8 +180,9 @@ def _description(file: ModelFile, graph: Graph, absent: Sequence[str]) -> str:
         parts.append(WHOLE)
     elif graph.batch and graph.batch > 1:
         parts.append(f"the file says {graph.batch} images at a time, here --batch does")
-    for name, axis in graph.batch_axes.items():
-        parts.append(f"{name} has the batch as axis {axis} in the file, first here")
+    for name, tensor in graph.ends.items():
+        if tensor.before:
+            parts.append(f"{name} has the batch as axis {len(tensor.before)} in the file")
     for bits, count in file.bits.items():
         parts.append(
             f"weights of {count} products have {bits} bits in the file, and are fetched as the "

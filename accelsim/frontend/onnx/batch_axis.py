@@ -52,14 +52,21 @@ def with_batch_first(graph: Graph, whole: bool = False) -> Graph:
         moved = {value.name: _moved(value, at) for value, at in found}
         inputs = (moved.get(each.name, each) if each else None for each in made.inputs)
         nodes.append(replace(made, inputs=tuple(inputs), outputs=tuple(outputs)))
-    ends = {name: places.get(name, FIRST).axis for name in (*axes, *graph.outputs)}
+    given = tuple(_moved(each, places[each.name]) for each in graph.inputs)
+    known = [*given, *(each for node in nodes for each in node.outputs)]
+    ends = {
+        each.name: places.get(each.name, FIRST).in_file(each.shape)
+        for each in known
+        if each.name in {*axes, *graph.outputs} and each.shape is not None
+    }
     return replace(
         graph,
-        inputs=tuple(_moved(each, places[each.name]) for each in graph.inputs),
+        inputs=given,
         nodes=tuple(nodes),
         batch=batch,
-        batch_axes={name: axis for name, axis in ends.items() if axis},
+        batch_axes={},
         whole=whole,
+        ends=ends,
     )
 
 

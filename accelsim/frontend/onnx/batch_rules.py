@@ -13,6 +13,7 @@ import numpy as np
 
 from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.graph import Node, Value
+from accelsim.network.interface import FileTensor
 from accelsim.network.ops import Shape
 
 MADE = "made"
@@ -65,6 +66,13 @@ class Place:
         others = (self.inner,) * (self.inner > 1)
         whole = shape[self.axis] // self.inner
         return (whole, *shape[: self.axis], *others, *shape[self.axis + 1 :])
+
+    def in_file(self, shape: Shape) -> FileTensor:
+        """A tensor of this shape here as the file has it."""
+        if self.axis is None:
+            return FileTensor((), shape[1:], batched=False)
+        behind = 1 + self.axis + (self.inner > 1)
+        return FileTensor(shape[1 : 1 + self.axis], shape[behind:], self.inner)
 
     def axis_of(self, axis: int) -> int:
         """An axis of the file as it is here, unless it is the batch."""

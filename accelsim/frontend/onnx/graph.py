@@ -29,6 +29,7 @@ from accelsim.frontend.onnx.declared import Declared
 from accelsim.frontend.onnx.file import ModelFile
 from accelsim.frontend.onnx.inference import OF_GRAPHS, Inference, Value, named
 from accelsim.frontend.onnx.open_sizes import Sizes
+from accelsim.network.interface import FileTensor
 from accelsim.text import shown
 
 __all__ = [
@@ -69,8 +70,9 @@ class Node:
 class Graph:
     """All nodes that the outputs depend on, and `batch`, the leading axis of every input.
 
-    `batch` is None where the inputs have not one such axis. `batch_axes` are inputs and outputs
-    that have it elsewhere in the file; where the graph is of a `whole` run none of them has one.
+    `batch` is None where the inputs have not one such axis. `batch_axes` are inputs that have it
+    elsewhere; where the graph is of a `whole` run none of them has one. `ends` are inputs and
+    outputs as the file has them, where the batch is first here.
     """
 
     inputs: tuple[Value, ...]
@@ -79,6 +81,7 @@ class Graph:
     batch: int | None
     batch_axes: Mapping[str, int] = field(default_factory=dict)
     whole: bool = False
+    ends: Mapping[str, FileTensor] = field(default_factory=dict)
 
 
 def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -> Graph:

@@ -25,6 +25,22 @@ from accelsim.network.ops.fields import MOST_AXES
 
 CODES = (2, 3)
 """onnx's uint8 and int8."""
+DTYPES: Mapping[int, str] = {
+    1: "float32",
+    10: "float16",
+    11: "float64",
+    16: "float32",
+    9: "bool",
+    2: "uint8",
+    4: "uint16",
+    12: "uint32",
+    13: "uint64",
+    3: "int8",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+}
+"""What arrays of onnx's types hold."""
 REALS = (1, 10, 11, 16)
 """onnx's numbers of float32, float16, float64 and bfloat16."""
 
