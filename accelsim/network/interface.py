@@ -18,23 +18,29 @@ from accelsim.network.ops import Shape
 class FileTensor:
     """The axes of a tensor in the file: those `before` the batch, those `after` it.
 
-    The batch is one axis with `inner` others where that is not 1. Where a file has one image, and
-    no axis for it, all axes are `after`, and it is not `batched`.
+    The batch may be one axis with `inner` others behind each image, or `outer` before all. Where a
+    file has one image, and no axis for it, all axes are `after`, and it is not `batched`.
     """
 
     before: Shape
     after: Shape
     inner: int = 1
+    outer: int = 1
     batched: bool = True
+
+    @property
+    def beside(self) -> int:
+        """How many others are in one axis with each image."""
+        return self.inner * self.outer
 
     @property
     def of_image(self) -> Shape:
         """The axes of one image."""
-        return (*self.before, *(self.inner,) * (self.inner > 1), *self.after)
+        return (*self.before, *(self.beside,) * (self.beside > 1), *self.after)
 
     def __str__(self) -> str:
         """The shape, with N for the images."""
-        images = (f"{self.inner} N" if self.inner > 1 else "N",) if self.batched else ()
+        images = (f"{self.beside} N" if self.beside > 1 else "N",) if self.batched else ()
         axes = [*map(str, self.before), *images, *map(str, self.after)]
         return f"({', '.join(axes)}{',' * (len(axes) == 1)})"
 
@@ -47,7 +53,7 @@ class FileTensor:
         at = len(self.before)
         if shape[:at] != self.before or shape[at + 1 :] != self.after or len(shape) == at:
             return None
-        return None if shape[at] % self.inner else shape[at] // self.inner
+        return None if shape[at] % self.beside else shape[at] // self.beside
 
     def images_first(self, array: NDArray[Any]) -> NDArray[Any]:
         """An array of the file as (N, axes of an image)."""
@@ -55,15 +61,16 @@ class FileTensor:
             return array[None]
         if not self.batched:
             return array
-        apart = array.reshape((*self.before, -1, self.inner, *self.after))
-        return np.moveaxis(apart, len(self.before), 0).reshape((-1, *self.of_image))
+        apart = array.reshape((*self.before, self.outer, -1, self.inner, *self.after))
+        return np.moveaxis(apart, 1 + len(self.before), 0).reshape((-1, *self.of_image))
 
     def as_in_file(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of N images as the file has them; of several that it has no axis for (N, ...)."""
         if not self.batched:
             return values.reshape((*(len(values),) * (len(values) > 1), *self.of_image))
-        apart = values.reshape((-1, *self.before, self.inner, *self.after))
-        return np.moveaxis(apart, 0, len(self.before)).reshape((*self.before, -1, *self.after))
+        apart = values.reshape((-1, *self.before, self.outer, self.inner, *self.after))
+        moved = np.moveaxis(apart, 0, 1 + len(self.before))
+        return moved.reshape((*self.before, -1, *self.after))
 
 
 @dataclass(frozen=True, slots=True)

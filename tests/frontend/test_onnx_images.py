@@ -124,6 +124,65 @@ def test_windows_and_the_batch_may_be_one_axis(batch: int, tmp_path: Path) -> No
     assert network.parameters == 6 * 6 + 6  # the bias is the product's own
 
 
+STATISTICS = {"g": weights(1, 6), "b": weights(2, 6), "m": weights(3, 6)}
+SEVERAL: dict[str, Any] = {
+    "rows of all times and images, times first": (
+        [
+            node("Transpose", "x", "t", perm=[1, 0, 2]), node("Reshape", "t rows", "r"),
+            node("Gemm", "r w b", "p"), node("Reshape", "p times", "q"),
+            node("Transpose", "q", "y", perm=[1, 0, 2]),
+        ],
+        {"rows": np.array([10, 6]), "times": np.array([5, 2, 6])},
+    ),
+    "a row for each image and place, normed": (
+        [
+            node("MatMul", "x w", "p"), node("Flatten", "p", "r", axis=2),
+            node("BatchNormalization", "r g b m v", "n"), node("Relu", "n", "q"),
+            node("BatchNormalization", "q g b m v", "k"), node("Reshape", "k back", "y"),
+        ],
+        {**STATISTICS, "v": np.abs(weights(4, 6)) + 1, "back": np.array([2, 5, 6])},
+    ),
+    "constants as often as there are images": (
+        [
+            node("Add", "x places", "a"), node("Reshape", "a heads", "h"),
+            node("MatMul", "asked h", "s"), node("Add", "s seen", "m"), node("Softmax", "m", "p"),
+            node("Transpose", "h", "k", perm=[0, 2, 1]), node("MatMul", "p k", "c"),
+            node("Mul", "c share", "y"),
+        ],
+        {
+            "places": np.repeat(weights(1, 1, 5, 6), 2, 0), "heads": np.array([4, 3, 5]),
+            "asked": np.tile(weights(2, 2, 4, 3), (2, 1, 1)),
+            "seen": np.repeat(weights(3, 1, 4, 5), 4, 0),
+            "share": np.tile(weights(4, 2, 1, 3), (2, 1, 1)),
+        },
+    ),
+    "all values taken in order": (
+        [
+            node("Reshape", "x flat", "f"), node("Gather", "f at", "g"), node("MatMul", "g w", "y"),
+        ],
+        {"flat": np.array([-1]), "at": np.arange(60).reshape(2, 5, 6)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_files_of_several_images(name: str, tmp_path: Path) -> None:
+    """As exporters write them whose batch is fixed: in one axis with others, in constants."""
+    nodes, arrays = SEVERAL[name]
+    arrays = {"w": weights(7, 6, 6), "b": weights(8, 6)} | arrays
+    path = right(model(nodes, arrays, (2, 5, 6)), tmp_path, (2, 5, 6))
+    network = load_network(path)
+    assert network.inputs == {"x": (5, 6)}
+    assert "the file says 2 images at a time" in network.description
+
+
+def test_what_differs_from_image_to_image_is_no_image_s_own(tmp_path: Path) -> None:
+    """Then all that a run of the file is given is one image."""
+    nodes = [node("Add", "x places", "y")]
+    path = right(model(nodes, {"places": weights(1, 2, 5, 6)}, (2, 5, 6)), tmp_path, (2, 5, 6))
+    assert load_network(path).inputs == {"x": (2, 5, 6)}
+
+
 # --- Constants ------------------------------------------------------------------------------------
 
 

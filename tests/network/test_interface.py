@@ -7,6 +7,7 @@ from accelsim.network.interface import FileOutput, FileTensor
 
 FIRST, SECOND = FileTensor((), (3, 4)), FileTensor((5,), (3,))
 MERGED, ONE = FileTensor((2,), (3,), inner=4), FileTensor((), (5, 3), batched=False)
+OUTER = FileTensor((), (3,), outer=4)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ MERGED, ONE = FileTensor((2,), (3,), inner=4), FileTensor((), (5, 3), batched=Fa
         *((FIRST, (7, 3, 4), 7), (FIRST, (3, 4), 1), (FIRST, (7, 4, 3), None), (FIRST, (4,), None)),
         *((SECOND, (5, 7, 3), 7), (SECOND, (5, 3), 1), (SECOND, (7, 5, 3), None)),
         *((MERGED, (2, 28, 3), 7), (MERGED, (2, 4, 3), 1), (MERGED, (2, 27, 3), None)),
+        *((OUTER, (28, 3), 7), (OUTER, (4, 3), 1), (OUTER, (27, 3), None)),
         *((ONE, (5, 3), 1), (ONE, (7, 5, 3), 7), (ONE, (5, 7, 3), None)),
         *((FileTensor((), ()), (7,), 7), (FileTensor((), ()), (), 1)),
     ],
@@ -35,6 +37,8 @@ def test_where_an_image_lies() -> None:
     assert np.array_equal(SECOND.images_first(second)[1], second[:, 1])
     merged = np.arange(2 * 8 * 3).reshape(2, 8, 3)
     assert np.array_equal(MERGED.images_first(merged)[1], merged[:, 4:])
+    outer = np.arange(8 * 3).reshape(8, 3)
+    assert np.array_equal(OUTER.images_first(outer)[1], outer[1::2])
     alone = np.arange(15).reshape(5, 3)
     assert ONE.as_in_file(alone[None]).shape == (5, 3)
     assert ONE.as_in_file(np.stack([alone, alone])).shape == (2, 5, 3)

@@ -11,16 +11,14 @@ from dataclasses import replace
 
 from accelsim.frontend.onnx import batch_indexed, batch_rules
 from accelsim.frontend.onnx.batch_rules import (
-    FIRST,
     MADE,
-    NOWHERE,
     Found,
-    Misfit,
-    Place,
     recurrent,
 )
+from accelsim.frontend.onnx.batch_shared import Values, of_one_image
 from accelsim.frontend.onnx.coverage import WHY
 from accelsim.frontend.onnx.graph import RECURRENT, Graph, Node, Value
+from accelsim.frontend.onnx.place import FIRST, NOWHERE, Misfit, Place
 
 __all__ = ["MADE", "with_batch_first"]
 
@@ -31,9 +29,10 @@ _MIXING = (*RECURRENT, "DynamicQuantizeLinear", "MatMul", "MatMulInteger", "Gemm
 """Operators that are right only as their rule says, wherever the batch is."""
 
 
-def with_batch_first(graph: Graph, whole: bool = False) -> Graph:
+def with_batch_first(graph: Graph, values: Values, whole: bool = False) -> Graph:
     """The graph with the batch as the first axis of all that is computed.
 
+    `values` are those of a constant.
     With `whole` no axis of the inputs is the batch: all that a run of the file is given is one
     image. A node may read a value in another shape than that in which it is made; the values are
     the same in the same order. Ensures: nodes that neither read nor make a tensor with the batch
@@ -46,6 +45,7 @@ def with_batch_first(graph: Graph, whole: bool = False) -> Graph:
     nodes = []
     for node in graph.nodes:
         found: Found = [(each, places.get(each.name, FIRST)) for each in _computed(node)]
+        node = of_one_image(node, found, batch or 1, values)
         made, found, place = _with_batch_first(node, found, read, batch)
         outputs = [_moved(each, _place(made, at, place)) for at, each in enumerate(made.outputs)]
         places |= {each.name: _place(made, at, place) for at, each in enumerate(outputs)}

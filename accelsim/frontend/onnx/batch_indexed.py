@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from accelsim.frontend.onnx.batch_rules import FIRST, Found, Misfit, Moved
+from accelsim.frontend.onnx.batch_rules import Found, Moved
 from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.graph import Node, Value
+from accelsim.frontend.onnx.place import FIRST, Misfit
 
 EACH = "each"
 """Attribute of a node whose indices are of one image, and do not count images."""
@@ -20,7 +21,7 @@ def _indexed(node: Node, found: Found) -> Moved:
             return node, FIRST
         raise Misfit("its indices are computed, or its operands have the batch in several places")
     depth = indices.shape[-1] if node.op.endswith("ND") else len(value.shape or ())
-    if place.axis is not None and (place.axis < depth or place.inner > 1):
+    if place.axis is not None and (place.axis < depth or place.beside > 1):
         raise Misfit("its indices count images")
     made = place
     if place.axis is not None:

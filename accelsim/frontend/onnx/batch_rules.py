@@ -7,21 +7,23 @@ Misfit where the node would mix images.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.graph import Node, Value
-from accelsim.network.interface import FileTensor
+from accelsim.frontend.onnx.place import FIRST, NOWHERE, Misfit, Place
 from accelsim.network.ops import Shape
 
 MADE = "made"
 """Attribute of a recurrent node: which of its outputs are there."""
+CHANNELS = "channels"
+"""Attribute of a batch norm: which axis its channels are, if not the one behind the batch."""
 _OUTPUTS = ("Y", "Y_h", "Y_c")
 _STATES = (0, 5, 6)
 """Inputs of a recurrent node that have the batch: X, initial_h, initial_c."""
-_KEEPS = (
+KEEPS = (
     *("Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu"),
     *("Selu", "Softplus", "Gelu", "Swish", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Abs"),
     *("Cast", "Identity", "Dropout", "Add", "Sub", "Mul", "Div", "Sum", "Mean", "Pow", "Max"),
@@ -44,53 +46,6 @@ _REDUCES = (
 )
 
 
-class Misfit(Exception):
-    """Why a node cannot have the batch first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which axis of a tensor of the file is the batch, or the batch and `inner` others in one.
-
-    None: a file with one image at a time has it nowhere. Ours has the batch first, then all others
-    in the order of the file.
-    """
-
-    axis: int | None = 0
-    inner: int = 1
-
-    def ours(self, shape: Shape) -> Shape:
-        """The shape as it is here."""
-        if self.axis is None:
-            return (1, *shape)
-        others = (self.inner,) * (self.inner > 1)
-        whole = shape[self.axis] // self.inner
-        return (whole, *shape[: self.axis], *others, *shape[self.axis + 1 :])
-
-    def in_file(self, shape: Shape) -> FileTensor:
-        """A tensor of this shape here as the file has it."""
-        if self.axis is None:
-            return FileTensor((), shape[1:], batched=False)
-        behind = 1 + self.axis + (self.inner > 1)
-        return FileTensor(shape[1 : 1 + self.axis], shape[behind:], self.inner)
-
-    def axis_of(self, axis: int) -> int:
-        """An axis of the file as it is here, unless it is the batch."""
-        if self.axis == axis:
-            raise Misfit("over the batch")
-        if self.axis is None or self.inner > 1:
-            return axis + 1
-        return axis + (axis < self.axis)
-
-    def without(self, axes: Sequence[int]) -> "Place":
-        """The place when some other axes are gone."""
-        if self.axis is None:
-            return self
-        return replace(self, axis=self.axis - sum(axis < self.axis for axis in axes))
-
-
-FIRST = Place()
-NOWHERE = Place(None)
 Found = Sequence[tuple[Value, Place]]
 """What a node reads, and where it has the batch."""
 Moved = tuple[Node, Place]
@@ -145,9 +100,9 @@ def _beside(constant: Constant, rank: int, place: Place) -> Constant:
     at = place.axis - (rank - len(constant.shape))
     if at < 0:
         return constant
-    if constant.shape[at] != 1:
+    if constant.shape[at] not in (1, place.beside):
         raise Misfit(f"its constant has shape {list(constant.shape)} across the batch")
-    if place.axis == 0 or place.inner > 1:
+    if place.axis == 0 or place.beside > 1:
         return constant
     shape = (*constant.shape[:at], *constant.shape[at + 1 :])
     known = constant.known
@@ -159,7 +114,7 @@ def _transpose(node: Node, found: Found) -> Moved:
     value, place = found[0]
     rank = len(value.shape or ())
     order = [axis % rank for axis in node.attributes.get("perm", range(rank)[::-1])]
-    if place.axis is None or place.inner > 1:
+    if place.axis is None or place.beside > 1:
         moved = [0, *(axis + 1 for axis in order)]
     else:
         moved = [0, *(place.axis_of(axis) for axis in order if axis != place.axis)]
@@ -178,18 +133,24 @@ def _same(node: Node, found: Found) -> Moved:
         raise Misfit("of a shape that is not known")
     if place.axis is None:
         return node, FIRST if made[:1] == (1,) else NOWHERE
-    batch, ahead = shape[place.axis] // place.inner, math.prod(shape[: place.axis])
-    fits = [
-        Place(at, size // batch)
-        for at, size in enumerate(made)
-        if batch and size % batch == 0 and math.prod(made[:at]) == ahead
-    ]
-    apart = [each for each in fits if each.inner == 1]
+    batch = shape[place.axis] // place.beside
+    ahead = math.prod(shape[: place.axis]) * place.outer
+    fits = [each for at in range(len(made)) if (each := _place_in(made, at, batch, ahead))]
+    apart = [each for each in fits if each.beside == 1]
     if batch == 1 and not apart:
         return node, FIRST if made[:1] == (1,) else NOWHERE
     if not fits:
         raise Misfit(f"makes {list(made)} of {list(shape)}, whose batch is axis {place.axis}")
     return node, (apart or fits)[0]
+
+
+def _place_in(made: Shape, axis: int, batch: int, ahead: int) -> Place | None:
+    """The place of the batch if it is in an axis of a shape, `ahead` values before it."""
+    outer, rest = divmod(ahead, math.prod(made[:axis]) or 1)
+    if rest or not batch or not outer or made[axis] % (batch * outer):
+        return None
+    inner = made[axis] // (batch * outer)
+    return Place(axis, inner, outer) if 1 in (inner, outer) else None
 
 
 def _along(node: Node, found: Found) -> Moved:
@@ -318,7 +279,7 @@ def _product(node: Node, found: Found) -> Moved:
 def _padded(node: Node, found: Found) -> Moved:
     """With the axes that are padded."""
     place, rank = _together(node, found)
-    if place.inner > 1:
+    if place.beside > 1:
         raise Misfit("over the batch")
     if place == FIRST:
         return node, place
@@ -354,6 +315,14 @@ def _alone(node: Node, found: Found) -> Moved:
     if place.axis is not None and math.prod((value.shape or ())[place.axis : place.axis + 1]) > 1:
         raise Misfit("over the batch")
     return node, place
+
+
+def _channels(node: Node, found: Found) -> Moved:
+    """With the axis that the channels are here."""
+    place = found[0][1]
+    if place == FIRST:
+        return node, place
+    return replace(node, attributes={**node.attributes, CHANNELS: place.axis_of(1)}), place
 
 
 def _attention(node: Node, found: Found) -> Moved:
@@ -413,7 +382,7 @@ def _constant(node: Node, values: Sequence[int]) -> Constant:
 
 
 RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
-    **dict.fromkeys(_KEEPS, _kept),
+    **dict.fromkeys(KEEPS, _kept),
     **dict.fromkeys(_SAME, _same),
     **dict.fromkeys(_ALONG, _along),
     **dict.fromkeys(_FROM, _from),
@@ -426,6 +395,7 @@ RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     "Slice": _sliced,
     "Pad": _padded,
     **dict.fromkeys(("Expand", "Tile"), _enlarged),
+    "BatchNormalization": _channels,
     "Einsum": _einsum,
     "Attention": _attention,
     "RotaryEmbedding": _rotary,

@@ -7,7 +7,8 @@ from accelsim.errors import InputError
 from accelsim.frontend.onnx.constants import Store
 from accelsim.frontend.onnx.coverage import Verdict
 from accelsim.frontend.onnx.file import ModelFile
-from accelsim.frontend.onnx.graph import Graph, Node, Value, inner_sources, resolved
+from accelsim.frontend.onnx.graph import Graph, Node, Value, resolved
+from accelsim.frontend.onnx.order import inner_sources
 from accelsim.frontend.onnx.reading import read_as_layers
 
 _TRIES = 3

@@ -6,7 +6,6 @@ numbers here. The shapes of the others are those of onnx's own inference, given 
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +28,7 @@ from accelsim.frontend.onnx.declared import Declared
 from accelsim.frontend.onnx.file import ModelFile
 from accelsim.frontend.onnx.inference import OF_GRAPHS, Inference, Value, named
 from accelsim.frontend.onnx.open_sizes import Sizes
+from accelsim.frontend.onnx.order import order_of, sources_of
 from accelsim.network.interface import FileTensor
 from accelsim.text import shown
 
@@ -41,11 +41,9 @@ __all__ = [
     "Value",
     "batch_axes",
     "graph_of",
-    "inner_sources",
     "resolved",
 ]
 
-MOST_NODES = 200_000
 DATA_DEPENDENT = (*OF_GRAPHS, "NonZero", "NonMaxSuppression", "Unique", "Compress")
 """Operators that compute what to do, or how much they make, from values."""
 RECURRENT = ("RNN", "LSTM", "GRU")
@@ -87,8 +85,8 @@ class Graph:
 def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -> Graph:
     """The graph up to `outputs`, the model's own if none; raises InputError."""
     wanted = tuple(outputs) or tuple(each.name for each in file.proto.graph.output)
-    order = _order(file, wanted)
-    used = {name for index in order for name in _sources(file.proto.graph.node[index])}
+    order = order_of(file, wanted)
+    used = {name for index in order for name in sources_of(file.proto.graph.node[index])}
     axes = batch_axes(_steps(file, order))
     inputs = _inputs(file, dims, used | set(wanted), axes)
     walk = _Walk(file, _symbols(file, inputs))
@@ -113,99 +111,6 @@ def graph_of(
     leading = {(each.shape or ())[found.get(each.name, 0) :][:1] for each in inputs}
     batch = min(leading)[0] if len(leading) == 1 and () not in leading else None
     return Graph(inputs, nodes, outputs, batch, batch_axes=found)
-
-
-# --- Which nodes, in which order ------------------------------------------------------------------
-
-
-def _sources(node: Any) -> list[str]:
-    """What a node reads; what a Loop's or If's graph inside reads, too."""
-    graphs = [each for said in node.attribute for each in (said.g, *said.graphs)]
-    return [*filter(None, node.input), *inner_sources(graphs)]
-
-
-def inner_sources(values: Iterable[Any]) -> list[str]:
-    """What graphs among the values of attributes read of the graph around them."""
-    names = []
-    for inner in values:
-        if hasattr(inner, "initializer"):
-            made = {name for each in inner.node for name in each.output}
-            made |= {each.name for each in (*inner.input, *inner.initializer)}
-            read = [name for each in inner.node for name in _sources(each)]
-            read += [each.name for each in inner.output]
-            names += [name for name in read if name not in made]
-    return names
-
-
-def _order(file: ModelFile, wanted: Sequence[str]) -> list[int]:
-    """The nodes that `wanted` depend on, by index, in an order that can run."""
-    graph = file.proto.graph
-    if len(graph.node) > MOST_NODES:
-        raise file.problem(f"has more than {MOST_NODES:,} nodes")
-    given = _given(file)
-    maker: dict[str, int] = {}
-    for index, node in enumerate(graph.node):
-        for name in filter(None, node.output):
-            if name in maker or name in given:
-                again = "twice" if name in maker else "by it, but is an input or initializer, too"
-                raise file.problem(f"{name!r} is made {again}", named(node))
-            maker[name] = index
-    problems = [
-        Problem(
-            f"nothing in the model is called so; {did_you_mean(name, maker)}".rstrip("; "),
-            str(file.path),
-            key=name,
-        )
-        for name in wanted
-        if name not in maker and name not in given
-    ]
-    if problems:
-        raise InputError(problems)
-    return _depth_first(file, maker, given, wanted)
-
-
-def _given(file: ModelFile) -> set[str]:
-    """What no node makes; raises InputError for what is given twice, or in a form not known."""
-    graph = file.proto.graph
-    for kind in (graph.input, graph.initializer):
-        counts = Counter(each.name for each in kind)
-        for name, count in counts.items():
-            if count > 1 or not name:
-                raise file.problem("is given twice" if name else "an input has no name", name)
-    for each in graph.sparse_initializer:
-        raise file.problem("is a sparse array, which is not read here", each.values.name)
-    return {each.name for each in (*graph.input, *graph.initializer)}
-
-
-def _depth_first(
-    file: ModelFile, maker: Mapping[str, int], given: set[str], wanted: Sequence[str]
-) -> list[int]:
-    """Each node behind all that it reads; raises InputError for a cycle or what nothing makes."""
-    nodes = file.proto.graph.node
-    order: list[int] = []
-    done: dict[int, bool] = {}  # False: begun
-    stack: list[tuple[int, Iterator[str]]] = []
-    for start in (maker[name] for name in wanted if name in maker):
-        if start not in done:
-            done[start] = False
-            stack.append((start, iter(_sources(nodes[start]))))
-        while stack:
-            index, sources = stack[-1]
-            name = next(sources, None)
-            if name is None:
-                done[index] = True
-                order.append(index)
-                stack.pop()
-            elif name in maker and maker[name] not in done:
-                done[maker[name]] = False
-                stack.append((maker[name], iter(_sources(nodes[maker[name]]))))
-            elif name in maker and not done[maker[name]]:
-                message = f"lies on a cycle: it reads {name!r}, which depends on it"
-                raise file.problem(message, named(nodes[index]))
-            elif name not in maker and name not in given:
-                message = f"reads {name!r}, which nothing in the model makes"
-                raise file.problem(message, named(nodes[index]))
-    return order
 
 
 # --- Inputs ---------------------------------------------------------------------------------------
@@ -334,7 +239,8 @@ class _Walk:
                 shape = tuple(tensor.dims)
                 self._declared.agree(tensor.name, tensor.name, shape, tensor.data_type)
                 source: Initializer | Known = Initializer(tensor.name)
-                if math.prod(shape) <= MOST_FOLDED // 64 or not shape:
+                small = len(shape) < 2 or tensor.data_type in _PLACES
+                if math.prod(shape) <= (MOST_FOLDED if small else MOST_FOLDED // 64):
                     source = Known(tensor_values(self._file, tensor))
                 constant = Constant(tensor.name, shape, tensor.data_type, source)
                 self._known[tensor.name] = constant
@@ -419,12 +325,24 @@ def _empty(value: Value) -> Constant:
     return Constant(value.name, value.shape or (), value.element, source)
 
 
+_PLACES = (6, 7)
+"""onnx's types of whole numbers that are shapes, axes and places: int32 and int64."""
+
+
 def _plain(node: Node) -> Node:
-    """A GatherND of one place each is a Gather: that may have the batch anywhere."""
-    indices = node.inputs[1] if node.op == "GatherND" and len(node.inputs) > 1 else None
-    if not isinstance(indices, Constant) or indices.known is None or indices.shape[-1:] != (1,):
+    """A GatherND of one place each is a Gather: that may have the batch anywhere.
+
+    A Gather of all values in their order is a Reshape.
+    """
+    indices = node.inputs[1] if node.op.startswith("Gather") and len(node.inputs) > 1 else None
+    if not isinstance(indices, Constant) or indices.known is None or not node.inputs[0]:
         return node
-    if node.attributes.get("batch_dims", 0):
+    if node.op == "Gather" and len(node.inputs[0].shape or ()) == 1:
+        in_order = np.array_equal(
+            indices.known.reshape(-1), np.arange(math.prod(node.inputs[0].shape or ()))
+        )
+        return replace(node, op="Reshape", inputs=node.inputs[:1]) if in_order else node
+    if node.op != "GatherND" or indices.shape[-1:] != (1,) or node.attributes.get("batch_dims", 0):
         return node
     values = indices.known[..., 0]
     places = Constant(indices.name, values.shape, indices.element, Known(values))

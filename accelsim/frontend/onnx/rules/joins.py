@@ -149,7 +149,7 @@ def _with_constant(node: Node, layers: Layers, plus: bool) -> str | None:
     source, shape = tensor(node, place, layers)
     done, wide = enlarged(node, layers, source, shape)
     before = layers.made_beneath(value) if wide == source else None
-    if before is not None and _merged(layers, before, shape, found, plus):
+    if before is not None and merged(layers, before, shape, found, plus):
         return source
     return line(layers, node.name, done, wide, (1.0, found) if plus else (found, 0.0))
 
@@ -230,7 +230,7 @@ def _rows_of(found: Constant, shape: Shape) -> bool:
     return axes in (shape, shape[1:])
 
 
-def _merged(layers: Layers, spec: LayerSpec, shape: Shape, found: Constant, plus: bool) -> bool:
+def merged(layers: Layers, spec: LayerSpec, shape: Shape, found: Constant, plus: bool) -> bool:
     """Put the constant into what the layer before has learned, if it is linear.
 
     `shape` is that in which the layer's values are read.

@@ -1,10 +1,14 @@
 """Normalisations that are layers here."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from accelsim.frontend.onnx.graph import Node
+import numpy as np
+
+from accelsim.frontend.onnx.batch_rules import CHANNELS
+from accelsim.frontend.onnx.constants import Constant, Known
+from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
     Layers,
     Refused,
@@ -12,12 +16,15 @@ from accelsim.frontend.onnx.layers import (
     checked,
     constant,
     kept_shape,
+    known,
     only_first_output,
     optional,
+    spread,
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.frontend.onnx.rules.joins import merged
 from accelsim.network.ops import (
     Abs,
     Add,
@@ -33,6 +40,7 @@ from accelsim.network.ops import (
     Power,
     Reciprocal,
     RmsNorm,
+    ScaleShift,
     Softmax,
     Sqrt,
     Sum,
@@ -49,11 +57,36 @@ def batch_norm(node: Node, layers: Layers) -> str:
     only_first_output(node, layers)
     source, shape = tensor(node, 0, layers)
     names = ("gamma", "beta", "mean", "variance")
-    learned = {name: Learned(constant(node, 1 + at, name)) for at, name in enumerate(names)}
+    constants = {name: constant(node, 1 + at, name) for at, name in enumerate(names)}
+    if CHANNELS in node.attributes:
+        return _of_features(node, layers, source, constants)
+    learned = {name: Learned(each) for name, each in constants.items()}
     op = checked(BatchNorm, epsilon=float(node.attributes.get("epsilon", 1e-5)))
     wide = layers.view(source, kept_shape(shape) if len(shape) != 2 else (*shape, 1))
     made = layers.add(node.name, op, wide, learned=learned)
     return layers.view(made, kept_shape(shape))
+
+
+def _of_features(node: Node, layers: Layers, source: str, constants: Mapping[str, Constant]) -> str:
+    """A line for each place of the last axis, in the layer before where that is linear."""
+    shape, channels = layers.shapes[source], int(node.attributes[CHANNELS])
+    if channels != len(shape):
+        raise Refused("with its channels neither behind the batch nor last")
+    of = {name: known(each, name).astype(np.float64) for name, each in constants.items()}
+    factor = of["gamma"] / np.sqrt(of["variance"] + float(node.attributes.get("epsilon", 1e-5)))
+    term = of["beta"] - of["mean"] * factor
+    by, plus = (
+        Constant(f"{node.name}/{name}", each.shape, 1, Known(each.astype(np.float32)))
+        for name, each in (("factor", factor), ("term", term))
+    )
+    value = node.inputs[0]
+    assert isinstance(value, Value)
+    before = layers.made_beneath(value)
+    if before is not None and merged(layers, before, shape, by, plus=False):
+        merged(layers, before, shape, plus, plus=True)
+        return source
+    op = checked(ScaleShift, shape=spread(by, len(shape)))
+    return layers.add(node.name, op, source, learned={"gamma": Learned(by), "beta": Learned(plus)})
 
 
 def lrn(node: Node, layers: Layers) -> str:
