@@ -111,10 +111,14 @@ class Parts(_Schema):
     add: Operation | None = Field(None, description="An adder by operand bits.")
     register_bit: Amount | None = Field(None, description="A bit of a PE's registers.")
     sram: dict[SizeKey, Amount] = Field(
-        {}, description="An SRAM by capacity; in proportion where there is one point."
+        {},
+        description="An SRAM by capacity; in proportion where there is one point. A larger one "
+        "than the largest is several of that, and one of banks is that many of their size.",
     )
     dram_interface: dict[str, Amount] = Field(
-        {}, description="The interface of a DRAM channel, by the name of its standard."
+        {},
+        description="The interface of a DRAM channel, by the name of its standard or family, "
+        "such as DDR3-1600 or DDR3.",
     )
 
     def pe(self, operand_bits: tuple[int, int], sum_bits: int, held: int, integer: bool) -> Found:
@@ -126,9 +130,17 @@ class Parts(_Schema):
             return None
         return product + total + held * self.register_bit
 
-    def of_sram(self, size: int) -> Found:
-        """An SRAM of `size` bytes; None if it is not known."""
-        return power_law(self.sram, size, CAPACITY_EXPONENT) if self.sram else None
+    def of_sram(self, size: float, bank: int = 1) -> Found:
+        """An SRAM of `size` bytes, in banks of more than a byte or whole; None if not known."""
+        if not self.sram:
+            return None
+        macro = min(size, max(self.sram), bank if bank > 1 else size)
+        return size / macro * power_law(self.sram, macro, CAPACITY_EXPONENT)
+
+    def of_interface(self, standard: str) -> Found:
+        """The interface of a channel of a standard, or of its family; None if not known."""
+        family = standard.partition("-")[0]
+        return self.dram_interface.get(standard, self.dram_interface.get(family))
 
 
 def _known(operation: Operation | None, bits: float, integer: bool, exponent: float) -> Found:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from accelsim.technology import SramAccess
+from accelsim.technology import Parts, SramAccess
 from accelsim.units import Duration, Rate
 
 _SIZES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -83,7 +83,7 @@ def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
         value = getattr(model, name)
         parts = value if isinstance(value, dict) else {None: value}
         for key, part in parts.items():
-            here = (*path, name) if key is None else (*path, name, _key(model, key))
+            here = (*path, name) if key is None else (*path, name, _key(model, name, key))
             if part is None and path[:1] == ("dram",):
                 continue  # the other form of saying it, or as another timing
             if isinstance(part, BaseModel):
@@ -92,9 +92,10 @@ def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
                 yield Setting(here, _written(name, part), described.description or "")
 
 
-def _key(model: BaseModel, key: str | int) -> str:
+def _key(model: BaseModel, name: str, key: str | int) -> str:
     """A key as a hardware file writes it: a name, a width in bits, the size of an SRAM."""
-    return size(int(key)) if isinstance(model, SramAccess) else str(key)
+    sized = isinstance(model, SramAccess) or (isinstance(model, Parts) and name == "sram")
+    return size(int(key)) if sized else str(key)
 
 
 def _written(key: str, value: object) -> str | float | list[str] | None:

@@ -269,7 +269,7 @@ def _dram_energy(hardware: Hardware) -> str:
 
 def _silicon(result: RunResult, hardware: Hardware) -> Iterator[str]:
     """Area and leakage, where the table knows some; what leaks in the run is not in the sum."""
-    yield from (f"{what.capitalize()}: {told}." for what, told in silicon(hardware))
+    yield from (f"{what[0].upper()}{what[1:]}: {told}." for what, told in silicon(hardware))
     leaking = leakage_watts(hardware)
     if leaking is not None and leaking.total:
         lost = joules(leaking.total * result.seconds / PJ)

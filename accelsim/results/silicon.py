@@ -56,8 +56,8 @@ def _chip(hardware: Hardware, parts: Parts, unit: float) -> Chip:
     """What all arrays have, and a channel's interface for each of DRAM's channels."""
     of_pe = _pe(hardware, parts)
     arrays, timing = hardware.array.count, hardware.dram.timing
-    sizes = {name: parts.of_sram(each.size) for name, each in hardware.buffers.items()}
-    channel = parts.dram_interface.get(timing.standard) if timing else None
+    sizes = {name: parts.of_sram(it.size, it.bank) for name, it in hardware.buffers.items()}
+    channel = parts.of_interface(timing.standard) if timing else None
     return Chip(
         technology=parts.technology,
         pes=None if of_pe is None else hardware.pes * of_pe * unit,
@@ -67,13 +67,16 @@ def _chip(hardware: Hardware, parts: Parts, unit: float) -> Chip:
 
 
 def _pe(hardware: Hardware, parts: Parts) -> float | None:
-    """One PE; None where its scratch pads, which are no registers, are not known."""
-    precision = hardware.precision
-    if hardware.array.dataflow == "rs":
-        return None
+    """One PE; of a row-stationary one the filter's scratch pad is an SRAM, as on Eyeriss."""
+    precision, spads = hardware.precision, hardware.array.row_stationary
     operands = format_bits(precision.ifmap), format_bits(precision.filter)
-    held, sums = register_bits(hardware), format_bits(precision.psum)
-    return parts.pe(operands, sums, held, precision.is_integer)
+    sums = format_bits(precision.psum)
+    if hardware.array.dataflow != "rs" or spads is None:
+        return parts.pe(operands, sums, register_bits(hardware), precision.is_integer)
+    held = spads.ifmap_spad * operands[0] + spads.psum_spad * sums
+    logic = parts.pe(operands, sums, held, precision.is_integer)
+    pad = parts.of_sram(spads.filter_spad * operands[1] / 8)
+    return None if logic is None or pad is None else logic + pad
 
 
 def register_bits(hardware: Hardware) -> int:

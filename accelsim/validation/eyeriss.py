@@ -26,6 +26,7 @@ from accelsim.lowering.task import Step
 from accelsim.lowering.traffic import Dram, Sram
 from accelsim.network.graph import Layer as NetworkLayer
 from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.validation import floor_plans
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
 
@@ -252,6 +253,7 @@ def compare() -> Iterable[Comparison]:
             *(f"{name} searched", "latency", "ms", layer.silicon.processing_ms),
             *(said.processing_ms, LATENCY_BAND, note, 0.05),
         )
+    yield from floor_plans.eyeriss()
 
 
 def found_mapping(layer: Layer, hardware: Hardware) -> Mapping:
@@ -294,7 +296,7 @@ REFERENCE = Reference(
     name="eyeriss",
     title="Eyeriss silicon, AlexNet's convolutions at batch 4",
     source="Y.-H. Chen, T. Krishna, J. Emer, V. Sze, Eyeriss: An Energy-Efficient Reconfigurable "
-    "Accelerator for Deep Convolutional Neural Networks, JSSC 52(1) 2017, tables III, IV and V",
+    "Accelerator for Deep Convolutional Neural Networks, JSSC 52(1) 2017, tables I, III, IV and V",
     assumption="a pass loads its filters, then the first windows of the ifmap, then runs at the "
     "pace of the slowest of MACs, ifmap and psum networks. CONV4 and CONV5 have the same passes, "
     "yet the chip took 8,333 and 7,812 cycles for one, 6.5 % apart: no model of a pass is closer "

@@ -21,8 +21,8 @@ from accelsim.hardware import Hardware
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Conv, Dense
 from accelsim.results import RunResult
-from accelsim.results.silicon import area_mm2
 from accelsim.units import ceil_div
+from accelsim.validation import floor_plans
 from accelsim.validation.data import table
 from accelsim.validation.reference import Comparison, Reference
 
@@ -178,7 +178,7 @@ def compare() -> Iterable[Comparison]:
         yield from _other_shapes(app)
     yield _cnn0()
     yield _more_memory()
-    yield from _area()
+    yield from floor_plans.tpu_v1()
 
 
 def boards(layers: int) -> Network:
@@ -285,27 +285,11 @@ _MORE_MEMORY = (
     "what is left above."
 )
 
-_AREA = (
-    "not judged: 24 % of a die that is less than half of Haswell's 662 mm2 in 28 nm, against "
-    "multipliers, adders and registers of a 40 nm library (Aladdin's), without wires and control; "
-    "nothing is scaled. Of SRAM and DDR3 interfaces we have no published points to hold against "
-    "its floor plan (unified buffer 29 %, accumulators 6 %, DDR3 port 3 %)."
-)
-
-
-def _area() -> Iterator[Comparison]:
-    """The matrix unit on the floor plan (figure 2)."""
-    chip = area_mm2(load_hardware("tpu_v1", ["energy=horowitz_45nm"]))
-    assert chip is not None
-    assert chip.pes is not None
-    yield Comparison("chip", "MXU area", "mm2", 0.24 * 331, chip.pes, None, _AREA)
-
-
 REFERENCE = Reference(
     name="tpu",
     title="Google TPU v1, four memory-bound production applications and CNN0, measured",
     source="N. Jouppi et al., In-Datacenter Performance Analysis of a Tensor Processing Unit, "
-    "ISCA 2017, tables 1, 3 and 7, and section 7",
+    "ISCA 2017, tables 1, 2, 3 and 7, figure 2 and section 7",
     assumption="matrix chains with the published weights and batch on `tpu_v1`, whose weight "
     "memory is two channels of DDR3-2133. The band is the error of the authors' own model. Weights "
     "move as whole tiles (a 600x600 matrix in nine, says section 7). array waits = weight stall + "

@@ -12,6 +12,7 @@ from accelsim.validation.data import table
 from accelsim.validation.eyeriss import (
     LATENCY_BAND,
     chip_power_mw,
+    found_mapping,
     kernels,
     layers,
     modelled,
@@ -45,7 +46,7 @@ def test_columns_have_the_total_of_the_table(name: str, column: str) -> None:
 
 
 def test_banks_allow_four_channels_of_sets_as_wide_as_the_array() -> None:
-    """VGG-16's CONV4_2, as the chip seems to have run it: its latency is within the aim.
+    """VGG-16's CONV4_2, as the chip seems to have run it.
 
     16 ifmap rows of 30 words are 480 for a channel; a bank has 2,048. Sets of 7 rows need nine.
     """
@@ -59,6 +60,13 @@ def test_banks_allow_four_channels_of_sets_as_wide_as_the_array() -> None:
     assert allowed(14, 2, 2, 2)
     assert not allowed(14, 3, 2, 2)
     assert allowed(7, 3, 2, 2)
-    four = whole_rows(layer.kernel, 32, 3, 14, 16, 2, 2, 2)
-    said = modelled(layer, hardware, four).processing_ms
-    assert said == pytest.approx(layer.silicon.processing_ms, rel=LATENCY_BAND)
+
+
+@pytest.mark.parametrize("name", ["CONV4_1", "CONV4_2", "CONV4_3"])
+def test_sets_as_wide_as_the_array_are_what_the_chip_seems_to_have_run(name: str) -> None:
+    """Latency within the aim of 5 %, and buffer traffic too; passes of six channels are not."""
+    layer, hardware = layers("vgg16", 3)[name], load_hardware("eyeriss")
+    said = modelled(layer, hardware, whole_rows(layer.kernel, 32, 3, 14, 16, 2, 2, 2))
+    assert said.processing_ms == pytest.approx(layer.silicon.processing_ms, rel=LATENCY_BAND)
+    assert said.buffer_mb == pytest.approx(layer.silicon.buffer_mb, rel=0.05)
+    assert said.dram_mb < modelled(layer, hardware, found_mapping(layer, hardware)).dram_mb
