@@ -11,7 +11,7 @@ from accelsim.dram.sheet import DramTiming
 
 def test_all_standards_are_there() -> None:
     needed = {"DDR3-1600", "DDR3-2133", "DDR4-2400", "DDR4-3200", "LPDDR5-6400", "HBM2"}
-    newer = {"DDR5-3200", "LPDDR4-3200", "LPDDR4X-4266", "GDDR6-14000", "HBM3-6400"}
+    newer = {"DDR5-3200", "LPDDR4-3200", "LPDDR4X-4266", "GDDR6-14000", "HBM3-6400", "HBM2E-3800"}
     assert needed | newer <= set(STANDARDS)
 
 
@@ -25,6 +25,7 @@ def test_all_standards_are_there() -> None:
         ("LPDDR5-6400", 12.8),  # 2 B
         ("DDR5-3200", 12.8),  # 4 B
         ("HBM2", 32.0),  # 2 x 8 B at 2,000 MT/s
+        ("HBM2E-3800", 60.84),  # 2 x 8 B at 3,800 MT/s; the clock of 526 ps is rounded
         ("LPDDR4-3200", 6.4),
         ("LPDDR4X-4266", 8.53),  # 2 B; the clock of 469 ps is rounded
         ("GDDR6-14000", 27.97),  # 2 B at 14,000 MT/s; 572 ps is rounded
