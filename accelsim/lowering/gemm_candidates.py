@@ -95,9 +95,10 @@ def tilings_with_parts_of_windows(
     if kernel.taps == 1 or not target.cuts_windows or prod(whole_sizes(kernel)) <= EXHAUSTIVE:
         return []
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
-    filters = sorted(coarse_sizes(kernel.filters, lanes))
+    family = partial(_family, kernel, tap_reads, _coarse_pixels(kernel, target), [1])
     parts = _parts_of_windows(kernel, target)
-    return [_family(kernel, tap_reads, _coarse_pixels(kernel, target), [1], filters, parts)]
+    most = _filled(kernel, target, family([1], parts), "filters")
+    return [family(sorted(coarse_sizes(kernel.filters, lanes)), parts), most]
 
 
 def _least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:

@@ -36,6 +36,7 @@ from accelsim.lowering.ranking import Ranked, Ranking, Tiling, Times
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.row_stationary_search import misfit as row_misfit
+from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import (
     GemmTiling,
@@ -50,6 +51,9 @@ Found = TypeVar("Found")
 
 GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
+
+BAD = 2.0
+"""Where whole windows take so many times that bound, parts of them are looked at, too."""
 
 
 Alone = Callable[[GemmKernel, Residence, int, Tiling], float]
@@ -252,12 +256,22 @@ class Ranks:
         start = times.several(ORDERS)
         if not start:
             return None
-        if start[0].cost > GOOD_ENOUGH * self.search.least_cost(kernel, self.residence):
-            if gemm_tiling(start[0]).channels == 1:  # with more, fewer are as good as few taps
+        least = self.search.least_cost(kernel, self.residence)
+        if start[0].cost > GOOD_ENOUGH * least:
+            if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost > BAD * least):
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
             times = refined(near, self.search.target, space, start)
         return times
+
+    def _needs_parts_of_windows(self, tiling: GemmTiling, bad: bool) -> bool:
+        """Whether tiles may be better with fewer taps; with fewer channels they are as good.
+
+        But one channel cannot be cut, and rows of PEs that few channels fill are idle with fewer.
+        """
+        array = self.search.target.array
+        filling = Systolic(array).likes(self.kernel.taps).get("k", 1) if bad else 1
+        return tiling.channels <= filling
 
     def _cheapest(self, space: int, times: Times) -> Ranked:
         """The best of `times`; if it does not cost what it says, the cheapest of its rivals too."""

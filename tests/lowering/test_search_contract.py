@@ -8,11 +8,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from oracles.best_tiling import AXES, cheapest, costs, totals
+from cut_by_hand import cut_case
+from oracles.best_tiling import AXES, cheapest, costs, cycles_of, totals
 from search_cases import mid_case
 from search_contract import PROMISES, measured, reproduced
 
-from accelsim.lowering.search import search
+from accelsim.lowering.search import best_tiling, search
 from accelsim.lowering.target import Residence, target_of
 
 SEED = 1
@@ -43,6 +44,19 @@ def test_promises_are_kept(promise: str, count: int) -> None:
 )
 def test_promises_are_kept_by_many(promise: str, count: int) -> None:
     holds(promise, range(100, 100 + count))
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes"),
+    [(277, (11, 1, 5, 5, 24, 9, 4, 31)), (453, (29, 1, 1, 3, 29, 3, 1, 7))],
+)
+def test_parts_of_windows_that_leave_room(number: int, sizes: tuple[int, ...]) -> None:
+    """Few channels fill the rows, and whole windows leave room for few filters: 2.7 times."""
+    case = cut_case(7101, number).case
+    kernel, target = case.layer.kernel, target_of(case.hardware)
+    chosen = cycles_of(kernel, target, best_tiling(kernel, target))
+    one = {axis: np.array([size]) for axis, size in zip(AXES, sizes, strict=True)}
+    assert chosen <= 1.03 * np.min(costs(kernel, target, one)[0])
 
 
 @pytest.mark.parametrize("number", range(12))
