@@ -142,6 +142,7 @@ def _transposed(draw: Draw, shape: Shape) -> Op:
         padding=tuple(draw.number(0, 2) for _ in "abcd"),  # type: ignore[arg-type]
         output_padding=tuple(draw.number(0, each - 1) for each in stride),  # type: ignore[arg-type]
         groups=groups,
+        dilation=draw.pair(1, 2),
         bias=draw.often(0.7),
         activation=draw.activation(),
         form=draw.one("phases", "zero_inserted"),

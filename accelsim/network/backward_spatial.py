@@ -98,6 +98,7 @@ def _of_transposed(step: "Step", first: Layer, gradient: str) -> None:
         kernel=op.kernel,
         stride=stride,
         padding=op.padding,
+        dilation=op.dilation,
         groups=op.groups,
         bias=False,
     )

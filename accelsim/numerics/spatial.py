@@ -133,13 +133,13 @@ def phase_of(op: Phase, work: Computation) -> Ofmap:
     (x,), arithmetic = work.inputs, work.arithmetic
     _, height, width = op.whole(work.layer.input_shapes[0])
     rows, cols = (
-        Window((n - 1) * stride + 1, kernel, 1, 1, kernel - 1 - before, size)
-        for n, kernel, stride, before, size in zip(
-            x.values.shape[2:], op.kernel, op.stride, op.padding[::2], (height, width), strict=True
+        Window((n - 1) * stride + 1, kernel, 1, dilation, (kernel - 1) * dilation - before)
+        for n, kernel, stride, dilation, before in zip(
+            x.values.shape[2:], op.kernel, op.stride, op.dilation, op.padding[::2], strict=True
         )
     )
     rows, cols = (
-        replace(axis, after=size + axis.kernel - 1 - axis.before - axis.size)
+        replace(axis, after=size + axis.extent - 1 - axis.before - axis.size)
         for axis, size in ((rows, height), (cols, width))
     )
     spread = np.zeros((*x.values.shape[:2], rows.size, cols.size), x.values.dtype)

@@ -322,7 +322,7 @@ def test_outputs_cut_a_model(tmp_path: Path) -> None:
 def test_what_is_refused_is_counted_with_its_share(tmp_path: Path) -> None:
     chain = [
         node("Conv", "x w", "a"),
-        node("ConvTranspose", "a w", dilations=[2, 1]),
+        node("ConvTranspose", "a w", auto_pad="SAME_UPPER", output_padding=[1, 1], strides=[2, 2]),
         node("Shrink", "y", "z"),
     ]
     with pytest.raises(UncoveredError) as caught:

@@ -157,7 +157,7 @@ def test_pads_may_cut_off(pads: list[int], said: dict[str, Any], tmp_path: Path)
 @pytest.mark.parametrize("groups", [2, 4])
 def test_a_transposed_convolution_may_have_groups(groups: int, tmp_path: Path) -> None:
     arrays = {"w": array(4, 3, 3, 2), "b": array(3 * groups)}
-    said = {"group": groups, "strides": [2, 1], "pads": [1, 0, 0, 1]}
+    said = {"group": groups, "strides": [2, 1], "pads": [1, 0, 0, 1], "dilations": [2, 3]}
     held(model("ConvTranspose", ["x", "w", "b"], arrays, MAP, 13, said), MAP, tmp_path)
 
 

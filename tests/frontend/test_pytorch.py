@@ -108,10 +108,10 @@ X, W = {"ref": "x"}, {"ref": "w"}
 def test_what_no_layer_stands_for_is_told_with_its_name_and_share() -> None:
     given = small(
         ["a", "aten.linear.default", [X, W], {}, [2, 3, 5]],
-        ["b", "aten.cumsum.default", [{"ref": "a"}, 1], {}, [2, 3, 5]],
+        ["b", "aten.cummax.default", [{"ref": "a"}, 1], {}, [2, 3, 5]],
         ["c", "aten.relu.default", [{"ref": "b"}], {}, [2, 3, 5]],
     )
-    with pytest.raises(UncoveredError, match=r"(?s)aten\.cumsum\.default.*1 of 1 node") as caught:
+    with pytest.raises(UncoveredError, match=r"(?s)aten\.cummax\.default.*1 of 1 node") as caught:
         network_of_program(program_of(given))
     assert [row.refused for row in caught.value.rows] == [0, 1, 0]
 
@@ -132,6 +132,12 @@ def test_arrays_of_a_program_are_the_layers_own() -> None:
     np.testing.assert_array_equal(values.ofmaps["y"], x @ weight.T)
 
 
+PLACES: dict[str, Any] = {
+    "i": np.array([2, 0, -2, 1]),
+    "j": np.array([0, 1, 2, 0]),
+    "each": np.array([[[1, 3], [0, 0], [2, 1]]] * 2),
+    "w": np.arange(20, dtype=np.float32).reshape(5, 4),
+}
 CHOICES: dict[str, tuple[list[list[Any]], Any]] = {
     "compared": (
         [
@@ -150,6 +156,45 @@ CHOICES: dict[str, tuple[list[list[Any]], Any]] = {
         ],
         lambda x: np.floor(np.where(x <= 0, -9, x)),
     ),
+    "shifted round": (
+        [["a", "aten.roll.default", [X, [1, -2], [1, 2]], {}, [2, 3, 4]]],
+        lambda x: np.roll(x, (1, -2), (1, 2)),
+    ),
+    "backwards": ([["a", "aten.flip.default", [X, [-1]], {}, [2, 3, 4]]], lambda x: x[..., ::-1]),
+    "at places of an axis": (
+        [["a", "aten.index.Tensor", [X, [None, {"ref": "i"}]], {}, [2, 4, 4]]],
+        lambda x: x[:, PLACES["i"]],
+    ),
+    "at places of two": (
+        [["a", "aten.index.Tensor", [X, [None, {"ref": "j"}, {"ref": "i"}]], {}, [2, 4]]],
+        lambda x: x[:, PLACES["j"], PLACES["i"]],
+    ),
+    "selected": (
+        [["a", "aten.index_select.default", [X, 2, {"ref": "i"}], {}, [2, 3, 4]]],
+        lambda x: x[..., PLACES["i"]],
+    ),
+    "one for each index": (
+        [["a", "aten.gather.default", [X, 2, {"ref": "each"}], {}, [2, 3, 2]]],
+        lambda x: np.take_along_axis(x, PLACES["each"], 2),
+    ),
+    "rows of a table at computed places": (
+        [
+            ["a", "aten.argmax.default", [X, -1], {}, [2, 3]],
+            ["b", "aten.index.Tensor", [W, [{"ref": "a"}]], {}, [2, 3, 4]],
+        ],
+        lambda x: PLACES["w"][x.argmax(-1)],
+    ),
+    "summed up, from 1": (
+        [
+            ["a", "aten.cumsum.default", [X, 1], {}, [2, 3, 4]],
+            ["b", "aten.rsub.Scalar", [{"ref": "a"}, 1.0], {}, [2, 3, 4]],
+        ],
+        lambda x: 1 - np.cumsum(x, 1),
+    ),
+    "sums of products": (
+        [["a", "aten.einsum.default", ["bij,bkj->bik", [X, X]], {}, [2, 3, 3]]],
+        lambda x: np.einsum("bij,bkj->bik", x, x),
+    ),
     "place": ([["a", "aten.argmax.default", [X, -1], {}, [2, 3]]], lambda x: x.argmax(-1)),
 }
 
@@ -157,7 +202,9 @@ CHOICES: dict[str, tuple[list[list[Any]], Any]] = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_comparisons_and_choices_are_what_they_say(name: str) -> None:
     calls, truth = CHOICES[name]
-    network = network_of_program(program_of(small(*calls)))
+    given = small(*calls)
+    given["parameters"] |= {key: [*array.shape] for key, array in PLACES.items()}
+    network = network_of_program(program_of(given, PLACES))
     x = (np.random.default_rng(0).integers(-4, 5, (2, 3, 4)) / 4).astype(np.float32)
     float32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
     values = accelsim.compute(network, "edge_ws", inputs={"x": x}, set=[float32])
@@ -185,6 +232,24 @@ def test_values_are_those_of_torch(name: str) -> None:
         wanted = module(example).numpy()
     last = list(found.ofmaps.values())[-1]
     np.testing.assert_allclose(last.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "roberta", "swin", "vit"])
+def test_values_are_those_of_hugging_face(name: str) -> None:
+    """Where torch and transformers are installed, which no other test needs."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from oracles.hugging_face import made
+
+    module, example = made(name)
+    network = accelsim.from_torch(module, (example,))
+    (key,) = network.inputs
+    float32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
+    found = accelsim.compute(network, "edge_ws", inputs={key: example.numpy()}, set=[float32])
+    with torch.no_grad():
+        wanted = module(example).numpy()
+    (output,) = found.outputs.values()
+    np.testing.assert_allclose(output, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
 
 
 def one_call(target: str, args: list[Any], shape: list[int], **parameters: list[int]) -> Network:

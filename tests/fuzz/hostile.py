@@ -40,7 +40,7 @@ OPS: Mapping[str, Sequence[str]] = {
     "maps": ("maps",),
     "connected_conv": ("connections", "kernel", "stride", "padding"),
     "resize": ("size", "mode", "coordinates"),
-    "conv_transpose": ("out_channels", "kernel", "stride", "output_padding", "groups"),
+    "conv_transpose": ("out_channels", "kernel", "stride", "output_padding", "dilation"),
     "local": ("out_channels", "kernel", "stride"),
     "scale_shift": ("shape",),
     "power": ("exponent",),

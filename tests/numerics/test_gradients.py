@@ -295,6 +295,17 @@ COMPOSED = {
     "transposed, less than a stride": ConvTranspose(
         out_channels=2, kernel=(2, 1), stride=(5, 4), padding=(3, 2, 4, 4), groups=2
     ),
+    "transposed, dilated": ConvTranspose(
+        out_channels=2,
+        kernel=(2, 3),
+        stride=(2, 1),
+        dilation=(3, 2),
+        groups=2,
+        padding=(1, 0, 1, 0),
+    ),
+    "transposed, dilated, zeros inserted": ConvTranspose(
+        out_channels=2, kernel=(2, 3), stride=(2, 3), dilation=(2, 2), form="zero_inserted"
+    ),
     "transposed, zeros inserted": ConvTranspose(
         out_channels=2,
         kernel=(4, 3),

@@ -1,5 +1,6 @@
 """Padding, resizing, transposed and unshared convolutions: tiles, reference and float64."""
 
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 
@@ -65,6 +66,12 @@ NETWORKS = {
         ),
         FMAP,
     ),
+    "transposed, dilated": transposed(
+        ConvTranspose(
+            out_channels=5, kernel=(3, 2), stride=(2, 2), dilation=(3, 1), padding=(2, 0, 1, 2)
+        ),
+        FMAP,
+    ),
     "transposed, grouped": transposed(
         ConvTranspose(out_channels=6, kernel=(4, 4), stride=(2, 2), groups=3, bias=False), FMAP
     ),
@@ -83,7 +90,7 @@ def test_tiles_equal_the_reference(network: Network, machine: tuple[str, ...]) -
 
 def scattered(op: ConvTranspose, x: Array, weight: Array, bias: Array | None) -> Array:
     """What every value of the ifmap adds to the ofmap, float64."""
-    groups, (down, across) = op.groups, op.stride
+    groups, (down, across), (tall, wide) = op.groups, op.stride, op.dilation
     _, height, width = op.whole(x.shape[1:])
     top, left = op.padding[0], op.padding[2]
     room = np.zeros((len(x), op.out_channels, height + 99, width + 99))
@@ -93,7 +100,7 @@ def scattered(op: ConvTranspose, x: Array, weight: Array, bias: Array | None) ->
         part = x[:, g * inside : (g + 1) * inside]
         for (i, j), (r, s) in product(np.ndindex(x.shape[2:]), np.ndindex(op.kernel)):
             added = part[:, :, i, j] @ weight[g * own : (g + 1) * own, :, r, s].T
-            room[:, g * own : (g + 1) * own, i * down + r, j * across + s] += added
+            room[:, g * own : (g + 1) * own, i * down + r * tall, j * across + s * wide] += added
     cut = room[:, :, top : top + height, left : left + width]
     return cut if bias is None else cut + bias[:, None, None]
 
@@ -104,6 +111,7 @@ def drawn_transposed(draw: st.DrawFn) -> tuple[ConvTranspose, Shape]:
     kernel = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     sides = tuple(draw(st.integers(0, 3)) for _ in "abcd")
     groups = draw(st.integers(1, 2))
+    dilation = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     op = ConvTranspose(
         out_channels=groups * draw(st.integers(1, 4)),
         kernel=kernel,
@@ -111,14 +119,16 @@ def drawn_transposed(draw: st.DrawFn) -> tuple[ConvTranspose, Shape]:
         padding=(sides[0], sides[1], sides[2], sides[3]),
         output_padding=(draw(st.integers(0, stride[0] - 1)), draw(st.integers(0, stride[1] - 1))),
         groups=groups,
+        dilation=dilation,
         bias=draw(st.booleans()),
     )
     size = st.integers(1, 7)
     shape = groups * draw(st.integers(1, 3)), draw(size), draw(size)
     made = (
-        (n - 1) * step + size + more - sum(cut)
-        for n, step, size, more, cut in zip(
-            *(shape[1:], stride, kernel, op.output_padding, (sides[:2], sides[2:])), strict=True
+        (n - 1) * step + (size - 1) * apart + 1 + more - sum(cut)
+        for n, step, size, apart, more, cut in zip(
+            *(shape[1:], stride, kernel, dilation, op.output_padding, (sides[:2], sides[2:])),
+            strict=True,
         )
     )
     assume(all(size > 0 for size in made))
@@ -137,7 +147,10 @@ def test_phases_add_up_to_what_values_scatter(case: tuple[ConvTranspose, Shape])
     x = parameters.input("x", shape, 2).values
     truth = scattered(op, x.astype(np.float64), own["weight"], own.get("bias"))
     assert np.abs(steps[-1][1].values - truth).max() < 1e-5
-    near = [-(-size // step) for size, step in zip(op.kernel, op.stride, strict=True)]
+    near = [
+        max(Counter(tap * apart % step for tap in range(size)).values())
+        for size, step, apart in zip(op.kernel, op.stride, op.dilation, strict=True)
+    ]
     terms = shape[0] // op.groups * near[0] * near[1]  # none with an inserted zero
     assert network.macs <= np.prod(op.whole(shape)) * terms
     for check in verified(lower(network, hardware("ws"), 2)):
@@ -150,10 +163,10 @@ def counted(op: ConvTranspose, shape: Shape) -> tuple[int, int]:
     A place of padding is one of a value where a value would lie there, were there more of them.
     """
     channels, height, width = op.whole(shape)
-    (down, across), (top, left) = op.stride, op.padding[::2]
+    (down, across), (top, left), (tall, wide) = op.stride, op.padding[::2], op.dilation
     found = [0, 0]
     for (y, x), (r, s) in product(np.ndindex(height, width), np.ndindex(op.kernel)):
-        found[bool((y + top - r) % down or (x + left - s) % across)] += 1
+        found[bool((y + top - r * tall) % down or (x + left - s * wide) % across)] += 1
     terms = channels * shape[0] // op.groups
     return found[0] * terms, found[1] * terms
 

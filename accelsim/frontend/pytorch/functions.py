@@ -127,6 +127,25 @@ def binary(op: str) -> Rule:
     return rule
 
 
+def subtracted(nodes: Nodes, call: Call) -> None:
+    """The first from the second."""
+    if call.arg(2, "alpha", 1) != 1:
+        raise Unknown("with alpha")
+    nodes.add("Sub", call, [nodes.operand(each) for each in (call.args[1], call.args[0])])
+
+
+def summed_up(nodes: Nodes, call: Call) -> None:
+    """The sum of all so far along an axis."""
+    axis = nodes.constant(np.asarray(int(call.arg(1, "dim"))))
+    nodes.add("CumSum", call, [nodes.operand(call.args[0]), axis])
+
+
+def einsum(nodes: Nodes, call: Call) -> None:
+    """Sums of products by names of axes."""
+    equation, operands = str(call.args[0]), [nodes.operand(each) for each in call.args[1]]
+    nodes.add("Einsum", call, operands, equation=equation)
+
+
 def unequal(nodes: Nodes, call: Call) -> None:
     """Whether two differ."""
     pair = [nodes.operand(each) for each in call.args[:2]]

@@ -9,7 +9,7 @@ graph_signature, state_dict). The plain form, which JSON can hold, is
 where a tensor among the arguments is {"ref": name} and the shape of several results is a list.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,12 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def document_of(exported: Any, name: str) -> tuple[dict[str, Any], dict[str, Array]]:
-    """An ExportedProgram as plain data, and its parameters, buffers and constants."""
+    """An ExportedProgram as plain data, and its parameters, buffers and constants.
+
+    What depends on no input is computed by torch itself, and a constant then. In-place calls and
+    graphs within the graph are plain calls first, which torch calls a decomposition by no rule.
+    """
+    exported = exported.run_decompositions({})
     signature = exported.graph_signature
     held = {
         **signature.inputs_to_parameters,
@@ -105,24 +110,73 @@ def document_of(exported: Any, name: str) -> tuple[dict[str, Any], dict[str, Arr
         **signature.inputs_to_lifted_tensor_constants,
     }
     tensors = {**exported.constants, **exported.state_dict}
-    arrays = {place: _array(tensors[path]) for place, path in held.items() if path in tensors}
+    nodes = exported.graph_module.graph.nodes
+    known = {place: tensors[path] for place, path in held.items() if path in tensors}
+    known = _evaluated(nodes, known)
     inputs: dict[str, list[Any]] = {}
     parameters: dict[str, list[Any]] = {}
-    calls, outputs = [], []
-    for node in exported.graph_module.graph.nodes:
+    calls, outputs, read = [], [], set()
+    for node in nodes:
         if node.op == "placeholder":
             (parameters if node.name in held else inputs)[node.name] = _told(node.meta.get("val"))
-        elif node.op == "call_function":
+        elif node.op == "call_function" and node.name not in known:
             args, kwargs = _plain(list(node.args)), {k: _plain(v) for k, v in node.kwargs.items()}
             calls.append([node.name, _target(node), args, kwargs, _told(node.meta.get("val"))])
+            read |= {each.name for each in node.all_input_nodes}
         elif node.op == "output":
             outputs = [each.name for each in _flat(node.args[0]) if hasattr(each, "name")]
+    made = {each: value for each, value in known.items() if each in held or each in read}
+    parameters |= {each: _told(value) for each, value in made.items()}
+    arrays = {each: _array(value) for each, value in made.items() if hasattr(value, "detach")}
+    outputs = [each for each in outputs if each not in known]
     document = {"name": name, "inputs": inputs, "parameters": parameters, "calls": calls}
     return document | {"outputs": outputs}, arrays
 
 
+def _evaluated(nodes: Iterable[Any], held: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the results by name: what is held, and what torch makes of that alone."""
+    known = dict(held)
+    for node in nodes:
+        shapes = _alike(node)
+        reads = {each.name for each in node.all_input_nodes} - shapes.keys()
+        if node.op == "call_function" and reads <= known.keys():
+            args, kwargs = (_with(each, {**known, **shapes}) for each in (node.args, node.kwargs))
+            try:
+                known[node.name] = node.target(*args, **kwargs)
+            except Exception:  # whatever a function raises: then it is a call like any other
+                continue
+    return known
+
+
+_OF_SHAPES = ("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
+"""Functions that take no more of their first argument than its shape and type."""
+
+
+def _alike(node: Any) -> dict[str, Any]:
+    """In place of what a node takes the shape of: something of that shape."""
+    if node.op != "call_function" or not any(
+        f".{each}." in str(node.target) for each in _OF_SHAPES
+    ):
+        return {}
+    from torch import empty  # type: ignore[import-not-found,unused-ignore]
+
+    alike = node.args[0].meta["val"]
+    return {node.args[0].name: empty(tuple(map(int, alike.shape)), dtype=alike.dtype)}
+
+
+def _with(given: Any, known: Mapping[str, Any]) -> Any:
+    """Arguments with the values of what they refer to."""
+    if isinstance(given, Mapping):
+        return {key: _with(each, known) for key, each in given.items()}
+    if isinstance(given, (list, tuple)):
+        return type(given)(_with(each, known) for each in given)
+    return known[given.name] if hasattr(given, "users") else given
+
+
 def _target(node: Any) -> str:
     name = str(node.target)
+    if "bitwise" in name and "bool" not in str(getattr(node.meta.get("val"), "dtype", "")):
+        return f"{name.replace('bitwise', 'whole_bitwise')}"
     return "getitem" if "getitem" in name else name
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from accelsim.frontend.pytorch import functions, moves, products
+from accelsim.frontend.pytorch import functions, moves, places, products
 from accelsim.frontend.pytorch.nodes import Rule
 from accelsim.frontend.pytorch.recurrent import recurrent
 
@@ -64,6 +64,9 @@ FUNCTIONS: Mapping[str, Rule] = {
     "sub": functions.binary("Sub"),
     "mul": functions.binary("Mul"),
     **dict.fromkeys(("div", "true_divide"), functions.binary("Div")),
+    "rsub": functions.subtracted,
+    "einsum": functions.einsum,
+    "cumsum": functions.summed_up,
     "pow": functions.power,
     "square": functions.square,
     "floor": functions.plain("Floor"),
@@ -79,6 +82,12 @@ FUNCTIONS: Mapping[str, Rule] = {
     "logical_not": functions.plain("Not"),
     "logical_and": functions.binary("And"),
     "logical_or": functions.binary("Or"),
+    "logical_xor": functions.binary("Xor"),
+    "bitwise_and": functions.binary("And"),
+    "bitwise_or": functions.binary("Or"),
+    "bitwise_xor": functions.binary("Xor"),
+    "bitwise_not": functions.plain("Not"),
+    "isnan": functions.plain("IsNaN"),
     "maximum": functions.binary("Max"),
     "minimum": functions.binary("Min"),
     "where": functions.where,
@@ -105,6 +114,11 @@ FUNCTIONS: Mapping[str, Rule] = {
     **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind"), moves.several),
     "getitem": moves.item,
     "embedding": moves.embedding,
+    "roll": places.roll,
+    "flip": places.flip,
+    "index": places.index,
+    "index_select": places.index_select,
+    **dict.fromkeys(("gather", "take_along_dim"), places.gather),
     "arange": moves.arange,
     "zeros": moves.filled(0.0),
     "ones": moves.filled(1.0),

@@ -28,6 +28,7 @@ from accelsim.network.ops.tokens import Composite
 from accelsim.network.ops.window import (
     PhaseAxis,
     Window,
+    first_meetings,
     meetings,
     most_meetings,
     phase_axes,
@@ -196,7 +197,8 @@ class Local(Op):
 class Deconvolution(Op):
     """The keys of a transposed convolution: what a convolution with these would have read.
 
-    Its ofmap has (n - 1) * stride + kernel - padding + output_padding rows, columns likewise.
+    Its ofmap has (n - 1) * stride + (kernel - 1) * dilation + 1 - padding + output_padding rows,
+    columns likewise.
     """
 
     out_channels: Positive
@@ -204,6 +206,7 @@ class Deconvolution(Op):
     stride: Pair = (1, 1)
     padding: GivenPadding = (0, 0, 0, 0)
     output_padding: MorePlaces = (0, 0)
+    dilation: Pair = (1, 1)
     groups: Positive = 1
     bias: bool = True
     activation: Activation | None = None
@@ -221,20 +224,19 @@ class Deconvolution(Op):
 
     def forward(self, shape: Shape) -> tuple[Window, Window]:
         """The windows of the convolution that reads the ofmap and makes `shape`."""
-        sides = self.padding[:2], self.padding[2:]
-        axes = zip(shape[1:], self.kernel, self.stride, sides, self.output_padding, strict=True)
-        rows, cols = (self._axis(*axis) for axis in axes)
+        rows, cols = (self._axis(axis, shape[1 + axis]) for axis in (0, 1))
         return rows, cols
 
-    @staticmethod
-    def _axis(size: int, kernel: int, stride: int, sides: tuple[int, ...], more: int) -> Window:
-        before, after = sides
-        outputs = (size - 1) * stride + kernel - before - after + more
+    def _axis(self, axis: int, size: int) -> Window:
+        """The window down (axis 0) or across that makes `size` values."""
+        kernel, stride, dilation = self.kernel[axis], self.stride[axis], self.dilation[axis]
+        (before, after), more = self.padding[2 * axis :][:2], self.output_padding[axis]
+        outputs = (size - 1) * stride + (kernel - 1) * dilation + 1 - before - after + more
         if more >= stride:
             raise ShapeError(f"output_padding {more} is not less than the stride of {stride}")
         if outputs < 1:
             raise ShapeError(f"the padding of {before + after} leaves nothing of the ofmap")
-        return Window(outputs, kernel, stride, 1, before, after)
+        return Window(outputs, kernel, stride, dilation, before, after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,9 +281,7 @@ class Phase(Deconvolution):
 
     def terms(self, shape: Shape) -> int:
         """Products of the first value of the ofmap, those with inserted zeros left out."""
-        return self._products(
-            shape, lambda axis, step: len(range(axis.window.before % step, len(axis.taps), step))
-        )
+        return self._products(shape, lambda axis, step: first_meetings(axis.window, step))
 
     def most_terms(self, shape: Shape) -> int:
         """Products of the value of the ofmap that has most."""

@@ -136,6 +136,12 @@ def meetings(window: Window, apart: int = 1) -> int:
     return sum(len(range(at % apart, window.outputs, apart)) for at in first)
 
 
+def first_meetings(window: Window, apart: int = 1) -> int:
+    """Taps with which the first output meets each `apart`-th position."""
+    taps = (window.before - tap * window.dilation for tap in range(window.kernel))
+    return sum(at % apart == 0 for at in taps)
+
+
 def most_meetings(window: Window, apart: int = 1) -> int:
     """Taps with which an output meets each `apart`-th position, of the output that has most."""
     taps = (tap * window.dilation % apart for tap in range(window.kernel))

@@ -123,12 +123,12 @@ def conv_transpose(node: Node, layers: Layers) -> str:
     groups = int(node.attributes.get("group", 1))
     if len(weight.shape) != axes + 2 or weight.shape[0] != shape[0]:
         raise Refused(f"its weight has shape {list(weight.shape)} for {list(shape)}")
-    if set(node.attributes.get("dilations", (1,))) != {1}:
-        raise Refused(f"dilations {list(node.attributes['dilations'])}")
     if groups < 1 or weight.shape[0] % groups:
         raise Refused(f"{weight.shape[0]} channels in {groups} groups")
     kernel, stride = both(weight.shape[2:], axes), both(node.attributes.get("strides"), axes)
-    cut, more = _cut(node, layers.shapes[source], kernel, axes)
+    dilation = both(node.attributes.get("dilations"), axes)
+    extent = (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1
+    cut, more = _cut(node, layers.shapes[source], extent, axes)
     op = checked(
         ConvTranspose,
         out_channels=weight.shape[1] * groups,
@@ -136,6 +136,7 @@ def conv_transpose(node: Node, layers: Layers) -> str:
         stride=stride,
         padding=cut,
         output_padding=more,
+        dilation=dilation,
         groups=groups,
         bias=bias is not None,
     )
@@ -151,9 +152,12 @@ def conv_transpose(node: Node, layers: Layers) -> str:
 
 
 def _cut(
-    node: Node, shape: Shape, kernel: tuple[int, int], axes: int
+    node: Node, shape: Shape, extent: tuple[int, int], axes: int
 ) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
-    """What is cut off the ofmap (top, bottom, left, right), and added at the bottom and right."""
+    """What is cut off the ofmap (top, bottom, left, right), and added at the bottom and right.
+
+    `extent` is how far the kernel reaches, down and across.
+    """
     said = node.attributes
     more = both(said.get("output_padding"), axes, 0)
     auto = said.get("auto_pad", "NOTSET")
@@ -168,7 +172,7 @@ def _cut(
     wanted = both((node.outputs[0].shape or ())[2:], axes)
     sides, added = [], []
     for n, f, s, beyond, size in zip(
-        shape[1:], kernel, both(said.get("strides"), axes), more, wanted, strict=True
+        shape[1:], extent, both(said.get("strides"), axes), more, wanted, strict=True
     ):
         total = (n - 1) * s + f + beyond - size
         less = max(total, 0) // 2 if auto == "SAME_UPPER" else ceil_div(max(total, 0), 2)
