@@ -6,6 +6,7 @@ numba, or it is not worth it: no number depends on which of them did.
 """
 
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,8 +77,8 @@ def _can_keep() -> bool:
 
 @cache
 def _directory() -> Path:
-    """Where what is compiled of these very sources is kept."""
-    digest = sha256()
+    """Where what this Python and numba compile of these very sources is kept."""
+    digest = sha256(f"{sys.implementation.cache_tag} {version('numba')}".encode())
     for source in sorted(PACKAGE.glob("*/compiled/*.py")):
         digest.update(source.read_bytes())
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
