@@ -1,7 +1,8 @@
 """Lays a priced Program out in the one memory that compiled code plays on (see `records`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 
 import numpy as np
@@ -66,24 +67,25 @@ class _Layout:
     def __init__(self, priced: PricedProgram) -> None:
         self.priced = priced
         self.target = priced.program.target
-        self.end = r.MACHINE
-        self.written: list[tuple[int, Sequence[int]]] = []
+        self.memory = [0] * r.MACHINE
         self.steps: dict[PricedStep, int] = {}
         self.nests: dict[PricedNest, int] = {}
         self.depths: dict[int, int] = {}
 
     def put(self, record: Sequence[int]) -> int:
         """Write a record; its address."""
-        address = self.end
-        self.written.append((address, record))
-        self.end += len(record)
+        address = len(self.memory)
+        self.memory += record
         return address
 
     def leave(self, size: int) -> int:
         """Place for a record that is written later."""
-        address = self.end
-        self.end += size
-        return address
+        return self.put([0] * size)
+
+    def write(self, address: int, fields: Mapping[int, int]) -> None:
+        """Write some fields of a record."""
+        for field, value in fields.items():
+            self.memory[address + field] = value
 
     def laid(self) -> Laid:
         """All of it."""
@@ -92,9 +94,7 @@ class _Layout:
             self.parts(layer, at) for layer, at in zip(self.priced.layers, layers, strict=True)
         ]
         self.machine(parts)
-        memory = np.zeros(self.end, np.int64)
-        for address, record in self.written:
-            memory[address : address + len(record)] = record
+        memory = np.array(self.memory, np.int64)
         return Laid(memory, layers, np.array(gates, np.int64), parts)
 
     # --- What is to be done -----------------------------------------------------------------------
@@ -164,8 +164,8 @@ class _Layout:
                 waiting[done[layer]].append(gate)
         for gate, others in waiting.items():
             first = self.put(others)
-            record = {r.NEEDS: needs[gate], r.WAITING: first, r.WAITING_END: first + len(others)}
-            self.written.append((gate, [record.get(field, 0) for field in range(r.LOADERS)]))
+            end = first + len(others)
+            self.write(gate, {r.NEEDS: needs[gate], r.WAITING: first, r.WAITING_END: end})
 
     def needs(self) -> Iterator[tuple[int, ...]]:
         """The layers that must be done first: for a layer's inputs and room, for its filters."""
@@ -204,7 +204,13 @@ class _Layout:
         """A core's part of a layer."""
         timeline = [0] * (r.PAIRS - r.OPEN)
         begun = [layer, self.nest(track.nest), track.lag, track.finishing, track.cycles]
-        return [*begun, *timeline, *track.pair]
+        pair = track.pair if self.units_meet else [0] * len(self.buffers)
+        return [*begun, *timeline, *pair]
+
+    @cached_property
+    def units_meet(self) -> bool:
+        """Whether both kinds of units have tasks: else nobody leaves room for another's pair."""
+        return {*KINDS} <= {layer.program.unit for layer in self.priced.layers}
 
     # --- The machine ------------------------------------------------------------------------------
 
@@ -234,7 +240,7 @@ class _Layout:
             r.BUFFERS: len(self.buffers),
             r.ROOM_SIZE: room_size,
         }
-        self.written.append((0, [record.get(field, 0) for field in range(r.MACHINE)]))
+        self.write(0, record)
 
     def rooms(self) -> tuple[list[int], int]:
         """Where each core's buffers begin, and how far apart they are."""
@@ -243,7 +249,7 @@ class _Layout:
         width = r.TAKEN + max(map(len, sizes))
         firsts = []
         for _ in range(self.target.arrays):
-            firsts.append(self.end)
+            firsts.append(len(self.memory))
             for index, (buffer, spaces) in enumerate(zip(self.buffers, ranges, strict=True)):
                 record = [-1, -1, 0, 0, 0, index, buffer.size, *spaces]
                 self.put(record + [0] * (width - len(record)))
@@ -256,7 +262,7 @@ class _Layout:
         places = [(core, kind) for core in range(self.target.arrays) for kind in range(2)]
         to_play = [self.put(self.to_play(parts, *place)) for place in places]
         frames = [self.leave(r.FRAME_SIZE * depth) for _ in places]
-        first = self.end
+        first = self.leave(r.UNIT * len(places))
         for at, (core, kind) in enumerate(places):
             record = {
                 r.TOTAL: totals[kind],
@@ -267,7 +273,7 @@ class _Layout:
                 r.OTHER: first + r.UNIT * (at ^ 1),
                 r.ROOMS: rooms[core],
             }
-            self.put([record.get(field, 0) for field in range(r.UNIT)])
+            self.write(first + r.UNIT * at, record)
         return first
 
     def to_play(self, parts: list[dict[int, int]], core: int, kind: int) -> list[int]:
