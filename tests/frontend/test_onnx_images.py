@@ -12,7 +12,7 @@ import pytest
 from numpy.random import default_rng
 from onnx import TensorProto, helper
 from oracles.onnx_models import computed, saved, wrong_tiles
-from test_onnx import model, node, right, weights
+from test_onnx import feed, model, node, right, weights
 
 from accelsim.frontend import load_network
 from accelsim.network.graph import Network
@@ -174,6 +174,30 @@ def test_files_of_several_images(name: str, tmp_path: Path) -> None:
     network = load_network(path)
     assert network.inputs == {"x": (5, 6)}
     assert "the file says 2 images at a time" in network.description
+
+
+def test_codes_in_rows_of_all_images_and_a_number_that_is_a_code(tmp_path: Path) -> None:
+    """As onnxruntime's quantizer writes them: a scale with an axis, its zero point without.
+
+    Where the hardware computes with reals nothing is rounded, so results are half a step apart.
+    """
+    nodes = [
+        node("Reshape", "x rows", "r"), node("QuantizeLinear", "r step zero", "q"),
+        node("DequantizeLinear", "q step zero", "d"),
+        node("DequantizeLinear", "half steps none", "h"), node("Mul", "d h", "m"),
+        node("Reshape", "m back", "y"),
+    ]  # fmt: skip
+    arrays = {
+        "rows": np.array([10, 6]), "back": np.array([2, 5, 6]), "step": np.float32(1 / 16),
+        "zero": np.int8(0), "half": np.array([32], np.int32), "steps": np.float32([1 / 64]),
+        "none": np.array(0, np.int32),
+    }  # fmt: skip
+    path, x = saved(model(nodes, arrays, (2, 5, 6)), tmp_path), feed((2, 5, 6))
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, x)
+    assert load_network(path).inputs == {"x": (5, 6)}
+    values = computed(path, x)
+    assert np.array_equal(values, x["x"] / 2)
+    assert 0 < np.abs(values - wanted).max() <= 1 / 64
 
 
 def test_what_differs_from_image_to_image_is_no_image_s_own(tmp_path: Path) -> None:

@@ -188,8 +188,13 @@ CHOICES: dict[str, tuple[list[list[Any]], Any]] = {
         [
             ["a", "aten.cumsum.default", [X, 1], {}, [2, 3, 4]],
             ["b", "aten.rsub.Scalar", [{"ref": "a"}, 1.0], {}, [2, 3, 4]],
+            ["c", "aten.clamp_min.default", [{"ref": "b"}, -0.5], {}, [2, 3, 4]],
         ],
-        lambda x: 1 - np.cumsum(x, 1),
+        lambda x: np.maximum(1 - np.cumsum(x, 1), -0.5),
+    ),
+    "norms": (
+        [["a", "aten.linalg_vector_norm.default", [X, 2, [-1], True], {}, [2, 3, 1]]],
+        lambda x: np.linalg.norm(x, axis=-1, keepdims=True),
     ),
     "sums of products": (
         [["a", "aten.einsum.default", ["bij,bkj->bik", [X, X]], {}, [2, 3, 3]]],

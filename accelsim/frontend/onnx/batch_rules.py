@@ -325,6 +325,14 @@ def _channels(node: Node, found: Found) -> Moved:
     return replace(node, attributes={**node.attributes, CHANNELS: place.axis_of(1)}), place
 
 
+def _coded(node: Node, found: Found) -> Moved:
+    """As codes, or what they stand for, by one scale."""
+    place, scale = found[0][1], node.inputs[1]
+    if place != FIRST and (scale is None or math.prod(scale.shape or ()) != 1):
+        raise Misfit("with several scales")
+    return node, place
+
+
 def _attention(node: Node, found: Found) -> Moved:
     """Heads one behind the other may have more axes before them."""
     place = found[0][1]
@@ -396,6 +404,7 @@ RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     "Pad": _padded,
     **dict.fromkeys(("Expand", "Tile"), _enlarged),
     "BatchNormalization": _channels,
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _coded),
     "Einsum": _einsum,
     "Attention": _attention,
     "RotaryEmbedding": _rotary,

@@ -4,6 +4,7 @@ Small ones (shapes, axes, bounds) are known while a model is read. Those of weig
 in the file by name, or computed again by the nodes that make them, when `verify` needs them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,14 @@ class Folded:
     inputs: "tuple[Constant | None, ...]"
     output: int = 0
 
+    def decoded(self, shape: Shape) -> Array | None:
+        """What codes stand for, float32, if it makes that and all that it reads is known."""
+        known = [None if each is None else each.known for each in self.inputs]
+        if self.op != "DequantizeLinear" or known[0] is None or known[1] is None:
+            return None
+        zero = 0 if len(known) < 3 or known[2] is None else known[2].astype(np.int64)
+        return np.asarray((known[0].astype(np.int64) - zero) * known[1], np.float32).reshape(shape)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
@@ -72,8 +81,12 @@ class Constant:
 
     @property
     def known(self) -> Array | None:
-        """Its values, if it is small."""
-        return self.source.values if isinstance(self.source, Known) else None
+        """Its values, if it is small; of codes only one number's, as else codes are asked for."""
+        if isinstance(self.source, Known):
+            return self.source.values
+        if isinstance(self.source, Folded) and math.prod(self.shape) == 1:
+            return self.source.decoded(self.shape)
+        return None
 
 
 def is_fill(op: str, inputs: Sequence[Constant | None]) -> bool:

@@ -111,6 +111,17 @@ def clip(low: float | None, high: float | None) -> Rule:
     return rule
 
 
+def bounded(key: str) -> Rule:
+    """No less than `min`, or no more than `max`."""
+
+    def rule(nodes: Nodes, call: Call) -> None:
+        bound = call.arg(1, key)
+        bounds = (bound, None) if key == "min" else (None, bound)
+        nodes.add("Clip", call, [nodes.operand(each) for each in (call.args[0], *bounds)])
+
+    return rule
+
+
 def relu6(nodes: Nodes, call: Call) -> None:
     """Between 0 and 6."""
     nodes.add("Clip", call, [nodes.operand(each) for each in (call.args[0], 0.0, 6.0)])
@@ -138,6 +149,16 @@ def summed_up(nodes: Nodes, call: Call) -> None:
     """The sum of all so far along an axis."""
     axis = nodes.constant(np.asarray(int(call.arg(1, "dim"))))
     nodes.add("CumSum", call, [nodes.operand(call.args[0]), axis])
+
+
+def vector_norm(nodes: Nodes, call: Call) -> None:
+    """The root of the sum of squares along axes, or the sum of sizes."""
+    order, axes = call.arg(1, "ord", 2), call.arg(2, "dim")
+    if order not in (1, 2) or axes is None:
+        raise Unknown(f"of order {order}, or over all axes")
+    given = axes if isinstance(axes, list) else [axes]
+    said: dict[str, Any] = {"axes": given, "keepdims": int(call.arg(3, "keepdim", False))}
+    nodes.add(f"ReduceL{int(order)}", call, [nodes.operand(call.args[0])], **said)
 
 
 def einsum(nodes: Nodes, call: Call) -> None:

@@ -254,11 +254,14 @@ def rotary(call: Call) -> Iterator[str]:
 
 
 def quantize(call: Call) -> Iterator[str]:
-    """That a zero point is as its scale, and this one number, or one for each of an axis."""
+    """That a zero point is as its scale, and this one number, or one for each of an axis.
+
+    One number may have an axis or none: onnxruntime's quantizer gives a bias one of either kind.
+    """
     x, scale = call.shape(0) or (), call.shape(1)
     if scale is None:
         return
-    yield from wants(call, 2, "its zero point", scale)
+    yield from wants(call, 2, "its zero point", scale, *(((), (1,)) if scale in ((), (1,)) else ()))
     axis = int(call.said.get("axis", 1))
     if scale in ((), (1,)) or call.said.get("block_size"):
         return
