@@ -33,6 +33,9 @@ In a longer one it evens out, and it takes long to play.
 FEW = 4096
 """Tasks of a program that is also played on some of its arrays: more of them have work for all."""
 
+QUITE_FEW = 256
+"""Tasks of a program that is played on more numbers of its arrays: its shares are less even."""
+
 VERY_FEW = 64
 """Tasks of a program that is also played on any number of them: its shares are uneven."""
 
@@ -99,13 +102,11 @@ def _least(work: Lowering, played: Played) -> Program:
 
 
 def _fewer(arrays: int, tiles: int) -> Iterator[int]:
-    """How many of the arrays to try: one less each time, or powers of two where tiles are many."""
-    if tiles <= VERY_FEW:
-        yield from range(arrays - 1, 0, -1)
-        return
-    while arrays > 1:
-        arrays = 1 << (arrays - 1).bit_length() - 1
-        yield arrays
+    """How many of the arrays to try: one less each time, or 2^k and 3 * 2^k, or 2^k."""
+    odd = (1, 3) if tiles <= QUITE_FEW else (1,)
+    for fewer in range(arrays - 1, 0, -1):
+        if tiles <= VERY_FEW or fewer // (fewer & -fewer) in odd:
+            yield fewer
 
 
 def _cheapest(work: Lowering, played: Played | None) -> Program:
