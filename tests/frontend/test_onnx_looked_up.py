@@ -98,6 +98,33 @@ def test_an_input_that_numbers_rows_and_is_computed_with_is_one_input(tmp_path: 
     assert np.array_equal(np.load(kept)[network.outputs[0]], wanted)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_row_of_what_is_computed_at_a_computed_place(sign: int, tmp_path: Path) -> None:
+    """The token that has the largest number, as CLIP takes it; or counted from the end."""
+    nodes = [
+        node("ArgMax", "ids", "last", axis=1, keepdims=0), node("Mul", "last sign", "at"),
+        node("Gather", "words ids", "word"), node("Relu", "word", "tokens"),
+        node("Flatten", "tokens", "rows", axis=2), node("Gather", "rows at", "y"),
+    ]  # fmt: skip
+    words = default_rng(0).standard_normal((WORDS, FEATURES), np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "picking",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, (1, TIMES))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(np.asarray(each), name)
+            for name, each in {"words": words, "sign": np.array(sign)}.items()
+        ],
+    )
+    given = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path, feeds = saved(given, tmp_path), {"ids": IDS[1:]}
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, feeds)
+    assert np.array_equal(wanted[0], np.maximum(words[IDS[1]][5 * sign], 0))
+    assert np.array_equal(outputs(path, feeds)["y"], wanted)
+    assert wrong_tiles(path, feeds) == []
+
+
 def test_rows_of_computed_places_count_as_rows_of_words_do(tmp_path: Path) -> None:
     path, file = saved(looking_up(ROBERTA), tmp_path), tmp_path / "r.json"
     arguments = ["run", str(path), "edge_ws", "--batch", "2", "--json", str(file), "--quiet"]

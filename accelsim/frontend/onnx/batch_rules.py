@@ -156,7 +156,8 @@ def _place_in(made: Shape, axis: int, batch: int, ahead: int) -> Place | None:
 def _along(node: Node, found: Found) -> Moved:
     """Along another axis than the batch; all operands have that in one place."""
     place, rank = _together(node, found)
-    if len({len(each.shape or ()) for each, _ in found}) > 1:
+    as_many = len({len(each.shape or ()) for each, _ in found}) == 1
+    if not as_many and (node.op != "Gather" or place != NOWHERE):
         raise Misfit("its operands have not as many axes")
     constant = any(isinstance(each, Constant) for each in node.inputs)
     if node.op == "Concat" and constant and place not in (FIRST, NOWHERE):

@@ -73,10 +73,18 @@ def index(nodes: Nodes, call: Call) -> None:
         _refuse_truths(places[0])
         nodes.add("Gather", call, [x, places[0]], axis=axes[0])
         return
-    flat = _as_one(places, [shape[axis] for axis in axes])
+    flat = _in_first(places) or nodes.constant(_as_one(places, [shape[axis] for axis in axes]))
     wide = (*shape[: axes[0]], int(np.prod([shape[axis] for axis in axes])), *shape[axes[-1] + 1 :])
     joined = nodes.add("Reshape", call, [x], f"{call.name}/joined", shape=wide)
-    nodes.add("Gather", call, [joined, nodes.constant(flat)], axis=axes[0])
+    nodes.add("Gather", call, [joined, flat], axis=axes[0])
+
+
+def _in_first(places: Sequence[Operand]) -> Value | None:
+    """Computed places of the last axis in the first of all others, as of a batch of one."""
+    *others, last = places
+    known = [each.known for each in others if isinstance(each, Constant)]
+    first = len(known) == len(others) and all(each is not None and not each.any() for each in known)
+    return last if first and isinstance(last, Value) else None
 
 
 def _as_one(places: Sequence[Operand], sizes: Shape | list[int]) -> Array:

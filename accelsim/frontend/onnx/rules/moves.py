@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from accelsim.frontend.onnx.constants import Constant
+import numpy as np
+
+from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
     CODES,
@@ -21,7 +23,19 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.network.ops import Embedding, Expand, NotEqual, Shape, Slice, Transpose, Truncate
+from accelsim.frontend.onnx.rules.joins import line
+from accelsim.network.ops import (
+    Embedding,
+    Equal,
+    Expand,
+    MatMul,
+    NotEqual,
+    Remainder,
+    Shape,
+    Slice,
+    Transpose,
+    Truncate,
+)
 from accelsim.network.ops.fields import MOST_AXES
 
 _WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
@@ -78,6 +92,8 @@ def gather(node: Node, layers: Layers) -> str:
         if table.element in CODES:
             layers.raw.add(made)
         return layers.view(made, kept_shape((*shape, table.shape[1])))
+    if isinstance(places, Value):
+        return _at_computed(node, layers, axis)
     said = known(constant(node, 1, "indices"), "indices").reshape(-1)
     source, shape = _within(node, layers)
     (axis,) = axes_of([axis], len(shape) + 1)
@@ -90,6 +106,24 @@ def gather(node: Node, layers: Layers) -> str:
     ]
     whole = parts[0] if len(parts) == 1 else layers.joined(node.name, parts, axis - 1)
     return layers.view(whole, _without_batch(node, layers))
+
+
+def _at_computed(node: Node, layers: Layers, axis: int) -> str:
+    """Rows of what is computed at computed places: a product with ones where they are."""
+    source, shape = _within(node, layers)
+    numbers, own = tensor(node, 1, layers)
+    (axis,) = axes_of([axis], len(shape) + 1)
+    if axis != 1:
+        raise Refused(f"at computed places of axis {axis}; only of the first of an image")
+    name, count, size = node.name, math.prod(own), shape[0]
+    inside = checked(Remainder, numbers=(None, float(size)))  # negative ones count from the end
+    counted = layers.add(f"{name}/inside", inside, layers.view(numbers, (count, 1)))
+    wide = layers.add(f"{name}/wide", checked(Expand, shape=(count, size)), counted)
+    less = Constant(f"{name}/places", (1, size), 1, Known(-np.arange(size, dtype=np.float32)[None]))
+    apart = line(layers, f"{name}/apart", (count, size), wide, (1.0, less))
+    ones = layers.add(f"{name}/ones", checked(Equal, numbers=(None, 0.0)), apart)
+    rows = layers.view(source, (size, math.prod(shape[1:])))
+    return layers.view(layers.add(name, MatMul(), ones, rows), _without_batch(node, layers))
 
 
 def runs(places: Sequence[int]) -> Iterator[tuple[int, int, int]]:
