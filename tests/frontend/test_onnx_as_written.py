@@ -203,3 +203,21 @@ def test_a_network_of_integer_operators_is_equal_bit_for_bit(
     assert wrong_tiles(path, feeds, settings) == []
     names = {"QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearConcat"}
     assert {node.op_type for node in graph.node} >= names | {"QLinearGlobalAveragePool", "QGemm"}
+
+
+def test_functions_that_a_quantizer_left_to_saturation_are_kept_in_reals(tmp_path: Path) -> None:
+    """A relu and a relu6 are gone; the scale of a bias is a list, its zero point is none."""
+    w = Writer()
+    bounds = w.array(np.float32(0)), w.array(np.float32(6))
+    made = w.put("Clip", w.put("Conv", "x", w.array(4 * w.draw.normal(size=(8, 3, 3, 3)).astype(
+        np.float32)), w.reals(8)), *bounds)  # fmt: skip
+    made = w.put("Relu", w.put("Conv", made, w.reals(8, 8, 3, 3), w.reals(8)))
+    w.put("MatMul", w.put("Flatten", made), w.reals(128, 5))
+    path = tmp_path / "pairs.onnx"
+    quantize_static(
+        w.saved(tmp_path, ("N", 3, 8, 8)), path, Images(), activation_type=QuantType.QInt8
+    )
+    assert not {"Clip", "Relu"} & {node.op_type for node in onnx.load(path).graph.node}
+    x = default_rng(3).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, {"x": x})
+    assert np.abs(computed(path, {"x": x}) - wanted).max() < 0.05 * np.abs(wanted).max()

@@ -24,6 +24,7 @@ from accelsim.frontend.onnx.layers import (
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import conv, matmul
 from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.network.graph import LayerSpec
 from accelsim.network.ops import Dense, DynamicQuantize, Expand, Flatten, Reshape, Taking, Transpose
 
 _MOVES = (Reshape, Transpose, Taking, Expand, Flatten)
@@ -48,8 +49,24 @@ def dynamic_quantize(node: Node, layers: Layers) -> str:
 def quantize(node: Node, layers: Layers) -> str:
     """The codes of a tensor: those of the layer that makes it, which is told what they mean."""
     source, _ = tensor(node, 0, layers)
-    layers.means(source, _meaning(node, 1, node.outputs[0].element))
+    value, meaning = node.inputs[0], _meaning(node, 1, node.outputs[0].element)
+    layers.means(source, meaning)
+    _saturate(layers.made_beneath(value) if isinstance(value, Value) else None, meaning, layers)
     return source
+
+
+def _saturate(made: LayerSpec | None, meaning: Meaning, layers: Layers) -> None:
+    """Give the layer that codes come from the function that they stand for by where they begin.
+
+    A quantizer leaves a relu out before codes whose least is zero, and a relu6 where the largest is
+    6, as codes saturate there; of the reals that they stand for it has to be said.
+    """
+    begins = meaning.zero_point == (-128 if meaning.signed else 0)
+    if made is None or not begins or getattr(made.op, "activation", "") is not None:
+        return
+    six = abs(255 * meaning.scale - 6) < meaning.scale / 2
+    op = replace(made.op, activation="relu6" if six else "relu")  # type: ignore[call-arg]
+    layers.change(made.name, op, layers.learned[made.name])
 
 
 def _looks_up(name: str, layers: Layers) -> str:
@@ -180,5 +197,7 @@ def _integer(node: Node, layers: Layers, made: str) -> str:
         learned["bias"] = Learned(bias).times(unit).times(scale)
     layers.learned[layer] = learned
     layers.codes[layer] = Codes(codes, scale, zero, None if bias is None else Learned(bias))
-    layers.means(made, _meaning(node, 6, node.outputs[0].element))
+    meaning = _meaning(node, 6, node.outputs[0].element)
+    layers.means(made, meaning)
+    _saturate(layers.specs[layer], meaning, layers)
     return made
