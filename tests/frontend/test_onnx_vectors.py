@@ -14,6 +14,7 @@ from accelsim.errors import UncoveredError
 from accelsim.frontend import load_network
 
 Shapes = tuple[tuple[int, ...], ...]
+SCALES = {"alpha": 0.5, "beta": -1.5}
 CASES: dict[str, tuple[str, Shapes, str, dict[str, float]]] = {
     "rows by a vector": ("MatMul", ((2, 3, 5), (5,)), "x", {}),
     "one row by a vector": ("MatMul", ((2, 5), (5,)), "x", {}),
@@ -29,6 +30,11 @@ CASES: dict[str, tuple[str, Shapes, str, dict[str, float]]] = {
     "constant A turned": ("Gemm", ((5, 3), (4, 5)), "z", {"transA": 1, "transB": 1}),
     "constant A, and C": ("Gemm", ((3, 5), (5, 4), (3, 1)), "z", {"alpha": 2.0, "beta": 0.25}),
     "constant A, a row": ("Gemm", ((3, 5), (5, 4), (4,)), "z", {"beta": 2.0}),
+    "constant A, computed C": ("Gemm", ((3, 5), (5, 4), (3, 1)), "zc", {"beta": 0.25}),
+    "computed C": ("Gemm", ((3, 5), (5, 4), (3, 4)), "xc", SCALES),
+    "computed C, a column": ("Gemm", ((3, 5), (5, 4), (3, 1)), "xc", SCALES),
+    "computed C, a vector": ("Gemm", ((3, 5), (5, 4), (4,)), "xc", SCALES),
+    "all computed": ("Gemm", ((3, 5), (4, 5), ()), "xzc", {**SCALES, "transB": 1}),
 }
 
 
@@ -36,7 +42,7 @@ def model(op: str, shapes: Shapes, asked: str, said: dict[str, float]) -> tuple[
     """A node of x, z and c, of which those that are `asked` are inputs; and these."""
     draw = default_rng(7)
     arrays = {
-        name: draw.standard_normal(shape, dtype=np.float32)
+        name: np.asarray(draw.standard_normal(shape, dtype=np.float32))
         for name, shape in zip("xzc", shapes, strict=False)
     }
     feeds = {name: arrays[name] for name in asked}

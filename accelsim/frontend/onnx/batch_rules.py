@@ -261,18 +261,12 @@ def _product(node: Node, found: Found) -> Moved:
     if all(place == NOWHERE for _, place in found):
         return node, NOWHERE
     place, rank = _together(node, found)
-    turned = node.attributes.get("transA") or node.attributes.get("transB")
     if place.axis is None:
         raise Misfit("its operands have the batch in different places")
     behind = rank - 1 - place.axis
-    first = found[0][0] is node.inputs[0]
-    if len(found) == 2 and behind > 1:
-        return node, place
-    if (
-        len(found) == 1
-        and (behind > 1 if not first else behind > 0)
-        and not node.attributes.get("transA")
-    ):
+    first, second = (isinstance(node.inputs[at], Value) for at in (0, 1))
+    turned = bool(node.attributes.get("transA"))
+    if behind > (1 if second else 0) and (not turned or (first and second)):
         return node, place
     raise Misfit("transA puts the batch behind" if turned else "over the batch")
 

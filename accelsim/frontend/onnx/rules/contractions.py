@@ -18,6 +18,7 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.network.ops import Add, Conv, Dense, MatMul, ScaleShift, Shape, Transpose
 from accelsim.units import ceil_div
 
@@ -141,7 +142,7 @@ def _plus(node: Node, layers: Layers, made: str, beta: float) -> str:
     if not isinstance(third, Constant):
         other, own = tensor(node, 2, layers)
         if beta != 1:
-            raise Refused(f"beta {beta:g} of a computed C")
+            other = scaled(layers, f"{node.name}/beta", other, beta, 0.0)
         return layers.add(f"{node.name}/plus", Add(), *layers.aligned((made, shape), (other, own)))
     own = spread(third, len(shape))
     if len(own) > len(shape):
