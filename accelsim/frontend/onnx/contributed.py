@@ -21,13 +21,14 @@ def expanded(onnx: Any, proto: Any) -> Any:
     if not any(node.domain == _OURS or node.op_type in _NO_DOMAIN for node in proto.graph.node):
         return proto
     sizes = {each.name: tuple(each.dims) for each in proto.graph.initializer}
-    nodes = [made for node in proto.graph.node for made in _spelt_out(onnx, node, sizes)]
+    nodes = [made for node in proto.graph.node for made in spelt_out(onnx, node, sizes)]
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
     return proto
 
 
-def _spelt_out(onnx: Any, node: Any, sizes: Sizes) -> list[Any]:
+def spelt_out(onnx: Any, node: Any, sizes: Sizes) -> list[Any]:
+    """The nodes that one becomes; `sizes` are the shapes of initializers."""
     rule = _RULES.get(node.op_type) if node.domain == _OURS else _NO_DOMAIN.get(node.op_type)
     if rule is None or not node.output:
         return [node]

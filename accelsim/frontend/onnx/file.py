@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import InputError, Problem
+from accelsim.frontend.onnx.branches import Owners, with_branches
 from accelsim.frontend.onnx.contributed import expanded
 from accelsim.frontend.onnx.contributed_blocks import bits_of
 from accelsim.frontend.onnx.wire import trimmed
@@ -21,7 +22,8 @@ class ModelFile:
     """A model and where it lies. `proto` is onnx's ModelProto, `opsets` versions by domain.
 
     `places` are initializers whose values `proto` does not hold: where they start in the file, and
-    their bytes. `bits`: how many products have weights in blocks, of how many bits.
+    their bytes. `bits`: how many products have weights in blocks, of how many bits. `owners` are
+    the Ifs to whose branches nodes belong.
     """
 
     path: Path
@@ -29,6 +31,7 @@ class ModelFile:
     opsets: dict[str, int]
     places: Mapping[str, tuple[int, int]]
     bits: Mapping[int, int] = field(default_factory=dict)
+    owners: Owners = field(default_factory=dict)
 
     def problem(self, message: str, node: str = "") -> InputError:
         """What is wrong, at a node or a tensor if one is named."""
@@ -65,6 +68,7 @@ def read_model(path: Path) -> ModelFile:
             proto = onnx.inliner.inline_local_functions(proto)
         bits = bits_of(proto.graph.node)
         proto = expanded(onnx, proto)
+        owners = with_branches(onnx, proto)
     except Exception as error:  # protobuf's own, which differ between its builds
         message = f"is no ONNX model, or is cut off: {error}"
         raise InputError(Problem(message, str(path))) from None
@@ -72,7 +76,7 @@ def read_model(path: Path) -> ModelFile:
     opsets.setdefault("", opsets.get("ai.onnx", 1))
     for node in proto.graph.node:  # one domain has two names
         node.domain = "" if node.domain == "ai.onnx" else node.domain
-    file = ModelFile(path, proto, opsets, found.places, bits)
+    file = ModelFile(path, proto, opsets, found.places, bits, owners)
     if not proto.graph.node or not proto.graph.output:
         raise file.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")
     if not all(isinstance(name, str) for name in _names(proto.graph)):

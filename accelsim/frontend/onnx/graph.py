@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.frontend.onnx.branches import branch_of
 from accelsim.frontend.onnx.constants import (
     MOST_FOLDED,
     Constant,
@@ -85,14 +86,17 @@ class Graph:
 def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -> Graph:
     """The graph up to `outputs`, the model's own if none; raises InputError."""
     wanted = tuple(outputs) or tuple(each.name for each in file.proto.graph.output)
-    order = order_of(file, wanted)
+    order = order_of(file, wanted, {})
     used = {name for index in order for name in sources_of(file.proto.graph.node[index])}
     axes = batch_axes(_steps(file, order))
     inputs = _inputs(file, dims, used | set(wanted), axes)
     walk = _Walk(file, _symbols(file, inputs))
-    walk.begin(inputs, used)
-    inputs = tuple(each for each in inputs if 0 not in (each.shape or ()))
-    nodes = tuple(node for index in order if (node := walk.node(index)) is not None)
+    walk.begin(inputs)
+    found = dict(walk.nodes(order))
+    order = order_of(file, wanted, walk.taken)
+    used = {name for index in order for name in sources_of(file.proto.graph.node[index])}
+    inputs = tuple(each for each in inputs if each.name in used and 0 not in (each.shape or ()))
+    nodes = tuple(node for index in order if (node := found[index]) is not None)
     made = {each.name for each in inputs} | {each.name for node in nodes for each in node.outputs}
     for name in wanted:
         if name not in made:
@@ -220,35 +224,69 @@ def _symbols(file: ModelFile, inputs: Iterable[Value]) -> dict[str, int]:
 
 
 class _Walk:
-    """What is known of every tensor so far, as ours and as onnx's inference takes it."""
+    """What is known of every tensor so far, as ours and as onnx's inference takes it.
+
+    `taken` are the Ifs whose conditions are constant, by number, and these.
+    """
 
     def __init__(self, file: ModelFile, sizes: Mapping[str, int]) -> None:
         self._file = file
         self._declared = Declared(file, sizes)
         self._inference = Inference(file, self._declared)
         self._known: dict[str, Value | Constant] = {}
+        self._held = {each.name: each for each in file.proto.graph.initializer}
+        self.taken: dict[int, bool] = {}
 
-    def begin(self, inputs: Iterable[Value], used: set[str]) -> None:
-        """Take the inputs, those that hold nothing as constants, and initializers that are used."""
+    def begin(self, inputs: Iterable[Value]) -> None:
+        """Take the inputs, those that hold nothing as constants."""
         for each in inputs:
             self._known[each.name] = _empty(each) if 0 in (each.shape or ()) else each
             self._declared.agree(each.name, each.name, each.shape, each.element)
-        for tensor in self._file.proto.graph.initializer:
-            if tensor.name in used:
-                check_tensor(self._file, tensor)
-                shape = tuple(tensor.dims)
-                self._declared.agree(tensor.name, tensor.name, shape, tensor.data_type)
-                source: Initializer | Known = Initializer(tensor.name)
-                small = len(shape) < 2 or tensor.data_type in _PLACES
-                if math.prod(shape) <= (MOST_FOLDED if small else MOST_FOLDED // 64):
-                    source = Known(tensor_values(self._file, tensor))
-                constant = Constant(tensor.name, shape, tensor.data_type, source)
-                self._known[tensor.name] = constant
 
-    def node(self, index: int) -> Node | None:
+    def _initializer(self, tensor: Any) -> Constant:
+        check_tensor(self._file, tensor)
+        shape = tuple(tensor.dims)
+        self._declared.agree(tensor.name, tensor.name, shape, tensor.data_type)
+        source: Initializer | Known = Initializer(tensor.name)
+        small = len(shape) < 2 or tensor.data_type in _PLACES
+        if math.prod(shape) <= (MOST_FOLDED if small else MOST_FOLDED // 64):
+            source = Known(tensor_values(self._file, tensor))
+        return Constant(tensor.name, shape, tensor.data_type, source)
+
+    def _operand(self, name: str) -> Value | Constant:
+        if name not in self._known and name not in self._held:  # within a branch of an If
+            raise self._file.problem("is read before it is made", name)
+        if name not in self._known:
+            self._known[name] = self._initializer(self._held[name])
+        return self._known[name]
+
+    def nodes(self, order: Iterable[int]) -> Iterator[tuple[int, Node | None]]:
+        """Nodes by their index; None for those that make constants."""
+        for index in order:
+            branch = self._branch(index)
+            if branch is None:
+                yield index, self._node(index)
+            else:
+                yield from self.nodes(branch)
+
+    def _branch(self, index: int) -> list[int] | None:
+        """What an If does whose condition is constant; None for any other node."""
+        proto = self._file.proto.graph.node[index]
+        if proto.op_type != "If" or proto.domain or not proto.input:
+            return None
+        asked = self._operand(proto.input[0])
+        if not isinstance(asked, Constant) or asked.known is None or asked.known.size != 1:
+            return None
+        side = bool(asked.known.reshape(-1)[0])
+        branch = branch_of(index, side, self._file.owners)
+        if branch:
+            self.taken[index] = side
+        return branch or None
+
+    def _node(self, index: int) -> Node | None:
         """The node at `index`; None if it makes constants."""
         proto = self._file.proto.graph.node[index]
-        inputs = tuple(self._known[name] if name else None for name in proto.input)
+        inputs = tuple(self._operand(name) if name else None for name in proto.input)
         outputs = self._inference.outputs(proto, inputs)
         constants = self._constants(index, proto, inputs, outputs)
         if constants is not None:

@@ -1,10 +1,11 @@
-"""The nodes that a model's outputs depend on, in an order that can run."""
+"""Which nodes of a model its outputs depend on, and in which order they can run."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from accelsim.errors import InputError, Problem, did_you_mean
+from accelsim.frontend.onnx.branches import Taken, is_awake
 from accelsim.frontend.onnx.file import ModelFile
 from accelsim.frontend.onnx.inference import named
 
@@ -30,19 +31,15 @@ def inner_sources(values: Iterable[Any]) -> list[str]:
     return names
 
 
-def order_of(file: ModelFile, wanted: Sequence[str]) -> list[int]:
-    """The nodes that `wanted` depend on, by index, in an order that can run."""
-    graph = file.proto.graph
-    if len(graph.node) > MOST_NODES:
+def order_of(file: ModelFile, wanted: Sequence[str], taken: Taken) -> list[int]:
+    """The nodes that `wanted` depend on, by index, in an order that can run.
+
+    `taken` are the Ifs of which is known what they do.
+    """
+    if len(file.proto.graph.node) > MOST_NODES:
         raise file.problem(f"has more than {MOST_NODES:,} nodes")
     given = _given(file)
-    maker: dict[str, int] = {}
-    for index, node in enumerate(graph.node):
-        for name in filter(None, node.output):
-            if name in maker or name in given:
-                again = "twice" if name in maker else "by it, but is an input or initializer, too"
-                raise file.problem(f"{name!r} is made {again}", named(node))
-            maker[name] = index
+    maker = _makers(file, given, taken)
     problems = [
         Problem(
             f"nothing in the model is called so; {did_you_mean(name, maker)}".rstrip("; "),
@@ -55,6 +52,24 @@ def order_of(file: ModelFile, wanted: Sequence[str]) -> list[int]:
     if problems:
         raise InputError(problems)
     return _depth_first(file, maker, given, wanted)
+
+
+def _makers(file: ModelFile, given: set[str], taken: Taken) -> dict[str, int]:
+    """Which node makes a tensor; what is within a branch not taken is known by its own name."""
+    maker: dict[str, int] = {}
+    asleep: dict[str, int] = {}
+    for index, node in enumerate(file.proto.graph.node):
+        awake = is_awake(index, file.owners, taken)
+        for name in filter(None, node.output if index not in taken else ()):
+            if not awake:
+                asleep[name] = index
+                continue
+            if name in maker or name in given:
+                again = "twice" if name in maker else "by it, but is an input or initializer, too"
+                raise file.problem(f"{name!r} is made {again}", named(node))
+            maker[name] = index
+    others = asleep.keys() - maker.keys() - given
+    return maker | {name: asleep[name] for name in others}
 
 
 def _given(file: ModelFile) -> set[str]:
@@ -83,8 +98,8 @@ def _depth_first(
             done[start] = False
             stack.append((start, iter(sources_of(nodes[start]))))
         while stack:
-            index, sources = stack[-1]
-            name = next(sources, None)
+            index, left = stack[-1]
+            name = next(left, None)
             if name is None:
                 done[index] = True
                 order.append(index)
