@@ -13,6 +13,7 @@ from accelsim.network.ops import (
     ACTIVATIONS,
     ELEMENTWISE,
     OPS,
+    POINTWISE,
     Abs,
     Add,
     Attention,
@@ -65,12 +66,14 @@ from accelsim.network.ops import (
     Sign,
     Sin,
     Slice,
+    Sloped,
     Softmax,
     Split,
     Sqrt,
     SubSampling,
     Sum,
     Tanh,
+    ToPower,
     Transpose,
     Truncate,
 )
@@ -287,7 +290,16 @@ POSITIVE = (Exp, Log, Sqrt, Reciprocal)
 """Drawn behind a sigmoid that a line moves away from zero."""
 LEVEL = (Floor, Ceil, Round, Truncate, Sign)
 """Drawn where they do not jump: between 0 and a half."""
-JOINED = ("add", "mul", "concat", "matmul", "attention", "shared weight", "weighted maps")
+JOINED = (
+    "add",
+    "mul",
+    "pointwise",
+    "concat",
+    "matmul",
+    "attention",
+    "shared weight",
+    "weighted maps",
+)
 
 
 def every_type() -> set[str]:
@@ -306,6 +318,7 @@ def every_type() -> set[str]:
         "concat",
         "matmul",
         "embedding",
+        *(row.name for row in POINTWISE if issubclass(row, Sloped)),
         *(op.name for op in (*POSITIVE, *LEVEL)),
     }
     return (plain | parts | joined) & set(OPS)
@@ -391,6 +404,8 @@ class Drawn:
             self.put(Add(activation=draw.activation()), source, *more)
         elif kind == "mul":
             self.put(Mul(activation=draw.activation()), source, other)
+        elif kind == "pointwise":
+            self._of_several(source, shape)
         elif kind == "concat":
             self.put(Concat(axis=draw.number(0, len(shape) - 1)), source, other, source)
         elif kind == "matmul":
@@ -404,6 +419,23 @@ class Drawn:
                 self._shared(draw.one(*owners), names)
         elif kind == "weighted maps" and len(shape) == 3:
             self._gate(source, shape)
+
+    def _of_several(self, source: str, shape: Shape) -> None:
+        """Of operands that broadcast or are numbers; what is raised is above zero, and bounded."""
+        draw = self.draw
+        row = draw.one(*(row for row in POINTWISE if issubclass(row, Sloped)))
+        alike = [
+            name
+            for name, own in self.shapes.items()
+            if name != "numbers" and len(own) == len(shape)
+        ]
+        numbers = [0.75 if draw.often(0.3) else None for _ in range(row.operands)]
+        numbers[draw.number(0, row.operands - 1)] = None
+        read = [source, *(str(draw.one(*alike)) for _ in range(numbers.count(None) - 1))]
+        if row is ToPower:
+            read = [str(self.put(Sigmoid(), each)) for each in read]
+            read = [str(self.put(Line(factor=1.0, term=0.5), each)) for each in read]
+        self.put(row(numbers=tuple(numbers)), *read)
 
     def _attention(self, source: str) -> None:
         heads, size, draw = self.draw.one((1, 1), (2, 1), (2, 2), (4, 2)), 2, self.draw

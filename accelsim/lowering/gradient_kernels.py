@@ -5,6 +5,7 @@ Those that are as a layer of the forward pass (products, sums, transposes) stand
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from accelsim.lowering.kernel import (
     GemmKernel,
@@ -55,6 +56,7 @@ from accelsim.network.ops.gradients import (
     WindowSum,
     WindowSumGradient,
 )
+from accelsim.network.ops.pointwise_gradients import PointwiseGradient
 from accelsim.units import ceil_div
 
 
@@ -180,6 +182,13 @@ def _slice_gradient(op: SliceGradient, layer: Layer, batch: int) -> Kernel:
     return VectorKernel(batch, channels, each(rows), each(cols), 1, (full,))
 
 
+def _pointwise_gradient(op: PointwiseGradient, layer: Layer, batch: int) -> Kernel:
+    """A derivative and a product, however many operands are read."""
+    kernel = each_element(1)(op, layer, batch)
+    assert isinstance(kernel, VectorKernel)
+    return replace(kernel, operations=2)
+
+
 def _loss_gradient(op: LossGradient, layer: Layer, batch: int) -> Kernel:
     """A difference, and a product where the loss has a weight."""
     return each_element(1 + (op.weight != 1))(op, layer, batch)
@@ -212,6 +221,7 @@ GRADIENT_KERNELS: Mapping[type[Op], Callable[..., Kernel]] = {
     GradientProduct: each_element(1),
     ProductSum: _product_sum,
     FunctionGradient: each_element(2),
+    PointwiseGradient: _pointwise_gradient,
     MaxPoolGradient: _max_pool_gradient,
     AvgPoolGradient: _avg_pool_gradient,
     LrnGradient: _lrn_gradient,

@@ -20,6 +20,7 @@ from accelsim.network.backward_norms import (
     of_reduction,
     of_scale_shift,
 )
+from accelsim.network.backward_pointwise import given_gradients, of_pointwise
 from accelsim.network.backward_products import (
     of_attention_context,
     of_attention_scores,
@@ -79,6 +80,7 @@ from accelsim.network.ops import (
     Rotary,
     ScaleShift,
     Shape,
+    Sloped,
     Softmax,
     Sort,
     SplitPart,
@@ -129,9 +131,12 @@ _UPDATES: Mapping[Optimizer, tuple[tuple[str, int, int], ...]] = {
 }
 """For each array that an optimizer writes, the parameter last: arrays read, lane operations."""
 
+_COMPARING = (*(row for row in POINTWISE if not issubclass(row, Sloped)), ArgMax, Sort)
+"""Layer types that may be where no gradient has to go through."""
+
 REFUSED: Mapping[type[Op], str] = {
     **dict.fromkeys(
-        (*POINTWISE, ArgMax, Sort),
+        _COMPARING,
         "what it chooses or compares has no gradient here; train on the network without it",
     ),
     DynamicQuantize: "it rounds as inference does; train on the network without it",
@@ -174,11 +179,18 @@ def training_step(
 
 def _refuse_untrainable(network: Network) -> None:
     rules = Step.__dict__["rule"].dispatcher
+    wanted = _wanted(network)
+    through = {layer.name for layer in given_gradients(network, wanted)}
     problems = []
     for layer in network.layers:
-        if rules.dispatch(type(layer.op)) is rules.dispatch(object):
-            why = REFUSED.get(type(layer.op), "no rule says what its gradient is")
+        kind, message = type(layer.op), ""
+        needed = layer.name in through or kind not in _COMPARING
+        if needed and rules.dispatch(kind) is rules.dispatch(object):
+            why = REFUSED.get(kind, "no rule says what its gradient is")
             message = f"layers of type {layer.op.name!r} cannot be trained: {why}"
+        elif layer.name not in through and layer.parameter_shapes:
+            message = "cannot be trained: all that is made of it is compared, so it has no gradient"
+        if message:
             problems.append(Problem(message, network.name, key=layer.name))
     if problems:
         raise InputError(problems)
@@ -343,6 +355,7 @@ class Step:
             layer, SoftmaxGradient(shape=layer.output_shape, softmax=op), gradient, layer.name
         )
 
+    rule.register(Sloped, of_pointwise)
     rule.register(SplitPart, of_split_part)
     rule.register(Conv, of_conv)
     rule.register(Mixture, of_mixture)

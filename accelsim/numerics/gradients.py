@@ -43,6 +43,7 @@ from accelsim.network.ops.gradients import (
 )
 from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import LearnedProduct, NormInputGradient, Standardised
+from accelsim.network.ops.pointwise_gradients import PointwiseGradient
 from accelsim.network.ops.spatial_gradients import (
     AxisGradient,
     ColumnsFold,
@@ -243,6 +244,11 @@ def _function(op: FunctionGradient, work: Computation) -> Array:
     return gradient * function_slope(op, seen)
 
 
+def _pointwise(op: PointwiseGradient, work: Computation) -> Array:
+    gradient, *seen = _arrays(work)
+    return gradient * op.function.slope(op.place, seen, gradient.dtype)
+
+
 def _loss(op: LossGradient, work: Computation) -> Array:
     prediction, target = _arrays(work)
     return op.weight * (prediction - target)
@@ -363,6 +369,7 @@ _RULES: Mapping[type[Op], Callable[..., Array]] = {
     DenseWeightGradient: _dense_weight,
     BiasGradient: _bias,
     FunctionGradient: _function,
+    PointwiseGradient: _pointwise,
     MaxPoolGradient: _max_pool,
     AvgPoolGradient: _avg_pool,
     LrnGradient: _lrn,

@@ -35,6 +35,7 @@ from accelsim.network.ops.gradients import (
 )
 from accelsim.network.ops.mixture_gradients import MixtureGradient, MixtureUpdate
 from accelsim.network.ops.norm_gradients import LearnedProduct, NormInputGradient, Standardised
+from accelsim.network.ops.pointwise_gradients import PointwiseGradient
 from accelsim.network.ops.spatial_gradients import AxisGradient, ColumnsFold
 from accelsim.network.ops.token_gradients import EmbeddingGradient, ParameterSum
 from accelsim.numerics.batch_norm_gradients import batch_norm_slope, batch_norm_values, normalised
@@ -169,6 +170,12 @@ def _slice(run: VectorExecutor, op: SliceGradient | AxisGradient, tile: VectorTi
 def _function(run: VectorExecutor, op: FunctionGradient, tile: VectorTile) -> Array:
     gradient, seen = (x.values for x in run.inputs(tile))
     return run.work.arithmetic.stored(gradient * function_slope(op, seen))
+
+
+def _pointwise(run: VectorExecutor, op: PointwiseGradient, tile: VectorTile) -> Array:
+    gradient, *seen = (x.values for x in run.inputs(tile))
+    slope = op.function.slope(op.place, seen, gradient.dtype)
+    return run.work.arithmetic.stored(gradient * slope)
 
 
 def _loss(run: VectorExecutor, op: LossGradient, tile: VectorTile) -> Array:
@@ -406,6 +413,7 @@ VECTOR_RULES: Mapping[type[Op], Callable[..., Array | None]] = {
     SoftmaxGradient: _softmax,
     SliceGradient: _slice,
     FunctionGradient: _function,
+    PointwiseGradient: _pointwise,
     LossGradient: _loss,
     DropoutMask: _dropout,
     LrnGradient: _lrn,

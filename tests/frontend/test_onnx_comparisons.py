@@ -23,14 +23,18 @@ from accelsim.network.ops import (
     POINTWISE,
     ArgMax,
     Ceil,
+    Dense,
     Floor,
+    Less,
     Op,
     Relu,
     Remainder,
     Round,
     Sign,
+    Sloped,
     Sort,
     Truncate,
+    Where,
 )
 
 REAL, TRUTH, WHOLE = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
@@ -292,8 +296,35 @@ def test_what_does_not_fit_is_said(op: Op, shapes: Any, told: str) -> None:
         one(op, *shapes)
 
 
-@pytest.mark.parametrize("row", [*POINTWISE, ArgMax, Sort])
-def test_none_is_trained(row: type[Any]) -> None:
-    network = one(row(), *((4, 3),) * getattr(row, "operands", 1))
-    with pytest.raises(InputError, match="cannot be trained: what it chooses or compares"):
-        training_step(network)
+def learned(*specs: LayerSpec) -> Any:
+    """A layer with parameters, `d`, and what reads it."""
+    return build_network(
+        "learned", {"x": (4,)}, [LayerSpec("d", Dense(out_features=3), ("x",)), *specs]
+    )
+
+
+@pytest.mark.parametrize(
+    "row", [*(row for row in POINTWISE if not issubclass(row, Sloped)), ArgMax, Sort]
+)
+def test_no_gradient_goes_through_what_compares(row: type[Any]) -> None:
+    read = ("d",) * getattr(row, "operands", 1)
+    with pytest.raises(InputError, match=r"l: layers of type .* cannot be trained: what it"):
+        training_step(learned(LayerSpec("l", row(), read)))
+
+
+def test_a_condition_needs_no_gradient() -> None:
+    less = LayerSpec("less", Less(numbers=(None, 0.0)), ("d",))
+    chosen = LayerSpec("w", Where(numbers=(None, None, 1.0)), ("less", "d"))
+    step = training_step(learned(less, chosen), "squared_error")
+    assert step.by_name["w@operand1"].inputs == ("loss@gradient", "less")
+    assert step.by_name["d@weight_gradient"].inputs == ("x", "w@operand1")
+
+
+def test_what_is_only_compared_is_not_learned() -> None:
+    less = LayerSpec("less", Less(numbers=(None, 0.0)), ("d",))
+    chosen = LayerSpec("w", Where(numbers=(None, None, 1.0)), ("less", "e"))
+    other = LayerSpec("e", Dense(out_features=3), ("x",))
+    with pytest.raises(
+        InputError, match="d: cannot be trained: all that is made of it is compared"
+    ):
+        training_step(learned(less, other, chosen))

@@ -139,6 +139,35 @@ def test_the_largest_of_any_number_and_of_arrays(
     held(model(op, [*others, "x"], others, (2, 4, 1, 6), 13, {}), (2, 4, 1, 6), tmp_path)
 
 
+POWERS: dict[str, tuple[list[str], dict[str, Array], list[str]]] = {
+    "of a number": (["b", "x"], {"b": np.float32(2)}, ["to_power"]),
+    "of numbers": (["b", "x"], {"b": array(5, 1) ** 2}, ["scale_shift", "to_power"]),
+    "by numbers": (["x", "b"], {"b": np.float32([1, 2, 3, 4, 5, 6])}, ["scale_shift", "to_power"]),
+    "by a number of more axes": (["x", "b"], {"b": np.float32([[[[2]]]])}, ["power"]),
+}
+
+
+@pytest.mark.parametrize(("read", "arrays", "layers"), POWERS.values(), ids=POWERS)
+def test_powers_of_and_by_constants(
+    read: list[str], arrays: dict[str, Array], layers: list[str], tmp_path: Path
+) -> None:
+    given = model("Pow", read, arrays, MAP, 13, {})
+    held(given, MAP, tmp_path)
+    names = [layer.op.name for layer in load_network(saved(given, tmp_path)).layers]
+    assert names == [*layers, "tanh"]
+
+
+@pytest.mark.parametrize("op", ["Max", "Min", "Pow"])
+def test_of_two_that_are_computed_one_layer_is_made(op: str, tmp_path: Path) -> None:
+    given = model(op, ["a", "b"], {}, MAP, 13, {})
+    nodes = given.graph.node
+    nodes.insert(0, helper.make_node("Sigmoid", ["x"], ["a"]))
+    nodes.insert(1, helper.make_node("ReduceMean", ["x"], ["b"], axes=[2]))
+    held(given, MAP, tmp_path)
+    names = [layer.op.name for layer in load_network(saved(given, tmp_path)).layers]
+    assert len(names) == 4
+
+
 @pytest.mark.parametrize(
     ("pads", "said"),
     [

@@ -206,5 +206,5 @@ def test_misfits(op: Op, shapes: tuple[Shape, ...], message: str) -> None:
 
 
 def test_every_layer_type_is_listed_under_its_name() -> None:
-    assert len(OPS) == 80
+    assert len(OPS) == 83
     assert all(op.name == name and op.__doc__ for name, op in OPS.items())

@@ -34,6 +34,7 @@ from accelsim.network.ops import (
     Expand,
     Flatten,
     GroupNorm,
+    Larger,
     Largest,
     LayerNorm,
     Local,
@@ -105,7 +106,8 @@ def attention() -> Network:
         LayerSpec("scores", AttentionScores(heads=4, key_heads=2), ("q", "k")),
         LayerSpec("shares", Softmax(axis=-1, causal=True), ("scores",)),
         LayerSpec("mixed", AttentionContext(heads=4, key_heads=2), ("shares", "v")),
-        LayerSpec("apart", Reshape(shape=(2, 4, 12)), ("mixed",)),
+        LayerSpec("larger", Larger(), ("mixed", "q")),
+        LayerSpec("apart", Reshape(shape=(2, 4, 12)), ("larger",)),
         LayerSpec("out", MatMul(transpose_second=True), ("apart", "mixed")),
     ]
     return build_network("attention", {"x": (8, 5)}, specs)

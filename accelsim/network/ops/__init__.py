@@ -81,6 +81,7 @@ from accelsim.network.ops.norms import (
 from accelsim.network.ops.pointwise import (
     POINTWISE,
     Equal,
+    Larger,
     Less,
     LessOrEqual,
     NotEqual,
@@ -88,6 +89,9 @@ from accelsim.network.ops.pointwise import (
     Pointwise,
     Quotient,
     Remainder,
+    Sloped,
+    Smaller,
+    ToPower,
     Where,
 )
 from accelsim.network.ops.pooling import AvgPool, MaxPool, Pool, SubSampling
@@ -158,6 +162,7 @@ __all__ = [
     "HardSwish",
     "InstanceNorm",
     "Joined",
+    "Larger",
     "Largest",
     "LayerNorm",
     "LeakyRelu",
@@ -208,6 +213,8 @@ __all__ = [
     "Silu",
     "Sin",
     "Slice",
+    "Sloped",
+    "Smaller",
     "Softmax",
     "Softplus",
     "Sort",
@@ -219,6 +226,7 @@ __all__ = [
     "Sum",
     "Taking",
     "Tanh",
+    "ToPower",
     "TokenLayer",
     "Transpose",
     "Truncate",

@@ -17,7 +17,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 _LEAST = float(np.finfo(np.float32).tiny)
 
 
-def _finite(values: Array, like: Array) -> Array:
+def finite(values: Array, like: Array) -> Array:
     """Numbers of the type of `like`: no infinity, and 0 for what is none."""
     numbers = np.clip(np.nan_to_num(values, nan=0.0), -_LARGEST, _LARGEST)
     return np.asarray(numbers, like.dtype)
@@ -82,11 +82,11 @@ class Reciprocal(Function):
 
     def value(self, x: Array) -> Array:
         wide = x.astype(np.float64)
-        return _finite(np.where(wide == 0, 0, 1 / np.where(wide == 0, 1, wide)), x)
+        return finite(np.where(wide == 0, 0, 1 / np.where(wide == 0, 1, wide)), x)
 
     def derivative(self, x: Array) -> Array:
         wide = x.astype(np.float64)
-        return _finite(np.where(wide == 0, 0, -1 / np.square(np.where(wide == 0, 1, wide))), x)
+        return finite(np.where(wide == 0, 0, -1 / np.square(np.where(wide == 0, 1, wide))), x)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +210,7 @@ class Line(Function):
     term: Real = 0.0
 
     def value(self, x: Array) -> Array:
-        return _finite(self.factor * x.astype(np.float64) + self.term, x)
+        return finite(self.factor * x.astype(np.float64) + self.term, x)
 
     def derivative(self, x: Array) -> Array:
         return np.full_like(x, self.factor)
@@ -227,12 +227,12 @@ class Power(Function):
         wide = x.astype(np.float64)
         with np.errstate(all="ignore"):
             values = np.where((wide == 0) & (self.exponent < 0), 0, wide**self.exponent)
-        return _finite(values, x)
+        return finite(values, x)
 
     def derivative(self, x: Array) -> Array:
         wide = x.astype(np.float64)
         with np.errstate(all="ignore"):
-            return _finite(self.exponent * wide ** (self.exponent - 1), x)
+            return finite(self.exponent * wide ** (self.exponent - 1), x)
 
 
 FUNCTIONS: tuple[type[Function], ...] = (

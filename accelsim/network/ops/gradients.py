@@ -28,6 +28,7 @@ from accelsim.network.ops.norm_gradients import (
     Standardised,
 )
 from accelsim.network.ops.norms import Lrn, Softmax
+from accelsim.network.ops.pointwise_gradients import PointwiseGradient
 from accelsim.network.ops.pooling import AvgPool, MaxPool, SubSampling
 from accelsim.network.ops.product_gradients import (
     GradientContext,
@@ -416,7 +417,8 @@ class Update(Gradient):
 
 GRADIENTS: tuple[type[Op], ...] = (
     *(ConvInputGradient, Interleave, ConvWeightGradient, DenseInputGradient, DenseWeightGradient),
-    *(BiasGradient, FunctionGradient, MaxPoolGradient, AvgPoolGradient, LrnGradient, LossGradient),
+    *(BiasGradient, FunctionGradient, PointwiseGradient, MaxPoolGradient, AvgPoolGradient),
+    *(LrnGradient, LossGradient),
     *(ChannelMean, ChannelVariance, BatchNormForward, GammaGradient, BatchNormInputGradient),
     *(GradientProduct, ProductSum, PixelSum, SoftmaxGradient, SliceGradient),
     *(GradientMatMul, GradientScores, GradientContext, GradientReduction),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import Layers
 from accelsim.frontend.onnx.rules.attention import attention
-from accelsim.frontend.onnx.rules.choices import larger, smaller
 from accelsim.frontend.onnx.rules.comparisons import (
     both,
     either,
@@ -18,12 +17,15 @@ from accelsim.frontend.onnx.rules.comparisons import (
     greater_or_equal,
     is_infinite,
     is_nan,
+    larger,
     less,
     less_or_equal,
     negation,
     one_of_two,
+    power,
     quotient,
     remainder,
+    smaller,
     where,
 )
 from accelsim.frontend.onnx.rules.concatenation import concat
@@ -40,7 +42,6 @@ from accelsim.frontend.onnx.rules.functions import (
     mish,
     negated,
     plain,
-    power,
     prelu,
     relu,
     selu,

@@ -1,8 +1,6 @@
-"""Nodes that take the larger, the smaller, or what a constant says, of two tensors."""
+"""Nodes that take what a constant says of two tensors."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,62 +15,10 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.frontend.onnx.rules.functions import clipped, scaled
-from accelsim.frontend.onnx.rules.joins import enlarged, line
-from accelsim.network.ops import Add, Relu, ScaleShift, Shape
+from accelsim.frontend.onnx.rules.joins import enlarged
+from accelsim.network.ops import Add, ScaleShift
 
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-def larger(node: Node, layers: Layers) -> str:
-    """The largest: no less than a number, or y and what x has more."""
-    return _extreme(node, layers, 1.0)
-
-
-def smaller(node: Node, layers: Layers) -> str:
-    """The smallest."""
-    return _extreme(node, layers, -1.0)
-
-
-def _extreme(node: Node, layers: Layers, sign: float) -> str:
-    """One after another: what is computed first, then constants."""
-    places = [at for at, each in enumerate(node.inputs) if isinstance(each, Value)]
-    if not places:
-        raise Refused("of constants, which are not computed here")
-    made, shape = tensor(node, places[0], layers)
-    for place in places[1:]:
-        second, other = tensor(node, place, layers)
-        made = _of_two(node, layers, layers.aligned((made, shape), (second, other)), sign)
-        shape = np.broadcast_shapes(shape, other)
-    for bound in (each for each in node.inputs if isinstance(each, Constant)):
-        made, shape = _of_bound(node, layers, made, shape, bound, sign)
-    return made
-
-
-def _of_two(node: Node, layers: Layers, given: Sequence[str], sign: float) -> str:
-    """y + relu(x - y), or y - relu(y - x)."""
-    x = scaled(layers, f"{node.name}/x", given[0], sign, 0.0)
-    y = scaled(layers, f"{node.name}/y", given[1], -sign, 0.0)
-    more = layers.add(f"{node.name}/more", Add(), x, y)
-    more = layers.add(f"{node.name}/relu", Relu(), more)
-    more = scaled(layers, f"{node.name}/by", more, sign, 0.0)
-    return layers.add(node.name, Add(), given[1], more)
-
-
-def _of_bound(
-    node: Node, layers: Layers, given: str, shape: Shape, bound: Constant, sign: float
-) -> tuple[str, Shape]:
-    """The same where y is constant."""
-    values = known(bound, "bound").astype(np.float32)
-    if values.size == 1:
-        number = float(values.reshape(-1)[0])
-        low, high = (number, math.inf) if sign > 0 else (-math.inf, number)
-        return clipped(layers, node.name, given, low, high), shape
-    done, wide = enlarged(node, layers, given, shape)
-    less = replace(bound, source=Known(-sign * values))
-    more = line(layers, f"{node.name}/more", done, wide, (sign, less))
-    more = layers.add(f"{node.name}/relu", Relu(), more)
-    return line(layers, node.name, done, more, (sign, bound)), done
 
 
 def chosen(node: Node, layers: Layers) -> str:

@@ -1,4 +1,4 @@
-"""Nodes that compare, choose, and take remainders: functions of several values at one place."""
+"""Nodes that compare, choose, raise and divide: functions of several values at one place."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,20 +10,25 @@ from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import Layers, Refused, checked, kept_shape, spread, tensor
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.choices import chosen
+from accelsim.frontend.onnx.rules.functions import clipped
 from accelsim.frontend.onnx.rules.joins import divide, enlarged, multiply
 from accelsim.network.ops import (
     Abs,
     Equal,
+    Larger,
     Less,
     LessOrEqual,
     Line,
     NotEqual,
     Or,
     Pointwise,
+    Power,
     Quotient,
     Remainder,
     ScaleShift,
     Shape,
+    Smaller,
+    ToPower,
     Where,
 )
 
@@ -118,6 +123,46 @@ def where(node: Node, layers: Layers) -> str:
     if isinstance(node.inputs[0], Constant):
         return chosen(node, layers)
     return pointwise(node, layers, Where, (0, 1, 2))
+
+
+def extreme(kind: type[Larger | Smaller], low: bool) -> Callable[[Node, Layers], str]:
+    """The rule of Max, or Min."""
+
+    def rule(node: Node, layers: Layers) -> str:
+        """One after another: what is computed first, then constants; one number is a bound."""
+        places = [at for at, each in enumerate(node.inputs) if isinstance(each, Value)]
+        if not places:
+            raise Refused("of constants, which are not computed here")
+        made, shape = tensor(node, places[0], layers)
+        others = [tensor(node, place, layers) for place in places[1:]]
+        bounds = [_number(each) for each in node.inputs]
+        for place, (each, bound) in enumerate(zip(node.inputs, bounds, strict=True)):
+            if isinstance(each, Constant) and bound is None:
+                others.append(_array(node, layers, place, each))
+        for bound in (each for each in bounds if each is not None):
+            ends = (bound, math.inf) if low else (-math.inf, bound)
+            name = f"{node.name}/bound" if others else node.name
+            made = clipped(layers, name, made, *ends)
+        for other in others:
+            made = layers.add(node.name, kind(), *layers.aligned((made, shape), other))
+            shape = np.broadcast_shapes(shape, other[1])
+        return _as_output(node, layers, made)
+
+    return rule
+
+
+larger, smaller = extreme(Larger, low=True), extreme(Smaller, low=False)
+
+
+def power(node: Node, layers: Layers) -> str:
+    """To a power; to a constant one it is a function of one value."""
+    base, exponent = node.inputs[:2]
+    number = _number(exponent) if isinstance(base, Value) else None
+    if number is None:
+        return pointwise(node, layers, ToPower, (0, 1))
+    source, shape = tensor(node, 0, layers)
+    shape, wide = enlarged(node, layers, source, shape)
+    return _as_output(node, layers, layers.add(node.name, Power(exponent=number), wide))
 
 
 def remainder(node: Node, layers: Layers) -> str:

@@ -11,7 +11,6 @@ from accelsim.frontend.onnx.layers import (
     Refused,
     checked,
     constant,
-    kept_shape,
     known,
     number,
     optional,
@@ -31,7 +30,6 @@ from accelsim.network.ops import (
     HardSwish,
     LeakyRelu,
     Mul,
-    Power,
     Reciprocal,
     Relu,
     ScaleShift,
@@ -172,16 +170,6 @@ def plain(op: Elementwise) -> Callable[[Node, Layers], str]:
         return _function(node, layers, op)
 
     return rule
-
-
-def power(node: Node, layers: Layers) -> str:
-    """To a constant power."""
-    exponent = number(constant(node, 1, "exponent"), 1.0, "exponent")
-    source, shape = tensor(node, 0, layers)
-    if node.outputs[0].shape is None or kept_shape(node.outputs[0].shape[1:]) != kept_shape(shape):
-        raise Refused("its exponent makes it larger")
-    op = checked(Power, exponent=exponent)
-    return layers.add(node.name, op, source)
 
 
 def swish(node: Node, layers: Layers) -> str:
