@@ -115,6 +115,12 @@ class Stored(ABC):
     def codes(self, signed: bool, signed_filter: bool) -> Mapping[str, NDArray[Any]]:
         """The same as 8-bit codes and what they stand for; empty where the model has none."""
 
+    def limits(self) -> Mapping[str, NDArray[Any]]:
+        """Where real numbers are cut as codes would be: by `<layer>.output_lowest`, `_highest`,
+        and `<input>.lowest`, `.highest`; () each.
+        """
+        return {}
+
 
 @dataclass(frozen=True, repr=False)
 class Network:

@@ -1,6 +1,6 @@
 """What both executors take and give: one layer ready to compute, and its ofmap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.network.graph import Layer
 from accelsim.numerics.arithmetic import Arithmetic
@@ -27,6 +27,11 @@ class Computation:
     def ofmap_shape(self) -> tuple[int, ...]:
         """The shape of what is computed, images first, or 1 where all have one result."""
         return (self.batch if self.layer.op.batched else 1, *self.layer.output_shape)
+
+    def stored(self, ofmap: "Ofmap") -> "Ofmap":
+        """What was computed, as the tensor keeps it: real numbers that stand for codes are cut."""
+        values = self.output.cut(ofmap.values, self.arithmetic.activation)
+        return ofmap if values is ofmap.values else replace(ofmap, values=values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,11 +128,21 @@ def _bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
 class Quantization:
     """A code stands for the real number scale * (code - zero_point).
 
-    Floating-point tensors have scale 1 and zero point 0: their values stand for themselves.
+    Floating-point tensors have scale 1 and zero point 0: their values stand for themselves. Where
+    they stand for codes of a quantized model, they are cut to what these reach.
     """
 
     scale: float = 1.0
     zero_point: int = 0
+    lowest: float = -np.inf
+    highest: float = np.inf
+
+    def cut(self, values: Array, format_: "Format") -> Array:
+        """Real numbers (any shape) of a format, cut to what codes reach."""
+        if not isinstance(format_, FloatFormat) or (self.lowest, self.highest) == (-np.inf, np.inf):
+            return values
+        low, high = format_.rounded(np.array([self.lowest, self.highest]))
+        return np.clip(values, low, high)
 
 
 Format = IntegerFormat | FloatFormat

@@ -63,7 +63,7 @@ def load_parameters(
     if network.weights is None:
         return Parameters.of(prepared, arithmetic, seed, inputs)
     if isinstance(network.weights, Stored):
-        stored = _stored(network, arithmetic)
+        stored = _with(_limits(network.weights, arithmetic), _stored(network, arithmetic))
         return Parameters.of(prepared, arithmetic, seed, _with(inputs, stored))
     given = Archive(network.weights)
     _refuse_codes(network, arithmetic, given)
@@ -77,7 +77,7 @@ def load_parameters(
 
 
 def _with(inputs: Mapping[str, Array] | None, given: Mapping[str, Array]) -> Mapping[str, Array]:
-    """What is given, with other inputs."""
+    """What is given, with other inputs, or more that is given."""
     if not inputs:
         return given
     return ChainMap(dict(inputs), cast(MutableMapping[str, Array], given))
@@ -135,6 +135,11 @@ def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
         for layer, named in fold_parameters(network, arrays, broken).items()
         for name, array in named.items()
     }
+
+
+def _limits(weights: Stored, arithmetic: Arithmetic) -> Mapping[str, Array]:
+    """Where real numbers are cut that stand for codes."""
+    return weights.limits() if isinstance(arithmetic.activation, FloatFormat) else {}
 
 
 def _wide(array: Array) -> NDArray[np.float64]:

@@ -141,11 +141,12 @@ class Parameters:
         entries = self.ranges[name].entries
         if entries is not None:
             return Tensor(self._numbers(name, entries, (batch, *shape)))
-        if name not in self.given:
-            values = _random(self._generator(name), self.arithmetic.activation, (batch, *shape))
-            return Tensor(_stored(values, self.arithmetic.activation), self.quantization(name))
-        values = _stored(self._enough(name, batch, shape), self.arithmetic.activation)
-        return Tensor(values, self.quantization(name))
+        format_, quantization = self.arithmetic.activation, self.quantization(name)
+        if name in self.given:
+            values = self._enough(name, batch, shape)
+        else:
+            values = _random(self._generator(name), format_, (batch, *shape))
+        return Tensor(quantization.cut(_stored(values, format_), format_), quantization)
 
     def _numbers(self, name: str, entries: int, shape: Shape) -> Array:
         """Numbers of entries of a table, int32."""

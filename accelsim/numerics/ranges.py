@@ -31,6 +31,7 @@ from accelsim.network.ops import (
     Flatten,
     Gelu,
     HardSwish,
+    Larger,
     Largest,
     LeakyRelu,
     Local,
@@ -52,6 +53,7 @@ from accelsim.network.ops import (
     Rotary,
     ScaleShift,
     Silu,
+    Smaller,
     Softmax,
     Sort,
     SubSampling,
@@ -175,7 +177,7 @@ def _default(layer: Layer, inputs: list[Range], format_: Format) -> Quantization
             return Quantization(1.0, format_.lowest)
         case Sort():
             return inputs[0].quantization
-        case Where() | Remainder():
+        case Where() | Remainder() | Larger() | Smaller():
             return inputs[-1].quantization
         case op if isinstance(op, _SAME_SCALE):
             return inputs[0].quantization
@@ -190,11 +192,14 @@ def _wide(real_rms: float, format_: IntegerFormat) -> Quantization:
 
 
 def given_quantization(
-    given: Mapping[str, Array], scale: str, zero_point: str, default: Quantization
+    given: Mapping[str, Array], prefix: str, default: Quantization
 ) -> Quantization:
-    """`default`, with what `given` says under the two keys."""
+    """`default`, with what `given` says under keys that begin so."""
     return Quantization(
-        float(given.get(scale, default.scale)), int(given.get(zero_point, default.zero_point))
+        scale=float(given.get(f"{prefix}scale", default.scale)),
+        zero_point=int(given.get(f"{prefix}zero_point", default.zero_point)),
+        lowest=float(given.get(f"{prefix}lowest", -math.inf)),
+        highest=float(given.get(f"{prefix}highest", math.inf)),
     )
 
 
@@ -202,19 +207,15 @@ def ranges_of(network: Network, format_: Format, given: Mapping[str, Array]) -> 
     """The range of every tensor of `network` whose activations have `format_`."""
     ranges = {}
     for name in network.inputs:
-        meaning = given_quantization(given, f"{name}.scale", f"{name}.zero_point", format_.common)
+        meaning = given_quantization(given, f"{name}.", format_.common)
         entries = network.entries.get(name)
         ranges[name] = Range(meaning, uniform_rms(format_), entries)
     for layer in network.layers:
         owner = layer.op.owner_of_parameters
         shared = [ranges[owner]] if isinstance(layer.op, Dense) and owner in ranges else []
         inputs = [ranges[source] for source in layer.inputs] + shared
-        meaning = given_quantization(
-            given,
-            f"{layer.name}.output_scale",
-            f"{layer.name}.output_zero_point",
-            _default(layer, inputs, format_),
-        )
+        default = _default(layer, inputs, format_)
+        meaning = given_quantization(given, f"{layer.name}.output_", default)
         rms = _rms(layer, [source.rms for source in inputs], target_rms(format_))
         ranges[layer.name] = Range(meaning, rms)
     return ranges

@@ -99,7 +99,7 @@ def reference(
 
 def compute(work: Computation) -> Ofmap:
     """The ofmap of one layer."""
-    return _compute(work.layer.op, work)
+    return work.stored(_compute(work.layer.op, work))
 
 
 @singledispatch

@@ -30,6 +30,10 @@ from accelsim.numerics.tokens import token_values
 
 def execute(program: LayerProgram, work: Computation) -> Ofmap:
     """The ofmap of one layer, (N, *output_shape), computed task by task."""
+    return work.stored(_executed(program, work))
+
+
+def _executed(program: LayerProgram, work: Computation) -> Ofmap:
     match program.kernel:
         case GemmKernel() as kernel:
             operands = gradient_operands if isinstance(work.layer.op, Gradient) else operands_of

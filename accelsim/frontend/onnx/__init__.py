@@ -18,7 +18,7 @@ from accelsim.frontend.onnx.fusion import fused
 from accelsim.frontend.onnx.graph import Graph, resolved
 from accelsim.frontend.onnx.layers import CODES, DTYPES, Layers, kept_shape
 from accelsim.frontend.onnx.learned import Learned, OnnxWeights, Recipes
-from accelsim.frontend.onnx.quantized import quantized
+from accelsim.frontend.onnx.quantized import limits, quantized
 from accelsim.frontend.onnx.reading import read_as_layers
 from accelsim.network.graph import (
     GraphError,
@@ -75,9 +75,10 @@ def _with_free(network: Network, rows: Sequence[Coverage]) -> Network:
 
 def _network(file: ModelFile, graph: Graph, layers: Layers) -> Network:
     built = assembled(file.path.stem, str(file.path), graph, layers)
-    codes = quantized(built.network, layers, built.stands)
+    codes = quantized(built.network, layers, built.stands, built.recipes)
+    ends = limits(built.network, layers, built.stands)
     return built.network_with(
-        _description(file, graph, built.absent), OnnxWeights(file.path, built.recipes, codes)
+        _description(file, graph, built.absent), OnnxWeights(file.path, built.recipes, codes, ends)
     )
 
 

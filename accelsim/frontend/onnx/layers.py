@@ -80,6 +80,13 @@ class Meaning:
     zero_point: int
     signed: bool
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest number that a code stands for."""
+        first = -128 if self.signed else 0
+        low, high = (np.float32(first + step - self.zero_point) for step in (0, 255))
+        return float(low * np.float32(self.scale)), float(high * np.float32(self.scale))
+
 
 @dataclass(frozen=True, slots=True)
 class Codes:
@@ -95,8 +102,10 @@ class Codes:
 class Layers:
     """The layers so far. `names` says which layer, or network input, a tensor of the model is.
 
-    `reads` counts the nodes that read a layer, `used` the layers that do. `free` are the shapes of
-    what refused nodes make, and `kept` layers that they read. `raw` are layers that look up codes.
+    `read_by` are the operators that read a tensor, "" where it is an output of the model; `reads`
+    counts the nodes that read a layer, `used` the layers that do. `free` are the shapes of
+    what refused nodes make, and `kept` layers that they read. `raw` are layers that look up codes,
+    `cut` those whose real numbers end where their codes do.
     """
 
     graph: Graph
@@ -105,6 +114,7 @@ class Layers:
     learned: dict[str, Mapping[str, Learned]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     readers: dict[str, int] = field(default_factory=dict)
+    read_by: dict[str, set[str]] = field(default_factory=dict)
     meanings: dict[str, Meaning] = field(default_factory=dict)
     codes: dict[str, Codes] = field(default_factory=dict)
     reads: Counter[str] = field(default_factory=Counter)
@@ -112,15 +122,17 @@ class Layers:
     free: dict[str, Shape] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     raw: set[str] = field(default_factory=set)
+    cut: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for value in self.graph.inputs:
             assert value.shape is not None
             self.shapes[value.name] = kept_shape(value.shape[1:])
             self.names[value.name] = value.name
-        read = [each.name for node in self.graph.nodes for each in node.inputs if each]
-        for name in (*read, *self.graph.outputs):
+        pairs = [(each.name, node.op) for node in self.graph.nodes for each in node.inputs if each]
+        for name, op in (*pairs, *((name, "") for name in self.graph.outputs)):
             self.readers[name] = self.readers.get(name, 0) + 1
+            self.read_by.setdefault(name, set()).add(op)
 
     def add(
         self, name: str, op: Op, *inputs: str, learned: Mapping[str, Learned] | None = None
@@ -181,6 +193,11 @@ class Layers:
         if self.meanings.setdefault(self.under(name), meaning) != meaning:
             raise Refused("its codes stand for something else already")
 
+    def ends(self, name: str, meaning: Meaning) -> None:
+        """The same of a tensor that is nothing but codes: its numbers end where these do."""
+        self.means(name, meaning)
+        self.cut.add(self.under(name))
+
     def output(self, name: str) -> str:
         """The layer that is an output of the model: a view of an input that is passed on."""
         made = self.names[name]
@@ -208,6 +225,15 @@ class Layers:
         """The layer that makes `value`, if one node reads that, and nothing else."""
         name = self.names.get(value.name, "")
         return self.specs.get(name) if self.reads[name] == 1 else None
+
+    def is_read_as(self, value: Value, op: str) -> bool:
+        """Whether nodes of one type read a value, and nothing else what it is a view of."""
+        made = self.names[value.name]
+        alone = self.read_by[value.name] == {op}
+        while alone and made in self.specs and isinstance(self.specs[made].op, Reshape):
+            (made,) = self.specs[made].inputs
+            alone = self.used[made] == 1 >= self.reads[made]
+        return alone
 
     def made_beneath(self, value: Value) -> LayerSpec | None:
         """The layer whose values `value` has, in whatever shape, if nothing else reads them."""

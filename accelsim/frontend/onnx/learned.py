@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -154,12 +154,13 @@ class Quantized:
 class OnnxWeights(Stored):
     """Where a network's arrays are in a model: by `<layer>.weight` and so on, with their shapes.
 
-    What the model does not hold is left out, and random then.
+    What the model does not hold is left out, and random then. `ends` are the limits of numbers.
     """
 
     path: Path
     recipes: Recipes
     quantized: Quantized | None = None
+    ends: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -174,6 +175,10 @@ class OnnxWeights(Stored):
             return {}
         recipes = self.quantized.recipes(signed, signed_filter)
         return OpenWeights(partial(Store.of, self.path), recipes)
+
+    def limits(self) -> Mapping[str, Array]:
+        """Where real numbers end that stand for codes."""
+        return {key: np.asarray(number, np.float32) for key, number in self.ends.items()}
 
 
 class OpenWeights(Mapping[str, Array]):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from accelsim.frontend.onnx.constants import Constant, Folded
 from accelsim.frontend.onnx.layers import Codes, Layers, Meaning, Refused, zero_point
-from accelsim.frontend.onnx.learned import Learned, Quantized
+from accelsim.frontend.onnx.learned import Learned, Quantized, Recipes
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import Shape
 
@@ -12,14 +12,18 @@ _UINT8 = 2
 Entry = tuple[str, tuple[Learned, Shape]]
 
 
-def quantized(network: Network, layers: Layers, stands: Mapping[str, str]) -> Quantized | None:
+def quantized(
+    network: Network, layers: Layers, stands: Mapping[str, str], recipes: Recipes
+) -> Quantized | None:
     """All codes of a model; None where some layer that has a weight has it in real numbers only.
 
-    `stands` says into which layers functions have gone.
+    `stands` says into which layers functions have gone, `recipes` where the real numbers are of
+    layers without a weight.
     """
     weighty = [layer for layer in network.layers if "weight" in layer.parameter_shapes]
     codes = {layer.name: _codes(layer, layers) for layer in weighty}
-    arrays: dict[str, tuple[Learned, Shape]] = {}
+    own = {layer.name for layer in network.layers} - {layer.name for layer in weighty}
+    arrays = {key: recipe for key, recipe in recipes.items() if key.rpartition(".")[0] in own}
     signed: dict[str, bool] = {}
     for layer in weighty:
         found = codes[layer.name]
@@ -89,6 +93,17 @@ def _arrays(layer: Layer, codes: Codes) -> Iterator[Entry]:
     yield f"{layer.name}.weight_scale", (Learned(codes.scale), scale)
     zero = float(zero_point(codes.zero_point))
     yield f"{layer.name}.weight_zero_point", (Learned(zero), ())
+
+
+def limits(network: Network, layers: Layers, stands: Mapping[str, str]) -> dict[str, float]:
+    """Where real numbers that stand for codes end, by the keys of a parameter file."""
+    found: dict[str, float] = {}
+    cut = {stands.get(name, name) for name in layers.cut}
+    for name, meaning in _meanings(network, layers, stands):
+        prefix = f"{name}." if name in network.inputs else f"{name}.output_"
+        if name in cut:
+            found |= zip((f"{prefix}lowest", f"{prefix}highest"), meaning.limits, strict=True)
+    return found
 
 
 def _meanings(

@@ -261,9 +261,10 @@ def quantize(call: Call) -> Iterator[str]:
     x, scale = call.shape(0) or (), call.shape(1)
     if scale is None:
         return
-    yield from wants(call, 2, "its zero point", scale, *(((), (1,)) if scale in ((), (1,)) else ()))
+    single = ((), (1,))
+    yield from wants(call, 2, "its zero point", *(single if scale in single else (scale,)))
     axis = int(call.said.get("axis", 1))
-    if scale in ((), (1,)) or call.said.get("block_size"):
+    if scale in single or call.said.get("block_size"):
         return
     yield from in_range([axis], len(x))
     yield from wants(call, 1, "its scale", (x[axis % max(len(x), 1)],))

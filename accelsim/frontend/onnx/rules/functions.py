@@ -32,6 +32,7 @@ from accelsim.network.ops import (
     Mul,
     Reciprocal,
     Relu,
+    Reshape,
     ScaleShift,
     Sigmoid,
     Silu,
@@ -48,12 +49,20 @@ def _function(node: Node, layers: Layers, op: Elementwise) -> str:
     return layers.add(node.name, op, source)
 
 
+def apart(layers: Layers, name: str) -> str:
+    """A layer as a batch norm reads it: codes are not scaled before their numbers end."""
+    if name not in layers.cut:
+        return name
+    return layers.add(f"{name}/codes", Reshape(shape=layers.shapes[name]), name)
+
+
 def scaled(layers: Layers, name: str, source: str, factor: float, term: float) -> str:
     """factor * x + term, for all of a tensor: a batch norm, of one channel if it is no map."""
     shape = layers.shapes[source]
     values = {"gamma": factor, "beta": term, "mean": 0.0, "variance": 1.0}
     learned = {each: Learned(value) for each, value in values.items()}
-    wide = source if len(shape) == 3 else layers.view(source, (1, shape[0], math.prod(shape[1:])))
+    flat = (1, shape[0], math.prod(shape[1:]))
+    wide = apart(layers, source) if len(shape) == 3 else layers.view(source, flat)
     return layers.view(layers.add(name, BatchNorm(epsilon=0.0), wide, learned=learned), shape)
 
 

@@ -17,7 +17,7 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.frontend.onnx.rules.functions import apart, scaled
 from accelsim.network.graph import LayerSpec
 from accelsim.network.ops import (
     Add,
@@ -187,7 +187,7 @@ def line(
     learned = {"gamma": Learned(factor), "beta": Learned(term)}
     if plain and len(shape) != 2 and _along(found, shape, 0):
         learned |= {"mean": Learned(0.0), "variance": Learned(1.0)}
-        return layers.add(name, BatchNorm(epsilon=0.0), source, learned=learned)
+        return layers.add(name, BatchNorm(epsilon=0.0), apart(layers, source), learned=learned)
     own = spread(found, len(shape))
     return layers.add(name, checked(ScaleShift, shape=own), source, learned=learned)
 
@@ -246,7 +246,7 @@ def merged(layers: Layers, spec: LayerSpec, shape: Shape, found: Constant, plus:
     if not isinstance(op, (Conv, Dense, BatchNorm)) or not (single or fits):
         return False
     offset, factor = ("beta", "gamma") if isinstance(op, BatchNorm) else ("bias", "weight")
-    if factor not in learned or name in layers.codes:
+    if factor not in learned or name in layers.codes or name in layers.meanings:
         return False
     changed = dict(learned)
     if plus:

@@ -23,7 +23,7 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.frontend.onnx.rules.functions import scaled
+from accelsim.frontend.onnx.rules.functions import apart, scaled
 from accelsim.frontend.onnx.rules.joins import merged
 from accelsim.network.ops import (
     Abs,
@@ -62,7 +62,7 @@ def batch_norm(node: Node, layers: Layers) -> str:
         return _of_features(node, layers, source, constants)
     learned = {name: Learned(each) for name, each in constants.items()}
     op = checked(BatchNorm, epsilon=float(node.attributes.get("epsilon", 1e-5)))
-    wide = layers.view(source, kept_shape(shape) if len(shape) != 2 else (*shape, 1))
+    wide = layers.view(apart(layers, source), kept_shape(shape) if len(shape) != 2 else (*shape, 1))
     made = layers.add(node.name, op, wide, learned=learned)
     return layers.view(made, kept_shape(shape))
 

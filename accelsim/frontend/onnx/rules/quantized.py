@@ -25,7 +25,16 @@ from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import conv, matmul
 from accelsim.frontend.onnx.rules.functions import scaled
 from accelsim.network.graph import LayerSpec
-from accelsim.network.ops import Dense, DynamicQuantize, Expand, Flatten, Reshape, Taking, Transpose
+from accelsim.network.ops import (
+    Clip,
+    Dense,
+    DynamicQuantize,
+    Expand,
+    Flatten,
+    Reshape,
+    Taking,
+    Transpose,
+)
 
 _MOVES = (Reshape, Transpose, Taking, Expand, Flatten)
 _SIGNED = {2: False, 3: True}
@@ -47,11 +56,20 @@ def dynamic_quantize(node: Node, layers: Layers) -> str:
 
 
 def quantize(node: Node, layers: Layers) -> str:
-    """The codes of a tensor: those of the layer that makes it, which is told what they mean."""
+    """The codes of a tensor: those of the layer that makes it, which is told what they mean.
+
+    What they cannot say is cut off there, below zero too; of what is read as it is, in a layer of
+    its own.
+    """
     source, _ = tensor(node, 0, layers)
-    value, meaning = node.inputs[0], _meaning(node, 1, node.outputs[0].element)
-    layers.means(source, meaning)
-    _saturate(layers.made_beneath(value) if isinstance(value, Value) else None, meaning, layers)
+    meaning, value = _meaning(node, 1, node.outputs[0].element), node.inputs[0]
+    if not isinstance(value, Value) or not layers.is_read_as(value, node.op):
+        layers.means(source, meaning)
+        low, high = meaning.limits
+        source = layers.add(f"{node.name}/cut", Clip(low=low, high=high), source)
+    else:
+        _saturate(layers.made_beneath(value), meaning, layers)
+    layers.ends(source, meaning)
     return source
 
 
@@ -97,7 +115,7 @@ def dequantize(node: Node, layers: Layers) -> str:
         means = _meaning(node, 1, codes.element if codes else 0)
         return _worth(node, layers, 0, means.scale, means.zero_point)
     if codes is not None and codes.element in _SIGNED and layers.under(source) not in layers.specs:
-        layers.means(source, _meaning(node, 1, codes.element))  # of an input of the model
+        layers.ends(source, _meaning(node, 1, codes.element))  # of an input of the model
     return source
 
 
@@ -198,6 +216,6 @@ def _integer(node: Node, layers: Layers, made: str) -> str:
     layers.learned[layer] = learned
     layers.codes[layer] = Codes(codes, scale, zero, None if bias is None else Learned(bias))
     meaning = _meaning(node, 6, node.outputs[0].element)
-    layers.means(made, meaning)
+    layers.ends(made, meaning)
     _saturate(layers.specs[layer], meaning, layers)
     return made
