@@ -35,7 +35,7 @@ def _code(value: float, x: Tensor, work: Computation) -> float:
     """What stands for a real number in a tensor."""
     format_ = work.arithmetic.activation
     if not isinstance(format_, IntegerFormat):
-        return value
+        return float(format_.rounded(np.asarray(value)))
     code = round(value / x.quantization.scale) + x.quantization.zero_point
     return max(format_.lowest, min(format_.highest, code))
 

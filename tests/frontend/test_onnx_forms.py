@@ -174,13 +174,45 @@ def test_of_two_that_are_computed_one_layer_is_made(op: str, tmp_path: Path) -> 
         ([0, 0, -1, 0, 0, 0, 0, -2], {}),
         ([0, -1, 2, 0, 0, 1, -3, 0], {}),
         ([0, 0, -1, 1, 0, 0, 1, -1], {"mode": "edge"}),
+        ([0, 1, 1, 2, 0, 0, 3, 6], {"mode": "wrap"}),
     ],
     ids=str,
 )
 def test_pads_may_cut_off(pads: list[int], said: dict[str, Any], tmp_path: Path) -> None:
     arrays = {"pads": np.asarray(pads), "value": np.float32(1.5)}
     read = ["x", "pads"] + ["value"] * (not said)
-    held(model("Pad", read, arrays, MAP, 13, said), MAP, tmp_path)
+    held(model("Pad", read, arrays, MAP, 19 if said else 13, said), MAP, tmp_path)
+
+
+def test_what_is_padded_may_be_any_number(tmp_path: Path) -> None:
+    """A mask's -1e9, and -inf, which is the lowest number here."""
+    pads = np.array([0, 0, 1, 0, 0, 0, 0, 2])
+    for value in (-1e9, -np.inf):
+        arrays = {"pads": pads, "value": np.float32(value)}
+        given = model("Pad", ["x", "pads", "value"], arrays, MAP, 13, {})
+        given.graph.node[1].op_type = "Sigmoid"
+        held(given, MAP, tmp_path)
+
+
+def test_what_is_wrapped_goes_round_once(tmp_path: Path) -> None:
+    arrays = {"pads": np.array([0, 0, 0, 0, 0, 0, 0, 7])}
+    given = model("Pad", ["x", "pads"], arrays, MAP, 19, {"mode": "wrap"})
+    with pytest.raises(InputError, match="wrapped 7 around the 6 values of an axis"):
+        load_network(saved(given, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("op", "said"),
+    [
+        ("Slice", {"starts": [1, -3], "ends": [3, -1], "axes": [-1, -2]}),
+        ("TopK", {"k": 2, "axis": -1}),
+    ],
+)
+def test_attributes_of_before_opset_10(op: str, said: dict[str, Any], tmp_path: Path) -> None:
+    given = model(op, ["x"], {}, MAP, 9, said)
+    if op == "TopK":
+        given.graph.node[0].output.append("places")
+    held(given, MAP, tmp_path)
 
 
 @pytest.mark.parametrize("groups", [2, 4])

@@ -142,8 +142,8 @@ def is_counted(node: Node) -> bool:
     return node.op not in _UNCOUNTED and node.domain in _OWN
 
 
-def why_unknown(node: Node) -> str:
-    """Why an operator that the table does not have is refused."""
+def why_unknown(node: Node, listed: bool = False) -> str:
+    """Why an operator that the table does not have, or has `listed`, is refused."""
     if node.op in DATA_DEPENDENT:
         return "what it does depends on values"
     for said in (WHY, WHY_NOT):
@@ -152,6 +152,8 @@ def why_unknown(node: Node) -> str:
     for each in node.inputs:
         if isinstance(each, Value) and each.shape is None:
             return f"it reads {each.name!r}, whose shape is not known"
+    if listed:
+        return f"the shape of {node.outputs[0].name!r} is not known"
     kinds = ", ".join(
         f"{'constant ' * isinstance(each, Constant)}{list(each.shape or ())}"
         for each in node.inputs

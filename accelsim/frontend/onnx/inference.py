@@ -153,6 +153,8 @@ class Inference:
             proto = self._onnx.NodeProto.FromString(proto.SerializeToString())
             del proto.attribute[:]
             proto.attribute.extend(kept)
+        if proto.op_type == "Slice" and inputs and inputs[0] is not None:
+            return self._with_axes(proto, len(inputs[0].shape or ())), inputs
         if proto.op_type != FUSED:
             return proto, inputs
         said = {each.name: each.i for each in proto.attribute}
@@ -160,6 +162,19 @@ class Inference:
         turned = [_turned(each) if said.get(name) else each for each, name in pairs]
         plain = self._onnx.helper.make_node("MatMul", proto.input, proto.output, proto.name)
         return plain, turned
+
+    def _with_axes(self, proto: Any, rank: int) -> Any:
+        """A Slice of before opset 10 with its axes from first to last, as onnx wants them."""
+        plain = self._onnx.NodeProto.FromString(proto.SerializeToString())
+        said = {each.name: each for each in plain.attribute}
+        if "axes" not in said or len({len(each.ints) for each in said.values()}) > 1:
+            return proto
+        axes = [axis % max(rank, 1) for axis in said["axes"].ints]
+        order = sorted(range(len(axes)), key=axes.__getitem__)
+        said["axes"].ints[:] = axes
+        for each in said.values():
+            each.ints[:] = [each.ints[at] for at in order]
+        return plain
 
     def _inferred(self, proto: Any, inputs: Inputs, schema: Any) -> Mapping[str, Any]:
         helper = self._onnx.helper

@@ -62,7 +62,7 @@ def _layer(node: Node, layers: Layers) -> str:
     rule = RULES.get(node.op) if not node.domain else None
     shape = node.outputs[0].shape
     if rule is None or shape is None or WHY in node.attributes:
-        raise Refused(why_unknown(node))
+        raise Refused(why_unknown(node, rule is not None))
     made = rule(node, layers)
     if layers.shapes[made] != kept_shape(shape[1:]):
         raise Refused(f"makes {list(shape)}, but {list(layers.shapes[made])} as layers here")

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from accelsim.text import shown
@@ -100,6 +101,9 @@ MorePlaces = Annotated[
 ]
 Real = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False, strict=True)]
 """A number written as one, so large at most that values of float32 stay finite."""
+_LARGEST = float(np.finfo(np.float32).max)
+Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False, strict=True)]
+"""A number that float32 holds."""
 NonNegativeReal = Annotated[Real, Field(ge=0)]
 MOST_AXES = 6
 """Axes of a tensor, the batch left out."""

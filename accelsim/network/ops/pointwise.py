@@ -8,20 +8,16 @@ zero) the result is 0.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
-from pydantic import Field
 
 from accelsim.errors import ShapeError
 from accelsim.network.ops.elementwise import Array
-from accelsim.network.ops.fields import Shape
+from accelsim.network.ops.fields import Number, Shape
 from accelsim.network.ops.functions import finite
 from accelsim.network.ops.joins import Broadcast
-
-_LARGEST = float(np.finfo(np.float32).max)
-Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

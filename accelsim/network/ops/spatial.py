@@ -17,6 +17,7 @@ from accelsim.network.ops.fields import (
     GivenPadding,
     MorePlaces,
     NonNegative,
+    Number,
     Padding,
     Pair,
     Positive,
@@ -55,7 +56,7 @@ class Pad(Op):
     after: Count
     between: Count | None = None
     mode: Literal["constant", "reflect", "edge"] = "constant"
-    value: Real = 0.0
+    value: Number = 0.0
 
     @property
     def step(self) -> Shape:

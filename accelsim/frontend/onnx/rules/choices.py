@@ -15,10 +15,9 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
+from accelsim.frontend.onnx.rules.functions import LARGEST
 from accelsim.frontend.onnx.rules.joins import enlarged
 from accelsim.network.ops import Add, ScaleShift
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def chosen(node: Node, layers: Layers) -> str:
@@ -39,7 +38,7 @@ def _masked(node: Node, layers: Layers, place: int, shown: dict[int, Array]) -> 
     fill = np.zeros(())
     if not _computed(node, other):
         values = known(constant(node, other, "other"), "other").astype(np.float64)
-        fill = np.where(shown[other], np.clip(values, -_LARGEST, _LARGEST), 0.0)
+        fill = np.where(shown[other], np.clip(values, -LARGEST, LARGEST), 0.0)
     done, wide = enlarged(node, layers, *tensor(node, place, layers))
     shape = np.broadcast_shapes(shown[place].shape, fill.shape)
     if math.prod(shape[: max(len(shape) - len(done), 0)]) != 1:

@@ -10,7 +10,7 @@ from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import Layers, Refused, checked, kept_shape, spread, tensor
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.choices import chosen
-from accelsim.frontend.onnx.rules.functions import clipped
+from accelsim.frontend.onnx.rules.functions import LARGEST, clipped
 from accelsim.frontend.onnx.rules.joins import divide, enlarged, multiply
 from accelsim.network.ops import (
     Abs,
@@ -32,7 +32,6 @@ from accelsim.network.ops import (
     Where,
 )
 
-_LARGEST = float(np.finfo(np.float32).max)
 Operand = Value | Constant | None
 
 
@@ -65,7 +64,7 @@ def _number(operand: Operand) -> float | None:
     number = float(operand.known.reshape(-1)[0])
     if math.isnan(number):
         raise Refused("with a number that is none")
-    return min(max(number, -_LARGEST), _LARGEST)
+    return min(max(number, -LARGEST), LARGEST)
 
 
 def _array(node: Node, layers: Layers, place: int, found: Constant) -> tuple[str, Shape]:
@@ -114,7 +113,7 @@ def is_infinite(node: Node, layers: Layers) -> str:
         source = layers.add(f"{node.name}/size", Abs(), source)
     elif not (above or below):
         raise Refused("of no side")
-    numbers = (_LARGEST, None) if above else (None, -_LARGEST)
+    numbers = (LARGEST, None) if above else (None, -LARGEST)
     return layers.add(node.name, Less(numbers=numbers), source)
 
 

@@ -40,7 +40,7 @@ from accelsim.network.ops import (
     Tanh,
 )
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 _SIXTH = float(np.float32(1 / 6))
 
 
@@ -122,8 +122,8 @@ def clipped(layers: Layers, name: str, source: str, low: float, high: float) -> 
     """Between two bounds, of which one may be infinite."""
     if math.isnan(low) or math.isnan(high):
         raise Refused(f"between {low} and {high}")
-    low, high = max(low, -_LARGEST), min(high, _LARGEST)
-    if low == 0 and high == _LARGEST:
+    low, high = max(low, -LARGEST), min(high, LARGEST)
+    if low == 0 and high == LARGEST:
         return layers.add(name, Relu(), source)
     return layers.add(name, Clip(low=min(low, high), high=high), source)
 
@@ -131,8 +131,8 @@ def clipped(layers: Layers, name: str, source: str, low: float, high: float) -> 
 def clip(node: Node, layers: Layers) -> str:
     """Between two bounds, each an attribute (before opset 11), a constant, or none."""
     said = node.attributes
-    low = number(optional(node, 1, "min"), float(said.get("min", -_LARGEST)), "min")
-    high = number(optional(node, 2, "max"), float(said.get("max", _LARGEST)), "max")
+    low = number(optional(node, 1, "min"), float(said.get("min", -LARGEST)), "min")
+    high = number(optional(node, 2, "max"), float(said.get("max", LARGEST)), "max")
     source, _ = tensor(node, 0, layers)
     return clipped(layers, node.name, source, low, high)
 

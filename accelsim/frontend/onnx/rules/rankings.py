@@ -52,7 +52,8 @@ def _along(node: Node, layers: Layers, said: int) -> tuple[str, Shape, int]:
 def top_k(node: Node, layers: Layers) -> str:
     """The first of the values in order, and their places: each that is read sorts by itself."""
     source, shape, axis = _along(node, layers, int(node.attributes.get("axis", -1)))
-    k = int(number(constant(node, 1, "k"), 1, "k"))
+    given = None if "k" in node.attributes else constant(node, 1, "k")  # before opset 10 it is said
+    k = int(number(given, node.attributes.get("k", 1), "k"))
     smallest = not node.attributes.get("largest", 1)
     if not 0 < k <= shape[axis]:
         raise Refused(f"the first {k} of {shape[axis]}")

@@ -18,6 +18,8 @@ from accelsim.frontend.onnx.layers import (
 )
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.contractions import both, spatial
+from accelsim.frontend.onnx.rules.functions import LARGEST
+from accelsim.frontend.onnx.rules.moves import part
 from accelsim.network.ops import ConvTranspose, Pad, Phase, Resize, Shape, Slice
 from accelsim.units import ceil_div
 
@@ -41,10 +43,31 @@ def pad(node: Node, layers: Layers) -> str:
         raise Refused(f"of {rank} axes")
     source = _without_cut(node, layers, (source, shape), before[1:], after[1:])
     before, after = ([max(each, 0) for each in sides] for sides in (before, after))
-    value = number(optional(node, 2, "value"), float(node.attributes.get("value", 0.0)), "value")
     mode = node.attributes.get("mode", "constant")
+    if mode == "wrap":
+        return _wrapped(node, layers, source, before[1:], after[1:])
+    value = number(optional(node, 2, "value"), float(node.attributes.get("value", 0.0)), "value")
+    if math.isnan(value):
+        raise Refused("with a number that is none")
+    value = min(max(value, -LARGEST), LARGEST)
     op = checked(Pad, before=before[1:], after=after[1:], mode=mode, value=value)
     return layers.add(node.name, op, source)
+
+
+def _wrapped(node: Node, layers: Layers, source: str, before: list[int], after: list[int]) -> str:
+    """What lies at the other end, axis by axis."""
+    for axis, (ahead, behind) in enumerate(zip(before, after, strict=True)):
+        size = layers.shapes[source][axis]
+        if max(ahead, behind) > size:
+            raise Refused(f"wrapped {max(ahead, behind)} around the {size} values of an axis")
+        ends = (slice(size - ahead, size, 1), slice(0, behind, 1))
+        first, last = (
+            [part(layers, f"{node.name}/end", source, axis, each)] if each.stop > each.start else []
+            for each in ends
+        )
+        if first or last:
+            source = layers.joined(node.name, [*first, source, *last], axis)
+    return source
 
 
 def _without_cut(
@@ -145,9 +168,9 @@ def conv_transpose(node: Node, layers: Layers) -> str:
     if bias is not None:
         learned["bias"] = Learned(bias)
     made = source
-    for name, part, inputs in op.parts(node.name, (source,)):
-        own = learned if isinstance(part, Phase) and part.owner is None else {}
-        made = layers.add(name, part, *inputs, learned=own)
+    for name, each, inputs in op.parts(node.name, (source,)):
+        own = learned if isinstance(each, Phase) and each.owner is None else {}
+        made = layers.add(name, each, *inputs, learned=own)
     return layers.view(made, layers.shapes[made][: axes + 1])
 
 
