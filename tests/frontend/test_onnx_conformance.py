@@ -18,6 +18,8 @@ LONG = (
     *("abs", "erf", "exp", "log", "sqrt", "reciprocal", "div", "pow", "reducesum", "reducemax"),
     *("rmsnormalization", "instance_normalization", "groupnormalization", "gather"),
     *("pad", "resize", "upsample", "convtranspose", "lstm", "gru", "rnn"),
+    *("onehot", "hardmax", "lppool", "reduceprod", "shrink", "bitshift", "thresholdedrelu"),
+    *("max", "min", "meanvariancenormalization", "swiglu", "center_crop_pad"),
     *("unsqueeze", "squeeze", "globalaveragepool", "globalmaxpool", "reducemean", "dropout"),
 )
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"

@@ -139,6 +139,49 @@ def test_the_largest_of_any_number_and_of_arrays(
     held(model(op, [*others, "x"], others, (2, 4, 1, 6), 13, {}), (2, 4, 1, 6), tmp_path)
 
 
+OTHERS: dict[str, tuple[str, dict[str, Any], int]] = {
+    "hard max, old": ("Hardmax", {"axis": 2}, 11),
+    "hard max of channels": ("Hardmax", {"axis": 1}, 13),
+    "third powers": (
+        "LpPool", {"p": 3, "kernel_shape": [2, 3], "pads": [1, 0, 0, 1], "strides": [1, 2]}, 18,
+    ),
+    "magnitudes": ("GlobalLpPool", {"p": 1}, 13),
+    "shrink": ("Shrink", {"lambd": 0.25, "bias": 0.125}, 13),
+    "threshold": ("ThresholdedRelu", {"alpha": 0.25}, 13),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "said", "opset"), OTHERS.values(), ids=OTHERS)
+def test_operators_of_several_layers(
+    op: str, said: dict[str, Any], opset: int, tmp_path: Path
+) -> None:
+    held(model(op, ["x"], {}, MAP, opset, said), MAP, tmp_path)
+
+
+@pytest.mark.parametrize(("axis", "values"), [(-1, [0, 1]), (1, [-0.5, 2])])
+def test_ones_at_places_that_are_computed(axis: int, values: list[float], tmp_path: Path) -> None:
+    """Some counted from the end, some beyond both ends."""
+    arrays = {"depth": np.array(5), "values": np.float32(values), "six": np.float32(6)}
+    given = model("OneHot", ["places", "depth", "values"], arrays, MAP, 13, {"axis": axis})
+    given.graph.node.insert(0, helper.make_node("Mul", ["x", "six"], ["large"]))
+    given.graph.node.insert(1, helper.make_node("Cast", ["large"], ["places"], to=7))
+    held(given, MAP, tmp_path)
+
+
+def test_bits_are_shifted_within_their_type(tmp_path: Path) -> None:
+    arrays = {"by": np.array([0, 1, 2, 3, 4, 7], np.uint8)}
+    for way in ("LEFT", "RIGHT"):
+        given = model("BitShift", ["bytes", "by"], arrays, MAP, 13, {"direction": way})
+        given.graph.node[1].input[0] = "reals"
+        given.graph.node.insert(0, helper.make_node("Cast", ["x"], ["bytes"], to=2))
+        given.graph.node[2].op_type = "Neg"
+        given.graph.node.insert(2, helper.make_node("Cast", ["y"], ["reals"], to=1))
+        feeds = {"x": np.floor(np.abs(array(*MAP)) * 60)}
+        path = saved(given, tmp_path)
+        (wanted,) = onnxruntime.InferenceSession(path).run(None, feeds)
+        assert np.array_equal(computed(path, feeds).reshape(wanted.shape), wanted)
+
+
 POWERS: dict[str, tuple[list[str], dict[str, Array], list[str]]] = {
     "of a number": (["b", "x"], {"b": np.float32(2)}, ["to_power"]),
     "of numbers": (["b", "x"], {"b": array(5, 1) ** 2}, ["scale_shift", "to_power"]),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from accelsim.frontend.onnx.batch_rules import Found, Moved
 from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.graph import Node, Value
-from accelsim.frontend.onnx.place import FIRST, Misfit
+from accelsim.frontend.onnx.place import FIRST, NOWHERE, Misfit
 
 EACH = "each"
 """Attribute of a node whose indices are of one image, and do not count images."""
@@ -42,7 +42,20 @@ def _triangle(node: Node, found: Found) -> Moved:
     return node, place
 
 
+def _one_hot(node: Node, found: Found) -> Moved:
+    """Along a new axis, behind the batch."""
+    value, place = found[0]
+    if len(found) > 1 or value is not node.inputs[0] or place not in (FIRST, NOWHERE):
+        raise Misfit("its depth or values are computed, or its operand has not the batch first")
+    axis = int(node.attributes.get("axis", -1)) % (len(value.shape or ()) + 1)
+    if place == FIRST and axis == 0:
+        raise Misfit("over the batch")
+    moved = axis if place == FIRST else axis + 1
+    return replace(node, attributes={**node.attributes, "axis": moved}), place
+
+
 RULES: Mapping[str, Callable[[Node, Found], Moved]] = {
     **dict.fromkeys(("GatherND", "ScatterND", "GatherElements", "ScatterElements"), _indexed),
     "Trilu": _triangle,
+    "OneHot": _one_hot,
 }

@@ -29,20 +29,21 @@ KEEPS = (
     *("Cast", "Identity", "Dropout", "Add", "Sub", "Mul", "Div", "Sum", "Mean", "Pow", "Max"),
     *("Min", "Where", "Sin", "Cos", "Mish", "Softsign", "Celu", "IsNaN", "Greater"),
     *("Less", "LessOrEqual", "GreaterOrEqual", "Equal", "And", "Or", "Xor", "Not", "IsInf", "Mod"),
-    *("Floor", "Ceil", "Round", "Sign"),
+    *("Floor", "Ceil", "Round", "Sign", "Shrink", "BitShift", "ThresholdedRelu"),
 )
 """Operators whose results lie as what they read does."""
 _SAME = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
-_ALONG = ("Softmax", "LogSoftmax", "LpNormalization", "Concat", "Split", "Gather", "TopK")
+_SOFTMAX = ("Softmax", "LogSoftmax", "Hardmax")
+_ALONG = (*_SOFTMAX, "LpNormalization", "Concat", "Split", "Gather", "TopK")
 """Operators along an attribute `axis`."""
 _FROM = ("LayerNormalization", "RMSNormalization")
 """Operators over an attribute `axis` and all behind it."""
-_DEFAULTS = {"Softmax": -1, "LogSoftmax": -1, "LpNormalization": -1, "TopK": -1}
+_DEFAULTS = dict.fromkeys((*_SOFTMAX, "LpNormalization", "TopK"), -1)
 _SINGLE_AXIS = 13
 """The opset from which softmax is over one axis, not over all from that on."""
 _REDUCES = (
     *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2"),
-    *("ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"),
+    *("ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd"),
 )
 
 
@@ -164,7 +165,7 @@ def _along(node: Node, found: Found) -> Moved:
         raise Misfit("its operands have the batch in different places")
     if isinstance(node.inputs[0], Constant) and node.op == "Gather":
         return _looked_up(node), place
-    old = "Softmax" in node.op and node.version < _SINGLE_AXIS
+    old = node.op in _SOFTMAX and node.version < _SINGLE_AXIS
     if old:
         return _from(node, found)
     axis = int(node.attributes.get("axis", _DEFAULTS.get(node.op, 0))) % rank

@@ -1,6 +1,7 @@
 """An ONNX file as the library reads it, and all that can be wrong with its bytes."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from accelsim.frontend.source import mapped
 
 LARGEST_MODEL = 2**31 - 1
 """Bytes of a message that protobuf reads."""
+FUNCTIONS = (
+    *("CenterCropPad", "CausalConvWithState", "MeanVarianceNormalization", "SwiGLU"),
+    "CastLike",
+)
+"""Operators of the standard that it defines by others, and that no layer stands for."""
 _NO_ONNX = "reading .onnx files takes a library: pip install 'accelsim[onnx]'"
 
 
@@ -64,8 +70,7 @@ def read_model(path: Path) -> ModelFile:
     found = trimmed(mapped(path, LARGEST_MODEL))
     try:
         proto = onnx.ModelProto.FromString(found.content)
-        if proto.functions:
-            proto = onnx.inliner.inline_local_functions(proto)
+        proto = _without_functions(onnx, proto)
         bits = bits_of(proto.graph.node)
         proto = expanded(onnx, proto)
         owners = with_branches(onnx, proto)
@@ -86,6 +91,32 @@ def read_model(path: Path) -> ModelFile:
         message = f"has opset {opsets['']}; the installed onnx knows 1 to {newest}: upgrade it"
         raise file.problem(message)
     return file
+
+
+def _without_functions(onnx: Any, proto: Any) -> Any:
+    """The model with functions where they are called: its own, and operators that are some."""
+    if proto.functions:
+        proto = onnx.inliner.inline_local_functions(proto)
+    for name in FUNCTIONS:
+        called = [node for node in proto.graph.node if (node.op_type, node.domain) == (name, "")]
+        for node in called:
+            _say_defaults(onnx, proto, node)
+        with suppress(Exception):  # types that are not known, a library without this
+            if called:
+                proto = onnx.inliner.inline_selected_functions(
+                    proto, [("", name)], inline_schema_functions=True
+                )
+    return proto
+
+
+def _say_defaults(onnx: Any, proto: Any, node: Any) -> None:
+    """Give a node the attributes that it leaves out, as the inliner does not."""
+    version = next((each.version for each in proto.opset_import if not each.domain), 1)
+    said = {each.name for each in node.attribute}
+    with suppress(Exception):  # no such operator in this opset
+        for name, known in onnx.defs.get_schema(node.op_type, version).attributes.items():
+            if name not in said and known.default_value.name:
+                node.attribute.append(known.default_value)
 
 
 def _names(graph: Any) -> Iterator[Any]:

@@ -255,13 +255,25 @@ def tensor(node: Node, place: int, layers: Layers) -> tuple[str, Shape]:
     if isinstance(value, Constant):
         raise Refused(f"its input {value.name!r} is a constant")
     shape = value.shape
-    assert shape is not None
+    if shape is None:
+        raise Refused(f"it reads {value.name!r}, whose shape is not known")
     if not shape or shape[0] != layers.graph.batch:
         raise Refused(
             f"{value.name!r} has shape {list(shape)}, whose first axis is not the batch "
             f"of {layers.graph.batch}"
         )
     return layers.view(layers.names[value.name], kept_shape(shape[1:])), shape[1:]
+
+
+def instead(node: Node, place: int, made: str, layers: Layers) -> Node:
+    """The node as it would read a layer in the place of an input of the same shape."""
+    value = node.inputs[place]
+    assert isinstance(value, Value)
+    name = f"\0{made}"  # what no tensor of a file is called
+    layers.names[name] = made
+    inputs = [*node.inputs]
+    inputs[place] = replace(value, name=name)
+    return replace(node, inputs=tuple(inputs))
 
 
 def constant(node: Node, place: int, what: str) -> Constant:

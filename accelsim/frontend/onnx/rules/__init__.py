@@ -10,6 +10,7 @@ from accelsim.frontend.onnx.graph import Node
 from accelsim.frontend.onnx.layers import Layers
 from accelsim.frontend.onnx.rules.attention import attention
 from accelsim.frontend.onnx.rules.comparisons import (
+    above_threshold,
     both,
     either,
     equal,
@@ -25,6 +26,8 @@ from accelsim.frontend.onnx.rules.comparisons import (
     power,
     quotient,
     remainder,
+    shifted,
+    shrink,
     smaller,
     where,
 )
@@ -98,6 +101,7 @@ from accelsim.frontend.onnx.rules.pooling import (
     reduce_sum,
     reduce_sum_square,
 )
+from accelsim.frontend.onnx.rules.powers import global_lp_pool, lp_pool, reduce_product
 from accelsim.frontend.onnx.rules.quantized import (
     conv_integer,
     dequantize,
@@ -107,7 +111,14 @@ from accelsim.frontend.onnx.rules.quantized import (
     qlinear_matmul,
     quantize,
 )
-from accelsim.frontend.onnx.rules.rankings import arg_max, arg_min, cumulative_sum, top_k
+from accelsim.frontend.onnx.rules.rankings import (
+    arg_max,
+    arg_min,
+    cumulative_sum,
+    hard_max,
+    one_hot,
+    top_k,
+)
 from accelsim.frontend.onnx.rules.recurrent import gru, lstm, rnn
 from accelsim.frontend.onnx.rules.rotary import rotary
 from accelsim.frontend.onnx.rules.spatial import conv_transpose, pad, resize
@@ -138,6 +149,7 @@ RULES: Mapping[str, Rule] = {
     "LRN": lrn,
     "Softmax": softmax,
     "LogSoftmax": log_softmax,
+    "Hardmax": hard_max,
     "LpNormalization": lp_norm,
     "LayerNormalization": layer_norm,
     "RMSNormalization": rms_norm,
@@ -150,12 +162,15 @@ RULES: Mapping[str, Rule] = {
     "GRU": gru,
     "MaxPool": max_pool,
     "AveragePool": average_pool,
+    "LpPool": lp_pool,
     "GlobalMaxPool": global_max_pool,
     "GlobalAveragePool": global_average_pool,
+    "GlobalLpPool": global_lp_pool,
     "ReduceMax": reduce_max,
     "ReduceMean": reduce_mean,
     "ReduceSum": reduce_sum,
     "ReduceMin": reduce_min,
+    "ReduceProd": reduce_product,
     "ReduceL1": reduce_l1,
     "ReduceL2": reduce_l2,
     "ReduceSumSquare": reduce_sum_square,
@@ -205,6 +220,9 @@ RULES: Mapping[str, Rule] = {
     "IsNaN": is_nan,
     "IsInf": is_infinite,
     "Mod": remainder,
+    "BitShift": shifted,
+    "Shrink": shrink,
+    "ThresholdedRelu": above_threshold,
     "Floor": plain(Floor()),
     "Ceil": plain(Ceil()),
     "Round": plain(Round()),
@@ -212,6 +230,7 @@ RULES: Mapping[str, Rule] = {
     "ArgMax": arg_max,
     "ArgMin": arg_min,
     "TopK": top_k,
+    "OneHot": one_hot,
     "CumSum": cumulative_sum,
     "Sub": subtract,
     "Mul": multiply,

@@ -2,12 +2,22 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from accelsim.frontend.onnx.constants import Constant
+from accelsim.frontend.onnx.constants import Constant, Known
 from accelsim.frontend.onnx.graph import Node, Value
-from accelsim.frontend.onnx.layers import Layers, Refused, checked, kept_shape, spread, tensor
+from accelsim.frontend.onnx.layers import (
+    Layers,
+    Refused,
+    checked,
+    instead,
+    kept_shape,
+    known,
+    spread,
+    tensor,
+)
 from accelsim.frontend.onnx.learned import Learned
 from accelsim.frontend.onnx.rules.choices import chosen
 from accelsim.frontend.onnx.rules.functions import LARGEST, clipped
@@ -171,6 +181,47 @@ def remainder(node: Node, layers: Layers) -> str:
     )
 
 
+def above_threshold(node: Node, layers: Layers) -> str:
+    """x where it is above alpha, else 0."""
+    source, _ = tensor(node, 0, layers)
+    alpha = float(node.attributes.get("alpha", 1.0))
+    above = layers.add(f"{node.name}/above", Less(numbers=(alpha, None)), source)
+    return layers.add(node.name, Where(numbers=(None, None, 0.0)), above, source)
+
+
+def shrink(node: Node, layers: Layers) -> str:
+    """Nearer to zero by a bias; zero where it is no further than lambda."""
+    limit, bias = float(node.attributes.get("lambd", 0.5)), float(node.attributes.get("bias", 0.0))
+    source, _ = tensor(node, 0, layers)
+    above = layers.add(f"{node.name}/above", Less(numbers=(limit, None)), source)
+    below = layers.add(f"{node.name}/below", Less(numbers=(None, -limit)), source)
+    less, more = (
+        layers.add(f"{node.name}/moved", checked(Line, term=term), source) for term in (-bias, bias)
+    )
+    inner = layers.add(f"{node.name}/inner", Where(numbers=(None, None, 0.0)), below, more)
+    return layers.add(node.name, Where(), above, less, inner)
+
+
+def shifted(node: Node, layers: Layers) -> str:
+    """Bits to the left, those beyond the type lost, or to the right: by a power of two."""
+    bits, shift = _BITS.get(node.outputs[0].element, 0), node.inputs[1]
+    if not bits:
+        raise Refused("of a type that is no whole number without a sign")
+    if isinstance(shift, Constant):
+        powers = 2.0 ** known(shift, "shift").astype(np.float32)
+        pair = replace(node, inputs=(node.inputs[0], replace(shift, source=Known(powers))))
+    else:
+        power = ToPower(numbers=(2.0, None))
+        made = layers.add(f"{node.name}/power", power, tensor(node, 1, layers)[0])
+        pair = instead(node, 1, made, layers)
+    if node.attributes.get("direction", "LEFT") != "LEFT":
+        return pointwise(pair, layers, Quotient, (0, 1))
+    wide = multiply(replace(pair, name=f"{node.name}/wide"), layers)
+    return layers.add(node.name, Remainder(numbers=(None, 2.0**bits)), wide)
+
+
+_BITS = {2: 8, 4: 16, 12: 32, 13: 64}
+"""Of onnx's types of whole numbers without a sign."""
 _WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
 """onnx's types of whole numbers."""
 

@@ -182,10 +182,14 @@ def plain(op: Elementwise) -> Callable[[Node, Layers], str]:
 
 
 def swish(node: Node, layers: Layers) -> str:
-    """x * sigmoid(x)."""
-    if node.attributes.get("alpha", 1.0) != 1.0:
-        raise Refused(f"alpha {node.attributes['alpha']:g}; only 1 is known here")
-    return _function(node, layers, Silu())
+    """x * sigmoid(alpha x)."""
+    alpha = float(node.attributes.get("alpha", 1.0))
+    if alpha == 1:
+        return _function(node, layers, Silu())
+    source, _ = tensor(node, 0, layers)
+    share = scaled(layers, f"{node.name}/alpha", source, alpha, 0.0)
+    share = layers.add(f"{node.name}/share", Sigmoid(), share)
+    return layers.add(node.name, Mul(), source, share)
 
 
 def mish(node: Node, layers: Layers) -> str:

@@ -46,7 +46,7 @@ from accelsim.network.ops import (
     Sum,
 )
 
-_SINGLE_AXIS = 13
+SINGLE_AXIS = 13
 """The opset from which softmax is over one axis, not over all from that on."""
 
 
@@ -109,7 +109,7 @@ def softmax(node: Node, layers: Layers) -> str:
     """Over channels or the last axis; before opset 13 over all axes from one on."""
     source, shape = tensor(node, 0, layers)
     rank = len(shape) + 1
-    single = node.version >= _SINGLE_AXIS
+    single = node.version >= SINGLE_AXIS
     (axis,) = axes_of([int(node.attributes.get("axis", -1 if single else 1))], rank)
     if axis == 0:
         raise Refused("over the batch")

@@ -41,16 +41,17 @@ from accelsim.network.ops import (
 def max_pool(node: Node, layers: Layers) -> str:
     """The largest of each window."""
     only_first_output(node, layers)
-    return _pool(node, layers, MaxPool)
+    return pooled(node, layers, MaxPool)
 
 
 def average_pool(node: Node, layers: Layers) -> str:
     """The mean of each window, of its padding too where count_include_pad says so."""
     counted = bool(node.attributes.get("count_include_pad", 0))
-    return _pool(node, layers, AvgPool, count_padding=counted)
+    return pooled(node, layers, AvgPool, count_padding=counted)
 
 
-def _pool(node: Node, layers: Layers, op: type[Pool], **keys: bool) -> str:
+def pooled(node: Node, layers: Layers, op: type[Pool], **keys: bool) -> str:
+    """A pooling with a node's windows."""
     source, shape, axes = spatial(node, 0, layers)
     if set(node.attributes.get("dilations", (1,))) != {1}:
         raise Refused(f"dilations {list(node.attributes['dilations'])} of a pooling")
@@ -69,12 +70,12 @@ def _pool(node: Node, layers: Layers, op: type[Pool], **keys: bool) -> str:
 
 def global_max_pool(node: Node, layers: Layers) -> str:
     """The largest of each channel."""
-    return _global(node, layers, MaxPool, True)
+    return over_maps(node, layers, MaxPool, True)
 
 
 def global_average_pool(node: Node, layers: Layers) -> str:
     """The mean of each channel."""
-    return _global(node, layers, AvgPool, True)
+    return over_maps(node, layers, AvgPool, True)
 
 
 def reduce_max(node: Node, layers: Layers) -> str:
@@ -157,14 +158,12 @@ def _over_axes(
     pool: type[Pool] | None,
 ) -> str:
     source, shape = read
-    given = optional(node, 1, "axes")
-    axes = node.attributes.get("axes") if given is None else known(given, "axes").tolist()
     rank, keep = len(shape) + 1, bool(node.attributes.get("keepdims", 1))
-    if not axes and node.attributes.get("noop_with_empty_axes"):
+    chosen = reduced_axes(node, rank)
+    if chosen is None:
         return source
-    chosen = tuple(sorted(set(axes_of(integers(axes or range(rank)), rank))))
     if pool is not None and rank in (3, 4) and chosen == tuple(range(2, rank)):
-        return _global(node, layers, pool, keep)
+        return over_maps(node, layers, pool, keep)
     if 0 in chosen:
         raise Refused("over the batch")
     if kept_shape(shape) != shape:
@@ -175,6 +174,15 @@ def _over_axes(
         kept = keep or run[0] != chosen[0]
         made = layers.add(name, checked(op, axes=[each - 1 for each in run], keep=kept), made)
     return made if keep else layers.view(made, kept_shape((node.outputs[0].shape or ())[1:]))
+
+
+def reduced_axes(node: Node, rank: int) -> tuple[int, ...] | None:
+    """The axes of a reduction, the batch among them; None where there are to be none."""
+    given = optional(node, 1, "axes")
+    axes = node.attributes.get("axes") if given is None else known(given, "axes").tolist()
+    if not axes and node.attributes.get("noop_with_empty_axes"):
+        return None
+    return tuple(sorted(set(axes_of(integers(axes or range(rank)), rank))))
 
 
 def _side_by_side(axes: Sequence[int]) -> list[list[int]]:
@@ -188,7 +196,8 @@ def _side_by_side(axes: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _global(node: Node, layers: Layers, op: type[Pool], keep: bool) -> str:
+def over_maps(node: Node, layers: Layers, op: type[Pool], keep: bool) -> str:
+    """A pooling of all pixels."""
     source, shape, _ = spatial(node, 0, layers)
     made = layers.add(node.name, op(kernel="global"), source)
     return layers.view(made, (shape[0], *(1,) * (len(shape) - 1)) if keep else shape[:1])

@@ -1,5 +1,6 @@
-"""Nodes that say which values are the largest, and sums of all values so far."""
+"""Nodes that say which values are the largest, what lies at such places, and sums so far."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,11 +14,27 @@ from accelsim.frontend.onnx.layers import (
     checked,
     constant,
     kept_shape,
+    known,
     number,
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.network.ops import ArgMax, Dense, Shape, Slice, Sort, Transpose
+from accelsim.frontend.onnx.rules.norms import SINGLE_AXIS
+from accelsim.network.ops import (
+    Add,
+    ArgMax,
+    Dense,
+    Equal,
+    Expand,
+    Less,
+    Line,
+    ScaleShift,
+    Shape,
+    Slice,
+    Sort,
+    Transpose,
+)
+from accelsim.network.ops.fields import MOST_AXES
 
 
 def place_of(smallest: bool) -> Callable[[Node, Layers], str]:
@@ -69,6 +86,62 @@ def top_k(node: Node, layers: Layers) -> str:
             taken = layers.add(f"{name}/first", Slice(start=(0,) * len(shape), stop=stop), taken)
         layers.names[value.name] = made = taken
     return layers.names.get(node.outputs[0].name, made)
+
+
+def one_hot(node: Node, layers: Layers) -> str:
+    """One number at the place that each index says along a new axis, and another elsewhere."""
+    size = int(number(constant(node, 1, "depth"), 1, "depth"))
+    off, on = (float(each) for each in known(constant(node, 2, "values"), "values").reshape(-1))
+    source, shape = tensor(node, 0, layers)
+    (axis,) = axes_of([int(node.attributes.get("axis", -1))], len(shape) + 2)
+    if axis == 0 or len(shape) >= MOST_AXES:
+        raise Refused("over the batch" if axis == 0 else f"of {len(shape) + 2} axes")
+    places = layers.view(source, (*shape[: axis - 1], 1, *shape[axis - 1 :]))
+    made = _at_places(layers, node.name, _from_start(node, layers, places, size), (axis - 1, size))
+    if (off, on) == (0.0, 1.0):
+        return made
+    return layers.add(f"{node.name}/values", checked(Line, factor=on - off, term=off), made)
+
+
+def _from_start(node: Node, layers: Layers, places: str, size: int) -> str:
+    """Places counted from 0, where some may be counted from the end."""
+    made = layers.specs.get(layers.under(places))
+    if made is not None and isinstance(made.op, ArgMax):
+        return places
+    below = layers.add(f"{node.name}/below", Less(numbers=(None, 0.0)), places)
+    more = layers.add(f"{node.name}/more", Line(factor=float(size)), below)
+    return layers.add(f"{node.name}/places", Add(), places, more)
+
+
+def _at_places(layers: Layers, name: str, places: str, along: tuple[int, int]) -> str:
+    """1 at the places, else 0; their axis has the size 1 before, and another then."""
+    axis, size = along
+    shape = layers.shapes[places]
+    own = tuple(size if at == axis else 1 for at in range(len(shape)))
+    wide = (*shape[:axis], size, *shape[axis + 1 :])
+    if size > 1:
+        places = layers.add(f"{name}/each", checked(Expand, shape=wide), places)
+    counted = -np.arange(size, dtype=np.float32).reshape(own)
+    learned = {
+        "gamma": Learned(1.0),
+        "beta": Learned(Constant(f"{name}/counted", own, 1, Known(counted))),
+    }
+    apart = layers.add(f"{name}/apart", checked(ScaleShift, shape=own), places, learned=learned)
+    return layers.add(name, Equal(numbers=(None, 0.0)), apart)
+
+
+def hard_max(node: Node, layers: Layers) -> str:
+    """1 at the first of the largest values along an axis, else 0; over all before opset 13."""
+    source, shape = tensor(node, 0, layers)
+    single = node.version >= SINGLE_AXIS
+    (axis,) = axes_of([int(node.attributes.get("axis", -1 if single else 1))], len(shape) + 1)
+    if axis == 0:
+        raise Refused("over the batch")
+    ahead, behind = math.prod(shape[: axis - 1]), math.prod(shape[axis:]) if single else 1
+    size = shape[axis - 1] if single else math.prod(shape[axis - 1 :])
+    wide = layers.view(source, (ahead, size, behind))
+    places = layers.add(f"{node.name}/place", checked(ArgMax, axes=[1], keep=True), wide)
+    return layers.view(_at_places(layers, node.name, places, (1, size)), kept_shape(shape))
 
 
 def cumulative_sum(node: Node, layers: Layers) -> str:
