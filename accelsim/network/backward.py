@@ -189,7 +189,7 @@ def _refuse_untrainable(network: Network) -> None:
             why = REFUSED.get(kind, "no rule says what its gradient is")
             message = f"layers of type {layer.op.name!r} cannot be trained: {why}"
         elif layer.name not in through and layer.parameter_shapes:
-            message = "cannot be trained: all that is made of it is compared, so it has no gradient"
+            message = "cannot be trained: what is made of it is only compared, or looks up rows"
         if message:
             problems.append(Problem(message, network.name, key=layer.name))
     if problems:

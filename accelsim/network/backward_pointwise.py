@@ -43,5 +43,5 @@ def _passed_on(layer: Layer) -> Iterator[str]:
     if isinstance(op, Sloped):
         pairs = zip(op.places, layer.inputs, strict=True)
         yield from (name for place, name in pairs if place in op.sloped)
-    elif not isinstance(op, Pointwise):
+    elif not isinstance(op, Pointwise) and not op.reads_numbers:
         yield from layer.inputs

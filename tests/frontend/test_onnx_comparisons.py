@@ -325,6 +325,6 @@ def test_what_is_only_compared_is_not_learned() -> None:
     chosen = LayerSpec("w", Where(numbers=(None, None, 1.0)), ("less", "e"))
     other = LayerSpec("e", Dense(out_features=3), ("x",))
     with pytest.raises(
-        InputError, match="d: cannot be trained: all that is made of it is compared"
+        InputError, match="d: cannot be trained: what is made of it is only compared"
     ):
         training_step(learned(less, other, chosen))

@@ -82,16 +82,17 @@ def gather(node: Node, layers: Layers) -> str:
     table, places = node.inputs[:2]
     axis = int(node.attributes.get("axis", 0))
     if isinstance(table, Constant) and isinstance(places, Value):
-        if len(table.shape) != 2 or axis % 2:
+        if not table.shape or axis not in (0, -len(table.shape)):
             raise Refused(f"of a constant {list(table.shape)} along axis {axis}; only its rows")
         source, shape = tensor(node, 1, layers)
-        op = checked(Embedding, entries=table.shape[0], features=table.shape[1])
+        features = math.prod(table.shape[1:])
+        op = checked(Embedding, entries=table.shape[0], features=features)
         wide = layers.view(source, (math.prod(shape),))
         learned = {"weight": Learned(table)}
         made = layers.add(node.name, op, wide, learned=learned)
         if table.element in CODES:
             layers.raw.add(made)
-        return layers.view(made, kept_shape((*shape, table.shape[1])))
+        return layers.view(made, kept_shape((*shape, *table.shape[1:])))
     if isinstance(places, Value):
         return _at_computed(node, layers, axis)
     said = known(constant(node, 1, "indices"), "indices").reshape(-1)
