@@ -124,6 +124,33 @@ def test_constant_places_are_slices(name: str, tmp_path: Path) -> None:
     assert wrong_tiles(path, feeds) == []
 
 
+def test_what_holds_nothing_is_left_out(tmp_path: Path) -> None:
+    """The part that is not turned, where a rotary embedding turns all: joined again behind it."""
+    arrays = {"first": np.array([0]), "all": np.array([6]), "axis": np.array([3])}
+    given = model([("Tanh", "x", {}), ("Slice", "x all all axis", {})], arrays)
+    given.graph.node.append(helper.make_node("Concat", ["t0", "y"], ["z"], axis=3))
+    given.graph.output[0].name = "z"
+    path, feeds = saved(given, tmp_path), {"x": reals(*SHAPE)}
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, feeds)
+    np.testing.assert_allclose(outputs(path, feeds)["z"].reshape(wanted.shape), wanted, rtol=1e-6)
+    assert [layer.op.name for layer in load_network(path).layers] == ["tanh"]
+
+
+def test_places_that_are_computed_are_times_ones_and_zeros(tmp_path: Path) -> None:
+    """The token that a text model ends with: of one image, as its number is among all images'."""
+    nodes = [
+        ("ReduceMax", "x", {"axes": [3], "keepdims": 0}), ("Reshape", "_ one", {}),
+        ("ArgMax", "_", {"axis": 1, "keepdims": 0}), ("Reshape", "x rows", {}),
+        ("Gather", "_ t2", {"axis": 0}),
+    ]  # fmt: skip
+    given = model(nodes, {"one": np.array([1, -1]), "rows": np.array([-1, 6])})
+    given.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    path, feeds = saved(given, tmp_path), {"x": reals(1, *SHAPE[1:])}
+    (wanted,) = onnxruntime.InferenceSession(path).run(None, feeds)
+    assert np.array_equal(outputs(path, feeds)["y"].reshape(wanted.shape), wanted)
+    assert wrong_tiles(path, feeds) == []
+
+
 REFUSED: dict[str, tuple[Case, str]] = {
     "far apart": (
         (

@@ -95,7 +95,7 @@ def resolved(file: ModelFile, dims: Mapping[str, int], outputs: Sequence[str]) -
     found = dict(walk.nodes(order))
     order = order_of(file, wanted, walk.taken)
     used = {name for index in order for name in sources_of(file.proto.graph.node[index])}
-    inputs = tuple(each for each in inputs if each.name in used and 0 not in (each.shape or ()))
+    inputs = tuple(each for each in inputs if each.name in used and not _is_empty(each))
     nodes = tuple(node for index in order if (node := found[index]) is not None)
     made = {each.name for each in inputs} | {each.name for node in nodes for each in node.outputs}
     for name in wanted:
@@ -240,7 +240,7 @@ class _Walk:
     def begin(self, inputs: Iterable[Value]) -> None:
         """Take the inputs, those that hold nothing as constants."""
         for each in inputs:
-            self._known[each.name] = _empty(each) if 0 in (each.shape or ()) else each
+            self._known[each.name] = _empty(each) if _is_empty(each) else each
             self._declared.agree(each.name, each.name, each.shape, each.element)
 
     def _initializer(self, tensor: Any) -> Constant:
@@ -292,7 +292,10 @@ class _Walk:
         if constants is not None:
             self._known |= {each.name: each for each in constants}
             return None
-        self._known |= {each.name: each for each in outputs if each.name}
+        made = [each for each in outputs if each.name]
+        self._known |= {each.name: _empty(each) if _is_empty(each) else each for each in made}
+        if made and all(map(_is_empty, made)):
+            return None
         node = Node(
             name=named(proto),
             op=proto.op_type,
@@ -356,6 +359,11 @@ class _Walk:
 
 _JOINING = ("Concat", "Attention")
 """Operators that put something behind what may hold nothing yet."""
+
+
+def _is_empty(value: Value) -> bool:
+    """Whether a tensor holds nothing: all that is asked of it is its shape."""
+    return 0 in (value.shape or ())
 
 
 def _empty(value: Value) -> Constant:
