@@ -20,7 +20,7 @@ from accelsim.network.backward_norms import (
     of_reduction,
     of_scale_shift,
 )
-from accelsim.network.backward_pointwise import given_gradients, of_pointwise
+from accelsim.network.backward_pointwise import COMPARING, given_gradients, of_pointwise
 from accelsim.network.backward_products import (
     of_attention_context,
     of_attention_scores,
@@ -44,10 +44,8 @@ from accelsim.network.backward_tokens import (
 from accelsim.network.forward import activation_of, forward_pass, tells
 from accelsim.network.graph import Layer, LayerSpec, Network, build_network
 from accelsim.network.ops import (
-    POINTWISE,
     Add,
     Append,
-    ArgMax,
     AsValues,
     AttentionContext,
     AttentionScores,
@@ -82,7 +80,6 @@ from accelsim.network.ops import (
     Shape,
     Sloped,
     Softmax,
-    Sort,
     SplitPart,
     Taking,
     Transpose,
@@ -131,12 +128,9 @@ _UPDATES: Mapping[Optimizer, tuple[tuple[str, int, int], ...]] = {
 }
 """For each array that an optimizer writes, the parameter last: arrays read, lane operations."""
 
-_COMPARING = (*(row for row in POINTWISE if not issubclass(row, Sloped)), ArgMax, Sort)
-"""Layer types that may be where no gradient has to go through."""
-
 REFUSED: Mapping[type[Op], str] = {
     **dict.fromkeys(
-        _COMPARING,
+        COMPARING,
         "what it chooses or compares has no gradient here; train on the network without it",
     ),
     DynamicQuantize: "it rounds as inference does; train on the network without it",
@@ -184,7 +178,7 @@ def _refuse_untrainable(network: Network) -> None:
     problems = []
     for layer in network.layers:
         kind, message = type(layer.op), ""
-        needed = layer.name in through or kind not in _COMPARING
+        needed = layer.name in through or kind not in COMPARING
         if needed and rules.dispatch(kind) is rules.dispatch(object):
             why = REFUSED.get(kind, "no rule says what its gradient is")
             message = f"layers of type {layer.op.name!r} cannot be trained: {why}"

@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING
 
 from accelsim.network.backward_norms import narrowed
 from accelsim.network.graph import Layer, Network
-from accelsim.network.ops import Pointwise, Sloped
+from accelsim.network.ops import POINTWISE, ArgMax, Op, Pointwise, Sloped, Sort
 from accelsim.network.ops.pointwise_gradients import PointwiseGradient
 
 if TYPE_CHECKING:
     from accelsim.network.backward import Step
+
+
+COMPARING: tuple[type[Op], ...] = (
+    *(row for row in POINTWISE if not issubclass(row, Sloped)),
+    *(ArgMax, Sort),
+)
+"""Layer types that may be where no gradient has to go through."""
 
 
 def of_pointwise(step: "Step", op: Sloped, layer: Layer, gradient: str) -> None:

@@ -323,7 +323,7 @@ def test_what_is_refused_is_counted_with_its_share(tmp_path: Path) -> None:
     chain = [
         node("Conv", "x w", "a"),
         node("ConvTranspose", "a w", auto_pad="SAME_UPPER", output_padding=[1, 1], strides=[2, 2]),
-        node("Shrink", "y", "z"),
+        node("Sinh", "y", "z"),
     ]
     with pytest.raises(UncoveredError) as caught:
         load_network(saved(model(chain, {"w": W33}, output="z"), tmp_path))
@@ -350,13 +350,13 @@ def test_a_share_is_counted_or_said_to_be_unknown(tmp_path: Path) -> None:
 
 def test_what_is_asked_to_be_free_says_so_everywhere(tmp_path: Path) -> None:
     nodes = [
-        node("Conv", "x w", "a"), node("Shrink", "a", "b"), node("Conv", "b v", "c"),
-        node("Shrink", "c", "y"),
+        node("Conv", "x w", "a"), node("Sinh", "a", "b"), node("Conv", "b v", "c"),
+        node("Sinh", "c", "y"),
     ]  # fmt: skip
     path = saved(model(nodes, {"w": W33, "v": weights(5, 2, 6, 1, 1)}), tmp_path)
     network = load_network(path, free=True)
     assert network.name == "model (2 of 4 nodes free)"
-    assert "taken as free: Shrink (2, 0.0% of MACs)" in network.description
+    assert "taken as free: Sinh (2, 0.0% of MACs)" in network.description
     assert network.inputs == {"x": (3, 9, 8), "b/free": (6, 7, 6), "y/free": (2, 7, 6)}
     assert [layer.op.name for layer in network.layers] == ["conv", "conv", "reshape"]
     out = tmp_path / "out.json"
@@ -367,7 +367,7 @@ def test_what_is_asked_to_be_free_says_so_everywhere(tmp_path: Path) -> None:
     said = {"name": "s", "networks": [str(path)], "base": "edge_ws"}
     (point,) = resolve(sweep_from(said | {"unsupported": "free"})).points
     assert point.network == f"{path} (2 of 4 nodes free)"
-    with pytest.raises(InputError, match="Shrink"):
+    with pytest.raises(InputError, match="Sinh"):
         resolve(sweep_from(said))
     (point,) = resolve(sweep_from(said | {"outputs": ["a"]})).points
     assert (point.network, len(point.graph.layers)) == (str(path), 1)
@@ -381,7 +381,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_takes_what_is_free(command: str, tmp_path: Path) -> None:
-    path = saved(model([node("Shrink", "x", "a"), node("Conv", "a w")], {"w": W33}), tmp_path)
+    path = saved(model([node("Sinh", "x", "a"), node("Conv", "a w")], {"w": W33}), tmp_path)
     given = command.format(path).split()
     free = CliRunner().invoke(app, [*given, "--unsupported", "free"])
     assert free.exit_code == 0
