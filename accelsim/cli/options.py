@@ -33,7 +33,7 @@ UnsupportedOption = Annotated[
     ),
 ]
 HardwareName = Annotated[
-    str, typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml file.")
+    str, typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml or .cfg file.")
 ]
 DataflowOption = Annotated[
     str | None,

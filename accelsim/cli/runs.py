@@ -32,7 +32,7 @@ def run(
     ],
     hardware: Annotated[
         str | None,
-        typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml file."),
+        typer.Argument(metavar="HARDWARE", help="A built-in accelerator, or a .yaml or .cfg file."),
     ] = None,
     *,
     machine: Machine,

@@ -22,6 +22,7 @@ Value = TypeVar("Value")
 STALL_FREE = "1048576 B/cycle"
 """A bandwidth at which nothing waits, for `InterfaceBandwidth: CALC`, and version 1."""
 
+_SECTIONS = "sections such as [architecture_presets], then `Key: value` by line"
 DATAFLOWS = ("os", "ws", "is")
 _BUFFERS = {"ifmap": ["ifmap"], "filter": ["filter"], "ofmap": ["psum", "ofmap"]}
 _UNHEEDED = {
@@ -33,11 +34,31 @@ _UNHEEDED = {
     "memorybanks": "the banks of the buffers",
     "topologycsvloc": "the topology; name the .csv as the network",
 }
+_HEEDED = (
+    "run_name",
+    "arrayheight",
+    "arraywidth",
+    *(f"{name}sramsz{unit}" for name in _BUFFERS for unit in ("kb", "")),
+    "dataflow",
+    "bandwidth",
+    "interfacebandwidth",
+)
+_SWITCHED = (
+    "sparsitysupport",
+    "sparserep",
+    "optimizedmapping",
+    "blocksize",
+    "nonzeroelems",
+    "randomnumbergeneratorseed",
+    *(f"{name}srambank{what}" for name in _BUFFERS for what in ("bandwidth", "num", "port")),
+)
+"""Keys of what is off, if its switch does not say otherwise."""
 _SWITCHES = {
     "useramulatortrace": "a trace of Ramulator's; set dram.timing to a standard, such as DDR4-2400",
     "ifmapcustomlayout": "the layout of ifmaps in banks",
     "filtercustomlayout": "the layout of filters in banks",
 }
+_KNOWN = {*_HEEDED, *_SWITCHED, *_UNHEEDED, *_SWITCHES}
 
 
 def cfg_document(path: Path) -> Document:
@@ -52,6 +73,10 @@ def unheeded(path: Path) -> list[str]:
     found = [what for key, what in _UNHEEDED.items() if key in values]
     found += [what for key, what in _SWITCHES.items() if values.get(key, "").lower() == "true"]
     notes = [f"not heeded: {', '.join(dict.fromkeys(found))}"] if found else []
+    if unknown := [shown(key) for key in values if key not in _KNOWN]:
+        notes.append(f"not known, so not heeded: {', '.join(unknown)}")
+    if "," in values.get("bandwidth", ""):
+        notes.append("of the bandwidths the first is taken, as SCALE-Sim does")
     if values.get("interfacebandwidth", "CALC").upper() != "USER":
         notes.append("no bandwidth is given (CALC), so nothing waits for DRAM")
     else:
@@ -61,13 +86,18 @@ def unheeded(path: Path) -> list[str]:
 
 def _parsed(text: str, path: Path) -> dict[str, str]:
     """The file's values by key in small letters, whatever their sections."""
+    if not text.strip():
+        raise InputError(Problem(f"the file is empty; it needs {_SECTIONS}", str(path), 1))
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     try:
         parser.read_string(text)
+    except (configparser.DuplicateOptionError, configparser.DuplicateSectionError) as error:
+        again = getattr(error, "option", None) or f"[{error.section}]"
+        twice = Problem("is there twice", str(path), error.lineno or 0, key=again)
+        raise InputError(twice) from None
     except configparser.Error as error:
-        line = getattr(error, "lineno", None)
-        message = "is no .cfg: sections such as [architecture_presets], then `Key: value` by line"
-        raise InputError(Problem(message, str(path), line or 0)) from None
+        line = getattr(error, "lineno", None) or getattr(error, "errors", [(0, "")])[0][0]
+        raise InputError(Problem(f"is no .cfg: {_SECTIONS}", str(path), line)) from None
     return {key: value for section in parser.sections() for key, value in parser[section].items()}
 
 
@@ -140,7 +170,10 @@ class _Reader:
 
     def bandwidth(self) -> str:
         """The rate of DRAM: the first that is given, if the file says that it is to be used."""
-        if self.values.get("interfacebandwidth", "CALC").upper() != "USER":
+        said = self.values.get("interfacebandwidth", "CALC")
+        if said.upper() not in ("USER", "CALC"):
+            self.wrong("interfacebandwidth", f"expected USER or CALC, found {shown(said)}")
+        if said.upper() != "USER":
             return STALL_FREE
         rate = self.taken(("dram", "bandwidth"), _first_positive, "bandwidth")
         return f"{rate or 1} B/cycle"
@@ -149,7 +182,8 @@ class _Reader:
         """The value of the first of the keys that is there; None, and a problem, if it is wrong."""
         key = next((each for each in keys if each in self.values), None)
         if key is None:
-            message = f"is missing; {did_you_mean(keys[0], [*self.values])}".rstrip("; ")
+            others = sorted(self.values.keys() - _KNOWN)
+            message = f"is missing; {did_you_mean(keys[0], others)}".rstrip("; ")
             self.problems.append(Problem(message, self.source, key=keys[0]))
             return None
         self.marks[path] = self.lines.get(key, (1, 1))

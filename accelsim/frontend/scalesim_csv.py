@@ -45,6 +45,8 @@ _SYNONYMS: Mapping[str, str] = {
 _KNOWN = ("layer", *_CONV, "stride", *_STRIDE, *_GEMM, "batch", "sparsity")
 _NUMBERS = (*_CONV, "stride", *_STRIDE, *_GEMM, "batch")
 _MAY_BE_EMPTY = ("batch", "sparsity")
+_LARGEST_SIZE, _MOST_IMAGES = 2**24, 2**16
+"""Of docs/limits.md."""
 _SEPARATORS = (",", ";", "\t")
 _FORMS = (
     "expected 'Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, "
@@ -164,6 +166,8 @@ def _header_problems(columns: list[str]) -> Iterator[str]:
         yield f"this is no SCALE-Sim header; {_FORMS}"
         return
     for at, name in enumerate(columns, start=1):
+        if name in columns[: at - 1] and name:
+            continue
         if not name:
             yield f"column {at} has no name, but values; {_FORMS}"
         elif name not in _KNOWN:
@@ -190,15 +194,27 @@ def _row_problems(row: _Row, columns: list[str], cells: int) -> Iterator[str]:
     if cells > len(columns):
         yield f"{cells} values for {len(columns)} columns"
     wrong = [name for name in (*needed, *given) if not _is_positive(row.cells.get(name, ""))]
+    absent = [name for name in wrong if name not in row.cells]
+    if absent:
+        yield f"{', '.join(absent)}: expected a whole number above 0, found nothing"
     for name in wrong:
-        found = repr(row.cells[name]) if name in row.cells else "nothing"
-        yield f"{name}: expected a whole number above 0, found {found}"
+        if name in row.cells:
+            yield f"{name}: expected a whole number above 0, found {row.cells[name]!r}"
+    yield from _beyond_limits(row, [name for name in (*needed, *given) if name not in wrong])
     if "m" not in columns and not wrong:
         yield from _window_problems(row)
     sparsity = "" if row.products else row.cells.get("sparsity", "")
     kept, _, of = sparsity.partition(":")
     if kept != of:
         yield f"sparsity {sparsity} is not supported; leave it empty for a dense layer"
+
+
+def _beyond_limits(row: _Row, names: Iterable[str]) -> Iterator[str]:
+    """Sizes and batches that no network may have."""
+    for name in names:
+        most = _MOST_IMAGES if name == "batch" and "m" not in row.cells else _LARGEST_SIZE
+        if int(row.cells[name]) > most:
+            yield f"{name}: at most {most:,}, found {row.cells[name]!r}"
 
 
 def _is_positive(text: str) -> bool:

@@ -75,6 +75,11 @@ def test_settings_and_what_is_not_heeded(tmp_path: Path) -> None:
     first, second = unheeded(path)
     assert first.startswith("not heeded: addresses, the banks of the buffers, a trace of Ramulator")
     assert "which all three buffers share" in second
+    path = written(tmp_path, DEFAULT.replace("MemoryBanks", "WordSize").replace(" 10", " 10, 20"))
+    assert unheeded(path)[1:3] == [
+        "not known, so not heeded: 'wordsize'",
+        "of the bandwidths the first is taken, as SCALE-Sim does",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,11 @@ def test_settings_and_what_is_not_heeded(tmp_path: Path) -> None:
         ("SparsitySupport : false", "SparsitySupport : true", "accelsim has no sparsity"),
         ("Bandwidth : 10", "Bandwidth : ten", "bandwidth: expected a whole number"),
         ("[general]", "general", "is no .cfg"),
-        ("MemoryBanks", "Dataflow", "is no .cfg"),
+        ("MemoryBanks", "Dataflow", ":14: dataflow: is there twice"),
+        ("[sparsity]", "[general]", ":16: [general]: is there twice"),
+        (DEFAULT, "", "some.cfg:1: the file is empty"),
+        ("FilterSramSzkB:  64", "FilterSram", ":9: is no .cfg: sections"),
+        ("USER", "USR", ":20:1: interfacebandwidth: expected USER or CALC, found 'USR'"),
     ],
 )
 def test_mistakes_are_told_with_their_line(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -99,3 +108,8 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, old: str, new: str, t
 def test_an_array_too_large_is_told_where_it_stands(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"some\.cfg:6:1: array\.rows"):
         load_hardware(written(tmp_path, DEFAULT.replace("Height:    32", "Height: 99999999")))
+
+
+def test_a_key_that_is_meant_is_no_guess_for_one_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"arrayheight: is missing$"):
+        load_hardware(written(tmp_path, DEFAULT.replace("ArrayHeight:    32", "")))

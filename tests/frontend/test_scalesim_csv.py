@@ -151,7 +151,6 @@ def test_ofmap_is_scalesims(
             "Layer, M, N, N, K, Bias,\na, 1, 2, 2, 3, 4,\n",
             [
                 ":1: the column 'n' is there twice",
-                ":1: the column 'n' is there twice",
                 ":1: unknown column 'bias'; ",
             ],
         ),
@@ -161,7 +160,9 @@ def test_ofmap_is_scalesims(
             "b, 8, 8, 3, 3, 1, 1,\n"
             "c, 8, x, 3, 3, 0, -1, 1.5,\n"
             ", 8, 8, 3, 3, 1, 1, 1,\n"
-            "d, 8, 8, 3, 3, 1, 1, 1, 1, 1,\n",
+            "d, 8, 8, 3, 3, 1, 1, 1, 1, 1,\n"
+            "Block two\n"
+            "e, 16777217, 8, 3, 3, 1, 1, 1,\n",
             [
                 ":4: a: filter height 9 is larger than ifmap height 8",
                 ":5: b: stride: expected a whole number above 0, found nothing",
@@ -171,6 +172,9 @@ def test_ofmap_is_scalesims(
                 ":6: c: stride: expected a whole number above 0, found '1.5'",
                 ":7: the layer has no name",
                 ":8: d: 10 values for 8 columns",
+                ":9: Block two: ifmap height, ifmap width, filter height, filter width, channels, "
+                "num filter, stride: expected a whole number above 0, found nothing",
+                ":10: e: ifmap height: at most 16,777,216, found '16777217'",
             ],
         ),
         (
