@@ -28,7 +28,7 @@ from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
-from accelsim.network.ops import Op, Read, Shape, Slice, Stretch
+from accelsim.network.ops import Embedding, Op, Read, Shape, Slice, Stretch
 from accelsim.text import cell
 from accelsim.units import ceil_div
 
@@ -193,7 +193,8 @@ class DramTracer:
         first = self.place(layer, (kind, tensor), max(held, transfer.size))
         shown = shown_name(tensor, kind)
         exact = self.blocks(layer, tile, operand)
-        if sum(size for _, size in exact) == transfer.size:
+        lies_as_read = not isinstance(layer.layer.op, Embedding) or operand != "ifmap"
+        if lies_as_read and sum(size for _, size in exact) == transfer.size:
             return shown, [(first + start, size) for start, size in exact]
         its = transfer.runs
         room = max(held - its.size + 1, 1)
@@ -214,7 +215,10 @@ class DramTracer:
             learned = self.program.network.by_name[layer.layer.owner].parameters
             return max(learned, _filter_words(layer)) * target.bytes_of("filter")
         if operand == "ifmap":
-            return batch * math.prod(layer.layer.input_shapes[0]) * target.bytes_of("ifmap")
+            word, op = target.bytes_of("ifmap"), layer.layer.op
+            if isinstance(op, Embedding):
+                return op.entries * op.features * word
+            return batch * math.prod(layer.layer.input_shapes[0]) * word
         word = target.bytes_of("psum" if operand == "psum" else "ofmap")
         if operand == "ofmap":
             return batch * written_elements(layer.layer, layer.kernel) * word
@@ -243,7 +247,9 @@ def tensor_of(layer: LayerProgram, transfer: Transfer) -> tuple[str, str]:
 
 
 def operand_of(layer: LayerProgram, operand: Operand) -> tuple[str, str]:
-    """The tensor that an operand of a layer is, and its kind."""
+    """The tensor that an operand of a layer is, and its kind: what is looked up is a table's."""
+    if operand == "ifmap" and isinstance(layer.layer.op, Embedding):
+        return layer.layer.owner, "filter"
     if operand == "ifmap":
         return layer.layer.inputs[0], "map"
     if operand == "ofmap":

@@ -14,7 +14,8 @@ from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, 
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.facade import simulate
 from accelsim.hardware import Hardware
-from accelsim.network.graph import Network
+from accelsim.network.graph import LayerSpec, Network, build_network
+from accelsim.network.ops import Add, AsValues, Embedding
 from accelsim.results import RunResult
 
 NETWORK = chain((3, 12, 12), conv(8, 3, padding=1), max_pool(2), dense(40))
@@ -50,6 +51,21 @@ def test_a_small_run(tmp_path: Path) -> None:
     result, rows = traced(NETWORK, machine(split("256 B", "256 B", "256 B")), tmp_path / "d.csv")
     holds(result, rows)
     assert {row["tensor"] for row in rows} >= {"x", "a", "a.filter", "b"}
+
+
+def test_what_is_looked_up_lies_in_its_table(tmp_path: Path) -> None:
+    """Rows of 6 bytes for 12 numbers, of tables of 40 and of 5 entries; numbers are not fetched."""
+    layers = [
+        LayerSpec("word", Embedding(entries=40, features=6), ("x",)),
+        LayerSpec("values", AsValues(), ("x",)),
+        LayerSpec("place", Embedding(entries=5, features=6), ("values",)),
+        LayerSpec("sum", Add(), ("word", "place")),
+    ]
+    network = build_network("n", {"x": (12,)}, layers)
+    result, rows = traced(network, machine(split("64 B", "64 B", "64 B")), tmp_path / "d.csv")
+    holds(result, rows)
+    tensors = {(row["layer"], row["tensor"]) for row in rows if row["way"] == "read"}
+    assert {("word", "word.filter"), ("place", "place.filter"), ("values", "x")} <= tensors
 
 
 @drawn(25)
