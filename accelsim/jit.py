@@ -48,7 +48,7 @@ def entry(function: Function) -> Function:
     from numba import config, njit
 
     settings: Any = config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(_directory())
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(directory())
     try:
         compiled: Function = njit(cache=_can_keep())(function)
     finally:
@@ -64,19 +64,19 @@ def is_installed() -> bool:
 
 def is_kept() -> bool:
     """Whether what is compiled of these very sources lies on disk."""
-    return any(_directory().rglob("*.nbi"))
+    return any(directory().rglob("*.nbi"))
 
 
 def _can_keep() -> bool:
     try:
-        _directory().mkdir(parents=True, exist_ok=True)
+        directory().mkdir(parents=True, exist_ok=True)
     except OSError:
         return False
-    return os.access(_directory(), os.W_OK)
+    return os.access(directory(), os.W_OK)
 
 
 @cache
-def _directory() -> Path:
+def directory() -> Path:
     """Where what this Python and numba compile of these very sources is kept."""
     digest = sha256(f"{sys.implementation.cache_tag} {version('numba')}".encode())
     for source in sorted(PACKAGE.glob("*/compiled/*.py")):
@@ -121,22 +121,3 @@ class Patience:
             self.failed = True
             warnings.warn(f"numba does not work here, so Python does it: {failure}", stacklevel=2)
             return None
-
-
-def main() -> None:
-    """Compile everything now, so that no run has to."""
-    import numpy as np
-
-    from accelsim.dram.compiled.controller import replay_all
-    from accelsim.engine.compiled.loop import play_all
-
-    if not is_installed():
-        raise SystemExit("numba is not installed; pip install 'accelsim[fast]'")
-    nothing_to_do = np.zeros(64, np.int64)
-    play_all(nothing_to_do, nothing_to_do[:0])
-    replay_all(nothing_to_do)
-    print(f"compiled, in {_directory()}" if is_kept() else f"cannot write into {_directory()}")
-
-
-if __name__ == "__main__":
-    main()
