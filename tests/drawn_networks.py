@@ -16,6 +16,7 @@ from accelsim.network.ops import (
     POINTWISE,
     Abs,
     Add,
+    AsValues,
     Attention,
     AvgPool,
     BatchNorm,
@@ -318,6 +319,7 @@ def every_type() -> set[str]:
         "concat",
         "matmul",
         "embedding",
+        "as_values",
         *(row.name for row in POINTWISE if issubclass(row, Sloped)),
         *(op.name for op in (*POSITIVE, *LEVEL)),
     }
@@ -496,6 +498,8 @@ def drawn_network(seed: int, layers: int = 8) -> Network:
         made.inputs["numbers"] = (draw.number(2, 5),)
         made.shapes["numbers"] = made.inputs["numbers"]
         made.put(Embedding(entries=draw.number(2, 9), features=draw.number(2, 8)), "numbers")
+        if draw.often(0.3):
+            made.put(AsValues(), "numbers")
     while len(made.specs) < layers:
         made.step()
     return made.finished()
