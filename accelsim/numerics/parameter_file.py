@@ -205,7 +205,9 @@ class Wanted:
             return f"holds {outline.dtype}; needs whole numbers of entries"
         truths = self.in_file is not None and outline.dtype.kind == "b"
         if isinstance(self.format, IntegerFormat) and outline.dtype.kind not in "iu" and not truths:
-            return _no_codes(outline.dtype, self.format)
+            return f"holds {outline.dtype}, {self.format} needs integer codes" + (
+                _CODES_OF_INPUT if self.batched else _CODES
+            )
         numbers = "fiu" if self.in_file is None else "fiub"
         return "" if outline.dtype.kind in numbers else f"holds {outline.dtype}; {_REAL}"
 
@@ -236,13 +238,13 @@ class Wanted:
 
 
 _REAL = "needs finite real numbers"
-
-
-def _no_codes(dtype: "np.dtype[np.generic]", format_: IntegerFormat) -> str:
-    return (
-        f"holds {dtype}, {format_} needs integer codes; quantize it with another tool "
-        "and give its weight_scale and output_scale, or choose floating-point formats"
-    )
+_CODES = (
+    "; quantize it with another tool and give its weight_scale and output_scale, "
+    "or choose floating-point formats"
+)
+_CODES_OF_INPUT = (
+    ": its values over its scale, rounded, plus its zero point; or choose floating-point formats"
+)
 
 
 def _range_misfit(array: Array, format_: IntegerFormat) -> str:

@@ -76,7 +76,7 @@ def test_every_mistake_is_told_at_once() -> None:
 
 
 def test_codes_of_integers_only() -> None:
-    with pytest.raises(InputError, match="needs integer codes"):
+    with pytest.raises(InputError, match="needs integer codes: its values over its scale"):
         accelsim.compute("lenet5", inputs={"input": np.zeros((1, 32, 32), np.float32)})
 
 
