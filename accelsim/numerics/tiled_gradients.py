@@ -51,9 +51,9 @@ from accelsim.numerics.gradients import (
 from accelsim.numerics.mixtures import terms
 from accelsim.numerics.norm_gradients import row_gradient, row_standardised, term
 from accelsim.numerics.normal import lines_of
-from accelsim.numerics.tiled_vector import VectorExecutor, counts_of
+from accelsim.numerics.tiled_vector import VectorExecutor
 from accelsim.numerics.tokens import entries_of
-from accelsim.numerics.windows import feature_map, windows
+from accelsim.numerics.windows import counts_of, feature_map, windows
 
 
 def _bias(run: VectorExecutor, op: BiasGradient, tile: VectorTile) -> Array | None:

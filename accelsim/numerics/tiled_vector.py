@@ -55,7 +55,7 @@ from accelsim.numerics.spatial import placed, resized
 from accelsim.numerics.tiled_phases import of_phase
 from accelsim.numerics.tiled_rankings import of_arg_max, of_sort
 from accelsim.numerics.tokens import Part, token_values, turns
-from accelsim.numerics.windows import Fill, feature_map, widened, windows
+from accelsim.numerics.windows import Fill, counts_of, feature_map, widened, windows
 
 
 @dataclass
@@ -445,12 +445,3 @@ def _cut(window: Window, taps: Span) -> Window:
     """`window` with only some of its taps."""
     before = window.before - taps.start * window.dilation
     return replace(window, kernel=taps.size, before=before)
-
-
-def counts_of(window: Window, outputs: Span, count_padding: bool) -> Array:
-    """How many taps of each output's window the mean divides by."""
-    first = np.arange(outputs.start, outputs.stop)[:, None] * window.stride - window.before
-    taps = first + np.arange(window.kernel) * window.dilation
-    low, high = (-window.before, window.size + window.after) if count_padding else (0, window.size)
-    counts: Array = ((taps >= low) & (taps < high)).sum(1)
-    return counts

@@ -54,3 +54,12 @@ def feature_map(values: Array) -> Array:
     if values.ndim == 3:
         return values.transpose(0, 2, 1)[..., None]
     return values[..., None, None]
+
+
+def counts_of(window: Window, outputs: Span, count_padding: bool) -> Array:
+    """How many taps of each output's window the mean divides by."""
+    first = np.arange(outputs.start, outputs.stop)[:, None] * window.stride - window.before
+    taps = first + np.arange(window.kernel) * window.dilation
+    low, high = (-window.before, window.size + window.after) if count_padding else (0, window.size)
+    counts: Array = ((taps >= low) & (taps < high)).sum(1)
+    return counts
