@@ -240,11 +240,10 @@ def truth(op: Any, x: Any, v: Values, name: str) -> Any:
         case ConvTranspose():
             name = f"{name}/0_0"
             (top, bottom, left, right), more = op.padding, op.output_padding
-            around_all = [
-                side for k, n in zip(op.kernel, more, strict=True) for side in (k - 1, k - 1 + n)
-            ]
+            reach = [(k - 1) * each for k, each in zip(op.kernel, op.dilation, strict=True)]
+            around_all = [side for k, n in zip(reach, more, strict=True) for side in (k, k + n)]
             apart = spread(spread(x, 2, op.stride[0]), 3, op.stride[1])
-            taps = taps_of(around(apart, around_all), replace(op, stride=(1, 1)))
+            taps = taps_of(around(apart, around_all), replace(op, stride=(1, 1)), op.dilation)
             y = convolved(taps, v[f"{name}.weight"][:, :, ::-1, ::-1], op.groups)
             y = y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
         case AvgPool():
