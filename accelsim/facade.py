@@ -32,6 +32,7 @@ from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network
+from accelsim.network.ops.fields import LARGEST_BATCH
 from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.passes import absorbed, prepare_for_inference
 from accelsim.results import LayerCheck, RunResult, VerifyResult
@@ -49,7 +50,6 @@ from accelsim.results.trace import write_trace
 from accelsim.text import shown
 
 LARGEST_LAYER = 2**53
-LARGEST_BATCH = 2**16
 
 Made = TypeVar("Made")
 Part = tuple[Network, int, Source | None]
@@ -96,7 +96,7 @@ def simulate(
         named = own and tuple(layer.name for layer in part.layers)
         work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
         if work not in runs:
-            player = Player(memory.patience if memory else None)
+            player = _player(memory)
             programs = _parts(part, machine, images, memory, player, own)
             results = [timed(program, player) for program in programs]
             runs[work] = programs, one_batch(results, part, images)
@@ -187,8 +187,7 @@ def compiled_parts(
     network: NetworkLike, machine: Hardware, batch: int, memory: Memory | None = None
 ) -> list[Program]:
     """As `compile_program`, of all parts in which the batch runs."""
-    player = Player(memory.patience if memory else None)
-    return _parts(prepared(network, batch), machine, batch, memory, player, None)
+    return _parts(prepared(network, batch), machine, batch, memory, _player(memory), None)
 
 
 def program_with(
@@ -213,9 +212,13 @@ def program_with(
         message = f"layer {shown(layer)} {gone}" if gone else unknown("layer", layer, [*named])
         raise InputError(Problem(message, network.name))
     part, images, own = named[meant]
-    player = Player(memory.patience if memory else None)
-    program = _parts(part, machine, images, memory, player, own)[0]
+    program = _parts(part, machine, images, memory, _player(memory), own)[0]
     return program, next(each for each in program.layers if each.layer.name == meant)
+
+
+def _player(memory: Memory | None) -> Player:
+    """Who plays, as patient with compiled code as those before who had the memory."""
+    return Player(memory.patience if memory else None)
 
 
 def _parts(

@@ -69,7 +69,7 @@ class Channel:
     def __init__(self, sheet: DramTiming, refresh: bool = True, queue: int | None = None) -> None:
         """`queue` entries for reads, and as many for writes; the sheet's if left out."""
         self.sheet = sheet
-        self.queue = queue or sheet.queue * sheet.data_buses
+        self.queue = queue or sheet.channel_queue
         self.buses = [_Bus() for _ in range(sheet.data_buses)]
         self.groups = [_Times() for _ in range(sheet.data_buses * sheet.bank_groups)]
         self.banks = [_Bank() for _ in range(sheet.channel_banks)]

@@ -180,6 +180,11 @@ class DramTiming(BaseModel):
         return self.data_buses * self.bus_banks
 
     @property
+    def channel_queue(self) -> int:
+        """Requests of one channel that the controller reorders."""
+        return self.data_buses * self.queue
+
+    @property
     def activate_clocks(self) -> float:
         """Least mean distance of activates on one data bus: tRRD, and four in tFAW."""
         return max(self.nRRDS, self.nFAW / 4)

@@ -177,8 +177,8 @@ def _played(
     Its rate is that of the time until only a queue of them is left, as other transfers follow.
     """
     dones, activates = _dones(sheet, accesses, patience)
-    count, queue = len(accesses), sheet.queue * sheet.data_buses
-    served = max(count - queue, -(-count // 2))
+    count = len(accesses)
+    served = max(count - sheet.channel_queue, -(-count // 2))
     data = dones[served - 1] - dones[0] + sheet.nBL
     clocks = Fraction(data, served) * count
     least = Fraction(count * sheet.nBL, sheet.data_buses)

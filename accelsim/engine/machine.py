@@ -54,7 +54,7 @@ def play(
     for core in cores:
         for unit in ("array", "vector"):
             waiting = [run for run in runs if _has_part(run, unit, core.index)]
-            parts.unit(core, waiting, _total_cycles(runs, unit))
+            parts.unit(core, waiting, total_cycles(program, unit))
     clock.run()
     stuck = [run for run in runs if not run.done.processed]
     if stuck:
@@ -67,9 +67,9 @@ def _has_part(run: LayerRun, unit: str, array: int) -> bool:
     return run.program.unit == unit and bool(run.tracks[array].nest)
 
 
-def _total_cycles(runs: list[LayerRun], unit: str) -> int:
+def total_cycles(program: Program, unit: str) -> int:
     """Cycles of all tasks of all arrays, or vector units: none of them is above the others."""
-    schedules = (each.program.schedules for each in runs if each.program.unit == unit)
+    schedules = (layer.schedules for layer in program.layers if layer.unit == unit)
     return sum(schedule.cycles for each in schedules for schedule in each)
 
 

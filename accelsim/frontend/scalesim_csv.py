@@ -26,6 +26,7 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.source import read_text
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Conv, Dense, MatMul, Op, Shape
+from accelsim.network.ops.fields import LARGEST_BATCH, LARGEST_SIZE
 
 _CONV = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter")
 _STRIDE = ("stride height", "stride width")
@@ -45,8 +46,6 @@ _SYNONYMS: Mapping[str, str] = {
 _KNOWN = ("layer", *_CONV, "stride", *_STRIDE, *_GEMM, "batch", "sparsity")
 _NUMBERS = (*_CONV, "stride", *_STRIDE, *_GEMM, "batch")
 _MAY_BE_EMPTY = ("batch", "sparsity")
-_LARGEST_SIZE, _MOST_IMAGES = 2**24, 2**16
-"""Of docs/limits.md."""
 _SEPARATORS = (",", ";", "\t")
 _FORMS = (
     "expected 'Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, "
@@ -212,7 +211,7 @@ def _row_problems(row: _Row, columns: list[str], cells: int) -> Iterator[str]:
 def _beyond_limits(row: _Row, names: Iterable[str]) -> Iterator[str]:
     """Sizes and batches that no network may have."""
     for name in names:
-        most = _MOST_IMAGES if name == "batch" and "m" not in row.cells else _LARGEST_SIZE
+        most = LARGEST_BATCH if name == "batch" and "m" not in row.cells else LARGEST_SIZE
         if int(row.cells[name]) > most:
             yield f"{name}: at most {most:,}, found {row.cells[name]!r}"
 

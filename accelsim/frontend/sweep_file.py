@@ -22,6 +22,7 @@ from accelsim.errors import InputError, Problem
 from accelsim.frontend.builtin import find_file
 from accelsim.frontend.findings import JsonSchema, findings, validation_problems
 from accelsim.frontend.source import Data, Document, KeyPath, dotted, in_file_order, read_yaml
+from accelsim.network.ops.fields import NonNegative, Positive
 from accelsim.text import nearest, shown
 from accelsim.units import parse_quantity, parse_size, split_quantity
 
@@ -216,7 +217,7 @@ class SweepFile(_Schema):
     networks: list[str] = Field(
         [], description="Built-in names, or paths from this file's folder; the slowest key."
     )
-    dims: dict[str, Annotated[int, Field(ge=0, le=2**24, strict=True)]] = Field(
+    dims: dict[str, NonNegative] = Field(
         {}, description="Sizes of the open axes of networks in ONNX, by name."
     )
     outputs: list[str] = Field(
@@ -267,7 +268,7 @@ class SweepFile(_Schema):
         "inference",
         description="What is timed: the network, a step of training it, or one more token of it.",
     )
-    past: Annotated[int, Field(gt=0, le=2**24, strict=True)] | None = Field(
+    past: Positive | None = Field(
         None, description="Tokens before the one of decoding, whose keys and values are cached."
     )
     loss: Literal["cross_entropy", "squared_error"] = Field(

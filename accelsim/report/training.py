@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from accelsim.facade import LARGEST_BATCH
 from accelsim.network.backward import kept_for_backward, training_step
 from accelsim.network.graph import Network
+from accelsim.network.ops.fields import LARGEST_BATCH
 from accelsim.network.ops.gradients import Loss, Optimizer
 from accelsim.network.recompute import recomputed
 from accelsim.report.sheet import Column, Row, Sheet, facts

@@ -39,9 +39,9 @@ class Player:
 
     def cycles(self, program: Program) -> int:
         """When the last layer ended."""
-        if not can_be_alone(program):
-            times = self.times(program)
-        elif not (times := self._compiled(program) or []):
+        alone = can_be_alone(program)
+        times = self._compiled(program) if alone else self.times(program)
+        if times is None:
             with self._patience.counting():
                 return cycles_alone(program)
         return max((time.end for time in times), default=0)

@@ -380,7 +380,7 @@ class Space:
     def _check_batches(self) -> None:
         batches = [setting for setting in self._settings if setting.path == BATCH]
         if batches:
-            from accelsim.facade import LARGEST_BATCH  # takes a while to import
+            from accelsim.network.ops.fields import LARGEST_BATCH  # takes a while to import
         for setting in batches:
             batch = setting.value
             if type(batch) is not int or not 1 <= batch <= LARGEST_BATCH:

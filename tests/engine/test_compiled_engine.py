@@ -54,14 +54,17 @@ def program_of(network: Network, one_array: Hardware, arrays: int) -> Program:
         raise
 
 
+def assert_as_simpy_says(as_python: Play, program: Program) -> None:
+    assume(program.tiles < 2_000)
+    assert as_python(program) == play(program)
+
+
 @given(networks(), MACHINES, st.integers(1, 4))
 @drawn(100, percent=12)
 def test_any_network_takes_what_simpy_says(
     as_python: Play, network: Network, one_array: Hardware, arrays: int
 ) -> None:
-    program = program_of(network, one_array, arrays)
-    assume(program.tiles < 2_000)
-    assert as_python(program) == play(program)
+    assert_as_simpy_says(as_python, program_of(network, one_array, arrays))
 
 
 @st.composite
@@ -101,9 +104,7 @@ SHARED = st.builds(
 def test_units_that_share_a_buffer_take_what_simpy_says(
     as_python: Play, network: Network, one_array: Hardware, arrays: int
 ) -> None:
-    program = program_of(network, one_array, arrays)
-    assume(program.tiles < 2_000)
-    assert as_python(program) == play(program)
+    assert_as_simpy_says(as_python, program_of(network, one_array, arrays))
 
 
 @pytest.mark.parametrize("fold_overlap", ["serial", "pipelined"])

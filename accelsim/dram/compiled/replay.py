@@ -22,7 +22,7 @@ def replay_compiled(sheet: DramTiming, accesses: Sequence[Access]) -> tuple[list
 
 def _laid(sheet: DramTiming, accesses: Sequence[Access]) -> Memory:
     """The channel before its first clock."""
-    count, queue = len(accesses), sheet.queue * sheet.data_buses
+    count, queue = len(accesses), sheet.channel_queue
     groups = sheet.data_buses * sheet.bank_groups
     buses, end = r.CHANNEL, r.CHANNEL + r.BUS * sheet.data_buses
     first_group, end = end, end + r.TIMES * groups

@@ -9,6 +9,7 @@ import numpy as np
 
 from accelsim.engine.compiled import records as r
 from accelsim.engine.compiled.records import Memory
+from accelsim.engine.machine import total_cycles
 from accelsim.lowering.price import (
     Loop,
     PricedLayer,
@@ -182,15 +183,16 @@ class _Layout:
 
     def spaces(self) -> list[tuple[int, ...]]:
         """For each layer by buffer, which of that one's sizes of spaces its tiles lie in."""
-        by_buffer = [self.sizes_of_spaces(buffer) for buffer in range(len(self.buffers))]
         return [
-            tuple(sizes.index(size) for sizes, size in zip(by_buffer, of, strict=True))
+            tuple(sizes.index(size) for sizes, size in zip(self.space_sizes, of, strict=True))
             for of in (layer.program.spaces for layer in self.priced.layers)
         ]
 
-    def sizes_of_spaces(self, buffer: int) -> list[int]:
-        """The different spaces of a buffer that layers have, the least first."""
-        return sorted({layer.program.spaces[buffer] for layer in self.priced.layers})
+    @cached_property
+    def space_sizes(self) -> list[list[int]]:
+        """By buffer, the different spaces of it that layers have, the least first."""
+        of_layers = [layer.program.spaces for layer in self.priced.layers]
+        return [sorted({*sizes}) for sizes in zip(*of_layers, strict=True)]
 
     def parts(self, layer: PricedLayer, address: int) -> dict[int, int]:
         """The parts of the cores that have tasks of a layer."""
@@ -244,9 +246,8 @@ class _Layout:
 
     def rooms(self) -> tuple[list[int], int]:
         """Where each core's buffers begin, and how far apart they are."""
-        sizes = [self.sizes_of_spaces(buffer) for buffer in range(len(self.buffers))]
-        ranges = [(address := self.put(each), address + len(each)) for each in sizes]
-        width = r.TAKEN + max(map(len, sizes))
+        ranges = [(address := self.put(each), address + len(each)) for each in self.space_sizes]
+        width = r.TAKEN + max(map(len, self.space_sizes))
         firsts = []
         for _ in range(self.target.arrays):
             firsts.append(len(self.memory))
@@ -258,7 +259,7 @@ class _Layout:
     def units(self, parts: list[dict[int, int]], rooms: list[int]) -> int:
         """The address of the first unit: each core's array, then its vector unit."""
         depth = 1 + max(self.depths.values(), default=0)
-        totals = [self.total(kind) for kind in KINDS]
+        totals = [total_cycles(self.priced.program, kind) for kind in KINDS]
         places = [(core, kind) for core in range(self.target.arrays) for kind in range(2)]
         to_play = [self.put(self.to_play(parts, *place)) for place in places]
         frames = [self.leave(r.FRAME_SIZE * depth) for _ in places]
@@ -281,11 +282,6 @@ class _Layout:
         layers = zip(self.priced.layers, parts, strict=True)
         mine = [of[core] for layer, of in layers if self.kind(layer) == kind and core in of]
         return [*mine, 0]
-
-    def total(self, kind: str) -> int:
-        """Cycles of all tasks of all units of a kind."""
-        layers = [layer for layer in self.priced.layers if layer.program.unit == kind]
-        return sum(schedule.cycles for each in layers for schedule in each.program.schedules)
 
     @staticmethod
     def kind(layer: PricedLayer) -> int | None:

@@ -37,5 +37,12 @@ def _times(begin: Laid, memory: Memory) -> list[LayerTimes] | None:
 
 
 def _line(memory: Memory, part: int) -> Timeline:
-    begun, computed, stored, tail, *waits = memory[part + r.LINE_BEGUN : part + r.PAIRS].tolist()
-    return Timeline(begun, computed, stored, tail, *waits)
+    return Timeline(
+        begun=int(memory[part + r.LINE_BEGUN]),
+        computed=int(memory[part + r.COMPUTED]),
+        stored=int(memory[part + r.AWAY]),
+        tail=int(memory[part + r.LINE_TAIL]),
+        read_wait=int(memory[part + r.READ_WAIT]),
+        write_wait=int(memory[part + r.WRITE_WAIT]),
+        other_layer=int(memory[part + r.OTHER_LAYER]),
+    )

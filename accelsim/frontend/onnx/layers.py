@@ -113,8 +113,7 @@ class Layers:
     shapes: dict[str, Shape] = field(default_factory=dict)
     learned: dict[str, Mapping[str, Learned]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    readers: dict[str, int] = field(default_factory=dict)
-    read_by: dict[str, set[str]] = field(default_factory=dict)
+    read_by: dict[str, list[str]] = field(default_factory=dict)
     meanings: dict[str, Meaning] = field(default_factory=dict)
     codes: dict[str, Codes] = field(default_factory=dict)
     reads: Counter[str] = field(default_factory=Counter)
@@ -131,8 +130,7 @@ class Layers:
             self.names[value.name] = value.name
         pairs = [(each.name, node.op) for node in self.graph.nodes for each in node.inputs if each]
         for name, op in (*pairs, *((name, "") for name in self.graph.outputs)):
-            self.readers[name] = self.readers.get(name, 0) + 1
-            self.read_by.setdefault(name, set()).add(op)
+            self.read_by.setdefault(name, []).append(op)
 
     def add(
         self, name: str, op: Op, *inputs: str, learned: Mapping[str, Learned] | None = None
@@ -219,7 +217,7 @@ class Layers:
         new = set(islice(reversed(self.specs), len(self.specs) - before))
         for value in node.outputs:
             name = self.names.get(value.name, "")
-            self.reads[name] += self.readers.get(value.name, 0) - (name not in new)
+            self.reads[name] += len(self.read_by.get(value.name, ())) - (name not in new)
 
     def made_alone_by(self, value: Value) -> LayerSpec | None:
         """The layer that makes `value`, if one node reads that, and nothing else."""
@@ -229,7 +227,7 @@ class Layers:
     def is_read_as(self, value: Value, op: str) -> bool:
         """Whether nodes of one type read a value, and nothing else what it is a view of."""
         made = self.names[value.name]
-        alone = self.read_by[value.name] == {op}
+        alone = {*self.read_by[value.name]} == {op}
         while alone and made in self.specs and isinstance(self.specs[made].op, Reshape):
             (made,) = self.specs[made].inputs
             alone = self.used[made] == 1 >= self.reads[made]
@@ -341,5 +339,5 @@ def axes_of(axes: Sequence[int], rank: int) -> tuple[int, ...]:
 def only_first_output(node: Node, layers: Layers) -> None:
     """Refuse a node of whose further outputs any is read."""
     for value in node.outputs[1:]:
-        if value.name and layers.readers.get(value.name):
+        if value.name and layers.read_by.get(value.name):
             raise Refused(f"its output {value.name!r} is read; only its first is known here")

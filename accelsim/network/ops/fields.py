@@ -62,8 +62,11 @@ def _sides(value: object) -> object:
     )
 
 
-Positive = Annotated[int, Field(gt=0, le=2**24, strict=True)]
-NonNegative = Annotated[int, Field(ge=0, le=2**24, strict=True)]
+LARGEST_SIZE, LARGEST_BATCH = 2**24, 2**16
+"""Of any axis, and images at a time."""
+
+Positive = Annotated[int, Field(gt=0, le=LARGEST_SIZE, strict=True)]
+NonNegative = Annotated[int, Field(ge=0, le=LARGEST_SIZE, strict=True)]
 Pair = Annotated[
     tuple[Positive, Positive],
     BeforeValidator(_pair, json_schema_input_type=Positive | tuple[Positive, Positive]),

@@ -61,7 +61,7 @@ def attention(node: Node, layers: Layers) -> str:
     """Scores, shares and context, of heads side by side or one behind the other."""
     if _given(node, _SIZES):
         raise Refused("with sizes")
-    if len(node.outputs) > _SCORES and layers.readers.get(node.outputs[_SCORES].name):
+    if len(node.outputs) > _SCORES and layers.read_by.get(node.outputs[_SCORES].name):
         raise Refused(f"its output {node.outputs[_SCORES].name!r}, the scores, is read")
     unknown = node.attributes.keys() - _KNOWN
     if unknown:
@@ -190,7 +190,7 @@ def _side_by_side(heads: _Heads) -> str:
     made = layers.add(f"{node.name}/scores", scores, queries, keys)
     context = checked(AttentionContext, heads=count, key_heads=own)
     values = heads.values[0]
-    if any(layers.readers.get(each.name) for each in node.outputs[1:]):
+    if any(layers.read_by.get(each.name) for each in node.outputs[1:]):
         heads.keys, heads.values = (
             _by_heads(layers, each, own) for each in (heads.keys, heads.values)
         )

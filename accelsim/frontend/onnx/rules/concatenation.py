@@ -84,7 +84,11 @@ def appended(
     """
     (before, after), graph = ends, layers.graph
     given = any(each.name == before.name for each in graph.inputs)
-    if not given or layers.readers.get(before.name) != 1 or after.name not in graph.outputs:
+    if (
+        not given
+        or len(layers.read_by.get(before.name, ())) != 1
+        or after.name not in graph.outputs
+    ):
         return None
     if any(kept_shape(shape) != shape for _, shape in parts):
         return None

@@ -3,9 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from accelsim.frontend.onnx.constants import Constant, Known
+from accelsim.frontend.onnx.constants import Constant
 from accelsim.frontend.onnx.graph import Node, Value
 from accelsim.frontend.onnx.layers import (
     CODES,
@@ -23,10 +21,9 @@ from accelsim.frontend.onnx.layers import (
     tensor,
 )
 from accelsim.frontend.onnx.learned import Learned
-from accelsim.frontend.onnx.rules.joins import line
+from accelsim.frontend.onnx.rules.rankings import at_places
 from accelsim.network.ops import (
     Embedding,
-    Equal,
     Expand,
     MatMul,
     NotEqual,
@@ -119,10 +116,7 @@ def _at_computed(node: Node, layers: Layers, axis: int) -> str:
     name, count, size = node.name, math.prod(own), shape[0]
     inside = checked(Remainder, numbers=(None, float(size)))  # negative ones count from the end
     counted = layers.add(f"{name}/inside", inside, layers.view(numbers, (count, 1)))
-    wide = layers.add(f"{name}/wide", checked(Expand, shape=(count, size)), counted)
-    less = Constant(f"{name}/places", (1, size), 1, Known(-np.arange(size, dtype=np.float32)[None]))
-    apart = line(layers, f"{name}/apart", (count, size), wide, (1.0, less))
-    ones = layers.add(f"{name}/ones", checked(Equal, numbers=(None, 0.0)), apart)
+    ones = at_places(layers, f"{name}/ones", counted, (1, size))
     rows = layers.view(source, (size, math.prod(shape[1:])))
     return layers.view(layers.add(name, MatMul(), ones, rows), _without_batch(node, layers))
 

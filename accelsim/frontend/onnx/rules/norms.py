@@ -153,7 +153,7 @@ def lp_norm(node: Node, layers: Layers) -> str:
 def layer_norm(node: Node, layers: Layers) -> str:
     """Over all axes from one on; the mean and one over the deviation, where these are read."""
     made = _over_last(node, layers, LayerNorm)
-    asked = [each.name if layers.readers.get(each.name) else "" for each in node.outputs[1:3]]
+    asked = [each.name if layers.read_by.get(each.name) else "" for each in node.outputs[1:3]]
     if any(asked):
         _statistics(node, layers, [*asked, ""])
     return made

@@ -76,7 +76,7 @@ def top_k(node: Node, layers: Layers) -> str:
         raise Refused(f"the first {k} of {shape[axis]}")
     made = ""
     for value, gives in zip(node.outputs, ("values", "places"), strict=False):
-        if not layers.readers.get(value.name) and (made or len(node.outputs) > 1):
+        if not layers.read_by.get(value.name) and (made or len(node.outputs) > 1):
             continue
         name = f"{node.name}/{gives}"
         op = checked(Sort, axis=axis, smallest=smallest, gives=gives)
@@ -97,7 +97,7 @@ def one_hot(node: Node, layers: Layers) -> str:
     if axis == 0 or len(shape) >= MOST_AXES:
         raise Refused("over the batch" if axis == 0 else f"of {len(shape) + 2} axes")
     places = layers.view(source, (*shape[: axis - 1], 1, *shape[axis - 1 :]))
-    made = _at_places(layers, node.name, _from_start(node, layers, places, size), (axis - 1, size))
+    made = at_places(layers, node.name, _from_start(node, layers, places, size), (axis - 1, size))
     if (off, on) == (0.0, 1.0):
         return made
     return layers.add(f"{node.name}/values", checked(Line, factor=on - off, term=off), made)
@@ -113,7 +113,7 @@ def _from_start(node: Node, layers: Layers, places: str, size: int) -> str:
     return layers.add(f"{node.name}/places", Add(), places, more)
 
 
-def _at_places(layers: Layers, name: str, places: str, along: tuple[int, int]) -> str:
+def at_places(layers: Layers, name: str, places: str, along: tuple[int, int]) -> str:
     """1 at the places, else 0; their axis has the size 1 before, and another then."""
     axis, size = along
     shape = layers.shapes[places]
@@ -141,7 +141,7 @@ def hard_max(node: Node, layers: Layers) -> str:
     size = shape[axis - 1] if single else math.prod(shape[axis - 1 :])
     wide = layers.view(source, (ahead, size, behind))
     places = layers.add(f"{node.name}/place", checked(ArgMax, axes=[1], keep=True), wide)
-    return layers.view(_at_places(layers, node.name, places, (1, size)), kept_shape(shape))
+    return layers.view(at_places(layers, node.name, places, (1, size)), kept_shape(shape))
 
 
 def cumulative_sum(node: Node, layers: Layers) -> str:
