@@ -23,10 +23,10 @@ from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.search import Memory
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.task import GemmTile, Pixels, Span, Step, Task
+from accelsim.lowering.task import GemmTile, Pixels, Room, Span, Step, Task
 from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder
 from accelsim.network.graph import Network
-from accelsim.network.ops import Window
+from accelsim.network.ops import AvgPool, Softmax, Window
 
 
 @given(networks(), MACHINES, st.sampled_from(DATAFLOWS), st.integers(1, 4), st.integers(1, 2))
@@ -87,9 +87,11 @@ CUT = machine(split("512 B", "256 B", "512 B"))
 """Buffers that cut channels, filters and pixels, and let psums leave."""
 
 CASES = {
-    **{flow: (chain((12, 9, 7), conv(24, 3, padding=1)), flow) for flow in DATAFLOWS},
+    **{flow: (chain((12, 7, 5), conv(12, 3, padding=1)), flow) for flow in DATAFLOWS},
     "pool": (chain((12, 9, 7), max_pool(3, 2, 1)), "ws"),
     "psums leave": (chain((12, 9, 7), conv(24, 3, padding=1)), "os"),
+    "parts of windows": (chain((2, 30, 31), AvgPool(kernel=(30, 31))), "ws"),
+    "passes": (chain((803,), Softmax()), "ws"),
 }
 
 
@@ -243,20 +245,23 @@ def grown(span: Span, start: int = 0, stop: int = 0) -> Span:
     return Span(span.start + start, span.stop + stop)
 
 
-def false_tiles(tasks: list[Task]) -> Iterator[list[Task]]:
-    """Tiles dropped, doubled, exchanged, and with each of their axes falsified alone."""
-    at = len(tasks) // 2
+def false_tiles(tasks: list[Task], at: int) -> Iterator[list[Task]]:
+    """A tile dropped, doubled, exchanged, and with each of its axes falsified alone."""
     yield [*tasks[:at], *tasks[at + 1 :]]
     yield [*tasks[:at], tasks[at], *tasks[at:]]
     tile = tasks[at].tile
     places = {"pixels": replace(tile.pixels, rows=grown(tile.pixels.rows, stop=1))}
     changes: list[dict[str, object]] = [{"channels": grown(tile.channels, start=1)}, {**places}]
+    axes = ["tap_rows", "tap_cols"]
     if isinstance(tile, GemmTile):
+        axes += ["groups", "filters"]
+    else:
+        changes += [{"turn": tile.turn + 1}]
+    if not (tile.first and tile.last):
         yield [*tasks[: at - 1], tasks[at], tasks[at - 1], *tasks[at + 1 :]]
-        changes += [{"first": not tile.first}, {"last": not tile.last}]
-        axes = ("groups", "filters", "tap_rows", "tap_cols")
-        changes += [{axis: grown(getattr(tile, axis), stop=1)} for axis in axes]
-        changes += [{axis: grown(getattr(tile, axis), stop=-1)} for axis in axes]
+    changes += [{"first": not tile.first}, {"last": not tile.last}]
+    changes += [{axis: grown(getattr(tile, axis), stop=1)} for axis in axes]
+    changes += [{axis: grown(getattr(tile, axis), stop=-1)} for axis in axes]
     for change in changes:
         yield [
             *tasks[:at],
@@ -268,8 +273,36 @@ def false_tiles(tasks: list[Task]) -> Iterator[list[Task]]:
 @pytest.mark.parametrize("case", CASES)
 def test_a_false_tile_is_caught(case: str) -> None:
     program = lowered(case)
-    for tasks in false_tiles([*program.layers[0].all_tasks]):
-        assert [*program_problems(with_tasks(program, tasks))]
+    tasks = [*program.layers[0].all_tasks]
+    for false in false_tiles(tasks, len(tasks) // 2):
+        assert [*program_problems(with_tasks(program, false))]
+
+
+def smaller(room: Room, buffer: int) -> Room:
+    return replace(room, size=max(room.size - 1, 0)) if room.buffer == buffer else room
+
+
+def with_less_room(step: Step, buffer: int) -> Step:
+    """A step that takes a byte less of a buffer each time, and gives as much less back."""
+    store = step.store and replace(step.store, room=smaller(step.store.room, buffer))
+    return replace(
+        step,
+        loads=tuple(replace(load, room=smaller(load.room, buffer)) for load in step.loads),
+        opens=tuple(smaller(room, buffer) for room in step.opens),
+        closes=tuple(smaller(room, buffer) for room in step.closes),
+        store=store,
+    )
+
+
+@pytest.mark.parametrize("case", [each for each in CASES if each != "rs"])
+def test_too_little_room_for_a_tile_is_caught(case: str) -> None:
+    """Also where as much is given back as was taken."""
+    program = lowered(case)
+    tasks = program.layers[0].all_tasks
+    for buffer in {load.room.buffer for task in tasks for load in task.step.loads}:
+        less = [replace(task, step=with_less_room(task.step, buffer)) for task in tasks]
+        problems = [*map(str, program_problems(with_tasks(program, less)))]
+        assert f"bytes of buffer {buffer} for" in problems[0]
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)

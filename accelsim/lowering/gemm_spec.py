@@ -1,0 +1,203 @@
+"""What must be true of a GEMM kernel's tasks."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from accelsim.hardware import Operand
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.program import LayerProgram
+from accelsim.lowering.schedule import Schedule
+from accelsim.lowering.step_spec import (
+    Done,
+    Found,
+    Part,
+    is_whole,
+    read_along,
+    sizes_problems,
+    way_out,
+    work_problems,
+)
+from accelsim.lowering.target import Target
+from accelsim.lowering.task import GemmTile, Span, Task
+from accelsim.network.ops import Window
+
+
+class GemmSpec:
+    """What must be true of a GEMM kernel's tasks."""
+
+    def __init__(self, layer: LayerProgram, target: Target, kernel: GemmKernel) -> None:
+        self.kernel, self.residence = kernel, layer.placement.residence
+        self.target = replace(target, residence=self.residence)
+        rows, cols = kernel.rows, kernel.cols
+        outputs = (kernel.groups, kernel.filters, rows.outputs, cols.outputs)
+        self.done = Done((kernel.batch, *outputs))
+        left = (kernel.batch, *outputs[:2], *kernel.written_sides)
+        self.pooled = Done(left) if kernel.pooled else None
+        self.whole = (kernel.channels, rows.kernel, cols.kernel)
+        self.shares_results = True
+        self.courses: dict[tuple[Part, ...], bool] = {}
+
+    def tasks(self, schedule: Schedule) -> Found:
+        """Problems of an array's tasks."""
+        for index, task in enumerate(schedule.tasks):
+            for message in self._alone(task):
+                yield index, message
+        yield from self._sums(schedule)
+        yield from self._psums(schedule)
+        yield from self._operands(schedule)
+
+    def words(self, tile: GemmTile) -> dict[Operand, int]:
+        """Words of a tile's regions."""
+        depth, taps = tile.groups.size * tile.channels.size, tile.tap_rows.size * tile.tap_cols.size
+        rows = read_along(self.kernel.rows, tile.pixels.rows, tile.tap_rows)
+        cols = read_along(self.kernel.cols, tile.pixels.cols, tile.tap_cols)
+        outputs = tile.groups.size * tile.filters.size * tile.pixels.count
+        return {
+            "ifmap": depth * tile.pixels.batch.size * rows * cols,
+            "filter": depth * tile.filters.size * taps,
+            "psum": outputs,
+            "ofmap": outputs if self.kernel.pooled is None else self._pooled(tile),
+        }
+
+    def _pooled(self, tile: GemmTile) -> int:
+        """Words of what the windows in a tile make."""
+        assert self.kernel.pooled is not None
+        sides = zip(self.kernel.pooled, (tile.pixels.rows, tile.pixels.cols), strict=True)
+        down, across = (len(windows_of(window, part)) for window, part in sides)
+        return tile.pixels.batch.size * tile.groups.size * tile.filters.size * down * across
+
+    def needs(self, task: Task) -> dict[Operand, int]:
+        """Words of its tile that a task has room for: what is loaded, unfinished sums, results."""
+        tile = _gemm(task)
+        words = {**self.words(tile), "ofmap": 0, "psum": 0}
+        outputs = tile.groups.size * tile.filters.size * tile.pixels.count
+        if self.residence.ifmap:
+            words["ifmap"] = 0
+        if self.residence.filter != "fetched":
+            words["filter"] = 0
+        if not (tile.first and tile.last):
+            words["psum"] = outputs
+        if tile.last and not self.target.computes_in_place:
+            words["ofmap"] = outputs
+        return words
+
+    def _alone(self, task: Task) -> Iterator[str]:
+        """What a task says of itself: its operations, its bytes, and where its ofmap goes."""
+        tile, step = _gemm(task), task.step
+        words = self.words(tile)
+        depth = tile.channels.size * tile.tap_rows.size * tile.tap_cols.size
+        yield from work_problems(step, words["psum"] * depth)
+        yield from sizes_problems(step, words, self.target)
+        yield from way_out(step, tile.last, words["ofmap"], self.target, self.residence)
+        streams_in = self.kernel.addend and not self.residence.addend
+        if sum(load.addend for load in step.loads) != (tile.last and streams_in):
+            yield "what is added to its results should come once, as they leave"
+        for load in step.loads:
+            waits = load.operand == "ifmap" or (
+                load.operand == "filter" and self.kernel.filter_is_input
+            )
+            if load.needs_inputs != waits:
+                yield f"the load of {load.operand} waits for the wrong layers"
+
+    def _sums(self, schedule: Schedule) -> Found:
+        """Sums that do not add up every product once, in order, or that are finished twice."""
+        sums: dict[Part, list[tuple[int, GemmTile]]] = {}
+        for index, task in enumerate(schedule.tasks):
+            sums.setdefault(_output(_gemm(task)), []).append((index, _gemm(task)))
+        for output, tiles in sums.items():
+            last = tiles[-1][0]
+            if not self._is_whole(tuple(_summed(tile) for _, tile in tiles)):
+                yield last, "its sums do not add up every product once and in order"
+            for position, (index, tile) in enumerate(tiles):
+                if tile.first != (position == 0) or tile.last != (index == last):
+                    yield index, "its sums start or end elsewhere than it says"
+            if not self.done.finish(output):
+                yield last, "some of its ofmap is finished twice, or is none"
+            if self.pooled and not self.pooled.finish(self._windows(output)):
+                yield last, "some of its windows are pooled twice, or are none"
+
+    def _windows(self, output: Part) -> Part:
+        """What leaves of part of the ofmap that is pooled."""
+        assert self.kernel.pooled is not None
+        images, groups, filters, *sides = output
+        found = map(windows_of, self.kernel.pooled, sides)
+        return (images, groups, filters, *(Span(each.start, each.stop) for each in found))
+
+    def _is_whole(self, course: tuple[Part, ...]) -> bool:
+        """Whether parts of (channels, tap rows, tap columns) are all of them once, and in order."""
+        if course not in self.courses:
+            self.courses[course] = is_whole(course, self.whole)
+        return self.courses[course]
+
+    def _psums(self, schedule: Schedule) -> Found:
+        """Psums that do not come back as they left."""
+        stored: dict[Part, int] = {}
+        before: Task | None = None
+        for index, task in enumerate(schedule.tasks):
+            tile, output = _gemm(task), _output(_gemm(task))
+            left = before is not None and _output(_gemm(before)) != output
+            if before is not None and left and not _leaves(before):
+                yield index - 1, "its psums are left behind"
+            loaded = any(load.operand == "psum" for load in task.step.loads)
+            if loaded and stored.pop(output, None) != index - schedule.lag:
+                yield index, "psums are loaded that were not stored there"
+            if loaded == (tile.first or not (left or before is None)):
+                yield index, "psums are loaded" if loaded else "its psums do not come back"
+            if task.step.store is not None and task.step.store.operand == "psum":
+                stored[output] = index
+            before = task
+        for index in stored.values():
+            yield index, "its psums are stored and do not come back"
+
+    def _operands(self, schedule: Schedule) -> Found:
+        """Tiles of the ifmap and of filters that are not there when they are read."""
+        held: dict[Operand, Part] = {}
+        for index, task in enumerate(schedule.tasks):
+            tile = _gemm(task)
+            loaded = Counter(load.operand for load in task.step.loads if not load.addend)
+            parts: dict[Operand, Part] = {
+                "ifmap": (tile.groups, *_pixels(tile), *_summed(tile)),
+                "filter": (tile.groups, tile.filters, *_summed(tile)),
+            }
+            for operand, part in parts.items():
+                there = self.residence.filter == "there"
+                resident = self.residence.ifmap if operand == "ifmap" else there
+                needed = bool(self.words(tile)[operand]) and not resident
+                if needed and not loaded[operand] and held.get(operand) != part:
+                    yield index, f"its {operand} is not loaded"
+                if loaded[operand] > needed:
+                    yield index, f"its {operand} is loaded without need"
+                held[operand] = part
+
+
+def windows_of(window: Window, part: Span) -> range:
+    """The windows whose data lie in part of an axis, one by one."""
+    data = (window.span(at, at + 1) for at in range(window.outputs))
+    there = [
+        at for at, (first, last) in enumerate(data) if part.start <= first and last <= part.stop
+    ]
+    return range(there[0], there[-1] + 1) if there else range(0)
+
+
+def _output(tile: GemmTile) -> Part:
+    pixels = tile.pixels
+    return (pixels.batch, tile.groups, tile.filters, pixels.rows, pixels.cols)
+
+
+def _summed(tile: GemmTile) -> tuple[Span, ...]:
+    return (tile.channels, tile.tap_rows, tile.tap_cols)
+
+
+def _pixels(tile: GemmTile) -> Part:
+    return (tile.pixels.batch, tile.pixels.rows, tile.pixels.cols)
+
+
+def _leaves(task: Task) -> bool:
+    """Whether nothing of a task's psums is left in their buffer."""
+    return _gemm(task).last or task.step.store is not None
+
+
+def _gemm(task: Task) -> GemmTile:
+    assert isinstance(task.tile, GemmTile)
+    return task.tile

@@ -1,0 +1,103 @@
+"""What must be true of any task's step: what the specs of GEMM and vector kernels share."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware import Operand
+from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.task import Load, Span, Step, Store
+from accelsim.network.ops import Read, Stretch
+
+Part = tuple[Span, ...]
+"""Part of a tensor, or of a sum: a span of each of its axes."""
+
+Found = Iterator[tuple[int, str]]
+"""Problems, each with the index of its task."""
+
+
+@dataclass
+class Done:
+    """How often each element of an ofmap was finished."""
+
+    shape: tuple[int, ...]
+    times: NDArray[np.uint8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.times = np.zeros(self.shape, np.uint8)
+
+    def finish(self, part: Part) -> bool:
+        """Count a part; whether all of it is of the ofmap, and none was finished before."""
+        if any(span.stop > size for span, size in zip(part, self.shape, strict=True)):
+            return False
+        place = self.times[tuple(span.slice for span in part)]
+        place += 1
+        return bool((place == 1).all())
+
+    def problems(self) -> Iterator[str]:
+        missing = np.argwhere(self.times == 0)
+        if len(missing):
+            at = tuple(map(int, missing[0]))
+            yield f"{len(missing):,} ofmap elements are never finished, the first one {at}"
+
+
+def is_whole(course: Sequence[Part], sizes: Sequence[int]) -> bool:
+    """Whether parts of axes of `sizes` are all of them once, and in order."""
+    if any(span.stop > size for part in course for span, size in zip(part, sizes, strict=True)):
+        return False
+    times = np.zeros(tuple(sizes), np.uint8)
+    for part in course:
+        times[tuple(span.slice for span in part)] += 1
+    starts = [tuple(span.start for span in part) for part in course]
+    return bool((times == 1).all()) and starts == sorted(starts)
+
+
+def way_out(step: Step, finishes: bool, words: int, target: Target, there: Residence) -> list[str]:
+    """What is wrong with where a step's `words` of the ofmap go."""
+    size = words * target.bytes_of("ofmap")
+    stored = step.store is not None and step.store.operand == "ofmap"
+    problems = []
+    if stored != (finishes and there.stored):
+        problems.append("the ofmap is stored" if stored else "the ofmap is not stored")
+    if (step.keep is not None) != (finishes and there.kept):
+        problems.append("the ofmap is kept on chip" if step.keep else "the ofmap is not kept")
+    if step.keep is not None and step.keep.size != size:
+        problems.append(f"{step.keep.size:,} bytes of the ofmap are kept for {size:,}")
+    return problems
+
+
+def sizes_problems(
+    step: Step, words: dict[Operand, int], target: Target, apart: int = 0
+) -> Iterator[str]:
+    """Transfers whose bytes are not those of the tile's regions.
+
+    The runs of ifmaps leave out words that lie `apart`: inputs of one value per channel.
+    """
+    for transfer in step.transfers:
+        is_addend = isinstance(transfer, Load) and transfer.addend
+        size = words.get("psum" if is_addend else transfer.operand, 0)
+        size *= target.bytes_of(transfer.operand)
+        verb = "stored" if isinstance(transfer, Store) else "loaded"
+        if transfer.size != size:
+            yield f"{transfer.size:,} bytes of {transfer.operand} are {verb} for {size:,}"
+        left_out = apart * target.bytes_of("ifmap") if transfer.operand == "ifmap" else 0
+        if transfer.runs.count * transfer.runs.size != transfer.size - left_out:
+            yield f"the runs of {transfer.operand} are not its {transfer.size:,} bytes"
+
+
+def work_problems(step: Step, operations: int) -> Iterator[str]:
+    if step.work.operations != operations:
+        yield f"{step.work.operations:,} operations are timed for {operations:,}"
+    if step.cycles != step.work.cycles:
+        yield f"{step.cycles:,} cycles are timed for {step.work.cycles:,}"
+
+
+def read_along(window: Read, outputs: Span, taps: Span) -> int:
+    """Positions of data from the first to the last that `outputs` read with `taps`."""
+    if isinstance(window, Stretch):
+        return int(window.read(outputs.start, outputs.size))
+    first = outputs.start * window.stride + taps.start * window.dilation - window.before
+    last = (outputs.stop - 1) * window.stride + (taps.stop - 1) * window.dilation - window.before
+    return max(min(last + 1, window.size) - max(first, 0), 0)
