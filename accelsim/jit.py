@@ -90,17 +90,19 @@ def directory() -> Path:
 class Patience:
     """Waits with compiled code until Python has `spent` as long as it takes to have that.
 
-    So whatever comes, it takes at most twice as long as it might have.
+    So whatever comes, it takes at most twice as long as it might have. Once it `works`, all that
+    it can do is left to it.
     """
 
     spent: float = 0.0
+    works: bool = False
     failed: bool = False
 
     def is_over(self, tiles: int = 0) -> bool:
         """Whether compiled code pays now, or for so many tiles, if it is kept."""
         if self.failed or not is_installed():
             return False
-        if self.spent >= TO_COMPILE:
+        if self.works or self.spent >= TO_COMPILE:
             return True
         return (self.spent >= TO_LOAD or tiles >= MANY_TILES) and is_kept()
 
@@ -116,8 +118,10 @@ class Patience:
     def tried(self, compiled: Callable[[], Result]) -> Result | None:
         """What compiled code says; None, from then on, where it cannot be had."""
         try:
-            return compiled()
+            result = compiled()
         except Exception as failure:
             self.failed = True
             warnings.warn(f"numba does not work here, so Python does it: {failure}", stacklevel=2)
             return None
+        self.works = True
+        return result

@@ -53,7 +53,7 @@ def test_seconds_of_python_count() -> None:
 def test_a_compiler_that_fails_is_told_once_and_python_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fails(program: object) -> None:
+    def fails(program: object, prices: object) -> None:
         raise OSError("no such instruction")
 
     monkeypatch.setattr(compiled_play, "play_compiled", fails)
@@ -64,6 +64,19 @@ def test_a_compiler_that_fails_is_told_once_and_python_goes_on(
     assert cycles == Player().cycles(program)
     assert patience.failed
     assert not patience.is_over()
+
+
+@pytest.mark.usefixtures("kept")
+def test_once_loaded_it_plays_the_shortest_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = []
+    monkeypatch.setattr(compiled_play, "play_compiled", lambda *given: played.append(given) or [])
+    program = lower(chain((3, 8, 8), conv(4), conv(4)), machine())
+    player = Player(patience := Patience(TO_LOAD))
+    player.cycles(program)
+    monkeypatch.setattr(jit, "is_kept", lambda: pytest.fail("asked again"))
+    patience.spent = 0
+    assert patience.is_over()
+    assert len(played) == 1
 
 
 @pytest.mark.slow

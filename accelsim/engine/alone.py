@@ -17,7 +17,7 @@ from accelsim.engine.clock import State
 from accelsim.engine.cursor import Cursor, Frame
 from accelsim.engine.leap import Mark, Numbers, Period, Recurrences
 from accelsim.errors import SimulationError
-from accelsim.lowering.price import PricedStep, Track, price
+from accelsim.lowering.price import PricedStep, Prices, Track, price
 from accelsim.lowering.program import Program
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import Room
@@ -28,12 +28,12 @@ def can_be_alone(program: Program) -> bool:
     return len(program.layers) == 1
 
 
-def cycles_alone(program: Program) -> int:
-    """Cycles of a program that can be alone; 0 for a layer without tasks.
+def cycles_alone(program: Program, prices: Prices | None = None) -> int:
+    """Cycles of a program that can be alone; 0 for a layer without tasks. `prices` if known.
 
     Raises SimulationError if it cannot finish.
     """
-    (layer,) = price(program).layers
+    (layer,) = price(program, prices).layers
     tracks = [track for track in layer.tracks if track.nest]
     return Alone(tracks, program.target, layer.program.spaces).play()
 

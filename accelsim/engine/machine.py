@@ -9,7 +9,7 @@ from accelsim.engine.leap import Leaper
 from accelsim.engine.observed import Observer, Parts
 from accelsim.engine.scheduler import LayerRun, Timeline, layer_runs
 from accelsim.errors import SimulationError
-from accelsim.lowering.price import price
+from accelsim.lowering.price import Prices, price
 from accelsim.lowering.program import Program
 
 
@@ -30,16 +30,19 @@ class LayerTimes:
 
 
 def play(
-    program: Program, leaps: bool = True, observer: Observer | None = None
+    program: Program,
+    leaps: bool = True,
+    observer: Observer | None = None,
+    prices: Prices | None = None,
 ) -> list[LayerTimes]:
     """Simulate `program` and return the times of its layers, in its order.
 
     Without `leaps` every tile is played, also where all goes on as before; the times are the same.
-    An `observer` hears of all that is played.
+    An `observer` hears of all that is played. `prices` are those that are known.
     Raises SimulationError if a layer cannot finish; the message says what each waits for.
     """
     clock, target = Clock(), program.target
-    runs = layer_runs(clock, price(program).layers)
+    runs = layer_runs(clock, price(program, prices).layers)
     for run, dataflow in zip(runs, program.dataflows, strict=False):  # none where all have one
         run.dataflow = dataflow
     changeover = program.hardware.array.changeover_cycles

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from math import prod
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from accelsim.lowering.demand import buffer_demand, demands
 from accelsim.lowering.footprint import TapReads, tap_reads
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.systolic import Systolic
-from accelsim.lowering.target import Target
+from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import Tilings, TilingSizes, all_tilings, tilings_of, whole_sizes
 from accelsim.units import ceil_div
 
@@ -97,7 +96,7 @@ def tilings_with_parts_of_windows(
     lanes = Systolic(target.array).likes(kernel.taps).get("n", 1)
     family = partial(_family, kernel, tap_reads, _coarse_pixels(kernel, target), [1])
     parts = _parts_of_windows(kernel, target)
-    most = _filled(kernel, target, family([1], parts), "filters")
+    most = _filled(kernel, target, family([1], parts), FILTERS)
     return [family(sorted(coarse_sizes(kernel.filters, lanes)), parts), most]
 
 
@@ -201,15 +200,16 @@ def tilings_near(
     steps = [[*map(_sizes_near, whole, center, lanes, least)] for center in centers]
     pairs = np.concatenate([*map(_pairs, centers, steps)])
     singles = np.concatenate([*map(_singles, centers, steps)])
-    blocks = _blocks(kernel, centers[0], least)
-    single = tilings_of(kernel, [*np.concatenate([singles, *blocks]).T], tap_reads)
-    fill = partial(_filled, kernel, target)
-    most_filters, most_channels = fill(single, "filters"), fill(single, "channels")
-    filled = [fill(most_filters, "channels"), fill(most_channels, "filters")]
+    each = np.concatenate([singles, *_blocks(kernel, centers[0], least)])
+    inner, outer = [FILTERS, CHANNELS], [CHANNELS, FILTERS]
     if kernel.batch > 1:
-        filled.append(fill(most_filters, "batch"))
-    rows = [np.stack(np.broadcast_arrays(*each.axes), axis=1) for each in filled]
-    return tilings_of(kernel, [*_different(np.concatenate([pairs, *rows])).T], tap_reads)
+        inner, outer = [*inner, FILTERS], [*outer, BATCH]
+    single = tilings_of(kernel, [*np.tile(each, (len(inner), 1)).T], tap_reads)
+    filled = single
+    for along in (inner, outer):
+        filled = _filled(kernel, target, filled, np.repeat(along, len(each)))
+    rows = np.concatenate([pairs, np.stack(filled.axes, axis=1)])
+    return tilings_of(kernel, [*_different(rows).T], tap_reads)
 
 
 def _different(rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,28 +257,36 @@ def _sizes_together(some: int, others: int) -> NDArray[np.int64]:
     return np.stack(np.divmod(np.unique(np.concatenate(flat)), others + 1), axis=1)
 
 
-def _filled(
-    kernel: GemmKernel,
-    target: Target,
-    tilings: Tilings,
-    axis: Literal["filters", "channels", "batch"],
-) -> Tilings:
-    """`tilings` with the largest size along an axis that fits, given the others, if any does.
+BATCH, FILTERS, CHANNELS = 0, 4, 5
+"""Places in TilingSizes of the sizes that are filled up."""
 
-    What a tile takes of a buffer is linear in a size, but for psums where sums get whole.
+
+def _filled(
+    kernel: GemmKernel, target: Target, tilings: Tilings, along: NDArray[np.intp] | int
+) -> Tilings:
+    """`tilings` with the largest size that fits, given the others, if any does.
+
+    It is of the axis whose place in TilingSizes `along` says, of all or for each. What a tile takes
+    of a buffer is linear in a size, but for psums where sums get whole.
     """
-    given = getattr(tilings, axis)
-    largest = np.full_like(given, getattr(kernel, axis))
-    one, two = (
-        demands(kernel, target, replace(tilings, **{axis: np.full_like(given, size)}))
-        for size in (1, 2)
-    )
+    names = {"batch": BATCH, "filters": FILTERS, "channels": CHANNELS}
+
+    def sized(sizes: Sizes | int) -> Tilings:
+        others = {name: getattr(tilings, name) for name in names}
+        axes = {name: np.where(along == names[name], sizes, others[name]) for name in names}
+        return replace(tilings, **axes)
+
+    one, two = (demands(kernel, target, sized(size)) for size in (1, 2))
+    largest = np.array(whole_sizes(kernel))[along]
     for space in target.buffers:
         least = buffer_demand(space, one)
         more = buffer_demand(space, two) - least
         most = 1 + (space.half - least) // np.maximum(more, 1)
         largest = np.where(more > 0, np.minimum(largest, most), largest)
-    return replace(tilings, **{axis: np.where(largest > 0, largest, given)})
+    filled = sized(largest)
+    fits = largest > 0
+    axes = {name: np.where(fits, getattr(filled, name), getattr(tilings, name)) for name in names}
+    return replace(tilings, **axes)
 
 
 def _sizes_near(total: int, size: int, lanes: int, least: int) -> list[int]:

@@ -112,17 +112,20 @@ class PricedProgram:
     layers: tuple[PricedLayer, ...]
 
 
-def price(program: Program) -> PricedProgram:
-    """`program` with the cycles of every transfer and computation."""
-    prices = _Prices(program.target)
+def price(program: Program, prices: "Prices | None" = None) -> PricedProgram:
+    """`program` with the cycles of every transfer and computation; `prices` if some are known."""
+    prices = prices or Prices(program.target)
     layers = [
         PricedLayer(layer, tuple(map(prices.track, layer.schedules))) for layer in program.layers
     ]
     return PricedProgram(program, tuple(layers))
 
 
-class _Prices:
-    """What has a price already. Equal steps, and equal nests of them, become one object."""
+class Prices:
+    """What has a price on a target already, for whoever owns this to drop.
+
+    Equal steps, and equal nests of them, become one object.
+    """
 
     def __init__(self, target: Target) -> None:
         self.target = target

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ class Ranking:
         return Times(self.parts, cycles, costs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Times:
     """The tilings of a kernel with their `cycles` and `costs`: by part, way and flat index.
 
@@ -140,22 +141,28 @@ class Times:
     @property
     def any_fits(self) -> bool:
         """Whether there is a tiling."""
-        return any(bool(np.isfinite(cycles).any()) for cycles in self.cycles)
+        return self.least < np.inf
 
-    def several(self, orders: int = 0) -> list[Ranked]:
+    @cached_property
+    def least(self) -> float:
+        """What the cheapest one costs; infinite if none fits."""
+        return min((float(costs.min()) for costs in self.costs), default=np.inf)
+
+    @cached_property
+    def best(self) -> Ranked | None:
+        """The best tiling; None if none fits."""
+        return self._winner(float(significant(np.array(self.least)))) if self.any_fits else None
+
+    def several(self, orders: int) -> list[Ranked]:
         """The best tiling, then the best of each of the `orders` that the ways come in."""
-        least = min((float(costs.min()) for costs in self.costs), default=np.inf)
-        if np.isinf(least):
-            return []
-        best = self._winner(float(significant(np.array(least))))
-        return [best, *(self.of_each(orders) if orders else ())]
+        return [] if self.best is None else [self.best, *self.of_each(orders)]
 
     def close(self, share: float, most: int) -> Iterator[Ranked]:
         """Tilings that cost up to `share` of the least, the least first, `most` in all.
 
         Of those that go through their loops in as many turns there is only the first.
         """
-        bound = share * min(float(costs.min()) for costs in self.costs)
+        bound = share * self.least
         found = []
         for place, (part, costs) in enumerate(zip(self.parts, self.costs, strict=True)):
             near = np.flatnonzero(costs <= bound)

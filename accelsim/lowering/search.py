@@ -56,6 +56,9 @@ BAD = 2.0
 """Where whole windows take so many times that bound, parts of them are looked at, too."""
 
 
+Rankings = Callable[[GemmKernel, Residence], Ranking]
+"""What tilings of a kernel cost with so much of it resident."""
+
 Alone = Callable[[GemmKernel, Residence, int, Tiling], float]
 """The cost of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
 
@@ -74,6 +77,12 @@ TILES = 1024
 LOOKED_AT = 8
 """Tilings among which each rival is looked for."""
 
+UNKNOWN: Any = object()
+"""In place of what nobody has found yet."""
+
+SCHEDULES = 512
+"""Schedules to remember: neighbours in a sweep have many of the same."""
+
 VECTOR_KERNELS = 4096
 """Best tilings of these to remember: they take little room, and serve beside every array."""
 
@@ -86,7 +95,7 @@ SHORT = 65536
 
 @dataclass
 class Memory:
-    """What searches have found, for whoever owns this to drop; `most` of a kind, if not said else.
+    """What searches have found, for whoever owns this to drop; the last `most` of a kind asked for.
 
     What DRAM's rate and latency do not change is shared by the points of a sweep.
     """
@@ -106,11 +115,12 @@ class Memory:
     ) -> Found:
         """What was found for `key` before, or what `find` finds now; `most` of small things."""
         known = self.kinds.setdefault(kind, {})
-        if key not in known:
-            if len(known) >= (most or self.most):
-                del known[next(iter(known))]
-            known[key] = find()
-        result: Found = known[key]
+        result: Found = known.pop(key, UNKNOWN)
+        if result is UNKNOWN:
+            result = find()
+        known[key] = result  # now the last one asked for
+        if len(known) > (most or self.most):
+            del known[next(iter(known))]
         return result
 
 
@@ -211,8 +221,7 @@ class Ranks:
 
     def best_within(self, space: int) -> Ranked | None:
         """As `best`, of those of which a tile fits half of `space`."""
-        found = self._times(space).several()
-        return found[0] if found else None
+        return self._times(space).best
 
     @property
     def refined(self) -> Ranked | None:
@@ -228,10 +237,10 @@ class Ranks:
     def contenders(self, space: int, count: int) -> list[Ranked]:
         """The best tilings, each with another course of its loops, `count` at most."""
         times = self._near(space)
-        if times is None:
+        if times is None or times.best is None:
             return []
         found: dict[Hashable, Ranked] = {}
-        for each in chain(times.several(), times.close(FAR, FAR_OFF)):
+        for each in chain([times.best], times.close(FAR, FAR_OFF)):
             found.setdefault(course(self.kernel, gemm_tiling(each)), each)
         return sorted(found.values(), key=lambda one: one.cost)[:count]
 
@@ -275,7 +284,8 @@ class Ranks:
 
     def _cheapest(self, space: int, times: Times) -> Ranked:
         """The best of `times`; if it does not cost what it says, the cheapest of its rivals too."""
-        (best,), alone = times.several(), self.search.alone
+        best, alone = times.best, self.search.alone
+        assert best is not None
         if alone is None or tile_count(self.kernel, gemm_tiling(best)) > SHORT:
             return best
         least, cheapest = alone(self.kernel, self.residence, space, best.tiling), best
@@ -301,21 +311,20 @@ class Ranks:
 
     def _times(self, space: int) -> Times:
         """Times of tilings with whole windows; with parts of them only where none else fits."""
-        ranking = self.search.ranking(self.kernel, self.residence)
-        times = self._at_rate("whole windows", ranking, space)
+        times = self._at_rate("whole windows", self.search.ranking, space)
         return times if times.any_fits else self._times_with_parts(space)
 
     def _times_with_parts(self, space: int) -> Times:
         """Times of tilings with parts of windows."""
-        ranking = self.search.with_parts_of_windows(self.kernel, self.residence)
-        return self._at_rate("parts of windows", ranking, space)
+        return self._at_rate("parts of windows", self.search.with_parts_of_windows, space)
 
-    def _at_rate(self, kind: str, ranking: Ranking, space: int) -> Times:
-        target = self.search.target
+    def _at_rate(self, kind: str, ranking: Rankings, space: int) -> Times:
+        kernel, residence, target = self.kernel, self.residence, self.search.target
         rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
-        key = (self.kernel, self.residence, space, target)
         return self.search.memory.recall(
-            f"times with {kind}", key, lambda: ranking.at(rate, latency, space)
+            f"times with {kind}",
+            (kernel, residence, space, target),
+            lambda: ranking(kernel, residence).at(rate, latency, space),
         )
 
     @property

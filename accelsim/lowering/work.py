@@ -19,7 +19,7 @@ from accelsim.lowering.program import LayerProgram, Played, Program
 from accelsim.lowering.ranking import Tiling, cost_together
 from accelsim.lowering.residency import Placement, Plan
 from accelsim.lowering.sampled import Skips, sampled, skippable
-from accelsim.lowering.search import Memory, Search, search
+from accelsim.lowering.search import SCHEDULES, Memory, Search, search
 from accelsim.lowering.target import Processor, Residence, Target
 from accelsim.lowering.units import lowered
 from accelsim.network.graph import Layer, Network
@@ -233,7 +233,7 @@ class Lowering:
         processor = self.seen.get(kernel, self.alike.processor)
         alike = replace(self.alike, residence=placement.residence, processor=processor)
         key = kernel, alike, placement.tiling
-        done = self.memory.recall("schedules", key, lambda: lowered(*key))
+        done = self.memory.recall("schedules", key, lambda: lowered(*key), SCHEDULES)
         return LayerProgram(
             layer=layer,
             kernel=kernel,

@@ -8,7 +8,9 @@ from accelsim.engine.alone import can_be_alone, cycles_alone
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.jit import Patience
 from accelsim.lowering.objective import weighed
+from accelsim.lowering.price import Prices
 from accelsim.lowering.program import Program
+from accelsim.lowering.target import Target
 from accelsim.results.accounting import picojoules, run_result
 from accelsim.results.records import RunResult
 
@@ -26,6 +28,7 @@ class Player:
     def __init__(self, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()
         self._played: list[tuple[Program, list[LayerTimes]]] = []
+        self._prices: dict[Target, Prices] = {}
 
     def times(self, program: Program) -> list[LayerTimes]:
         """When the layers ran."""
@@ -43,7 +46,7 @@ class Player:
         times = self._compiled(program) if alone else self.times(program)
         if times is None:
             with self._patience.counting():
-                return cycles_alone(program)
+                return cycles_alone(program, self._prices_on(program.target))
         return max((time.end for time in times), default=0)
 
     def _compiled(self, program: Program) -> list[LayerTimes] | None:
@@ -52,11 +55,18 @@ class Player:
             return None
         from accelsim.engine.compiled.play import play_compiled
 
-        return self._patience.tried(lambda: play_compiled(program))
+        prices = self._prices_on(program.target)
+        return self._patience.tried(lambda: play_compiled(program, prices))
 
     def _by_simpy(self, program: Program) -> list[LayerTimes]:
         with self._patience.counting():
-            return play(program)
+            return play(program, prices=self._prices_on(program.target))
+
+    def _prices_on(self, target: Target) -> Prices:
+        """What has a price there; of one target at a time."""
+        if target not in self._prices:
+            self._prices = {target: Prices(target)}
+        return self._prices[target]
 
     def cost(self, program: Program) -> float:
         """What it costs by the objective of its target."""

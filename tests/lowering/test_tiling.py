@@ -140,6 +140,17 @@ def test_what_was_searched_before_changes_nothing(
     assert found(to, Memory()) == warm[0] == warm[-1]
 
 
+def test_what_was_asked_for_last_is_remembered() -> None:
+    memory, found = Memory(most=2), []
+
+    def recall(key: str) -> None:
+        memory.recall("letters", key, lambda: found.append(key))
+
+    for key in "abacabc":
+        recall(key)
+    assert found == [*"abcbc"]
+
+
 LARGE = [
     GemmKernel(1, 1, 64, 64, Window(56, 3, before=1, after=1), Window(56, 3, before=1, after=1)),
     GemmKernel(4, 2, 48, 24, Window(27, 5, before=2, after=2), Window(27, 5, before=2, after=2)),

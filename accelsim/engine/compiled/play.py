@@ -6,16 +6,16 @@ from accelsim.engine.compiled.loop import play_all
 from accelsim.engine.compiled.records import Memory
 from accelsim.engine.machine import LayerTimes, layer_times
 from accelsim.engine.scheduler import Timeline
-from accelsim.lowering.price import price
+from accelsim.lowering.price import Prices, price
 from accelsim.lowering.program import Program
 
 LEAST, MOST = 1 << 8, 1 << 22
 """Tasks under way, transfers that wait and events to come that there is place for."""
 
 
-def play_compiled(program: Program) -> list[LayerTimes] | None:
+def play_compiled(program: Program, prices: Prices | None = None) -> list[LayerTimes] | None:
     """The times of a Program's layers, as `machine.play` gives them; None if it cannot finish."""
-    begin = laid(price(program))
+    begin = laid(price(program, prices))
     most = LEAST
     while most <= MOST:
         memory = with_place_for(begin.memory, most)
