@@ -73,22 +73,23 @@ class RowShape:
     Taps of more rows than the array, or of longer rows than a spad, are cut into `pieces`,
     each a pass of its own whose psums add up like those of further channels; R and S (`set_rows`,
     `taps`) are then a piece's. `span` counts the ifmap rows behind one ofmap row of a piece,
-    `reach` those of all the taps, and `extent` the ifmap columns behind one ofmap column.
+    `reach` those of all the taps; `col_span` and `col_reach` the same of columns.
     """
 
     set_rows: Count
     taps: Count
     span: Count
     reach: Count
-    extent: Count
+    col_span: Count
+    col_reach: Count
     pieces: Count
     stride: int
     col_stride: int
     task_taps: Count
 
     def width(self, cols: Count) -> Count:
-        """Columns of the ifmap, padding included, behind `cols` ofmap columns."""
-        return (cols - 1) * self.col_stride + self.extent
+        """Columns of the ifmap, padding included, that a piece reads for `cols` ofmap columns."""
+        return (cols - 1) * self.col_stride + self.col_span
 
 
 def row_shape(
@@ -98,13 +99,14 @@ def row_shape(
     rows, cols = windows
     row_pieces = -(-tap_rows // model.rows)
     col_pieces = -(-tap_cols // min(model.ifmap_spad, model.filter_spad))
-    set_rows = -(-tap_rows // row_pieces)
+    set_rows, taps = -(-tap_rows // row_pieces), -(-tap_cols // col_pieces)
     return RowShape(
         set_rows=set_rows,
-        taps=-(-tap_cols // col_pieces),
+        taps=taps,
         span=(set_rows - 1) * rows.dilation + 1,
         reach=(tap_rows - 1) * rows.dilation + 1,
-        extent=(tap_cols - 1) * cols.dilation + 1,
+        col_span=(taps - 1) * cols.dilation + 1,
+        col_reach=(tap_cols - 1) * cols.dilation + 1,
         pieces=row_pieces * col_pieces,
         stride=rows.stride,
         col_stride=cols.stride,

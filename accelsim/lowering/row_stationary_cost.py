@@ -59,7 +59,7 @@ def block_words(kernel: GemmKernel, target: Target, mapping: Mapping) -> Counts:
 def plane_words(shape: RowShape, mapping: Mapping) -> Count:
     """Words of one channel of one image that a pass reads, padding included."""
     rows = (mapping.e - 1) * shape.stride + shape.reach
-    return rows * shape.width(mapping.f)
+    return rows * ((mapping.f - 1) * shape.col_stride + shape.col_reach)
 
 
 def block_bytes(target: Target, words: Counts) -> list[Count]:

@@ -20,6 +20,7 @@ from accelsim.lowering.row_stationary import (
     Mapping,
     Pass,
     PassTime,
+    PassWords,
     RowShape,
     RowStationary,
     active_pes,
@@ -168,7 +169,8 @@ def test_pieces_of_filters_and_blocks_of_channels_add_up(
         psums = seen.psums
         assert down.size <= rows
         assert across.size <= spad
-        at_most(seen, pass_words(shape, pass_of(work)))
+        full = (down.size, across.size) == (shape.set_rows, shape.taps)
+        as_said(seen, pass_words(shape, pass_of(work)), full)
     assert (psums == convolved(whole, ifmap, weights)).all()
 
 
@@ -182,11 +184,11 @@ def whole_of(kernel: GemmKernel) -> Geometry:
     )
 
 
-def at_most(seen: Walked, words: object) -> None:
-    """A piece moves no more than the law says; a whole ifmap row comes for a part of it."""
-    assert len(seen.filters) <= words.filter  # type: ignore[attr-defined]
-    assert seen.ifmap_rectangles <= words.ifmap  # type: ignore[attr-defined]
-    assert seen.psums_in == words.psum  # type: ignore[attr-defined]
+def as_said(seen: Walked, words: PassWords, full: bool) -> None:
+    """A `full` piece moves what the law says, and a smaller one at an edge no more."""
+    for moved, said in ((len(seen.filters), words.filter), (seen.ifmap_rectangles, words.ifmap)):
+        assert moved == said if full else moved <= said
+    assert seen.psums_in == words.psum
 
 
 # --- Cycles ---------------------------------------------------------------------------------------
