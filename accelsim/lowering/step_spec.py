@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,9 @@ class Done:
 
 def is_whole(course: Sequence[Part], sizes: Sequence[int]) -> bool:
     """Whether parts of axes of `sizes` are all of them once, and in order."""
-    if any(span.stop > size for part in course for span, size in zip(part, sizes, strict=True)):
-        return False
+    for part in course:
+        if any(a.start < 0 or a.stop > size for a, size in zip(part, sizes, strict=True)):
+            return False
     times = np.zeros(tuple(sizes), np.uint8)
     for part in course:
         times[tuple(span.slice for span in part)] += 1
@@ -63,8 +65,12 @@ def way_out(step: Step, finishes: bool, words: int, target: Target, there: Resid
         problems.append("the ofmap is stored" if stored else "the ofmap is not stored")
     if (step.keep is not None) != (finishes and there.kept):
         problems.append("the ofmap is kept on chip" if step.keep else "the ofmap is not kept")
-    if step.keep is not None and step.keep.size != size:
-        problems.append(f"{step.keep.size:,} bytes of the ofmap are kept for {size:,}")
+    if step.keep is not None:
+        rate, place = target.move_bytes_per_cycle, target.buffer_index("ifmap")
+        if step.keep.size != size:
+            problems.append(f"{step.keep.size:,} bytes of the ofmap are kept for {size:,}")
+        if (step.keep.buffer, step.keep.cycles) != (place, ceil(size / rate) if rate else 0):
+            problems.append("the ofmap is kept in another place, or moves there at another rate")
     return problems
 
 

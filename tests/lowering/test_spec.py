@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 from cases import KERNELS, MORE_TAPS, TARGETS, tilings
@@ -15,16 +16,16 @@ from accelsim.errors import DoesNotFitError
 from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering import tiles
 from accelsim.lowering.gemm_tasks import gemm_schedules
-from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.kernels import GemmKernel, kernel_of
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.residency import Placement
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.search import Memory
 from accelsim.lowering.spec import layer_problems, program_problems
-from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import GemmTile, Pixels, Room, Span, Step, Task
-from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder
+from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder, whole_sizes
 from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, Softmax, Window
 
@@ -303,6 +304,24 @@ def test_too_little_room_for_a_tile_is_caught(case: str) -> None:
         less = [replace(task, step=with_less_room(task.step, buffer)) for task in tasks]
         problems = [*map(str, program_problems(with_tasks(program, less)))]
         assert f"bytes of buffer {buffer} for" in problems[0]
+
+
+@pytest.mark.parametrize("change", [{"buffer": 1}, {"cycles": 1}, {"size": 1}, {"room": None}])
+def test_a_false_keep_is_caught(change: dict[str, Any]) -> None:
+    """An ofmap that stays moves into the buffer of ifmaps, whole, and frees its room."""
+    there = Residence((False,), kept=True, stored=False)
+    kernel, to = kernel_of(ONE_LAYER.layers[0], 1), replace(target_of(CUT), residence=there)
+    assert isinstance(kernel, GemmKernel)
+    tiling = GemmTiling(*whole_sizes(kernel), LoopOrder.OFMAP_STAYS, "pixels")
+    (right,) = gemm_schedules(kernel, to, tiling)
+    (task,) = right.tasks
+    keep = task.step.keep
+    assert keep is not None
+    wrong = {key: getattr(keep, key) + each if each else each for key, each in change.items()}
+    step = replace(task.step, keep=replace(keep, **wrong))
+    false = Schedule((step,), lambda: [task.tile])
+    assert [*layer_problems(layer_of(kernel, (right,), there), to)] == []
+    assert [*layer_problems(layer_of(kernel, (false,), there), to)]
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
