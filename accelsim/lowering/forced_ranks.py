@@ -13,12 +13,12 @@ from accelsim.lowering.gemm_candidates import (
     tilings_with_parts_of_windows,
 )
 from accelsim.lowering.gemm_search import (
-    ORDERS,
     ROUNDS,
     Way,
     excess,
     flows_of,
     gemm_ranking,
+    leaders,
     refined,
     ways_of,
 )
@@ -81,8 +81,10 @@ class ForcedRanks(Ranks):
 
     def _near(self, space: int) -> Times | None:
         """As the search goes from neighbour to neighbour, but to those that obey."""
-        start = self._times(space).several(ORDERS)
-        return refined(self._obeying_near, self.search.target, space, start) if start else None
+        target = self.search.target
+        least = self.search.least_cost(self.kernel, self.residence)
+        start = leaders(self._times(space), target, least)
+        return refined(self._obeying_near, target, space, start, least) if start else None
 
     def _obeying_near(self, sizes: tuple[TilingSizes, ...]) -> Ranking:
         """What obeys of some tilings and those near them."""

@@ -36,6 +36,9 @@ PARTS = 48
 ALL_BLOCKS = 512
 """Every size of an axis is looked at beside so many in all of another, near the best."""
 
+IDLE = 1.15
+"""Tiles that take so many times the folds that their size is worth are looked at with one less."""
+
 SMALL = 3
 """Sizes up to this are all looked at."""
 
@@ -208,8 +211,17 @@ def tilings_near(
     filled = single
     for along in (inner, outer):
         filled = _filled(kernel, target, filled, np.repeat(along, len(each)))
-    rows = np.concatenate([pairs, np.stack(filled.axes, axis=1)])
-    return tilings_of(kernel, [*_different(rows).T], tap_reads)
+    most = np.stack(filled.axes, axis=1)
+    less = _whole_folds(most, np.array((1, 1, 1, 1, n, k, 1, 1)))
+    return tilings_of(kernel, [*_different(np.concatenate([pairs, most, less])).T], tap_reads)
+
+
+def _whole_folds(rows: NDArray[np.int64], lanes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of `rows` that leave much of a last fold idle, without it."""
+    folds = rows // lanes
+    idle = (folds > 0) & ((folds + 1) * lanes > IDLE * rows) & (rows % lanes > 0)
+    less: NDArray[np.int64] = np.where(idle, folds * lanes, rows)[idle.any(axis=1)]
+    return less
 
 
 def _different(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -52,6 +52,9 @@ MIXED = np.uint64(0x9E3779B97F4A7C15)
 ROUNDS = 6
 """How often they are looked at, at most."""
 
+DISTANT = 1.1
+"""A tiling that takes more than this times a lower bound is left for another that is as good."""
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -177,22 +180,39 @@ def refined(
     target: Target,
     space: int,
     start: Sequence[Ranked],
+    least: float,
 ) -> Times:
     """The best tilings that are found from those of `start`, going from neighbour to neighbour.
 
     `near` ranks those near some sizes. A tile takes at most half of `space` of the buffer that
-    holds ifmaps.
+    holds ifmaps. None costs less than `least`: far from it, it goes on to another one as good.
     """
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
     best, centers = start[0], start
     for _ in range(ROUNDS):
         sizes = dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)
         times = near(tuple(sizes)).at(rate, latency, space)
-        before, centers = best, times.several(ORDERS)
+        before, centers = best, leaders(times, target, least)
         best = centers[0]
         if best.cost >= ENOUGH * before.cost:
-            break
+            if best.tiling == before.tiling or best.cost <= DISTANT * least:
+                break
+            centers = [best]
     return times
+
+
+def leaders(times: Times, target: Target, least: float) -> list[Ranked]:
+    """The best tiling, then the best of each order of the loops; far from `least`, of each way to
+    share them out, too. None if none fits."""
+    found = times.several(ORDERS)
+    if target.arrays == 1 or not found or found[0].cost <= DISTANT * least:
+        return found
+    each = sorted(times.of_each(len(ways_of(target))), key=lambda one: one.cost)
+    shared: dict[Hashable, Ranked] = {}
+    for one in each:
+        tiling = gemm_tiling(one)
+        shared.setdefault((tiling.order, tiling.split), one)
+    return [found[0], *shared.values()]
 
 
 def turns(kernel: GemmKernel, tiling: GemmTiling) -> dict[Loop, tuple[int, ...]]:

@@ -14,17 +14,20 @@ from accelsim.jit import Patience
 from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import (
+    SMALL,
     tilings_near,
     tilings_to_compare,
     tilings_with_parts_of_windows,
 )
 from accelsim.lowering.gemm_search import (
+    DISTANT,
     ORDERS,
     Flows,
     course,
     flows_of,
     gemm_ranking,
     gemm_tiling,
+    leaders,
     misfit,
     refined,
     sizes_of,
@@ -202,8 +205,9 @@ class Search:
             moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ifmap")
         if residence.stored:
             moved += kernel.written_words * target.bytes_of("ofmap")
-        hidden = max(busy, moved / float(target.dram_bytes_per_cycle))
-        return hidden + target.dram_latency * ((not residence.ifmap) + residence.stored)
+        last = target.dram_latency * residence.stored
+        first = target.dram_latency * (not residence.ifmap)  # stores may go on meanwhile
+        return max(busy + first, moved / float(target.dram_bytes_per_cycle)) + last
 
 
 @dataclass(frozen=True)
@@ -262,25 +266,27 @@ class Ranks:
     def _near(self, space: int) -> Times | None:
         """Times of the best tilings and those near them; None if none fits."""
         kernel, times = self.kernel, self._times(space)
-        start = times.several(ORDERS)
+        least = self.search.least_cost(kernel, self.residence)
+        start = leaders(times, self.search.target, least)
         if not start:
             return None
-        least = self.search.least_cost(kernel, self.residence)
         if start[0].cost > GOOD_ENOUGH * least:
-            if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost > BAD * least):
+            if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost / max(least, 1.0)):
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
-            times = refined(near, self.search.target, space, start)
+            times = refined(near, self.search.target, space, start, least)
         return times
 
-    def _needs_parts_of_windows(self, tiling: GemmTiling, bad: bool) -> bool:
+    def _needs_parts_of_windows(self, tiling: GemmTiling, far: float) -> bool:
         """Whether tiles may be better with fewer taps; with fewer channels they are as good.
 
-        But one channel cannot be cut, and rows of PEs that few channels fill are idle with fewer.
+        But one channel cannot be cut, few only coarsely, and rows of PEs that few channels fill are
+        idle with fewer: that is looked at where the cost is `far` times a bound.
         """
-        array = self.search.target.array
-        filling = Systolic(array).likes(self.kernel.taps).get("k", 1) if bad else 1
-        return tiling.channels <= filling
+        if far <= DISTANT:
+            return tiling.channels == 1
+        filling = Systolic(self.search.target.array).likes(self.kernel.taps).get("k", 1)
+        return tiling.channels <= max(SMALL, filling * (far > BAD))
 
     def _cheapest(self, space: int, times: Times) -> Ranked:
         """The best of `times`; if it does not cost what it says, the cheapest of its rivals too."""
