@@ -208,6 +208,11 @@ class ForcedRowRanks(RowRanks):
         key = (self.kernel, self.search.target)
         return self.search.memory.recall("mappings", key, self._best)
 
+    @property
+    def refined(self) -> Ranked | None:
+        """The same."""
+        return self.best
+
     def _best(self) -> Ranked | None:
         kernel, target = self.kernel, self.search.target
         free = tuple(axis for axis in AXES if axis not in dict(kernel.forced))

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.hardware import Operand
-from accelsim.lowering.demand import rounded_to_bursts
+from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.demand import occupied_bytes, rounded_to_bursts
 from accelsim.lowering.energy import Activity
 from accelsim.lowering.footprint import tap_reads
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.layout import ManyRuns, Planes, many_map_runs, many_packed
 from accelsim.lowering.processor import Counts
 from accelsim.lowering.row_stationary import Count, Mapping, RowShape
 from accelsim.lowering.row_stationary_unit import RowTile, RowUnit
@@ -241,15 +242,67 @@ def rough_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles
 
 
 def _dram_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
-    """Cycles of the DRAM channel: every transfer takes whole bursts, as much as the mean one."""
+    """Cycles of the DRAM channel.
+
+    Every transfer takes whole bursts, as much as the mean one; where DRAM is timed, as much for
+    each of its bytes as the largest one.
+    """
+    moved = _moved(kernel, mapping, kernel.windows)
+    sizes = {item: words * target.bytes_of(item) for item, words in moved.items()}
+    if target.timing is not None:
+        largest = _largest(kernel, target, mapping)
+        occupied = sum(sizes[item] * each.waste(target) for item, each in largest.items())
+        return np.asarray(occupied / float(target.dram_bytes_per_cycle))
     blocks = blocks_of(kernel, mapping)
     every = kernel.groups * blocks.all
     times = {"ifmap": every * blocks.tasks, "filter": every * blocks.tasks, "ofmap": every}
-    size = sum(
-        _in_bursts(target, words * target.bytes_of(item), times[item])
-        for item, words in _moved(kernel, mapping, kernel.windows).items()
-    )
+    size = sum(_in_bursts(target, each, times[item]) for item, each in sizes.items())
     return np.asarray(size / float(target.dram_bytes_per_cycle))
+
+
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """A transfer of `size` bytes, and how they lie in DRAM."""
+
+    size: Count
+    runs: ManyRuns
+    is_write: bool = False
+
+    def occupied(self, target: Target) -> NDArray[np.float64]:
+        """Bytes that could have moved while it occupies the channel."""
+        found = occupied_bytes(np.asarray(self.size), self.runs, target, self.is_write)
+        return np.asarray(found, dtype=float)
+
+    def waste(self, target: Target) -> NDArray[np.float64]:
+        """The same, for each of its bytes."""
+        return self.occupied(target) / np.maximum(self.size, 1)
+
+
+def _largest(kernel: GemmKernel, target: Target, mapping: Mapping) -> dict[Operand, _Transfer]:
+    """The largest transfer of each operand."""
+    block = block_tile(kernel, mapping)
+    down, _ = tap_reads(kernel.rows, mapping.e, mapping.tap_rows)
+    across, _ = tap_reads(kernel.cols, mapping.f, mapping.tap_cols)
+    read = _arrays(block.images, block.channels, down, across)
+    made = _arrays(block.images, block.filters, block.rows, block.cols)
+    (weights,) = _arrays(block.filters * block.channels * block.tap_rows * block.tap_cols)
+    sides = kernel.rows, kernel.cols
+    ifmap = Planes(kernel.batch, kernel.groups * kernel.channels, *(side.size for side in sides))
+    ofmap = Planes(kernel.batch, kernel.groups * kernel.filters, *(side.outputs for side in sides))
+    words = {item: target.bytes_of(item) for item in OPERANDS}
+    size = weights * words["filter"]
+    in_runs = many_map_runs(ifmap, read, words["ifmap"])
+    out_runs = many_map_runs(ofmap, made, words["ofmap"])
+    return {
+        "ifmap": _Transfer(math.prod(read) * words["ifmap"], in_runs),
+        "filter": _Transfer(size, many_packed(size)),
+        "ofmap": _Transfer(math.prod(made) * words["ofmap"], out_runs, is_write=True),
+    }
+
+
+def _arrays(*sizes: Count) -> tuple[NDArray[np.int64], ...]:
+    """Sizes as arrays of one shape."""
+    return tuple(np.broadcast_arrays(*(np.asarray(each, np.int64) for each in sizes)))
 
 
 def _in_bursts(target: Target, size: Count, times: Count) -> Count:
@@ -313,14 +366,10 @@ def _time(
 
 def _ends(kernel: GemmKernel, target: Target, mapping: Mapping) -> tuple[Cycles, Cycles]:
     """DRAM cycles of the first operands of a block, and of its ofmap."""
-    block = block_tile(kernel, mapping)
-    down, _ = tap_reads(kernel.rows, mapping.e, mapping.tap_rows)
-    across, _ = tap_reads(kernel.cols, mapping.f, mapping.tap_cols)
-    weights = block.filters * block.channels * block.tap_rows * block.tap_cols
-    ifmap = block.images * block.channels * down * across * target.bytes_of("ifmap")
-    outputs = block.images * block.filters * block.rows * block.cols
-    sizes = ifmap, weights * target.bytes_of("filter"), outputs * target.bytes_of("ofmap")
-    first, filters, store = (rounded_to_bursts(np.asarray(size), target) for size in sizes)
+    largest = _largest(kernel, target, mapping)
+    first, filters, store = (
+        largest[item].occupied(target) for item in ("ifmap", "filter", "ofmap")
+    )
     rate = float(target.dram_bytes_per_cycle)
     return np.asarray((first + filters) / rate), np.asarray(store / rate)
 

@@ -84,7 +84,12 @@ def _key(cost: MappingCost, target: Target) -> Key:
 
 
 def best_mapping(kernel: GemmKernel, target: Target) -> Mapping | None:
-    """The legal mapping that is best by the hardware's objective; None if none is legal.
+    """The legal mapping that is best by the hardware's objective; None if none is legal."""
+    return next(iter(best_mappings(kernel, target)), None)
+
+
+def best_mappings(kernel: GemmKernel, target: Target) -> list[Mapping]:
+    """The few legal mappings that are best by the hardware's objective, the best first.
 
     Traffic is that of DRAM, then that of the buffers, among mappings that fill the array. Ties of
     energy and traffic go to less time. For least time windows and rows are cut also where they fit
@@ -96,9 +101,9 @@ def best_mapping(kernel: GemmKernel, target: Target) -> Mapping | None:
         tried = most_filters(kernel, target, family)
         fits = legal(kernel, target, tried)
         if fits.any():
-            free = _free(kernel, target, family)
-            return MappingSearch(kernel, target, free).best(tried.select(fits))
-    return None
+            found = MappingSearch(kernel, target, _free(kernel, target, family))
+            return found.each(found.best(tried.select(fits)))
+    return []
 
 
 def _free(kernel: GemmKernel, target: Target, family: Mapping) -> tuple[str, ...]:
@@ -120,20 +125,20 @@ def _free(kernel: GemmKernel, target: Target, family: Mapping) -> tuple[str, ...
 
 @dataclass(frozen=True)
 class MappingSearch:
-    """The best mapping of a kernel among those at hand and those near them."""
+    """The best mappings of a kernel among those at hand and those near them."""
 
     kernel: GemmKernel
     target: Target
     free: tuple[str, ...]
 
     def best(self, tried: Mapping) -> Mapping:
-        """The best mapping, from the best of those `tried`, which are legal."""
+        """The best mappings, best first, from the best of those `tried`, which are legal."""
         least = self._least_pes(tried)
         filled = tried.select(np.asarray(self._pes(tried) >= least))
         every = every_one(self.kernel, self.target, self.free)
         if every is not None:
             keep = legal(self.kernel, self.target, every) & (self._pes(every) >= least)
-            return self.several(joined((filled, every.select(keep)))).only(0)
+            return self.several(joined((filled, every.select(keep))))
         found = self.several(self._promising(filled))
         known: set[Mapping] = set()
         while new := [each for each in self.each(found) if each not in known]:
@@ -143,7 +148,7 @@ class MappingSearch:
             found = self.several(joined((found, self._promising(around.select(keep)))))
             if len(known) > ROUNDS * CENTERS:
                 break
-        return found.only(0)
+        return found
 
     def each(self, several: Mapping) -> list[Mapping]:
         """The mappings one by one."""

@@ -11,20 +11,23 @@ from cases import LAYOUTS, row_array, row_target, windows
 from drawing import drawn
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import chain
+from machines import chain, conv
 from oracles.best_mapping import every_mapping, least_cycles
 
 from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.lower import lower
 from accelsim.lowering.row_stationary import Mapping, RowShape, row_shape
 from accelsim.lowering.row_stationary_candidates import AXES, most_filters, near, starts
 from accelsim.lowering.row_stationary_cost import legal, lies_in_a_bank, plane_words
-from accelsim.lowering.row_stationary_ranks import ranked
-from accelsim.lowering.row_stationary_search import best_mapping, misfit
+from accelsim.lowering.row_stationary_ranks import ranked, ranked_as
+from accelsim.lowering.row_stationary_search import best_mapping, best_mappings, misfit
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.target import BufferSpace, Target, target_of
+from accelsim.lowering.work import by_itself
 from accelsim.network.ops import Conv, Window
+from accelsim.results.player import Player
 from accelsim.validation.eyeriss import NOT_RUN, kernels, published_mappings
 
 SMALL = st.builds(
@@ -309,6 +312,37 @@ def test_short_transfers_cost_whole_bursts() -> None:
         assert mapping is not None
         channels[burst] = int(mapping.channels)
     assert channels == {1: 1, 64: 2}
+
+
+TIMED = ["dram.timing=DDR3-1600", "clock=1 GHz", "array.rows=4", "array.cols=4", "array.count=2"]
+
+
+@pytest.mark.slow
+def test_a_timed_dram_opens_rows_for_short_runs() -> None:
+    """A mapping of few columns moves as many bytes, and takes twice as long."""
+    hardware = load_hardware("eyeriss", [*TIMED, "array.row_stationary.objective=time"])
+    network, player = chain((8, 12, 50), conv(6, 1)), Player()
+    program = lower(network, hardware, played=player.cycles)
+    (layer,), to = program.layers, program.target
+    assert isinstance(layer.kernel, GemmKernel)
+    by_bytes = best_mapping(layer.kernel, replace(to, timing=None))
+    assert by_bytes is not None
+    rivals = by_bytes, *best_mappings(layer.kernel, to)
+    cycles = [player.cycles(by_itself(program, layer, each)) for each in rivals]
+    assert player.cycles(program) == min(cycles) < 0.6 * cycles[0]
+
+
+@pytest.mark.parametrize("mapping", [(4, 1, 4, 4), (4, 1, 4, 64), (8, 1, 16, 16), (8, 2, 16, 64)])
+def test_the_estimate_of_a_timed_dram_is_near_its_replay(mapping: tuple[int, ...]) -> None:
+    m, n, e, f = mapping
+    to = target_of(load_hardware("eyeriss", TIMED))
+    kernel = GemmKernel(2, 1, 8, 8, Window(64, 1), Window(64, 1))
+    one = Mapping(m, n, e, 4, 2, 1, 1, f, 1, 1)
+    steps = [task.step for each in row_stationary_schedules(kernel, to, one) for task in each.tasks]
+    played = sum(to.occupied_cycles(move) for step in steps for move in step.transfers)
+    assert ranked_as(kernel, to, one).dram_bytes == pytest.approx(
+        played * float(to.dram_bytes_per_cycle), rel=0.2
+    )
 
 
 def test_windows_stay_whole_where_sums_saturate() -> None:
