@@ -20,7 +20,7 @@ from accelsim.lowering.demand import demands, occupied_and_waste, sums_whole
 from accelsim.lowering.gemm_energy import Done, done_by
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
-from accelsim.lowering.tiling import OPERAND_LOOPS, Cut, Loop, LoopOrder, Tilings, cut
+from accelsim.lowering.tiling import OPERAND_LOOPS, Cut, Loop, LoopOrder, Split, Tilings, cut
 
 
 def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
@@ -146,30 +146,31 @@ class Flow:
 class Share:
     """How `arrays` share the turns of a loop out, whatever their order: in blocks, from the first.
 
-    `turns` are those of the first array, which take `array_cycles`; `at_work` are the arrays that
-    there are blocks for. Where there are several tiles of groups, these are shared instead.
+    `turns` are those of the first array in a tile of groups, which take `array_cycles` of all;
+    `at_work` are the arrays that there are blocks for.
     """
 
-    split: Loop
+    split: Split
     arrays: int
     turns: dict[Loop, Sizes]
     array_cycles: NDArray[np.float64]
     at_work: Sizes
 
 
-def share_of(work: Workload, split: Loop = "pixels", arrays: int = 1) -> Share:
+def share_of(work: Workload, split: Split = "pixels", arrays: int = 1) -> Share:
     """What the first of `arrays` takes of the turns of `split`."""
     turns, group_tiles = work.turns, work.group_tiles
     if arrays == 1:
         return Share(split, arrays, turns, work.array_cycles, np.ones_like(work.tiles))
-    shared = np.where(group_tiles > 1, group_tiles, turns[split])
+    shared = group_tiles if split == "groups" else turns[split]
     block = -(-shared // arrays)
-    own = np.where(group_tiles > 1, turns[split], block)
-    groups = np.minimum(block * work.tilings.groups, work.kernel.groups)
-    of_groups = work.array_cycles * (groups / work.kernel.groups)
-    cycles = np.where(group_tiles > 1, of_groups, _first_cycles(work, split, own))
     at_work = np.asarray(-(-shared // block))
-    return Share(split, arrays, {**turns, split: own}, cycles, at_work)
+    if split == "groups":
+        groups = np.minimum(block * work.tilings.groups, work.kernel.groups)
+        cycles = work.array_cycles * (groups / work.kernel.groups)
+        return Share(split, arrays, turns, cycles, at_work)
+    cycles = _first_cycles(work, split, block)
+    return Share(split, arrays, {**turns, split: block}, cycles, at_work)
 
 
 def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
@@ -196,7 +197,7 @@ def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
     )
 
 
-def _first_cycles(work: Workload, split: Loop, own: Sizes) -> NDArray[np.float64]:
+def _first_cycles(work: Workload, split: Split, own: Sizes) -> NDArray[np.float64]:
     """Array cycles of the first `own` turns of a loop; what is left of an axis comes last."""
     kernel, tilings = work.kernel, work.tilings
     if split == "pixels":
@@ -240,7 +241,7 @@ def _shared_passes(work: Workload, order: LoopOrder, share: Share, operand: Oper
     """
     anew, split = work.target.loads_anew, share.split
     times = passes(order.value, share.turns, operand, anew)
-    if operand in ("psum", "ofmap") or split in OPERAND_LOOPS[operand]:
+    if operand in ("psum", "ofmap") or split == "groups" or split in OPERAND_LOOPS[operand]:
         return times
     arrays, left = np.divmod(work.turns[split], share.turns[split])
     last = passes(order.value, {**share.turns, split: left}, operand, anew)

@@ -402,7 +402,7 @@ def _array_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
     names = [item.name for item in fields(GemmTiling)][:8]
     uncut = set() if target.cuts_windows else {"tap_rows", "tap_cols"}
     limits = dict(zip(names, whole_sizes(kernel), strict=True))
-    ways = ways_of(target)
+    ways = ways_of(kernel, target)
     return _sizes(GemmTiling, limits, uncut) | {
         "order": Choice(names={order.name.lower(): order for order in LoopOrder}),
         "split": Choice(names={way.split: way.split for way in ways}),

@@ -118,7 +118,7 @@ class ForcedRanks(Ranks):
 
     def _in_ways(self, part: Part) -> Part:
         """Only the tilings whose loops run as is forced."""
-        obeys = [self._obeys(way) for way in ways_of(self.search.target)]
+        obeys = [self._obeys(way) for way in ways_of(self.kernel, self.search.target)]
         mask = np.array(obeys).reshape(-1, *(1 for _ in part.shape[1:]))
         return replace(part, fits=part.fits & mask)
 

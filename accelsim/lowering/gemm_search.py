@@ -32,6 +32,7 @@ from accelsim.lowering.tiling import (
     GemmTiling,
     Loop,
     LoopOrder,
+    Split,
     Tilings,
     TilingSizes,
     chosen,
@@ -58,19 +59,22 @@ DISTANT = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the tile loops run: their order, and which of them how many arrays share out."""
+    """How the tile loops run: their order, and what how many arrays share out."""
 
     order: LoopOrder
-    split: Loop
+    split: Split
     arrays: int
 
 
-def ways_of(target: Target) -> list[Way]:
-    """Every way to run the loops on `target`, by order."""
+def ways_of(kernel: GemmKernel, target: Target) -> list[Way]:
+    """Every way to run the loops of `kernel` on `target`, by order."""
     some = {1 << bit for bit in range(target.arrays.bit_length())} | {target.arrays}
-    shares: list[tuple[Loop, int]] = [("pixels", 1)]
+    splits: tuple[Split, ...] = ("pixels", "filters")
+    if kernel.groups > 1:
+        splits = ("groups", *splits)
+    shares: list[tuple[Split, int]] = [("pixels", 1)]
     for arrays in sorted(each for each in some if 1 < each <= target.arrays):
-        shares += [("pixels", arrays), ("filters", arrays)]
+        shares += [(split, arrays) for split in splits]
     return [Way(order, *share) for order in LoopOrder for share in shares]
 
 
@@ -109,7 +113,7 @@ class Flows:
 def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
     """What `tilings` move, wherever the operands lie, in every way to run their loops."""
     work = workload(kernel, target, tilings)
-    ways = ways_of(target)
+    ways = ways_of(kernel, target)
     shares = {
         share: share_of(work, *share)
         for share in dict.fromkeys((way.split, way.arrays) for way in ways)
@@ -207,7 +211,7 @@ def leaders(times: Times, target: Target, least: float) -> list[Ranked]:
     found = times.several(ORDERS)
     if target.arrays == 1 or not found or found[0].cost <= DISTANT * least:
         return found
-    each = sorted(times.of_each(len(ways_of(target))), key=lambda one: one.cost)
+    each = sorted(times.of_each(times.parts[0].shape[0]), key=lambda one: one.cost)
     shared: dict[Hashable, Ranked] = {}
     for one in each:
         tiling = gemm_tiling(one)

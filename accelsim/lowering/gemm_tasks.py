@@ -97,7 +97,7 @@ def _loops(kernel: GemmKernel, tiling: GemmTiling, arrays: int) -> Iterator[Loop
         ),
     }
     order = ("groups", *tiling.order.value)
-    split = "groups" if turns_of(cut["groups"]) > 1 else tiling.split
+    split = tiling.split
     shares = shared_out(cut[split], tiling.arrays) + [()] * (arrays - tiling.arrays)
     for share in shares:
         yield {loop: share if loop == split else (cut[loop],) for loop in order}

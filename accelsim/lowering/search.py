@@ -256,7 +256,7 @@ class Ranks:
         times = gemm_ranking(target, [flows]).at(
             float(target.dram_bytes_per_cycle), target.dram_latency, space
         )
-        ways = {each.tiling: each for each in times.of_each(len(ways_of(target)))}
+        ways = {each.tiling: each for each in times.of_each(len(ways_of(self.kernel, target)))}
         return ways[tiling]
 
     def _refined(self, space: int) -> Ranked | None:
@@ -306,7 +306,8 @@ class Ranks:
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
         """The best of each way to run the loops, then some as good with other courses of them."""
         known = {course(self.kernel, gemm_tiling(best))}
-        ways = sorted(times.of_each(len(ways_of(self.search.target))), key=lambda one: one.cost)
+        each = times.of_each(len(ways_of(self.kernel, self.search.target)))
+        ways = sorted(each, key=lambda one: one.cost)
         many = TILES // tile_count(self.kernel, gemm_tiling(best))
         most = len(ways) + min(max(many, RIVALS), MANY_RIVALS)
         for other in chain(ways, times.close(RIVAL, LOOKED_AT * most)):

@@ -18,6 +18,9 @@ Entry = TypeVar("Entry", bound=np.generic)
 
 Loop = Literal["pixels", "filters", "channels"]
 
+Split = Literal["pixels", "filters", "groups"]
+"""What arrays share out: a loop, in each tile of groups, or the tiles of groups."""
+
 
 OPERAND_LOOPS: dict[Operand, tuple[Loop, Loop]] = {
     "ifmap": ("pixels", "channels"),
@@ -40,7 +43,7 @@ class LoopOrder(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GemmTiling:
-    """Tile sizes of a GEMM kernel, the loop order, and the loop that `arrays` share out.
+    """Tile sizes of a GEMM kernel, the loop order, and what `arrays` share out.
 
     `tap_rows` and `tap_cols` count taps of the kernel's window, down and across.
     """
@@ -54,7 +57,7 @@ class GemmTiling:
     tap_rows: int
     tap_cols: int
     order: LoopOrder
-    split: Loop
+    split: Split
     arrays: int = 1
 
 

@@ -14,7 +14,7 @@ from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import BufferSpace, Target
 from accelsim.lowering.task import Task
-from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder, Tilings, all_tilings
+from accelsim.lowering.tiling import GemmTiling, LoopOrder, Split, Tilings, all_tilings
 from accelsim.network.ops import Window
 
 AXES = ("batch", "groups", "rows", "cols", "filters", "channels", "tap_rows", "tap_cols")
@@ -139,7 +139,7 @@ def totals(kernel: GemmKernel) -> tuple[int, ...]:
 
 @st.composite
 def tilings(
-    draw: st.DrawFn, kernel: GemmKernel, split: Loop = "pixels", arrays: int = 1
+    draw: st.DrawFn, kernel: GemmKernel, split: Split = "pixels", arrays: int = 1
 ) -> GemmTiling:
     """Any tile sizes of `kernel`; tiles of several groups hold these whole, as `legal` says."""
     sizes = [draw(st.integers(1, total)) for total in totals(kernel)]

@@ -24,7 +24,7 @@ from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target, target_of
 from accelsim.lowering.task import spans
-from accelsim.lowering.tiling import Loop, LoopOrder, tilings_of, whole_sizes
+from accelsim.lowering.tiling import Loop, LoopOrder, Split, tilings_of, whole_sizes
 from accelsim.network.ops import Window
 
 LOOPS: tuple[Loop, Loop, Loop] = ("pixels", "filters", "channels")
@@ -134,8 +134,8 @@ def test_arrays_without_a_share_cost_nothing(
     tiling = data.draw(tilings(kernel))
     several = replace(to, arrays=arrays)
     work = workload(kernel, several, as_arrays(kernel, tiling))
-    split: Loop = data.draw(st.sampled_from(["pixels", "filters"]))
-    shared = int((work.group_tiles if work.group_tiles > 1 else work.turns[split])[0])
+    split: Split = data.draw(st.sampled_from(["pixels", "filters", "groups"]))
+    shared = int((work.group_tiles if split == "groups" else work.turns[split])[0])
     busy = len(range(0, shared, -(-shared // arrays)))
     every, some = (
         cost_of(gemm_flow(work, LoopOrder.OFMAP_STAYS, share_of(work, split, each)), several)

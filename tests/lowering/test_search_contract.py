@@ -70,6 +70,11 @@ def test_tilings_that_were_hard_to_find(
     assert chosen <= 1.03 * np.min(costs(kernel, target, one)[0])
 
 
+def test_pixels_of_each_group_are_shared_where_groups_share_out_unevenly() -> None:
+    """23 products on two arrays, each of 22 folds of rows: 4.1 % slower whole than cut by hand."""
+    assert cut_case(8202, 301).ratio() <= 1.03
+
+
 def test_the_bound_knows_that_stores_hide_the_first_latency() -> None:
     """A slow DRAM stores ofmaps that wait while the last tile's operands are on their way."""
     case = cut_case(555, 12).case

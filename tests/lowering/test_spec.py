@@ -25,7 +25,7 @@ from accelsim.lowering.search import Memory
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import GemmTile, Pixels, Room, Span, Step, Task
-from accelsim.lowering.tiling import GemmTiling, Loop, LoopOrder, whole_sizes
+from accelsim.lowering.tiling import GemmTiling, LoopOrder, Split, whole_sizes
 from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, Softmax, Window
 
@@ -68,12 +68,12 @@ def layer_of(kernel: GemmKernel, schedules: tuple[Schedule, ...], there: Residen
     KERNELS | MORE_TAPS,
     TARGETS,
     st.integers(1, 4),
-    st.sampled_from(["pixels", "filters"]),
+    st.sampled_from(["pixels", "filters", "groups"]),
     RESIDENCES,
 )
 @drawn(300)
 def test_any_tiling_is_as_it_should_be(
-    data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Loop, there: Residence
+    data: st.DataObject, kernel: GemmKernel, to: Target, arrays: int, split: Split, there: Residence
 ) -> None:
     """Also those that no search chooses: taps cut, arrays left over, maps resident."""
     tiling = data.draw(tilings(kernel, split, arrays))

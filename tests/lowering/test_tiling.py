@@ -68,7 +68,7 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
         if not legal(kernel, to, one).item():
             continue
         work = workload(kernel, to, one)
-        for way in ways_of(to):
+        for way in ways_of(kernel, to):
             flow = gemm_flow(work, way.order, share_of(work, way.split, way.arrays))
             cost = cost_of(flow, to)
             cycles = cost.cycles(float(to.dram_bytes_per_cycle), to.dram_latency)

@@ -48,11 +48,11 @@ def costs(
     """
     tilings = tilings_of(kernel, [sizes[axis] for axis in AXES])
     fits = np.array(legal(kernel, target, tilings))
-    cycles = np.full((len(ways_of(target)), len(fits)), np.inf)
+    cycles = np.full((len(ways_of(kernel, target)), len(fits)), np.inf)
     if fits.any():
         work = workload(kernel, target, tilings.at(np.flatnonzero(fits)))
         rate = float(target.dram_bytes_per_cycle)
-        for place, way in enumerate(ways_of(target)):
+        for place, way in enumerate(ways_of(kernel, target)):
             cost = cost_of(
                 gemm_flow(work, way.order, share_of(work, way.split, way.arrays)), work.target
             )
@@ -80,7 +80,7 @@ class Found:
 def cycles_of(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> float:
     """What a tiling costs; infinite if it is not legal."""
     one = {axis: np.array([getattr(tiling, axis)]) for axis in AXES}
-    way = ways_of(target).index(Way(tiling.order, tiling.split, tiling.arrays))
+    way = ways_of(kernel, target).index(Way(tiling.order, tiling.split, tiling.arrays))
     return float(costs(kernel, target, one)[0][way, 0])
 
 
@@ -133,7 +133,7 @@ def _found(
     """The tiling at `place` of the flat `cycles`."""
     way, column = divmod(place, cycles.shape[1])
     chosen = [int(sizes[axis][column]) for axis in AXES]
-    tiling = tiling_of(chosen, ways_of(target)[way])
+    tiling = tiling_of(chosen, ways_of(kernel, target)[way])
     return Found(float(cycles.flat[place]), tiling)
 
 
@@ -153,8 +153,8 @@ def challenge(
     for _ in range(climbs):
         drawn = [int(np.exp(rng.uniform(0, np.log(total + 1)))) for total in axes.values()]
         drawn[AXES.index("groups")] = 1
-        starts.append(tiling_of(drawn, ways_of(target)[0]))
-    starts.append(tiling_of([1] * len(AXES), ways_of(target)[0]))
+        starts.append(tiling_of(drawn, ways_of(kernel, target)[0]))
+    starts.append(tiling_of([1] * len(AXES), ways_of(kernel, target)[0]))
     found = [Found(cycles_of(kernel, target, each), each) for each in starts]
     best = min((_climb(kernel, target, each, rng) for each in found), key=lambda one: one.cycles)
     while (further := _climb(kernel, target, best, rng, at_once=3)).cycles < best.cycles:
