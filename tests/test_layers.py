@@ -1,10 +1,8 @@
 """The order of the parts: each imports only earlier ones, optional libraries where used."""
 
-import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -52,37 +50,40 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "imports are absolute"
-            assert node.module
-            yield node.module
+IMPORT = re.compile(
+    r"^( *)(?:from (\S+) import|import (\w[\w.]*(?:, *\w[\w.]*)*)(?: as \w+)?(?: *#.*)?$)"
+)
+NOT_ON_LOAD = ("def ", "async ", "class ", "@", "if TYPE_CHECKING")
+"""What is indented below one of these waits, or is for type checkers only."""
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def imports(path: Path) -> tuple[set[str], set[str]]:
+    """Modules that a file imports anywhere, and those that it imports when it is imported itself.
+
+    Read line by line: to parse all files takes seconds.
+    """
+    anywhere, on_load, within = set[str](), set[str](), ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line and line[0] not in " )":
+            within = line
+        if found := IMPORT.match(line):
+            names = {found[2]} if found[2] else {*found[3].replace(" ", "").split(",")}
+            assert not any(name.startswith(".") for name in names), "imports are absolute"
+            anywhere |= names
+            if not found[1] or not within.startswith(NOT_ON_LOAD):
+                on_load |= names
+    return anywhere, on_load
 
 
-@cache
 def all_imports(path: Path) -> set[str]:
     """Modules that a file imports anywhere, those only for type checkers too."""
-    return set(imported(parsed(path)))
+    return imports(path)[0]
 
 
-@cache
 def imports_on_load(path: Path) -> set[str]:
     """Modules that a file imports when it is imported itself."""
-    outside = [
-        node
-        for node in parsed(path).body
-        if not isinstance(node, (ast.FunctionDef, ast.ClassDef))
-        and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    ]
-    return {name for node in outside for name in imported(node)}
+    return imports(path)[1]
 
 
 def relative(path: Path) -> str:

@@ -83,6 +83,9 @@ LOOKED_AT = 8
 UNKNOWN: Any = object()
 """In place of what nobody has found yet."""
 
+REFINED = 2048
+"""Best tilings of kernels on arrays to remember: they take little room and long to find."""
+
 SCHEDULES = 512
 """Schedules to remember: neighbours in a sweep have many of the same."""
 
@@ -236,7 +239,7 @@ class Ranks:
         """The best tiling of all of which a tile fits half of `space`, as far as it is found."""
         target = self.search.target
         key = (self.kernel, self.residence, space, target, self.search.alone is None)
-        return self.search.memory.recall("refined", key, lambda: self._refined(space))
+        return self.search.memory.recall("refined", key, lambda: self._refined(space), REFINED)
 
     def contenders(self, space: int, count: int) -> list[Ranked]:
         """The best tilings, each with another course of its loops, `count` at most."""

@@ -65,7 +65,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with os.fdopen(writer) as stdout:
         ended = subprocess.run(
-            [*COMMAND, *RUN],
+            [*COMMAND, "show", "DDR4-2400"],
             stdout=stdout,
             stderr=subprocess.PIPE,
             env=environment,

@@ -54,7 +54,7 @@ def replayed(sheet: DramTiming, given: Sequence[Access]) -> tuple[list[int], int
 
 
 @given(st.sampled_from(STANDARDS).map(SHEETS.__getitem__) | sheets(), accesses())
-@drawn(300, percent=20)
+@drawn(300, percent=10)
 def test_any_accesses_are_served_at_the_same_clocks(
     as_python: Replay, sheet: DramTiming, given: list[Access]
 ) -> None:

@@ -60,7 +60,7 @@ def assert_as_simpy_says(as_python: Play, program: Program) -> None:
 
 
 @given(networks(), MACHINES, st.integers(1, 4))
-@drawn(100, percent=12)
+@drawn(100, percent=8)
 def test_any_network_takes_what_simpy_says(
     as_python: Play, network: Network, one_array: Hardware, arrays: int
 ) -> None:
@@ -100,7 +100,7 @@ SHARED = st.builds(
 
 
 @given(branches(), SHARED, st.integers(1, 2))
-@drawn(150, percent=12)
+@drawn(150, percent=8)
 def test_units_that_share_a_buffer_take_what_simpy_says(
     as_python: Play, network: Network, one_array: Hardware, arrays: int
 ) -> None:

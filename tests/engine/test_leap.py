@@ -86,7 +86,7 @@ def long_networks(draw: st.DrawFn) -> Network:
 
 
 @given(long_networks(), MACHINES, st.integers(1, 4))
-@drawn(40, percent=12)
+@drawn(40, percent=8)
 def test_leaps_change_nothing(network: Network, drawn: Hardware, arrays: int) -> None:
     hardware = with_arrays(drawn, arrays)
     try:

@@ -75,7 +75,7 @@ def test_values_and_tiles_are_as_they_should_be(
 
 
 @given(LAYERS, MACHINES, st.sampled_from([None, *SHEETS]), st.integers(1, 2))
-@drawn(40, percent=15)
+@drawn(40, percent=8)
 def test_the_search_knows_what_a_layer_moves(
     sizes: tuple[int, ...], hardware: Hardware, sheet: str | None, batch: int
 ) -> None:

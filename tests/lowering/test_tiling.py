@@ -83,7 +83,7 @@ def brute_force(kernel: GemmKernel, to: Target) -> dict[GemmTiling, Score]:
 
 
 @given(SMALL, tight_targets())
-@drawn(60, percent=10)
+@drawn(60, percent=5)
 def test_the_search_finds_the_optimum(kernel: GemmKernel, to: Target) -> None:
     scores = brute_force(kernel, to)
     if not scores:

@@ -107,7 +107,7 @@ def test_energy_adds_up_by_component() -> None:
 
 
 @given(networks(), MACHINES)
-@drawn(40, percent=12)
+@drawn(40, percent=8)
 def test_totals_are_the_sums_over_layers(network: Network, hardware: Hardware) -> None:
     from accelsim.errors import DoesNotFitError
 
