@@ -1,10 +1,13 @@
 """Kernels held against layers that are computed value by value."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from cases import LAYOUTS, target
+from hypothesis import strategies as st
+from machines import chain
 from oracles.counted import Lanes, Operand, Program, Terms, Work, summed
 
 from accelsim.hardware import Operand as Name
@@ -13,8 +16,10 @@ from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel, kernel_o
 from accelsim.lowering.task import Task
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, whole_sizes
 from accelsim.lowering.vector_tasks import vector_schedules
+from accelsim.network.backward import training_step
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.network.ops import Op, Shape
+from accelsim.network.ops import Conv, Dense, Flatten, Op, ScaleShift, Shape
+from accelsim.network.ops.gradients import Loss
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.floats import FloatArithmetic
 from accelsim.numerics.formats import FLOAT64, Array
@@ -170,3 +175,43 @@ def check_gemm(
     assert kernel.macs == task.step.work.operations == macs
     assert (loaded(task, "ifmap"), loaded(task, "filter")) == (ifmap, filters)
     assert stored(task) == kernel.written_words == ofmap.size
+
+
+# --- Steps of training ----------------------------------------------------------------------------
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Conv, Shape]:
+    """Small ones of every stride, dilation, padding and number of groups."""
+    numbers = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    groups = draw(st.integers(1, 3))
+    op = Conv(
+        out_channels=groups * draw(st.integers(1, 2)),
+        kernel=draw(numbers),
+        stride=draw(numbers),
+        dilation=draw(numbers),
+        padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
+        groups=groups,
+        bias=False,
+    )
+    shape = (groups * draw(st.integers(1, 2)), *draw(st.tuples(*[st.integers(3, 7)] * 2)))
+    extents = ((taps - 1) * gap + 1 for taps, gap in zip(op.kernel, op.dilation, strict=True))
+    fits = (size >= extent for size, extent in zip(shape[1:], extents, strict=True))
+    return (op, shape) if all(fits) else (replace(op, kernel=(1, 1)), shape)
+
+
+Steps = list[tuple[Computation, Array]]
+
+
+def trained(shape: Shape, *ops: Op, loss: Loss = "squared_error") -> Steps:
+    """All layers of a step of training, in which something before and behind `ops` is learned."""
+    first, head = ScaleShift(shape=(1,) * len(shape)), Dense(out_features=3, bias=False)
+    network = chain(shape, first, *ops, Flatten(), head)
+    return [*computed(training_step(network, loss))]
+
+
+def of_kind(steps: Steps, kind: type[Op]) -> Steps:
+    """Those of one type, of which there are some."""
+    found = [(step, ofmap) for step, ofmap in steps if type(step.layer.op) is kind]
+    assert found
+    return found

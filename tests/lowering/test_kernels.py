@@ -17,6 +17,7 @@ from counting import (
     check_gemm,
     check_vector,
     computed,
+    convolutions,
     only_task,
     run,
     whole,
@@ -100,26 +101,6 @@ from accelsim.numerics.computation import Computation
 from accelsim.numerics.formats import Array
 
 # --- Products: every term once --------------------------------------------------------------------
-
-
-@st.composite
-def convolutions(draw: st.DrawFn) -> tuple[Conv, Shape]:
-    """Small ones of every stride, dilation, padding and number of groups."""
-    numbers = st.tuples(st.integers(1, 3), st.integers(1, 3))
-    groups = draw(st.integers(1, 3))
-    op = Conv(
-        out_channels=groups * draw(st.integers(1, 2)),
-        kernel=draw(numbers),
-        stride=draw(numbers),
-        dilation=draw(numbers),
-        padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
-        groups=groups,
-        bias=False,
-    )
-    shape = (groups * draw(st.integers(1, 2)), *draw(st.tuples(*[st.integers(3, 7)] * 2)))
-    extents = ((taps - 1) * gap + 1 for taps, gap in zip(op.kernel, op.dilation, strict=True))
-    fits = (size >= extent for size, extent in zip(shape[1:], extents, strict=True))
-    return (op, shape) if all(fits) else (replace(op, kernel=(1, 1)), shape)
 
 
 def _operands(step: Computation) -> tuple[Array, Array]:
@@ -226,9 +207,8 @@ def test_attention(heads: int, key_heads: int) -> None:
     queries, keys, size = 3, 5, 2
     share = heads // key_heads
     shapes = (queries, heads * size), (keys, key_heads * size)
-    ((step, ofmap),) = computed(
-        alone(AttentionScores(heads=heads, key_heads=key_heads), *shapes), {}
-    )
+    scores = AttentionScores(heads=heads, key_heads=key_heads)
+    ((step, ofmap),) = computed(alone(scores, *shapes))
     q, k = (x.values for x in step.inputs)
     q = q.reshape(BATCH, queries, heads, size).swapaxes(1, 2)
     k = k.reshape(BATCH, keys, key_heads, size).transpose(0, 2, 3, 1)
