@@ -36,9 +36,6 @@ FEW = 4096
 QUITE_FEW = 256
 """Tasks of a program that is played on more numbers of its arrays: its shares are less even."""
 
-VERY_FEW = 64
-"""Tasks of a program that is also played on any number of them: its shares are uneven."""
-
 
 def lower(
     network: Network,
@@ -93,7 +90,7 @@ def _least(work: Lowering, played: Played) -> Program:
     program, target = _cheapest(work, played), work.target
     if work.mapping is not None or target.objective != "time":
         return program
-    for arrays in _fewer(target.arrays, program.tiles):
+    for arrays in _fewer(_at_work(program), program.tiles):
         if program.tiles > FEW or played(program) * arrays <= program.least_array_cycles:
             break
         fewer = _cheapest(replace(work, target=replace(target, arrays=arrays)), played)
@@ -102,11 +99,19 @@ def _least(work: Lowering, played: Played) -> Program:
 
 
 def _fewer(arrays: int, tiles: int) -> Iterator[int]:
-    """How many of the arrays to try: one less each time, or 2^k and 3 * 2^k, or 2^k."""
-    odd = (1, 3) if tiles <= QUITE_FEW else (1,)
+    """How many of the arrays to try: four numbers from each power of two to the next, or it alone.
+
+    Of up to eight that is any number of them.
+    """
+    odd = (1, 3, 5, 7) if tiles <= QUITE_FEW else (1,)
     for fewer in range(arrays - 1, 0, -1):
-        if tiles <= VERY_FEW or fewer // (fewer & -fewer) in odd:
+        if fewer // (fewer & -fewer) in odd:
             yield fewer
+
+
+def _at_work(program: Program) -> int:
+    """The most arrays that a layer gives anything to do."""
+    return max(sum(bool(each.nest) for each in layer.schedules) for layer in program.layers)
 
 
 def _cheapest(work: Lowering, played: Played | None) -> Program:
