@@ -175,9 +175,23 @@ def check_gemm(
     assert kernel.macs == task.step.work.operations == macs
     assert (loaded(task, "ifmap"), loaded(task, "filter")) == (ifmap, filters)
     assert stored(task) == kernel.written_words == ofmap.size
+    if "conv" in layer.op.name and layer.op.batched:
+        assert kernel.written_sides == ofmap.shape[2:]
 
 
 # --- Steps of training ----------------------------------------------------------------------------
+
+
+UNEVEN = Conv(
+    out_channels=6,
+    kernel=(3, 2),
+    stride=(1, 3),
+    padding=(1, 0, 0, 2),
+    dilation=(2, 1),
+    groups=2,
+    bias=False,
+)
+"""Nothing of it is the same down and across."""
 
 
 @st.composite

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from counting import (
     BATCH,
+    UNEVEN,
     Read,
     Steps,
     alone,
@@ -23,7 +24,7 @@ from counting import (
     trained,
 )
 from drawing import drawn
-from hypothesis import given
+from hypothesis import example, given
 from machines import chain
 from oracles.counted import (
     Index,
@@ -114,6 +115,7 @@ MAP, ROWS = (3, 5, 4), (4, 6)
 
 
 @given(convolutions())
+@example((UNEVEN, (4, 7, 5)))
 @drawn(30)
 def test_convolutions(drawn_layer: tuple[Conv, Shape]) -> None:
     """Together the phases have each product of the layer once, and some with what lies around."""

@@ -12,6 +12,7 @@ import pytest
 from counting import (
     BATCH,
     ROOMY,
+    UNEVEN,
     Read,
     alone,
     check_gemm,
@@ -23,7 +24,7 @@ from counting import (
     whole,
 )
 from drawing import drawn
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles.counted import (
     Index,
@@ -109,6 +110,7 @@ def _operands(step: Computation) -> tuple[Array, Array]:
 
 
 @given(convolutions())
+@example((UNEVEN, (4, 7, 5)))
 @drawn(40)
 def test_convolutions(drawn_layer: tuple[Conv, Shape]) -> None:
     op, shape = drawn_layer
@@ -578,10 +580,18 @@ def passes_of(kernel: VectorKernel) -> int:
     return schedule.operations
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["softmax", "softmax, axis", "layer_norm", "rms_norm", "instance_norm", "dynamic_quantize"],
-)
+IN_PASSES = {
+    "softmax": 3,
+    "softmax, axis": 3,
+    "layer_norm": 6,
+    "rms_norm": 6,
+    "instance_norm": 5 * 4,
+    "dynamic_quantize": 3 * 5 * 4,
+}
+"""Values that need each other."""
+
+
+@pytest.mark.parametrize("case", IN_PASSES)
 def test_in_passes(case: str) -> None:
     """Nothing is kept from pass to pass but sums and maxima: a softmax takes exponentials twice."""
     op, shapes, program, _ = VECTOR[case]
@@ -590,6 +600,7 @@ def test_in_passes(case: str) -> None:
         program = lambda work: _softmax(work, again=True)  # noqa: E731
     kernel = kernel_of(step.layer, BATCH)
     assert isinstance(kernel, VectorKernel)
+    assert kernel.channels == IN_PASSES[case]
     assert passes_of(kernel) == run(step, ofmap, program)[0].operations
 
 
