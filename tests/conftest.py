@@ -38,10 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is collected stays: garbage is looked for among what tests make, and seldom."""
+    """What is collected stays: garbage is looked for among what tests make."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 SEARCHING = (
