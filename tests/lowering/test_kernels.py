@@ -5,6 +5,7 @@ import operator
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -614,6 +615,22 @@ def test_channels_around_are_read_with_a_tile() -> None:
     assert (
         sum(load.size for task in schedule.tasks for load in task.step.loads) == BATCH * 6 * around
     )
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_a_value_is_read_with_the_other_one_of_its_pair(interleaved: bool) -> None:
+    """Of six features in order: i and i + 3, or 2 i and 2 i + 1."""
+    network = alone(Rotary(heads=1, interleaved=interleaved), (2, 6))
+    kernel = kernel_of(network.layers[0], BATCH)
+    assert isinstance(kernel, VectorKernel)
+    rows, cols = kernel.windows
+    for at in range(6):
+        places = [
+            divmod(one, cols.outputs) for one in (at, at ^ 1 if interleaved else (at + 3) % 6)
+        ]
+        row, col = places[0]
+        down, across = (range(*axis.span(p, p + 1)) for axis, p in ((rows, row), (cols, col)))
+        assert {*product(down, across)} == {*places}
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 9])
