@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from counting import (
     BATCH,
+    ROOMY,
     UNEVEN,
     Read,
     Steps,
@@ -22,6 +24,7 @@ from counting import (
     only_task,
     stored,
     trained,
+    whole,
 )
 from drawing import drawn
 from hypothesis import example, given
@@ -38,6 +41,7 @@ from oracles.counted import (
 )
 
 from accelsim.lowering.kernels import Alias, GemmKernel, VectorKernel, kernel_of
+from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.backward import Optimizer, training_step
 from accelsim.network.graph import LayerSpec, build_network
 from accelsim.network.ops import (
@@ -508,6 +512,21 @@ def test_vector_units(case: str) -> None:
     kind, ops, program, read = CASES[case]
     for step, ofmap in of_kind(trained(MAP, *ops), kind):
         check_vector(step, ofmap, program, read)
+
+
+def test_lrn_reads_as_far_back_as_sums_of_sums_reach() -> None:
+    """Channel by channel: those around a channel, and those around each of these."""
+    ((step, _),) = of_kind(trained((7, 2, 3), Lrn(size=3)), LrnGradient)
+    kernel = kernel_of(step.layer, BATCH)
+    assert isinstance(kernel, VectorKernel)
+    (schedule,) = vector_schedules(kernel, ROOMY, replace(whole(kernel), channels=1))
+
+    def around(channels: set[int]) -> set[int]:
+        return {c + d for c in channels for d in (-1, 0, 1)} & {*range(7)}
+
+    words = sum(len(around(around({c}))) for c in range(7))
+    read = sum(load.size for task in schedule.tasks for load in task.step.loads)
+    assert read == BATCH * 2 * 3 * 2 * words  # gradient and ifmap, maps of 2 x 3
 
 
 def joined(op: Op, *sides: int) -> Steps:
