@@ -2,10 +2,10 @@
 
 A row becomes one layer that reads its own network input, called `<layer>/ifmap`, has no bias
 and no activation. Rows with the same name, which SCALE-Sim allows, become `name`, `name_2`,
-`name_3`. Commas, semicolons or tabs are between cells. The columns are found by their headers, so
-their order does not matter; where one is empty or there twice, they are those of SCALE-Sim, which
-reads by place. What a spreadsheet leaves behind a row, empty cells, is nothing, and so are a last
-column without any value and, as a title, a row of a name and empty cells.
+`name_3`. Commas, semicolons or tabs are between cells. The columns are found by their headers,
+however spaced, so their order does not matter; where one is empty or there twice, they are those of
+SCALE-Sim, which reads by place. What a spreadsheet leaves behind a row, empty cells, is nothing,
+and so are a last column without any value and, as a title, a row of a name and empty cells.
 
 The batch of a convolution is the images it takes at a time. That of a GEMM, which SCALE-Sim also
 writes in the place of the sparsity, is so many products, each of two matrices of its own. As in
@@ -87,7 +87,7 @@ def load_scalesim_csv(path: Path) -> Network:
             Problem("the file is empty; it needs a header and a row for each layer", source, 1)
         )
     (header_line, header), *rest = lines
-    columns = _by_place([_SYNONYMS.get(cell.lower(), cell.lower()) for cell in header])
+    columns = _by_place([*map(_column, header)])
     columns = _without_empty(columns, [cells for _, cells in rest])
     rest = [(line, _without_twin(cells, columns)) for line, cells in rest]
     problems = [Problem(message, source, header_line) for message in _header_problems(columns)]
@@ -104,6 +104,12 @@ def load_scalesim_csv(path: Path) -> Network:
     if problems:
         raise InputError(problems)
     return _network(path.stem, rows)
+
+
+def _column(header: str) -> str:
+    """The column that a header names, however it is spaced and capitalised."""
+    name = " ".join(header.lower().replace("_", " ").split())
+    return _SYNONYMS.get(name, name)
 
 
 def _separator(text: str) -> str:

@@ -208,6 +208,7 @@ MEANT = f"{CONV}a, 8, 8, 3, 3, 4, 5, 2,\nb, 9, 9, 1, 1, 4, 6, 1,\n"
         MEANT.replace(", ", "\t").replace(",", "\t"),
         MEANT.replace("2,\nb", "2, 2\nb"),  # MLPerf Tiny's, whose first row ends so
         MEANT.replace("IFMAP Width", "IFMAP Height"),
+        MEANT.replace("IFMAP Width", " ifmap_width").replace("Num Filter", "NUM  filter"),
         MEANT.replace("IFMAP Width", ""),
         MEANT.replace("Strides,", "Strides, Strides,")
         .replace("2,\nb", "2, 2,\nb")

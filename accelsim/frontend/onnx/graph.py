@@ -177,7 +177,8 @@ def _inputs(
         shape = tuple(sizes.of(each, axes.get(each.name, 0)))
         values.append(Value(each.name, shape, each.type.tensor_type.elem_type))
     problems = [
-        f"the size {name!r} is {how}; give --dim {name}=N" for name, how in sizes.missing.items()
+        f"the size {name!r} is {how}; give --dim {name}=N, or in a sweep file dims: {{{name}: N}}"
+        for name, how in sizes.missing.items()
     ]
     problems += [
         f"no input has an open size {shown(name)}; {did_you_mean(name, sizes.asked)}".rstrip("; ")
