@@ -119,6 +119,13 @@ def touched(window: Window) -> int:
     return len(np.unique(each[(each >= 0) & (each < window.size)]))
 
 
+def least_read(axis: Read) -> int:
+    """Positions that pieces of an axis read together at least, however it is cut."""
+    if isinstance(axis, Stretch):
+        return min(int(axis.reads(size)[1]) for size in (1, axis.outputs))
+    return touched(axis)
+
+
 def _is_bare(window: Window) -> bool:
     """Whether no window reaches beyond the data."""
     last = (window.outputs - 1) * window.stride - window.before + window.extent

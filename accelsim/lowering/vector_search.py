@@ -7,12 +7,13 @@ all small sizes, even cuts, sizes a quarter apart, and the largest that fits, gi
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.lowering.footprint import TapReads, tap_reads
+from accelsim.lowering.footprint import TapReads, least_read, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.ranking import Ranked
 from accelsim.lowering.target import Sizes, Target
@@ -28,7 +29,7 @@ FEW = 6
 """Tilings that are improved, axis by axis."""
 
 
-SOME = 48
+SOME = 96
 """Tilings of which all kinds of tiles are looked at."""
 
 
@@ -232,18 +233,23 @@ class VectorSearch:
     # --- Candidates -------------------------------------------------------------------------------
 
     def coarse(self) -> Sizes:
-        """A grid of sizes a factor of two apart; windows are cut where outputs are taken singly."""
+        """A grid of sizes a factor of two apart; windows are cut along an axis, or both, along
+        which outputs are taken singly."""
         axes = [sorted(coarse_sizes(total)) for total in self.totals]
         if self.kernel.uncut:
             axes[1] = [self.kernel.channels]
-        whole = [[total] for total in self.totals[4:6]]
-        grids = [_grid([*axes[:4], *whole, axes[6]])]
+        outer, (rows, cols, down, across), arrays = axes[:2], axes[2:6], axes[6]
+        all_down, all_across = ([total] for total in self.totals[4:6])
+        grids = [[rows, cols, all_down, all_across]]
         if self.cuttable:
-            grids.append(_grid([*axes[:2], [1], [1], *axes[4:]]))
-        return np.concatenate(grids, axis=1)
+            grids.append([[1], [1], down, across])
+            grids += [[[1], cols, down, all_across]] * (len(down) > 1)
+            grids += [[rows, [1], all_down, across]] * (len(across) > 1)
+        return np.concatenate([_grid([*outer, *grid, arrays]) for grid in grids], axis=1)
 
     def around(self, front: Sizes) -> Sizes:
-        """Tilings that differ from one of `front` along one axis."""
+        """Tilings that differ from one of `front` along one axis; from the first also along
+        rows or columns, with the most that then fits of the others."""
         axes = [axis for axis, total in enumerate(self.totals) if total > 1]
         if not self.cuttable:
             axes = [axis for axis in axes if axis not in (4, 5)]
@@ -252,11 +258,17 @@ class VectorSearch:
         if not axes:
             return front
         made = [self.largest(front, [axis for axis in axes if axis < 6])]
-        for axis in axes:
-            many = np.repeat(front, len(self.fine[axis]), axis=1)
-            many[axis] = np.tile(self.fine[axis], front.shape[1])
-            made.append(many)
+        made += [self.along(front, axis) for axis in axes]
+        if {2, 3} <= {*axes}:
+            for some, others in ((2, 3), (3, 2)):
+                made.append(self.largest(self.along(front[:, :1], some), [others]))
         return np.concatenate(made, axis=1)
+
+    def along(self, front: Sizes, axis: int) -> Sizes:
+        """Tilings of `front` with every size to try along an axis."""
+        many = np.repeat(front, len(self.fine[axis]), axis=1)
+        many[axis] = np.tile(self.fine[axis], front.shape[1])
+        return many
 
     @cached_property
     def fine(self) -> list[Sizes]:
@@ -279,13 +291,18 @@ class VectorSearch:
     def bound(self) -> float:
         """Cycles that any tiling takes: all on the lanes, or each word once on the channel.
 
-        Of energy there is no such bound.
+        What no window reads need not come. Of energy there is no such bound.
         """
         kernel, target = self.kernel, self.target
         if target.objective != "time":
             return 0.0
         whole = self.costs(np.array([[*self.totals[:6], 1]]).T)
         lanes = kernel.operations_total / (target.lanes * target.sharers)
-        moved = float(whole.dram_bytes[0] / target.dram_bytes_per_cycle)
+        axes = kernel.depth, kernel.rows, kernel.cols
+        full, some = sum(whole.loaded), len(whole.loaded) - sum(whole.loaded)
+        words = kernel.batch * (full * prod(map(least_read, axes)) + some * kernel.channels)
+        size = words * target.bytes_of("ifmap") + int(whole.filter_bytes[0])
+        size += whole.stored * kernel.outputs * target.bytes_of("ofmap")
+        moved = float(size / target.dram_bytes_per_cycle)
         first, last = target.dram_latency * any(whole.loaded), target.dram_latency * whole.stored
         return max(lanes + first + last, moved + first)
