@@ -28,6 +28,9 @@ TO_LOAD, TO_COMPILE = 2.0, 20.0
 MANY_TILES = 50_000
 """Of a Program: it may take Python longer than it takes to load compiled code."""
 
+ENTRIES = {"loop.play_all", "controller.replay_all"}
+"""What compiled code is entered by, as numba calls what it keeps of them."""
+
 PACKAGE = Path(__file__).parent
 
 
@@ -63,8 +66,9 @@ def is_installed() -> bool:
 
 
 def is_kept() -> bool:
-    """Whether what is compiled of these very sources lies on disk."""
-    return any(directory().rglob("*.nbi"))
+    """Whether all that is compiled of these very sources lies on disk."""
+    kept = {path.name.partition("-")[0] for path in directory().rglob("*.nbi")}
+    return kept >= ENTRIES
 
 
 def _can_keep() -> bool:

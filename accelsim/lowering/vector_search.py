@@ -5,7 +5,7 @@ all small sizes, even cuts, sizes a quarter apart, and the largest that fits, gi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
@@ -40,6 +40,9 @@ ROUNDS = 6
 ENOUGH = 0.998
 """A round that does not take this share of the cost before is the last."""
 
+
+EXHAUSTIVE = 1024
+"""Tilings of a kernel that are all looked at; of more, sizes a factor of two apart."""
 
 CLOSE = 1.015
 """A tiling that costs so little more than any could is not improved."""
@@ -88,11 +91,19 @@ class VectorRanks:
 
     def best_within(self, space: int) -> Ranked | None:
         """The best tiling with a buffer for ifmaps of `space` bytes."""
-        if self.best is None or self.best.tile_bytes <= space // 2:
-            return self.best
-        if space not in self.known:
-            self.known[space] = self.search(with_space(self.target, space)).best()
-        return self.known[space]
+        if self.best is not None and space not in self.known:
+            self.known[space] = self._within(self.best, space)
+        return self.known.get(space)
+
+    def _within(self, best: Ranked, space: int) -> Ranked | None:
+        """The best of all, if it costs no more with fewer places for tiles: no other costs less."""
+        search = self.search(with_space(self.target, space))
+        if best.tile_bytes <= space // 2:
+            tiling = best.tiling
+            sizes = [getattr(tiling, item.name) for item in fields(VectorTiling)]
+            if ranked_of(search.costs(np.array([sizes]).T), 0).cost == best.cost:
+                return best
+        return search.best()
 
     def search(self, target: Target) -> "VectorSearch":
         """The search on a target."""
@@ -234,12 +245,17 @@ class VectorSearch:
 
     def coarse(self) -> Sizes:
         """A grid of sizes a factor of two apart; windows are cut along an axis, or both, along
-        which outputs are taken singly."""
-        axes = [sorted(coarse_sizes(total)) for total in self.totals]
+        which outputs are taken singly. Of a small kernel, every size along every axis."""
+        few = prod(self.totals) <= EXHAUSTIVE
+        axes = [
+            [*range(1, total + 1)] if few else sorted(coarse_sizes(total)) for total in self.totals
+        ]
         if self.kernel.uncut:
             axes[1] = [self.kernel.channels]
         outer, (rows, cols, down, across), arrays = axes[:2], axes[2:6], axes[6]
         all_down, all_across = ([total] for total in self.totals[4:6])
+        if few and self.cuttable:
+            return _grid(axes)
         grids = [[rows, cols, all_down, all_across]]
         if self.cuttable:
             grids.append([[1], [1], down, across])

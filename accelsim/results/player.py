@@ -50,8 +50,12 @@ class Player:
         return max((time.end for time in times), default=0)
 
     def _compiled(self, program: Program) -> list[LayerTimes] | None:
-        """The times, if compiled code pays; it plays tile by tile, so very many are for leaps."""
-        if program.tiles > MOST_TILES or not self._patience.is_over(program.tiles):
+        """The times, if compiled code pays; it plays tile by tile, so very many are for leaps.
+
+        Leaps are long where one array is at work, whatever the number of tiles.
+        """
+        hard = program.tiles * (program.target.arrays > 1)
+        if program.tiles > MOST_TILES or not self._patience.is_over(hard):
             return None
         from accelsim.engine.compiled.play import play_compiled
 
