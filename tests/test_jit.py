@@ -1,5 +1,7 @@
 """Compiled code: when it is used, and that nobody sees that it is but by the time it takes."""
 
+import re
+
 import pytest
 from machines import chain, conv, machine
 
@@ -35,6 +37,17 @@ def test_it_is_waited_for_as_long_as_it_takes_to_have_it(
 ) -> None:
     monkeypatch.setattr(jit, "is_kept", lambda: is_kept)
     assert Patience(spent).is_over(tiles) == over
+
+
+def test_what_must_be_kept_is_what_is_entered() -> None:
+    """Else compiled code would never be taken for kept."""
+    sources = jit.PACKAGE.glob("*/compiled/*.py")
+    entered = {
+        f"{path.stem}.{name}"
+        for path in sources
+        for name in re.findall(r"^@entry\ndef (\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert entered == jit.ENTRIES
 
 
 def test_without_a_compiler_it_is_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from accelsim.lowering.row_stationary_ranks import ranked_as
 from accelsim.lowering.target import Target
 from accelsim.lowering.tiling import VectorTiling
 from accelsim.lowering.vector_cost import VectorCosts
-from accelsim.lowering.vector_search import VectorSearch, ranked_of, with_space
+from accelsim.lowering.vector_search import VectorSearch, ranked_of, sizes_of, with_space
 
 CUTS = ("f", "tap_rows", "tap_cols")
 """What neighbours of a mapping leave as it is: rows and windows in parts."""
@@ -34,23 +34,15 @@ def vector_tilings(
 ) -> list[Ranked]:
     """A tiling of a vector unit, and those of least cost of a coarse grid and around it."""
     search = VectorSearch(kernel, with_space(target, space))
-    center = np.array([_sizes(chosen)]).T
+    center = sizes_of(chosen)
     tried = np.unique(np.concatenate([search.coarse(), search.around(center)], axis=1), axis=1)
     guess = VectorCosts(kernel, search.target, tried, kinds=False)
     fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
     order = fits[np.argsort(guess.cost[fits], kind="stable")[:count]]
     found = (VectorTiling(*map(int, sizes)) for sizes in tried[:, order].T.tolist())
     several = list(dict.fromkeys((chosen, *found)))[:count]
-    costs = (VectorCosts(kernel, search.target, np.array([_sizes(each)]).T) for each in several)
+    costs = (VectorCosts(kernel, search.target, sizes_of(each)) for each in several)
     return [ranked_of(each, 0) for each in costs]
-
-
-def _sizes(tiling: VectorTiling) -> tuple[int, ...]:
-    """The sizes in the order that costs take them in."""
-    return (
-        *(tiling.batch, tiling.channels, tiling.rows, tiling.cols),
-        *(tiling.tap_rows, tiling.tap_cols, tiling.arrays),
-    )
 
 
 Extents = list[tuple[str, int, int]]

@@ -283,9 +283,11 @@ def _filled(
     """
     names = {"batch": BATCH, "filters": FILTERS, "channels": CHANNELS}
 
-    def sized(sizes: Sizes | int) -> Tilings:
-        others = {name: getattr(tilings, name) for name in names}
-        axes = {name: np.where(along == names[name], sizes, others[name]) for name in names}
+    def sized(sizes: Sizes | int, where: NDArray[np.bool_] | bool = True) -> Tilings:
+        axes = {
+            name: np.where((along == place) & where, sizes, getattr(tilings, name))
+            for name, place in names.items()
+        }
         return replace(tilings, **axes)
 
     one, two = (demands(kernel, target, sized(size)) for size in (1, 2))
@@ -295,10 +297,7 @@ def _filled(
         more = buffer_demand(space, two) - least
         most = 1 + (space.half - least) // np.maximum(more, 1)
         largest = np.where(more > 0, np.minimum(largest, most), largest)
-    filled = sized(largest)
-    fits = largest > 0
-    axes = {name: np.where(fits, getattr(filled, name), getattr(tilings, name)) for name in names}
-    return replace(tilings, **axes)
+    return sized(largest, largest > 0)
 
 
 def _sizes_near(total: int, size: int, lanes: int, least: int) -> list[int]:

@@ -19,6 +19,9 @@ from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
 CLOSE = 8192
 """Tilings of least cost among which those with other courses of their loops are looked for."""
 
+SURE = 0.03
+"""What takes as long, as played, as its cost says, but for so little, has no rivals."""
+
 Tiling = GemmTiling | VectorTiling | Mapping
 """How a layer is cut, on any unit."""
 

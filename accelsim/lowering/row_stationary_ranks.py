@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import Ranked, Tiling
+from accelsim.lowering.ranking import SURE, Ranked, Tiling
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.row_stationary_cost import block_bytes, block_words, mapping_cost
 from accelsim.lowering.row_stationary_search import best_mapping, best_mappings
@@ -14,9 +14,6 @@ from accelsim.lowering.target import Residence, Target
 
 if TYPE_CHECKING:
     from accelsim.lowering.search import Search
-
-SURE = 0.03
-"""A mapping that takes what it should take as played, but for so little, has no rivals."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from accelsim.lowering.gemm_search import (
     ways_of,
 )
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
-from accelsim.lowering.ranking import Ranked, Ranking, Tiling, Times
+from accelsim.lowering.ranking import SURE, Ranked, Ranking, Tiling, Times
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.row_stationary_search import misfit as row_misfit
@@ -64,9 +64,6 @@ Rankings = Callable[[GemmKernel, Residence], Ranking]
 
 Alone = Callable[[GemmKernel, Residence, int, Tiling], float]
 """The cost of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
-
-SURE = 0.03
-"""A tiling that takes what it should take as played, but for so little, has no rivals."""
 
 RIVAL = 1.1
 """Rivals of a tiling take at most so much of its cost, by the closed form."""

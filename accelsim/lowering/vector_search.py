@@ -99,15 +99,19 @@ class VectorRanks:
         """The best of all, if it costs no more with fewer places for tiles: no other costs less."""
         search = self.search(with_space(self.target, space))
         if best.tile_bytes <= space // 2:
-            tiling = best.tiling
-            sizes = [getattr(tiling, item.name) for item in fields(VectorTiling)]
-            if ranked_of(search.costs(np.array([sizes]).T), 0).cost == best.cost:
+            assert isinstance(best.tiling, VectorTiling)
+            if ranked_of(search.costs(sizes_of(best.tiling)), 0).cost == best.cost:
                 return best
         return search.best()
 
     def search(self, target: Target) -> "VectorSearch":
         """The search on a target."""
         return VectorSearch(self.kernel, target, self.tap_reads)
+
+
+def sizes_of(tiling: VectorTiling) -> Sizes:
+    """A tiling as costs take it in, shape (7, 1)."""
+    return np.array([[getattr(tiling, item.name) for item in fields(VectorTiling)]]).T
 
 
 def with_space(target: Target, space: int) -> Target:

@@ -28,7 +28,7 @@ class Player:
     def __init__(self, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()
         self._played: list[tuple[Program, list[LayerTimes]]] = []
-        self._prices: dict[Target, Prices] = {}
+        self._prices: Prices | None = None
 
     def times(self, program: Program) -> list[LayerTimes]:
         """When the layers ran."""
@@ -68,9 +68,9 @@ class Player:
 
     def _prices_on(self, target: Target) -> Prices:
         """What has a price there; of one target at a time."""
-        if target not in self._prices:
-            self._prices = {target: Prices(target)}
-        return self._prices[target]
+        if self._prices is None or self._prices.target != target:
+            self._prices = Prices(target)
+        return self._prices
 
     def cost(self, program: Program) -> float:
         """What it costs by the objective of its target."""
