@@ -40,7 +40,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 given.arguments[name] = kind(value)
             except ValueError as expected:
                 found = " ".join(shown(value).split())
-                problems.append(Problem(f"expected {expected}, found {found}", key=name))
+                problems.append(Problem(message=f"expected {expected}, found {found}", key=name))
         if problems:
             raise InputError(problems)
         return function(*given.args, **given.kwargs)

@@ -108,7 +108,9 @@ class Values:
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                         np.lib.format.write_array(file, array, allow_pickle=False)
         except (OSError, ValueError, struct.error) as error:  # of a device that cannot seek
-            raise InputError(Problem(f"cannot be written: {reason(error)}", str(path))) from None
+            raise InputError(
+                Problem(message=f"cannot be written: {reason(error)}", source=str(path))
+            ) from None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form, without the ofmaps."""
@@ -149,7 +151,7 @@ def compute(
     arithmetic = precision_arithmetic(precision)
     given, origin = _given(inputs)
     wrong = input_problems(network, arithmetic, given)
-    problems = [Problem(message, origin, key=key) for key, message in wrong]
+    problems = [Problem(message=message, source=origin, key=key) for key, message in wrong]
     given = given if problems else _images_first(network, given)
     if batch is None:
         batch = 1 if problems else _images(network, given)
@@ -223,8 +225,8 @@ def _unknown_layers(network: Network, layers: Iterable[str] | None) -> list[Prob
     unknown = [name for name in layers or () if name not in known]
     return [
         Problem(
-            "is no layer that computes anything by itself" + (f"; {hint}" if hint else ""),
-            network.name,
+            message="is no layer that computes anything by itself" + (f"; {hint}" if hint else ""),
+            source=network.name,
             key=name,
         )
         for name in unknown

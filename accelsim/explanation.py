@@ -253,7 +253,14 @@ def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
         for axis, total, size in loop_extents(kernel, tiling):
             if size < total:
                 count = -(-total // size)
-                yield TileLoop(axis, total, size, count, total - (count - 1) * size, ())
+                yield TileLoop(
+                    axis=axis,
+                    total=total,
+                    size=size,
+                    turns=count,
+                    last=total - (count - 1) * size,
+                    brings=(),
+                )
         return
     axes = [axis for loop in ("groups", *tiling.order.value) for axis in AXES[loop]]
     sizes_first = zip(fields(tiling), whole_sizes(kernel), strict=False)
@@ -264,7 +271,14 @@ def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
         count = -(-total // size)
         inside = turning[place + 1 :]
         brings = (item for item, on in INDEXED.items() if axis in on and on.isdisjoint(inside))
-        yield TileLoop(axis, total, size, count, total - (count - 1) * size, tuple(brings))
+        yield TileLoop(
+            axis=axis,
+            total=total,
+            size=size,
+            turns=count,
+            last=total - (count - 1) * size,
+            brings=tuple(brings),
+        )
 
 
 def _resident(layer: LayerProgram) -> Iterator[str]:
@@ -291,7 +305,9 @@ def _moved(layer: LayerProgram) -> Iterator[Moved]:
             if step.keep is not None:
                 _add(counts, ("ofmap", "kept on chip"), step.keep.size, times)
     for (operand, way), (transfers, largest, total) in counts.items():
-        yield Moved(operand, way, transfers, largest, total)
+        yield Moved(
+            operand=operand, way=way, transfers=transfers, largest_bytes=largest, total_bytes=total
+        )
 
 
 def _moves(transfer: Transfer) -> str:

@@ -118,7 +118,7 @@ def simulate(
     drawn = played_tiles(programs) if tiles else None
     return replace(
         whole,
-        origin=Origin(given, machine, tuple(set), asked),
+        origin=Origin(network=given, hardware=machine, settings=tuple(set), asked=asked),
         tiles=drawn,
         mapping=mapping_of([programs for programs, _ in parts]),
     )
@@ -210,7 +210,7 @@ def program_with(
     if meant not in named:
         gone = absorbed(network).get(layer)
         message = f"layer {shown(layer)} {gone}" if gone else unknown("layer", layer, [*named])
-        raise InputError(Problem(message, network.name))
+        raise InputError(Problem(message=message, source=network.name))
     part, images, own = named[meant]
     program = _parts(part, machine, images, memory, _player(memory), own)[0]
     return program, next(each for each in program.layers if each.layer.name == meant)
@@ -264,10 +264,10 @@ def _lowered(
     objective = machine.array.objective
     if objective != "time" and machine.energy is None:
         message = f"{objective} needs an energy table; give energy, such as horowitz_45nm"
-        raise InputError(Problem(message, machine.name, key="array.objective"))
+        raise InputError(Problem(message=message, source=machine.name, key="array.objective"))
     if mapping is not None and machine.depthwise == BEST and mapping.plan.on_lanes is None:
         message = "a mapping is of one unit's tiles; give on_lanes, or array or vector here"
-        raise InputError(Problem(message, machine.name, key="depthwise"))
+        raise InputError(Problem(message=message, source=machine.name, key="depthwise"))
     if machine.array.dataflow != BEST:
         return lower(network, machine, batch, memory, player.cost, mapping)
     if mapping is not None:
@@ -308,7 +308,7 @@ def _refuse_unwritable(inputs: Sequence[object], **paths: str | Path | None) -> 
     """Raise InputError for paths, by argument, that cannot be written to or are an input."""
     read = [str(each) for each in inputs if isinstance(each, (str, Path))]
     problems = [
-        Problem(message, str(path), key=argument)
+        Problem(message=message, source=str(path), key=argument)
         for argument, path in paths.items()
         if path is not None
         for message in obstacles(str(path), read)
@@ -321,14 +321,14 @@ def _refuse_beyond_limits(network: Network, batch: int) -> None:
     """Raise InputError for a batch, or layers, whose counts with their bytes need over 64 bits."""
     if not 1 <= batch <= LARGEST_BATCH:
         message = f"use at least 1 and at most {LARGEST_BATCH:,} images, found {batch:,}"
-        raise InputError(Problem(message, key="batch"))
+        raise InputError(Problem(message=message, key="batch"))
     problems = []
     counted = ((layer, each) for part, each in network.parts(batch) for layer in part.layers)
     for layer, images in counted:
         work = images * max(layer.macs + layer.zero_macs, layer.output_elements, layer.parameters)
         if work > LARGEST_LAYER:
             message = f"{work:,} operations or values are too many to simulate"
-            problems.append(Problem(message, network.name, key=layer.name))
+            problems.append(Problem(message=message, source=network.name, key=layer.name))
     if problems:
         raise InputError(problems)
 
@@ -430,4 +430,4 @@ def refuse_integer_gradients(network: Network, machine: Hardware) -> None:
             "gradients are small real numbers, which these integers cannot hold; set "
             "precision={ifmap: float32, filter: float32, psum: float32, ofmap: float32}"
         )
-        raise InputError(Problem(message, machine.name, key="precision"))
+        raise InputError(Problem(message=message, source=machine.name, key="precision"))

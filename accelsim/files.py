@@ -87,7 +87,9 @@ def write_file(path: str, content: str | bytes) -> None:
             else:
                 beside.write_bytes(content)
     except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
+        raise InputError(
+            Problem(message=f"cannot be written: {reason(error)}", source=path)
+        ) from None
 
 
 @contextmanager
@@ -100,7 +102,9 @@ def streamed(path: str) -> Iterator[TextIO]:
             with packed, TextIOWrapper(packed, encoding="utf-8") as file:
                 yield file
     except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be written: {reason(error)}", path)) from None
+        raise InputError(
+            Problem(message=f"cannot be written: {reason(error)}", source=path)
+        ) from None
 
 
 @contextmanager
@@ -148,7 +152,7 @@ def _place(held: _Held) -> None:
             beside.replace(path)
         except OSError as error:
             message = f"cannot be written: {reason(error)}"
-            raise InputError(Problem(message, str(path))) from None
+            raise InputError(Problem(message=message, source=str(path))) from None
 
 
 @contextmanager

@@ -45,9 +45,9 @@ def with_dataflow(hardware: Hardware, dataflow: str) -> Hardware:
     """`hardware` with another dataflow; raises InputError for an unknown one."""
     known = (*DATAFLOWS, BEST)
     if dataflow not in known:
-        raise InputError(Problem(unknown("dataflow", dataflow, known)))
+        raise InputError(Problem(message=unknown("dataflow", dataflow, known)))
     if dataflow not in (*hardware.dataflows, BEST):
-        raise InputError(Problem(NO_SPADS, hardware.name, key="array.dataflow"))
+        raise InputError(Problem(message=NO_SPADS, source=hardware.name, key="array.dataflow"))
     name: DataflowName = next(each for each in known if each == dataflow)
     return hardware.under(name)
 

@@ -58,7 +58,14 @@ class Learner:
             for layer in learned
             for name, array in made.layer(layer).arrays.items()
         }
-        return cls(program, model, made, loss, timed(program), arrays)
+        return cls(
+            program=program,
+            network=model,
+            parameters=made,
+            loss=loss,
+            time=timed(program),
+            arrays=arrays,
+        )
 
     def learn(self, images: Array, targets: Array) -> float:
         """One step; returns the loss of an image before it.

@@ -66,23 +66,67 @@ class Relaxation:
 
 _PES = "array.row_stationary"
 RELAXATIONS = (
-    Relaxation("array", "doubling the array's rows", "array.rows", twice),
-    Relaxation("array", "doubling the array's columns", "array.cols", twice),
-    Relaxation("array", "doubling the number of arrays", "array.count", twice),
-    Relaxation("array", "pipelining the folds", "array.fold_overlap", pipelined, (*SYSTOLIC, BEST)),
-    Relaxation("buffer", "doubling {}", "buffers.*.size", twice),
-    Relaxation("buffer", "doubling every buffer", "buffers.**.size", twice),
-    Relaxation("buffer", "doubling the bandwidth of {}", "buffers.*.bandwidth", twice),
-    Relaxation("buffer", "doubling the ifmap network", f"{_PES}.ifmap_network", twice, ("rs",)),
-    Relaxation("buffer", "doubling the filter network", f"{_PES}.filter_network", twice, ("rs",)),
+    Relaxation(resource="array", action="doubling the array's rows", key="array.rows", relax=twice),
     Relaxation(
-        *("buffer", "doubling the psum networks", f"{_PES}.psum_in_network+psum_out_network"),
-        *(twice, ("rs",)),
+        resource="array", action="doubling the array's columns", key="array.cols", relax=twice
     ),
-    Relaxation("vector", "doubling the vector unit's lanes", "vector_unit.lanes", twice),
-    Relaxation("dram", "doubling the DRAM bandwidth", "dram.bandwidth", twice),
-    Relaxation("dram", "doubling the DRAM channels", "dram.timing.channels", twice),
-    Relaxation("dram", "halving the DRAM latency", "dram.latency", half),
+    Relaxation(
+        resource="array", action="doubling the number of arrays", key="array.count", relax=twice
+    ),
+    Relaxation(
+        resource="array",
+        action="pipelining the folds",
+        key="array.fold_overlap",
+        relax=pipelined,
+        dataflows=(*SYSTOLIC, BEST),
+    ),
+    Relaxation(resource="buffer", action="doubling {}", key="buffers.*.size", relax=twice),
+    Relaxation(
+        resource="buffer", action="doubling every buffer", key="buffers.**.size", relax=twice
+    ),
+    Relaxation(
+        resource="buffer",
+        action="doubling the bandwidth of {}",
+        key="buffers.*.bandwidth",
+        relax=twice,
+    ),
+    Relaxation(
+        resource="buffer",
+        action="doubling the ifmap network",
+        key=f"{_PES}.ifmap_network",
+        relax=twice,
+        dataflows=("rs",),
+    ),
+    Relaxation(
+        resource="buffer",
+        action="doubling the filter network",
+        key=f"{_PES}.filter_network",
+        relax=twice,
+        dataflows=("rs",),
+    ),
+    Relaxation(
+        resource="buffer",
+        action="doubling the psum networks",
+        key=f"{_PES}.psum_in_network+psum_out_network",
+        relax=twice,
+        dataflows=("rs",),
+    ),
+    Relaxation(
+        resource="vector",
+        action="doubling the vector unit's lanes",
+        key="vector_unit.lanes",
+        relax=twice,
+    ),
+    Relaxation(
+        resource="dram", action="doubling the DRAM bandwidth", key="dram.bandwidth", relax=twice
+    ),
+    Relaxation(
+        resource="dram",
+        action="doubling the DRAM channels",
+        key="dram.timing.channels",
+        relax=twice,
+    ),
+    Relaxation(resource="dram", action="halving the DRAM latency", key="dram.latency", relax=half),
 )
 
 
@@ -234,12 +278,12 @@ def explained(
         progress(action)
     changes.sort(key=lambda change: -change.saved)
     return Why(
-        result.network,
-        result.hardware,
-        result.dataflow,
-        result.cycles,
-        _bound_shares(result),
-        tuple(changes),
+        network=result.network,
+        hardware=result.hardware,
+        dataflow=result.dataflow,
+        cycles=result.cycles,
+        shares=_bound_shares(result),
+        changes=tuple(changes),
     )
 
 

@@ -50,12 +50,12 @@ def repeat(path: str, others: Sequence[str]) -> None:
 
     if others:
         message = f"takes everything from the result; give nothing else, not {' or '.join(others)}"
-        raise InputError(Problem(message, "--again"))
+        raise InputError(Problem(message=message, source="--again"))
     before = read_run(Path(path))
     after = _again(path, before).as_dict()
     beside = {key: before[key] for key in _NOT_OF_THE_RUN if key in before}
     if json_text(after | beside) == read_text(Path(path), LARGEST_RUN):
-        print_sheets([Sheet(f"{path}: run again, the same to the byte")])
+        print_sheets([Sheet(title=f"{path}: run again, the same to the byte")])
         return
     print_sheets(difference_sheets(of_runs(path, before, "run again", after)))
     raise typer.Exit(CHECK_FAILED)
@@ -85,7 +85,7 @@ def _again(path: str, run: Mapping[str, Any], tiles: bool = False) -> "RunResult
     asked = made.get("asked") if isinstance(made, dict) else None
     if not isinstance(made, dict) or not isinstance(asked, dict) or "network" not in asked:
         message = "does not say how its network was asked for, so it cannot be repeated"
-        raise InputError(Problem(message, path, key="made_by.asked"))
+        raise InputError(Problem(message=message, source=path, key="made_by.asked"))
     hardware = _hardware(path, made.get("hardware"))
     said = checked_asked(path, asked)
     network, batch = _network(said), run["batch"]
@@ -110,9 +110,9 @@ def _hardware(path: str, data: object) -> "Hardware":
     from accelsim.frontend.hardware_file import checked_hardware
 
     if not isinstance(data, dict):
-        raise InputError(Problem("is no hardware", path, key="made_by.hardware"))
+        raise InputError(Problem(message="is no hardware", source=path, key="made_by.hardware"))
     hardware, found = checked_hardware(data)
     if hardware is None:
         keys = [(".".join(("made_by.hardware", *map(str, each.path))), each) for each in found]
-        raise InputError(Problem(each.message, path, key=key) for key, each in keys)
+        raise InputError(Problem(message=each.message, source=path, key=key) for key, each in keys)
     return hardware

@@ -97,7 +97,7 @@ class Step:
             return training_step(network, **self.said["training"])
         if self.beyond:
             message = "is of a step of training; give --train, too"
-            raise InputError(Problem(message, each) for each in self.beyond)
+            raise InputError(Problem(message=message, source=each) for each in self.beyond)
         return network
 
     @property

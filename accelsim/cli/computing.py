@@ -109,7 +109,10 @@ def _computed(
     if kept.save is not None and isinstance(network.weights, Path):
         read = str(network.weights)
         raise_if_any(
-            [Problem(each, f"--save {kept.save}") for each in obstacles(kept.save, [read])]
+            [
+                Problem(message=each, source=f"--save {kept.save}")
+                for each in obstacles(kept.save, [read])
+            ]
         )
     found = computed(network, machine, None, values.inputs, values.batch, values.seed, kept.layers)
     if kept.save is not None:
@@ -125,5 +128,5 @@ def _machine(
         return hardware_named(hardware, settings, dataflow)
     if settings or dataflow:
         message = "belongs to a hardware; name one, such as edge_ws"
-        raise InputError(Problem(message, "--set" if settings else "--dataflow"))
+        raise InputError(Problem(message=message, source="--set" if settings else "--dataflow"))
     return None

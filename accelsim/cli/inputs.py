@@ -95,7 +95,9 @@ def network_named(model: Model) -> "Network":
     from accelsim.report.tell import tell
 
     if kind_of(model.name) == "hardware":
-        raise InputError(Problem("is hardware, but a network is expected here", model.name))
+        raise InputError(
+            Problem(message="is hardware, but a network is expected here", source=model.name)
+        )
     free = model.unsupported == "free"
     network = load_network(model.name, sizes(model.dims or ()), model.outputs or (), free)
     if free:
@@ -109,9 +111,11 @@ def sizes(given: Sequence[str]) -> dict[str, int]:
     for text in given:
         name, equals, size = text.rpartition("=")
         if not equals or not name or not size.isascii() or not size.isdigit():
-            raise InputError(Problem(f"expected NAME=N, found {shown(text)}", "--dim"))
+            raise InputError(
+                Problem(message=f"expected NAME=N, found {shown(text)}", source="--dim")
+            )
         if len(size) > _MOST_DIGITS:
-            raise InputError(Problem(f"{name} must be a number below 10^9", "--dim"))
+            raise InputError(Problem(message=f"{name} must be a number below 10^9", source="--dim"))
         sizes[name] = int(size)
     return sizes
 
@@ -122,7 +126,7 @@ def decoded(network: "Network", decode: bool, past: int | None) -> "Network":
         return network
     if not decode or past is None:
         needs, given = ("--decode", "--past") if past is not None else ("--past N", "--decode")
-        raise InputError(Problem(f"needs {needs}, too", given))
+        raise InputError(Problem(message=f"needs {needs}, too", source=given))
     from accelsim.network.decoding import decoding_step
 
     return decoding_step(network, past)
@@ -135,7 +139,7 @@ def memory_size(text: str) -> int:
     try:
         return parse_size(text)
     except ValueError as error:
-        raise InputError(Problem(str(error), key="--memory")) from None
+        raise InputError(Problem(message=str(error), key="--memory")) from None
 
 
 def hardware_named(
@@ -148,7 +152,9 @@ def hardware_named(
     from accelsim.given import with_dataflow
 
     if kind_of(name) == "network":
-        raise InputError(Problem("is a network, but hardware is expected here", name))
+        raise InputError(
+            Problem(message="is a network, but hardware is expected here", source=name)
+        )
     hardware = load_hardware(name, settings or ())
     if Path(name).suffix.lower() == SCALESIM:
         for note in unheeded(Path(name)):
@@ -203,9 +209,13 @@ def _by_kind(
         with gathered(problems):
             (machines if expect_kind(name) == "hardware" else networks).append(name)
     if not machines:
-        problems.append(Problem("give at least one, such as --hardware edge_ws", "--hardware"))
+        problems.append(
+            Problem(message="give at least one, such as --hardware edge_ws", source="--hardware")
+        )
     if not networks and len(problems) == before:
-        problems.append(Problem("name at least one network, such as vgg16", "NETWORK..."))
+        problems.append(
+            Problem(message="name at least one network, such as vgg16", source="NETWORK...")
+        )
     return list(dict.fromkeys(networks)), list(dict.fromkeys(machines))
 
 

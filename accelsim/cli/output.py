@@ -97,7 +97,7 @@ def emit(text: str) -> None:
         raise
     except OSError as error:
         message = f"cannot be written: {error.strerror}"
-        raise InputError(Problem(message, "standard output")) from None
+        raise InputError(Problem(message=message, source="standard output")) from None
 
 
 def deliver_page(path: str | None, runs: "Iterable[RunResult]") -> None:

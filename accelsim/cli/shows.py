@@ -84,7 +84,7 @@ def _of_training(step: Step, batch: int, memory: str | None) -> Iterator[Problem
     """Options of training without `--train`."""
     asked = {"--batch": batch > 1, "--memory": memory is not None}
     for option in () if step.train else (*step.beyond, *(key for key in asked if asked[key])):
-        yield Problem("is of a step of training; give --train, too", option)
+        yield Problem(message="is of a step of training; give --train, too", source=option)
 
 
 def _training(asked: Model, batch: int, step: Step, memory: str | None) -> Told:
@@ -196,7 +196,9 @@ def report(
         deliver_sweep_page(output, load_results(results[0]))
         return
     alone = "is a sweep's results, which have a page of their own; give this file alone"
-    raise_if_any([*problems, *(Problem(alone, each) for each in dict.fromkeys(sweeps))])
+    raise_if_any(
+        [*problems, *(Problem(message=alone, source=each) for each in dict.fromkeys(sweeps))]
+    )
     with gathered(problems):
         runs = read_runs(results)
     raise_if_any(problems)

@@ -153,8 +153,12 @@ def results(
     destinations = Destinations(json, csv, (file,), (("--report", report),))
     problems = list(destinations.problems)
     if by_layer and csv is None:
-        problems.append(Problem("is for --csv; add --csv F, or --csv - for stdout", "--by-layer"))
-    problems += [Problem(each, f"--export {export}") for each in copy_obstacles(export)]
+        problems.append(
+            Problem(message="is for --csv; add --csv F, or --csv - for stdout", source="--by-layer")
+        )
+    problems += [
+        Problem(message=each, source=f"--export {export}") for each in copy_obstacles(export)
+    ]
     raise_if_any(problems)
     if repair:
         Store.repair(file)

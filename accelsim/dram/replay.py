@@ -110,7 +110,9 @@ class Channel:
             place = place_of(self.sheet, address)
             group = self.groups[place.bank // self.sheet.banks]
             bank = self.banks[place.bank]
-            yield _Request(self.buses[place.bus], group, bank, place.row, write)
+            yield _Request(
+                bus=self.buses[place.bus], group=group, bank=bank, row=place.row, write=write
+            )
 
     def _queue_of(self, request: _Request) -> list[_Request]:
         return self.writes if request.write else self.reads

@@ -328,12 +328,12 @@ class _Leaper:
         """How far all arrays are."""
         cores = self.alone.cores
         return Mark(
-            self.alone.now,
-            self.turns,
-            tuple([(each.left,) for each in cores]),
-            tuple([(each.cursor.entry,) for each in cores]),
-            {each: each.left for each in cores},
-            self.contests.count,
+            now=self.alone.now,
+            turns=self.turns,
+            counts=tuple([(each.left,) for each in cores]),
+            where=tuple([(each.cursor.entry,) for each in cores]),
+            left={each: each.left for each in cores},
+            contests=self.contests.count,
         )
 
     def state(self) -> State:

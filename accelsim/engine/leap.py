@@ -173,12 +173,12 @@ class Leaper:
         """How far all workers are."""
         workers = self.workers
         return Mark(
-            self.clock.now,
-            tuple([each.turns for each in workers]),
-            tuple([each.counts for each in workers]),
-            tuple([each.where for each in workers]),
-            {each: each.left for each in workers},
-            self.contests.count,
+            now=self.clock.now,
+            turns=tuple([each.turns for each in workers]),
+            counts=tuple([each.counts for each in workers]),
+            where=tuple([each.where for each in workers]),
+            left={each: each.left for each in workers},
+            contests=self.contests.count,
         )
 
     def leap(self, period: Period) -> bool:
@@ -205,7 +205,9 @@ def _between(mark: Mark, now: Mark, contests: Contests) -> Period | None:
         return None
     counts = _differences(now.counts, mark.counts)
     leads = contests.between(mark.contests, mark.left, now.left)
-    return Period(now.now - mark.now, turns, counts, mark.turns, leads)
+    return Period(
+        cycles=now.now - mark.now, turns=turns, counts=counts, after=mark.turns, leads=leads
+    )
 
 
 def _differences(one: Iterable[tuple[int, ...]], other: Iterable[tuple[int, ...]]) -> Numbers:

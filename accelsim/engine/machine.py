@@ -51,7 +51,14 @@ def play(
     leaper = Leaper(clock) if leaps else None
     dram.contests = leaper.contests if leaper else None
     cores = [
-        Core(clock, index, parts.buffers(target.buffers, index), dram, leaper, changeover)
+        Core(
+            clock=clock,
+            index=index,
+            buffers=parts.buffers(target.buffers, index),
+            dram=dram,
+            leaper=leaper,
+            changeover=changeover,
+        )
         for index in range(target.arrays)
     ]
     for core in cores:
@@ -79,7 +86,9 @@ def total_cycles(program: Program, unit: str) -> int:
 def layer_times(ready_at: int, lines: Mapping[int, Timeline]) -> LayerTimes:
     """When a layer ran whose inputs were there in cycle `ready_at`, of what each core saw."""
     if not lines:  # an alias is done when its inputs are
-        return LayerTimes(ready_at, ready_at, 0, 0, 0, 0, 0)
+        return LayerTimes(
+            start=ready_at, end=ready_at, core=0, other_layer=0, read_wait=0, write_wait=0, tail=0
+        )
     start = max(ready_at, min(line.begun for line in lines.values()))
     core = max(lines, key=lambda index: (lines[index].stored, -index))
     line = lines[core]
@@ -87,13 +96,13 @@ def layer_times(ready_at: int, lines: Mapping[int, Timeline]) -> LayerTimes:
     tail = min(line.tail, line.stored - line.computed)
     storing = line.stored - line.computed - tail
     return LayerTimes(
-        start,
-        line.stored,
-        core,
-        late + line.other_layer,
-        line.read_wait,
-        line.write_wait + storing,
-        tail,
+        start=start,
+        end=line.stored,
+        core=core,
+        other_layer=late + line.other_layer,
+        read_wait=line.read_wait,
+        write_wait=line.write_wait + storing,
+        tail=tail,
     )
 
 

@@ -240,7 +240,14 @@ class DramChannel(Component):
                 return
             self.clock.after(self.free_at - now, self.begin_next)
         self.asked += 1
-        request = Request(asker, what, cycles, is_write, asker.work, self.asked)
+        request = Request(
+            asker=asker,
+            what=what,
+            cycles=cycles,
+            is_write=is_write,
+            work=asker.work,
+            order=self.asked,
+        )
         self.waiting[self.asked] = request
         queue = self.queues.get(asker)
         if queue is None:

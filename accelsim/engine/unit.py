@@ -79,7 +79,9 @@ class Unit(Worker):
         assert self.part is not None
         self.part.under_way += 1
         self.under_way += 1
-        self.item = Loaded(self, self.part, step, self.tasks, step.loads)
+        self.item = Loaded(
+            unit=self, part=self.part, step=step, index=self.tasks, pending=step.loads
+        )
         self.asked = 0
         return True
 
@@ -87,7 +89,13 @@ class Unit(Worker):
         """Turn to the next layer."""
         run = next_run(self.waiting)
         track = run.tracks[self.core.index]
-        self.part = Part(run, track, run.program.spaces, track.finishing, track.cycles)
+        self.part = Part(
+            run=run,
+            track=track,
+            spaces=run.program.spaces,
+            unfinished=track.finishing,
+            left=track.cycles,
+        )
         run.begun[self.core.index] = self.part
         self.cursor = Cursor(track.nest, self.turned)
         self.layers += 1

@@ -39,7 +39,7 @@ def load_network(
         return load_onnx(path, dims, outputs, free)
     if dims or outputs or free:
         message = "only .onnx files have sizes to give, outputs to choose and unknown operators"
-        raise InputError(Problem(message, str(name_or_path)))
+        raise InputError(Problem(message=message, source=str(name_or_path)))
     module, function = _LOADERS[path.suffix.lower()]
     loader: Callable[[Path], Network] = getattr(
         import_module(f"accelsim.frontend.{module}"), function

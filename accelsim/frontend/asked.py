@@ -42,6 +42,6 @@ def checked_asked(path: str, data: Mapping[str, Any]) -> Asked:
     except ValidationError as error:
         found = findings(error, data, Asked.model_json_schema())
         raise InputError(
-            Problem(each.message, path, key=dotted(("made_by", "asked", *each.path)))
+            Problem(message=each.message, source=path, key=dotted(("made_by", "asked", *each.path)))
             for each in found
         ) from None

@@ -181,7 +181,7 @@ class Unfolding:
             given = self._substituted(data, path, flat_name, scope)
             layer = self._faults.check(_LAYER, given, path, _LAYER.json_schema, flat_name)
             if layer is None:
-                self.layers.append(FlatLayer(flat_name, path, FaultyOp(), ()))
+                self.layers.append(FlatLayer(name=flat_name, path=path, op=FaultyOp(), inputs=()))
             else:
                 inputs = scope.named(layer.sources) or (previous,)
                 if layer.loss_weight is not None:
@@ -250,7 +250,11 @@ class Unfolding:
         if isinstance(op, Composite):
             self._add_parts(op, name, path, inputs)
         else:
-            self.layers.append(FlatLayer(name, path, op or FaultyOp(), inputs, scope.owners))
+            self.layers.append(
+                FlatLayer(
+                    name=name, path=path, op=op or FaultyOp(), inputs=inputs, owners=scope.owners
+                )
+            )
 
     def _add_parts(self, op: Composite, name: str, path: KeyPath, inputs: tuple[str, ...]) -> None:
         """The layers that one of the file stands for."""
@@ -258,9 +262,11 @@ class Unfolding:
             parts = op.parts(name, inputs)
         except ShapeError as error:
             self._faults.note(Finding((*path, "inputs"), str(error)), name)
-            self.layers.append(FlatLayer(name, path, FaultyOp(), inputs))
+            self.layers.append(FlatLayer(name=name, path=path, op=FaultyOp(), inputs=inputs))
             return
-        self.layers += [FlatLayer(part, path, own, sources) for part, own, sources in parts]
+        self.layers += [
+            FlatLayer(name=part, path=path, op=own, inputs=sources) for part, own, sources in parts
+        ]
         if op.one_ofmap:
             self.last[name] = parts[-1][0]
 
@@ -272,7 +278,13 @@ class Unfolding:
         if len(around) > DEEPEST_BLOCKS:
             message = f"blocks lie in blocks more than {DEEPEST_BLOCKS} deep"
             self._faults.refuse((*scope.path, name.rpartition("/")[2]), message)
-        inner = Scope(path, (prefix, *scope.prefixes), source, layer.arguments, around)
+        inner = Scope(
+            path=path,
+            prefixes=(prefix, *scope.prefixes),
+            source=source,
+            values=layer.arguments,
+            around=around,
+        )
         self.unfold(inner, block.layers)
         self.last[name] = prefix + list(block.layers)[-1]
 

@@ -51,7 +51,9 @@ def find_file(kind: Kind, name_or_path: str | Path, suffixes: Sequence[str]) -> 
     endings = ", ".join(suffixes)
     if path.suffix or path.name != str(name_or_path) or os.path.exists(path):
         message = f"cannot tell the format; {_NOUN[kind]} files end in {endings}"
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))
     hint = did_you_mean(str(name_or_path), names)
     known = f"built in are {', '.join(names)}; or give a file ending in {endings}"
-    raise InputError(Problem(f"unknown {_NOUN[kind]} {shown(str(name_or_path))}; {hint}{known}"))
+    raise InputError(
+        Problem(message=f"unknown {_NOUN[kind]} {shown(str(name_or_path))}; {hint}{known}")
+    )

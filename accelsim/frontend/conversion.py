@@ -45,7 +45,9 @@ def converted(
     name = str(name)
     suffix = Path(name).suffix.lower()
     if suffix in (".yaml", ".yml"):
-        raise InputError(Problem("is YAML already; .cfg, .csv and .onnx are converted", name))
+        raise InputError(
+            Problem(message="is YAML already; .cfg, .csv and .onnx are converted", source=name)
+        )
     if suffix == SCALESIM:
         return _told(name, file_text(name), tuple(unheeded(Path(name))))
     network = load_network(name, dims, outputs, free)

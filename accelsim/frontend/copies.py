@@ -27,7 +27,9 @@ def file_text(name: str) -> str:
     kind = expect_kind(name, every=True)
     path = find_file("workloads" if kind == "network" else "configs", name, _every(name))
     if path.suffix.lower() not in _YAML:
-        raise InputError(Problem("is no YAML, which alone is printed as it is", str(path)))
+        raise InputError(
+            Problem(message="is no YAML, which alone is printed as it is", source=str(path))
+        )
     return read_text(path)
 
 

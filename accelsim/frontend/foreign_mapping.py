@@ -70,14 +70,14 @@ def read_onnxim(path: Path) -> list[Shaped]:
         parts = {each[1:2]: each[3:] for each in re.split(r"\s+-\s+", line.strip())}
         if not {"T", "I"} <= parts.keys() or not line.strip().startswith("["):
             message = "expected [T] N1 C64 ... - [O] ... - [I] ..."
-            problems.append(Problem(message, str(path), number))
+            problems.append(Problem(message=message, source=str(path), line=number))
             continue
         total, tile = _counts(parts["T"]), _counts(parts["I"])
         sizes = {AXES[axis]: min(tile[axis], total[axis]) for axis in AXES}
-        where = Problem("", str(path), number)
+        where = Problem(message="", source=str(path), line=number)
         found.append(Shaped({tuple(total.values()): (sizes,)}, where))
     if problems or not found:
-        raise InputError(problems or Problem("has no mapping", str(path)))
+        raise InputError(problems or Problem(message="has no mapping", source=str(path)))
     return found
 
 
@@ -199,4 +199,10 @@ def unmatched(shaped: Sequence[Shaped], shapes: Sequence[Shape]) -> Iterator[Pro
             said = " ".join(f"{axis}{n}" for axis, n in zip(AXES, shape, strict=True))
             message = f"no layer has the shape {said} (N is the batch, M the filters)"
             where = each.where
-            yield Problem(message, where.source, where.line, where.column, where.key)
+            yield Problem(
+                message=message,
+                source=where.source,
+                line=where.line,
+                column=where.column,
+                key=where.key,
+            )

@@ -185,13 +185,13 @@ def _setting(text: str) -> _Setting:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         message = "expected KEY=VALUE, such as array.rows=64"
-        raise InputError(Problem(message, f"--set {text}"))
+        raise InputError(Problem(message=message, source=f"--set {text}"))
     source = f"--set {text}"
     try:
         return _Setting(text, tuple(key.strip().split(".")), read_value(value, source))
     except InputError as error:
         raise InputError(
-            Problem(each.message, source, key=key) for each in error.problems
+            Problem(message=each.message, source=source, key=key) for each in error.problems
         ) from None
 
 
@@ -206,7 +206,7 @@ def _table_setting(setting: _Setting) -> _Setting:
         return replace(setting, value=energy_table(setting.value, Path()))
     except InputError as error:
         problems = (
-            problem if problem.line else Problem(_unplaced(problem), setting.source)
+            problem if problem.line else Problem(message=_unplaced(problem), source=setting.source)
             for problem in error.problems
         )
         raise InputError(problems) from None
@@ -220,7 +220,7 @@ def _apply(data: dict[str, Data], setting: _Setting) -> list[Problem]:
         inner = {} if stood is None else opened(setting.path[: depth + 1], stood)
         if not isinstance(inner, dict):
             message = f"{dotted(setting.path[: depth + 1])} is no mapping, so it has no keys"
-            return [Problem(message, setting.source)]
+            return [Problem(message=message, source=setting.source)]
         place[str(part)] = inner
         place = inner
     place[str(setting.path[-1])] = setting.value
@@ -231,7 +231,7 @@ def _of_setting(finding: Finding, settings: Sequence[_Setting], keys: Sequence[s
     """What is wrong with a setting, and what of the hardware's `keys` may have been meant."""
     setting = _source(finding.path, settings)
     message = with_hint(finding, setting.path, keys)
-    return Problem(message, setting.source, key=dotted(finding.path))
+    return Problem(message=message, source=setting.source, key=dotted(finding.path))
 
 
 def _source(path: KeyPath, settings: Sequence[_Setting]) -> _Setting:

@@ -69,17 +69,17 @@ def _unclear(name: str, every: bool) -> Problem:
     networks, hardware = builtin_names("workloads"), builtin_names("configs")
     if name in networks:
         message = "is both a network and hardware; give the path of the file you mean"
-        return Problem(message, name)
+        return Problem(message=message, source=name)
     if Path(name).suffix.lower() in (".yaml", ".yml"):
         message = "neither a network (it has no `layers`) nor hardware (it has no `array`)"
         if {"layers", "array"} <= read_yaml(Path(name)).data.keys():
             message = "has `layers` like a network and `array` like hardware; make it two files"
-        return Problem(message, name)
+        return Problem(message=message, source=name)
     others = {kind: builtin_names(folder) for kind, folder in OTHERS.items() if every}
     hint = did_you_mean(name, networks + hardware + [each for of in others.values() for each in of])
     rest = "".join(f"{kind}s: {', '.join(names)}; " for kind, names in others.items())
     return Problem(
-        f"no network or hardware is called {shown(name)}; {hint}networks: {', '.join(networks)}; "
-        f"hardware: {', '.join(hardware)}; {rest}"
+        message=f"no network or hardware is called {shown(name)}; {hint}"
+        f"networks: {', '.join(networks)}; hardware: {', '.join(hardware)}; {rest}"
         "or give a file ending in .yaml, .yml, .csv, .onnx, .cfg"
     )

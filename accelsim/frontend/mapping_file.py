@@ -119,7 +119,7 @@ class Source:
         """What is wrong with the value at `path`, or with its key."""
         path = (*self.path, *path)
         if self.document is None:
-            return Problem(message, self.name, key=dotted(path))
+            return Problem(message=message, source=self.name, key=dotted(path))
         return self.document.problem(path, message, at_key)
 
     @property
@@ -145,7 +145,7 @@ def load_mapping(given: "str | Path | Forced | Source") -> Source:
     if isinstance(given, Mapping):
         return _given(given)
     if Path(given).suffix.lower() == ONNXIM:
-        return Source({}, str(given), tuple(read_onnxim(Path(given))))
+        return Source(layers={}, name=str(given), shaped=tuple(read_onnxim(Path(given))))
     document = read_yaml(Path(given), may_list=True)
     for is_of, read in (
         (is_zigzag, read_zigzag),
@@ -153,7 +153,7 @@ def load_mapping(given: "str | Path | Forced | Source") -> Source:
         (is_pytorchsim, read_pytorchsim),
     ):
         if is_of(document):
-            return Source({}, str(given), tuple(read(document)))
+            return Source(layers={}, name=str(given), shaped=tuple(read(document)))
     problems = list(document.problems)
     kind = _kind(document.data)
     try:
@@ -162,7 +162,7 @@ def load_mapping(given: "str | Path | Forced | Source") -> Source:
         problems += validation_problems(error, document, kind.model_json_schema())
     if problems:
         raise InputError(in_file_order(problems))
-    return _source(found, Source({}, str(given), document=document))
+    return _source(found, Source(layers={}, name=str(given), document=document))
 
 
 def _kind(data: object) -> type[_Keys]:
@@ -190,11 +190,12 @@ def _given(given: Mapping[str, Any]) -> Source:
     if not is_file:
         data, kind = {"layers": data}, MappingFile
     try:
-        return _source(kind.model_validate(data), Source({}, "mapping"))
+        return _source(kind.model_validate(data), Source(layers={}, name="mapping"))
     except ValidationError as error:
         found = findings(error, data, kind.model_json_schema())
         raise InputError(
-            Problem(each.message, "mapping", key=dotted(each.path[not is_file :])) for each in found
+            Problem(message=each.message, source="mapping", key=dotted(each.path[not is_file :]))
+            for each in found
         ) from None
 
 

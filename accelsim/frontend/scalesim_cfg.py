@@ -64,7 +64,9 @@ _KNOWN = {*_HEEDED, *_SWITCHED, *_UNHEEDED, *_SWITCHES}
 def cfg_document(path: Path) -> Document:
     """The hardware of a .cfg file, as a YAML file would say it; raises InputError."""
     text = read_text(path)
-    return _Reader(str(path), _parsed(text, path), _lines(text)).document(path.stem)
+    return _Reader(source=str(path), values=_parsed(text, path), lines=_lines(text)).document(
+        path.stem
+    )
 
 
 def unheeded(path: Path) -> list[str]:
@@ -87,17 +89,23 @@ def unheeded(path: Path) -> list[str]:
 def _parsed(text: str, path: Path) -> dict[str, str]:
     """The file's values by key in small letters, whatever their sections."""
     if not text.strip():
-        raise InputError(Problem(f"the file is empty; it needs {_SECTIONS}", str(path), 1))
+        raise InputError(
+            Problem(message=f"the file is empty; it needs {_SECTIONS}", source=str(path), line=1)
+        )
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     try:
         parser.read_string(text)
     except (configparser.DuplicateOptionError, configparser.DuplicateSectionError) as error:
         again = getattr(error, "option", None) or f"[{error.section}]"
-        twice = Problem("is there twice", str(path), error.lineno or 0, key=again)
+        twice = Problem(
+            message="is there twice", source=str(path), line=error.lineno or 0, key=again
+        )
         raise InputError(twice) from None
     except configparser.Error as error:
         line = getattr(error, "lineno", None) or getattr(error, "errors", [(0, "")])[0][0]
-        raise InputError(Problem(f"is no .cfg: {_SECTIONS}", str(path), line)) from None
+        raise InputError(
+            Problem(message=f"is no .cfg: {_SECTIONS}", source=str(path), line=line)
+        ) from None
     return {key: value for section in parser.sections() for key, value in parser[section].items()}
 
 
@@ -155,11 +163,16 @@ class _Reader:
         """A value, at the line of the key that it comes from."""
         mark = self.marks.get(path, (1, 1))
         if not isinstance(data, dict):
-            return Node(data, mark)
+            return Node(data=data, mark=mark)
         parts: dict[str | int, Node] = {
             key: self.node(value, (*path, key)) for key, value in data.items()
         }
-        return Node(data, mark, parts, {str(key): part.mark for key, part in parts.items()})
+        return Node(
+            data=data,
+            mark=mark,
+            parts=parts,
+            keys={str(key): part.mark for key, part in parts.items()},
+        )
 
     def count(self, path: KeyPath, *keys: str) -> int:
         return self.taken(path, _positive, *keys) or 1
@@ -184,7 +197,7 @@ class _Reader:
         if key is None:
             others = sorted(self.values.keys() - _KNOWN)
             message = f"is missing; {did_you_mean(keys[0], others)}".rstrip("; ")
-            self.problems.append(Problem(message, self.source, key=keys[0]))
+            self.problems.append(Problem(message=message, source=self.source, key=keys[0]))
             return None
         self.marks[path] = self.lines.get(key, (1, 1))
         try:
@@ -195,7 +208,9 @@ class _Reader:
 
     def wrong(self, key: str, message: str) -> None:
         line, column = self.lines.get(key, (1, 1))
-        self.problems.append(Problem(message, self.source, line, column, key))
+        self.problems.append(
+            Problem(message=message, source=self.source, line=line, column=column, key=key)
+        )
 
 
 def _positive(text: str) -> int:

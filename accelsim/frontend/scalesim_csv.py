@@ -84,20 +84,27 @@ def load_scalesim_csv(path: Path) -> Network:
     lines = list(_lines(text, source, _separator(text)))
     if not lines:
         raise InputError(
-            Problem("the file is empty; it needs a header and a row for each layer", source, 1)
+            Problem(
+                message="the file is empty; it needs a header and a row for each layer",
+                source=source,
+                line=1,
+            )
         )
     (header_line, header), *rest = lines
     columns = _by_place([*map(_column, header)])
     columns = _without_empty(columns, [cells for _, cells in rest])
     rest = [(line, _without_twin(cells, columns)) for line, cells in rest]
-    problems = [Problem(message, source, header_line) for message in _header_problems(columns)]
+    problems = [
+        Problem(message=message, source=source, line=header_line)
+        for message in _header_problems(columns)
+    ]
     if not problems and not rest:
-        problems = [Problem("no layers follow the header", source, header_line)]
+        problems = [Problem(message="no layers follow the header", source=source, line=header_line)]
     if problems:
         raise InputError(problems)
     rows = [_Row(line, dict(zip(columns, cells, strict=False))) for line, cells in rest]
     problems = [
-        Problem(message, source, row.line, key=row.name)
+        Problem(message=message, source=source, line=row.line, key=row.name)
         for row, (_, cells) in zip(rows, rest, strict=True)
         for message in _row_problems(row, columns, len(cells))
     ]
@@ -130,7 +137,9 @@ def _lines(text: str, source: str, separator: str) -> Iterator[tuple[int, list[s
         try:
             cells = next(csv.reader([content], delimiter=separator, skipinitialspace=True))
         except csv.Error:  # a cell of more than 128 KiB
-            raise InputError(Problem("no row of a topology file", source, number)) from None
+            raise InputError(
+                Problem(message="no row of a topology file", source=source, line=number)
+            ) from None
         columns = columns or len(cells)
         if len(cells) > 1 or separator not in said:
             yield number, [cell.strip() for cell in cells]

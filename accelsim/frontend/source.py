@@ -92,7 +92,9 @@ class Document:
     def problem(self, path: KeyPath, message: str, at_key: bool = False) -> Problem:
         """A problem with the value (or the key) at `path`."""
         line, column = self.key_position(path) if at_key else self.position(path)
-        return Problem(message, self.source, line, column, dotted(path))
+        return Problem(
+            message=message, source=self.source, line=line, column=column, key=dotted(path)
+        )
 
 
 SQLITE = b"SQLite format 3\0"
@@ -110,10 +112,10 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
     except UnicodeDecodeError as error:
         if content.startswith(SQLITE):
             message = "is an SQLite file, such as a sweep's results; expected text"
-            raise InputError(Problem(message, str(path))) from None
+            raise InputError(Problem(message=message, source=str(path))) from None
         line = content.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8 text: byte 0x{content[error.start]:02x}; save the file as UTF-8"
-        raise InputError(Problem(message, str(path), line)) from None
+        raise InputError(Problem(message=message, source=str(path), line=line)) from None
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
@@ -135,21 +137,25 @@ def _content(path: Path, largest: int, read: Callable[[BinaryIO, int], Content])
         status = path.stat()
         kind = status.st_mode
         if stat.S_ISDIR(kind):
-            raise InputError(Problem("is a directory, expected a file", str(path)))
+            raise InputError(Problem(message="is a directory, expected a file", source=str(path)))
         if not stat.S_ISREG(kind):
             message = "is a device or a pipe, expected a file; save it as one first"
-            raise InputError(Problem(message, str(path)))
+            raise InputError(Problem(message=message, source=str(path)))
         with path.open("rb") as file:
             content = b"" if status.st_size > largest else read(file, status.st_size)
     except FileNotFoundError:
         raise InputError(
-            Problem("no such file; check the path, or see `accelsim list`", str(path))
+            Problem(
+                message="no such file; check the path, or see `accelsim list`", source=str(path)
+            )
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-        raise InputError(Problem(f"cannot be read: {reason(error)}", str(path))) from None
+        raise InputError(
+            Problem(message=f"cannot be read: {reason(error)}", source=str(path))
+        ) from None
     if max(status.st_size, len(content)) > largest:
         message = f"is larger than {largest:,} bytes, the most that is read"
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))
     return content
 
 
@@ -163,13 +169,17 @@ def read_yaml(path: Path, may_list: bool = False) -> Document:
     raw = _compose(read_text(path), source)
     if raw is None:
         raise InputError(
-            Problem("the file is empty; see the README for what it should hold", source, 1)
+            Problem(
+                message="the file is empty; see the README for what it should hold",
+                source=source,
+                line=1,
+            )
         )
     composer = _Composer(source)
     root = composer.node(raw, ())
     if not isinstance(root.data, (dict, list) if may_list else dict):
         message = "expected a mapping of keys to values at the top"
-        raise InputError(Problem(message, source, *root.mark))
+        raise InputError(_problem_at(message, source, root.mark))
     return Document(source, root, tuple(in_file_order(composer.problems)))
 
 
@@ -207,10 +217,10 @@ def _compose(text: str, source: str) -> yaml.Node | None:
                 _limit_depth(yaml.parse(before, Loader=loader), source)
         place = _mark(error.problem_mark)
         message = ", ".join(part for part in (error.context, error.problem) if part)
-        raise InputError(Problem(f"not valid YAML: {message}", source, *place)) from None
+        raise InputError(_problem_at(f"not valid YAML: {message}", source, place)) from None
     except yaml.YAMLError as error:
         reason = getattr(error, "reason", error)
-        raise InputError(Problem(f"not valid YAML: {reason}", source)) from None
+        raise InputError(Problem(message=f"not valid YAML: {reason}", source=source)) from None
     return node
 
 
@@ -222,7 +232,7 @@ def _limit_depth(events: Iterable[yaml.Event], source: str) -> None:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             message = f"nested too deeply; at most {DEEPEST} levels can be read"
-            raise InputError(Problem(message, source, *_mark(event.start_mark)))
+            raise InputError(_problem_at(message, source, _mark(event.start_mark)))
 
 
 def _misleads(text: str, kind: str) -> bool:
@@ -243,6 +253,11 @@ class _YamlMark(Protocol):
 
 def _mark(mark: _YamlMark | None) -> Mark:
     return (mark.line + 1, mark.column + 1) if mark else (0, 0)
+
+
+def _problem_at(message: str, source: str, mark: Mark, key: str = "") -> Problem:
+    line, column = mark
+    return Problem(message=message, source=source, line=line, column=column, key=key)
 
 
 class _Composer:
@@ -270,9 +285,11 @@ class _Composer:
         if isinstance(raw, yaml.SequenceNode) and raw.tag == f"{_TAG}seq":
             items = [self.node(item, (*path, index)) for index, item in enumerate(raw.value)]
             data = [item.data for item in items]
-            return self._counted(Node(data, _mark(raw.start_mark), dict(enumerate(items))))
+            return self._counted(
+                Node(data=data, mark=_mark(raw.start_mark), parts=dict(enumerate(items)))
+            )
         if isinstance(raw, yaml.ScalarNode) and raw.tag in _TEXT:
-            return Node(raw.value, _mark(raw.start_mark))
+            return Node(data=raw.value, mark=_mark(raw.start_mark))
         if isinstance(raw, yaml.ScalarNode) and raw.tag in _CONSTRUCTED:
             return self._scalar(raw, path)
         tag = raw.tag.replace(_TAG, "!!")
@@ -290,7 +307,7 @@ class _Composer:
                 "it if it is text"
             )
             self._faulty(raw, path, message)
-        return Node(value, _mark(raw.start_mark))
+        return Node(data=value, mark=_mark(raw.start_mark))
 
     def _mapping(self, raw: yaml.MappingNode, path: KeyPath) -> Node:
         """Keys as written; those merged with `<<` come first and give way to the mapping's own."""
@@ -314,14 +331,14 @@ class _Composer:
                 parts[key.value] = self.node(value, (*path, key.value))
         parts, keys = {**merged, **parts}, {**merged_keys, **keys}
         data = {str(name): part.data for name, part in parts.items()}
-        return self._counted(Node(data, _mark(raw.start_mark), parts, keys))
+        return self._counted(Node(data=data, mark=_mark(raw.start_mark), parts=parts, keys=keys))
 
     def _counted(self, node: Node) -> Node:
         """The node with its size; InputError where aliases make it too large to be walked."""
         size = 1 + sum(part.size for part in node.parts.values())
         if size > MOST_VALUES:
             message = f"holds more than {MOST_VALUES:,} values, those behind aliases counted"
-            raise InputError(Problem(message, self._source, *node.mark))
+            raise InputError(_problem_at(message, self._source, node.mark))
         return replace(node, size=size)
 
     def _merged(self, raw: yaml.Node, path: KeyPath) -> list[Node]:
@@ -335,5 +352,5 @@ class _Composer:
 
     def _faulty(self, raw: yaml.Node, path: KeyPath, message: str) -> Node:
         mark = _mark(raw.start_mark)
-        self.problems.append(Problem(message, self._source, *mark, dotted(path)))
-        return Node(None, mark)
+        self.problems.append(_problem_at(message, self._source, mark, dotted(path)))
+        return Node(data=None, mark=mark)

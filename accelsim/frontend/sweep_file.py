@@ -105,7 +105,7 @@ def _number(value: object) -> _Number:
         )
     if amount <= 0:
         raise ValueError(f"expected a positive number, found {shown(value)}")
-    return _Number(str(value), kind, amount, unit, unit_amount)
+    return _Number(text=str(value), kind=kind, amount=amount, unit=unit, unit_amount=unit_amount)
 
 
 def _numbers(kind: str, form: str, count: int, ends: object) -> list[_Number]:
@@ -324,7 +324,7 @@ class SweepFile(_Schema):
     def problem(self, path: KeyPath, message: str, at_key: bool = False) -> Problem:
         """A problem with the value (or the key) at `path`, with its line."""
         if self._document is None:
-            return Problem(message, key=dotted(path))
+            return Problem(message=message, key=dotted(path))
         return self._document.problem(path, message, at_key)
 
 
@@ -413,4 +413,6 @@ def sweep_from(data: Mapping[str, Any]) -> SweepFile:
         return SweepFile.model_validate(data)
     except ValidationError as error:
         found = findings(error, data, SweepFile.model_json_schema())
-        raise InputError([Problem(each.message, key=dotted(each.path)) for each in found]) from None
+        raise InputError(
+            [Problem(message=each.message, key=dotted(each.path)) for each in found]
+        ) from None

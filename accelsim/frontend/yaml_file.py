@@ -55,7 +55,7 @@ def _unfolded(document: Document, faults: Faults, header: NetworkFile | None) ->
     inputs = header.input_shapes if header else {"input": ()}
     unfolding = Unfolding(blocks if isinstance(blocks, dict) else {}, faults)
     if isinstance(layers, dict):
-        unfolding.unfold(Scope(("layers",), ("",), next(iter(inputs))), layers)
+        unfolding.unfold(Scope(path=("layers",), prefixes=("",), source=next(iter(inputs))), layers)
     taken = {*inputs, *(layer.name for layer in unfolding.layers)}
     for name in taken & set(unfolding.last):
         message = f"the name {name!r} is taken already; give each layer its own"

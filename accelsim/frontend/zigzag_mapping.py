@@ -62,13 +62,15 @@ def read_zigzag(document: Document) -> list[Shaped]:
             found.append(Shaped(cases, _problem(document, place, "")))
     if problems or not found:
         message = "has no entry with a temporal_ordering, so it forces nothing"
-        raise InputError(problems or Problem(message, document.source))
+        raise InputError(problems or Problem(message=message, source=document.source))
     return found
 
 
 def _problem(document: Document, place: int, message: str) -> Problem:
     line, column = document.position((place,))
-    return Problem(message, document.source, line, column, "temporal_ordering")
+    return Problem(
+        message=message, source=document.source, line=line, column=column, key="temporal_ordering"
+    )
 
 
 def _cases(entry: Mapping[str, Data]) -> dict[Shape, tuple[Entries, ...]]:

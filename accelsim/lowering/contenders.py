@@ -36,12 +36,14 @@ def vector_tilings(
     search = VectorSearch(kernel, with_space(target, space))
     center = sizes_of(chosen)
     tried = np.unique(np.concatenate([search.coarse(), search.around(center)], axis=1), axis=1)
-    guess = VectorCosts(kernel, search.target, tried, kinds=False)
+    guess = VectorCosts(kernel=kernel, target=search.target, sizes=tried, kinds=False)
     fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
     order = fits[np.argsort(guess.cost[fits], kind="stable")[:count]]
     found = (VectorTiling(*map(int, sizes)) for sizes in tried[:, order].T.tolist())
     several = list(dict.fromkeys((chosen, *found)))[:count]
-    costs = (VectorCosts(kernel, search.target, sizes_of(each)) for each in several)
+    costs = (
+        VectorCosts(kernel=kernel, target=search.target, sizes=sizes_of(each)) for each in several
+    )
     return [ranked_of(each, 0) for each in costs]
 
 

@@ -176,7 +176,7 @@ def _last_fold(model: ArrayModel, tile: Extents) -> FoldClass:
         flow.cols: _last_piece(cols, model.cols),
         flow.time: steps,
     }
-    return FoldClass(1, extent, starts, tile.ends, tile.lines)
+    return FoldClass(count=1, extent=extent, starts=starts, ends=tile.ends, lines=tile.lines)
 
 
 def _last_piece(size: Cycles, lanes: int) -> Cycles:
@@ -253,7 +253,7 @@ def leaves_unfinished(model: ArrayModel, k: Cycles, taps: Cycles = 1) -> Truth:
 
     They do where they move and k takes several folds.
     """
-    tile = Extents(1, 1, k, taps=taps)
+    tile = Extents(m=1, n=1, k=k, taps=taps)
     return model.psums_move & (model.reduced(tile).folds(model.rows) > 1)
 
 

@@ -39,13 +39,13 @@ class Energy:
 
     def __add__(self, other: "Energy") -> "Energy":
         return Energy(
-            self.mac + other.mac,
-            self.vector + other.vector,
-            self.register_file + other.register_file,
-            self.network + other.network,
-            _added(self.buffers, other.buffers),
-            self.dram + other.dram,
-            _added(self.dram_parts, other.dram_parts),
+            mac=self.mac + other.mac,
+            vector=self.vector + other.vector,
+            register_file=self.register_file + other.register_file,
+            network=self.network + other.network,
+            buffers=_added(self.buffers, other.buffers),
+            dram=self.dram + other.dram,
+            dram_parts=_added(self.dram_parts, other.dram_parts),
         )
 
     @property

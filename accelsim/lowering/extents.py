@@ -43,7 +43,7 @@ class Gemm:
     @property
     def whole(self) -> "Extents":
         """The GEMM as one tile."""
-        return Extents(self.m, self.n, self.k, taps=self.taps, lines=self.lines)
+        return Extents(m=self.m, n=self.n, k=self.k, taps=self.taps, lines=self.lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ def feature_maps(
         words = (written_elements(network.layers[each], kernels[each]) for each in writers)
         size = sum(words) * bytes_per_image
         if near:
-            item = FeatureMap(names[-1], tuple(writers), near, size, leaves)
+            item = FeatureMap(
+                name=names[-1], writers=tuple(writers), readers=near, size=size, must_store=leaves
+            )
             found |= dict.fromkeys(names, item)
     return found
 

@@ -161,16 +161,28 @@ def share_of(work: Workload, split: Split = "pixels", arrays: int = 1) -> Share:
     """What the first of `arrays` takes of the turns of `split`."""
     turns, group_tiles = work.turns, work.group_tiles
     if arrays == 1:
-        return Share(split, arrays, turns, work.array_cycles, np.ones_like(work.tiles))
+        return Share(
+            split=split,
+            arrays=arrays,
+            turns=turns,
+            array_cycles=work.array_cycles,
+            at_work=np.ones_like(work.tiles),
+        )
     shared = group_tiles if split == "groups" else turns[split]
     block = -(-shared // arrays)
     at_work = np.asarray(-(-shared // block))
     if split == "groups":
         groups = np.minimum(block * work.tilings.groups, work.kernel.groups)
         cycles = work.array_cycles * (groups / work.kernel.groups)
-        return Share(split, arrays, turns, cycles, at_work)
+        return Share(split=split, arrays=arrays, turns=turns, array_cycles=cycles, at_work=at_work)
     cycles = _first_cycles(work, split, block)
-    return Share(split, arrays, {**turns, split: block}, cycles, at_work)
+    return Share(
+        split=split,
+        arrays=arrays,
+        turns={**turns, split: block},
+        array_cycles=cycles,
+        at_work=at_work,
+    )
 
 
 def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
@@ -211,7 +223,10 @@ def _first_filters(kernel: GemmKernel, tilings: Tilings, own: Sizes) -> Pieces:
     """The first `own` pieces of the filters."""
     (size, full), *rest = cut(kernel.filters, tilings.filters)
     taken = np.minimum(own, full)
-    return [(Extents(1, size, 1), taken), *((Extents(1, one, 1), own - taken) for one, _ in rest)]
+    return [
+        (Extents(m=1, n=size, k=1), taken),
+        *((Extents(m=1, n=one, k=1), own - taken) for one, _ in rest),
+    ]
 
 
 def _first_pixels(kernel: GemmKernel, tilings: Tilings, own: Sizes) -> Pieces:
@@ -229,7 +244,7 @@ def _first_pixels(kernel: GemmKernel, tilings: Tilings, own: Sizes) -> Pieces:
             if not is_rest:
                 each = each + left * (in_last_row == bool(is_last))
             lines = kernel.lines(tilings.batch, high)
-            pieces.append((Extents(tilings.batch * high * wide, 1, 1, lines=lines), each))
+            pieces.append((Extents(m=tilings.batch * high * wide, n=1, k=1, lines=lines), each))
     return pieces
 
 
@@ -301,13 +316,15 @@ def _cycles_of(
 
 
 def _filter_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
-    return [(Extents(1, size, 1), count) for size, count in cut(kernel.filters, tilings.filters)]
+    return [
+        (Extents(m=1, n=size, k=1), count) for size, count in cut(kernel.filters, tilings.filters)
+    ]
 
 
 def _pixel_pieces(kernel: GemmKernel, tilings: Tilings) -> Pieces:
     return [
         (
-            Extents(images * rows * cols, 1, 1, lines=kernel.lines(images, rows)),
+            Extents(m=images * rows * cols, n=1, k=1, lines=kernel.lines(images, rows)),
             image_count * row_count * col_count,
         )
         for images, image_count in cut(kernel.batch, tilings.batch)
@@ -351,4 +368,4 @@ def _of_sums(sizes: Sequence[Sizes], starts: Truth, ends: Truth) -> Extents:
     """Extents along k alone, of channels and of rows and columns of taps."""
     channels, rows, cols = sizes
     taps = rows * cols
-    return Extents(1, 1, channels * taps, starts, ends, taps)
+    return Extents(m=1, n=1, k=channels * taps, starts=starts, ends=ends, taps=taps)

@@ -19,7 +19,13 @@ def fold_classes(model: ArrayModel, tile: Extents) -> Iterator[FoldClass]:
     for rows, row_count, starts, ends in _pieces(model, model.rows, tile, flow.rows):
         for cols, col_count, _, _ in _pieces(model, model.cols, tile, flow.cols):
             extent = {flow.rows: rows, flow.cols: cols, flow.time: tile.along(flow.time)}
-            yield FoldClass(row_count * col_count, extent, starts, ends, tile.lines)
+            yield FoldClass(
+                count=row_count * col_count,
+                extent=extent,
+                starts=starts,
+                ends=ends,
+                lines=tile.lines,
+            )
 
 
 Piece = tuple[Cycles, Cycles, Truth, Truth]

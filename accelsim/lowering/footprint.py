@@ -41,7 +41,13 @@ def reads(window: Read, sizes: Whole) -> tuple[Sizes, Sizes]:
     """For outputs cut in pieces of each of `sizes`: the largest span of a piece, and all spans."""
     if isinstance(window, Stretch):
         return window.reads(sizes)
-    line = _Line(window.outputs, window.stride, -window.before, window.extent, window.size)
+    line = _Line(
+        count=window.outputs,
+        step=window.stride,
+        first=-window.before,
+        extent=window.extent,
+        size=window.size,
+    )
     return line.reads(sizes)
 
 
@@ -67,7 +73,13 @@ def tap_reads(window: Read, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
         start = index * size
         length = _clipped(count - start, 1, size)
         first = start * step - window.before
-        line = _Line(across[0], across[2], first, (length - 1) * step + 1, window.size)
+        line = _Line(
+            count=across[0],
+            step=across[2],
+            first=first,
+            extent=(length - 1) * step + 1,
+            size=window.size,
+        )
         most, together = line.reads(across[1])
         there = start < count
         largest = np.maximum(largest, most * there)

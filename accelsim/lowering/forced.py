@@ -283,7 +283,7 @@ def _joined(source: Source, pieces: Sequence[Source]) -> Source:
     if not source.parts:
         return pieces[0]
     found = tuple(piece for piece in pieces if piece.layers)
-    return replace(source, parts=found) if found else Source({}, source.name)
+    return replace(source, parts=found) if found else Source(layers={}, name=source.name)
 
 
 class _Piece:

@@ -114,7 +114,13 @@ class ForcedPlan:
     @cached_property
     def search(self) -> StaySearch:
         """What is known of the layers with nothing on chip."""
-        return StaySearch(self.network, self.kernels, self.needs, self.finder, self.maps)
+        return StaySearch(
+            network=self.network,
+            kernels=self.kernels,
+            needs=self.needs,
+            search=self.finder,
+            maps=self.maps,
+        )
 
     def plan(self) -> Plan:
         """The plan; raises InputError or DoesNotFitError with all that is wrong with it."""
@@ -127,7 +133,13 @@ class ForcedPlan:
         search = self.search
         filters_share = search.target.buffer_index("filter") == search.buffer
         spaces = [each.space for each in shares]
-        gates = Gates(self.needs, stays, spaces, search.size, filters_share).gates()
+        gates = Gates(
+            needs=self.needs,
+            stays=stays,
+            spaces=spaces,
+            size=search.size,
+            filters_share=filters_share,
+        ).gates()
         alone = [self._alone(layer, share) for layer, share in enumerate(search.alone)]
         return Plan(stays, tuple(map(placement_of, shares, gates, alone)))
 

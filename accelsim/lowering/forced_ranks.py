@@ -161,7 +161,7 @@ class ForcedVectorRanks(VectorRanks):
     def misfit(self) -> str:
         """Why nothing that obeys fits."""
         tilings = self.search(self.target).coarse()
-        costs = VectorCosts(self.kernel, self.target, tilings)
+        costs = VectorCosts(kernel=self.kernel, target=self.target, sizes=tilings)
         needs = np.stack(
             [np.broadcast_to(costs.demand(one), tilings.shape[1:]) for one in self.target.buffers]
         )

@@ -86,7 +86,7 @@ def fused(
     for layer, kernel in zip(network.layers, kernels, strict=True):
         if not isinstance(kernel, GemmKernel):
             continue
-        chain = _Chain(layer, kernel, kinds, refusal)
+        chain = _Chain(base=layer, kernel=kernel, kinds=kinds, refusal=refusal)
         last = layer
         while (user := _only_reader(network, last)) and chain.takes(user, last, place):
             into[user.name] = layer.name

@@ -79,7 +79,13 @@ def energy_of(
     assert target.rates is not None
     moved: dict[Operand, Any] = {item: traffic.get(item, 0) for item in OPERANDS}
     moved["ifmap"] = moved["ifmap"] + addend
-    dram = Dram(moved["ifmap"], moved["filter"], moved["psum"], 0, moved["ofmap"])
+    dram = Dram(
+        ifmap_read_bytes=moved["ifmap"],
+        filter_read_bytes=moved["filter"],
+        psum_read_bytes=moved["psum"],
+        psum_write_bytes=0,
+        ofmap_write_bytes=moved["ofmap"],
+    )
     reads = done.sram.ifmap_reads + added
     return np.asarray(
         target.rates.energy(

@@ -73,7 +73,7 @@ ALL_NEW = Changes()
 
 def gemm_schedules(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> tuple[Schedule, ...]:
     """The schedule of each array; those that the tiling has no use for do nothing."""
-    steps = _Steps(kernel, target, tiling)
+    steps = _Steps(kernel=kernel, target=target, tiling=tiling)
     return tuple(steps.schedule(loops) for loops in _loops(kernel, tiling, target.arrays))
 
 
@@ -166,11 +166,15 @@ class _Steps:
         loads = [*output.loads]
         if before.ifmap and reads_ifmap:
             runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
-            loads.insert(0, Load("ifmap", ifmap, True, ifmap.size, runs))
+            load = Load(operand="ifmap", room=ifmap, needs_inputs=True, size=ifmap.size, runs=runs)
+            loads.insert(0, load)
         if before.filter and self.target.residence.filter != "there":
             runs, words = self._filter_runs(size), weights * self.target.bytes_of("filter")
             needs_inputs = self.kernel.filter_is_input
-            loads.insert(0, Load("filter", filters, needs_inputs, words, runs))
+            load = Load(
+                operand="filter", room=filters, needs_inputs=needs_inputs, size=words, runs=runs
+            )
+            loads.insert(0, load)
         adds = size.ends and self.kernel.addend
         if adds and not self.target.residence.addend:
             loads.append(self._addend(size))
@@ -182,15 +186,29 @@ class _Steps:
         work = self._work(size.groups, self._extents(size))
         if adds and self.target.residence.addend:
             work = replace(work, sram=work.sram + Sram(ifmap_reads=size.ofmap.words))
-        rooms = (tuple(loads), output.opens, work, work.cycles, tuple(closes))
-        return Step(*rooms, output.store, output.keep)
+        return Step(
+            loads=tuple(loads),
+            opens=output.opens,
+            work=work,
+            cycles=work.cycles,
+            closes=tuple(closes),
+            store=output.store,
+            keep=output.keep,
+        )
 
     def _addend(self, size: GemmSize) -> Load:
         """What is added to finished results: it streams past them, and takes no room."""
         nowhere, word = self._room("ofmap", 0), self.target.bytes_of("ifmap")
         words = size.groups * size.pixels * size.filters
         runs = map_runs(self._ofmap, size.ofmap, word)
-        return Load("ifmap", nowhere, True, words * word, runs, addend=True)
+        return Load(
+            operand="ifmap",
+            room=nowhere,
+            needs_inputs=True,
+            size=words * word,
+            runs=runs,
+            addend=True,
+        )
 
     def _work(self, groups: int, tile: Extents) -> Work:
         """The work of a tile, which is the same whatever lies around it."""
@@ -245,20 +263,22 @@ class _Steps:
         rooms = _together(psum, ofmap) if completes else (psum,)
         psums = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("psum"))
         continues = before.ofmap and not size.starts
-        loads = (Load("psum", psum, False, psum.size, psums),) if continues else ()
+        back = Load(operand="psum", room=psum, needs_inputs=False, size=psum.size, runs=psums)
+        loads = (back,) if continues else ()
         opens = _without(rooms, psum) if loads else rooms
         if not before.ofmap:
             opens = ()
         if not after.ofmap:
-            return _Output(loads, opens, (), None, None)
+            return _Output(loads=loads, opens=opens, closes=(), store=None, keep=None)
         if not size.ends:
-            store = Store("psum", psum, psum.size, psums)
-            return _Output(loads, opens, _without(rooms, psum), store, None)
+            waits, closes = Store("psum", psum, psum.size, psums), _without(rooms, psum)
+            return _Output(loads=loads, opens=opens, closes=closes, store=waits, keep=None)
         left = replace(size.ofmap, **self._pooled(size.rows, size.cols))
         whole = replace(self._ofmap, **self._pooled(self._ofmap.rows, self._ofmap.cols))
         runs = map_runs(whole, left, self.target.bytes_of("ofmap"))
-        way_out = finished(self.target, ofmap, left.words, runs)
-        return _Output(loads, opens, _without(rooms, ofmap), *way_out)
+        store, keep = finished(self.target, ofmap, left.words, runs)
+        closes = _without(rooms, ofmap)
+        return _Output(loads=loads, opens=opens, closes=closes, store=store, keep=keep)
 
     def _pooled(self, rows: int, cols: int) -> dict[str, int]:
         """What leaves of so many rows and columns of the ofmap."""

@@ -67,7 +67,9 @@ def _conv_input_gradient(op: ConvInputGradient, layer: Layer, batch: int) -> Ker
     rows, cols = (axis.window for axis in axes)
     groups = op.conv.groups
     filters, channels = op.ifmap[0] // groups, op.conv.out_channels // groups
-    return GemmKernel(batch, groups, filters, channels, rows, cols)
+    return GemmKernel(
+        batch=batch, groups=groups, filters=filters, channels=channels, rows=rows, cols=cols
+    )
 
 
 def _conv_weight_gradient(op: ConvWeightGradient, layer: Layer, batch: int) -> Kernel:
@@ -75,19 +77,40 @@ def _conv_weight_gradient(op: ConvWeightGradient, layer: Layer, batch: int) -> K
     rows, cols = op.windows
     groups = op.conv.groups
     filters, channels = op.conv.out_channels // groups, op.ifmap[0] // groups
-    return GemmKernel(channels, groups, filters, batch, rows, cols, filter_is_input=True)
+    return GemmKernel(
+        batch=channels,
+        groups=groups,
+        filters=filters,
+        channels=batch,
+        rows=rows,
+        cols=cols,
+        filter_is_input=True,
+    )
 
 
 def _dense_input_gradient(op: DenseInputGradient, layer: Layer, batch: int) -> Kernel:
     rows, features = op.shape if len(op.shape) == 2 else (1, math.prod(op.shape))
-    return GemmKernel(batch, 1, features, op.dense.out_features, each(rows), each(1))
+    return GemmKernel(
+        batch=batch,
+        groups=1,
+        filters=features,
+        channels=op.dense.out_features,
+        rows=each(rows),
+        cols=each(1),
+    )
 
 
 def _dense_weight_gradient(op: DenseWeightGradient, layer: Layer, batch: int) -> Kernel:
     rows = layer.input_shapes[1][0] if len(layer.input_shapes[1]) == 2 else 1
     features = math.prod(op.shape[1:])
     return GemmKernel(
-        1, 1, op.shape[0], batch * rows, each(features), each(1), filter_is_input=True
+        batch=1,
+        groups=1,
+        filters=op.shape[0],
+        channels=batch * rows,
+        rows=each(features),
+        cols=each(1),
+        filter_is_input=True,
     )
 
 
@@ -104,13 +127,20 @@ def _max_pool_gradient(op: MaxPoolGradient, layer: Layer, batch: int) -> Kernel:
     places = math.prod(window.stride for window in windows)
     operations = ceil_div(compared, places) + covered
     full = (layer.input_shapes[0][1:] != (1, 1), True)
-    return VectorKernel(batch, op.shape[0], axes[0], axes[1], operations, full)
+    return VectorKernel(
+        batch=batch,
+        channels=op.shape[0],
+        rows=axes[0],
+        cols=axes[1],
+        operations=operations,
+        inputs=full,
+    )
 
 
 def _around(window: Window) -> Window:
     """All that the windows around a pixel reach."""
     side = window.kernel - 1
-    return Window(window.size, 2 * side + 1, before=side, after=side)
+    return Window(size=window.size, kernel=2 * side + 1, before=side, after=side)
 
 
 def _avg_pool_gradient(op: AvgPoolGradient | WindowSumGradient, layer: Layer, batch: int) -> Kernel:
@@ -123,21 +153,37 @@ def _avg_pool_gradient(op: AvgPoolGradient | WindowSumGradient, layer: Layer, ba
     operations = isinstance(op, AvgPoolGradient) + covered
     channels, rows, cols = op.shape
     full = (layer.input_shapes[0][1:] != (1, 1),)
-    return VectorKernel(batch, channels, each(rows), each(cols), operations, full)
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=each(rows),
+        cols=each(cols),
+        operations=operations,
+        inputs=full,
+    )
 
 
 def _window_sum(op: WindowSum, layer: Layer, batch: int) -> Kernel:
     rows, cols = op.pool.windows(layer.input_shapes[0])
     channels, taps = layer.input_shapes[0][0], rows.kernel * cols.kernel
-    return VectorKernel(batch, channels, rows, cols, taps, tap_operations=1)
+    return VectorKernel(
+        batch=batch, channels=channels, rows=rows, cols=cols, operations=taps, tap_operations=1
+    )
 
 
 def _lrn_gradient(op: LrnGradient, layer: Layer, batch: int) -> Kernel:
     """Sums over channels of sums over channels: twice as far; twice the work and products."""
     size = op.lrn.size
     channels, rows, cols = op.shape
-    axes = (each(rows), each(cols))
-    return VectorKernel(batch, channels, *axes, 3 * size + 6, (True, True), reach=size - 1)
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=each(rows),
+        cols=each(cols),
+        operations=3 * size + 6,
+        inputs=(True, True),
+        reach=size - 1,
+    )
 
 
 def _over_maps(operations: int, once: int, inputs: tuple[bool, ...]) -> Callable[..., Kernel]:
@@ -145,9 +191,16 @@ def _over_maps(operations: int, once: int, inputs: tuple[bool, ...]) -> Callable
 
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
         channels, rows, cols = planes(layer.input_shapes[0])
-        down, across = Window(batch * rows, batch * rows), Window(cols, cols)
-        work = operations * batch * rows * cols + once
-        return VectorKernel(1, channels, down, across, work, inputs, tap_operations=operations)
+        values = batch * rows * cols
+        return VectorKernel(
+            batch=1,
+            channels=channels,
+            rows=Window(size=batch * rows, kernel=batch * rows),
+            cols=Window(size=cols, kernel=cols),
+            operations=operations * values + once,
+            inputs=inputs,
+            tap_operations=operations,
+        )
 
     return kernel
 
@@ -158,7 +211,14 @@ def _with_statistics(operations: int, full: int) -> Callable[..., Kernel]:
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
         channels, rows, cols = planes(layer.output_shape)
         inputs = tuple(index < full for index in range(len(layer.inputs)))
-        return VectorKernel(batch, channels, each(rows), each(cols), operations, inputs)
+        return VectorKernel(
+            batch=batch,
+            channels=channels,
+            rows=each(rows),
+            cols=each(cols),
+            operations=operations,
+            inputs=inputs,
+        )
 
     return kernel
 
@@ -166,8 +226,14 @@ def _with_statistics(operations: int, full: int) -> Callable[..., Kernel]:
 def _pixel_sum(op: PixelSum, layer: Layer, batch: int) -> Kernel:
     """One window per channel and image."""
     channels, rows, cols = planes(layer.input_shapes[0])
-    axes = (Window(rows, rows), Window(cols, cols))
-    return VectorKernel(batch, channels, *axes, rows * cols, tap_operations=1)
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=Window(size=rows, kernel=rows),
+        cols=Window(size=cols, kernel=cols),
+        operations=rows * cols,
+        tap_operations=1,
+    )
 
 
 def _softmax_gradient(op: SoftmaxGradient, layer: Layer, batch: int) -> Kernel:
@@ -179,7 +245,14 @@ def _slice_gradient(op: SliceGradient, layer: Layer, batch: int) -> Kernel:
     """All of the ifmap is written; the gradient counts as read once for every value of it."""
     channels, rows, cols = planes(op.shape)
     full = planes(layer.input_shapes[0])[1:] != (1, 1)
-    return VectorKernel(batch, channels, each(rows), each(cols), 1, (full,))
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=each(rows),
+        cols=each(cols),
+        operations=1,
+        inputs=(full,),
+    )
 
 
 def _pointwise_gradient(op: PointwiseGradient, layer: Layer, batch: int) -> Kernel:
@@ -197,14 +270,28 @@ def _loss_gradient(op: LossGradient, layer: Layer, batch: int) -> Kernel:
 def _product_sum(op: ProductSum, layer: Layer, batch: int) -> Kernel:
     """One window per channel and image."""
     channels, rows, cols = planes(layer.input_shapes[0])
-    axes = (Window(rows, rows), Window(cols, cols))
-    return VectorKernel(batch, channels, *axes, 2 * rows * cols, (True, True), tap_operations=2)
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=Window(size=rows, kernel=rows),
+        cols=Window(size=cols, kernel=cols),
+        operations=2 * rows * cols,
+        inputs=(True, True),
+        tap_operations=2,
+    )
 
 
 def _update(op: Update, layer: Layer, batch: int) -> Kernel:
     """Value by value of a parameter."""
     rest = each(math.prod(op.shape[1:]))
-    return VectorKernel(1, op.shape[0], rest, each(1), op.operations, (True,) * op.reads)
+    return VectorKernel(
+        batch=1,
+        channels=op.shape[0],
+        rows=rest,
+        cols=each(1),
+        operations=op.operations,
+        inputs=(True,) * op.reads,
+    )
 
 
 GRADIENT_KERNELS: Mapping[type[Op], Callable[..., Kernel]] = {

@@ -70,7 +70,9 @@ class GemmKernel:
         """The GEMM of one group."""
         pixels = self.batch * self.rows.outputs * self.cols.outputs
         lines = self.lines(self.batch, self.rows.outputs)
-        return Gemm(pixels, self.filters, self.channels * self.taps, self.taps, lines)
+        return Gemm(
+            m=pixels, n=self.filters, k=self.channels * self.taps, taps=self.taps, lines=lines
+        )
 
     def lines(self, batch: Count, rows: Count) -> Count:
         """Rows that the pixels of so many images and ofmap rows lie in.
@@ -132,7 +134,9 @@ class VectorKernel:
     @property
     def around(self) -> Window:
         """The window along the channels of what needs those around."""
-        return Window(self.channels, 2 * self.reach + 1, before=self.reach, after=self.reach)
+        return Window(
+            size=self.channels, kernel=2 * self.reach + 1, before=self.reach, after=self.reach
+        )
 
     @property
     def depth(self) -> Read:
@@ -177,7 +181,7 @@ Kernel = GemmKernel | VectorKernel | Alias
 
 def each(size: int) -> Window:
     """A window that takes one element after another."""
-    return Window(size, 1)
+    return Window(size=size, kernel=1)
 
 
 def planes(shape: Shape) -> tuple[int, int, int]:
@@ -203,8 +207,16 @@ def each_element(
             for shape in layer.input_shapes
         )
         work = operations * max(len(full) - 1, 1)
-        axes = (each(rows), each(cols))
-        return VectorKernel(batch, channels, *axes, work, full, reach, passes=passes)
+        return VectorKernel(
+            batch=batch,
+            channels=channels,
+            rows=each(rows),
+            cols=each(cols),
+            operations=work,
+            inputs=full,
+            reach=reach,
+            passes=passes,
+        )
 
     return kernel
 
@@ -212,7 +224,9 @@ def each_element(
 def copy_of(layer: Layer, batch: int) -> VectorKernel:
     """What is copied, as a concat that cannot be in place: each element passes the unit once."""
     channels, rows, cols = planes(layer.output_shape)
-    return VectorKernel(batch, channels, each(rows), each(cols), operations=1)
+    return VectorKernel(
+        batch=batch, channels=channels, rows=each(rows), cols=each(cols), operations=1
+    )
 
 
 def copy_along(op: Pad | Resize | Expand, layer: Layer, batch: int) -> VectorKernel:
@@ -228,7 +242,9 @@ def copy_along(op: Pad | Resize | Expand, layer: Layer, batch: int) -> VectorKer
         deep, rows, cols = axes[-1], *(*axes[:-1], each(1), each(1))[:2]
     if deep is None:
         return copy_of(layer, batch)
-    return VectorKernel(batch, deep.outputs, rows, cols, operations=1, lies=deep)
+    return VectorKernel(
+        batch=batch, channels=deep.outputs, rows=rows, cols=cols, operations=1, lies=deep
+    )
 
 
 def _as_one(axes: Sequence[Read]) -> Read | None:
@@ -242,7 +258,7 @@ def _as_one(axes: Sequence[Read]) -> Read | None:
     if last == each(last.size):
         return each(count * last.size)
     repeats = isinstance(last, Stretch) and last.size == 1
-    return Stretch(count, count * last.outputs, per=last.outputs) if repeats else None
+    return Stretch(size=count, outputs=count * last.outputs, per=last.outputs) if repeats else None
 
 
 def filled(layer: Layer, batch: int) -> VectorKernel:

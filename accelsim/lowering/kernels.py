@@ -107,19 +107,41 @@ product and its rounding.
 def _conv(op: Conv, layer: Layer, batch: int) -> Kernel:
     rows, cols = op.windows(layer.input_shapes[0])
     channels = layer.input_shapes[0][0] // op.groups
-    return GemmKernel(batch, op.groups, op.out_channels // op.groups, channels, rows, cols)
+    return GemmKernel(
+        batch=batch,
+        groups=op.groups,
+        filters=op.out_channels // op.groups,
+        channels=channels,
+        rows=rows,
+        cols=cols,
+    )
 
 
 def _dense(op: Dense, layer: Layer, batch: int) -> Kernel:
     shape = layer.input_shapes[0]
     rows, features = shape if len(shape) == 2 else (1, math.prod(shape))
-    return GemmKernel(batch, 1, op.out_features, features, each(rows), each(1))
+    return GemmKernel(
+        batch=batch,
+        groups=1,
+        filters=op.out_features,
+        channels=features,
+        rows=each(rows),
+        cols=each(1),
+    )
 
 
 def _product(op: Product, layer: Layer, batch: int) -> Kernel:
     of = op.sizes(layer.input_shapes)
     rows, groups = each(of.m), batch * of.count
-    return GemmKernel(1, groups, of.n, of.k, rows, each(1), filter_is_input=True)
+    return GemmKernel(
+        batch=1,
+        groups=groups,
+        filters=of.n,
+        channels=of.k,
+        rows=rows,
+        cols=each(1),
+        filter_is_input=True,
+    )
 
 
 def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
@@ -127,14 +149,23 @@ def _pool(op: MaxPool | AvgPool, layer: Layer, batch: int) -> Kernel:
     scale = 1 if isinstance(op, AvgPool) else 0
     operations = rows.kernel * cols.kernel + scale
     channels = layer.input_shapes[0][0]
-    return VectorKernel(batch, channels, rows, cols, operations, tap_operations=1)
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=rows,
+        cols=cols,
+        operations=operations,
+        tap_operations=1,
+    )
 
 
 def _sub_sampling(op: SubSampling, layer: Layer, batch: int) -> Kernel:
     """The sum, and a line: a product and an addition."""
     rows, cols = op.windows(layer.input_shapes[0])
     taps, channels = rows.kernel * cols.kernel, layer.input_shapes[0][0]
-    return VectorKernel(batch, channels, rows, cols, taps + 2, tap_operations=1)
+    return VectorKernel(
+        batch=batch, channels=channels, rows=rows, cols=cols, operations=taps + 2, tap_operations=1
+    )
 
 
 def _softmax(op: Softmax, layer: Layer, batch: int) -> Kernel:
@@ -146,13 +177,27 @@ def _normalised(op: Normalised, layer: Layer, batch: int) -> Kernel:
     """Every row is an image, of as many channels as it has values."""
     rows, values = op.rows(layer.output_shape)
     passes = (1, 2, 2) if op.centred else (1, 2)
-    return VectorKernel(batch * rows, values, each(1), each(1), sum(passes), passes=passes)
+    return VectorKernel(
+        batch=batch * rows,
+        channels=values,
+        rows=each(1),
+        cols=each(1),
+        operations=sum(passes),
+        passes=passes,
+    )
 
 
 def _dynamic(op: DynamicQuantize, layer: Layer, batch: int) -> Kernel:
     """All values of an image depend on each other."""
     values = layer.output_elements
-    return VectorKernel(batch, values, each(1), each(1), sum(_DYNAMIC), passes=_DYNAMIC)
+    return VectorKernel(
+        batch=batch,
+        channels=values,
+        rows=each(1),
+        cols=each(1),
+        operations=sum(_DYNAMIC),
+        passes=_DYNAMIC,
+    )
 
 
 def _pointwise(op: Pointwise, layer: Layer, batch: int) -> Kernel:
@@ -166,15 +211,20 @@ def _sort(op: Sort, layer: Layer, batch: int) -> Kernel:
     shape, axis = layer.output_shape, op.along(layer.output_shape)
     outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
     sizes = (batch * outer, shape[axis], each(inner), each(1))
-    return VectorKernel(*sizes, op.comparisons(shape), uncut=True)
+    return VectorKernel(*sizes, operations=op.comparisons(shape), uncut=True)
 
 
 def _reduction(op: OverAxes, layer: Layer, batch: int) -> Kernel:
     """A pooling whose window is all along the axes."""
     outer, along, inner = op.parts(layer.input_shapes[0])
-    operations = along + isinstance(op, Mean)
-    axes = (Window(along, along), each(inner))
-    return VectorKernel(batch, outer, *axes, operations, tap_operations=1)
+    return VectorKernel(
+        batch=batch,
+        channels=outer,
+        rows=Window(size=along, kernel=along),
+        cols=each(inner),
+        operations=along + isinstance(op, Mean),
+        tap_operations=1,
+    )
 
 
 def _phase(op: Phase, layer: Layer, batch: int) -> Kernel:
@@ -183,14 +233,23 @@ def _phase(op: Phase, layer: Layer, batch: int) -> Kernel:
         return filled(layer, batch)
     rows, cols = (axis.window for axis in axes)
     filters, channels = op.out_channels // op.groups, shape[0] // op.groups
-    return GemmKernel(batch, op.groups, filters, channels, rows, cols)
+    return GemmKernel(
+        batch=batch, groups=op.groups, filters=filters, channels=channels, rows=rows, cols=cols
+    )
 
 
 def _local(op: Local, layer: Layer, batch: int) -> Kernel:
     """Every place of the ofmap is a group, whose window is its channels."""
     _, rows, cols = layer.output_shape
     terms = layer.input_shapes[0][0] * op.kernel[0] * op.kernel[1]
-    return GemmKernel(batch, rows * cols, op.out_channels, terms, each(1), each(1))
+    return GemmKernel(
+        batch=batch,
+        groups=rows * cols,
+        filters=op.out_channels,
+        channels=terms,
+        rows=each(1),
+        cols=each(1),
+    )
 
 
 def _resize(op: Resize, layer: Layer, batch: int) -> Kernel:
@@ -208,15 +267,22 @@ def _scale_shift(op: ScaleShift, layer: Layer, batch: int) -> Kernel:
 def _position(op: Position, layer: Layer, batch: int) -> Kernel:
     """Reads the rows as well as the tokens."""
     tokens, features = layer.output_shape
-    return VectorKernel(batch, features, each(tokens), each(1), 1, (True, True))
+    return VectorKernel(
+        batch=batch,
+        channels=features,
+        rows=each(tokens),
+        cols=each(1),
+        operations=1,
+        inputs=(True, True),
+    )
 
 
 def _rotary(op: Rotary, layer: Layer, batch: int) -> Kernel:
     """The two of a pair lie along rows, or along columns, and each reads both."""
     tokens, _ = layer.output_shape
-    both, pairs = Window(2, 3, before=1, after=1), each(op.pairs(layer.output_shape))
-    axes = (pairs, both) if op.interleaved else (both, pairs)
-    return VectorKernel(batch, tokens * op.heads, *axes, operations=3)
+    both, pairs = Window(size=2, kernel=3, before=1, after=1), each(op.pairs(layer.output_shape))
+    rows, cols = (pairs, both) if op.interleaved else (both, pairs)
+    return VectorKernel(batch=batch, channels=tokens * op.heads, rows=rows, cols=cols, operations=3)
 
 
 def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:

@@ -44,7 +44,15 @@ def _by_rows(
     """Every row is an image, of as many channels as it has values."""
     rows, values = op.norm.rows(op.shape)
     inputs, one = (True,) * reads, each(1)
-    return VectorKernel(batch * rows, values, one, one, sum(passes), inputs, passes=passes)
+    return VectorKernel(
+        batch=batch * rows,
+        channels=values,
+        rows=one,
+        cols=one,
+        operations=sum(passes),
+        inputs=inputs,
+        passes=passes,
+    )
 
 
 def _learned_product(op: LearnedProduct, layer: Layer, batch: int) -> Kernel:
@@ -56,7 +64,14 @@ def _learned_product(op: LearnedProduct, layer: Layer, batch: int) -> Kernel:
 def _transposed_input(op: TransposedInputGradient, layer: Layer, batch: int) -> Kernel:
     rows, cols = op.windows
     groups = op.conv.groups
-    return GemmKernel(batch, groups, op.shape[0] // groups, op.whole[0] // groups, rows, cols)
+    return GemmKernel(
+        batch=batch,
+        groups=groups,
+        filters=op.shape[0] // groups,
+        channels=op.whole[0] // groups,
+        rows=rows,
+        cols=cols,
+    )
 
 
 def _transposed_weight(op: TransposedWeightGradient, layer: Layer, batch: int) -> Kernel:
@@ -64,20 +79,43 @@ def _transposed_weight(op: TransposedWeightGradient, layer: Layer, batch: int) -
     rows, cols = op.windows
     groups = op.conv.groups
     filters, channels = op.conv.out_channels // groups, op.whole[0] // groups
-    return GemmKernel(channels, groups, filters, batch, rows, cols, filter_is_input=True)
+    return GemmKernel(
+        batch=channels,
+        groups=groups,
+        filters=filters,
+        channels=batch,
+        rows=rows,
+        cols=cols,
+        filter_is_input=True,
+    )
 
 
 def _local_weight(op: LocalWeightGradient, layer: Layer, batch: int) -> Kernel:
     """Each place a group: gradients of all images times their windows."""
     filters, rows, cols = op.shape[:3]
     terms = each(math.prod(op.shape[3:]))
-    return GemmKernel(1, rows * cols, filters, batch, terms, each(1), filter_is_input=True)
+    return GemmKernel(
+        batch=1,
+        groups=rows * cols,
+        filters=filters,
+        channels=batch,
+        rows=terms,
+        cols=each(1),
+        filter_is_input=True,
+    )
 
 
 def _local_columns(op: LocalColumns, layer: Layer, batch: int) -> Kernel:
     """Each place a group: its gradient times its filters."""
     terms, rows, cols = op.shape
-    return GemmKernel(batch, rows * cols, terms, op.local.out_channels, each(1), each(1))
+    return GemmKernel(
+        batch=batch,
+        groups=rows * cols,
+        filters=terms,
+        channels=op.local.out_channels,
+        rows=each(1),
+        cols=each(1),
+    )
 
 
 def _columns_fold(op: ColumnsFold, layer: Layer, batch: int) -> Kernel:
@@ -86,7 +124,14 @@ def _columns_fold(op: ColumnsFold, layer: Layer, batch: int) -> Kernel:
     covered = math.prod(ceil_div(window.kernel, window.stride) for window in windows)
     channels, rows, cols = op.shape
     inputs = (True,) * covered
-    return VectorKernel(batch, channels, each(rows), each(cols), covered, inputs)
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=each(rows),
+        cols=each(cols),
+        operations=covered,
+        inputs=inputs,
+    )
 
 
 def _axis_gradient(op: AxisGradient, layer: Layer, batch: int) -> Kernel:
@@ -98,20 +143,29 @@ def _axis_gradient(op: AxisGradient, layer: Layer, batch: int) -> Kernel:
     by_shares = isinstance(op.forward, Resize) and op.forward.mode == "bilinear"
     readers = ceil_div(math.prod(layer.input_shapes[0]), math.prod(op.shape))
     work = readers * (8 if by_shares else 1)
-    return VectorKernel(batch, channels, each(rows), each(cols), work)
+    return VectorKernel(
+        batch=batch, channels=channels, rows=each(rows), cols=each(cols), operations=work
+    )
 
 
 def _embedding(op: EmbeddingGradient, layer: Layer, batch: int) -> Kernel:
     """All of the table is written; the gradient counts as read once for every value of it."""
     entries, features = op.shape
-    return VectorKernel(1, entries, each(features), each(1), 1)
+    return VectorKernel(batch=1, channels=entries, rows=each(features), cols=each(1), operations=1)
 
 
 def _parameter_sum(op: ParameterSum, layer: Layer, batch: int) -> Kernel:
     """Value by value of a parameter."""
     count = len(layer.inputs)
     rest = each(math.prod(op.shape[1:]))
-    return VectorKernel(1, op.shape[0], rest, each(1), count - 1, (True,) * count)
+    return VectorKernel(
+        batch=1,
+        channels=op.shape[0],
+        rows=rest,
+        cols=each(1),
+        operations=count - 1,
+        inputs=(True,) * count,
+    )
 
 
 def _mixture_gradient(op: MixtureGradient, layer: Layer, batch: int) -> Kernel:
@@ -119,14 +173,24 @@ def _mixture_gradient(op: MixtureGradient, layer: Layer, batch: int) -> Kernel:
     rows, values = op.shape
     passes = (2 + (op.penalty > 0),) * 2
     one = each(1)
-    return VectorKernel(rows, values, one, one, sum(passes), (True, True), passes=passes)
+    return VectorKernel(
+        batch=rows,
+        channels=values,
+        rows=one,
+        cols=one,
+        operations=sum(passes),
+        inputs=(True, True),
+        passes=passes,
+    )
 
 
 def _mixture_update(op: MixtureUpdate, layer: Layer, batch: int) -> Kernel:
     """A softmax of each row; whole, it takes its exponentials once."""
     rows, values = op.shape
     one = each(1)
-    return VectorKernel(rows, values, one, one, 4, passes=(1, 2, 2))
+    return VectorKernel(
+        batch=rows, channels=values, rows=one, cols=one, operations=4, passes=(1, 2, 2)
+    )
 
 
 LEARNED_GRADIENT_KERNELS: Mapping[type[Op], Callable[..., Kernel]] = {

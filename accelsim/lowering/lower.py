@@ -175,7 +175,13 @@ def _as_forced(work: Lowering, finder: ForcedSearch, played: Played | None) -> P
     assert work.mapping is not None
     refuse_misfits(work.network, work.hardware, work.kernels, finder)
     forced = ForcedPlan(
-        work.mapping, work.wired, work.kernels, work.needs, finder, work.batch, work.hardware
+        source=work.mapping,
+        network=work.wired,
+        kernels=work.kernels,
+        needs=work.needs,
+        finder=finder,
+        batch=work.batch,
+        hardware=work.hardware,
     )
     plan = forced.plan()
     program = work.planned(plan) if plan.stays else work.apart(finder)

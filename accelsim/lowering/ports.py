@@ -133,4 +133,4 @@ def _full_fold(model: ArrayModel, steps: int, ends: bool) -> FoldClass:
     """A fold that fills the array and continues psums."""
     flow = model.dataflow
     sizes: dict[Axis, Cycles] = {flow.rows: model.rows, flow.cols: model.cols, flow.time: steps}
-    return FoldClass(1, sizes, False, ends)
+    return FoldClass(count=1, extent=sizes, starts=False, ends=ends)

@@ -62,7 +62,7 @@ def plan_residency(
     """
     target = finder.target
     maps = feature_maps(network, kernels, batch * target.bytes_of("ofmap"))
-    search = StaySearch(network, kernels, needs, finder, maps)
+    search = StaySearch(network=network, kernels=kernels, needs=needs, search=finder, maps=maps)
     search.run()
     order = order_of(needs)
     rooms = [2 * share.ranked.tile_bytes if share.ranked else 0 for share in search.shares]
@@ -70,7 +70,9 @@ def plan_residency(
     share = target.buffer_index("filter") == search.buffer
     shares = _shares(search, stays, order, share)
     spaces = [each.space for each in shares]
-    gates = Gates(needs, stays, spaces, search.size, share).gates()
+    gates = Gates(
+        needs=needs, stays=stays, spaces=spaces, size=search.size, filters_share=share
+    ).gates()
     refine = partial(_refined, finder)
     refined, alone = (map(refine, kernels, each) for each in (shares, search.alone))
     return Plan(stays, tuple(map(placement_of, refined, gates, alone)))

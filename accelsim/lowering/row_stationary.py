@@ -51,18 +51,18 @@ def row_stationary_model(hardware: Hardware) -> RowStationary:
         return Fraction(bandwidth) / word[operand]
 
     return RowStationary(
-        array.rows,
-        array.cols,
-        spec.ifmap_spad,
-        spec.filter_spad,
-        spec.psum_spad,
-        rate("ifmap_network", "ifmap"),
-        rate("filter_network", "filter"),
-        rate("psum_in_network", "psum"),
-        rate("psum_out_network", "psum"),
-        spec.pipeline_stages,
-        spec.objective if array.objective == "time" else "time",
-        tuple(limited_buffers(hardware)),
+        rows=array.rows,
+        cols=array.cols,
+        ifmap_spad=spec.ifmap_spad,
+        filter_spad=spec.filter_spad,
+        psum_spad=spec.psum_spad,
+        ifmap_rate=rate("ifmap_network", "ifmap"),
+        filter_rate=rate("filter_network", "filter"),
+        psum_in_rate=rate("psum_in_network", "psum"),
+        psum_out_rate=rate("psum_out_network", "psum"),
+        stages=spec.pipeline_stages,
+        objective=spec.objective if array.objective == "time" else "time",
+        buffers=tuple(limited_buffers(hardware)),
     )
 
 
@@ -157,10 +157,10 @@ class Mapping:
 
 def whole_rows(kernel: GemmKernel, *parameters: Count) -> Mapping:
     """The mapping with these seven parameters that cuts neither rows nor windows."""
-    m, n, e, p, q, r, t = parameters
+    own = dict(zip("mnepqrt", parameters, strict=True))
     taps = (kernel.rows.kernel, kernel.cols.kernel)
-    whole = (each + 0 * m for each in (kernel.cols.outputs, *taps))
-    return Mapping(m, n, e, p, q, r, t, *whole)
+    f, tap_rows, tap_cols = (each + 0 * own["m"] for each in (kernel.cols.outputs, *taps))
+    return Mapping(**own, f=f, tap_rows=tap_rows, tap_cols=tap_cols)
 
 
 def sets_along(model: RowStationary, set_rows: Count, e: Count) -> tuple[Count, Count]:

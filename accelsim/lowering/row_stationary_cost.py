@@ -222,7 +222,11 @@ def _energy(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
         macs=kernel.macs,
         inside=Inside(**moves),
         sram=Sram(**words),
-        dram=Dram(moved["ifmap"], moved["filter"], ofmap_write_bytes=moved["ofmap"]),
+        dram=Dram(
+            ifmap_read_bytes=moved["ifmap"],
+            filter_read_bytes=moved["filter"],
+            ofmap_write_bytes=moved["ofmap"],
+        ),
     )
     return np.asarray(target.rates.energy(done).total)
 

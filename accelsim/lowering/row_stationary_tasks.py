@@ -98,12 +98,12 @@ class _Steps:
         kept = target.buffer_index("ofmap")
         work = tile_work(self.kernel, target, self.mapping, tile)
         return Step(
-            tuple(self._loads(tile, flight)),
-            () if tile.ifmap.words else (flight,),
-            work,
-            work.cycles,
-            (flight, *(room for room in block if tile.ends and room.buffer != kept)),
-            next((self._store(tile, room) for room in block if room.buffer == kept), None)
+            loads=tuple(self._loads(tile, flight)),
+            opens=() if tile.ifmap.words else (flight,),
+            work=work,
+            cycles=work.cycles,
+            closes=(flight, *(room for room in block if tile.ends and room.buffer != kept)),
+            store=next((self._store(tile, room) for room in block if room.buffer == kept), None)
             if tile.ends
             else None,
             reserves=block if tile.starts else (),
@@ -119,11 +119,23 @@ class _Steps:
         channels = kernel.groups * kernel.channels
         source = Planes(kernel.batch, channels, kernel.rows.size, kernel.cols.size)
         if read.words:
-            yield Load("ifmap", flight, True, read.words * word, map_runs(source, read, word))
+            yield Load(
+                operand="ifmap",
+                room=flight,
+                needs_inputs=True,
+                size=read.words * word,
+                runs=map_runs(source, read, word),
+            )
         weights = tile.filters * tile.channels * tile.taps
         size = weights * self.target.bytes_of("filter")
         none = Room(flight.buffer, 0)
-        yield Load("filter", none, kernel.filter_is_input, size, packed(size))
+        yield Load(
+            operand="filter",
+            room=none,
+            needs_inputs=kernel.filter_is_input,
+            size=size,
+            runs=packed(size),
+        )
 
     def _store(self, tile: GemmSize, room: Room) -> Store:
         """The block's ofmap, whose store frees its `room`."""

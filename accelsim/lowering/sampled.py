@@ -35,7 +35,14 @@ def side_by_side(window: Window) -> Window | None:
     size = outputs * extent - window.before - beyond
     if size == window.size:
         return None
-    return Window(size, window.kernel, extent, window.dilation, window.before, beyond)
+    return Window(
+        size=size,
+        kernel=window.kernel,
+        stride=extent,
+        dilation=window.dilation,
+        before=window.before,
+        after=beyond,
+    )
 
 
 def rows_read(window: Window) -> list[int]:

@@ -74,14 +74,20 @@ def layer_problems(layer: LayerProgram, target: Target) -> Iterator[Problem]:
         tiles, steps = [*schedule.tiles()], [*schedule.steps]
         if len(tiles) != len(steps):
             message = f"{len(tiles)} tiles have {len(steps)} steps"
-            yield Problem(name, array, 0, None, message)
+            yield Problem(layer=name, array=array, task=0, tile=None, message=message)
             continue
         for found in (spec.tasks(schedule), _room_problems(spec, schedule, layer.spaces)):
             for index, message in found:
-                yield Problem(name, array, index, tiles[index] if tiles else None, message)
+                yield Problem(
+                    layer=name,
+                    array=array,
+                    task=index,
+                    tile=tiles[index] if tiles else None,
+                    message=message,
+                )
     for done in (spec.done, spec.pooled):
         for message in done.problems() if done else ():
-            yield Problem(name, 0, 0, None, message)
+            yield Problem(layer=name, array=0, task=0, tile=None, message=message)
 
 
 def _room_problems(spec: Spec, schedule: Schedule, spaces: tuple[int, ...]) -> Found:

@@ -226,26 +226,33 @@ def target_of(hardware: Hardware, replays: Replays | None = None) -> Target:
     words = [hardware.precision.bytes_of(operand) for operand in OPERANDS]
     objective = hardware.array.objective
     processor = MODELS[hardware.array.dataflow](hardware)
-    streams = (BufferSpace("tiles in flight", 2, ()),) if processor.reserves_blocks else ()
+    streams = (
+        (BufferSpace(name="tiles in flight", size=2, holds=()),)
+        if processor.reserves_blocks
+        else ()
+    )
     return Target(
-        processor,
-        hardware.array.count,
-        hardware.vector_unit.lanes,
-        (words[0], words[1], words[2], words[3]),
-        tuple(
+        processor=processor,
+        arrays=hardware.array.count,
+        lanes=hardware.vector_unit.lanes,
+        word_bytes=(words[0], words[1], words[2], words[3]),
+        buffers=tuple(
             BufferSpace(
-                *(name, buffer.size, buffer.holds),
-                *(hardware.buffer_bytes_per_cycle(name), buffer.bank),
+                name=name,
+                size=buffer.size,
+                holds=buffer.holds,
+                bytes_per_cycle=hardware.buffer_bytes_per_cycle(name),
+                bank=buffer.bank,
             )
             for name, buffer in hardware.buffers.items()
         )
         + streams,
-        hardware.dram_bytes_per_cycle,
-        hardware.dram_latency_cycles,
-        hardware.dram_burst,
-        hardware.dram.timing,
-        hardware.cycles_per_dram_clock,
-        _turnaround(hardware),
+        dram_bytes_per_cycle=hardware.dram_bytes_per_cycle,
+        dram_latency=hardware.dram_latency_cycles,
+        dram_burst=hardware.dram_burst,
+        timing=hardware.dram.timing,
+        cycles_per_clock=hardware.cycles_per_dram_clock,
+        turnaround_cycles=_turnaround(hardware),
         cuts_windows=hardware.precision.psum_overflow != "saturate",
         loads_anew=hardware.tile_loads == "all",
         replays=Replays() if replays is None else replays,

@@ -98,7 +98,13 @@ def regions(window: Read, size: int) -> Axis:
     if isinstance(window, Stretch):
         cut = pieces(window.outputs, size)
         return tuple(replace(run, sizes=(*run.sizes, _read(window, run.first))) for run in cut)
-    return _Line(window.outputs, window.stride, window.before, window.extent, window.size).cut(size)
+    return _Line(
+        total=window.outputs,
+        step=window.stride,
+        before=window.before,
+        extent=window.extent,
+        size=window.size,
+    ).cut(size)
 
 
 def _read(axis: Stretch, span: Span) -> int:
@@ -108,7 +114,13 @@ def _read(axis: Stretch, span: Span) -> int:
 def tap_sums(window: Window, size: int) -> Axis:
     """As `sums`, for the taps along an axis; alike are those that padding clips for no output."""
     reach = (window.outputs - 1) * window.stride + 1
-    line = _Line(window.kernel, window.dilation, window.before, reach, window.size)
+    line = _Line(
+        total=window.kernel,
+        step=window.dilation,
+        before=window.before,
+        extent=reach,
+        size=window.size,
+    )
     return _outer_apart(line.cut(size))
 
 

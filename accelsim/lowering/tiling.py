@@ -171,12 +171,23 @@ def tilings_of(
     kernel: GemmKernel, axes: Sequence[Sizes], tap_reads: TapReads = tap_reads
 ) -> Tilings:
     """Tilings of the sizes given in the order of TilingSizes, in arrays that broadcast."""
-    _, _, rows, cols, _, _, tap_rows, tap_cols = axes
-    down, across = tap_reads(kernel.rows, rows, tap_rows), tap_reads(kernel.cols, cols, tap_cols)
-    batch, groups, _, _, filters, channels, _, _ = axes
-    pixels = (batch, groups, rows, cols)
-    reads = (*down, *across)
-    return Tilings(*pixels, filters, channels, tap_rows, tap_cols, *reads)
+    batch, groups, rows, cols, filters, channels, tap_rows, tap_cols = axes
+    row_span, row_reads = tap_reads(kernel.rows, rows, tap_rows)
+    col_span, col_reads = tap_reads(kernel.cols, cols, tap_cols)
+    return Tilings(
+        batch=batch,
+        groups=groups,
+        rows=rows,
+        cols=cols,
+        filters=filters,
+        channels=channels,
+        tap_rows=tap_rows,
+        tap_cols=tap_cols,
+        row_span=row_span,
+        row_reads=row_reads,
+        col_span=col_span,
+        col_reads=col_reads,
+    )
 
 
 def all_tilings(

@@ -36,7 +36,7 @@ class Lowered:
 
 def _nowhere(kernel: Kernel, target: Target, tiling: None) -> Lowered:
     """An alias, which takes nothing."""
-    return Lowered(None)
+    return Lowered(unit=None)
 
 
 def _systolic(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> Lowered:

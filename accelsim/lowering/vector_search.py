@@ -160,7 +160,7 @@ def _grid(axes: Sequence[Sequence[int]]) -> Sizes:
 
 def smallest_needs(kernel: VectorKernel, target: Target) -> list[int]:
     """Bytes that the smallest tile takes of each buffer."""
-    costs = VectorCosts(kernel, target, _grid(list(_smallest(kernel))))
+    costs = VectorCosts(kernel=kernel, target=target, sizes=_grid(list(_smallest(kernel))))
     needs = np.array([costs.demand(space) for space in target.buffers])
     excess = [
         np.maximum(need - space.half, 0) for need, space in zip(needs, target.buffers, strict=True)
@@ -243,7 +243,13 @@ class VectorSearch:
 
     def costs(self, tilings: Sizes, kinds: bool = True) -> VectorCosts:
         """What tilings cost."""
-        return VectorCosts(self.kernel, self.target, tilings, kinds, self.tap_reads)
+        return VectorCosts(
+            kernel=self.kernel,
+            target=self.target,
+            sizes=tilings,
+            kinds=kinds,
+            tap_reads=self.tap_reads,
+        )
 
     # --- Candidates -------------------------------------------------------------------------------
 

@@ -196,15 +196,29 @@ class _Blocks:
             ofmap, filters = self.ofmap(part), self.filters(part)
             blocks = _merged(ifmap, *_taken([filters]), ofmap)
             loads = self.loads(part, Room(ifmap.buffer, 0), Room(filters.buffer, 0))
-            store = Store("ofmap", ofmap, ofmap.size, self.writes(part))
-            closes = ifmap, *_taken([filters])
-            return Step(loads, (), work, work.cycles, closes, store, reserves=blocks)
+            return Step(
+                loads=loads,
+                opens=(),
+                work=work,
+                cycles=work.cycles,
+                closes=(ifmap, *_taken([filters])),
+                store=Store("ofmap", ofmap, ofmap.size, self.writes(part)),
+                reserves=blocks,
+            )
         loads = self.loads(part, ifmap, self.filters(part))
         way_out = self.ofmap(part)
         opens = (way_out,) if way_out.size else ()
         closes = tuple(load.room for load in loads)
-        output = finished(target, way_out, part.block.words, self.writes(part))
-        return Step(loads, opens, work, work.cycles, closes, *output)
+        store, keep = finished(target, way_out, part.block.words, self.writes(part))
+        return Step(
+            loads=loads,
+            opens=opens,
+            work=work,
+            cycles=work.cycles,
+            closes=closes,
+            store=store,
+            keep=keep,
+        )
 
     # --- A block in several -----------------------------------------------------------------------
 
@@ -221,8 +235,16 @@ class _Blocks:
             closes.append(left)
         if part.ends and not self.becomes_ofmap:
             opens.append(ofmap)
-        output = self.output(part, ofmap)
-        return Step(loads, _taken(opens), work, work.cycles, _taken(closes), *output)
+        store, keep = self.output(part, ofmap)
+        return Step(
+            loads=loads,
+            opens=_taken(opens),
+            work=work,
+            cycles=work.cycles,
+            closes=_taken(closes),
+            store=store,
+            keep=keep,
+        )
 
     def output(self, part: "_Part", ofmap: Room) -> tuple[Store | None, Keep | None]:
         """Where the ofmap of a task goes that has one."""
@@ -311,13 +333,21 @@ class _Blocks:
         kernel, target = self.kernel, self.target
         fetched = loaded_inputs(kernel, target)
         size = self.filters(part).size
-        first = (Load("filter", filters, False, size, packed(size)),) if size else ()
+        first = (
+            (
+                Load(
+                    operand="filter", room=filters, needs_inputs=False, size=size, runs=packed(size)
+                ),
+            )
+            if size
+            else ()
+        )
         if not fetched:
             return first
         source = Planes(kernel.batch, kernel.depth.size, kernel.rows.size, kernel.cols.size)
         runs = map_runs(source, part.read, target.bytes_of("ifmap"), maps=sum(fetched))
         size = self.words(part) * target.bytes_of("ifmap")
-        return (*first, Load("ifmap", room, True, size, runs))
+        return (*first, Load(operand="ifmap", room=room, needs_inputs=True, size=size, runs=runs))
 
     def writes(self, part: "_Part") -> Runs:
         """How its ofmap lies in DRAM."""

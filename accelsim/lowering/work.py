@@ -183,7 +183,13 @@ class Lowering:
         """The Program with every layer in its place."""
         made = map(self.layer, self.network.layers, self.kernels, self.needs, placements)
         layers = self.carried([*made])
-        program = Program(self.network, self.hardware, self.batch, self.target, layers)
+        program = Program(
+            network=self.network,
+            hardware=self.hardware,
+            batch=self.batch,
+            target=self.target,
+            layers=layers,
+        )
         return replace(program, fuses=self.fuses)
 
     def planned(self, plan: Plan) -> Program:
@@ -206,18 +212,26 @@ class Lowering:
         """The Program with nothing on chip but the tiles of the layer at hand."""
         size = self.target.buffers[self.target.buffer_index("ifmap")].size
         tilings = (_tiling(kernel, finder) for kernel in self.kernels)
-        return self.program(Placement(tiling, Residence(), size) for tiling in tilings)
+        return self.program(
+            Placement(tiling=tiling, residence=Residence(), space=size) for tiling in tilings
+        )
 
     def alone(self, layer: Layer, kernel: Kernel, placement: Placement) -> Program:
         """The Program of one layer."""
         one = self.layer(layer, kernel, (), placement)
-        return Program(self.network, self.hardware, self.batch, self.target, (one,))
+        return Program(
+            network=self.network,
+            hardware=self.hardware,
+            batch=self.batch,
+            target=self.target,
+            layers=(one,),
+        )
 
     def cost_alone(
         self, played: Played, kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling
     ) -> float:
         """The cost of a kernel by itself, as played."""
-        placement = Placement(tiling, residence, space)
+        placement = Placement(tiling=tiling, residence=residence, space=space)
         return played(self.alone(self.samples[kernel], kernel, placement))
 
     def anew(self, program: LayerProgram, placement: Placement) -> LayerProgram:
@@ -269,6 +283,14 @@ def _tiling(kernel: Kernel, finder: Search) -> Tiling | None:
 
 def by_itself(program: Program, layer: LayerProgram, tiling: Tiling) -> Program:
     """A layer of `program` alone, in the same room, cut by `tiling`."""
-    work = Lowering(program.network, program.hardware, program.batch, program.target, Memory())
-    placement = Placement(tiling, layer.placement.residence, layer.placement.space)
+    work = Lowering(
+        network=program.network,
+        hardware=program.hardware,
+        batch=program.batch,
+        target=program.target,
+        memory=Memory(),
+    )
+    placement = Placement(
+        tiling=tiling, residence=layer.placement.residence, space=layer.placement.space
+    )
     return work.alone(layer.layer, layer.kernel, placement)

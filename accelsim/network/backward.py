@@ -156,8 +156,10 @@ def training_step(
     forward = forward_pass(network, loss)
     _refuse_untrainable(forward)
     if not any(layer.parameter_shapes for layer in forward.layers):
-        raise InputError(Problem("has no parameters, so there is nothing to train", network.name))
-    step = Step(forward, optimizer, rate)
+        raise InputError(
+            Problem(message="has no parameters, so there is nothing to train", source=network.name)
+        )
+    step = Step(network=forward, optimizer=optimizer, rate=rate)
     for output, weight in forward.loss_weights.items():
         step.begin(forward.by_name[output], loss, weight)
     for layer in reversed(forward.layers):
@@ -185,7 +187,7 @@ def _refuse_untrainable(network: Network) -> None:
         elif layer.name not in through and layer.parameter_shapes:
             message = "cannot be trained: what is made of it is only compared, or looks up rows"
         if message:
-            problems.append(Problem(message, network.name, key=layer.name))
+            problems.append(Problem(message=message, source=network.name, key=layer.name))
     if problems:
         raise InputError(problems)
 

@@ -64,7 +64,7 @@ def of_phase(step: "Step", op: Phase, layer: Layer, gradient: str) -> None:
     """One that is all of a transposed convolution."""
     if op.stride != (1, 1) or op.owner is not None:
         message = "a phase of a transposed convolution cannot be trained without the others"
-        raise InputError(Problem(message, step.network.name, key=layer.name))
+        raise InputError(Problem(message=message, source=step.network.name, key=layer.name))
     _of_transposed(step, layer, gradient)
 
 

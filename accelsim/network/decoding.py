@@ -28,10 +28,12 @@ def decoding_step(network: Network, past: int) -> Network:
     them. Raises InputError for a network that cannot be decoded.
     """
     if not 0 < past <= MOST_PAST:
-        raise InputError(Problem(f"expected 1 to {MOST_PAST} tokens, found {past}", key="--past"))
+        raise InputError(
+            Problem(message=f"expected 1 to {MOST_PAST} tokens, found {past}", key="--past")
+        )
     cached = dict(_cached(network))
     if not cached:
-        raise InputError(Problem(_nothing_cached(network), network.name))
+        raise InputError(Problem(message=_nothing_cached(network), source=network.name))
     inputs: dict[str, Shape] = {name: (1, *shape[1:]) for name, shape in network.inputs.items()}
     specs: list[LayerSpec] = []
     for layer in network.layers:
@@ -91,7 +93,11 @@ def _built(
         )
     except GraphError as error:
         raise InputError(
-            Problem(f"cannot be decoded token by token: {message}", network.name, key=name)
+            Problem(
+                message=f"cannot be decoded token by token: {message}",
+                source=network.name,
+                key=name,
+            )
             for name, message in error.problems
         ) from None
     return replace(built, family=network.family)

@@ -73,12 +73,12 @@ def _outputs(network: Network) -> Sequence[str]:
         message = f"training needs one output without a loss_weight, found {named}"
         if network.images is not None:
             message += "; rows that are measured alone are no network"
-        raise InputError(Problem(message, network.name))
+        raise InputError(Problem(message=message, source=network.name))
     shapes = {name: network.by_name[name].output_shape for name in outputs}
     if len(set(shapes.values())) > 1:
         found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         message = f"outputs that one target trains have one shape, found {found}"
-        raise InputError(Problem(message, network.name))
+        raise InputError(Problem(message=message, source=network.name))
     return outputs
 
 

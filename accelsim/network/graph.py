@@ -171,7 +171,13 @@ class Network:
 
     def _alone(self, layer: Layer) -> "Network":
         inputs = {name: self.inputs[name] for name in layer.inputs}
-        return Network(self.name, inputs, (layer,), self.description, self.weights)
+        return Network(
+            name=self.name,
+            inputs=inputs,
+            layers=(layer,),
+            description=self.description,
+            weights=self.weights,
+        )
 
     @cached_property
     def by_name(self) -> Mapping[str, Layer]:
@@ -257,7 +263,13 @@ def build_network(
         problems += _sharing_problems(layers)
     if problems:
         raise GraphError(problems)
-    return Network(name, dict(inputs), tuple(layers), description, weights)
+    return Network(
+        name=name,
+        inputs=dict(inputs),
+        layers=tuple(layers),
+        description=description,
+        weights=weights,
+    )
 
 
 def _with_shapes(spec: LayerSpec, shapes: Mapping[str, Shape]) -> Layer:
@@ -272,7 +284,12 @@ def _with_shapes(spec: LayerSpec, shapes: Mapping[str, Shape]) -> Layer:
         if 0 in shapes[source]:
             raise ShapeError(f"reads {shown(source)}, a phase that begins behind the ofmap's end")
     return Layer(
-        spec.name, op, inputs, tuple(shapes[source] for source in inputs), shape, spec.again
+        name=spec.name,
+        op=op,
+        inputs=inputs,
+        input_shapes=tuple(shapes[source] for source in inputs),
+        output_shape=shape,
+        again=spec.again,
     )
 
 

@@ -51,4 +51,6 @@ def _refuse_misfits(network: Network, given: Mapping[str, Array], count: int) ->
         if images != count:
             problems.append(f"are {count}, images of {name} {images}")
     if problems:
-        raise InputError(Problem(each, str(network.weights), key=LABELS) for each in problems)
+        raise InputError(
+            Problem(message=each, source=str(network.weights), key=LABELS) for each in problems
+        )

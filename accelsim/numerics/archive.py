@@ -46,7 +46,9 @@ class Archive(Mapping[str, Array]):
             self._zip = zipfile.ZipFile(path)
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
             why = reason(error) if isinstance(error, OSError) else error
-            raise InputError(Problem(f"cannot be read as .npz: {why}", str(path))) from None
+            raise InputError(
+                Problem(message=f"cannot be read as .npz: {why}", source=str(path))
+            ) from None
         names = self._zip.namelist()
         self._members = {name.removesuffix(_SUFFIX): name for name in names}
 

@@ -28,7 +28,7 @@ def arithmetic_of(
         try:
             formats[operand] = parse_format(name)
         except ValueError as error:
-            problems.append(Problem(str(error), key=f"precision.{operand}"))
+            problems.append(Problem(message=str(error), key=f"precision.{operand}"))
     problems += _mismatches(formats)
     if problems:
         raise InputError(problems)
@@ -48,18 +48,18 @@ def _mismatches(formats: Mapping[str, Format]) -> list[Problem]:
     ifmap, ofmap, psum = formats.get("ifmap"), formats.get("ofmap"), formats.get("psum")
     if ifmap and ofmap and ifmap != ofmap:
         message = f"{ofmap} differs from the ifmap's {ifmap}; use one for both"
-        problems.append(Problem(message, key="precision.ofmap"))
+        problems.append(Problem(message=message, key="precision.ofmap"))
     if len({isinstance(kind, IntegerFormat) for kind in formats.values()}) > 1:
         found = ", ".join(f"{operand} {kind}" for operand, kind in formats.items())
         problems.append(
-            Problem(f"use integers only or floats only, found {found}", key="precision")
+            Problem(message=f"use integers only or floats only, found {found}", key="precision")
         )
     for operand in ("ifmap", "filter"):
         kind = formats.get(operand)
         if isinstance(kind, IntegerFormat) and kind.bits > 16:
             message = f"{kind} is too wide for values; use at most 16 bits"
-            problems.append(Problem(message, key=f"precision.{operand}"))
+            problems.append(Problem(message=message, key=f"precision.{operand}"))
     if isinstance(psum, IntegerFormat) and (not psum.signed or psum.bits < 8):
         message = f"{psum} cannot accumulate; use a signed format of 8 to 48 bits, such as int32"
-        problems.append(Problem(message, key="precision.psum"))
+        problems.append(Problem(message=message, key="precision.psum"))
     return problems

@@ -94,7 +94,13 @@ def _work(
     inputs = tuple(tensors[source] for source in layer.inputs)
     learned = parameters.layer(network.by_name[layer.owner])
     output = parameters.quantization(layer.name)
-    return Computation(layer, inputs, learned, output, parameters.arithmetic)
+    return Computation(
+        layer=layer,
+        inputs=inputs,
+        parameters=learned,
+        output=output,
+        arithmetic=parameters.arithmetic,
+    )
 
 
 def _scale(work: Computation, parameters: Parameters) -> dict[str, Array]:
@@ -106,7 +112,10 @@ def _scale(work: Computation, parameters: Parameters) -> dict[str, Array]:
     if not weighs:
         learned = replace(learned, weight_scale=np.ones((), np.float32))
     observing = _Observing(
-        arithmetic.activation, arithmetic.filter, arithmetic.psum, arithmetic.overflow
+        activation=arithmetic.activation,
+        filter=arithmetic.filter,
+        psum=arithmetic.psum,
+        overflow=arithmetic.overflow,
     )
     compute(replace(work, parameters=learned, arithmetic=observing))
     activation = getattr(work.layer.op, "activation", None)

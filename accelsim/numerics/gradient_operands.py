@@ -34,7 +34,9 @@ def gradient_operands(kernel: GemmKernel, work: Computation) -> GemmOperands:
     result = np.zeros(work.ofmap_shape, work.inputs[0].values.dtype)
     ifmap, weight, ofmap = _OPERANDS[type(work.layer.op)](work.layer.op, work, result)
     unit = np.ones((kernel.groups, kernel.filters, 1), np.float32)
-    return GemmOperands(ifmap, weight, None, unit, result, ofmap)
+    return GemmOperands(
+        ifmap=ifmap, weight=weight, bias=None, unit=unit, result=result, ofmap=ofmap
+    )
 
 
 def _conv_input(

@@ -70,7 +70,8 @@ def load_parameters(
     problems = problems_of(network, arithmetic, given)
     if problems:
         raise InputError(
-            Problem(message, str(network.weights), key=key) for key, message in problems
+            Problem(message=message, source=str(network.weights), key=key)
+            for key, message in problems
         )
     arrays = _with(inputs, _folded(network, arithmetic, given))
     return calibrated(prepared, Parameters.of(prepared, arithmetic, seed, arrays))
@@ -88,7 +89,7 @@ def _refuse_codes(network: Network, arithmetic: Arithmetic, given: Mapping[str, 
     scaled = next((key for key in given if key.endswith(".weight_scale")), None)
     if scaled is not None and isinstance(arithmetic.activation, FloatFormat):
         message = "is of codes; the formats are real numbers: choose integers, such as int8"
-        raise InputError(Problem(message, str(network.weights), key=scaled))
+        raise InputError(Problem(message=message, source=str(network.weights), key=scaled))
 
 
 def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
@@ -107,7 +108,8 @@ def _stored(network: Network, arithmetic: Arithmetic) -> Mapping[str, Array]:
     problems = list(_misfits(wanted, given))
     if problems:
         raise InputError(
-            Problem(message, str(network.weights), key=key) for key, message in problems
+            Problem(message=message, source=str(network.weights), key=key)
+            for key, message in problems
         )
     folds = foldable(network)
     if not folds:
@@ -158,7 +160,9 @@ def _folded(
             "is folded into the layer before it, which integer weights cannot follow; fold it "
             "before quantizing and leave the layer out of the network"
         )
-        raise InputError(Problem(message, str(network.weights), key=norm) for norm in norms)
+        raise InputError(
+            Problem(message=message, source=str(network.weights), key=norm) for norm in norms
+        )
     arrays = {
         layer.name: {
             name: given[f"{layer.name}.{name}"].astype(np.float64) for name in learned_shapes(layer)
@@ -262,7 +266,9 @@ def wanted_arrays(network: Network, arithmetic: Arithmetic) -> dict[str, Wanted]
     for layer in network.layers:
         wanted |= _wanted_by(layer, arithmetic)
     if LABELS not in network.inputs:
-        wanted[LABELS] = Wanted(((),), IntegerFormat(32, True), required=False, batched=True)
+        wanted[LABELS] = Wanted(
+            shapes=((),), format=IntegerFormat(32, True), required=False, batched=True
+        )
     return wanted
 
 
@@ -291,8 +297,8 @@ def _meaning(prefix: str, format_: Format) -> dict[str, Wanted]:
     if isinstance(format_, FloatFormat):
         return {}
     return {
-        f"{prefix}scale": Wanted(((),), required=False, positive=True),
-        f"{prefix}zero_point": Wanted(((),), format_, required=False),
+        f"{prefix}scale": Wanted(shapes=((),), required=False, positive=True),
+        f"{prefix}zero_point": Wanted(shapes=((),), format=format_, required=False),
     }
 
 
@@ -301,7 +307,9 @@ def _wanted_by(layer: Layer, arithmetic: Arithmetic) -> dict[str, Wanted]:
     if isinstance(arithmetic.filter, IntegerFormat):
         formats["c"] = arithmetic.filter  # codes of shares
     wanted = {
-        f"{layer.name}.{name}": Wanted((shape,), formats.get(name), positive=name == "variance")
+        f"{layer.name}.{name}": Wanted(
+            shapes=(shape,), format=formats.get(name), positive=name == "variance"
+        )
         for name, shape in learned_shapes(layer).items()
     }
     if isinstance(layer.op, BatchNormForward):
@@ -312,7 +320,9 @@ def _wanted_by(layer: Layer, arithmetic: Arithmetic) -> dict[str, Wanted]:
     if weight is not None and isinstance(arithmetic.filter, IntegerFormat):
         channels = weight[:1]
         wanted |= _meaning(f"{layer.name}.weight_", arithmetic.filter)
-        wanted[f"{layer.name}.weight_scale"] = Wanted(((), channels), required=False, positive=True)
+        wanted[f"{layer.name}.weight_scale"] = Wanted(
+            shapes=((), channels), required=False, positive=True
+        )
     return wanted
 
 
@@ -320,7 +330,7 @@ def _averages(layer: Layer) -> dict[str, Wanted]:
     """Running averages, which inference reads; a step takes the batch's, so nothing needs them."""
     shape = layer.parameter_shapes["gamma"]
     return {
-        f"{layer.name}.{name}": Wanted((shape,), required=False, positive=name == "variance")
+        f"{layer.name}.{name}": Wanted(shapes=(shape,), required=False, positive=name == "variance")
         for name in ("mean", "variance")
     }
 

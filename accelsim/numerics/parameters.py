@@ -116,7 +116,12 @@ class Parameters:
     ) -> "Parameters":
         """The parameters of `network`: those `given`, the others from `seed`."""
         given = given or {}
-        return cls(arithmetic, ranges_of(network, arithmetic.activation, given), given, seed)
+        return cls(
+            arithmetic=arithmetic,
+            ranges=ranges_of(network, arithmetic.activation, given),
+            given=given,
+            seed=seed,
+        )
 
     def with_given(self, network: Network, given: Mapping[str, Array]) -> "Parameters":
         """The same with `given` in place of what was given."""
@@ -159,7 +164,7 @@ class Parameters:
         values = self.given[name].reshape(-1, *shape)
         if len(values) < batch:
             message = f"a batch of {batch} needs as many inputs; the file holds {len(values)}"
-            raise InputError(Problem(message, key=name))
+            raise InputError(Problem(message=message, key=name))
         return values[:batch]
 
     def layer(self, layer: Layer) -> LayerParameters:

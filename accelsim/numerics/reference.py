@@ -87,7 +87,9 @@ def reference(
         learned = parameters.layer(network.by_name[layer.owner])
         if isinstance(layer.op, (Conv, Dense)) and not layer.op.bias:
             learned = learned.without_bias  # another layer's may have one
-        work = Computation(layer, inputs, learned, output, arithmetic)
+        work = Computation(
+            layer=layer, inputs=inputs, parameters=learned, output=output, arithmetic=arithmetic
+        )
         ofmap = (by or compute)(work)
         yield work, ofmap
         tensors[layer.name] = Tensor(ofmap.values, output)

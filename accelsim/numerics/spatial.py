@@ -133,7 +133,13 @@ def phase_of(op: Phase, work: Computation) -> Ofmap:
     (x,), arithmetic = work.inputs, work.arithmetic
     _, height, width = op.whole(work.layer.input_shapes[0])
     rows, cols = (
-        Window((n - 1) * stride + 1, kernel, 1, dilation, (kernel - 1) * dilation - before)
+        Window(
+            size=(n - 1) * stride + 1,
+            kernel=kernel,
+            stride=1,
+            dilation=dilation,
+            before=(kernel - 1) * dilation - before,
+        )
         for n, kernel, stride, dilation, before in zip(
             x.values.shape[2:], op.kernel, op.stride, op.dilation, op.padding[::2], strict=True
         )

@@ -63,15 +63,15 @@ def operands_of(kernel: GemmKernel, work: Computation) -> GemmOperands:
     if kernel.whole_rows is not None:
         ifmap = ifmap[..., rows_read(kernel.whole_rows), :]
     return GemmOperands(
-        ifmap,
-        work.arithmetic.operand(parameters.weight).reshape(
+        ifmap=ifmap,
+        weight=work.arithmetic.operand(parameters.weight).reshape(
             *(groups, filters, kernel.channels),
             *(kernel.rows.kernel, kernel.cols.kernel),
         ),
-        None if bias is None else bias.reshape(groups, filters),
-        np.broadcast_to(scale, groups * filters).reshape(groups, filters, 1),
-        result,
-        _grouped(result, groups, work.layer.op),
+        bias=None if bias is None else bias.reshape(groups, filters),
+        unit=np.broadcast_to(scale, groups * filters).reshape(groups, filters, 1),
+        result=result,
+        ofmap=_grouped(result, groups, work.layer.op),
     )
 
 
@@ -93,12 +93,12 @@ def _phase_operands(work: Computation, op: Phase, result: Array) -> GemmOperands
     scale = np.float32(x.quantization.scale) * parameters.weight_scale
     bias = parameters.bias
     return GemmOperands(
-        _grouped(work.arithmetic.operand(x), groups, op),
-        weight.reshape(groups, -1, *weight.shape[1:]),
-        None if bias is None else bias.reshape(groups, -1),
-        np.broadcast_to(scale, op.out_channels).reshape(groups, -1, 1),
-        result,
-        _grouped(result, groups, op),
+        ifmap=_grouped(work.arithmetic.operand(x), groups, op),
+        weight=weight.reshape(groups, -1, *weight.shape[1:]),
+        bias=None if bias is None else bias.reshape(groups, -1),
+        unit=np.broadcast_to(scale, op.out_channels).reshape(groups, -1, 1),
+        result=result,
+        ofmap=_grouped(result, groups, op),
     )
 
 
@@ -115,12 +115,12 @@ def _local_operands(work: Computation, op: Local) -> GemmOperands:
     bias = parameters.bias
     result = np.zeros((work.batch, channels, height, width), x.values.dtype)
     return GemmOperands(
-        ifmap,
-        weight.swapaxes(0, 1)[..., None, None],
-        None if bias is None else bias.reshape(channels, places).T,
-        np.broadcast_to(np.broadcast_to(scale, channels)[:, None], (places, channels, 1)),
-        result,
-        result.reshape(work.batch, channels, places).swapaxes(1, 2)[..., None, None],
+        ifmap=ifmap,
+        weight=weight.swapaxes(0, 1)[..., None, None],
+        bias=None if bias is None else bias.reshape(channels, places).T,
+        unit=np.broadcast_to(np.broadcast_to(scale, channels)[:, None], (places, channels, 1)),
+        result=result,
+        ofmap=result.reshape(work.batch, channels, places).swapaxes(1, 2)[..., None, None],
     )
 
 
@@ -132,12 +132,12 @@ def _product_operands(work: Computation, op: Product) -> GemmOperands:
     weight = y.swapaxes(1, 2)
     result = np.zeros((*x.shape[:2], len(weight[0])), work.inputs[0].values.dtype)
     return GemmOperands(
-        feature_map(x)[None],
-        weight[..., None, None],
-        None,
-        np.broadcast_to(unit_of_product(work), (*weight.shape[:2], 1)),
-        result,
-        feature_map(result)[None],
+        ifmap=feature_map(x)[None],
+        weight=weight[..., None, None],
+        bias=None,
+        unit=np.broadcast_to(unit_of_product(work), (*weight.shape[:2], 1)),
+        result=result,
+        ofmap=feature_map(result)[None],
     )
 
 

@@ -150,7 +150,7 @@ def _bucket(position: int, name: str, header: str) -> Quantity:
     def share(it: LayerResult | RunResult) -> str:
         return percentages(it.buckets.values())[position]
 
-    return Quantity(name, f"{header}\n%", share, share)
+    return Quantity(name=name, header=f"{header}\n%", layer=share, run=share)
 
 
 def _energy(name: str, header: str, part: Callable[[Energy], float]) -> Quantity:
@@ -158,30 +158,52 @@ def _energy(name: str, header: str, part: Callable[[Energy], float]) -> Quantity
         value = part(it.energy) if it.energy else 0.0
         return joules(value) if value else NONE
 
-    return Quantity(name, header, cell, cell, needs_energy=True)
+    return Quantity(name=name, header=header, layer=cell, run=cell, needs_energy=True)
 
 
 _USUAL = (
     Quantity(
-        *("dataflow", "dataflow", lambda it: it.dataflow or NONE, _nothing),
+        name="dataflow",
+        header="dataflow",
+        layer=lambda it: it.dataflow or NONE,
+        run=_nothing,
         text=True,
         tells=lambda run: run.is_mixed,
     ),
-    Quantity("op", "op", lambda it: it.op, _nothing, drop=3, text=True, shared=True),
-    Quantity("output", "output", lambda it: shape(it.output_shape), _nothing, 5, shared=True),
-    Quantity("macs", "MACs", lambda it: _macs(it) if it.macs else NONE, _macs, drop=4, shared=True),
     Quantity(
-        *("zero_macs", "MACs by\nzeros", _zeros, _zeros),
+        name="op", header="op", layer=lambda it: it.op, run=_nothing, drop=3, text=True, shared=True
+    ),
+    Quantity(
+        name="output",
+        header="output",
+        layer=lambda it: shape(it.output_shape),
+        run=_nothing,
+        drop=5,
+        shared=True,
+    ),
+    Quantity(
+        name="macs",
+        header="MACs",
+        layer=lambda it: _macs(it) if it.macs else NONE,
+        run=_macs,
+        drop=4,
+        shared=True,
+    ),
+    Quantity(
+        name="zero_macs",
+        header="MACs by\nzeros",
+        layer=_zeros,
+        run=_zeros,
         drop=4,
         shared=True,
         tells=lambda run: run.zero_macs > 0,
     ),
-    Quantity("cycles", "cycles", _cycles, _cycles),
-    Quantity("util", "util %", _on_array(_utilization), _utilization),
-    Quantity("mapping", "mapping %", _on_array(_mapping), _nothing, drop=2),
-    Quantity("dram_read", "DRAM read", _dram_read, _dram_read, drop=1),
-    Quantity("dram_write", "DRAM write", _dram_write, _dram_write, drop=1),
-    Quantity("bound", "bound", lambda it: it.bound, _nothing, text=True),
+    Quantity(name="cycles", header="cycles", layer=_cycles, run=_cycles),
+    Quantity(name="util", header="util %", layer=_on_array(_utilization), run=_utilization),
+    Quantity(name="mapping", header="mapping %", layer=_on_array(_mapping), run=_nothing, drop=2),
+    Quantity(name="dram_read", header="DRAM read", layer=_dram_read, run=_dram_read, drop=1),
+    Quantity(name="dram_write", header="DRAM write", layer=_dram_write, run=_dram_write, drop=1),
+    Quantity(name="bound", header="bound", layer=lambda it: it.bound, run=_nothing, text=True),
 )
 BUCKET_NAMES = {  # in the order of the fields of Buckets
     "useful": "useful",
@@ -204,18 +226,57 @@ QUANTITIES = {
     quantity.name: quantity
     for quantity in (
         *_USUAL,
-        Quantity("phase", "phase", lambda it: it.phase, _nothing, text=True, shared=True),
-        Quantity("dram", "DRAM", _dram, _dram),
-        Quantity("tiling", "tiling", _tiling, _nothing, text=True),
+        Quantity(
+            name="phase",
+            header="phase",
+            layer=lambda it: it.phase,
+            run=_nothing,
+            text=True,
+            shared=True,
+        ),
+        Quantity(name="dram", header="DRAM", layer=_dram, run=_dram),
+        Quantity(name="tiling", header="tiling", layer=_tiling, run=_nothing, text=True),
         *(_bucket(place, name, BUCKET_NAMES[name]) for place, name in enumerate(BUCKET_NAMES)),
         _energy("energy", "energy", lambda it: it.total),
-        Quantity("time", "time", _nothing, lambda it: seconds(it.seconds), timed=_span),
-        Quantity("busy", "busy", _busy, lambda it: f"{sum(x.busy_cycles for x in it.layers):,}"),
-        Quantity("images_per_second", "images/s", _nothing, _throughput),
-        Quantity("macs_per_byte", "MACs/\nDRAM byte", _on_array(_reuse), _reuse),
-        Quantity("watts", "power", _nothing, _run_power, needs_energy=True, timed=_power),
-        Quantity("tops_per_watt", "TOPS/W", _on_array(_efficiency), _efficiency, needs_energy=True),
-        Quantity("pj_per_mac", "pJ/MAC", _pj_per_mac, _pj_per_mac, needs_energy=True),
+        Quantity(
+            name="time",
+            header="time",
+            layer=_nothing,
+            run=lambda it: seconds(it.seconds),
+            timed=_span,
+        ),
+        Quantity(
+            name="busy",
+            header="busy",
+            layer=_busy,
+            run=lambda it: f"{sum(x.busy_cycles for x in it.layers):,}",
+        ),
+        Quantity(name="images_per_second", header="images/s", layer=_nothing, run=_throughput),
+        Quantity(
+            name="macs_per_byte", header="MACs/\nDRAM byte", layer=_on_array(_reuse), run=_reuse
+        ),
+        Quantity(
+            name="watts",
+            header="power",
+            layer=_nothing,
+            run=_run_power,
+            needs_energy=True,
+            timed=_power,
+        ),
+        Quantity(
+            name="tops_per_watt",
+            header="TOPS/W",
+            layer=_on_array(_efficiency),
+            run=_efficiency,
+            needs_energy=True,
+        ),
+        Quantity(
+            name="pj_per_mac",
+            header="pJ/MAC",
+            layer=_pj_per_mac,
+            run=_pj_per_mac,
+            needs_energy=True,
+        ),
         *_COMPONENTS,
     )
 }
@@ -256,7 +317,7 @@ def _unknown(name: str) -> Problem:
     hint = did_you_mean(name, [*QUANTITIES, *GROUPS, ONLY])
     known = ", ".join((*QUANTITIES, *GROUPS, ONLY))
     message = f"unknown column {name!r}; {hint}there are {known}"
-    return Problem(message, "--columns")
+    return Problem(message=message, source="--columns")
 
 
 def refuse_energy_without_table(shown: Iterable[Shown], machines: Iterable[Hardware]) -> None:
@@ -269,7 +330,7 @@ def refuse_energy_without_table(shown: Iterable[Shown], machines: Iterable[Hardw
             f"{', '.join(names)}: {', '.join(lacking)} names no energy table; give its key "
             f"`energy`, or --set energy=NAME; built in are {tables}"
         )
-        raise InputError(Problem(message, "--columns"))
+        raise InputError(Problem(message=message, source="--columns"))
 
 
 _OUTLINE = ("op", "output", "bound", "phase")

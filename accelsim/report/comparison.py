@@ -84,7 +84,9 @@ class _Layout:
         shared = tuple(each for each in shown if each.quantity.shared)
         rest = tuple(each for each in shown if each not in bound and each not in shared)
         mixed = len({run.is_mixed for run in comparison.runs}) > 1
-        return _Layout(shared, rest, bound, mixed, _best_by(comparison.objective))
+        return _Layout(
+            shared=shared, each=rest, bound=bound, mixed=mixed, best=_best_by(comparison.objective)
+        )
 
     def columns(self, dataflows: Sequence[str]) -> tuple[Column, ...]:
         """Headers and ranks; each dataflow's columns carry its name."""
@@ -128,11 +130,11 @@ def _each_layer(comparison: Comparison, shown: Sequence[Shown], by: By) -> Sheet
         f"{si(first.macs)} MACs, {si(first.totals['parameters'])} parameters, {first.pes:,} PEs"
     )
     return Sheet(
-        title,
-        layout.columns(comparison.dataflows),
-        tuple(_layer(choice, comparison, layout) for choice in rows.layers),
-        _totals(comparison, layout),
-        tuple(_notes(comparison, layout)),
+        title=title,
+        columns=layout.columns(comparison.dataflows),
+        rows=tuple(_layer(choice, comparison, layout) for choice in rows.layers),
+        totals=_totals(comparison, layout),
+        notes=tuple(_notes(comparison, layout)),
     )
 
 
@@ -149,7 +151,9 @@ def _phases(comparison: Comparison) -> list[Sheet]:
     first = comparison.runs[0]
     title = f"{first.network} on {first.hardware}, batch {first.batch}: phases"
     rows = tuple(_phase(name, sums, comparison) for name, sums in phases.items())
-    return [Sheet(title, columns, rows, notes=("Sums of the layers' own cycles.",))]
+    return [
+        Sheet(title=title, columns=columns, rows=rows, notes=("Sums of the layers' own cycles.",))
+    ]
 
 
 def _phase(name: str, sums: Sequence[int], comparison: Comparison) -> Row:
@@ -359,7 +363,7 @@ def summary_sheet(comparisons: Sequence[Comparison], shown: Sequence[Shown] = US
     judges = {_TAKEN[each.objective] for each in comparisons}
     by = f"by {judges.pop()}" if len(judges) == 1 else "by its objective"
     said = "best: of the network on its hardware" + ("" if by == "by time" else f", {by}")
-    return Sheet("Summary", columns, tuple(rows), notes=(f"{said}.",))
+    return Sheet(title="Summary", columns=columns, rows=tuple(rows), notes=(f"{said}.",))
 
 
 def _power(rates: Rates) -> Iterator[str]:

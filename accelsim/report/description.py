@@ -73,11 +73,11 @@ def network_sheets(network: Network) -> list[Sheet]:
     )
     total = ("total", "", "", "", f"{network.parameters:,}", f"{network.macs:,}")
     layers = Sheet(
-        _title(network.name, network.description),
-        columns,
-        tuple(_layer_rows(active)),
-        (Row((*total, f"{active.values:,}"), style="bold"),),
-        tuple(_writing_notes(active)),
+        title=_title(network.name, network.description),
+        columns=columns,
+        rows=tuple(_layer_rows(active)),
+        totals=(Row((*total, f"{active.values:,}"), style="bold"),),
+        notes=tuple(_writing_notes(active)),
     )
     return [layers, _network_totals(active)]
 
@@ -103,7 +103,7 @@ def coverage_sheet(rows: Sequence[Coverage]) -> Sheet:
         )
         for row in rows
     )
-    return Sheet("What of this model can be simulated", columns, tuple(cells))
+    return Sheet(title="What of this model can be simulated", columns=columns, rows=tuple(cells))
 
 
 def _title(name: str, description: str) -> str:
@@ -232,7 +232,7 @@ def hardware_sheets(hardware: Hardware) -> list[Sheet]:
     rows = tuple(Row((".".join(each.path), each.text, each.meaning)) for each in shown)
     title = _title(hardware.name, hardware.description)
     derived = facts("What follows from them", _derived(hardware))
-    return [Sheet(title, columns, rows), derived, _buffers(hardware)]
+    return [Sheet(title=title, columns=columns, rows=rows), derived, _buffers(hardware)]
 
 
 def _derived(hardware: Hardware) -> Iterable[tuple[str, str]]:
@@ -379,7 +379,7 @@ def _buffers(hardware: Hardware) -> Sheet:
     note = "A tile may fill half of a buffer; the next one loads into the other half."
     if target.reserves_blocks:
         note = "A block of a row-stationary mapping may fill a buffer, each operand in whole banks."
-    return Sheet("Buffers of each array", columns, tuple(rows), notes=(note,))
+    return Sheet(title="Buffers of each array", columns=columns, rows=tuple(rows), notes=(note,))
 
 
 def hardware_dict(hardware: Hardware) -> dict[str, Any]:

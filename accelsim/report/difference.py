@@ -27,13 +27,21 @@ def difference_sheets(difference: Difference) -> list[Sheet]:
             more = len(names) - len(shown)
             notes = (f"... and {more:,} more.",) if more else ()
             column = Column("", text=True)
-            sheets.append(Sheet(f"Only {side}: {len(names):,}", (column,), shown, notes=notes))
+            sheets.append(
+                Sheet(
+                    title=f"Only {side}: {len(names):,}", columns=(column,), rows=shown, notes=notes
+                )
+            )
     return sheets
 
 
 def _settings(difference: Difference) -> Sheet:
     columns = [Column(head, text=True) for head in ("setting", "before", "after")]
-    return Sheet("Settings that differ", tuple(columns), tuple(map(Row, difference.settings)))
+    return Sheet(
+        title="Settings that differ",
+        columns=tuple(columns),
+        rows=tuple(map(Row, difference.settings)),
+    )
 
 
 def _verdict(difference: Difference) -> str:
@@ -56,7 +64,7 @@ def _changes(difference: Difference) -> Sheet:
     more = len(difference.changed) - len(shown)
     notes = (f"... and {more:,} more; --csv has all.",) if more else ()
     rows = tuple(row for item in shown for row in _rows(item))
-    return Sheet("What changed", columns, rows, notes=notes)
+    return Sheet(title="What changed", columns=columns, rows=rows, notes=notes)
 
 
 def _rows(item: Item) -> Iterator[Row]:

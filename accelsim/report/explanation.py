@@ -19,12 +19,12 @@ def explanation_sheets(told: Explanation) -> list[Sheet]:
         f"{told.layer} ({told.op})"
     )
     if told.fused_into:
-        return [Sheet(title, notes=(f"It is fused into {told.fused_into}, on the way out.",))]
+        return [Sheet(title=title, notes=(f"It is fused into {told.fused_into}, on the way out.",))]
     if not told.tiling:
-        return [Sheet(title, notes=("It costs nothing: the same bytes under another name.",))]
+        return [Sheet(title=title, notes=("It costs nothing: the same bytes under another name.",))]
     why = (f"It is not fused on the way out: {told.apart}.",) if told.apart else ()
     nest = tuple(lines(told.loops, _body(told)))
-    sheets = [Sheet(title, notes=why, nest=nest), _traffic(told)]
+    sheets = [Sheet(title=title, notes=why, nest=nest), _traffic(told)]
     return [*sheets, _contenders(told)] if told.contenders else sheets
 
 
@@ -56,7 +56,7 @@ def _traffic(told: Explanation) -> Sheet:
     )
     there = ", ".join(told.resident)
     notes = (f"On chip, so not moved over DRAM: {there}.",) if there else ()
-    return Sheet("What moves", columns, tuple(rows), notes=notes)
+    return Sheet(title="What moves", columns=columns, rows=tuple(rows), notes=notes)
 
 
 def _contenders(told: Explanation) -> Sheet:
@@ -83,7 +83,7 @@ def _contenders(told: Explanation) -> Sheet:
     which = "The chosen tiling and others"
     if any(each.tiling.get("order") for each in told.contenders):
         which = "The best tilings, with different courses of their loops"
-    return Sheet(which, columns, rows, (), notes)
+    return Sheet(title=which, columns=columns, rows=rows, totals=(), notes=notes)
 
 
 def _has_energy(told: Explanation) -> bool:

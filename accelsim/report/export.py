@@ -44,7 +44,7 @@ class Destinations:
         if problems:
             return problems
         return [
-            Problem(message, f"{option} {path}")
+            Problem(message=message, source=f"{option} {path}")
             for option, path in named
             if path != STANDARD_OUTPUT or (option, path) in self.files
             for message in self._obstacles(path)
@@ -58,7 +58,9 @@ class Destinations:
 
 def _both(one: tuple[str, str], other: tuple[str, str]) -> Problem:
     """Two options with one path."""
-    return Problem(f"both would go to {one[1]!r}; give one a file", f"{one[0]} and {other[0]}")
+    return Problem(
+        message=f"both would go to {one[1]!r}; give one a file", source=f"{one[0]} and {other[0]}"
+    )
 
 
 def json_text(data: Mapping[str, Any]) -> str:

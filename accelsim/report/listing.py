@@ -37,7 +37,9 @@ def _networks(networks: Mapping[str, Network]) -> Iterator[Sheet]:
             for name, network in ordered
             if network.family == family
         )
-        yield Sheet(f"Networks: {family}" if family else "Networks", columns, tuple(rows))
+        yield Sheet(
+            title=f"Networks: {family}" if family else "Networks", columns=columns, rows=tuple(rows)
+        )
 
 
 def _hardware(hardware: Mapping[str, Hardware]) -> Sheet:
@@ -46,9 +48,9 @@ def _hardware(hardware: Mapping[str, Hardware]) -> Sheet:
         Row((name, f"{each.pes:,}", si(each.pes * each.clock), each.description))
         for name, each in hardware.items()
     )
-    return Sheet("Hardware", columns, tuple(rows))
+    return Sheet(title="Hardware", columns=columns, rows=tuple(rows))
 
 
 def _described(title: str, header: str, items: Mapping[str, EnergyTable | SweepFile]) -> Sheet:
     rows = (Row((name, each.description)) for name, each in items.items())
-    return Sheet(title, (Column(header, text=True), DESCRIPTION), tuple(rows))
+    return Sheet(title=title, columns=(Column(header, text=True), DESCRIPTION), rows=tuple(rows))

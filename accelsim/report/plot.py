@@ -39,7 +39,7 @@ def write_figure(path: str, draw: Callable[[Axes], None]) -> None:
     ending = Path(path).suffix.lower().removeprefix(".")
     if ending not in FORMATS:
         message = f"ends in none of {', '.join(f'.{each}' for each in FORMATS)}"
-        raise InputError(Problem(message, path))
+        raise InputError(Problem(message=message, source=path))
     figure, axes = _figure()
     draw(axes)
     drawn = BytesIO()  # for matplotlib does not end well where its file does not
@@ -63,7 +63,7 @@ def _figure() -> tuple[Any, Axes]:
         from matplotlib.figure import Figure
     except ImportError:
         message = "plots need matplotlib: pip install 'accelsim[report]'"
-        raise InputError(Problem(message, "accelsim plot")) from None
+        raise InputError(Problem(message=message, source="accelsim plot")) from None
     settings = {"font.size": 7, "axes.linewidth": 0.6, "svg.hashsalt": "accelsim"}
     settings |= {"hatch.linewidth": 0.4, "text.parse_math": False}
     matplotlib.rcParams.update(settings)
@@ -76,7 +76,7 @@ def _roofline(axes: Axes, run: RunRecord) -> None:
     drawn = [one for one in run.working if one.macs and one.own_cycles and one.dram_bytes]
     if not drawn:
         message = "no layer both multiplies and moves anything to or from DRAM"
-        raise InputError(Problem(message, run.network))
+        raise InputError(Problem(message=message, source=run.network))
     for bound, marker in _MARKERS.items():
         some = [one for one in drawn if one.bound == bound]
         if some:

@@ -69,11 +69,11 @@ def run_sheets(
     columns = (Column(each.quantity.header, each.drop, each.quantity.text) for each in shown)
     clock_hz = result.clock_hz
     layers = Sheet(
-        f"{heading(result)}: layers",
-        (Column("layer", text=True), *columns),
-        tuple(_layer(layer, shown, clock_hz) for layer in result.layers),
-        (_total(result, shown),),
-        tuple(free_notes(result.layers)),
+        title=f"{heading(result)}: layers",
+        columns=(Column("layer", text=True), *columns),
+        rows=tuple(_layer(layer, shown, clock_hz) for layer in result.layers),
+        totals=(_total(result, shown),),
+        notes=tuple(free_notes(result.layers)),
     )
     sheets = [layers, *_phases(result), _totals(result, hardware), _where(result)]
     if result.energy is not None:
@@ -104,7 +104,7 @@ def _phases(result: RunResult) -> list[Sheet]:
         )
         for name, part in phases.items()
     )
-    return [Sheet("Phases of the training step", columns, tuple(rows))]
+    return [Sheet(title="Phases of the training step", columns=columns, rows=tuple(rows))]
 
 
 def _layer(layer: LayerResult, shown: tuple[Shown, ...], clock_hz: int) -> Row:
@@ -216,11 +216,13 @@ def _where(result: RunResult) -> Sheet:
         for name, share in zip(names, shares, strict=True)
     )
     return Sheet(
-        "Where the cycles of the layers went",
-        (Column("", prose=True), Column("cycles", drop=1), Column("%")),
-        tuple(rows),
-        (Row(("sum over layers", f"{buckets.total:,}", "100.0" if buckets.total else "0.0")),),
-        tuple(_overlap_note(result)),
+        title="Where the cycles of the layers went",
+        columns=(Column("", prose=True), Column("cycles", drop=1), Column("%")),
+        rows=tuple(rows),
+        totals=(
+            Row(("sum over layers", f"{buckets.total:,}", "100.0" if buckets.total else "0.0")),
+        ),
+        notes=tuple(_overlap_note(result)),
     )
 
 
@@ -241,11 +243,16 @@ def _energy(result: RunResult, energy: Energy, hardware: Hardware) -> Sheet:
     power = result.rates.watts or 0.0
     note = f"Dynamic energy by table {table}, {power:,.3f} W on average: no leakage, no clock tree."
     return Sheet(
-        "Where the energy went",
-        (Column("", prose=True), Column("energy"), Column("%", drop=1), Column("pJ/MAC", drop=2)),
-        tuple(rows),
-        (_energy_row("sum", energy.total, energy.total / total, result.macs),),
-        (note + _dram_energy(hardware), *_silicon(result, hardware)),
+        title="Where the energy went",
+        columns=(
+            Column("", prose=True),
+            Column("energy"),
+            Column("%", drop=1),
+            Column("pJ/MAC", drop=2),
+        ),
+        rows=tuple(rows),
+        totals=(_energy_row("sum", energy.total, energy.total / total, result.macs),),
+        notes=(note + _dram_energy(hardware), *_silicon(result, hardware)),
     )
 
 
@@ -304,7 +311,9 @@ def _largest(result: RunResult) -> Sheet:
         *(Column("layer", text=True), Column("own cycles"), Column("% of all")),
         *(Column("busy", drop=1), Column("span", drop=2), Column("bound", text=True)),
     )
-    return Sheet("Largest layers", columns, tuple(rows), notes=_largest_notes(result))
+    return Sheet(
+        title="Largest layers", columns=columns, rows=tuple(rows), notes=_largest_notes(result)
+    )
 
 
 def _largest_notes(result: RunResult) -> tuple[str, ...]:

@@ -69,7 +69,12 @@ class Sheet:
 def facts(title: str, pairs: Iterable[tuple[str, str]], notes: Sequence[str] = ()) -> Sheet:
     """A sheet of names and values without headers; long values go on below their beginning."""
     rows = tuple(Row(pair) for pair in pairs)
-    return Sheet(title, (Column("", text=True), Column("", prose=True)), rows, notes=tuple(notes))
+    return Sheet(
+        title=title,
+        columns=(Column("", text=True), Column("", prose=True)),
+        rows=rows,
+        notes=tuple(notes),
+    )
 
 
 def rendered(sheets: Iterable[Sheet], width: int | None = None, encoding: str = "utf-8") -> str:
@@ -99,12 +104,12 @@ def rendered(sheets: Iterable[Sheet], width: int | None = None, encoding: str = 
 def _seen(sheet: Sheet) -> Sheet:
     """The sheet without anything that a terminal obeys: names come from anybody's files."""
     return Sheet(
-        visible(sheet.title),
-        tuple(replace(each, header=visible_lines(each.header)) for each in sheet.columns),
-        tuple(map(_seen_row, sheet.rows)),
-        tuple(map(_seen_row, sheet.totals)),
-        tuple(map(visible_lines, sheet.notes)),
-        tuple(map(visible, sheet.nest)),
+        title=visible(sheet.title),
+        columns=tuple(replace(each, header=visible_lines(each.header)) for each in sheet.columns),
+        rows=tuple(map(_seen_row, sheet.rows)),
+        totals=tuple(map(_seen_row, sheet.totals)),
+        notes=tuple(map(visible_lines, sheet.notes)),
+        nest=tuple(map(visible, sheet.nest)),
     )
 
 

@@ -105,7 +105,9 @@ def dry_run_sheets(sweep: Sweep) -> list[Sheet]:
     if sweep.search:
         notes.append(f"Trials by {sweep.search.method}, seed {sweep.search.seed}.")
     sheets = [
-        Sheet(f"{sweep.name}: {_extent(sweep)}", columns, axes, notes=tuple(notes)),
+        Sheet(
+            title=f"{sweep.name}: {_extent(sweep)}", columns=columns, rows=axes, notes=tuple(notes)
+        ),
         facts("Points", _census(sweep)),
     ]
     if sweep.points:
@@ -194,7 +196,7 @@ def _points(sweep: Sweep) -> Sheet:
     columns = (Column("point"), *(Column(folded(name), text=True) for name in names))
     notes = _more(sweep.points, "points")
     title = "The points beside the trials, in order" if sweep.search else "The points, in order"
-    return Sheet(title, columns if names else (), tuple(rows), notes=notes)
+    return Sheet(title=title, columns=columns if names else (), rows=tuple(rows), notes=notes)
 
 
 def _more(everything: Sequence[object], noun: str, shown: int = ROWS_SHOWN) -> tuple[str, ...]:
@@ -269,7 +271,7 @@ def _front(summary: Summary, network: str, everything: list[Record], front: list
     notes = () if few else _more(front, "points of the front")
     notes += () if front else ("No point meets every constraint.",)
     title = f"{network}: {what} {goals}" + (f"; keys begin with {prefix}" if prefix else "")
-    return Sheet(title, columns, tuple(rows), notes=notes)
+    return Sheet(title=title, columns=columns, rows=tuple(rows), notes=notes)
 
 
 def _best(summary: Summary, network: str, best: Mapping[str, Record]) -> Sheet:
@@ -279,7 +281,7 @@ def _best(summary: Summary, network: str, best: Mapping[str, Record]) -> Sheet:
         goal = f"{summary.about.objectives[name]} {name}"
         said = _said(record, summary.varied) or "the only point"
         rows.append(Row((goal, quantity_text(name, record[name]), said)))
-    return Sheet(f"{network}: best per objective", columns, tuple(rows))
+    return Sheet(title=f"{network}: best per objective", columns=columns, rows=tuple(rows))
 
 
 def _said(record: Mapping[str, object], names: Iterable[str]) -> str:
@@ -299,4 +301,4 @@ def _failures(summary: Summary) -> Sheet:
         notes += [f"{len(failed):,} alike, the first {_said(failed[0], names)}:", *lines]
     notes += _more(list(alike), "different errors", _FAILURES_SHOWN)
     notes.append("`accelsim sweep` with --retry-failed tries them again.")
-    return Sheet(f"Failed: {len(summary.failed):,} points", notes=tuple(notes))
+    return Sheet(title=f"Failed: {len(summary.failed):,} points", notes=tuple(notes))

@@ -67,18 +67,22 @@ def _points(summary: Summary) -> tuple[str, list[Record]]:
     """The first network and its points; raises InputError where none is done."""
     for network, points in summary.by_network.items():
         return network, points
-    raise InputError(Problem("no point is done yet", str(summary.path)))
+    raise InputError(Problem(message="no point is done yet", source=str(summary.path)))
 
 
 def _two(asked: Sequence[str], there: Sequence[str]) -> Sequence[str]:
     """Those that are asked for, made up to two from what is there; raises InputError."""
     problems = [
-        Problem(f"unknown {each!r}; {did_you_mean(each, there)}there are {', '.join(there)}")
+        Problem(
+            message=f"unknown {each!r}; {did_you_mean(each, there)}there are {', '.join(there)}"
+        )
         for each in asked
         if each not in there
     ]
     if len(there) < 2:
-        problems.append(Problem(f"this needs two, and there is {', '.join(there) or 'none'}"))
+        problems.append(
+            Problem(message=f"this needs two, and there is {', '.join(there) or 'none'}")
+        )
     if problems:
         raise InputError(problems)
     return [*asked, *(each for each in there if each not in asked)][:2]

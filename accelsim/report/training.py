@@ -110,7 +110,12 @@ def memory_sheets(found: TrainingMemory, memory_bytes: int | None) -> list[Sheet
         rows.append(Row((name, format_bytes(size), format_bytes(images * size))))
     total = Row(("total", "", format_bytes(found.total_bytes)), style="bold")
     columns = (Column("float32", text=True), Column("per image"), Column(f"batch {images:,}"))
-    sheet = Sheet(f"{found.network}: memory of training", columns, tuple(rows), (total,))
+    sheet = Sheet(
+        title=f"{found.network}: memory of training",
+        columns=columns,
+        rows=tuple(rows),
+        totals=(total,),
+    )
     if memory_bytes is None:
         return [sheet]
     return [

@@ -33,7 +33,7 @@ def values_sheets(values: Values, shown: Iterable[str] = ()) -> list[Sheet]:
         notes.append("A value stands for scale x (value - zero point).")
     if values.calibration is not None:
         notes.append(str(values.calibration))
-    table = Sheet(title, _COLUMNS, rows, notes=tuple(notes))
+    table = Sheet(title=title, columns=_COLUMNS, rows=rows, notes=tuple(notes))
     return [table, *(_ofmap(values, name) for name in shown)]
 
 
@@ -49,4 +49,4 @@ def _ofmap(values: Values, name: str) -> Sheet:
     array = values.outputs[name] if name in values.outputs else values.ofmaps[name]
     text = np.array2string(array, max_line_width=_WIDTH, threshold=_SHOWN, edgeitems=3, precision=5)
     shape = " x ".join(map(str, array.shape))
-    return Sheet(f"{name}: {shape}, {array.dtype}", notes=tuple(text.splitlines()))
+    return Sheet(title=f"{name}: {shape}, {array.dtype}", notes=tuple(text.splitlines()))

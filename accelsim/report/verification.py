@@ -27,14 +27,18 @@ def verify_sheets(result: VerifyResult, every_layer: bool = False) -> list[Sheet
         f"values of the tiled schedule against the reference"
     )
     if result.passed and not every_layer:
-        return [Sheet(title, notes=tuple(_notes(result)))]
+        return [Sheet(title=title, notes=tuple(_notes(result)))]
     shown = [layer for layer in result.layers if every_layer or not layer.passed]
     rows = tuple(_layer(layer, result.exact) for layer in shown)
     total = ("total", "", f"{result.elements:,}", f"{result.mismatches:,}")
     overflows = sum(layer.overflows for layer in result.layers)
     verdict = "pass" if result.passed else "FAIL"
     totals = Row((*total, "", f"{overflows:,}", "", "", "", "", verdict), style="bold")
-    return [Sheet(title, _COLUMNS, rows, (totals,), tuple(_notes(result)))]
+    return [
+        Sheet(
+            title=title, columns=_COLUMNS, rows=rows, totals=(totals,), notes=tuple(_notes(result))
+        )
+    ]
 
 
 def _layer(layer: LayerCheck, exact: bool) -> Row:

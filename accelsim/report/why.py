@@ -17,8 +17,8 @@ def why_sheets(why: Why) -> list[Sheet]:
     title = f"{why.network} on {why.hardware} ({why.dataflow}): what each change would save"
     rows = tuple(_row(change, energy) for change in why.changes)
     notes = ("PEs, SRAM, registers: what the change adds to the chip.",) if rows else ()
-    table = Sheet(title, columns, rows, notes=notes)
-    return [*([table] if rows else []), Sheet(why.sentence)]
+    table = Sheet(title=title, columns=columns, rows=rows, notes=notes)
+    return [*([table] if rows else []), Sheet(title=why.sentence)]
 
 
 def _row(change: Change, energy: bool) -> Row:

@@ -54,7 +54,7 @@ def write_dram_trace(runs: Sequence[Sequence[Program]], path: str) -> None:
     moved = sum(layer.dram.total_bytes for layer in layers)
     if moved // burst > MOST_LINES:
         message = f"{moved:,} bytes of DRAM traffic are more than {MOST_LINES:,} lines"
-        raise InputError(Problem(message, path))
+        raise InputError(Problem(message=message, source=path))
     with streamed(path) as file:
         if _ending(path) == ".csv":
             file.write("cycle,address,bytes,way,layer,tensor\n")
@@ -76,7 +76,7 @@ def refuse_other_endings(path: str) -> None:
             "ends in none of .csv (everything), .trc (DRAMsim3), .trace (Ramulator 2), with or "
             "without .gz"
         )
-        raise InputError(Problem(message, path))
+        raise InputError(Problem(message=message, source=path))
 
 
 def _ending(path: str) -> str:
@@ -331,11 +331,11 @@ def ifmap_block(layer: LayerProgram, tile: Tile) -> Block:
         deep = kernel.depth.size
         channels = (_read(kernel.depth, tile.channels, Span(0, kernel.depth.kernel)),)
     block = Block(
-        (kernel.batch, deep, kernel.rows.size, kernel.cols.size),
-        tile.pixels.batch,
-        channels,
-        _read(kernel.rows, tile.pixels.rows, tile.tap_rows),
-        _read(kernel.cols, tile.pixels.cols, tile.tap_cols),
+        shape=(kernel.batch, deep, kernel.rows.size, kernel.cols.size),
+        batch=tile.pixels.batch,
+        channels=channels,
+        rows=_read(kernel.rows, tile.pixels.rows, tile.tap_rows),
+        cols=_read(kernel.cols, tile.pixels.cols, tile.tap_cols),
     )
     its = layer.layer.input_shapes[0]
     return block if math.prod(its) == math.prod(block.shape[1:]) else _source(layer, block, its)
@@ -350,11 +350,17 @@ def _source(layer: LayerProgram, block: Block, its: Shape) -> Block:
         channels, rows, cols = taken
         deep, height, width = its
         whole = block.shape[0], deep, height, width
-        return Block(whole, block.batch, (channels,), rows, cols)
+        return Block(shape=whole, batch=block.batch, channels=(channels,), rows=rows, cols=cols)
     words, made = math.prod(its), math.prod(shape)
     start = next(block.runs)[0] % made * words // made  # as far along in it
     line = Span(start, min(start + math.prod(block.sides[1:]), words))
-    return Block((block.shape[0], 1, 1, words), block.batch, (Span(0, 1),), Span(0, 1), line)
+    return Block(
+        shape=(block.shape[0], 1, 1, words),
+        batch=block.batch,
+        channels=(Span(0, 1),),
+        rows=Span(0, 1),
+        cols=line,
+    )
 
 
 def _taken(op: Op, axis: int, part: Span, size: int, of: int) -> Span:
@@ -376,14 +382,18 @@ def ofmap_block(layer: LayerProgram, tile: Tile, leaves: bool) -> Block:
         left = pooled_tile(kernel, tile)
         shape = (kernel.batch, kernel.groups * kernel.filters, *kernel.written_sides)
         its = left.pixels
-        return Block(shape, its.batch, (left.channels,), its.rows, its.cols)
+        return Block(
+            shape=shape, batch=its.batch, channels=(left.channels,), rows=its.rows, cols=its.cols
+        )
     if isinstance(tile, GemmTile) and isinstance(kernel, GemmKernel):
         whole = kernel.groups * kernel.filters
         channels = _channels(tile, tile.filters, kernel.filters)
     else:
         whole, channels = kernel.channels, (tile.channels,)
     shape = (kernel.batch, whole, kernel.rows.outputs, kernel.cols.outputs)
-    return Block(shape, pixels.batch, channels, pixels.rows, pixels.cols)
+    return Block(
+        shape=shape, batch=pixels.batch, channels=channels, rows=pixels.rows, cols=pixels.cols
+    )
 
 
 def _filter_words(layer: LayerProgram) -> int:

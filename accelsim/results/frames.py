@@ -15,5 +15,5 @@ def frame(records: Iterable[Mapping[str, object]]) -> "pandas.DataFrame":
         import pandas
     except ModuleNotFoundError:
         message = "needs pandas; install it with pip install 'accelsim[frames]'"
-        raise InputError(Problem(message, key="to_frame")) from None
+        raise InputError(Problem(message=message, key="to_frame")) from None
     return pandas.DataFrame.from_records(list(records))

@@ -70,7 +70,7 @@ def write_sram_trace(programs: Sequence[Program], path: str) -> None:
             f"would have about {lines:,} lines, and at most {MOST_LINES:,} are written; trace "
             "fewer layers, or a smaller batch"
         )
-        raise InputError(Problem(message, path))
+        raise InputError(Problem(message=message, source=path))
     with streamed(path) as file:
         file.write(HEAD)
         start = 0
@@ -82,7 +82,7 @@ def write_sram_trace(programs: Sequence[Program], path: str) -> None:
 def refuse_other_forms(path: str) -> None:
     """Raises InputError for what is no .csv: before a run that may be long."""
     if PurePath(path.lower().removesuffix(".gz")).suffix != ".csv":
-        raise InputError(Problem("ends in none of .csv, .csv.gz", path))
+        raise InputError(Problem(message="ends in none of .csv, .csv.gz", source=path))
 
 
 def _lines(layer: LayerProgram, target: Target) -> int:
@@ -218,7 +218,12 @@ def folds_of(array: ArrayModel, kernel: GemmKernel, tile: GemmTile) -> Iterator[
             for k, depth in cuts["k"]:
                 extent: dict[Axis, int] = {"m": pixels, "n": filters, "k": depth}
                 starts, ends = tile.first and k == 0, tile.last and k == last
-                yield Fold(m, n, k, FoldClass(1, {**extent}, starts, ends, lines))
+                yield Fold(
+                    m,
+                    n,
+                    k,
+                    FoldClass(count=1, extent={**extent}, starts=starts, ends=ends, lines=lines),
+                )
 
 
 def _cuts(start: int, total: int, size: int) -> list[tuple[int, int]]:
@@ -299,7 +304,9 @@ class SramTracer:
         if self.results.get(key) != result:
             self.results[key] = result
             places.next("psum", "ofmap")
-        self.under_way[task] = Job(layer, core, tile, step, places.addresses)
+        self.under_way[task] = Job(
+            layer=layer, core=core, tile=tile, step=step, at=places.addresses
+        )
 
     def holds(self, core: int, buffer: str, size: int, at: int) -> None:
         """Room is none of the ports'."""

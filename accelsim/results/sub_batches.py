@@ -32,7 +32,7 @@ def candidates(network: Network, batch: int, split: BatchSplit) -> list[int]:
         return _halves(batch)
     if trains and split < batch:
         message = f"gradients are of the whole batch; give {batch} or more, auto, or whole"
-        raise InputError(Problem(message, network.name, key="batch_split"))
+        raise InputError(Problem(message=message, source=network.name, key="batch_split"))
     return [min(split, batch)]
 
 

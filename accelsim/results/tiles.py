@@ -69,7 +69,7 @@ def played_tiles(programs: Sequence[Program]) -> Tiles | None:
     if slices(programs) > MOST_SLICES:
         return None
     names = dict.fromkeys(layer.layer.name for each in programs for layer in each.layers)
-    recorder = Recorder({name: place for place, name in enumerate(names)})
+    recorder = Recorder(layers={name: place for place, name in enumerate(names)})
     for program in programs:
         recorder.coming.clear()
         times = play(program, leaps=False, observer=recorder)

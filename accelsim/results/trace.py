@@ -52,7 +52,7 @@ def write_trace(programs: Sequence[Program], path: str, most: int = MOST_SLICES)
             f"GB, and at most {most:,} are written; trace fewer layers, a smaller batch, or a "
             "machine with larger buffers"
         )
-        raise InputError(Problem(message, path))
+        raise InputError(Problem(message=message, source=path))
     with streamed(path) as file:
         _write(programs, file)
 
@@ -197,7 +197,7 @@ def tasks_of(schedule: Schedule, layer: LayerProgram) -> Iterator[TaskUnderWay]:
     """The tasks of a schedule, one by one."""
     name = layer.layer.name
     for number, (tile, step) in enumerate(zip(schedule.tiles(), schedule.steps, strict=True), 1):
-        yield TaskUnderWay(name, number, step, tile)
+        yield TaskUnderWay(layer=name, number=number, step=step, tile=tile)
 
 
 def _spans(tile: Tile) -> dict[str, str]:

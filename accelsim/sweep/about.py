@@ -83,10 +83,10 @@ def check_sweep(about: About, sweep: Sweep, path: Path) -> None:
             f"holds the sweep {about.name!r}, not {sweep.identity!r}; results of two sweeps are "
             "never mixed: give another path"
         )
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))
     if about.version != __version__:
         message = (
             f"was written by accelsim {about.version}, whose results may differ from those of "
             f"{__version__}; go on with that version, or give another path"
         )
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))

@@ -45,9 +45,11 @@ class Claim:
     def __init__(self, path: Path) -> None:
         """Take it, and make an empty file if there is none; raises InputError."""
         if not path.parent.is_dir():
-            raise InputError(Problem(f"there is no directory {path.parent}", str(path)))
+            raise InputError(
+                Problem(message=f"there is no directory {path.parent}", source=str(path))
+            )
         if path.is_dir():
-            raise InputError(Problem("is a directory, expected a file", str(path)))
+            raise InputError(Problem(message="is a directory, expected a file", source=str(path)))
         self.path = path
         with _in_words(path):
             self._sign = _sign(path)
@@ -109,7 +111,7 @@ def _is_no_file(path: Path) -> bool:
 def _own(path: Path) -> int:
     """A descriptor of the file at `path` with the lock on it."""
     if _is_no_file(path):
-        raise InputError(Problem("cannot be opened: it is no file", str(path)))
+        raise InputError(Problem(message="cannot be opened: it is no file", source=str(path)))
     for _ in range(_TRIES):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         if not _locked(descriptor):
@@ -120,7 +122,7 @@ def _own(path: Path) -> int:
                 return descriptor
         os.close(descriptor)  # whoever had it has removed it meanwhile
     message = "another process is writing to it; wait for it, or give another path"
-    raise InputError(Problem(message, str(path)))
+    raise InputError(Problem(message=message, source=str(path)))
 
 
 def _sign(path: Path) -> int | None:
@@ -132,7 +134,7 @@ def _sign(path: Path) -> int | None:
         return _own(sign)
     except InputError as error:
         message = error.problems[0].message
-        raise InputError(Problem(message, str(path))) from None
+        raise InputError(Problem(message=message, source=str(path))) from None
 
 
 def _take_down(sign: int | None, path: Path) -> None:
@@ -150,4 +152,6 @@ def _in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be written: {reason(error)}", str(path))) from None
+        raise InputError(
+            Problem(message=f"cannot be written: {reason(error)}", source=str(path))
+        ) from None

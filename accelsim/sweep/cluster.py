@@ -65,7 +65,7 @@ def _connected(address: str) -> "Client":
         from distributed.comm import get_address_host
     except ModuleNotFoundError:
         message = 'needs Dask; install it with pip install "accelsim[dask]"'
-        raise InputError(Problem(message, "--scheduler")) from None
+        raise InputError(Problem(message=message, source="--scheduler")) from None
     try:
         _check_address(address)
         get_address_host(address)
@@ -77,7 +77,7 @@ def _connected(address: str) -> "Client":
         )
     except Exception as error:  # each kind of address has a library of its own behind it
         message = f"is no scheduler's address ({_first_line(error)}); {_ADDRESSES}"
-    raise InputError(Problem(message, address))
+    raise InputError(Problem(message=message, source=address))
 
 
 def _check_address(address: str) -> None:
@@ -212,7 +212,7 @@ def _outcome(future: "Future") -> Outcome | None:
         return None
     except ModuleNotFoundError as error:
         message = f"a worker cannot import {error.name}; install accelsim {__version__} there"
-        raise InputError(Problem(message, "--scheduler")) from None
+        raise InputError(Problem(message=message, source="--scheduler")) from None
     assert isinstance(outcome, Outcome)
     return outcome
 
@@ -234,9 +234,9 @@ class _Task:
         """The outcome; raises InputError on a worker with another accelsim."""
         if self.version != __version__:
             message = f"a worker has accelsim {__version__}, not {self.version}; install the same"
-            raise InputError(Problem(message, "--scheduler"))
+            raise InputError(Problem(message=message, source="--scheduler"))
         if self.code != CODE:
-            raise InputError(Problem(other_code(self.code), "--scheduler"))
+            raise InputError(Problem(message=other_code(self.code), source="--scheduler"))
         with threadpool_limits(1):
             if self.timeout_s is None:
                 return self.work(point)

@@ -126,13 +126,13 @@ def difference(before: str, after: str) -> Difference:
         return _of_sweeps(*paths)
     if any(sweeps):
         message = "one is a sweep's results file and the other is not; give two of a kind"
-        raise InputError(Problem(message, f"{before} and {after}"))
+        raise InputError(Problem(message=message, source=f"{before} and {after}"))
     return of_runs(before, read_run(paths[0]), after, read_run(paths[1]))
 
 
 def _is_sweep(path: Path) -> bool:
     if not os.path.isfile(path):
-        raise InputError(Problem("no such file", str(path)))
+        raise InputError(Problem(message="no such file", source=str(path)))
     return is_results_file(path)
 
 
@@ -150,7 +150,15 @@ def _of_sweeps(before: Path, after: Path) -> Difference:
             ("points", f"{one.count():,}", f"{other.count():,}"),
         )
     items, only_before, only_after = _matched(*tables)
-    return Difference("sweep", str(before), str(after), items, only_before, only_after, facts)
+    return Difference(
+        kind="sweep",
+        before=str(before),
+        after=str(after),
+        items=items,
+        only_before=only_before,
+        only_after=only_after,
+        facts=facts,
+    )
 
 
 def _by_parameters(store: Store, names: Sequence[str]) -> dict[str, Mapping[str, object]]:
@@ -163,7 +171,7 @@ def _by_parameters(store: Store, names: Sequence[str]) -> dict[str, Mapping[str,
                 f"two of its points are {name}, for the other file varies other keys; give two "
                 "sweeps of the same keys"
             )
-            raise InputError(Problem(message, str(store.path)))
+            raise InputError(Problem(message=message, source=str(store.path)))
         table[name] = record
     return table
 

@@ -86,7 +86,7 @@ def execute(
     given_up = set() if retry_failed else store.failed_keys()
     known = store.done_keys() | given_up
     trials = sweep.search.trials if sweep.search else 0
-    tally = Tally(len(sweep.points) + trials)
+    tally = Tally(total=len(sweep.points) + trials)
     tally.stored, tally.stored_failed = store.stored(len(sweep.points), retry_failed)
 
     def watched(point: Point | None = None, outcome: Outcome | None = None) -> None:
@@ -127,7 +127,7 @@ def runner_for(
         return lambda points: local_outcomes(points, workers, timeout_s)
     if jobs is not None:
         message = "is for this machine, --scheduler for a cluster; give one of them"
-        raise InputError(Problem(message, "--jobs"))
+        raise InputError(Problem(message=message, source="--jobs"))
     from accelsim.sweep.cluster import cluster_runner  # Dask is optional
 
     return cluster_runner(scheduler, timeout_s)
@@ -137,7 +137,9 @@ def _processes(jobs: int | None) -> int:
     """Processes for so many `jobs`: more of them than cores would only share these."""
     cores = available_cores()
     if jobs is not None and jobs < 1:
-        raise InputError(Problem(f"expected 1 or more processes, found {jobs}", "--jobs"))
+        raise InputError(
+            Problem(message=f"expected 1 or more processes, found {jobs}", source="--jobs")
+        )
     if jobs is not None and jobs > cores:
         _log.warning(
             "%s processes start, not %s: there are no more cores", f"{cores:,}", f"{jobs:,}"

@@ -187,7 +187,7 @@ class Grid:
                 continue
             kinds[choice] = kind = known.setdefault(_digest(made, parts), len(known))
             texts.add(kind, made)
-        return Group(axes, parts, kinds, known, texts.of(known))
+        return Group(axes=axes, parts=parts, kinds=kinds, known=known, texts=texts.of(known))
 
     def _first(self, axes: Sequence[int], choice: Choice) -> list[Any]:
         """The settings of the first combination with these choices that is not excluded."""

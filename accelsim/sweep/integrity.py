@@ -84,5 +84,5 @@ def refusal(found: Mapping[str, Sequence[tuple[int, str]]], source: str) -> Inpu
             f"is damaged: {len(rows):,} rows of `{table}` are not what was stored: {listed}; "
             "`accelsim sweep` with --repair drops them and computes them again"
         )
-        problems.append(Problem(message, source))
+        problems.append(Problem(message=message, source=source))
     return InputError(problems)

@@ -34,11 +34,11 @@ def limits_of(texts: Sequence[str]) -> list[Limit]:
         match = _LIMIT.fullmatch(text.strip())
         if match is None:
             message = f"expected a quantity and per cent, such as cycles=1%, found {text!r}"
-            problems.append(Problem(message, "--fail-above"))
+            problems.append(Problem(message=message, source="--fail-above"))
         elif match[1] not in COMPARED:
             hint = did_you_mean(match[1], COMPARED)
             message = f"unknown quantity {match[1]!r}; {hint}there are {', '.join(COMPARED)}"
-            problems.append(Problem(message, "--fail-above"))
+            problems.append(Problem(message=message, source="--fail-above"))
         else:
             limits.append(Limit(match[1], float(match[2]) / 100))
     if problems:

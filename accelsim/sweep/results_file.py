@@ -62,7 +62,9 @@ def is_results_file(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(len(SQLITE)) == SQLITE
     except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be read: {reason(error)}", str(path))) from None
+        raise InputError(
+            Problem(message=f"cannot be read: {reason(error)}", source=str(path))
+        ) from None
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def in_words(path: Path) -> Iterator[None]:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _MAY_PASS:
             raise TryAgainError(f"{path}: cannot be read or written: {error}") from None
         message = f"is damaged ({error}); SQLite's .recover may save some of it, or take a backup"
-        raise InputError(Problem(message, str(path))) from None
+        raise InputError(Problem(message=message, source=str(path))) from None
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def decoded(path: Path) -> Iterator[None]:
         yield
     except _ODD as error:
         message = f"is damaged: it holds what no sweep has stored ({type(error).__name__})"
-        raise InputError(Problem(message, str(path))) from None
+        raise InputError(Problem(message=message, source=str(path))) from None
 
 
 def writing(path: Path) -> sqlite3.Connection:
@@ -92,7 +94,7 @@ def writing(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path, "mode=rwc")
     except sqlite3.Error as error:
-        raise InputError(Problem(_unreadable(error), str(path))) from None
+        raise InputError(Problem(message=_unreadable(error), source=str(path))) from None
 
 
 def reading(path: Path, stack: ExitStack) -> sqlite3.Connection:
@@ -112,9 +114,9 @@ def reading(path: Path, stack: ExitStack) -> sqlite3.Connection:
             return _query_only(_copied(path, stack), "mode=rw")
         except (sqlite3.Error, OSError) as error:
             why = _unreadable(error) if isinstance(error, sqlite3.Error) else reason(error)
-            raise InputError(Problem(f"cannot be read: {why}", str(path))) from None
+            raise InputError(Problem(message=f"cannot be read: {why}", source=str(path))) from None
     except sqlite3.Error as error:
-        raise InputError(Problem(_unreadable(error), str(path))) from None
+        raise InputError(Problem(message=_unreadable(error), source=str(path))) from None
 
 
 def _query_only(path: Path, mode: str) -> sqlite3.Connection:
@@ -132,7 +134,11 @@ def _copied(path: Path, stack: ExitStack) -> Path:
             shutil.copyfile(beside(path, suffix), beside(folder / path.name, suffix))
         if _stamps(path) == before:
             return folder / path.name
-    raise InputError(Problem("is being written, and its folder is read-only; try later", str(path)))
+    raise InputError(
+        Problem(
+            message="is being written, and its folder is read-only; try later", source=str(path)
+        )
+    )
 
 
 def _stamps(path: Path) -> list[tuple[int, int]]:
@@ -183,14 +189,14 @@ def check_format(connection: sqlite3.Connection, path: Path) -> None:
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
         message = "is not a results file of `accelsim sweep`; give another path"
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))
     if schema != SCHEMA:
         message = (
             f"has schema {schema}, and accelsim {__version__} reads schema {SCHEMA}; use the "
             "version of accelsim that wrote it, or give another path"
         )
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))
     there = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     if {sql for (sql,) in there} != {*_CREATED}:
         message = "is damaged: its tables are not those of a results file; take a backup"
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))

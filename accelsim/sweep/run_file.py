@@ -25,22 +25,24 @@ def read_run(path: Path) -> Mapping[str, Any]:
         data = json.loads(read_text(path, LARGEST_RUN))
     except RecursionError:
         raise InputError(
-            Problem("is neither a results file nor JSON: too deep", str(path))
+            Problem(message="is neither a results file nor JSON: too deep", source=str(path))
         ) from None
     except ValueError as error:
         raise InputError(
-            Problem(f"is neither a results file nor JSON: {error}", str(path))
+            Problem(message=f"is neither a results file nor JSON: {error}", source=str(path))
         ) from None
     wanted = {"schema", "totals", "layers", "network", "batch"}
     if not isinstance(data, dict) or not wanted <= data.keys():
         message = "is not what `accelsim run --json` writes; it has no `totals` and `layers`"
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))
     if data["schema"] != SCHEMA:
         message = f"has schema {shown(data['schema'])}; this version of accelsim reads {SCHEMA}"
-        raise InputError(Problem(message, str(path)))
+        raise InputError(Problem(message=message, source=str(path)))
     problems = list(_problems(data))
     if problems:
-        raise InputError(Problem(message, str(path), key=key) for key, message in problems)
+        raise InputError(
+            Problem(message=message, source=str(path), key=key) for key, message in problems
+        )
     return data
 
 

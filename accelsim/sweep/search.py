@@ -146,7 +146,7 @@ def _study(search: Search, objectives: int) -> "optuna.Study":
         import optuna
     except ModuleNotFoundError:
         message = 'needs Optuna; install it with pip install "accelsim[optuna]"'
-        raise InputError(Problem(message, key="search")) from None
+        raise InputError(Problem(message=message, key="search")) from None
     import warnings
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -97,7 +97,9 @@ class Store:
         """Open a results file to read; raises InputError where it is none, or damaged."""
         path = Path(path)
         if not os.path.isfile(path):
-            raise InputError(Problem("no such file; `accelsim sweep` writes one", str(path)))
+            raise InputError(
+                Problem(message="no such file; `accelsim sweep` writes one", source=str(path))
+            )
         with ExitStack() as stack, in_words(path):
             with _closed_on_error(reading(path, stack)) as connection:
                 check_format(connection, path)
@@ -169,7 +171,9 @@ class Store:
         """
         path = Path(path)
         if not os.path.isfile(path):
-            raise InputError(Problem("no such file; `accelsim sweep` writes one", str(path)))
+            raise InputError(
+                Problem(message="no such file; `accelsim sweep` writes one", source=str(path))
+            )
         claim = Claim(path)
         try:
             with in_words(path), _closed_on_error(writing(path)) as connection:
@@ -195,7 +199,9 @@ class Store:
                 held = f"the {count:,} points that it held are lost"
             except sqlite3.Error:
                 held = "the points that it held are lost"
-            raise InputError(Problem(f"{loss}: {held}; give another path", str(self.path)))
+            raise InputError(
+                Problem(message=f"{loss}: {held}; give another path", source=str(self.path))
+            )
 
     def put(self, point: Point, outcome: Outcome) -> None:
         """Store what became of a point, in a transaction of its own.

@@ -194,14 +194,26 @@ def load_results(path: str | Path) -> Summary:
 
 def summary_of(store: Store) -> Summary:
     """What a results file says."""
-    return Summary(store.path, store.about, store.count(), store.parameters(), store.records())
+    return Summary(
+        path=store.path,
+        about=store.about,
+        points=store.count(),
+        parameters=store.parameters(),
+        records=store.records(),
+    )
 
 
 def brief_summary_of(store: Store) -> Summary:
     """What a results file says, with the quantities alone that `judged` names."""
     about = store.about
     records = store.brief_records(judged(about))
-    return Summary(store.path, about, store.count(), store.parameters(), records)
+    return Summary(
+        path=store.path,
+        about=about,
+        points=store.count(),
+        parameters=store.parameters(),
+        records=records,
+    )
 
 
 def judged(about: About) -> list[str]:

@@ -185,7 +185,9 @@ def _or_at(problem: Problem, place: Problem) -> Problem:
     if problem.line:
         return problem
     told = f"{problem.source}: {problem.message}" if problem.source else problem.message
-    return Problem(told, place.source, place.line, place.column, place.key)
+    return Problem(
+        message=told, source=place.source, line=place.line, column=place.column, key=place.key
+    )
 
 
 def named_path(folder: Path, name: str) -> str:

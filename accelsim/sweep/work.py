@@ -60,7 +60,14 @@ def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
     except Exception as failure:
         error = f"internal error: {type(failure).__name__}: {failure}"
     status: Status = "failed" if error else "done"
-    return Outcome(point.key, status, totals, result, time.perf_counter() - start, error)
+    return Outcome(
+        key=point.key,
+        status=status,
+        totals=totals,
+        result=result,
+        wall_seconds=time.perf_counter() - start,
+        error=error,
+    )
 
 
 def other_code(wanted: str) -> str:
@@ -73,7 +80,15 @@ def other_code(wanted: str) -> str:
 
 def failed(point: Point, error: str, attempts: int = 1, wall_seconds: float = 0.0) -> Outcome:
     """The row of a point that no worker finished."""
-    return Outcome(point.key, "failed", {}, NO_RESULT, wall_seconds, error, attempts)
+    return Outcome(
+        key=point.key,
+        status="failed",
+        totals={},
+        result=NO_RESULT,
+        wall_seconds=wall_seconds,
+        error=error,
+        attempts=attempts,
+    )
 
 
 def out_of_time(point: Point, timeout_s: float) -> Outcome:

@@ -44,7 +44,9 @@ def validate(
 
 def _unknown(name: str, names: Sequence[str]) -> Problem:
     hint = did_you_mean(name, names)
-    return Problem(f"unknown reference {name!r}; {hint}there are {', '.join(names)}", "--only")
+    return Problem(
+        message=f"unknown reference {name!r}; {hint}there are {', '.join(names)}", source="--only"
+    )
 
 
 def _loaded(module: str) -> Sequence[Reference]:
@@ -62,4 +64,6 @@ def _unloadable(module: str, error: Exception) -> Reference:
         raise error
 
     unknown_yet = "not known, for its module cannot be loaded"
-    return Reference(module, module, unknown_yet, unknown_yet, compare)
+    return Reference(
+        name=module, title=module, source=unknown_yet, assumption=unknown_yet, compare=compare
+    )

@@ -50,13 +50,13 @@ def table() -> Iterator[Row]:
         key = (row["std"], row["pattern"], *sizes, row["refresh"])
         chunk, pitch = (int(size or 0) for size in sizes)
         yield Row(
-            dram_sheet(_SHEETS[row["std"]]),
-            row["pattern"],
-            chunk,
-            pitch,
-            row["refresh"] != "NoRefresh",
-            float(row["frac_peak"]),
-            seen[key],
+            sheet=dram_sheet(_SHEETS[row["std"]]),
+            pattern=row["pattern"],
+            chunk=chunk,
+            pitch=pitch,
+            refresh=row["refresh"] != "NoRefresh",
+            fraction=float(row["frac_peak"]),
+            repeat=seen[key],
         )
         seen[key] += 1
 
@@ -113,13 +113,21 @@ def compare() -> Iterator[Comparison]:
         fraction, note = replayed(row)
         measured = row.fraction
         band = None if _START_UNKNOWN in note else BAND
-        yield Comparison(case, "share of peak", "", measured, round(fraction, 4), band, note)
+        yield Comparison(
+            case=case,
+            quantity="share of peak",
+            unit="",
+            measured=measured,
+            modelled=round(fraction, 4),
+            band=band,
+            note=note,
+        )
 
 
 REFERENCE = Reference(
-    "dram",
-    "DRAM bandwidth by access pattern",
-    "Ramulator 2.1 (CMU-SAFARI/ramulator2), one channel, FR-FCFS, open page, MOP4CLXOR",
-    "Commands follow the data sheet; 2,500 of 24,000 bursts are replayed",
-    compare,
+    name="dram",
+    title="DRAM bandwidth by access pattern",
+    source="Ramulator 2.1 (CMU-SAFARI/ramulator2), one channel, FR-FCFS, open page, MOP4CLXOR",
+    assumption="Commands follow the data sheet; 2,500 of 24,000 bursts are replayed",
+    compare=compare,
 )

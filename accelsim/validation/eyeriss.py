@@ -250,8 +250,14 @@ def compare() -> Iterable[Comparison]:
         as_published = said.mapping == published[name] or name in NOT_RUN
         note = "" if as_published else f"not the published mapping: {said.mapping}"
         yield Comparison(
-            *(f"{name} searched", "latency", "ms", layer.silicon.processing_ms),
-            *(said.processing_ms, LATENCY_BAND, note, 0.05),
+            case=f"{name} searched",
+            quantity="latency",
+            unit="ms",
+            measured=layer.silicon.processing_ms,
+            modelled=said.processing_ms,
+            band=LATENCY_BAND,
+            note=note,
+            half_digit=0.05,
         )
     yield from floor_plans.eyeriss()
 
@@ -282,7 +288,17 @@ def rows_of(
     for quantity, unit, chip, model, band, half_digit in numbers:
         judged = None if quantity in unjudged else band
         note = notes.get(quantity, "")
-        yield Comparison(name, quantity, unit, chip, model, judged, note, half_digit, band)
+        yield Comparison(
+            case=name,
+            quantity=quantity,
+            unit=unit,
+            measured=chip,
+            modelled=model,
+            band=judged,
+            note=note,
+            half_digit=half_digit,
+            aim=band,
+        )
 
 
 NOT_RUN = {

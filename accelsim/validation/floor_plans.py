@@ -44,13 +44,29 @@ def tpu_v1() -> Iterator[Comparison]:
     for part, share in TPU_SHARES.items():
         area, note = ours[part], _TPU_NOTES[part]
         assert area is not None, part
-        yield Comparison("chip", f"{part} area", "mm2", share * TPU_MM2, area, None, note)
+        yield Comparison(
+            case="chip",
+            quantity=f"{part} area",
+            unit="mm2",
+            measured=share * TPU_MM2,
+            modelled=area,
+            band=None,
+            note=note,
+        )
 
 
 def eyeriss() -> Iterator[Comparison]:
     """The core, of which no parts are told."""
     area = _chip("eyeriss").total
-    yield Comparison("chip", "core area", "mm2", EYERISS_CORE_MM2, area, None, _EYERISS_NOTE)
+    yield Comparison(
+        case="chip",
+        quantity="core area",
+        unit="mm2",
+        measured=EYERISS_CORE_MM2,
+        modelled=area,
+        band=None,
+        note=_EYERISS_NOTE,
+    )
 
 
 def _chip(name: str) -> Chip:

@@ -184,7 +184,11 @@ def _own() -> Iterator[Comparison]:
             known[key] = mapped.cycles(machine)
         measured = int(row.row["rtl_cycles_auto_tiling"])
         yield Comparison(
-            *(row.case, "own tiler", "cycles", measured, known[key]),
+            case=row.case,
+            quantity="own tiler",
+            unit="cycles",
+            measured=measured,
+            modelled=known[key],
             band=None,
             note=_TILER,
             aim=AIM,
@@ -193,7 +197,16 @@ def _own() -> Iterator[Comparison]:
 
 def _median(quantity: str, comparisons: list[Comparison], band: float | None) -> Comparison:
     middle = 1 + median(abs(each.error) for each in comparisons)
-    return Comparison("median of 114", quantity, "", 1.0, middle, band, _MEDIAN, aim=MEDIAN_AIM)
+    return Comparison(
+        case="median of 114",
+        quantity=quantity,
+        unit="",
+        measured=1.0,
+        modelled=middle,
+        band=band,
+        note=_MEDIAN,
+        aim=MEDIAN_AIM,
+    )
 
 
 REFERENCE = Reference(

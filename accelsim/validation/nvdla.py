@@ -113,14 +113,39 @@ class Estimate:
         note = TRAFFIC.get(case, "")
         least, moved = float(row["dram_kib"]), moves.dram.total_bytes / images / 1024
         band = None if note else 0.0
-        yield Comparison(case, "DRAM", "KiB", least, moved, band, note, ROUNDED)
+        yield Comparison(
+            case=case,
+            quantity="DRAM",
+            unit="KiB",
+            measured=least,
+            modelled=moved,
+            band=band,
+            note=note,
+            half_digit=ROUNDED,
+        )
         macs, streaming = float(row["mac_cycles"]), self.streaming(hardware)
         as_it_says = macs == int(row["macs"]) / hardware.pes
         judged = as_it_says and size["C"] % 64 == size["K"] % 32 == 0
         band, note = (0.0, "") if judged else (None, MACS)
-        yield Comparison(case, "MAC cycles", "", macs, streaming, band, note)
+        yield Comparison(
+            case=case,
+            quantity="MAC cycles",
+            unit="",
+            measured=macs,
+            modelled=streaming,
+            band=band,
+            note=note,
+        )
         longest = float(row["max_cycles"])
-        yield Comparison(case, "cycles", "", longest, run.cycles / images, None, CYCLES)
+        yield Comparison(
+            case=case,
+            quantity="cycles",
+            unit="",
+            measured=longest,
+            modelled=run.cycles / images,
+            band=None,
+            note=CYCLES,
+        )
 
     def streaming(self, hardware: Hardware) -> int:
         """Cycles in which pixels stream through all folds, without fill and drain."""
@@ -163,10 +188,26 @@ def compare_vta() -> Iterable[Comparison]:
         on_chip = [layer for layer in run.layers if layer.name not in ON_HOST]
         case, measured = f"VTA {row['network']}", float(row["pipelined_gemm_cycles"])
         cycles = sum(layer.cycles for layer in on_chip)
-        yield Comparison(case, "cycles", "", measured, cycles, None, _VTA)
+        yield Comparison(
+            case=case,
+            quantity="cycles",
+            unit="",
+            measured=measured,
+            modelled=cycles,
+            band=None,
+            note=_VTA,
+        )
         busy = [layer.buckets for layer in on_chip if layer.macs]
         streaming = sum(each.useful + each.idle_pes for each in busy)
-        yield Comparison(case, "MACs alone", "", measured, streaming, None, _VTA)
+        yield Comparison(
+            case=case,
+            quantity="MACs alone",
+            unit="",
+            measured=measured,
+            modelled=streaming,
+            band=None,
+            note=_VTA,
+        )
 
 
 def compare() -> Iterable[Comparison]:

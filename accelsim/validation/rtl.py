@@ -37,7 +37,7 @@ def _comparisons(array: str) -> Iterator[Comparison]:
 
 def _comparison(row: dict[str, str]) -> Comparison:
     rows, cols, m, n, k = (int(row[key]) for key in ("rows", "cols", "M", "N", "K"))
-    array, gemm = _array(row["rtl"], row["mode"], rows, cols), Gemm(m, n, k)
+    array, gemm = _array(row["rtl"], row["mode"], rows, cols), Gemm(m=m, n=n, k=k)
     overrun = fold_count(array, gemm) > 1 and array.pipelined and k < least_turn(array, rows, cols)
     return Comparison(
         case=f"{row['mode']} {rows}x{cols}, M {m}, N {n}, K {k}",

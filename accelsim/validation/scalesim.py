@@ -44,7 +44,7 @@ def _comparisons() -> Iterator[Comparison]:
 
 def _of_row(row: dict[str, str]) -> Iterator[Comparison]:
     rows, cols, flow = int(row["rows"]), int(row["cols"]), row["dataflow"]
-    gemm = Gemm(int(row["M"]), int(row["N"]), int(row["K"]))
+    gemm = Gemm(m=int(row["M"]), n=int(row["N"]), k=int(row["K"]))
     target = _target(rows, cols, flow)
     cycles, words = untiled_cycles(target.array, gemm), _words(target, gemm)
     folds, written, notes = fold_count(target.array, gemm), words.ofmap_writes, _NOTES[flow]
@@ -58,13 +58,28 @@ def _of_row(row: dict[str, str]) -> Iterator[Comparison]:
     def counted(quantity: str, column: str, modelled: int) -> Comparison:
         unit = "words" if column.startswith("sram") else "cycles"
         note = notes.get(quantity, "")
-        return Comparison(case, quantity, unit, int(row[column]), modelled, 0.0, note)
+        return Comparison(
+            case=case,
+            quantity=quantity,
+            unit=unit,
+            measured=int(row[column]),
+            modelled=modelled,
+            band=0.0,
+            note=note,
+        )
 
     yield counted("cycles", "cycles", cycles)
     yield counted("reported total", "reported_total_cycles", cycles - 1)
     measured = float(row["mapping_efficiency_pct"])
     modelled = 100 * mapping_efficiency(target.array, gemm)
-    yield Comparison(case, "mapping efficiency", "%", measured, modelled, _ROUNDING)
+    yield Comparison(
+        case=case,
+        quantity="mapping efficiency",
+        unit="%",
+        measured=measured,
+        modelled=modelled,
+        band=_ROUNDING,
+    )
     yield counted("ifmap reads", "sram_ifmap_reads", words.ifmap_reads)
     yield counted("filter reads", "sram_filter_reads", words.filter_reads)
     yield counted("ofmap writes", "sram_ofmap_writes", written)
@@ -72,7 +87,7 @@ def _of_row(row: dict[str, str]) -> Iterator[Comparison]:
 
 def _words(target: Target, gemm: Gemm) -> Sram:
     """Words at the array's edge in all folds of a GEMM."""
-    return gemm_work(target.array, 1, Extents(gemm.m, gemm.n, gemm.k)).sram
+    return gemm_work(target.array, 1, Extents(m=gemm.m, n=gemm.n, k=gemm.k)).sram
 
 
 @cache

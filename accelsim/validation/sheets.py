@@ -80,12 +80,17 @@ def _reference(outcome: Outcome, every_row: bool) -> Sheet:
     notes = (*_notes(outcome), f"Source: {reference.source}", f"Model: {reference.assumption}")
     title = f"{reference.name}: {reference.title}"
     if outcome.failure:
-        return Sheet(title, notes=(f"NOT COMPARED: {outcome.failure}", *notes))
+        return Sheet(title=title, notes=(f"NOT COMPARED: {outcome.failure}", *notes))
     if every_row or len(outcome.comparisons) <= ROWS_SHOWN:
-        sheet = Sheet(title, _ROW_COLUMNS, tuple(map(_row, outcome.comparisons)), notes=notes)
+        sheet = Sheet(
+            title=title,
+            columns=_ROW_COLUMNS,
+            rows=tuple(map(_row, outcome.comparisons)),
+            notes=notes,
+        )
     else:
         groups = tuple(_group(*group) for group in outcome.by_quantity.items())
-        sheet = Sheet(title, _GROUP_COLUMNS, groups, notes=notes)
+        sheet = Sheet(title=title, columns=_GROUP_COLUMNS, rows=groups, notes=notes)
     return sheet if outcome.tally.outside else _without_last_column(sheet)
 
 
@@ -152,7 +157,7 @@ def _summary(validation: Validation) -> Sheet:
         "aim: those of them whose error is larger than the band that was set for them, or, where "
         "none was, than every band of their reference."
     )
-    return Sheet("Summary", columns, rows, notes=(verdict, legend, WITHOUT))
+    return Sheet(title="Summary", columns=columns, rows=rows, notes=(verdict, legend, WITHOUT))
 
 
 def _summed(outcome: Outcome) -> Row:

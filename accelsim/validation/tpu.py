@@ -151,7 +151,13 @@ def applications() -> list[Application]:
 def chains(app: str) -> list[Chain]:
     """The shapes assumed for an application, those of the counted fill first."""
     return [
-        Chain(app, row["shapes"], *(int(row[key]) for key in ("matrices", "wide", "narrow")))
+        Chain(
+            app=app,
+            shapes=row["shapes"],
+            matrices=int(row["matrices"]),
+            wide=int(row["wide"]),
+            narrow=int(row["narrow"]),
+        )
         for row in table("tpu_v1_chains")
         if row["app"] == app
     ]
@@ -200,7 +206,15 @@ def _cnn0() -> Comparison:
     )
     seconds = (long.cycles - short.cycles) / hardware.clock
     tops = 2 * added * images / seconds / 1e12
-    return Comparison("CNN0", "throughput", "TOPS", 86.0, tops, CNN0_BAND, _CNN0)
+    return Comparison(
+        case="CNN0",
+        quantity="throughput",
+        unit="TOPS",
+        measured=86.0,
+        modelled=tops,
+        band=CNN0_BAND,
+        note=_CNN0,
+    )
 
 
 def _application(app: Application) -> Iterator[Comparison]:
@@ -218,7 +232,16 @@ def _application(app: Application) -> Iterator[Comparison]:
     for quantity, unit, measured, said, band in rows:
         note = _NOT_JUDGED.get((app.name, quantity), _NOT_JUDGED.get(("", quantity), ""))
         judged = None if note else band
-        yield Comparison(app.name, quantity, unit, measured, said, judged, note, aim=band)
+        yield Comparison(
+            case=app.name,
+            quantity=quantity,
+            unit=unit,
+            measured=measured,
+            modelled=said,
+            band=judged,
+            note=note,
+            aim=band,
+        )
 
 
 def _other_shapes(app: Application) -> Iterator[Comparison]:
@@ -226,7 +249,15 @@ def _other_shapes(app: Application) -> Iterator[Comparison]:
         modelled, _ = run_chain(app, chain)
         case = f"{app.name} {chain.wide}x{chain.narrow}"
         note = _SHAPES[chain.shapes]
-        yield Comparison(case, "throughput", "TOPS", app.tops, modelled.tops, None, note)
+        yield Comparison(
+            case=case,
+            quantity="throughput",
+            unit="TOPS",
+            measured=app.tops,
+            modelled=modelled.tops,
+            band=None,
+            note=note,
+        )
 
 
 def _more_memory() -> Comparison:
@@ -237,7 +268,15 @@ def _more_memory() -> Comparison:
         for chain in chains(app.name)[:1]
     ]
     mean = fsum(faster) / len(faster)
-    return Comparison("4 x memory, mean", "speed-up", "", 3.0, mean, None, _MORE_MEMORY)
+    return Comparison(
+        case="4 x memory, mean",
+        quantity="speed-up",
+        unit="",
+        measured=3.0,
+        modelled=mean,
+        band=None,
+        note=_MORE_MEMORY,
+    )
 
 
 _SHAPES = {

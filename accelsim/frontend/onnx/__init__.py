@@ -114,7 +114,7 @@ def assembled(name: str, origin: str, graph: Graph, layers: Layers) -> Assembled
         network = build_network(name, inputs, specs)
     except GraphError as error:
         raise InputError(
-            Problem(message, origin, key=layer) for layer, message in error.problems
+            Problem(message=message, source=origin, key=layer) for layer, message in error.problems
         ) from None
     recipes, absent = _recipes(network, layers)
     interface = _interface(graph, layers, dict(zip(graph.outputs, outputs, strict=True)))
@@ -136,7 +136,9 @@ def _interface(graph: Graph, layers: Layers, outputs: Mapping[str, str]) -> Inte
     for name, layer in outputs.items():
         if name in graph.ends:
             element = elements[name]
-            output = FileOutput(layer, graph.ends[name], DTYPES.get(element, "float32"))
+            output = FileOutput(
+                layer=layer, tensor=graph.ends[name], dtype=DTYPES.get(element, "float32")
+            )
             meaning = layers.meanings.get(layers.under(layer)) if element in CODES else None
             if meaning is not None:
                 output = replace(output, scale=meaning.scale, zero_point=meaning.zero_point)

@@ -382,7 +382,12 @@ def _numbers(node: Node, at: int, default: Sequence[int]) -> Sequence[int]:
 
 
 def _constant(node: Node, values: Sequence[int]) -> Constant:
-    return Constant(f"{node.name}/axes", (len(values),), 7, Known(np.asarray(values, np.int64)))
+    return Constant(
+        name=f"{node.name}/axes",
+        shape=(len(values),),
+        element=7,
+        source=Known(np.asarray(values, np.int64)),
+    )
 
 
 RULES: Mapping[str, Callable[[Node, Found], Moved]] = {

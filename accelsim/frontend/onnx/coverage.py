@@ -58,8 +58,8 @@ def uncovered(
     )
     if images > 1 and any(WHY in verdict.node.attributes for verdict in verdicts):
         head += f"; the file says {images} images at a time: exported with one it may be known"
-    problems = [Problem(told(row), str(file.path), key=row.operator) for row in bad]
-    return UncoveredError([Problem(head, str(file.path)), *problems], rows)
+    problems = [Problem(message=told(row), source=str(file.path), key=row.operator) for row in bad]
+    return UncoveredError([Problem(message=head, source=str(file.path)), *problems], rows)
 
 
 def why_not_free(verdicts: Iterable[Verdict]) -> str:

@@ -41,7 +41,7 @@ class ModelFile:
 
     def problem(self, message: str, node: str = "") -> InputError:
         """What is wrong, at a node or a tensor if one is named."""
-        return InputError(Problem(message, str(self.path), key=node))
+        return InputError(Problem(message=message, source=str(self.path), key=node))
 
     def type_name(self, element: int) -> str:
         """How onnx calls the type of which it has this number."""
@@ -57,7 +57,7 @@ def library(path: Path) -> Any:
         import onnx.reference
         import onnx.shape_inference
     except ImportError:
-        raise InputError(Problem(_NO_ONNX, str(path))) from None
+        raise InputError(Problem(message=_NO_ONNX, source=str(path))) from None
     return onnx
 
 
@@ -76,12 +76,14 @@ def read_model(path: Path) -> ModelFile:
         owners = with_branches(onnx, proto)
     except Exception as error:  # protobuf's own, which differ between its builds
         message = f"is no ONNX model, or is cut off: {error}"
-        raise InputError(Problem(message, str(path))) from None
+        raise InputError(Problem(message=message, source=str(path))) from None
     opsets = {each.domain or "": each.version for each in proto.opset_import}
     opsets.setdefault("", opsets.get("ai.onnx", 1))
     for node in proto.graph.node:  # one domain has two names
         node.domain = "" if node.domain == "ai.onnx" else node.domain
-    file = ModelFile(path, proto, opsets, found.places, bits, owners)
+    file = ModelFile(
+        path=path, proto=proto, opsets=opsets, places=found.places, bits=bits, owners=owners
+    )
     if not proto.graph.node or not proto.graph.output:
         raise file.problem("is no ONNX model, or is cut off: it has no nodes or no outputs")
     if not all(isinstance(name, str) for name in _names(proto.graph)):

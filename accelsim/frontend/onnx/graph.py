@@ -114,7 +114,7 @@ def graph_of(
     found = {each.name: axes[each.name] for each in inputs if axes.get(each.name)}
     leading = {(each.shape or ())[found.get(each.name, 0) :][:1] for each in inputs}
     batch = min(leading)[0] if len(leading) == 1 and () not in leading else None
-    return Graph(inputs, nodes, outputs, batch, batch_axes=found)
+    return Graph(inputs=inputs, nodes=nodes, outputs=outputs, batch=batch, batch_axes=found)
 
 
 # --- Inputs ---------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _inputs(
     if none_left or 0 not in dims.values():
         problems += filter(None, map(_holds_nothing, values))
     if problems:
-        raise InputError(Problem(message, str(file.path)) for message in problems)
+        raise InputError(Problem(message=message, source=str(file.path)) for message in problems)
     return tuple(values)
 
 
@@ -252,7 +252,7 @@ class _Walk:
         small = len(shape) < 2 or tensor.data_type in _PLACES
         if math.prod(shape) <= (MOST_FOLDED if small else MOST_FOLDED // 64):
             source = Known(tensor_values(self._file, tensor))
-        return Constant(tensor.name, shape, tensor.data_type, source)
+        return Constant(name=tensor.name, shape=shape, element=tensor.data_type, source=source)
 
     def _operand(self, name: str) -> Value | Constant:
         if name not in self._known and name not in self._held:  # within a branch of an If
@@ -321,7 +321,14 @@ class _Walk:
                 return None
             ghost = np.broadcast_to(np.zeros((), np.int8), inputs[0].shape)
             values = evaluated(self._file, proto, [ghost])
-            return [Constant(outputs[0].name, values.shape, outputs[0].element, Known(values))]
+            return [
+                Constant(
+                    name=outputs[0].name,
+                    shape=values.shape,
+                    element=outputs[0].element,
+                    source=Known(values),
+                )
+            ]
         if proto.op_type in (*OF_GRAPHS, *_RANDOM):
             return None
         constants = tuple(each for each in inputs if each is None or isinstance(each, Constant))
@@ -355,7 +362,13 @@ class _Walk:
             self._declared.agree(named(proto), output.name, shape, 0)
         if shape is None:
             raise self._file.problem(f"the shape of {output.name!r} is not known", named(proto))
-        return Constant(output.name, shape, element, source, is_fill(proto.op_type, inputs))
+        return Constant(
+            name=output.name,
+            shape=shape,
+            element=element,
+            source=source,
+            filled=is_fill(proto.op_type, inputs),
+        )
 
 
 _JOINING = ("Concat", "Attention")
@@ -369,7 +382,7 @@ def _is_empty(value: Value) -> bool:
 
 def _empty(value: Value) -> Constant:
     source = Known(np.zeros(value.shape or (), np.float32))
-    return Constant(value.name, value.shape or (), value.element, source)
+    return Constant(name=value.name, shape=value.shape or (), element=value.element, source=source)
 
 
 _PLACES = (6, 7)
@@ -392,7 +405,9 @@ def _plain(node: Node) -> Node:
     if node.op != "GatherND" or indices.shape[-1:] != (1,) or node.attributes.get("batch_dims", 0):
         return node
     values = indices.known[..., 0]
-    places = Constant(indices.name, values.shape, indices.element, Known(values))
+    places = Constant(
+        name=indices.name, shape=values.shape, element=indices.element, source=Known(values)
+    )
     return replace(node, op="Gather", inputs=(node.inputs[0], places), attributes={"axis": 0})
 
 

@@ -72,7 +72,14 @@ def attention_of_matrices(node: Node, seen: Seen) -> Node | None:
         return None
     said = {"scale": core.scale * before * after, "is_causal": int(core.causal)}
     inputs = (core.queries, keys, values, *((core.mask,) if core.mask else ()))
-    return Node(node.name, "Attention", node.version, inputs, node.outputs, said)
+    return Node(
+        name=node.name,
+        op="Attention",
+        version=node.version,
+        inputs=inputs,
+        outputs=node.outputs,
+        attributes=said,
+    )
 
 
 def _core(product: Node, seen: Seen) -> _Core | None:
@@ -88,7 +95,15 @@ def _core(product: Node, seen: Seen) -> _Core | None:
     queries, before = _scale(scores.inputs[0], seen)
     causal = bool(shares.attributes.get("causal"))
     scale = factor * before
-    return _Core(queries, scores.inputs[1], product.inputs[1], scale, mask, causal, True)
+    return _Core(
+        queries=queries,
+        keys=scores.inputs[1],
+        values=product.inputs[1],
+        scale=scale,
+        mask=mask,
+        causal=causal,
+        turned=True,
+    )
 
 
 def _unmasked(operand: Operand, seen: Seen) -> tuple[Operand, Operand]:
@@ -143,7 +158,14 @@ def attention_of_heads(node: Node, seen: Seen) -> Node | None:
         LAWS: (queries.law, keys.law),
     }
     inputs = (queries.whole, keys.whole, values.whole, *((core.mask,) if core.mask else ()))
-    return Node(node.name, "Attention", node.version, inputs, node.outputs, said)
+    return Node(
+        name=node.name,
+        op="Attention",
+        version=node.version,
+        inputs=inputs,
+        outputs=node.outputs,
+        attributes=said,
+    )
 
 
 def _stacked(operand: Operand, seen: Seen) -> _Core | None:
@@ -161,7 +183,7 @@ def _stacked(operand: Operand, seen: Seen) -> _Core | None:
         return None
     scale, causal = float(node.attributes["scale"]), bool(node.attributes.get("is_causal"))
     queries, keys, values = node.inputs[:3]
-    return _Core(queries, keys, values, scale, mask, causal)
+    return _Core(queries=queries, keys=keys, values=values, scale=scale, mask=mask, causal=causal)
 
 
 def _heads(operand: Operand, seen: Seen, turned: bool) -> _Heads | None:

@@ -42,8 +42,8 @@ def order_of(file: ModelFile, wanted: Sequence[str], taken: Taken) -> list[int]:
     maker = _makers(file, given, taken)
     problems = [
         Problem(
-            f"nothing in the model is called so; {did_you_mean(name, maker)}".rstrip("; "),
-            str(file.path),
+            message=f"nothing in the model is called so; {did_you_mean(name, maker)}".rstrip("; "),
+            source=str(file.path),
             key=name,
         )
         for name in wanted

@@ -39,10 +39,10 @@ class Place:
     def in_file(self, shape: Shape) -> FileTensor:
         """A tensor of this shape here as the file has it."""
         if self.axis is None:
-            return FileTensor((), shape[1:], batched=False)
+            return FileTensor(before=(), after=shape[1:], batched=False)
         behind = 1 + self.axis + (self.beside > 1)
         before, after = shape[1 : 1 + self.axis], shape[behind:]
-        return FileTensor(before, after, inner=self.inner, outer=self.outer)
+        return FileTensor(before=before, after=after, inner=self.inner, outer=self.outer)
 
     def axis_of(self, axis: int) -> int:
         """An axis of the file as it is here, unless it is the batch."""

@@ -33,7 +33,7 @@ def _refused(reading: Reading) -> bool:
 
 def _read(graph: Graph, store: Store, whole: bool) -> Reading:
     graph = with_patterns(with_own_padding(with_batch_first(graph, store.values, whole)), store)
-    layers = Layers(graph)
+    layers = Layers(graph=graph)
     return graph, layers, [_translated(node, layers) for node in graph.nodes]
 
 

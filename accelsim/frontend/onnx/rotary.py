@@ -119,7 +119,9 @@ def with_angles(node: Node, seen: Seen) -> Node | None:
 
 
 def _known(name: str, values: Array) -> Constant:
-    return Constant(name, values.shape, 1, Known(values.astype(np.float32)))
+    return Constant(
+        name=name, shape=values.shape, element=1, source=Known(values.astype(np.float32))
+    )
 
 
 def _once(values: Array) -> Array:

@@ -106,7 +106,7 @@ def _fields(content: memoryview, start: int, end: int) -> Iterator[_Field]:
             raise NotAMessage
         if at > end or not number:
             raise NotAMessage
-        yield _Field(number, kind, begun, value, at)
+        yield _Field(number=number, kind=kind, start=begun, value=value, end=at)
 
 
 def _number(content: memoryview, at: int, end: int) -> tuple[int, int]:

@@ -39,38 +39,42 @@ def from_torch(
         document, arrays = document_of(exported, title)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         message = f"is no module, and no program that torch.export made: {error}"
-        raise InputError(Problem(message, "from_torch", key="model")) from None
+        raise InputError(Problem(message=message, source="from_torch", key="model")) from None
     return network_of_program(program_of(document, arrays))
 
 
 def _exported(module: Any, example_inputs: tuple[Any, ...] | None) -> Any:
     if example_inputs is None:
         raise InputError(
-            Problem("a module needs example_inputs, a tuple of tensors", key="example_inputs")
+            Problem(
+                message="a module needs example_inputs, a tuple of tensors", key="example_inputs"
+            )
         )
     try:
         from torch.export import export  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         message = "a module needs torch to be exported: pip install torch"
-        raise InputError(Problem(message, "from_torch")) from None
+        raise InputError(Problem(message=message, source="from_torch")) from None
     try:
         return export(module, tuple(example_inputs))
     except Exception as error:  # of whatever the module does
         message = f"torch.export cannot export it: {error}"
-        raise InputError(Problem(message, "from_torch")) from None
+        raise InputError(Problem(message=message, source="from_torch")) from None
 
 
 def network_of_program(program: Program) -> Network:
     """A program as a network; raises UncoveredError."""
     if not program.inputs:
-        raise InputError(Problem("has no input", program.name))
+        raise InputError(Problem(message="has no input", source=program.name))
     store = Held()
-    graph, layers, verdicts = read_as_layers(Nodes(program, FUNCTIONS).graph(), store)
+    graph, layers, verdicts = read_as_layers(Nodes(program=program, table=FUNCTIONS).graph(), store)
     if any(verdict.reason for verdict in verdicts):
         rows = coverage(verdicts)
         raise UncoveredError(
             [
-                Problem(told(row), program.name, key=row.operator.removeprefix("torch."))
+                Problem(
+                    message=told(row), source=program.name, key=row.operator.removeprefix("torch.")
+                )
                 for row in rows
                 if row.refused
             ],

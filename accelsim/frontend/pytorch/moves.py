@@ -28,7 +28,9 @@ def _folded(nodes: Nodes, call: Call, x: Operand, move: Callable[[Array], Array]
     if not isinstance(x, Constant) or x.known is None:
         return False
     moved = move(x.known)
-    nodes.values[call.name] = Constant(call.name, moved.shape, 1, Known(moved), x.filled)
+    nodes.values[call.name] = Constant(
+        name=call.name, shape=moved.shape, element=1, source=Known(moved), filled=x.filled
+    )
     return True
 
 

@@ -43,7 +43,9 @@ class Nodes:
             array = self.program.arrays.get(name)
             absent = array is None
             held = np.broadcast_to(np.float32(0), shape) if array is None else array
-            self.values[name] = Constant(name, shape, 1, Known(held), filled=absent)
+            self.values[name] = Constant(
+                name=name, shape=shape, element=1, source=Known(held), filled=absent
+            )
 
     def graph(self) -> Graph:
         """All calls, in their order."""
@@ -66,7 +68,15 @@ class Nodes:
                 self.values.get(each.name) for each in _refs((call.args, [*call.kwargs.values()]))
             ]
             value, why = Value(call.name, call.shape), {WHY: str(error)}
-            node = Node(call.name, call.target, _OPSET, tuple(read), (value,), why, "torch")
+            node = Node(
+                name=call.name,
+                op=call.target,
+                version=_OPSET,
+                inputs=tuple(read),
+                outputs=(value,),
+                attributes=why,
+                domain="torch",
+            )
             self.nodes.append(node)
             self.values[call.name] = value
 
@@ -82,7 +92,7 @@ class Nodes:
 
     def constant(self, values: Array, name: str = "constant") -> Constant:
         """An array of the graph's own."""
-        return Constant(name, values.shape, 1, Known(values))
+        return Constant(name=name, shape=values.shape, element=1, source=Known(values))
 
     def add(
         self, op: str, call: Call, inputs: Sequence[Operand], name: str = "", **attributes: Any
@@ -103,7 +113,16 @@ class Nodes:
         attributes: Mapping[str, Any],
     ) -> None:
         """A node of any number of results."""
-        self.nodes.append(Node(name, op, _OPSET, tuple(inputs), tuple(made), attributes))
+        self.nodes.append(
+            Node(
+                name=name,
+                op=op,
+                version=_OPSET,
+                inputs=tuple(inputs),
+                outputs=tuple(made),
+                attributes=attributes,
+            )
+        )
 
     def same(self, call: Call, given: Any) -> None:
         """A call whose result is one of its arguments."""

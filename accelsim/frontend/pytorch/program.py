@@ -71,7 +71,13 @@ def program_of(document: Mapping[str, Any], arrays: Mapping[str, Array] | None =
         inputs={name: tuple(shape) for name, shape in document["inputs"].items()},
         parameters={name: tuple(shape) for name, shape in document["parameters"].items()},
         calls=tuple(
-            Call(name, target, tuple(map(_value, args)), _values(kwargs), _shape(shape))
+            Call(
+                name=name,
+                target=target,
+                args=tuple(map(_value, args)),
+                kwargs=_values(kwargs),
+                shape=_shape(shape),
+            )
             for name, target, args, kwargs, shape in document["calls"]
         ),
         outputs=tuple(document["outputs"]),

@@ -48,13 +48,17 @@ class _Layer:
         order = _GATES[self.op]
         assert given.known is not None
         gates = given.known.reshape(len(order), -1)[list(order)].reshape(1, *given.shape)
-        return Constant(given.name, gates.shape, 1, Known(gates), given.filled)
+        return Constant(
+            name=given.name, shape=gates.shape, element=1, source=Known(gates), filled=given.filled
+        )
 
 
 def _joined(parts: Sequence[Constant], axis: int) -> Constant:
     values = np.concatenate([part.known for part in parts if part.known is not None], axis)
     absent = any(part.filled for part in parts)
-    return Constant(parts[0].name, values.shape, 1, Known(values), absent)
+    return Constant(
+        name=parts[0].name, shape=values.shape, element=1, source=Known(values), filled=absent
+    )
 
 
 def recurrent(op: str, **said: Any) -> Rule:

@@ -225,7 +225,9 @@ class Expand(Op):
     def axes(self, shape: Shape) -> tuple[Read, ...]:
         """How each axis of the ofmap reads that of an ifmap of `shape`."""
         return tuple(
-            Window(size, 1) if size == wanted else Stretch(size, wanted, step=0)
+            Window(size=size, kernel=1)
+            if size == wanted
+            else Stretch(size=size, outputs=wanted, step=0)
             for size, wanted in zip(shape, self.shape, strict=True)
         )
 

@@ -75,9 +75,15 @@ class Pad(Op):
         """
         sides = zip(shape, self.before, self.after, self.step, strict=True)
         return tuple(
-            Window(size, 1, before=before, after=after)
+            Window(size=size, kernel=1, before=before, after=after)
             if step == 1 and self.mode == "constant"
-            else Stretch(size, before + (size - 1) * step + 1 + after, 1, step, -before)
+            else Stretch(
+                size=size,
+                outputs=before + (size - 1) * step + 1 + after,
+                step=1,
+                per=step,
+                offset=-before,
+            )
             for size, before, after, step in sides
         )
 
@@ -137,7 +143,10 @@ class Resize(Op):
 
     def axes(self, shape: Shape) -> tuple[Read, ...]:
         """How each axis of the ofmap reads that of an ifmap of `shape` (C, H, W)."""
-        return (Window(shape[0], 1), *(self._axis(axis, shape[axis + 1]) for axis in (0, 1)))
+        return (
+            Window(size=shape[0], kernel=1),
+            *(self._axis(axis, shape[axis + 1]) for axis in (0, 1)),
+        )
 
     def _axis(self, axis: int, size: int) -> Stretch:
         """A place is rounded down, with a half or almost one before for other ways of rounding."""
@@ -146,7 +155,14 @@ class Resize(Op):
         more, up = _ROUNDED[self.rounding if nearest else "floor"]
         per = math.lcm(apart.denominator, (first + more).denominator)
         offset = int((first + more) * per) + up * (per - 1)
-        return Stretch(size, self.size[axis], int(apart * per), per, offset, 1 if nearest else 2)
+        return Stretch(
+            size=size,
+            outputs=self.size[axis],
+            step=int(apart * per),
+            per=per,
+            offset=offset,
+            near=1 if nearest else 2,
+        )
 
     def _line(self, axis: int, size: int) -> tuple[Fraction, Fraction]:
         """How far apart places down (axis 0) or across lie among `size` values, and the first."""
@@ -237,7 +253,14 @@ class Deconvolution(Op):
             raise ShapeError(f"output_padding {more} is not less than the stride of {stride}")
         if outputs < 1:
             raise ShapeError(f"the padding of {before + after} leaves nothing of the ofmap")
-        return Window(outputs, kernel, stride, dilation, before, after)
+        return Window(
+            size=outputs,
+            kernel=kernel,
+            stride=stride,
+            dilation=dilation,
+            before=before,
+            after=after,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

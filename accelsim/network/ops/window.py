@@ -70,8 +70,18 @@ def windows_over(
         if padding != "same"
         else (_same(*axis) for axis in zip(shape[1:], kernel, stride, dilation, strict=True))
     )
-    rows = Window(shape[1], kernel[0], stride[0], dilation[0], *vertical, ceil_mode)
-    cols = Window(shape[2], kernel[1], stride[1], dilation[1], *horizontal, ceil_mode)
+    rows, cols = (
+        Window(
+            size=shape[axis + 1],
+            kernel=kernel[axis],
+            stride=stride[axis],
+            dilation=dilation[axis],
+            before=before,
+            after=after,
+            ceil_mode=ceil_mode,
+        )
+        for axis, (before, after) in enumerate((vertical, horizontal))
+    )
     if rows.outputs < 1 or cols.outputs < 1:
         raise ShapeError(
             f"the {rows.extent}x{cols.extent} kernel does not fit the padded input of "
@@ -105,7 +115,9 @@ def phase_axis(forward: Window, at: int) -> PhaseAxis | None:
     outputs = ceil_div(forward.size - at, stride)
     after = outputs + reach - forward.outputs - before
     size = forward.outputs + min(after, 0)
-    window = Window(size, len(taps), 1, apart, before, max(after, 0))
+    window = Window(
+        size=size, kernel=len(taps), stride=1, dilation=apart, before=before, after=max(after, 0)
+    )
     return PhaseAxis(window, tuple(reversed(taps)))
 
 

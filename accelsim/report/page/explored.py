@@ -67,11 +67,23 @@ def sweep_page(summary: Summary) -> str:
 def _fields(summary: Summary) -> Iterator[Field]:
     objectives, varied = summary.about.objectives, summary.varied
     for place, (network, front) in enumerate(summary.fronts.items()):
-        yield Field(place, network, summary.by_network[network], front, varied, objectives)
+        yield Field(
+            place=place,
+            name=network,
+            points=summary.by_network[network],
+            front=front,
+            parameters=varied,
+            objectives=objectives,
+        )
     if summary.overall and summary.about.over is not None:
         name = said(summary.about.over)
         yield Field(
-            len(summary.fronts), name, summary.overall, summary.overall_front, varied, objectives
+            place=len(summary.fronts),
+            name=name,
+            points=summary.overall,
+            front=summary.overall_front,
+            parameters=varied,
+            objectives=objectives,
         )
 
 

@@ -162,7 +162,9 @@ def recorded(data: object, source: str, path: str = "") -> RunRecord:
     except ValidationError as error:
         found = findings(error, data, RunRecord.model_json_schema())
         keys = [(f"{path}.{dotted(each.path)}".strip("."), each.message) for each in found]
-        raise InputError(Problem(text, source, key=key) for key, text in keys) from None
+        raise InputError(
+            Problem(message=text, source=source, key=key) for key, text in keys
+        ) from None
 
 
 def _runs_of(path: str) -> Iterator[RunRecord]:
@@ -171,7 +173,7 @@ def _runs_of(path: str) -> Iterator[RunRecord]:
         return iter([recorded(run, path, f"runs[{i}]") for i, run in enumerate(data["runs"])])
     if not isinstance(data, dict) or not {"schema", "totals", "layers"} <= data.keys():
         message = "is not what `--json` of run, compare or train writes; it has no `layers`"
-        raise InputError(Problem(message, path))
+        raise InputError(Problem(message=message, source=path))
     return iter([recorded(data, path)])
 
 
@@ -180,6 +182,8 @@ def _json_of(path: str) -> object:
     try:
         return json.loads(text)
     except RecursionError:
-        raise InputError(Problem("is no JSON that can be read: too deep", path)) from None
+        raise InputError(
+            Problem(message="is no JSON that can be read: too deep", source=path)
+        ) from None
     except ValueError as error:
-        raise InputError(Problem(f"is no JSON: {error}", path)) from None
+        raise InputError(Problem(message=f"is no JSON: {error}", source=path)) from None

@@ -69,7 +69,9 @@ def attention(node: Node, layers: Layers) -> str:
     ranks = {len(each.shape or ()) for each in node.inputs[:3] if each is not None}
     if len(ranks) > 1:
         raise Refused("of operands with not as many axes")
-    heads = _Heads(node, layers, tensor(node, 1, layers), tensor(node, 2, layers))
+    heads = _Heads(
+        node=node, layers=layers, keys=tensor(node, 1, layers), values=tensor(node, 2, layers)
+    )
     if ranks == {3} and not _given(node, _PAST_KEYS):
         return _side_by_side(heads)
     if ranks == {3}:
@@ -169,7 +171,7 @@ def _masked(heads: _Heads, scores: str) -> str:
 def _hidden(layers: Layers, name: str, scores: str, added: Array) -> str:
     """Scores (heads, queries, keys), plus what hides some; never infinite."""
     values = np.maximum(added, _HIDDEN).astype(np.float32)
-    beta = Constant(name, values.shape, 1, Known(values))
+    beta = Constant(name=name, shape=values.shape, element=1, source=Known(values))
     learned = {"gamma": Learned(1.0), "beta": Learned(beta)}
     return layers.add(name, checked(ScaleShift, shape=values.shape), scores, learned=learned)
 

@@ -56,4 +56,4 @@ def _array(name: str, values: Array, shape: tuple[int, ...]) -> Constant:
     while values.ndim > len(shape):
         values = values[0]
     whole = np.ascontiguousarray(np.broadcast_to(values, shape), np.float32)
-    return Constant(name, shape, 1, Known(whole))
+    return Constant(name=name, shape=shape, element=1, source=Known(whole))

@@ -126,7 +126,7 @@ class _Part:
             f"{name}/padded", checked(Pad, before=sides[0], after=sides[1]), self.source
         )
         values = np.concatenate([*self.before, np.zeros(self.shape, np.float32), *self.after], axis)
-        beta = Constant(f"{name}/beta", values.shape, 1, Known(values))
+        beta = Constant(name=f"{name}/beta", shape=values.shape, element=1, source=Known(values))
         learned = {"gamma": Learned(1.0), "beta": Learned(beta)}
         return layers.add(name, checked(ScaleShift, shape=values.shape), padded, learned=learned)
 

@@ -182,7 +182,7 @@ def _numbers(node: Node, layers: Layers, places: Array, values: Array) -> str:
 
 
 def _one(node: Node, what: str, values: Array) -> Constant:
-    return Constant(f"{node.name}/{what}", values.shape, 1, Known(values))
+    return Constant(name=f"{node.name}/{what}", shape=values.shape, element=1, source=Known(values))
 
 
 def _box(places: Array, shape: Shape) -> Box:

@@ -76,7 +76,12 @@ def _of_features(node: Node, layers: Layers, source: str, constants: Mapping[str
     factor = of["gamma"] / np.sqrt(of["variance"] + float(node.attributes.get("epsilon", 1e-5)))
     term = of["beta"] - of["mean"] * factor
     by, plus = (
-        Constant(f"{node.name}/{name}", each.shape, 1, Known(each.astype(np.float32)))
+        Constant(
+            name=f"{node.name}/{name}",
+            shape=each.shape,
+            element=1,
+            source=Known(each.astype(np.float32)),
+        )
         for name, each in (("factor", factor), ("term", term))
     )
     value = node.inputs[0]

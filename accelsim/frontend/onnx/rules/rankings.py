@@ -124,7 +124,9 @@ def at_places(layers: Layers, name: str, places: str, along: tuple[int, int]) ->
     counted = -np.arange(size, dtype=np.float32).reshape(own)
     learned = {
         "gamma": Learned(1.0),
-        "beta": Learned(Constant(f"{name}/counted", own, 1, Known(counted))),
+        "beta": Learned(
+            Constant(name=f"{name}/counted", shape=own, element=1, source=Known(counted))
+        ),
     }
     apart = layers.add(f"{name}/apart", checked(ScaleShift, shape=own), places, learned=learned)
     return layers.add(name, Equal(numbers=(None, 0.0)), apart)
@@ -150,7 +152,12 @@ def cumulative_sum(node: Node, layers: Layers) -> str:
     source, shape, axis = _along(node, layers, said)
     size, back = shape[axis], bool(node.attributes.get("reverse", 0))
     ones = np.tri(size, size, -int(node.attributes.get("exclusive", 0)), dtype=np.float32)
-    weight = Constant(f"{node.name}/ones", (size, size), 1, Known(ones.T if back else ones))
+    weight = Constant(
+        name=f"{node.name}/ones",
+        shape=(size, size),
+        element=1,
+        source=Known(ones.T if back else ones),
+    )
     last = (*(at for at in range(len(shape)) if at != axis), axis)
     turned = axis != len(shape) - 1
     if turned:
