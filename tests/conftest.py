@@ -10,11 +10,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # xdist's workers have the cores already
 
 import pytest
+import typer.main
 from drawing import MOST, PLAIN
 from hypothesis import settings
 
@@ -52,16 +54,36 @@ SEARCHING = (
 """What begins with an empty memory of searches where its caller has none."""
 
 
+SMALL = {"refined", "vector kernels", "schedules"}
+"""What takes little room of that which a memory of searches keeps, and is long to find."""
+
+
 @pytest.fixture(scope="session", autouse=True)
-def one_memory() -> Iterator[None]:
+def one_memory() -> Iterator[Memory]:
     """One memory for all runs, as in a sweep: the same layers are searched once.
 
     That a memory changes no result is tested where each search begins with none, of its own; so
     must one that is falsified.
     """
-    memory = Memory(most=200)
+    memory = Memory(most=100)
     memory.patience.failed = True  # it spends so much that it would soon compile
     with pytest.MonkeyPatch.context() as patch:
         for name in SEARCHING:
             patch.setattr(import_module(name), "Memory", lambda: memory)
+        yield memory
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_room(one_memory: Memory) -> Iterator[None]:
+    """Tables of all tilings of a kernel are forgotten with the module; else there are gigabytes."""
+    yield
+    for kind in one_memory.kinds.keys() - SMALL:
+        del one_memory.kinds[kind]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_command_line() -> Iterator[None]:
+    """The commands with their options, which typer makes anew for each call: here they stay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         yield

@@ -18,7 +18,6 @@ from accelsim.lowering.lower import lower
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.row_stationary import row_shape
 from accelsim.lowering.schedule import Schedule
-from accelsim.lowering.search import Memory
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
 from accelsim.lowering.tiling import GemmTiling, LoopOrder
 from accelsim.network.graph import LayerSpec, Network, build_network
@@ -80,13 +79,9 @@ def verified(program: Program, seed: int = 0) -> list[LayerCheck]:
     return list(checks(program, load_parameters(program.network, arithmetic, seed)))
 
 
-SEARCHED = Memory(most=300)
-"""One search for a layer, whatever its number format."""
-
-
 def check(network: Network, machine: Hardware, batch: int = 2, seed: int = 0) -> LayerCheck:
     """The check of the network's last layer."""
-    return verified(lower(network, machine, batch, SEARCHED), seed)[-1]
+    return verified(lower(network, machine, batch), seed)[-1]
 
 
 FMAP = (6, 9, 7)
@@ -185,7 +180,7 @@ def test_floats_lie_within_the_bound_of_their_sums(network: Network) -> None:
 def test_these_layers_are_really_tiled() -> None:
     """Otherwise the equalities above would say little."""
     counts = {
-        name: len(lower(network, hardware("ws"), 2, SEARCHED).layers[-1].all_tasks)
+        name: len(lower(network, hardware("ws"), 2).layers[-1].all_tasks)
         for name, network in LAYERS.items()
     }
     untiled = {name for name, count in counts.items() if count < 2}
