@@ -13,9 +13,9 @@ import numpy as np
 
 from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, UnknownNameError, did_you_mean, reason
-from accelsim.facade import compiled_parts, prepared, refuse_integer_gradients
+from accelsim.facade import compiled_parts, refuse_beyond_limits, refuse_integer_gradients
 from accelsim.files import MADE, written
-from accelsim.given import HardwareLike, NetworkLike, hardware_of, network_of
+from accelsim.given import HardwareLike, NetworkLike, hardware_of, network_of, prepared
 from accelsim.hardware import Hardware, Precision
 from accelsim.network.graph import Network
 from accelsim.numerics.archive import Archive
@@ -155,10 +155,11 @@ def compute(
     given = given if problems else _images_first(network, given)
     if batch is None:
         batch = 1 if problems else _images(network, given)
-    ready = prepared(network, batch)
+    ready = prepared(network)
+    refuse_beyond_limits(ready, batch)
     if problems := problems + _unknown_layers(ready, layers):
         raise InputError(problems)
-    parameters = load_parameters(network, arithmetic, seed, given)
+    parameters = load_parameters(network, ready, arithmetic, seed, given)
     kept = None if layers is None else {*layers}
     found, ofmaps = [], {}
     outputs: dict[str, Array] = {}

@@ -21,6 +21,7 @@ from accelsim.given import (
     NetworkLike,
     hardware_of,
     network_of,
+    prepared,
     several,
     variants,
 )
@@ -34,7 +35,7 @@ from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network
 from accelsim.network.ops.fields import LARGEST_BATCH
 from accelsim.network.ops.gradients import Loss, Optimizer
-from accelsim.network.passes import absorbed, prepare_for_inference
+from accelsim.network.passes import absorbed
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another
 from accelsim.results.best_dataflow import best_program, forced_program
@@ -104,7 +105,7 @@ def simulate(
         ours = [program.of(part) for program in programs]
         return ours, result.of(part.layers)
 
-    parts = _each(parts_of(given, batch, forced), run)
+    parts = _each(parts_of(prepared(given), batch, forced), run)
     programs = [program for programs, _ in parts for program in programs]
     if trace_dram is not None:
         write_dram_trace([programs for programs, _ in parts], str(trace_dram))
@@ -180,14 +181,15 @@ def compile_program(
     `simulate` times this one, but for layers that are independent measurements: these alone. Of a
     batch that runs in parts it is the first one's.
     """
-    return compiled_parts(network, hardware_of(hardware, dataflow), batch, memory)[0]
+    return compiled_parts(prepared(network), hardware_of(hardware, dataflow), batch, memory)[0]
 
 
 def compiled_parts(
-    network: NetworkLike, machine: Hardware, batch: int, memory: Memory | None = None
+    ready: Network, machine: Hardware, batch: int, memory: Memory | None = None
 ) -> list[Program]:
-    """As `compile_program`, of all parts in which the batch runs."""
-    return _parts(prepared(network, batch), machine, batch, memory, _player(memory), None)
+    """As `compile_program`, of a prepared network, of all parts in which the batch runs."""
+    refuse_beyond_limits(ready, batch)
+    return _parts(ready, machine, batch, memory, _player(memory), None)
 
 
 def program_with(
@@ -203,7 +205,7 @@ def program_with(
     The name of what became a single layer stands for that. Raises InputError for one that does not
     exist, or became several.
     """
-    parts = parts_of(network, batch, mapping)
+    parts = parts_of(prepared(network), batch, mapping)
     named = {each.name: part for part in parts for each in part[0].layers}
     inside = [each for each in named if each.startswith(f"{layer}/")]
     meant = inside[0] if layer not in named and len(inside) == 1 else layer
@@ -277,16 +279,13 @@ def _lowered(
     )
 
 
-def prepared(network: NetworkLike, batch: int) -> Network:
-    """What inference takes of a network; raises InputError where it is beyond the limits."""
-    ready = prepare_for_inference(network_of(network))
-    _refuse_beyond_limits(ready, batch)
-    return ready
+def parts_of(ready: Network, batch: int, mapping: Source | None) -> list[Part]:
+    """What of a prepared network runs by itself: its images, and what is forced on it.
 
-
-def parts_of(network: NetworkLike, batch: int, mapping: Source | None) -> list[Part]:
-    """What of a network runs by itself: its images, and what is forced on it."""
-    parts = prepared(network, batch).parts(batch)
+    Raises InputError where it is beyond the limits.
+    """
+    refuse_beyond_limits(ready, batch)
+    parts = ready.parts(batch)
     own = [None] * len(parts) if mapping is None else for_parts(mapping, parts)
     return [(*part, its) for part, its in zip(parts, own, strict=True)]
 
@@ -317,7 +316,7 @@ def _refuse_unwritable(inputs: Sequence[object], **paths: str | Path | None) -> 
         raise InputError(problems)
 
 
-def _refuse_beyond_limits(network: Network, batch: int) -> None:
+def refuse_beyond_limits(network: Network, batch: int) -> None:
     """Raise InputError for a batch, or layers, whose counts with their bytes need over 64 bits."""
     if not 1 <= batch <= LARGEST_BATCH:
         message = f"use at least 1 and at most {LARGEST_BATCH:,} images, found {batch:,}"
@@ -394,15 +393,15 @@ def verify(
 
     network, machine = network_of(network), hardware_of(hardware, dataflow, set)
     refuse_integer_gradients(network, machine)
-    forced = None if mapping is None else load_mapping(mapping)
+    forced, ready = None if mapping is None else load_mapping(mapping), prepared(network)
     programs = _each(
-        parts_of(network, batch, forced),
+        parts_of(ready, batch, forced),
         lambda part, images, own: _parts(part, machine, images, None, Player(), own),
     )
     precision = machine.precision
-    parameters = load_parameters(network, precision_arithmetic(precision), seed)
+    parameters = load_parameters(network, ready, precision_arithmetic(precision), seed)
     calibration = told(parameters)
-    labelled = accuracy(prepared(network, batch), parameters)
+    labelled = accuracy(ready, parameters)
     total = sum(len(first.layers) for first, *_ in programs)
     layers: list[LayerCheck] = []
     for check in chain.from_iterable(checks(first, parameters, rest) for first, *rest in programs):

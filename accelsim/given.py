@@ -11,6 +11,7 @@ from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.frontend.mapping_file import Forced, Source
 from accelsim.hardware import BEST, DATAFLOWS, NO_SPADS, DataflowName, Hardware
 from accelsim.network.graph import Network
+from accelsim.network.passes import prepare_for_inference
 
 NetworkLike = Network | str | Path
 HardwareLike = Hardware | str | Path
@@ -21,6 +22,11 @@ Like = TypeVar("Like", NetworkLike, HardwareLike)
 def network_of(network: NetworkLike) -> Network:
     """A network itself, or the one of a name or path; raises InputError."""
     return network if isinstance(network, Network) else load_network(network)
+
+
+def prepared(network: NetworkLike) -> Network:
+    """What inference takes of a network: the one door to the passes, for all that comes after."""
+    return prepare_for_inference(network_of(network))
 
 
 def hardware_of(

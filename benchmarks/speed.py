@@ -73,7 +73,7 @@ def untiled(network: str) -> None:
     """
     program = compile_program(network, HARDWARE)
     arithmetic = precision_arithmetic(program.hardware.precision)
-    parameters = load_parameters(program.network, arithmetic)
+    parameters = load_parameters(program.network, program.network, arithmetic)
     for layer in program.network.layers:
         if isinstance(layer.op, Conv | Dense):
             inputs = (parameters.input(layer.inputs[0], layer.input_shapes[0]),)

@@ -135,6 +135,12 @@ def test_the_reference_knows_no_schedule() -> None:
     assert not any(name.startswith("accelsim.numerics.tiled") for name in reached)
 
 
+def test_networks_are_prepared_for_inference_at_one_door() -> None:
+    """`given.prepared`: what it returns is passed on, and nothing behind it asks again."""
+    callers = [path for path in FILES if "prepare_for_inference(" in path.read_text("utf-8")]
+    assert [relative(path) for path in callers] == ["given.py", "network/passes.py"]
+
+
 def test_only_the_engine_imports_simpy_and_it_has_no_arrays() -> None:
     """But for the one in which compiled code has all its numbers."""
     for path in FILES:

@@ -89,7 +89,7 @@ def _fused(op: Op, norm: Op) -> Op:
 def fold_parameters(
     network: Network, parameters: Parameters, without: Collection[str] = ()
 ) -> dict[str, dict[str, Array]]:
-    """Parameters of `prepare_for_inference(network)`, from those of `network`.
+    """Parameters of a network that is prepared for inference, from those of `network`.
 
     Each layer has "weight", "bias"; a batch norm "gamma", "beta", "mean", "variance", all of
     shape (channels,). With scale = gamma / sqrt(variance + epsilon), per output channel:

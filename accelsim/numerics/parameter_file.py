@@ -31,7 +31,7 @@ from accelsim.network.graph import Layer, Network, Stored, learned_shapes
 from accelsim.network.interface import FileTensor
 from accelsim.network.ops import Shape
 from accelsim.network.ops.gradients import BatchNormForward
-from accelsim.network.passes import fold_parameters, foldable, prepare_for_inference
+from accelsim.network.passes import fold_parameters, foldable
 from accelsim.numerics.archive import LARGEST_ARRAY, Archive, Outline, UnreadableError
 from accelsim.numerics.arithmetic import Arithmetic
 from accelsim.numerics.calibration import calibrated
@@ -49,17 +49,17 @@ _MOST_SURPLUS = 20
 
 def load_parameters(
     network: Network,
+    prepared: Network,
     arithmetic: Arithmetic,
     seed: int = 0,
     inputs: Mapping[str, Array] | None = None,
 ) -> Parameters:
-    """The parameters of `prepare_for_inference(network)`: of its file, or random without one.
+    """The parameters of `network` as it is `prepared`: of its file, or random without one.
 
     The file's arrays are those of `network` as it was read; its batch norms are folded here.
     `inputs` take the place of its. Scales that own codes come without are calibrated on the inputs.
     InputError lists every array that is missing, surplus, or of the wrong shape, type or range.
     """
-    prepared = prepare_for_inference(network)
     if network.weights is None:
         return Parameters.of(prepared, arithmetic, seed, inputs)
     if isinstance(network.weights, Stored):

@@ -11,6 +11,7 @@ from accelsim.dram.currents import DramCosts
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import sequential_clocks
 from accelsim.errors import Coverage
+from accelsim.given import prepared
 from accelsim.hardware import Hardware
 from accelsim.lowering.dataflow import ArrayModel, least_turn
 from accelsim.lowering.energy import energy_rates
@@ -19,7 +20,6 @@ from accelsim.lowering.placed import out_of_place
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.target import target_of
 from accelsim.network.graph import Layer, Network
-from accelsim.network.passes import prepare_for_inference
 from accelsim.report.quantities import NONE, gigabytes_per_second, shape, si
 from accelsim.report.sheet import Column, Row, Sheet, facts
 from accelsim.results import SCHEMA
@@ -49,11 +49,11 @@ class Activations:
 
 def activations(network: Network) -> Activations:
     """Which layers write a tensor of their own at inference."""
-    prepared = prepare_for_inference(network)
-    copied = out_of_place(prepared)
+    ready = prepared(network)
+    copied = out_of_place(ready)
     written = frozenset(
         layer.name
-        for layer in prepared.layers
+        for layer in ready.layers
         if layer.name in copied or not isinstance(kernel_of(layer, 1), Alias)
     )
     return Activations(network, written)

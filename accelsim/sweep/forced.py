@@ -7,7 +7,7 @@ from accelsim.errors import InputError
 from accelsim.frontend.mapping_file import Source, load_mapping
 from accelsim.frontend.sweep_file import SweepFile
 from accelsim.network.graph import Network
-from accelsim.network.passes import prepare_for_inference
+from accelsim.network.passes import absorbed
 from accelsim.sweep.axes import Findings
 from accelsim.sweep.variants import named_path
 
@@ -32,7 +32,8 @@ def forced_on(
     from accelsim.lowering.forced import strange_layers  # takes a while to import
 
     for network in networks.values():
-        names = [layer.name for layer in prepare_for_inference(network).layers]
+        gone = absorbed(network)
+        names = [layer.name for layer in network.layers if layer.name not in gone]
         for problem in strange_layers(names, source):
             found.at(KEY, f"{network.name}: {problem.message}")
     text = repr(source.content)

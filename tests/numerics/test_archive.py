@@ -86,4 +86,4 @@ def test_odd_archives(tmp_path: Path, content: bytearray, message: str) -> None:
     specs = [LayerSpec("c", Conv(out_channels=4, kernel=(3, 3)), ("input",))]
     network = build_network("n", {"input": (2, 8, 8)}, specs, weights=tmp_path / "w.npz")
     with pytest.raises(InputError, match=message):
-        load_parameters(network, INT8)
+        load_parameters(network, network, INT8)

@@ -35,6 +35,11 @@ def chain(*ops: Op, shape: tuple[int, ...] = (3, 32, 32), weights: Path | None =
     return build_network("chain", {"x": shape}, specs, weights=weights)
 
 
+def loaded(network: Network, arithmetic: Arithmetic, seed: int = 0) -> Parameters:
+    """The parameters of a network as inference takes it."""
+    return load_parameters(network, prepare_for_inference(network), arithmetic, seed)
+
+
 def same(channels: int) -> Conv:
     return Conv(out_channels=channels, kernel=(3, 3), padding=(1, 1, 1, 1), activation="relu")
 
@@ -163,7 +168,7 @@ def test_file_of_integers(tmp_path: Path) -> None:
         l0__output_scale=0.25,
         l0__output_zero_point=2,
     )
-    parameters = load_parameters(network, INT8)
+    parameters = loaded(network, INT8)
     (result,) = reference(network, INT8, parameters, batch=2)
     # (0, 1) . (2, 3) + 10 = 13; (2, 3) . (2, 3) + 10 = 23; times 0.5 * 0.5 / 0.25, + 2
     assert result[1].values.tolist() == [[15], [25]]
@@ -175,7 +180,7 @@ def test_quantizations_of_a_file_pass_through_layers_that_keep_them(tmp_path: Pa
     network = saved(
         tmp_path / "w.npz", Reshape(shape=(1, 2)), Flatten(), x__scale=0.5, x__zero_point=1
     )
-    parameters = load_parameters(network, INT8)
+    parameters = loaded(network, INT8)
     assert parameters.quantization("l1") == Quantization(0.5, 1)
 
 
@@ -184,7 +189,7 @@ def test_file_of_floats_is_rounded_to_the_format(tmp_path: Path) -> None:
         tmp_path / "w.npz", Dense(out_features=1), l0__weight=[[1 + 2**-8, 1.0]], l0__bias=[2**-20]
     )
     arithmetic = arithmetic_of("bfloat16", "bfloat16", "float32", "bfloat16")
-    layer = load_parameters(network, arithmetic).layer(network.layers[0])
+    layer = loaded(network, arithmetic).layer(network.layers[0])
     assert layer.arrays["weight"].tolist() == [[1.0, 1.0]]
     assert layer.arrays["bias"].tolist() == [2**-20]
 
@@ -210,7 +215,7 @@ def test_every_problem_of_a_file_is_listed(tmp_path: Path) -> None:
         l4__variance=[1.0, -1.0],
     )
     with pytest.raises(InputError) as caught:
-        load_parameters(network, INT8)
+        loaded(network, INT8)
     problems = {problem.key: problem.message for problem in caught.value.problems}
     expected = {
         "x": "has shape (5, 3), needs (N, ...) and (2,)",
@@ -235,7 +240,7 @@ def test_every_problem_of_a_file_is_listed(tmp_path: Path) -> None:
 def test_scales_mean_nothing_to_floats(tmp_path: Path) -> None:
     network = saved(tmp_path / "w.npz", Flatten(), x__scale=0.5)
     with pytest.raises(InputError, match=r"x\.scale: no layer takes this"):
-        load_parameters(network, FLOAT32)
+        loaded(network, FLOAT32)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 but no archive", b"text"])
@@ -244,18 +249,18 @@ def test_unreadable_files(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"w\.npz: cannot be read as \.npz"):
-        load_parameters(chain(Flatten(), weights=path), INT8)
+        loaded(chain(Flatten(), weights=path), INT8)
 
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     network = saved(tmp_path / "w.npz", Flatten(), x=np.array([{}, {}], object))
     with pytest.raises(InputError, match="x: cannot be read"):
-        load_parameters(network, INT8)
+        loaded(network, INT8)
 
 
 def test_without_a_file_everything_is_random() -> None:
     network = chain(same(1))
-    assert load_parameters(network, INT8, seed=4).seed == 4
+    assert loaded(network, INT8, seed=4).seed == 4
 
 
 def test_batch_norms_of_a_file_are_folded(tmp_path: Path) -> None:
@@ -274,7 +279,7 @@ def test_batch_norms_of_a_file_are_folded(tmp_path: Path) -> None:
     )
     prepared = prepare_for_inference(network)
     assert [layer.name for layer in prepared.layers] == ["l0", "l2"]
-    results = reference(prepared, FLOAT32, load_parameters(network, FLOAT32))
+    results = reference(prepared, FLOAT32, loaded(network, FLOAT32))
     # 3 + 8 + 1 = 12; (12 - 8) * 2 / sqrt(4) + 5 = 9; times 10
     assert [ofmap.values.tolist() for _, ofmap in results] == [[[9.0]], [[90.0]]]
 
@@ -284,4 +289,4 @@ def test_integer_weights_cannot_follow_a_folded_batch_norm(tmp_path: Path) -> No
     weights = {"l0__weight": [[1, 2], [3, 4]], "l0__bias": [0, 0]}
     network = saved(tmp_path / "w.npz", Dense(out_features=2), BatchNorm(), **weights, **ones)
     with pytest.raises(InputError, match="l1: is folded into the layer before it"):
-        load_parameters(network, INT8)
+        loaded(network, INT8)

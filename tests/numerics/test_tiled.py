@@ -76,7 +76,9 @@ def single(op: Op, *shapes: Shape) -> Network:
 def verified(program: Program, seed: int = 0) -> list[LayerCheck]:
     """The checks of all layers of a program."""
     arithmetic = precision_arithmetic(program.hardware.precision)
-    return list(checks(program, load_parameters(program.network, arithmetic, seed)))
+    return list(
+        checks(program, load_parameters(program.network, program.network, arithmetic, seed))
+    )
 
 
 def check(network: Network, machine: Hardware, batch: int = 2, seed: int = 0) -> LayerCheck:

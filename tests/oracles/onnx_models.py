@@ -46,7 +46,7 @@ def images_first(feeds: dict[str, Array], network: Network) -> dict[str, Array]:
 def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) -> Parameters:
     """The model's own arrays, and inputs."""
     arithmetic = precision_arithmetic(load_hardware("edge_ws", settings).precision)
-    parameters = load_parameters(network, arithmetic)
+    parameters = load_parameters(network, prepare_for_inference(network), arithmetic)
     return replace(parameters, given={**parameters.given, **feeds})
 
 
