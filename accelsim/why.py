@@ -14,7 +14,7 @@ from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate
 from accelsim.given import HardwareLike, MappingLike, NetworkLike, hardware_of, network_of
-from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, Hardware
+from accelsim.hardware import BEST, DATAFLOWS, SYSTOLIC, WITH_SPADS, Hardware
 from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.network.graph import Network
 from accelsim.results import Bound, RunResult
@@ -95,21 +95,21 @@ RELAXATIONS = (
         action="doubling the ifmap network",
         key=f"{_PES}.ifmap_network",
         relax=twice,
-        dataflows=("rs",),
+        dataflows=WITH_SPADS,
     ),
     Relaxation(
         resource="buffer",
         action="doubling the filter network",
         key=f"{_PES}.filter_network",
         relax=twice,
-        dataflows=("rs",),
+        dataflows=WITH_SPADS,
     ),
     Relaxation(
         resource="buffer",
         action="doubling the psum networks",
         key=f"{_PES}.psum_in_network+psum_out_network",
         relax=twice,
-        dataflows=("rs",),
+        dataflows=WITH_SPADS,
     ),
     Relaxation(
         resource="vector",

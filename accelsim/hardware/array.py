@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accelsim.hardware.quantities import (
+    SYSTOLIC,
+    WITH_SPADS,
     Bandwidth,
     Count,
     DataflowName,
@@ -14,8 +16,9 @@ from accelsim.hardware.quantities import (
 )
 
 NO_SPADS = (
-    "dataflow rs needs the spads and networks of the PEs: add array.row_stationary "
-    "(as configs/eyeriss.yaml does), or choose os, ws or is"
+    f"dataflow {' or '.join(WITH_SPADS)} needs the spads and networks of the PEs: add "
+    "array.row_stationary (as configs/eyeriss.yaml does), or choose "
+    f"{', '.join(SYSTOLIC[:-1])} or {SYSTOLIC[-1]}"
 )
 
 
@@ -129,13 +132,18 @@ class Array(Schema):
     )
 
     @property
+    def uses_spads(self) -> bool:
+        """Whether its PEs keep words in scratch pads; else each has single registers."""
+        return self.dataflow in WITH_SPADS
+
+    @property
     def changeover_cycles(self) -> int:
         """Cycles from drained under one dataflow to ready under another."""
         return self.rows if self.changeover == "auto" else self.changeover
 
     @model_validator(mode="after")
     def _rows_have_spads(self) -> "Array":
-        if self.dataflow == "rs" and self.row_stationary is None:
+        if self.uses_spads and self.row_stationary is None:
             raise ValueError(NO_SPADS)
         return self
 

@@ -178,7 +178,7 @@ class Hardware(Schema):
 
     @property
     def dataflows(self) -> tuple[DataflowName, ...]:
-        """The dataflows that it can run: rs only where its PEs have spads."""
+        """The dataflows that it can run: some only where its PEs have spads."""
         return SYSTOLIC if self.array.row_stationary is None else DATAFLOWS
 
     def under(self, dataflow: DataflowName) -> "Hardware":

@@ -16,9 +16,11 @@ MappingObjective = Literal["time", "energy", "traffic"]
 OPERANDS: tuple[Operand, ...] = get_args(Operand)
 BEST: Final = "best"
 """As a dataflow: for each layer that of a systolic array which is best for it."""
-DATAFLOWS: tuple[DataflowName, ...] = ("os", "ws", "is", "rs")
 SYSTOLIC: tuple[DataflowName, ...] = ("os", "ws", "is")
 """Dataflows of a systolic array: PEs have single registers and pass words to neighbours."""
+WITH_SPADS: tuple[DataflowName, ...] = ("rs",)
+"""Dataflows of an array whose PEs have scratch pads, and networks that bring words to them."""
+DATAFLOWS: tuple[DataflowName, ...] = (*SYSTOLIC, *WITH_SPADS)
 
 
 def _text(parse: Callable[[object], object], example: str) -> tuple[Any, Any]:

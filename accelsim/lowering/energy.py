@@ -190,7 +190,7 @@ def energy_rates(hardware: Hardware) -> EnergyRates | None:
     table, precision = hardware.energy, hardware.precision
     wider = max(format_bits(precision.ifmap), format_bits(precision.filter))
     psum = format_bits(precision.psum)
-    single = hardware.array.dataflow != "rs"
+    single = not hardware.array.uses_spads
     return EnergyRates(
         mac=_mac_pj(table, precision),
         lane_operation=table.add_pj(format_bits(precision.ofmap), precision.is_integer),

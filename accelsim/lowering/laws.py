@@ -324,6 +324,11 @@ class ArrayModel:
         """Whether the least turn of a pipelined fold depends on the PEs it uses."""
         return self.dataflow.law.turns_vary(self)
 
+    @property
+    def streams_pieces(self) -> bool:
+        """Whether pixels stream, and in pieces."""
+        return self.piece > 0 and self.dataflow.time == "m"
+
     def turn(self, steps: Cycles, lines: Cycles, least: Cycles) -> Cycles:
         """Cycles from a pipelined fold's start to the next one's, where no buffer limits it.
 
@@ -332,7 +337,7 @@ class ArrayModel:
         registers before, in and behind it, rows + cols + 1; on the mean a new one enters
         `in_flight` times in that time and its own.
         """
-        if not self.piece or self.dataflow.time != "m":
+        if not self.streams_pieces:
             return steps + np.maximum(least - steps, 0)
         whole, rest = np.divmod(steps // lines, self.piece)
         some = np.minimum(rest, 1)

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from accelsim.dram.sheet import DramTiming
 from accelsim.dram.transfer import Replays
-from accelsim.hardware import OPERANDS, SYSTOLIC, DataflowName, Hardware, Objective, Operand
+from accelsim.hardware import (
+    OPERANDS,
+    SYSTOLIC,
+    WITH_SPADS,
+    DataflowName,
+    Hardware,
+    Objective,
+    Operand,
+)
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.energy import EnergyRates, energy_rates
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
@@ -216,7 +224,7 @@ class Target:
 
 MODELS: dict[DataflowName, Callable[[Hardware], Processor]] = {
     **dict.fromkeys(SYSTOLIC, array_model),
-    "rs": row_stationary_model,
+    **dict.fromkeys(WITH_SPADS, row_stationary_model),
 }
 """What the law of each dataflow sees of a hardware."""
 

@@ -294,7 +294,7 @@ def _systolic_fold(array: ArrayModel) -> str:
 
 def _pieces(array: ArrayModel) -> str:
     """How pixels stream, where that is in pieces."""
-    if not array.piece or array.dataflow.time != "m":
+    if not array.streams_pieces:
         return ""
     held = f", {array.in_flight:,} in the array at a time" if array.in_flight else ""
     least = f", {array.least_piece:,} cycles or more each" if array.least_piece > 1 else ""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
-from accelsim.hardware import Hardware
+from accelsim.hardware import OPERANDS, Hardware
+from accelsim.lowering.laws import DATAFLOW_OF
 from accelsim.number_formats import format_bits
 from accelsim.technology import Parts
 
@@ -71,7 +72,7 @@ def _pe(hardware: Hardware, parts: Parts) -> float | None:
     precision, spads = hardware.precision, hardware.array.row_stationary
     operands = format_bits(precision.ifmap), format_bits(precision.filter)
     sums = format_bits(precision.psum)
-    if hardware.array.dataflow != "rs" or spads is None:
+    if spads is None or not hardware.array.uses_spads:
         return parts.pe(operands, sums, register_bits(hardware), precision.is_integer)
     held = spads.ifmap_spad * operands[0] + spads.psum_spad * sums
     logic = parts.pe(operands, sums, held, precision.is_integer)
@@ -82,16 +83,21 @@ def _pe(hardware: Hardware, parts: Parts) -> float | None:
 def register_bits(hardware: Hardware) -> int:
     """Bits of a systolic PE's registers: ifmap, filter and psum, and what it loads beside.
 
-    Pipelined folds need the operand that stays twice, or a psum on its way out (os, best).
+    Pipelined folds need what stays twice: an operand, or a psum on its way out. Of `best` it is
+    what the dataflow needs that needs most.
     """
+    return max(map(_register_bits, hardware.choices))
+
+
+def _register_bits(hardware: Hardware) -> int:
+    """Bits of a PE's registers under one dataflow."""
     precision, array = hardware.precision, hardware.array
-    ifmap, filters, psum = (
-        format_bits(each) for each in (precision.ifmap, precision.filter, precision.psum)
-    )
-    moving = array.psum_registers if array.dataflow in ("ws", "is") else 1
-    beside = {"ws": filters, "is": ifmap}.get(array.dataflow, psum)
-    shadow = beside * (array.fold_overlap == "pipelined")
-    return ifmap + filters + psum * (moving + array.mac_stages - 1) + shadow
+    flow = DATAFLOW_OF[array.dataflow]
+    bits = {item: format_bits(getattr(precision, item)) for item in OPERANDS}
+    moving = array.psum_registers if flow.law.psums_move else 1
+    shadow = bits[flow.operand("rows", "cols")] * (array.fold_overlap == "pipelined")
+    psums = bits["psum"] * (moving + array.mac_stages - 1)
+    return bits["ifmap"] + bits["filter"] + psums + shadow
 
 
 def silicon_dict(hardware: Hardware) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def test_a_pe_by_hand() -> None:
         (["array.mac_stages=3"], 8 + 8 + 96),
         (["array.fold_overlap=pipelined"], 8 + 8 + 32 + 8),
         (["array.fold_overlap=pipelined", "array.dataflow=os"], 8 + 8 + 32 + 32),
+        (["array.fold_overlap=pipelined", "array.dataflow=best"], 8 + 8 + 32 + 32),  # os needs most
+        (["array.psum_registers=2", "array.dataflow=best"], 8 + 8 + 64),  # ws and is do
     ],
 )
 def test_registers_of_a_pe(settings: list[str], bits: int) -> None:
