@@ -4,7 +4,7 @@ The tilings are compared as the search compares them, by the closed form, and pl
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from accelsim.arguments import checked
@@ -14,20 +14,15 @@ from accelsim.facade import program_with
 from accelsim.frontend.mapping_file import load_mapping
 from accelsim.given import HardwareLike, MappingLike, NetworkLike, hardware_of, network_of
 from accelsim.hardware import Hardware, MappingObjective, Objective
-from accelsim.lowering.contenders import loop_extents, mappings_near, vector_tilings
-from accelsim.lowering.dataflow import fold_count, mapping_efficiency
+from accelsim.lowering.contenders import KINDS, loop_extents, rivals
 from accelsim.lowering.energy import Energy
 from accelsim.lowering.forced import forced_on
-from accelsim.lowering.gemm_tasks import AXES
-from accelsim.lowering.kernels import GemmKernel, VectorKernel
-from accelsim.lowering.laws import ArrayModel
+from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.ranking import Ranked, Tiling, plain
-from accelsim.lowering.row_stationary import Mapping
-from accelsim.lowering.search import Memory, Ranks, search
+from accelsim.lowering.search import Memory, search
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Transfer
-from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
 from accelsim.lowering.work import by_itself
 from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, MaxPool
@@ -37,12 +32,6 @@ from accelsim.units import format_bytes
 
 SHOWN = 10
 """Tilings that are compared."""
-
-INDEXED = {
-    item: {"groups", *(axis for loop in OPERAND_LOOPS[item] for axis in AXES[loop])}
-    for item in ("ifmap", "filter", "ofmap")
-}
-"""The axes that change each operand's tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +165,6 @@ def explain(
     free = _searched(its.layer.name, model, machine, batch, known) if forced else None
     if free and _place(*free) == _place(program, its):
         wanted.append(free[1].tiling)
-    folds, share = _folds(program, its)
     return Explanation(
         network=model.name,
         hardware=machine.name,
@@ -189,8 +177,8 @@ def explain(
         resident=tuple(_resident(its)),
         moved=tuple(_moved(its)),
         tiles=its.tiles,
-        folds=folds,
-        pes_holding_work=share,
+        folds=its.folds,
+        pes_holding_work=its.mapping_efficiency or None,
         contenders=tuple(_contenders(program, its, wanted, known)),
         images=batch,
         fused_into=its.fused_into,
@@ -225,10 +213,9 @@ def _as_searched(program: Program, layer: LayerProgram) -> Program:
 
 
 def _mapped_by(program: Program, layer: LayerProgram) -> MappingObjective:
-    """What the search of a row-stationary array has minimised to save time."""
-    rows = program.hardware.array.row_stationary
-    on_rows = isinstance(layer.tiling, Mapping) and program.minimised == "time"
-    return rows.objective if on_rows and rows is not None else "time"
+    """What the search of the array's tilings has minimised to save time."""
+    on_array = layer.unit == "array" and program.minimised == "time"
+    return program.target.processor.objective if on_array else "time"
 
 
 def _place(program: Program, layer: LayerProgram) -> tuple[object, ...]:
@@ -248,29 +235,13 @@ def _apart(layer: LayerProgram, hardware: Hardware) -> str | None:
 
 def _loops(layer: LayerProgram) -> Iterator[TileLoop]:
     """The loops over tiles that turn, the outermost first."""
-    tiling, kernel = layer.tiling, layer.kernel
-    if not isinstance(tiling, GemmTiling) or not isinstance(kernel, GemmKernel):
-        for axis, total, size in loop_extents(kernel, tiling):
-            if size < total:
-                count = -(-total // size)
-                yield TileLoop(
-                    axis=axis,
-                    total=total,
-                    size=size,
-                    turns=count,
-                    last=total - (count - 1) * size,
-                    brings=(),
-                )
-        return
-    axes = [axis for loop in ("groups", *tiling.order.value) for axis in AXES[loop]]
-    sizes_first = zip(fields(tiling), whole_sizes(kernel), strict=False)
-    totals = {item.name: total for item, total in sizes_first}
-    turning = [axis for axis in axes if totals[axis] > getattr(tiling, axis)]
-    for place, axis in enumerate(turning):
-        size, total = getattr(tiling, axis), totals[axis]
+    extents = loop_extents(layer.kernel, layer.tiling)
+    turning = [(axis, total, size) for axis, total, size in extents if size < total]
+    for place, (axis, total, size) in enumerate(turning):
         count = -(-total // size)
-        inside = turning[place + 1 :]
-        brings = (item for item, on in INDEXED.items() if axis in on and on.isdisjoint(inside))
+        inside = [name for name, _, _ in turning[place + 1 :]]
+        indexed = KINDS[type(layer.tiling)].indexed.items()
+        brings = (item for item, on in indexed if axis in on and on.isdisjoint(inside))
         yield TileLoop(
             axis=axis,
             total=total,
@@ -320,14 +291,6 @@ def _add(counts: dict[tuple[str, str], list[int]], key: tuple[str, str], size: i
     counts[key] = [transfers + n, max(largest, size), total + size * n]
 
 
-def _folds(program: Program, layer: LayerProgram) -> tuple[int | None, float | None]:
-    """Folds of the whole GEMM and the share of PEs that hold work in them."""
-    array, kernel = program.target.processor, layer.kernel
-    if not isinstance(array, ArrayModel) or not isinstance(kernel, GemmKernel):
-        return None, layer.mapping_efficiency or None
-    return kernel.groups * fold_count(array, kernel.gemm), mapping_efficiency(array, kernel.gemm)
-
-
 def _contenders(
     program: Program, layer: LayerProgram, wanted: Sequence[Tiling | None], memory: Memory
 ) -> Iterator[Contender]:
@@ -368,7 +331,8 @@ def _compared(
     program: Program, layer: LayerProgram, wanted: Sequence[Tiling | None], memory: Memory
 ) -> list[Ranked]:
     """Those wanted and the best of others, the least first: SHOWN tilings."""
-    found = {each.tiling: each for each in _found(program, layer, wanted, memory)}
+    finder = search(program.target, memory)
+    found = {each.tiling: each for each in rivals(layer, finder, wanted, SHOWN)}
     others = sorted((each for each in found.values() if each.tiling not in wanted), key=_cost)
     own = [each for each in found.values() if each.tiling in wanted]
     return sorted([*own, *others[: SHOWN - len(own)]], key=_cost)
@@ -376,26 +340,6 @@ def _compared(
 
 def _cost(ranked: Ranked) -> float:
     return ranked.cost
-
-
-def _found(
-    program: Program, layer: LayerProgram, wanted: Sequence[Tiling | None], memory: Memory
-) -> Iterator[Ranked]:
-    """Those wanted and others: of a systolic array with other courses of their loops."""
-    kernel, residence = layer.kernel, layer.placement.residence
-    residence = replace(residence, filter="fetched")  # of which the closed form knows
-    space = layer.spaces[program.target.buffer_index("ifmap")]
-    target = replace(program.target, residence=residence)
-    if isinstance(layer.tiling, GemmTiling) and isinstance(kernel, GemmKernel):
-        ranks = search(program.target, memory)(kernel, residence)
-        assert isinstance(ranks, Ranks)
-        yield from ranks.contenders(space, SHOWN)
-        yield from (ranks.cost_of(each, space) for each in wanted if isinstance(each, GemmTiling))
-    for each in wanted:
-        if isinstance(each, Mapping) and isinstance(kernel, GemmKernel):
-            yield from mappings_near(kernel, target, each, SHOWN)
-        if isinstance(each, VectorTiling) and isinstance(kernel, VectorKernel):
-            yield from vector_tilings(kernel, target, each, space, SHOWN)
 
 
 def lines(loops: Sequence[TileLoop], body: Iterable[str]) -> Iterator[str]:

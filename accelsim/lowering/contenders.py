@@ -1,18 +1,31 @@
 """What else a layer could do: its tiling among the best of others, on any unit."""
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
 import numpy as np
 
+from accelsim.lowering.gemm_tasks import AXES as AXES_OF_LOOP
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.objective import weighed
-from accelsim.lowering.ranking import Ranked
+from accelsim.lowering.program import LayerProgram
+from accelsim.lowering.ranking import Ranked, Tiling
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.row_stationary_candidates import AXES, near
 from accelsim.lowering.row_stationary_cost import legal, mapping_cost
 from accelsim.lowering.row_stationary_ranks import ranked_as
-from accelsim.lowering.target import Target
-from accelsim.lowering.tiling import VectorTiling
+from accelsim.lowering.search import Ranks, Search
+from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
 from accelsim.lowering.vector_cost import VectorCosts
 from accelsim.lowering.vector_search import VectorSearch, ranked_of, sizes_of, with_space
+
+INDEXED = {
+    item: {"groups", *(axis for loop in OPERAND_LOOPS[item] for axis in AXES_OF_LOOP[loop])}
+    for item in ("ifmap", "filter", "ofmap")
+}
+"""The axes that change each operand's tile of a systolic array."""
 
 CUTS = ("f", "tap_rows", "tap_cols")
 """What neighbours of a mapping leave as it is: rows and windows in parts."""
@@ -51,13 +64,17 @@ Extents = list[tuple[str, int, int]]
 """(axis, all of it, of a tile) of each loop over tiles, the outermost first."""
 
 
-def loop_extents(kernel: Kernel, tiling: object) -> Extents:
-    """The loops of a row-stationary mapping, or of a vector unit's tiling."""
-    if isinstance(kernel, GemmKernel) and isinstance(tiling, Mapping):
-        return _of_mapping(kernel, tiling)
-    if isinstance(kernel, VectorKernel) and isinstance(tiling, VectorTiling):
-        return _of_vector(kernel, tiling)
-    return []
+def loop_extents(kernel: Kernel, tiling: Tiling | None) -> Extents:
+    """The loops of a tiling, those that turn once, too."""
+    return KINDS[type(tiling)].loops(kernel, tiling)
+
+
+def _of_gemm(kernel: GemmKernel, tiling: GemmTiling) -> Extents:
+    """Tiles of groups, and in each the loops in their order."""
+    names = [item.name for item in fields(GemmTiling)]
+    totals = dict(zip(names, whole_sizes(kernel), strict=False))
+    axes = [axis for loop in ("groups", *tiling.order.value) for axis in AXES_OF_LOOP[loop]]
+    return [(axis, totals[axis], getattr(tiling, axis)) for axis in axes]
 
 
 def _of_mapping(kernel: GemmKernel, mapping: Mapping) -> Extents:
@@ -90,3 +107,66 @@ def _of_vector(kernel: VectorKernel, tiling: VectorTiling) -> Extents:
         return [channels, *pixels, *taps]
     turns = len(kernel.passes) if tiling.channels < kernel.channels else 1
     return [*pixels, ("passes", turns, 1), channels, *taps]
+
+
+def rivals(
+    layer: LayerProgram, finder: Search, wanted: Sequence[Tiling | None], count: int
+) -> Iterator[Ranked]:
+    """Those tilings of a layer that are wanted, and the best of others, `count` of these."""
+    return KINDS[type(layer.tiling)].rivals(layer, finder, wanted, count)
+
+
+def _courses(
+    layer: LayerProgram, finder: Search, wanted: Sequence[GemmTiling], count: int
+) -> Iterator[Ranked]:
+    """Of a systolic array: others with other courses of their loops."""
+    ranks, space = finder(layer.kernel, _residence(layer)), _space(layer, finder.target)
+    assert isinstance(ranks, Ranks)
+    yield from ranks.contenders(space, count)
+    yield from (ranks.cost_of(each, space) for each in wanted)
+
+
+def _mappings(
+    layer: LayerProgram, finder: Search, wanted: Sequence[Mapping], count: int
+) -> Iterator[Ranked]:
+    target = replace(finder.target, residence=_residence(layer))
+    assert isinstance(layer.kernel, GemmKernel)
+    for each in wanted:
+        yield from mappings_near(layer.kernel, target, each, count)
+
+
+def _on_lanes(
+    layer: LayerProgram, finder: Search, wanted: Sequence[VectorTiling], count: int
+) -> Iterator[Ranked]:
+    target = replace(finder.target, residence=_residence(layer))
+    assert isinstance(layer.kernel, VectorKernel)
+    for each in wanted:
+        yield from vector_tilings(layer.kernel, target, each, _space(layer, target), count)
+
+
+def _residence(layer: LayerProgram) -> Residence:
+    """What lies on chip, as far as the closed form knows it."""
+    return replace(layer.placement.residence, filter="fetched")
+
+
+def _space(layer: LayerProgram, target: Target) -> int:
+    """Room of the layer's tiles where ifmaps lie."""
+    return layer.spaces[target.buffer_index("ifmap")]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of tiling: its loops, its rivals, and the axes that change each operand's tile."""
+
+    loops: Callable[[Any, Any], Extents]
+    rivals: Callable[[LayerProgram, Search, Any, int], Iterator[Ranked]]
+    indexed: dict[str, set[str]] = field(default_factory=dict)
+
+
+KINDS: dict[type, Kind] = {
+    GemmTiling: Kind(_of_gemm, _courses, INDEXED),
+    Mapping: Kind(_of_mapping, _mappings),
+    VectorTiling: Kind(_of_vector, _on_lanes),
+    type(None): Kind(lambda *_: [], lambda *_: iter(())),
+}
+"""Every kind, and that of a layer with nothing to do."""

@@ -4,7 +4,7 @@ A forced layer's kernel carries what is forced, so it is another kernel than one
 whatever asks the search for its tilings is given only those that obey.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -28,6 +28,7 @@ from accelsim.lowering.forced_ranks import (
 )
 from accelsim.lowering.gemm_search import excess, ways_of
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.laws import ArrayModel
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.ranking import Tiling
@@ -89,8 +90,7 @@ class ForcedSearch(MixedSearch):
             ranks = partial(ForcedVectorRanks, *key, reads)
             return self.memory.recall("vector kernels", key, ranks)
         assert isinstance(kernel, ForcedGemm)
-        rows = isinstance(self.target.processor, RowStationary)
-        return (ForcedRowRanks if rows else ForcedRanks)(self, kernel, residence)
+        return FORCED[type(self.target.processor)].ranks(self, kernel, residence)
 
     def _fits_on_chip(self, kernel: Kernel) -> bool:
         """Whether something that obeys fits where all feature maps are on chip."""
@@ -205,7 +205,8 @@ def _by_name(
         if shaped is None or not isinstance(kernel, GemmKernel):
             continue
         tiles = shaped.cases[_shape(kernel)]
-        chosen = next((each for each in tiles if _fits(kernel, target, each)), tiles[-1])
+        fits = FORCED[type(target.processor)].fits
+        chosen = next((each for each in tiles if fits(kernel, target, each)), tiles[-1])
         if "cannot" in chosen:
             message = f"layer {name}: {chosen['cannot']}"
             problems.append(replace(shaped.where, message=message))
@@ -215,7 +216,7 @@ def _by_name(
 
 def _fits(kernel: GemmKernel, target: Target, entries: Entries) -> bool:
     """Whether a tile fits the buffers; of one that cannot be, what is said is that."""
-    if "cannot" in entries or isinstance(target.processor, RowStationary):
+    if "cannot" in entries:
         return True
     names = [item.name for item in fields(GemmTiling)][:8]
     wholes = zip(names, whole_sizes(kernel), strict=True)
@@ -390,20 +391,24 @@ def choices_of(kernel: Kernel, target: Target, dataflows: Sequence[str] = ()) ->
     if not isinstance(kernel, GemmKernel):
         return {}
     flows = {DATAFLOW: Choice(names={flow: flow for flow in dataflows})} if dataflows else {}
-    return _array_choices(kernel, target) | flows
+    return FORCED[type(target.processor)].choices(kernel, target) | flows
 
 
-def _array_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
-    if isinstance(target.processor, RowStationary):
-        limits = most_of(kernel) | {"m": 2 * kernel.filters}  # in whole passes, the last not full
-        if not target.cuts_windows:
-            return _sizes(RowMapping, limits, {"tap_rows", "tap_cols"})
-        return _sizes(RowMapping, limits, set())
+def _uncut(target: Target) -> set[str]:
+    """Axes that no tile may cut."""
+    return set() if target.cuts_windows else {"tap_rows", "tap_cols"}
+
+
+def _row_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
+    limits = most_of(kernel) | {"m": 2 * kernel.filters}  # in whole passes, the last not full
+    return _sizes(RowMapping, limits, _uncut(target))
+
+
+def _systolic_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
     names = [item.name for item in fields(GemmTiling)][:8]
-    uncut = set() if target.cuts_windows else {"tap_rows", "tap_cols"}
     limits = dict(zip(names, whole_sizes(kernel), strict=True))
     ways = ways_of(kernel, target)
-    return _sizes(GemmTiling, limits, uncut) | {
+    return _sizes(GemmTiling, limits, _uncut(target)) | {
         "order": Choice(names={order.name.lower(): order for order in LoopOrder}),
         "split": Choice(names={way.split: way.split for way in ways}),
         "arrays": Choice(names={way.arrays: way.arrays for way in ways}),
@@ -421,3 +426,19 @@ def _sizes(kind: type, limits: Mapping[str, int], uncut: set[str]) -> dict[str, 
     """Choices of the axes of a kind of tiling, those that cannot be cut whole."""
     names = [item.name for item in fields(kind) if item.name in limits]
     return {name: Choice(limits[name] if name in uncut else 1, limits[name]) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedArray:
+    """How a kind of array obeys: its tilings that do, what can be forced, and whether that fits."""
+
+    ranks: Callable[[ForcedSearch, ForcedGemm, Residence], ForcedRanks | ForcedRowRanks]
+    choices: Callable[[GemmKernel, Target], dict[str, Choice]]
+    fits: Callable[[GemmKernel, Target, Entries], bool]
+
+
+FORCED: dict[type, ForcedArray] = {
+    ArrayModel: ForcedArray(ForcedRanks, _systolic_choices, _fits),
+    RowStationary: ForcedArray(ForcedRowRanks, _row_choices, lambda *_: True),
+}
+"""Of every kind of array."""

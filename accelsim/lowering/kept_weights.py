@@ -14,7 +14,6 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.residency import Placement
 from accelsim.lowering.target import FilterPlace
-from accelsim.lowering.tiling import GemmTiling
 from accelsim.network.ops import Dense
 
 
@@ -149,7 +148,7 @@ def _groups(program: Program) -> Iterator[tuple[int, ...]]:
     """
     groups: dict[str, list[int]] = {}
     for index, layer in enumerate(program.layers):
-        if isinstance(layer.layer.op, Dense) and isinstance(layer.tiling, GemmTiling):
+        if isinstance(layer.layer.op, Dense) and program.target.processor.keeps_weights:
             groups.setdefault(layer.layer.op.shares or layer.layer.name, []).append(index)
     found = [users for users in groups.values() if len(users) > 1]
     before = order_of([layer.needs for layer in program.layers]).before if found else ()

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
-from accelsim.hardware import DataflowName, Operand
+from accelsim.hardware import DataflowName, MappingObjective, Operand
 from accelsim.lowering.extents import OPERAND_AXES, Axis, Cycles, Extents, FoldClass, Truth
 
 Side = Literal["rows", "cols", "time"]
@@ -295,6 +295,10 @@ class ArrayModel:
     least_piece: int = 1
     in_flight: int = 0
     reserves_blocks: ClassVar[bool] = False
+    fuses: ClassVar[bool] = True
+    skips_rows: ClassVar[bool] = True
+    keeps_weights: ClassVar[bool] = True
+    objective: ClassVar[MappingObjective] = "time"
 
     @property
     def psums_move(self) -> bool:

@@ -5,8 +5,9 @@ is every answer, by the same code.
 """
 
 from dataclasses import dataclass, fields
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
+from accelsim.hardware import MappingObjective
 from accelsim.lowering.extents import Cycles, Truth
 from accelsim.lowering.task import Work
 from accelsim.lowering.traffic import Inside, Sram
@@ -48,6 +49,26 @@ class TileWork:
             sram=Sram(**{name: groups * int(count) for name, count in self.sram.items()}),
             inside=Inside(**{name: groups * int(count) for name, count in self.inside.items()}),
         )
+
+
+class Array(Protocol):
+    """What is asked of the model of an array beside the work of its tiles."""
+
+    reserves_blocks: ClassVar[bool]
+    """Whether a tile takes all its room at once, and may fill more than half of a buffer."""
+
+    fuses: ClassVar[bool]
+    """Whether what follows a layer can be done on its results' way out."""
+
+    skips_rows: ClassVar[bool]
+    """Whether its DMA can leave out ifmap rows that no tap reads."""
+
+    keeps_weights: ClassVar[bool]
+    """Whether weights that several layers share can stay in their buffer."""
+
+    @property
+    def objective(self) -> MappingObjective:
+        """What the search of its tilings minimises to save time."""
 
 
 Tile = TypeVar("Tile", contravariant=True)

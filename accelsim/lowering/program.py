@@ -41,6 +41,7 @@ class LayerProgram:
     placement: Placement
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
+    folds: int | None = None
     mapping: Mapping | None = None
     addend: str | None = None
     fused_into: str | None = None

@@ -38,6 +38,9 @@ class RowStationary:
     objective: MappingObjective
     buffers: tuple[Lanes, ...] = ()
     reserves_blocks: ClassVar[bool] = True
+    fuses: ClassVar[bool] = False
+    skips_rows: ClassVar[bool] = False
+    keeps_weights: ClassVar[bool] = False
 
 
 def row_stationary_model(hardware: Hardware) -> RowStationary:

@@ -143,7 +143,7 @@ class Search:
             key = (kernel, target.beside_array)
             return self.memory.recall("vector kernels", key, ranks, VECTOR_KERNELS)
         assert isinstance(kernel, GemmKernel)
-        return ARRAYS[type(self.target.processor)].ranks(self, kernel, residence)
+        return SEARCHES[type(self.target.processor)].ranks(self, kernel, residence)
 
     def ranking(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings at every scale cost, at any rate of DRAM."""
@@ -349,11 +349,11 @@ class ArraySearch:
     misfit: Callable[[GemmKernel, Target], str]
 
 
-ARRAYS: dict[type, ArraySearch] = {
+SEARCHES: dict[type, ArraySearch] = {
     ArrayModel: ArraySearch(Ranks, misfit),
     RowStationary: ArraySearch(RowRanks, row_misfit),
 }
-"""Every kind of array."""
+"""Of every kind of array."""
 
 
 def search(target: Target, memory: Memory | None = None, alone: Alone | None = None) -> Search:
@@ -394,5 +394,5 @@ def _best(kernel: GemmKernel | VectorKernel, target: Target, memory: Memory | No
 def _misfit(kernel: GemmKernel | VectorKernel, target: Target) -> str:
     """Demand, bound and lever of the smallest tile."""
     if isinstance(kernel, GemmKernel):
-        return ARRAYS[type(target.processor)].misfit(kernel, target)
+        return SEARCHES[type(target.processor)].misfit(kernel, target)
     return too_small(target, smallest_needs(kernel, target))

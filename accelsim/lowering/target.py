@@ -22,6 +22,7 @@ from accelsim.hardware import (
 )
 from accelsim.lowering.dataflow import ArrayModel, array_model
 from accelsim.lowering.energy import EnergyRates, energy_rates
+from accelsim.lowering.processor import Array
 from accelsim.lowering.row_stationary import RowStationary, row_stationary_model
 from accelsim.lowering.task import Transfer
 from accelsim.units import ceil_div
@@ -81,6 +82,9 @@ class Residence:
 
 Processor = ArrayModel | RowStationary
 """What lowering knows of an array under its dataflow."""
+
+ARRAYS: tuple[type[Array], ...] = (ArrayModel, RowStationary)
+"""Every kind of array; tables of what they do have a row for each."""
 
 
 @dataclass(frozen=True, slots=True)

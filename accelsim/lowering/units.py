@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from accelsim.lowering.dataflow import mapping_efficiency, untiled_cycles
+from accelsim.lowering.dataflow import fold_count, mapping_efficiency, untiled_cycles
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import Tiling
@@ -23,14 +23,15 @@ Unit = Literal["array", "vector"]
 class Lowered:
     """The schedule of each array or vector unit, and what is said of a layer on an array.
 
-    `untiled_array_cycles` are those of its folds uncut, or of its passes; `mapping` is a
-    row-stationary one.
+    `untiled_array_cycles` are those of its folds uncut, or of its passes; `folds` counts these of
+    an array that works in such. `mapping` is a row-stationary one.
     """
 
     unit: Unit | None
     schedules: tuple[Schedule, ...] = ()
     untiled_array_cycles: int = 0
     mapping_efficiency: float = 0.0
+    folds: int | None = None
     mapping: Mapping | None = None
 
 
@@ -45,6 +46,7 @@ def _systolic(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> Lowered
         schedules=gemm_schedules(kernel, target, tiling),
         untiled_array_cycles=kernel.groups * untiled_cycles(target.array, kernel.gemm),
         mapping_efficiency=mapping_efficiency(target.array, kernel.gemm),
+        folds=kernel.groups * fold_count(target.array, kernel.gemm),
     )
 
 

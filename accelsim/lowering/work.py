@@ -6,7 +6,6 @@ from functools import cached_property, partial
 
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import FusedKind, Hardware, Objective
-from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
 from accelsim.lowering.forced import forced_kernels, processors_of
 from accelsim.lowering.forced_plan import forced_fusion, forced_lanes, forced_skips
@@ -79,7 +78,7 @@ class Lowering:
     def skippable(self) -> list[Skips]:
         """Of which layers the DMA may leave out rows that no tap reads."""
         skips = self.hardware.dram.unread_rows == "skip"
-        may = skips and isinstance(self.target.processor, ArrayModel)
+        may = skips and self.target.processor.skips_rows
         kernels = kernels_of(self.network, self.batch) if may else []
         layers = self.network.layers
         convs = {at: each for at, each in enumerate(kernels) if isinstance(layers[at].op, Conv)}
@@ -110,8 +109,8 @@ class Lowering:
 
     @cached_property
     def fused(self) -> Fused:
-        """What is done on the way out of the array, where it is a systolic one."""
-        if not (self.fuses and isinstance(self.target.processor, ArrayModel)):
+        """What is done on the way out of the array, where it can be."""
+        if not (self.fuses and self.target.processor.fuses):
             return NOTHING
         return fused(self.network, self.apart_kernels, self.fuses, self.refusal)
 
@@ -259,6 +258,7 @@ class Lowering:
             placement=placement,
             untiled_array_cycles=done.untiled_array_cycles,
             mapping_efficiency=done.mapping_efficiency,
+            folds=done.folds,
             mapping=done.mapping,
             addend=self.fused.addends.get(layer.name),
             fused_into=self.fused.into.get(layer.name),

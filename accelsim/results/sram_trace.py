@@ -14,11 +14,11 @@ and an operand's tiles take them in turn. In a place operands follow one another
 the order of their layers; filters that stay lie at 0.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import PurePath
-from typing import TextIO
+from typing import TextIO, cast
 
 from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
@@ -30,6 +30,7 @@ from accelsim.lowering.extents import Axis
 from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program
+from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.systolic import words_of
 from accelsim.lowering.target import Processor, Target, target_of
 from accelsim.lowering.task import GemmTile, Step, Tile
@@ -324,16 +325,14 @@ class SramTracer:
 
     def computes(self, task: Loaded, at: int) -> None:
         job = self.under_way[task]
-        array, kernel = self.arrays.get(id(job.layer)), job.layer.kernel
-        if isinstance(array, ArrayModel) and isinstance(kernel, GemmKernel):
-            self.folds(array, kernel, job, at)
-        else:
-            self.whole(job, at)
+        TRACED[type(self.arrays.get(id(job.layer)))](self, job, at)
         if job.step.store is None:
             del self.under_way[task]
 
-    def folds(self, array: ArrayModel, kernel: GemmKernel, job: Job, at: int) -> None:
+    def folds(self, job: Job, at: int) -> None:
         """The folds of a tile on a systolic array, of its groups one after another."""
+        array, kernel = cast(ArrayModel, self.arrays[id(job.layer)]), job.layer.kernel
+        assert isinstance(kernel, GemmKernel)
         tile, maps = job.tile, {item: self.map(job, item) for item in ("ifmap", "psum", "ofmap")}
         assert isinstance(tile, GemmTile)
         depth = tile.channels.size * tile.tap_rows.size * tile.tap_cols.size
@@ -411,3 +410,11 @@ class SramTracer:
             f'{self.start + at},"{buffer}",{first},{size},{way},"{layer}","{tensor}",'
             f"{item},{job.core},{port}\n"
         )
+
+
+TRACED: dict[type, Callable[[SramTracer, Job, int], None]] = {
+    ArrayModel: SramTracer.folds,
+    RowStationary: SramTracer.whole,
+    type(None): SramTracer.whole,
+}
+"""The lines of a tile on every kind of array, and on a vector unit."""

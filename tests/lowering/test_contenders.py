@@ -9,10 +9,11 @@ from cases import LAYOUTS, row_array, row_target, target
 from oracles.best_mapping import every_mapping
 
 from accelsim.lowering.contenders import loop_extents, mappings_near, vector_tilings
+from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.row_stationary_cost import mapping_cost
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
-from accelsim.lowering.tiling import VectorTiling
+from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling
 from accelsim.lowering.vector_cost import VectorCosts
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.ops import Window
@@ -54,9 +55,17 @@ def test_loops_of_a_mapping_turn_once_for_each_task() -> None:
         assert turns_in(loop_extents(GEMM, mapping)) == schedule.length
 
 
-def test_other_tilings_have_other_loops() -> None:
-    assert loop_extents(POOLED, next(every_mapping(GEMM, ROWS)).only(0)) == []
-    assert loop_extents(GEMM, TILINGS[0]) == []
+@pytest.mark.parametrize("order", LoopOrder)
+@pytest.mark.parametrize("sizes", [(1, 1, 2, 3, 3, 1, 3, 1), (2, 1, 4, 4, 2, 3, 2, 2)])
+def test_loops_of_a_systolic_array_turn_once_for_each_task(
+    order: LoopOrder, sizes: tuple[int, ...]
+) -> None:
+    tiling = GemmTiling(*sizes, order=order, split="pixels")
+    (schedule,) = gemm_schedules(GEMM, target(), tiling)
+    extents = loop_extents(GEMM, tiling)
+    assert turns_in(extents) == schedule.length
+    innermost = {"pixels": "cols", "filters": "filters", "channels": "tap_cols"}
+    assert [extents[0][0], extents[-1][0]] == ["groups", innermost[order.value[-1]]]
 
 
 @pytest.mark.parametrize("count", [1, 4, 12])
