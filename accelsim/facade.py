@@ -4,8 +4,8 @@ Names, paths, or what was loaded from them: a network walks from its file throug
 the lowering to a Program, from there to times or values, and to results.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -40,14 +40,12 @@ from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another
 from accelsim.results.best_dataflow import best_program, forced_program
 from accelsim.results.comparison import Comparison
-from accelsim.results.dram_trace import refuse_other_endings, write_dram_trace
 from accelsim.results.mapping import mapping_of
 from accelsim.results.origin import Origin
 from accelsim.results.player import Player, timed
-from accelsim.results.sram_trace import refuse_other_forms, write_sram_trace
 from accelsim.results.sub_batches import candidates, cheapest, forced_images, one_batch
 from accelsim.results.tiles import played_tiles
-from accelsim.results.trace import write_trace
+from accelsim.results.traces import refuse_other_traces, write_traces
 from accelsim.text import shown
 
 LARGEST_LAYER = 2**53
@@ -84,45 +82,45 @@ def simulate(
     DoesNotFitError where no tile of a layer fits the buffers.
     """
     files = {"trace": trace, "trace_dram": trace_dram, "trace_sram": trace_sram}
-    _refuse_unwritable((network, hardware, mapping), **files)
-    if trace_dram is not None:
-        refuse_other_endings(str(trace_dram))
-    if trace_sram is not None:
-        refuse_other_forms(str(trace_sram))
+    paths = {argument: str(path) for argument, path in files.items() if path is not None}
+    _refuse_unwritable((network, hardware, mapping), paths)
+    refuse_other_traces(paths)
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
     forced = None if mapping is None else load_mapping(mapping)
-    runs: dict[object, tuple[list[Program], RunResult]] = {}
-
-    def run(part: Network, images: int, own: Source | None) -> tuple[list[Program], RunResult]:
-        named = own and tuple(layer.name for layer in part.layers)
-        work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
-        if work not in runs:
-            player = _player(memory)
-            programs = _parts(part, machine, images, memory, player, own)
-            results = [timed(program, player) for program in programs]
-            runs[work] = programs, one_batch(results, part, images)
-        programs, result = runs[work]
-        ours = [program.of(part) for program in programs]
-        return ours, result.of(part.layers)
-
-    parts = _each(parts_of(prepared(given), batch, forced), run)
-    programs = [program for programs, _ in parts for program in programs]
-    if trace_dram is not None:
-        write_dram_trace([programs for programs, _ in parts], str(trace_dram))
-    if trace_sram is not None:
-        write_sram_trace(programs, str(trace_sram))
-    if trace is not None:
-        write_trace(programs, str(trace))
-    whole = one_after_another([result for _, result in parts], batch)
+    parts = _each(parts_of(prepared(given), batch, forced), _Timing(machine, memory))
+    runs = [programs for programs, _ in parts]
+    write_traces(runs, paths)
     named = {"network": network, "mapping": mapping}
     asked = {key: str(each) for key, each in named.items() if isinstance(each, (str, Path))}
-    drawn = played_tiles(programs) if tiles else None
     return replace(
-        whole,
+        one_after_another([result for _, result in parts], batch),
         origin=Origin(network=given, hardware=machine, settings=tuple(set), asked=asked),
-        tiles=drawn,
-        mapping=mapping_of([programs for programs, _ in parts]),
+        tiles=played_tiles([*chain.from_iterable(runs)]) if tiles else None,
+        mapping=mapping_of(runs),
     )
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """Lowers and times what runs by itself on a machine, equal work once."""
+
+    machine: Hardware
+    memory: Memory | None
+    done: dict[object, tuple[list[Program], RunResult]] = field(default_factory=dict)
+
+    def __call__(
+        self, part: Network, images: int, own: Source | None
+    ) -> tuple[list[Program], RunResult]:
+        """The programs of a part's batch, and its result; `own` is what is forced on it."""
+        named = own and tuple(layer.name for layer in part.layers)
+        work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
+        if work not in self.done:
+            player = _player(self.memory)
+            programs = _parts(part, self.machine, images, self.memory, player, own)
+            results = [timed(program, player) for program in programs]
+            self.done[work] = programs, one_batch(results, part, images)
+        programs, result = self.done[work]
+        return [program.of(part) for program in programs], result.of(part.layers)
 
 
 @checked
@@ -303,14 +301,13 @@ def _each(parts: Sequence[Part], make: Callable[[Network, int, Source | None], M
     return made
 
 
-def _refuse_unwritable(inputs: Sequence[object], **paths: str | Path | None) -> None:
+def _refuse_unwritable(inputs: Sequence[object], paths: Mapping[str, str]) -> None:
     """Raise InputError for paths, by argument, that cannot be written to or are an input."""
     read = [str(each) for each in inputs if isinstance(each, (str, Path))]
     problems = [
-        Problem(message=message, source=str(path), key=argument)
+        Problem(message=message, source=path, key=argument)
         for argument, path in paths.items()
-        if path is not None
-        for message in obstacles(str(path), read)
+        for message in obstacles(path, read)
     ]
     if problems:
         raise InputError(problems)
