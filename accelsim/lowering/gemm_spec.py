@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 from accelsim.hardware import Operand
 from accelsim.lowering.kernels import GemmKernel
@@ -11,6 +10,7 @@ from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.step_spec import (
     Done,
     Found,
+    KernelSpec,
     Part,
     is_whole,
     read_along,
@@ -23,23 +23,20 @@ from accelsim.lowering.task import GemmTile, Span, Task
 from accelsim.network.ops import Window
 
 
-class GemmSpec:
+class GemmSpec(KernelSpec):
     """What must be true of a GEMM kernel's tasks."""
 
+    shares_results = True
+
     def __init__(self, layer: LayerProgram, target: Target, kernel: GemmKernel) -> None:
-        self.kernel, self.residence = kernel, layer.placement.residence
-        self.target = replace(target, residence=self.residence)
-        rows, cols = kernel.rows, kernel.cols
-        outputs = (kernel.groups, kernel.filters, rows.outputs, cols.outputs)
-        self.done = Done((kernel.batch, *outputs))
-        left = (kernel.batch, *outputs[:2], *kernel.written_sides)
-        self.pooled = Done(left) if kernel.pooled else None
+        rows, cols, maps = kernel.rows, kernel.cols, (kernel.batch, kernel.groups, kernel.filters)
+        super().__init__(layer, target, (*maps, rows.outputs, cols.outputs))
+        self.kernel = kernel
+        self.pooled = Done((*maps, *kernel.written_sides)) if kernel.pooled else None
         self.whole = (kernel.channels, rows.kernel, cols.kernel)
-        self.shares_results = True
         self.courses: dict[tuple[Part, ...], bool] = {}
 
     def tasks(self, schedule: Schedule) -> Found:
-        """Problems of an array's tasks."""
         for index, task in enumerate(schedule.tasks):
             for message in self._alone(task):
                 yield index, message
@@ -68,7 +65,6 @@ class GemmSpec:
         return tile.pixels.batch.size * tile.groups.size * tile.filters.size * down * across
 
     def needs(self, task: Task) -> dict[Operand, int]:
-        """Words of its tile that a task has room for: what is loaded, unfinished sums, results."""
         tile = _gemm(task)
         words = {**self.words(tile), "ofmap": 0, "psum": 0}
         outputs = tile.groups.size * tile.filters.size * tile.pixels.count

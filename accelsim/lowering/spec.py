@@ -16,13 +16,10 @@ from accelsim.lowering.gemm_spec import GemmSpec
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.schedule import Schedule
-from accelsim.lowering.step_spec import Found
+from accelsim.lowering.step_spec import Found, KernelSpec
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Room, Step, Task, Tile
 from accelsim.lowering.vector_spec import VectorSpec
-
-Spec = GemmSpec | VectorSpec
-"""What must be true of a kind of kernel's tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ def layer_problems(layer: LayerProgram, target: Target) -> Iterator[Problem]:
     """What is wrong with the schedules of a layer."""
     match layer.kernel:
         case GemmKernel() as kernel:
-            spec: Spec = GemmSpec(layer, target, kernel)
+            spec: KernelSpec = GemmSpec(layer, target, kernel)
         case VectorKernel() as vector:
             spec = VectorSpec(layer, target, vector)
         case _:
@@ -90,7 +87,7 @@ def layer_problems(layer: LayerProgram, target: Target) -> Iterator[Problem]:
             yield Problem(layer=name, array=0, task=0, tile=None, message=message)
 
 
-def _room_problems(spec: Spec, schedule: Schedule, spaces: tuple[int, ...]) -> Found:
+def _room_problems(spec: KernelSpec, schedule: Schedule, spaces: tuple[int, ...]) -> Found:
     """Room that is not there, too little for a tile, or not given back."""
     held: Counter[int] = Counter()
     index = 0
@@ -116,7 +113,7 @@ def _room_problems(spec: Spec, schedule: Schedule, spaces: tuple[int, ...]) -> F
             yield index, f"{size:,} bytes of buffer {buffer} are never given back"
 
 
-def _needed(spec: Spec, task: Task) -> dict[int, int]:
+def _needed(spec: KernelSpec, task: Task) -> dict[int, int]:
     """Bytes that a task needs at least of each buffer.
 
     Not of an array that reserves blocks, through which operands stream.

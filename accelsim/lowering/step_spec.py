@@ -1,15 +1,18 @@
 """What must be true of any task's step: what the specs of GEMM and vector kernels share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
+from accelsim.lowering.program import LayerProgram
+from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.task import Load, Span, Step, Store
+from accelsim.lowering.task import Load, Span, Step, Store, Task
 from accelsim.network.ops import Read, Stretch
 
 Part = tuple[Span, ...]
@@ -42,6 +45,33 @@ class Done:
         if len(missing):
             at = tuple(map(int, missing[0]))
             yield f"{len(missing):,} ofmap elements are never finished, the first one {at}"
+
+
+class KernelSpec(ABC):
+    """What must be true of a kernel's tasks, on any unit.
+
+    `done` counts how often each element of its ofmap is finished; `pooled` those that leave, where
+    its tiles pool on the way out.
+    """
+
+    def __init__(self, layer: LayerProgram, target: Target, ofmap: tuple[int, ...]) -> None:
+        self.residence = layer.placement.residence
+        self.target = replace(target, residence=self.residence)
+        self.done = Done(ofmap)
+        self.pooled: Done | None = None
+
+    @abstractmethod
+    def tasks(self, schedule: Schedule) -> Found:
+        """Problems of the tasks of an array or vector unit."""
+
+    @abstractmethod
+    def needs(self, task: Task) -> dict[Operand, int]:
+        """Words of its tile that a task has room for: what is loaded, unfinished sums, results."""
+
+    @property
+    @abstractmethod
+    def shares_results(self) -> bool:
+        """Whether finished psums lie where their ofmap does."""
 
 
 def is_whole(course: Sequence[Part], sizes: Sequence[int]) -> bool:

@@ -1,15 +1,14 @@
 """What must be true of a vector kernel's tasks."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from accelsim.hardware import Operand
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.program import LayerProgram
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.step_spec import (
-    Done,
     Found,
+    KernelSpec,
     Part,
     is_whole,
     read_along,
@@ -21,18 +20,15 @@ from accelsim.lowering.target import Target
 from accelsim.lowering.task import Span, Step, Task, VectorTile
 
 
-class VectorSpec:
+class VectorSpec(KernelSpec):
     """What must be true of a vector kernel's tasks."""
 
     def __init__(self, layer: LayerProgram, target: Target, kernel: VectorKernel) -> None:
-        self.kernel, self.residence = kernel, layer.placement.residence
-        self.target = replace(target, residence=self.residence)
-        outputs = (kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
-        self.done = Done((kernel.batch, *outputs))
-        self.pooled = None
+        sides = kernel.rows.outputs, kernel.cols.outputs
+        super().__init__(layer, target, (kernel.batch, kernel.channels, *sides))
+        self.kernel = kernel
 
     def tasks(self, schedule: Schedule) -> Found:
-        """Problems of a vector unit's tasks."""
         block: list[VectorTile] = []
         for index, task in enumerate(schedule.tasks):
             tile = _vector(task)
@@ -72,11 +68,10 @@ class VectorSpec:
 
     @property
     def shares_results(self) -> bool:
-        """Whether finished psums of a window lie where its ofmap does; passes keep others."""
+        """Those of a window do; passes keep others."""
         return not self.kernel.passes
 
     def needs(self, task: Task) -> dict[Operand, int]:
-        """Words of its tile that a task has room for: what is loaded, unfinished sums, results."""
         tile, kernel = _vector(task), self.kernel
         written = tile.channels.size * tile.pixels.count
         psums = kernel.kept * tile.pixels.count if kernel.passes else written
