@@ -90,7 +90,7 @@ class ForcedRanks(Ranks):
         """What obeys of some tilings and those near them."""
         near = tilings_near(self.kernel, self.search.target, sizes)
         centers = tilings_of(self.kernel, [*np.array(sizes).T])
-        return self._ranking([self._obeying(each) for each in (centers, near)])
+        return self._ranking([self._obeying(each) for each in (centers, *near)])
 
     def _families(self) -> list[Tilings]:
         """The tilings that the search compares, with the forced sizes."""

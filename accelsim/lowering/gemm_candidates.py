@@ -5,7 +5,7 @@ sizes themselves, so most sizes cut it evenly; others fill the array's rows or c
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from math import prod
@@ -184,17 +184,26 @@ def _parts_of_windows(kernel: GemmKernel, target: Target) -> list[tuple[int, int
 # --- Nearby ---------------------------------------------------------------------------------------
 
 
-def tilings_near(
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Tilings near some others, whatever the sizes of the buffers.
+
+    `around` are those that differ in the size along one axis or two. Those to be filled up, until
+    no more fits, are `singles`: by row, and each once for every axis of `along` that comes first.
+    """
+
+    around: Tilings
+    singles: Tilings
+    along: tuple[NDArray[np.intp], ...]
+
+
+def neighbours(
     kernel: GemmKernel,
     target: Target,
     centers: Sequence[TilingSizes],
     tap_reads: TapReads = tap_reads,
-) -> Tilings:
-    """Tilings that differ from one of `centers` in the size along one axis or two.
-
-    And those that differ along one, or in a pair of axes at will, and then take as many filters,
-    channels or images as fit. `centers` are sorted, the best first.
-    """
+) -> Neighbours:
+    """The tilings near `centers`, which are sorted, the best first."""
     whole = whole_sizes(kernel)
     likes = Systolic(target.array).likes(kernel.taps)
     m, n, k = (likes.get(axis, 1) for axis in ("m", "n", "k"))
@@ -207,13 +216,44 @@ def tilings_near(
     inner, outer = [FILTERS, CHANNELS], [CHANNELS, FILTERS]
     if kernel.batch > 1:
         inner, outer = [*inner, FILTERS], [*outer, BATCH]
-    single = tilings_of(kernel, [*np.tile(each, (len(inner), 1)).T], tap_reads)
-    filled = single
-    for along in (inner, outer):
-        filled = _filled(kernel, target, filled, np.repeat(along, len(each)))
+    return Neighbours(
+        around=tilings_of(kernel, [*_different(pairs).T], tap_reads),
+        singles=tilings_of(kernel, [*np.tile(each, (len(inner), 1)).T], tap_reads),
+        along=(np.repeat(inner, len(each)), np.repeat(outer, len(each))),
+    )
+
+
+def tilings_filled(
+    kernel: GemmKernel, target: Target, near: Neighbours, tap_reads: TapReads = tap_reads
+) -> list[Tilings]:
+    """Neighbours that take as many filters, channels or images as fit, but those `around`.
+
+    They differ from a center along one axis, or in a pair of axes at will. None if there are none.
+    """
+    filled = near.singles
+    for along in near.along:
+        filled = _filled(kernel, target, filled, along)
     most = np.stack(filled.axes, axis=1)
-    less = _whole_folds(most, np.array((1, 1, 1, 1, n, k, 1, 1)))
-    return tilings_of(kernel, [*_different(np.concatenate([pairs, most, less])).T], tap_reads)
+    likes = Systolic(target.array).likes(kernel.taps)
+    less = _whole_folds(most, np.array((1, 1, 1, 1, likes.get("n", 1), likes.get("k", 1), 1, 1)))
+    around = np.stack(near.around.axes, axis=1)
+    rows = _different(np.concatenate([around, most, less]))[len(around) :]
+    return [tilings_of(kernel, [*rows.T], tap_reads)] if len(rows) else []
+
+
+def tilings_near(
+    kernel: GemmKernel,
+    target: Target,
+    centers: Sequence[TilingSizes],
+    tap_reads: TapReads = tap_reads,
+) -> list[Tilings]:
+    """Tilings that differ from one of `centers` in the size along one axis or two.
+
+    And those that differ along one, or in a pair of axes at will, and then take as many filters,
+    channels or images as fit. `centers` are sorted, the best first.
+    """
+    near = neighbours(kernel, target, centers, tap_reads)
+    return [near.around, *tilings_filled(kernel, target, near, tap_reads)]
 
 
 def _whole_folds(rows: NDArray[np.int64], lanes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -40,13 +40,15 @@ def plain(tiling: Tiling | None) -> dict[str, int | str]:
 class Ranked:
     """A tiling with its DRAM bytes, what a tile takes of the buffer that holds ifmaps, and time.
 
-    Its energy is known where the `objective` asks for it. `cost` is what that minimises.
+    Its energy is known where the `objective` asks for it. `cost` is what that minimises. The array
+    is busy for so many cycles, whatever else takes longer; 0 where that is not told apart.
     """
 
     tiling: Tiling
     dram_bytes: int
     tile_bytes: int
     cycles: float
+    busy_cycles: float = 0.0
     energy_pj: float = 0.0
     objective: Objective = "time"
 
@@ -108,6 +110,7 @@ class Part:
             dram_bytes=int(self.take(self.cost.dram_bytes, one)[0]),
             tile_bytes=int(self.take(self.tile_bytes, one)[0]),
             cycles=cycles,
+            busy_cycles=float(self.take(self.cost.busy_cycles, one)[0]),
             energy_pj=0.0 if energy is None else float(self.take(energy, one)[0]),
             objective=self.cost.objective,
         )

@@ -15,7 +15,9 @@ from accelsim.lowering.dataflow import ArrayModel, busy_cycles
 from accelsim.lowering.footprint import Tables, touched
 from accelsim.lowering.gemm_candidates import (
     SMALL,
-    tilings_near,
+    Neighbours,
+    neighbours,
+    tilings_filled,
     tilings_to_compare,
     tilings_with_parts_of_windows,
 )
@@ -179,8 +181,27 @@ class Search:
     ) -> Ranking:
         """What tilings near some sizes cost."""
         target = replace(self.target.at_any_rate, residence=residence)
-        near = tilings_near(kernel, target, centers, self.memory.tap_reads)
-        return gemm_ranking(target, [flows_of(kernel, target, near)])
+
+        def ranking() -> Ranking:
+            near, around = self._neighbours(kernel, centers)
+            filled = tilings_filled(kernel, target, near, self.memory.tap_reads)
+            return gemm_ranking(
+                target, [around, *(flows_of(kernel, target, each) for each in filled)]
+            )
+
+        return self.memory.recall("near", (kernel, target, centers), ranking)
+
+    def _neighbours(
+        self, kernel: GemmKernel, centers: tuple[TilingSizes, ...]
+    ) -> tuple[Neighbours, Flows]:
+        """Those near some sizes, and what moves with those that no buffer's size changes."""
+        target = self.target.at_any_rate.of_any_size
+
+        def found() -> tuple[Neighbours, Flows]:
+            near = neighbours(kernel, target, centers, self.memory.tap_reads)
+            return near, flows_of(kernel, target, near.around)
+
+        return self.memory.recall("neighbours", (kernel, target, centers), found)
 
     def check(self, kernel: Kernel) -> None:
         """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""
@@ -298,10 +319,18 @@ class Ranks:
         if abs(least - best.cost) <= SURE * best.cost:
             return best
         for rival in self._rivals(best, times):
-            if rival.cost < max(least, RIVAL * best.cost):
+            near = rival.cost < max(least, RIVAL * best.cost)
+            if near and self._floor(rival) < least:
                 cost = alone(self.kernel, self.residence, space, rival.tiling)
                 least, cheapest = min((least, cheapest), (cost, rival), key=lambda one: one[0])
         return cheapest
+
+    def _floor(self, ranked: Ranked) -> float:
+        """What a tiling costs at least, however it is played; of energy there is no such bound."""
+        target = self.search.target
+        if target.objective != "time":
+            return 0.0
+        return max(ranked.busy_cycles, ranked.dram_bytes / float(target.dram_bytes_per_cycle))
 
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
         """The best of each way to run the loops, then some as good with other courses of them."""

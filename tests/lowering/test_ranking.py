@@ -150,7 +150,7 @@ def test_less_space_leaves_fewer() -> None:
 
 def some(cycles: float, energy: float, objective: Objective) -> Ranked:
     tiling = GemmTiling(1, 1, 1, 1, 1, 1, 1, 1, LoopOrder.OFMAP_STAYS, "pixels")
-    return Ranked(tiling, 1, 1, cycles, energy, objective)
+    return Ranked(tiling, 1, 1, cycles, energy_pj=energy, objective=objective)
 
 
 @pytest.mark.parametrize(("objective", "cost"), [("time", 2), ("energy", 3), ("edp", 6)])
