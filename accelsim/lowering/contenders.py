@@ -48,7 +48,7 @@ def vector_tilings(
     """A tiling of a vector unit, and those of least cost of a coarse grid and around it."""
     search = VectorSearch(kernel, with_space(target, space))
     center = sizes_of(chosen)
-    tried = np.unique(np.concatenate([search.coarse(), search.around(center)], axis=1), axis=1)
+    tried = np.unique(np.concatenate([search.grid(), search.around(center)], axis=1), axis=1)
     guess = VectorCosts(kernel=kernel, target=search.target, sizes=tried, kinds=False)
     fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
     order = fits[np.argsort(guess.cost[fits], kind="stable")[:count]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -153,14 +154,15 @@ class ForcedVectorRanks(VectorRanks):
 
     kernel: ForcedVector
 
-    def search(self, target: Target) -> "ForcedVectorSearch":
+    @cached_property
+    def search(self) -> "ForcedVectorSearch":
         """The search that goes to tilings that obey."""
-        return ForcedVectorSearch(self.kernel, target, self.tap_reads)
+        return ForcedVectorSearch(self.kernel, self.target, self.tap_reads)
 
     @property
     def misfit(self) -> str:
         """Why nothing that obeys fits."""
-        tilings = self.search(self.target).coarse()
+        tilings = self.search.grid()
         costs = VectorCosts(kernel=self.kernel, target=self.target, sizes=tilings)
         needs = np.stack(
             [np.broadcast_to(costs.demand(one), tilings.shape[1:]) for one in self.target.buffers]
@@ -177,8 +179,8 @@ class ForcedVectorSearch(VectorSearch):
 
     kernel: ForcedVector
 
-    def coarse(self) -> Sizes:
-        return self._obeying(super().coarse())
+    def grid(self) -> Sizes:
+        return self._obeying(super().grid())
 
     def around(self, front: Sizes) -> Sizes:
         return self._obeying(super().around(front))

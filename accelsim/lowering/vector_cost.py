@@ -14,15 +14,17 @@ A layer takes as long as the most of these:
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
 from accelsim.hardware import Operand
-from accelsim.lowering.footprint import TapReads, inside, reads, tap_reads
+from accelsim.lowering.footprint import TapReads, inside, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.lowering.objective import weighed
@@ -71,6 +73,14 @@ class VectorCosts:
         self.stored = self.target.residence.stored
         self.batch, self.channels, self.rows, self.cols = self.sizes[:4]
         self.tap_rows, self.tap_cols, self.arrays = self.sizes[4:]
+
+    def on(self, target: Target) -> Self:
+        """The same on a target of which only the sizes of buffers differ."""
+        other = copy(self)
+        other.target = target
+        for name in ("fits", "cycles", "energy_pj"):
+            other.__dict__.pop(name, None)
+        return other
 
     # --- Tiles ------------------------------------------------------------------------------------
 
@@ -125,7 +135,8 @@ class VectorCosts:
     @cached_property
     def deep(self) -> tuple[Sizes, Sizes]:
         """Channels that the largest tile reads, and those that all tiles along them read."""
-        return reads(self.kernel.depth, self.channels)
+        depth = self.kernel.depth
+        return self.tap_reads(depth, self.channels, depth.kernel)
 
     @cached_property
     def down(self) -> tuple[Sizes, Sizes]:
@@ -214,15 +225,20 @@ class VectorCosts:
         return np.asarray(loaded + self.held(space))
 
     @cached_property
+    def demands(self) -> dict[str, Sizes]:
+        """`demand` of every buffer, by its name."""
+        return {space.name: self.demand(space) for space in self.target.buffers}
+
+    @cached_property
     def fits(self) -> NDArray[np.bool_]:
         """Whether a tile fits half of every buffer."""
-        each = [self.demand(space) <= space.half for space in self.target.buffers]
+        each = [self.demands[space.name] <= space.half for space in self.target.buffers]
         return np.asarray(np.logical_and.reduce(each))
 
     @cached_property
     def tile_bytes(self) -> Sizes:
         """What a tile takes of the buffer that holds ifmaps."""
-        return self.demand(self.target.buffers[self.target.buffer_index("ifmap")])
+        return self.demands[self.target.buffers[self.target.buffer_index("ifmap")].name]
 
     # --- Kinds of tiles ---------------------------------------------------------------------------
 
@@ -416,7 +432,7 @@ class VectorCosts:
     def places(self, operand: str) -> Sizes:
         """How many tiles of `operand` its buffer has room for."""
         space = next(each for each in self.target.buffers if operand in each.holds)
-        whole = np.maximum(space.size // np.maximum(self.demand(space), 1), 2)
+        whole = np.maximum(space.size // np.maximum(self.demands[space.name], 1), 2)
         if operand == "ofmap":
             return np.asarray(whole)
         left = (space.size - 2 * self.held(space)) // np.maximum(self.ifmap_bytes, 1)

@@ -5,10 +5,11 @@ all small sizes, even cuts, sizes a quarter apart, and the largest that fits, gi
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ class VectorRanks:
     @cached_property
     def best(self) -> Ranked | None:
         """The best tiling; None if none fits."""
-        return self.search(self.target).best()
+        return self.search.best()
 
     def best_within(self, space: int) -> Ranked | None:
         """The best tiling with a buffer for ifmaps of `space` bytes."""
@@ -96,17 +97,20 @@ class VectorRanks:
         return self.known.get(space)
 
     def _within(self, best: Ranked, space: int) -> Ranked | None:
-        """The best of all, if it costs no more with fewer places for tiles: no other costs less."""
-        search = self.search(with_space(self.target, space))
+        """The best of all, if it costs hardly more with fewer places for tiles: no other costs
+        less than it does with all of them."""
+        search = self.search.with_space(space)
         if best.tile_bytes <= space // 2:
             assert isinstance(best.tiling, VectorTiling)
-            if ranked_of(search.costs(sizes_of(best.tiling)), 0).cost == best.cost:
-                return best
+            same = ranked_of(search.costs(sizes_of(best.tiling)), 0)
+            if same.cost <= CLOSE * best.cost:
+                return same
         return search.best()
 
-    def search(self, target: Target) -> "VectorSearch":
-        """The search on a target."""
-        return VectorSearch(self.kernel, target, self.tap_reads)
+    @cached_property
+    def search(self) -> "VectorSearch":
+        """The search with the whole of the ifmap's buffer."""
+        return VectorSearch(self.kernel, self.target, self.tap_reads)
 
 
 def sizes_of(tiling: VectorTiling) -> Sizes:
@@ -209,7 +213,7 @@ class VectorSearch:
 
     def best(self) -> Ranked | None:
         """The tiling of least cost; ties go to less DRAM traffic, then to fewer tiles."""
-        front = self.promising(self.coarse())
+        front = self.promising(self.coarse)
         if front is None:
             return None
         costs, at = self.improved(front)
@@ -221,25 +225,32 @@ class VectorSearch:
             if front.least <= CLOSE * self.bound:
                 break
             before, sizes = front.least, front.sizes
-            found = self.promising(np.concatenate([sizes, self.around(sizes)], axis=1))
+            near = np.concatenate([sizes, self.around(sizes)], axis=1)
+            found = self.promising(self.costs(near, kinds=False))
             assert found is not None
             front = found
             if front.least >= ENOUGH * before:
                 break
         return front
 
-    def promising(self, tilings: Sizes) -> "Front | None":
-        """The FEW best of `tilings` that fit and keep all arrays that they use at work.
+    def promising(self, guess: VectorCosts) -> "Front | None":
+        """The FEW best of some tilings that fit and keep all arrays that they use at work.
 
-        Of all, a guess is made first; of the best of those, all kinds of tiles are looked at.
+        Of all, the costs are a guess; of the best of those, all kinds of tiles are looked at.
         """
-        guess = self.costs(tilings, kinds=False)
         fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
         if not fits.size:
             return None
-        likely = tilings[:, _best(guess, SOME, fits)]
+        likely = guess.sizes[:, _best(guess, SOME, fits)]
         costs = self.costs(likely)
         return Front(costs, _best(costs, FEW, np.arange(likely.shape[1])))
+
+    def with_space(self, space: int) -> Self:
+        """The same with so much of the buffer that holds ifmaps, which changes no candidate."""
+        other = copy(self)
+        other.target = with_space(self.target, space)
+        other.coarse = self.coarse.on(other.target)
+        return other
 
     def costs(self, tilings: Sizes, kinds: bool = True) -> VectorCosts:
         """What tilings cost."""
@@ -253,7 +264,12 @@ class VectorSearch:
 
     # --- Candidates -------------------------------------------------------------------------------
 
-    def coarse(self) -> Sizes:
+    @cached_property
+    def coarse(self) -> VectorCosts:
+        """What the tilings of `grid` cost, as a guess."""
+        return self.costs(self.grid(), kinds=False)
+
+    def grid(self) -> Sizes:
         """A grid of sizes a factor of two apart; windows are cut along an axis, or both, along
         which outputs are taken singly. Of a small kernel, every size along every axis."""
         few = prod(self.totals) <= EXHAUSTIVE
