@@ -235,7 +235,7 @@ def tilings_filled(
         filled = _filled(kernel, target, filled, along)
     most = np.stack(filled.axes, axis=1)
     likes = Systolic(target.array).likes(kernel.taps)
-    less = _whole_folds(most, np.array((1, 1, 1, 1, likes.get("n", 1), likes.get("k", 1), 1, 1)))
+    less = _whole_folds(most, np.array((likes.get("n", 1), likes.get("k", 1))))
     around = np.stack(near.around.axes, axis=1)
     rows = _different(np.concatenate([around, most, less]))[len(around) :]
     return [tilings_of(kernel, [*rows.T], tap_reads)] if len(rows) else []
@@ -257,10 +257,13 @@ def tilings_near(
 
 
 def _whole_folds(rows: NDArray[np.int64], lanes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of `rows` that leave much of a last fold idle, without it."""
-    folds = rows // lanes
-    idle = (folds > 0) & ((folds + 1) * lanes > IDLE * rows) & (rows % lanes > 0)
-    less: NDArray[np.int64] = np.where(idle, folds * lanes, rows)[idle.any(axis=1)]
+    """Those of `rows` that leave much of a last fold of filters or channels idle, without it."""
+    sizes = rows[:, FILTERS : CHANNELS + 1]
+    folds, rest = np.divmod(sizes, lanes)
+    idle = (folds > 0) & (rest > 0) & ((folds + 1) * lanes > IDLE * sizes)
+    some = idle.any(axis=1)
+    less = rows[some]
+    less[:, FILTERS : CHANNELS + 1] -= (rest * idle)[some]
     return less
 
 

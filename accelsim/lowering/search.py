@@ -88,6 +88,9 @@ REFINED = 2048
 SCHEDULES = 512
 """Schedules to remember: neighbours in a sweep have many of the same."""
 
+NEAR = 48
+"""Neighbourhoods to remember with what they cost: they take much room."""
+
 VECTOR_KERNELS = 4096
 """Best tilings of these to remember: they take little room, and serve beside every array."""
 
@@ -189,7 +192,7 @@ class Search:
                 target, [around, *(flows_of(kernel, target, each) for each in filled)]
             )
 
-        return self.memory.recall("near", (kernel, target, centers), ranking)
+        return self.memory.recall("near", (kernel, target, centers), ranking, NEAR)
 
     def _neighbours(
         self, kernel: GemmKernel, centers: tuple[TilingSizes, ...]

@@ -92,9 +92,12 @@ class VectorRanks:
 
     def best_within(self, space: int) -> Ranked | None:
         """The best tiling with a buffer for ifmaps of `space` bytes."""
-        if self.best is not None and space not in self.known:
+        target = self.target
+        if self.best is None or space >= target.buffers[target.buffer_index("ifmap")].size:
+            return self.best
+        if space not in self.known:
             self.known[space] = self._within(self.best, space)
-        return self.known.get(space)
+        return self.known[space]
 
     def _within(self, best: Ranked, space: int) -> Ranked | None:
         """The best of all, if it costs hardly more with fewer places for tiles: no other costs
