@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -150,9 +150,19 @@ class Search:
         assert isinstance(kernel, GemmKernel)
         return SEARCHES[type(self.target.processor)].ranks(self, kernel, residence)
 
+    @cached_property
+    def at_any_rate(self) -> Target:
+        """What the points of a sweep share that differ in DRAM's rate and latency."""
+        return self.target.at_any_rate
+
+    @cached_property
+    def of_any_size(self) -> Target:
+        """What those share that differ in the sizes of the buffers, too."""
+        return self.at_any_rate.of_any_size
+
     def ranking(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings at every scale cost, at any rate of DRAM."""
-        target = self.target.at_any_rate
+        target = self.at_any_rate
         key = (kernel, residence, target)
         resident = replace(target, residence=residence)
         return self.memory.recall(
@@ -161,7 +171,7 @@ class Search:
 
     def _flows(self, kernel: GemmKernel) -> list[Flows]:
         """What tilings with whole windows move."""
-        target = self.target.at_any_rate.of_any_size
+        target = self.of_any_size
 
         def flows() -> list[Flows]:
             families = tilings_to_compare(kernel, target, self.memory.tap_reads)
@@ -171,7 +181,7 @@ class Search:
 
     def with_parts_of_windows(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings cost whose tiles have parts of the kernel's window."""
-        target = replace(self.target.at_any_rate, residence=residence)
+        target = replace(self.at_any_rate, residence=residence)
 
         def ranking() -> Ranking:
             families = tilings_with_parts_of_windows(kernel, target, self.memory.tap_reads)
@@ -183,7 +193,7 @@ class Search:
         self, kernel: GemmKernel, residence: Residence, centers: tuple[TilingSizes, ...]
     ) -> Ranking:
         """What tilings near some sizes cost."""
-        target = replace(self.target.at_any_rate, residence=residence)
+        target = replace(self.at_any_rate, residence=residence)
 
         def ranking() -> Ranking:
             near, around = self._neighbours(kernel, centers)
@@ -198,7 +208,7 @@ class Search:
         self, kernel: GemmKernel, centers: tuple[TilingSizes, ...]
     ) -> tuple[Neighbours, Flows]:
         """Those near some sizes, and what moves with those that no buffer's size changes."""
-        target = self.target.at_any_rate.of_any_size
+        target = self.of_any_size
 
         def found() -> tuple[Neighbours, Flows]:
             near = neighbours(kernel, target, centers, self.memory.tap_reads)

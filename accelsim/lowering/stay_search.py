@@ -1,6 +1,6 @@
 """The search for the feature maps that stay: those that save DRAM traffic and take no time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import permutations
@@ -137,22 +137,35 @@ class StaySearch:
         return item.size + sum(dram_bytes(self.alone[reader].ranked) for reader in item.readers)
 
     def fill_in_best_order(self, items: Sequence[FeatureMap]) -> None:
-        """Let stay what saves most, tried in every order."""
+        """Let stay what saves most, tried in every order; many of these have much in common."""
         found = []
+        known: dict[tuple[tuple[Stay, ...], FeatureMap], tuple[bool, list[Share]]] = {}
+
+        def keep(item: FeatureMap) -> bool:
+            state = self.stays, item
+            if state not in known:
+                known[state] = self.keep(item), list(self.shares)
+            kept, shares = known[state]
+            self.shares = list(shares)
+            return kept
+
         for order in permutations(items):
             self.shares = list(self.alone)
-            self.fill(order)
+            self.fill(order, keep)
             found.append((sum(dram_bytes(share.ranked) for share in self.shares), self.shares))
         _, self.shares = min(found, key=lambda each: each[0])
 
-    def fill(self, items: Iterable[FeatureMap]) -> None:
+    def fill(
+        self, items: Iterable[FeatureMap], keep: Callable[[FeatureMap], bool] | None = None
+    ) -> None:
         """Let stay whatever else of `items` is worth it, the first ones first.
 
         Where something changes, others are tried again.
         """
+        keep = keep or self.keep
         waiting = [item for item in items if not self.has(item)]
         while waiting:
-            kept = {item for item in waiting if self.keep(item)}
+            kept = {item for item in waiting if keep(item)}
             changed = {layer for item in kept for layer in self.whole[item].time}
             waiting = [
                 item
