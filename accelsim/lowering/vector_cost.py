@@ -14,10 +14,8 @@ A layer takes as long as the most of these:
 """
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,14 +71,6 @@ class VectorCosts:
         self.stored = self.target.residence.stored
         self.batch, self.channels, self.rows, self.cols = self.sizes[:4]
         self.tap_rows, self.tap_cols, self.arrays = self.sizes[4:]
-
-    def on(self, target: Target) -> Self:
-        """The same on a target of which only the sizes of buffers differ."""
-        other = copy(self)
-        other.target = target
-        for name in ("fits", "cycles", "energy_pj"):
-            other.__dict__.pop(name, None)
-        return other
 
     # --- Tiles ------------------------------------------------------------------------------------
 

@@ -131,6 +131,15 @@ def with_space(target: Target, space: int) -> Target:
     return replace(target, buffers=tuple(buffers))
 
 
+def in_buffers(costs: VectorCosts, target: Target) -> VectorCosts:
+    """The same on a target of which only the sizes of buffers differ."""
+    other = copy(costs)
+    other.target = target
+    for name in ("fits", "cycles", "energy_pj"):
+        other.__dict__.pop(name, None)
+    return other
+
+
 def _best(costs: VectorCosts, count: int, among: NDArray[np.intp]) -> NDArray[np.intp]:
     """The best `among` some first, and the one of least cost, too, whatever it moves.
 
@@ -252,7 +261,7 @@ class VectorSearch:
         """The same with so much of the buffer that holds ifmaps, which changes no candidate."""
         other = copy(self)
         other.target = with_space(self.target, space)
-        other.coarse = self.coarse.on(other.target)
+        other.coarse = in_buffers(self.coarse, other.target)
         return other
 
     def costs(self, tilings: Sizes, kinds: bool = True) -> VectorCosts:
