@@ -100,14 +100,12 @@ class VectorRanks:
         return self.known[space]
 
     def _within(self, best: Ranked, space: int) -> Ranked | None:
-        """The best of all, if it costs hardly more with fewer places for tiles: no other costs
-        less than it does with all of them."""
+        """The best of all, if it costs no more with fewer places for tiles: no other costs less."""
         search = self.search.with_space(space)
         if best.tile_bytes <= space // 2:
             assert isinstance(best.tiling, VectorTiling)
-            same = ranked_of(search.costs(sizes_of(best.tiling)), 0)
-            if same.cost <= CLOSE * best.cost:
-                return same
+            if ranked_of(search.costs(sizes_of(best.tiling)), 0).cost == best.cost:
+                return best
         return search.best()
 
     @cached_property
