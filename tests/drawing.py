@@ -12,8 +12,12 @@ The plain run draws fewer where a test says so; `.ci/run` with the oldest releas
 """
 
 
+def is_plain() -> bool:
+    """Whether the slow tests are left out."""
+    return settings().max_examples == PLAIN
+
+
 def drawn(cases: int, percent: int = PLAIN) -> settings:
     """`MOST` percent of `cases` inputs where the slow tests run, too; else `percent`, but 3."""
-    percent = min(percent, MOST)
-    part = settings().max_examples
-    return settings(max_examples=max(3, cases * (percent if part == PLAIN else part) // 100))
+    percent = min(percent, MOST) if is_plain() else settings().max_examples
+    return settings(max_examples=max(3, cases * percent // 100))

@@ -31,6 +31,7 @@ def test_vgg16_agrees_row_stationary_in_16_bits() -> None:
     assert verify("vgg16", "eyeriss").passed
 
 
+@pytest.mark.slow
 def test_vgg16_agrees_under_its_best_dataflow() -> None:
     result = verify("vgg16", "edge_ws", "os")
     assert result.passed

@@ -46,8 +46,11 @@ def test_there_are_commands_to_try() -> None:
 def test_commands_of_the_tour_run(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each as it stands, but that the dozens of runs that `--why` makes are of a small network."""
     (tmp_path / "reports").mkdir()  # for what they write
     monkeypatch.chdir(tmp_path)
+    if "--why" in command:
+        command = command.replace("googlenet", "lenet5")
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert result.stdout

@@ -4,6 +4,7 @@ Each case runs in a process of its own, forked from one that has everything impo
 of CPU, memory and time.
 """
 
+import gc
 import io
 import os
 import resource
@@ -55,6 +56,7 @@ def makers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Maker]:
     ):
         with pytest.raises(SystemExit), redirect_stdout(io.StringIO()):
             app(command.split())
+    gc.freeze()  # a fork that looked for garbage among all this would copy it
     return {
         **hostile_models.KINDS,
         **hostile_schemas.KINDS,
