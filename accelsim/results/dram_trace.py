@@ -27,8 +27,9 @@ from accelsim.lowering.feature_maps import written_elements
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.pooling import pooled_tile
 from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.task import GemmTile, Load, Span, Step, Tile, Transfer
+from accelsim.lowering.task import GemmTile, Load, Span, Tile, Transfer
 from accelsim.network.ops import Embedding, Op, Read, Shape, Slice, Stretch
+from accelsim.results.under_way import TasksUnderWay
 from accelsim.text import cell
 from accelsim.units import ceil_div
 
@@ -142,46 +143,26 @@ class DramTracer:
     ) -> None:
         self.program, self.file, self.line, self.start = program, file, line, start
         self.regions = regions
-        self.tiles: dict[tuple[int, int], Iterator[tuple[Tile, Step]]] = {}
-        self.under_way: dict[Loaded, tuple[Tile, Step]] = {}
-        self.loaded: dict[Loaded, int] = {}
+        self.tasks = TasksUnderWay()
         self.filters: dict[tuple[int, int], int] = {}
 
     def begins(self, task: Loaded) -> None:
-        layer, core = task.part.run.program, task.unit.core.index
-        key = core, id(layer)
-        if key not in self.tiles:
-            schedule = layer.schedules[core]
-            self.tiles[key] = zip(schedule.tiles(), schedule.steps, strict=True)
-        self.under_way[task] = next(self.tiles[key])
-        self.loaded[task] = 0
+        self.tasks.begins(task)
 
     def computes(self, task: Loaded, at: int) -> None:
-        if self.under_way[task][1].store is None:
-            self.forget(task)
+        self.tasks.computes(task)
 
     def holds(self, core: int, buffer: str, size: int, at: int) -> None:
         """Room in buffers is none of DRAM's."""
 
     def transfers(self, task: Loaded, at: int, cycles: int, is_write: bool) -> None:
-        tile, step = self.under_way[task]
-        transfer = step.store if is_write else step.loads[self.loaded[task]]
-        assert transfer is not None
-        self.loaded[task] += 1
-        layer = task.part.run.program
-        name = layer.layer.name
-        tensor, runs = self.runs(layer, tile, transfer)
+        its, transfer = self.tasks.transfers(task, is_write)
+        name = its.layer.layer.name
+        tensor, runs = self.runs(its.layer, its.tile, transfer)
         count = len(runs)
         for place, (address, size) in enumerate(runs):
             begin = self.start + at + cycles * place // count
             self.file.writelines(self.line(begin, address, size, is_write, name, tensor))
-        if is_write:
-            self.forget(task)
-
-    def forget(self, task: Loaded) -> None:
-        """A task that moves nothing any more."""
-        self.under_way.pop(task, None)
-        self.loaded.pop(task, None)
 
     def runs(
         self, layer: LayerProgram, tile: Tile, transfer: Transfer

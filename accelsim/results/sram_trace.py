@@ -33,7 +33,7 @@ from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.systolic import words_of
 from accelsim.lowering.target import Processor, Target, target_of
-from accelsim.lowering.task import GemmTile, Step, Tile
+from accelsim.lowering.task import GemmTile
 from accelsim.network.ops import Window
 from accelsim.results.dram_trace import (
     Block,
@@ -43,6 +43,7 @@ from accelsim.results.dram_trace import (
     shown_name,
     tensor_of,
 )
+from accelsim.results.under_way import TasksUnderWay, TaskUnderWay
 from accelsim.text import cell
 
 MOST_LINES = 100_000_000
@@ -262,18 +263,6 @@ def _position(window: Window, output: int, tap: int) -> int:
 # --- The lines ------------------------------------------------------------------------------------
 
 
-@dataclass
-class Job:
-    """A tile with its step, and where its operands lie."""
-
-    layer: LayerProgram
-    core: int
-    tile: Tile
-    step: Step
-    at: dict[Operand, int]
-    loaded: int = 0
-
-
 class SramTracer:
     """Observes a program that is played from cycle `start` on, and writes what ports move."""
 
@@ -287,49 +276,36 @@ class SramTracer:
         }
         flows = zip(program.layers, program.flows, strict=True)
         self.arrays = {id(layer): arrays[flow] for layer, flow in flows if flow is not None}
-        self.tiles: dict[tuple[int, int], Iterator[tuple[Tile, Step]]] = {}
+        self.tasks = TasksUnderWay()
         self.places: dict[tuple[int, int], Places] = {}
         self.results: dict[tuple[int, int], Block] = {}
-        self.under_way: dict[Loaded, Job] = {}
 
     def begins(self, task: Loaded) -> None:
-        layer, core = task.part.run.program, task.unit.core.index
-        key = core, id(layer)
-        if key not in self.tiles:
-            schedule = layer.schedules[core]
-            self.tiles[key] = zip(schedule.tiles(), schedule.steps, strict=True)
-            self.places[key] = Places(layer, self.target, core)
-        tile, step = next(self.tiles[key])
-        places, result = self.places[key], ofmap_block(layer, tile, False)
-        places.next(*(each.operand for each in step.loads if not each.addend))
+        its = self.tasks.begins(task)
+        key = its.core, id(its.layer)
+        if key not in self.places:
+            self.places[key] = Places(its.layer, self.target, its.core)
+        places, result = self.places[key], ofmap_block(its.layer, its.tile, False)
+        places.next(*(each.operand for each in its.step.loads if not each.addend))
         if self.results.get(key) != result:
             self.results[key] = result
             places.next("psum", "ofmap")
-        self.under_way[task] = Job(
-            layer=layer, core=core, tile=tile, step=step, at=places.addresses
-        )
+        its.addresses = places.addresses
 
     def holds(self, core: int, buffer: str, size: int, at: int) -> None:
         """Room is none of the ports'."""
 
     def transfers(self, task: Loaded, at: int, cycles: int, is_write: bool) -> None:
-        job = self.under_way[task]
-        moved = job.step.store if is_write else job.step.loads[job.loaded]
-        assert moved is not None
-        job.loaded += not is_write
-        tensor, address = shown_name(*tensor_of(job.layer, moved)), job.at[moved.operand]
+        job, moved = self.tasks.transfers(task, is_write)
+        tensor, address = shown_name(*tensor_of(job.layer, moved)), job.addresses[moved.operand]
         what = address, moved.size, not is_write
         self.line(at, job, moved.operand, what, tensor, "dram")
-        if is_write:
-            del self.under_way[task]
 
     def computes(self, task: Loaded, at: int) -> None:
-        job = self.under_way[task]
+        job = self.tasks.computes(task)
         TRACED[type(self.arrays.get(id(job.layer)))](self, job, at)
-        if job.step.store is None:
-            del self.under_way[task]
 
-    def folds(self, job: Job, at: int) -> None:
+    def folds(self, job: TaskUnderWay, at: int) -> None:
         """The folds of a tile on a systolic array, of its groups one after another."""
         array, kernel = cast(ArrayModel, self.arrays[id(job.layer)]), job.layer.kernel
         assert isinstance(kernel, GemmKernel)
@@ -345,7 +321,7 @@ class SramTracer:
                 weight = (group * tile.filters.size + fold.n) * depth + fold.k
                 addresses: dict[Operand, int] = {
                     "ifmap": maps["ifmap"].address(*read),
-                    "filter": job.at["filter"] + weight * self.target.bytes_of("filter"),
+                    "filter": job.addresses["filter"] + weight * self.target.bytes_of("filter"),
                     "psum": maps["psum"].address(*made),
                     "ofmap": maps["ofmap"].address(*made),
                 }
@@ -356,32 +332,34 @@ class SramTracer:
                 at = end
         self.words(at - 1, job, "ifmap", self.stays.get(job.layer.addend or "", 0), left, False)
 
-    def whole(self, job: Job, at: int) -> None:
+    def whole(self, job: TaskUnderWay, at: int) -> None:
         """A tile in one line for each operand."""
         for name, item, is_write in COUNTS:
             when = at + job.step.work.cycles - 1 if is_write else at
-            address = job.at["filter"] if item == "filter" else self.map(job, item).address()
+            address = job.addresses["filter"] if item == "filter" else self.map(job, item).address()
             self.words(when, job, item, address, getattr(job.step.work.sram, name), is_write)
 
-    def map(self, job: Job, item: Operand) -> Map:
+    def map(self, job: TaskUnderWay, item: Operand) -> Map:
         """Where a tile's part of a feature map, or its psums, lie."""
         layer, residence = job.layer, job.layer.placement.residence
         word = self.target.bytes_of(item)
         if item != "ifmap":
             whole = item == "ofmap" and residence.kept and not self.has_place(layer)
-            base = self.stays.get(layer.layer.name, 0) if whole else job.at[item]
+            base = self.stays.get(layer.layer.name, 0) if whole else job.addresses[item]
             return Map(base, word, ofmap_block(layer, job.tile, False), whole)
         block = ifmap_block(layer, job.tile)
         if residence.ifmap:
             return Map(self.stays.get(layer.layer.inputs[0], 0), word, block, True)
-        return Map(job.at[item], word, block, False)
+        return Map(job.addresses[item], word, block, False)
 
     def has_place(self, layer: LayerProgram) -> bool:
         """Whether an ofmap that is kept has a place for tiles first."""
         shared = self.target.buffer_index("ifmap") == self.target.buffer_index("ofmap")
         return layer.placement.residence.stored or not shared
 
-    def words(self, at: int, job: Job, item: Operand, first: int, count: int, out: bool) -> None:
+    def words(
+        self, at: int, job: TaskUnderWay, item: Operand, first: int, count: int, out: bool
+    ) -> None:
         """So many words at the array's side."""
         tensor = shown_name(*operand_of(job.layer, item))
         size = count * self.target.bytes_of(item)
@@ -390,7 +368,7 @@ class SramTracer:
     def line(
         self,
         at: int,
-        job: Job,
+        job: TaskUnderWay,
         item: Operand,
         moved: tuple[int, int, bool],
         tensor: str,
@@ -412,7 +390,7 @@ class SramTracer:
         )
 
 
-TRACED: dict[type, Callable[[SramTracer, Job, int], None]] = {
+TRACED: dict[type, Callable[[SramTracer, TaskUnderWay, int], None]] = {
     ArrayModel: SramTracer.folds,
     RowStationary: SramTracer.whole,
     type(None): SramTracer.whole,

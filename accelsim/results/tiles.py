@@ -11,7 +11,8 @@ from typing import Any
 from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
 from accelsim.lowering.program import Program
-from accelsim.results.trace import TaskUnderWay, slices, tasks_of
+from accelsim.results.trace import slices
+from accelsim.results.under_way import TasksUnderWay, TaskUnderWay
 
 MOST_SLICES = 100_000
 """Tiles and transfers that are kept at most: some 8 seconds of playing."""
@@ -71,7 +72,7 @@ def played_tiles(programs: Sequence[Program]) -> Tiles | None:
     names = dict.fromkeys(layer.layer.name for each in programs for layer in each.layers)
     recorder = Recorder(layers={name: place for place, name in enumerate(names)})
     for program in programs:
-        recorder.coming.clear()
+        recorder.tasks = TasksUnderWay()
         times = play(program, leaps=False, observer=recorder)
         recorder.start += max((time.end for time in times), default=0)
     return recorder.tiles(programs[0])
@@ -88,31 +89,20 @@ class Recorder:
     start: int = 0
     tracks: dict[tuple[int, str], list[Slice]] = field(default_factory=dict)
     rooms: dict[tuple[int, str], list[tuple[int, int]]] = field(default_factory=dict)
-    coming: dict[tuple[int, int], Iterator[TaskUnderWay]] = field(default_factory=dict)
-    under_way: dict[Loaded, TaskUnderWay] = field(default_factory=dict)
+    tasks: TasksUnderWay = field(default_factory=TasksUnderWay)
 
     def begins(self, task: Loaded) -> None:
-        layer, core = task.part.run.program, task.unit.core.index
-        key = core, id(layer)
-        if key not in self.coming:
-            self.coming[key] = tasks_of(layer.schedules[core], layer)
-        self.under_way[task] = next(self.coming[key])
+        self.tasks.begins(task)
 
     def computes(self, task: Loaded, at: int) -> None:
-        its, unit = self.under_way[task], task.part.run.program.unit or ""
-        self.keep((task.unit.core.index, unit), task, at, its.step.cycles, WORK)
-        if its.step.store is None:
-            del self.under_way[task]
+        its = self.tasks.computes(task)
+        work = self.slice(its, at, its.step.cycles, WORK, its.step.work.operations)
+        self.keep((its.core, its.layer.unit or ""), work)
 
     def transfers(self, task: Loaded, at: int, cycles: int, is_write: bool) -> None:
-        its = self.under_way[task]
-        transfer = its.step.store if is_write else its.step.loads[its.loaded]
-        assert transfer is not None
+        its, transfer = self.tasks.transfers(task, is_write)
         way = f"{'write' if is_write else 'read'} {transfer.operand}"
-        self.keep((-1, "dram"), task, at, cycles, way, transfer.size)
-        its.loaded += 1
-        if is_write:
-            del self.under_way[task]
+        self.keep((-1, "dram"), self.slice(its, at, cycles, way, transfer.size))
 
     def holds(self, core: int, buffer: str, size: int, at: int) -> None:
         known = self.rooms.setdefault((core, buffer), [])
@@ -120,25 +110,19 @@ class Recorder:
             known.pop()
         known.append((self.start + at, size))
 
-    def keep(
-        self,
-        track: tuple[int, str],
-        task: Loaded,
-        at: int,
-        cycles: int,
-        what: str,
-        size: int | None = None,
-    ) -> None:
-        """One slice more."""
-        its = self.under_way[task]
-        found = Slice(
+    def slice(self, its: TaskUnderWay, at: int, cycles: int, what: str, amount: int) -> Slice:
+        """What a task does from a cycle on."""
+        return Slice(
             start=self.start + at,
             cycles=cycles,
-            layer=self.layers[its.layer],
+            layer=self.layers[its.layer.layer.name],
             tile=its.number,
             what=what,
-            amount=its.step.work.operations if size is None else size,
+            amount=amount,
         )
+
+    def keep(self, track: tuple[int, str], found: Slice) -> None:
+        """One slice more."""
         self.tracks.setdefault(track, []).append(found)
 
     def tiles(self, program: Program) -> Tiles:

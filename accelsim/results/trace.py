@@ -7,16 +7,15 @@ not grow with the run; nothing is leapt over, so time does, and what is long is 
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from accelsim.engine.core import Loaded
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import InputError, Problem
 from accelsim.files import streamed
-from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.schedule import Schedule
-from accelsim.lowering.task import GemmTile, Span, Step, Tile
+from accelsim.lowering.program import Program
+from accelsim.lowering.task import GemmTile, Span, Tile
+from accelsim.results.under_way import TasksUnderWay
 
 MOST_SLICES = 1_000_000
 """Tiles and transfers that are written at most, unless the caller says otherwise."""
@@ -102,8 +101,7 @@ class Tracer:
         self.file = file
         self.start = start
         self.clock = program.hardware.clock
-        self.tiles: dict[tuple[int, int], Iterator[TaskUnderWay]] = {}
-        self.under_way: dict[Loaded, TaskUnderWay] = {}
+        self.tasks = TasksUnderWay()
         self.rooms: dict[tuple[int, str], tuple[int, int]] = {}  # size, since when
         if named:
             self.name_tracks(program)
@@ -121,34 +119,22 @@ class Tracer:
     # --- As the engine calls it -------------------------------------------------------------------
 
     def begins(self, task: Loaded) -> None:
-        layer, core = task.part.run.program, task.unit.core.index
-        key = core, id(layer)
-        if key not in self.tiles:
-            self.tiles[key] = tasks_of(layer.schedules[core], layer)
-        self.under_way[task] = next(self.tiles[key])
+        self.tasks.begins(task)
 
     def computes(self, task: Loaded, at: int) -> None:
-        its = self.under_way[task]
-        unit = task.part.run.program.unit
-        work = its.step.work
-        done = {"macs" if unit == "array" else "operations": work.operations}
-        args = {**done, "layer": its.layer, **_spans(its.tile)}
-        track = _track(task.unit.core.index, unit or "")
-        self.slice(its.name, track, at, its.step.cycles, args)
-        if its.step.store is None:
-            del self.under_way[task]
+        its = self.tasks.computes(task)
+        unit = its.layer.unit
+        done = {"macs" if unit == "array" else "operations": its.step.work.operations}
+        args = {**done, "layer": its.layer.layer.name, **_spans(its.tile)}
+        self.slice(its.name, _track(its.core, unit or ""), at, its.step.cycles, args)
 
     def transfers(self, task: Loaded, at: int, cycles: int, is_write: bool) -> None:
-        its = self.under_way[task]
-        transfer = its.step.store if is_write else its.step.loads[its.loaded]
-        assert transfer is not None
+        its, transfer = self.tasks.transfers(task, is_write)
         way = "write" if is_write else "read"
-        args = {"bytes": transfer.size, "way": way, "operand": transfer.operand, "layer": its.layer}
+        args = {"bytes": transfer.size, "way": way, "operand": transfer.operand}
         name = f"{its.name}: {way} {transfer.operand}"
-        self.slice(name, _DRAM, at, cycles, args | {"core": task.unit.core.index})
-        if is_write:
-            del self.under_way[task]
-        its.loaded += 1
+        whose = {"layer": its.layer.layer.name, "core": its.core}
+        self.slice(name, _DRAM, at, cycles, args | whose)
 
     def holds(self, core: int, buffer: str, size: int, at: int) -> None:
         known = self.rooms.get((core, buffer))
@@ -175,29 +161,6 @@ class Tracer:
 
     def write(self, event: dict[str, Any]) -> None:
         self.file.write(f",\n{_line(event)}")
-
-
-@dataclass(slots=True)
-class TaskUnderWay:
-    """A task that is under way, and how many of its loads have begun."""
-
-    layer: str
-    number: int
-    step: Step
-    tile: Tile
-    loaded: int = 0
-
-    @property
-    def name(self) -> str:
-        """What its slices are called."""
-        return f"{self.layer} tile {self.number}"
-
-
-def tasks_of(schedule: Schedule, layer: LayerProgram) -> Iterator[TaskUnderWay]:
-    """The tasks of a schedule, one by one."""
-    name = layer.layer.name
-    for number, (tile, step) in enumerate(zip(schedule.tiles(), schedule.steps, strict=True), 1):
-        yield TaskUnderWay(layer=name, number=number, step=step, tile=tile)
 
 
 def _spans(tile: Tile) -> dict[str, str]:
