@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -154,15 +153,13 @@ class ForcedVectorRanks(VectorRanks):
 
     kernel: ForcedVector
 
-    @cached_property
-    def search(self) -> "ForcedVectorSearch":
-        """The search that goes to tilings that obey."""
+    def _search(self) -> "ForcedVectorSearch":
         return ForcedVectorSearch(self.kernel, self.target, self.tap_reads)
 
     @property
     def misfit(self) -> str:
         """Why nothing that obeys fits."""
-        tilings = self.search.grid()
+        tilings = self._search().grid()
         costs = VectorCosts(kernel=self.kernel, target=self.target, sizes=tilings)
         needs = np.stack(
             [np.broadcast_to(costs.demand(one), tilings.shape[1:]) for one in self.target.buffers]

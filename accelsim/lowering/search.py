@@ -89,7 +89,7 @@ SCHEDULES = 512
 """Schedules to remember: neighbours in a sweep have many of the same."""
 
 NEAR = 48
-"""Neighbourhoods to remember with what they cost: they take much room."""
+"""Neighbourhoods, and searches of vector kernels, to remember: they take much room."""
 
 VECTOR_KERNELS = 4096
 """Best tilings of these to remember: they take little room, and serve beside every array."""
@@ -143,10 +143,11 @@ class Search:
     def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | RowRanks | VectorRanks":
         """What the tilings of `kernel` take with so much of it resident."""
         if isinstance(kernel, VectorKernel):
-            target = replace(self.target, residence=residence)
-            ranks = partial(VectorRanks, kernel, target, self.memory.tap_reads)
+            target, memory = replace(self.target, residence=residence), self.memory
             key = (kernel, target.beside_array)
-            return self.memory.recall("vector kernels", key, ranks, VECTOR_KERNELS)
+            kept = partial(memory.recall, "vector searches", key, most=NEAR)
+            ranks = partial(VectorRanks, kernel, target, memory.tap_reads, kept)
+            return memory.recall("vector kernels", key, ranks, VECTOR_KERNELS)
         assert isinstance(kernel, GemmKernel)
         return SEARCHES[type(self.target.processor)].ranks(self, kernel, residence)
 

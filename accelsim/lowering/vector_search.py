@@ -4,7 +4,7 @@ First a coarse grid over all axes, then, from the best few, one axis after anoth
 all small sizes, even cuts, sizes a quarter apart, and the largest that fits, given the others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -69,11 +69,15 @@ def fine_sizes(total: int) -> set[int]:
 
 @dataclass
 class VectorRanks:
-    """The best tilings of a kernel on a target, also with less of the ifmap's buffer."""
+    """The best tilings of a kernel on a target, also with less of the ifmap's buffer.
+
+    These take little room, the search for them takes much: who has `kept` it may drop it.
+    """
 
     kernel: VectorKernel
     target: Target
     tap_reads: TapReads = tap_reads
+    kept: "Callable[[Callable[[], VectorSearch]], VectorSearch]" = lambda make: make()
     known: dict[int, Ranked | None] = field(default_factory=dict)
 
     @property
@@ -108,9 +112,12 @@ class VectorRanks:
                 return best
         return search.best()
 
-    @cached_property
+    @property
     def search(self) -> "VectorSearch":
         """The search with the whole of the ifmap's buffer."""
+        return self.kept(self._search)
+
+    def _search(self) -> "VectorSearch":
         return VectorSearch(self.kernel, self.target, self.tap_reads)
 
 
