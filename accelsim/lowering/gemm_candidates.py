@@ -74,7 +74,7 @@ def tilings_to_compare(
     """
     whole = whole_sizes(kernel)
     if prod(whole) <= EXHAUSTIVE:
-        least = (*(1 for _ in whole[:6]), *_least_taps(kernel, target))
+        least = (*(1 for _ in whole[:6]), *least_taps(kernel, target))
         axes = [np.arange(low, total + 1) for low, total in zip(least, whole, strict=True)]
         return [all_tilings(kernel, axes, tap_reads)]
     pixels, filters = _pixel_sizes(kernel, target), _filter_sizes(kernel, target)
@@ -103,7 +103,7 @@ def tilings_with_parts_of_windows(
     return [family(sorted(coarse_sizes(kernel.filters, lanes)), parts), most]
 
 
-def _least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:
+def least_taps(kernel: GemmKernel, target: Target) -> tuple[int, int]:
     """The fewest rows and columns of taps that a tile may have."""
     return (1, 1) if target.cuts_windows else (kernel.rows.kernel, kernel.cols.kernel)
 
@@ -208,7 +208,7 @@ def neighbours(
     likes = Systolic(target.array).likes(kernel.taps)
     m, n, k = (likes.get(axis, 1) for axis in ("m", "n", "k"))
     lanes = (1, 1, m, m, n, k, 1, 1)
-    least = (1, 1, 1, 1, 1, 1, *_least_taps(kernel, target))
+    least = (1, 1, 1, 1, 1, 1, *least_taps(kernel, target))
     steps = [[*map(_sizes_near, whole, center, lanes, least)] for center in centers]
     pairs = np.concatenate([*map(_pairs, centers, steps)])
     singles = np.concatenate([*map(_singles, centers, steps)])

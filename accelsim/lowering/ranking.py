@@ -144,6 +144,14 @@ class Times:
     cycles: tuple[NDArray[np.float64], ...]
     costs: tuple[NDArray[np.float64], ...]
 
+    @staticmethod
+    def of_all(several: Sequence["Times"]) -> "Times":
+        """Those of all together, which have the same ways."""
+        kinds = ("parts", "cycles", "costs")
+        return Times(
+            *(tuple(each for one in several for each in getattr(one, kind)) for kind in kinds)
+        )
+
     @property
     def any_fits(self) -> bool:
         """Whether there is a tiling."""

@@ -36,6 +36,7 @@ from accelsim.lowering.gemm_search import (
     tile_count,
     ways_of,
 )
+from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import SURE, Ranked, Ranking, Tiling, Times
 from accelsim.lowering.row_stationary import RowStationary
@@ -56,6 +57,9 @@ Found = TypeVar("Found")
 
 GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
+
+NEAR = 1.03
+"""Where a tiling takes more of that bound, all those of a small kernel are looked at."""
 
 BAD = 2.0
 """Where whole windows take so many times that bound, parts of them are looked at, too."""
@@ -310,7 +314,14 @@ class Ranks:
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
             times = refined(near, self.search.target, space, start, least)
-        return times
+        return self._with_better(space, times) if times.least > NEAR * least else times
+
+    def _with_better(self, space: int, times: Times) -> Times:
+        """With all that are better, where the kernel is small."""
+        target = replace(self.search.target, residence=self.residence)
+        reads = self.search.memory.tap_reads
+        better = better_tilings(self.kernel, target, space, times.least, reads)
+        return times if better is None else Times.of_all([times, better])
 
     def _needs_parts_of_windows(self, tiling: GemmTiling, far: float) -> bool:
         """Whether tiles may be better with fewer taps; with fewer channels they are as good.
