@@ -15,26 +15,35 @@ from accelsim.lowering.target import Sizes, Target
 
 Moved = NDArray[np.float64]
 
+TINY = 1e-6
+"""Cycles by which a quotient of bytes and bytes per cycle may be off."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turnaround:
     """What tiles take, one after another in the `places` that their buffer has.
 
     A tile's place is free again when it has been loaded and computed, or computed and stored, or
-    all three. With d places that is a d-th of all cycles of the array, and of all bytes and
-    latencies of its `moves`.
+    all three. With d places that is a d-th of all cycles of the array, and of the channel's cycles
+    and the latencies of the `moves` of each operand.
     """
 
     busy_cycles: NDArray[np.float64]
-    moved_bytes: Sizes
-    moves: Sizes
+    moves: dict[Operand, Sizes]
 
-    def cycles(self, rate: float, latency: int, places: Sizes) -> NDArray[np.float64]:
-        """Cycles with a DRAM of `rate` bytes per cycle, in so many `places`."""
-        places = np.maximum(np.minimum(places, self.moves), 1)
-        alone = self.moved_bytes / rate + latency * self.moves
-        cycles: NDArray[np.float64] = (self.busy_cycles + alone) / places
+    def cycles(self, taken: Mapping[Operand, Moved], latency: int, places: Sizes) -> Moved:
+        """Cycles with a DRAM on which a tile of each operand has `taken` some, in `places`."""
+        each = [moves * (taken[item] + latency) for item, moves in self.moves.items()]
+        alone, together = _added(each), _added([*self.moves.values()])
+        places = np.maximum(np.minimum(places, together), 1)
+        cycles: Moved = (self.busy_cycles + alone) / places
         return cycles
+
+
+def _added(several: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The sum of one or more."""
+    first, *others = several
+    return first + sum(others) if others else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +66,49 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
+class Channel:
+    """What moves on the DRAM channel: of each operand so many `tiles`, in tiles of the largest.
+
+    Each of them has `occupied` so many bytes of it, in whole cycles. Between reads and writes it
+    turns `turns` times one way and the other, which takes `turn_cycles`.
+    """
+
+    tiles: dict[Operand, Moved]
+    occupied: dict[Operand, Sizes]
+    turns: Sizes
+    turn_cycles: int
+
+    def each(self, rate: float) -> dict[Operand, Moved]:
+        """Cycles of a tile of each operand with a DRAM of `rate` bytes per cycle."""
+        return {item: np.ceil(size / rate - TINY) for item, size in self.occupied.items()}
+
+    def cycles(self, each: Mapping[Operand, Moved]) -> Moved:
+        """Cycles of all, where a tile takes so many."""
+        moved = sum(tiles * each[item] for item, tiles in self.tiles.items())
+        return np.asarray(moved + self.turns * self.turn_cycles if self.turn_cycles else moved)
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """What the closed form adds up, one entry per tiling: cycles, and bytes on the DRAM channel.
+    """What the closed form adds up, one entry per tiling: cycles, and what the DRAM channel moves.
 
     The last of the arrays is busy between the first operands' coming, for each in turn, and the
-    last ofmap's leaving (if it is stored), in turn where that takes longer: together `outer_bytes`.
-    Where DRAM takes longer, it moves all that is `moved_bytes` without a pause, but for the last
+    last ofmap's leaving (if it is stored), in turn where that takes longer: `other_bytes` more.
+    Where DRAM takes longer, it moves all of the `channel` without a pause, but for the last
     tile, which has come and computes `alone_cycles`. Meanwhile only ofmaps are stored that have
-    waited behind its load, each of `stored_bytes`: of as many tiles as are loaded ahead, of the
+    waited behind its load: of as many tiles as are loaded ahead, of the
     `own_tiles` of each of the `arrays` that are at work. `dram_bytes` are exact, but for several
     arrays of which the last has one turn: then a bound. Nothing hides DRAM's latency before the
     first tile, if its ifmap `is_loaded`, and after the last, if that `is_stored`.
     """
 
     busy_cycles: NDArray[np.float64]
-    outer_bytes: NDArray[Any]
-    moved_bytes: NDArray[np.float64]
+    other_bytes: NDArray[Any] | int
+    channel: Channel
     alone_cycles: NDArray[np.float64]
     dram_bytes: Sizes
     is_loaded: bool
     is_stored: bool
-    stored_bytes: Sizes
     own_tiles: Sizes
     arrays: Sizes
     buffers: tuple[Places, ...] = ()
@@ -89,24 +120,27 @@ class Cost:
 
         Tiles have `space` bytes of the buffer that holds ifmaps; all of it if nothing is said.
         """
-        around = self.outer_bytes / rate + latency * (self.is_loaded + self.is_stored)
-        most: NDArray[np.float64] = self.busy_cycles + around
+        each = self.channel.each(rate)
+        last = each["ofmap"] * self.is_stored
+        around = each["ifmap"] * self.is_loaded + each["filter"] + last + self.other_bytes / rate
+        most: NDArray[np.float64] = self.busy_cycles + (
+            around + latency * (self.is_loaded + self.is_stored)
+        )
         ahead = self.own_tiles
         for buffer in self.buffers:
             places = buffer.count(space)
             ahead = np.minimum(ahead, places)
-            for each in buffer.turnarounds:
-                most = np.maximum(most, each.cycles(rate, latency, places))
-        waiting = (self.arrays * ahead - 1) * self.stored_bytes / rate
+            for turnaround in buffer.turnarounds:
+                most = np.maximum(most, turnaround.cycles(each, latency, places))
+        waiting = (self.arrays * ahead - 1) * last
         pause = np.maximum(latency * self.is_loaded + self.alone_cycles - waiting, 0)
-        return np.maximum(most, self.moved_bytes / rate + pause + latency * self.is_stored)
+        return np.maximum(most, self.channel.cycles(each) + pause + latency * self.is_stored)
 
 
 def cost_of(flow: Flow, target: Target) -> Cost:
     """The cost of a flow, of which the operands that are resident on `target` need no DRAM."""
     residence = target.residence
     demand = tile_demand(target, flow.demand)
-    occupied = tile_demand(target, flow.occupied)
     busy, end = flow.array, np.asarray(flow.tail, dtype=float)
     if target.move_bytes_per_cycle is not None:
         busy = np.maximum(busy, target.move_cycles(flow.traffic["ofmap"]))
@@ -114,25 +148,34 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
     own = -(-flow.tiles // flow.at_work)
-    first, last = occupied["ifmap"] + occupied["filter"], occupied["ofmap"] * residence.stored
-    moved = {item: each * flow.waste[item] for item, each in traffic.items()}
     addend = 0 if residence.addend else flow.addend
-    others = _bytes_of_others(flow, moved, own) if target.arrays > 1 else 0
+    moved = {item: each * flow.waste[item] for item, each in traffic.items()}
     return Cost(
         busy_cycles=busy + end,
-        outer_bytes=first + last + others,
-        moved_bytes=np.asarray(sum(moved.values()) + addend * flow.waste["ofmap"]),
+        other_bytes=_bytes_of_others(flow, moved, own) if target.arrays > 1 else 0,
+        channel=_channel(flow, target, moved, addend),
         alone_cycles=busy * flow.at_work / flow.tiles + flow.tail,
         dram_bytes=np.asarray(sum(traffic.values()) + addend),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
-        stored_bytes=last,
         own_tiles=own,
         arrays=flow.at_work,
         buffers=tuple(_buffers(flow, target, busy, [*traffic])),
         objective=target.objective,
         energy_pj=_energy(flow, target, traffic, addend),
     )
+
+
+def _channel(flow: Flow, target: Target, moved: Mapping[Operand, Moved], addend: int) -> Channel:
+    """What `moved` bytes and those of the `addend` take of it."""
+    if addend:
+        added = addend * flow.waste["ofmap"]
+        moved = {**moved, "ofmap": moved.get("ofmap", 0) + added}
+    tiles = {item: each / np.maximum(flow.occupied[item], 1) for item, each in moved.items()}
+    psums = flow.visits["psum"] // 2
+    stores = psums + flow.visits["ofmap"] * target.residence.stored
+    loads = psums + sum(flow.visits[item] for item in ("ifmap", "filter") if item in moved)
+    return Channel(tiles, flow.occupied, np.minimum(loads, stores), sum(target.turnaround_cycles))
 
 
 def _energy(
@@ -176,13 +219,10 @@ def _turnaround(
     flow: Flow, target: Target, busy: NDArray[np.float64], items: Sequence[Operand]
 ) -> Turnaround:
     """Of operands whose tiles take each other's place."""
-    each = [_of_one(flow.visits[item], flow.at_work, target) for item in items]
-    of_bytes = [moves * flow.occupied[item] for moves, item in zip(each, items, strict=True)]
-    leaving = each[-1] * flow.tail if "ofmap" in items else 0
+    leaving = _of_one(flow.visits["ofmap"], flow.at_work, target) * flow.tail
     return Turnaround(
-        busy_cycles=busy + leaving,
-        moved_bytes=np.asarray(sum(of_bytes)),
-        moves=np.asarray(sum(each)),
+        busy_cycles=busy + leaving if "ofmap" in items else busy,
+        moves={item: _of_one(flow.visits[item], flow.at_work, target) for item in items},
     )
 
 

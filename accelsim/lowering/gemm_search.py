@@ -6,6 +6,7 @@ Tilings at every scale are compared first; then those near the best of them, unt
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,10 +101,18 @@ class Flows:
         )
 
     def courses(self, index: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """A number of the way and the turns of each loop of the tilings at flat indices."""
+        """A number of the way and the turns of each loop of the tilings at flat indices.
+
+        Ways that differ only in arrays without work are the same.
+        """
         shape = self.tilings.shape
         way, place = np.divmod(index, prod(shape))
-        number = way.astype(np.uint64)
+        at_work = chosen(self.flow.at_work, (len(self.ways), *shape), index)
+        orders, splits = [*LoopOrder], get_args(Split)
+        order = np.array([orders.index(each.order) for each in self.ways])[way]
+        split = np.array([splits.index(each.split) for each in self.ways])[way]
+        kind = order * len(splits) + split * (at_work > 1)
+        number: NDArray[np.uint64] = kind.astype(np.uint64) * MIXED + at_work.astype(np.uint64)
         for whole, sizes in zip(whole_sizes(self.kernel), self.tilings.axes, strict=True):
             turns = -(-whole // chosen(np.asarray(sizes), shape, place))
             number = number * MIXED + turns.astype(np.uint64)
@@ -135,7 +144,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         done=work.done,
     )
     whole = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)
-    return Flows(kernel=kernel, tilings=tilings, ways=ways, flow=together, whole=whole)
+    return Flows(kernel, tilings, ways, together, whole)
 
 
 def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:
@@ -236,7 +245,10 @@ def course(kernel: GemmKernel, tiling: GemmTiling) -> Hashable:
     """What the tile loops of tilings that run much alike have in common: their turns in order."""
     each = turns(kernel, tiling)
     loops = tuple((loop, each[loop]) for loop in tiling.order.value if prod(each[loop]) > 1)
-    return loops, tiling.groups, tiling.arrays, tiling.split if tiling.arrays > 1 else None
+    groups = ceil_div(kernel.groups, tiling.groups)
+    shared = groups if tiling.split == "groups" else prod(each[tiling.split])
+    at_work = ceil_div(shared, ceil_div(shared, tiling.arrays))
+    return loops, tiling.groups, at_work, tiling.split if at_work > 1 else None
 
 
 def gemm_tiling(ranked: Ranked) -> GemmTiling:

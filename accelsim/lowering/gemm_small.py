@@ -21,8 +21,8 @@ from accelsim.lowering.ranking import Times
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import Tilings, all_tilings, whole_sizes
 
-MOST = 1 << 15
-"""Tilings that are looked at, if there are no more."""
+SMALL, MOST = 1 << 17, 1 << 15
+"""Tilings of a small kernel; those of them that are looked at, if there are no more."""
 
 GROUPS = 1
 """Place in TilingSizes of the groups: tiles of several hold their filters and sums whole."""
@@ -48,9 +48,10 @@ def _better(
 ) -> Times | None:
     """Those of `tilings` that cost less."""
     left = _those(tilings, legal(kernel, target, tilings).ravel())
-    if left is not None and target.objective == "time":
+    in_time = target.objective == "time"
+    if left is not None and in_time:
         left = _those(left, _least_cycles(kernel, target, left) < cost)
-    if left is not None and target.timing is not None:
+    if left is not None and in_time and target.timing is not None:
         plain = _times(kernel, replace(target, timing=None), space, left)
         left = _those(left, _cheapest(plain) < cost)
     if left is None:
@@ -99,6 +100,8 @@ def _least_cycles(kernel: GemmKernel, target: Target, tilings: Tilings) -> NDArr
 def _grids(kernel: GemmKernel, target: Target, tap_reads: TapReads) -> Iterator[Tilings]:
     """Every combination of the sizes along each axis, of one group and of several, if few."""
     whole = whole_sizes(kernel)
+    if prod(whole) > SMALL:
+        return
     least = (*(1 for _ in whole[:6]), *least_taps(kernel, target))
     axes = [np.arange(low, total + 1) for low, total in zip(least, whole, strict=True)]
     even = [

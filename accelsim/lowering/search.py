@@ -58,7 +58,7 @@ Found = TypeVar("Found")
 GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
 
-NEAR = 1.03
+DOUBTFUL = 1.03
 """Where a tiling takes more of that bound, all those of a small kernel are looked at."""
 
 BAD = 2.0
@@ -314,7 +314,7 @@ class Ranks:
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
             times = refined(near, self.search.target, space, start, least)
-        return self._with_better(space, times) if times.least > NEAR * least else times
+        return self._with_better(space, times) if times.least > DOUBTFUL * least else times
 
     def _with_better(self, space: int, times: Times) -> Times:
         """With all that are better, where the kernel is small."""

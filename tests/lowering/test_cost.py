@@ -15,7 +15,7 @@ from oracles.walked_nest import Nest, touched, walk
 from search_cases import mid_case
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import cost_of, significant
+from accelsim.lowering.cost import Channel, cost_of, significant
 from accelsim.lowering.dataflow import Extents, busy_cycles
 from accelsim.lowering.flow import gemm_flow, passes, share_of, workload
 from accelsim.lowering.footprint import reads
@@ -181,3 +181,24 @@ def test_the_busiest_array_is_as_busy_as_its_schedule(number: int, arrays: int) 
         schedules = gemm_schedules(case.layer.kernel, target, flows.tiling(place))
         busiest = max(schedule.cycles for schedule in schedules)
         assert np.broadcast_to(flows.flow.array, (len(flows.ways), 1))[place, 0] == busiest
+
+
+@pytest.mark.parametrize(
+    ("rate", "ifmap", "ofmap", "cycles"),
+    [
+        (4.0, 3, 2, 3 * 3 + 2.5 * 2 + 2 * 6),  # 10 and 8 bytes
+        (10 / 3, 3, 3, 3 * 3 + 2.5 * 3 + 2 * 6),  # 3 cycles to the byte
+        (64.0, 1, 1, 3 + 2.5 + 2 * 6),  # a cycle at least
+    ],
+)
+def test_a_transfer_takes_whole_cycles(rate: float, ifmap: int, ofmap: int, cycles: float) -> None:
+    """Three tiles of an ifmap, two and a half of an ofmap; DRAM turns to writing and back twice."""
+    channel = Channel(
+        tiles={"ifmap": np.array([3.0]), "ofmap": np.array([2.5])},
+        occupied={"ifmap": np.array([10]), "ofmap": np.array([8])},
+        turns=np.array([2]),
+        turn_cycles=6,
+    )
+    each = channel.each(rate)
+    assert (each["ifmap"], each["ofmap"]) == (ifmap, ofmap)
+    assert channel.cycles(each) == cycles

@@ -95,6 +95,16 @@ def test_the_best_of_each_order(kernel: GemmKernel, to: Target) -> None:
         assert own.cost == least
 
 
+def test_arrays_without_work_make_no_other_course() -> None:
+    """Three tiles of filters keep three arrays at work, and one tile of pixels one."""
+    kernel = mid_case(3, 4).layer.kernel
+    three = GemmTiling(1, 1, 1, 5, 8, 2, 5, 5, LoopOrder.OFMAP_STAYS, "filters", 3)
+    courses = [course(kernel, replace(three, arrays=arrays)) for arrays in (2, 3, 4, 8)]
+    assert courses[0] != courses[1] == courses[2] == courses[3]
+    alone = replace(three, split="pixels", arrays=8)
+    assert course(kernel, alone) == course(kernel, replace(three, split="groups", arrays=1))
+
+
 @given(SMALL, tight_targets(), st.floats(1, 2), st.integers(1, 12))
 @drawn(60)
 def test_those_close_run_otherwise(kernel: GemmKernel, to: Target, share: float, most: int) -> None:
