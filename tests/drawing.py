@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-PLAIN = 8
+PLAIN = 6
 MOST = int(os.environ.get("ACCELSIM_DRAWN", "25"))
 """Percent of the inputs that are drawn in the plain run, and at most in any run.
 

@@ -27,7 +27,9 @@ def wanted(objective: Objective) -> Hardware:
     return load_hardware("edge_ws", settings)
 
 
-@pytest.mark.parametrize("objective", ["time", "energy", "edp"])
+@pytest.mark.parametrize(
+    "objective", ["time", pytest.param("energy", marks=pytest.mark.slow), "edp"]
+)
 def test_lenet_is_better_than_under_any_dataflow(objective: Objective) -> None:
     hardware = wanted(objective)
     best = simulate("lenet5", hardware)

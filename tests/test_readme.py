@@ -26,7 +26,7 @@ COMMANDS = list(
         if line.startswith("accelsim ") and not line.startswith("accelsim/")
     )
 )
-LONG = ("run googlenet", "run vgg16", "compare", "explain", "verify googlenet")
+LONG = ("run googlenet", "run vgg16", "train", "compare", "explain", "verify googlenet")
 TOUR = [
     pytest.param(command, marks=pytest.mark.slow if each.startswith(LONG) else ())
     for command in COMMANDS

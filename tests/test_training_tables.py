@@ -66,6 +66,7 @@ def test_memory_with_and_without_recomputing() -> None:
     assert len(table) == 4
 
 
+@pytest.mark.slow
 def test_what_recomputing_takes() -> None:
     with_, without, again = (
         int(each.replace(",", ""))

@@ -60,7 +60,7 @@ def assert_as_simpy_says(as_python: Play, program: Program) -> None:
 
 
 @given(networks(), MACHINES, st.integers(1, 4))
-@drawn(100, percent=8)
+@drawn(100, percent=5)
 def test_any_network_takes_what_simpy_says(
     as_python: Play, network: Network, one_array: Hardware, arrays: int
 ) -> None:
@@ -100,14 +100,16 @@ SHARED = st.builds(
 
 
 @given(branches(), SHARED, st.integers(1, 2))
-@drawn(150, percent=8)
+@drawn(150, percent=4)
 def test_units_that_share_a_buffer_take_what_simpy_says(
     as_python: Play, network: Network, one_array: Hardware, arrays: int
 ) -> None:
     assert_as_simpy_says(as_python, program_of(network, one_array, arrays))
 
 
-@pytest.mark.parametrize("fold_overlap", ["serial", "pipelined"])
+@pytest.mark.parametrize(
+    "fold_overlap", ["serial", pytest.param("pipelined", marks=pytest.mark.slow)]
+)
 def test_arrays_that_change_their_dataflow_take_what_simpy_says(
     as_python: Play, fold_overlap: str
 ) -> None:

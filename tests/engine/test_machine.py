@@ -35,7 +35,7 @@ def lowered(network: Network, hardware: Hardware) -> Program:
 
 
 @given(networks(), MACHINES)
-@drawn(200, percent=6)
+@drawn(200, percent=4)
 def test_laws_of_a_run(network: Network, hardware: Hardware) -> None:
     """Nothing drawn here deadlocks."""
     program = lowered(network, hardware)

@@ -79,7 +79,7 @@ def comes_before(before: Sequence[set[int]], first: Sequence[int], then: Sequenc
 
 
 @given(NETWORKS, ROOMY)
-@drawn(200, percent=3)
+@drawn(200, percent=2)
 def test_who_shares_addresses_comes_one_after_the_other(
     network: Network, hardware: Hardware
 ) -> None:

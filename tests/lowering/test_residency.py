@@ -339,7 +339,7 @@ def test_the_plan_of_a_chain_is_the_least(make, size: int) -> None:  # type: ign
 
 
 @given(st.one_of(networks(), tangled_networks()), SMALL)
-@drawn(150, percent=6)
+@drawn(150, percent=4)
 def test_every_reader_finds_what_it_reads(network: Network, hardware: Hardware) -> None:
     """On chip, or in DRAM if its writers stored it there; and tiles fit half of what is left."""
     try:

@@ -267,7 +267,7 @@ def drawn_layers(draw: st.DrawFn) -> tuple[Op, tuple[Shape, ...]]:
 
 
 @given(drawn_layers(), st.sampled_from(["ws", "os", "rs"]), st.integers(1, 3), st.booleans())
-@drawn(300, 5)
+@drawn(300, 3)
 def test_drawn_layers_equal_the_reference(
     drawn_layer: tuple[Op, tuple[Shape, ...]], dataflow: str, batch: int, floats: bool
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from drawing import is_plain
 from numpy.typing import NDArray
 
 from accelsim.facade import compile_program
@@ -23,7 +24,9 @@ FLOAT32 = "precision={ifmap: float32, filter: float32, psum: float32, ofmap: flo
 SMALL = (
     *("array.rows=4", "array.cols=5"),
     *(f"buffers.{name}_sram.size=2 KiB" for name in ("ifmap", "filter", "ofmap")),
+    *(("residency=off",) if is_plain() else ()),
 )
+"""A small machine; plainly each layer by itself, for what may stay on chip takes long to find."""
 
 
 def saved(model: Any, folder: Path) -> Path:

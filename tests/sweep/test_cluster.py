@@ -24,7 +24,7 @@ pytest.importorskip("distributed")
 from accelsim.sweep import cluster
 
 ROOT = Path(__file__).parents[2]
-SWEEP = small_sweep(matrix={"array.rows": {"range": [8, 64, 1]}})
+SWEEP = small_sweep(matrix={"array.rows": {"range": [8, 40, 1]}})
 
 
 @contextmanager

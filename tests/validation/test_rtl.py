@@ -71,6 +71,7 @@ def axis_rows() -> list[tuple[int, int, Gemm, int, int]]:
     return [(r, c, Gemm(m, n, k), folds, cycles) for r, c, m, n, k, folds, cycles in rows]
 
 
+@pytest.mark.slow
 def test_the_replayed_control_meets_every_row(
     axis_rows: list[tuple[int, int, Gemm, int, int]],
 ) -> None:
