@@ -149,7 +149,8 @@ class Search:
         if isinstance(kernel, VectorKernel):
             target, memory = replace(self.target, residence=residence), self.memory
             key = (kernel, target.beside_array)
-            kept = partial(memory.recall, "vector searches", key, most=NEAR)
+            alike = target.at_any_rate.of_any_size.beside_array
+            kept = partial(memory.recall, "vector searches", (kernel, alike), most=NEAR)
             ranks = partial(VectorRanks, kernel, target, memory.tap_reads, kept)
             return memory.recall("vector kernels", key, ranks, VECTOR_KERNELS)
         assert isinstance(kernel, GemmKernel)

@@ -49,6 +49,13 @@ CLOSE = 1.015
 """A tiling that costs so little more than any could is not improved."""
 
 
+SHARED = ("demands", "busy", "dram_bytes", "regions", "blocks", "parts", "turns")
+"""What the costs of tilings have in common on such targets, as far as it takes long to find."""
+
+OWN = ("fits", "loading", "storing", "cycles", "energy_pj")
+"""What they have not."""
+
+
 def coarse_sizes(total: int) -> set[int]:
     """Sizes about a factor of two apart, from 1 to `total`."""
     powers = range(total.bit_length())
@@ -71,7 +78,8 @@ def fine_sizes(total: int) -> set[int]:
 class VectorRanks:
     """The best tilings of a kernel on a target, also with less of the ifmap's buffer.
 
-    These take little room, the search for them takes much: who has `kept` it may drop it.
+    These take little room, the search for them takes much, so it is `kept` elsewhere, for all
+    targets of which only the sizes of buffers and DRAM's rate differ.
     """
 
     kernel: VectorKernel
@@ -92,7 +100,7 @@ class VectorRanks:
     @cached_property
     def best(self) -> Ranked | None:
         """The best tiling; None if none fits."""
-        return self.search.best()
+        return self.search(self.target).best()
 
     def best_within(self, space: int) -> Ranked | None:
         """The best tiling with a buffer for ifmaps of `space` bytes."""
@@ -105,17 +113,16 @@ class VectorRanks:
 
     def _within(self, best: Ranked, space: int) -> Ranked | None:
         """The best of all, if it costs no more with fewer places for tiles: no other costs less."""
-        search = self.search.with_space(space)
+        search = self.search(with_space(self.target, space))
         if best.tile_bytes <= space // 2:
             assert isinstance(best.tiling, VectorTiling)
             if ranked_of(search.costs(sizes_of(best.tiling)), 0).cost == best.cost:
                 return best
         return search.best()
 
-    @property
-    def search(self) -> "VectorSearch":
-        """The search with the whole of the ifmap's buffer."""
-        return self.kept(self._search)
+    def search(self, target: Target) -> "VectorSearch":
+        """The search on a target of which only the sizes of buffers differ."""
+        return self.kept(self._search).on(target)
 
     def _search(self) -> "VectorSearch":
         return VectorSearch(self.kernel, self.target, self.tap_reads)
@@ -136,11 +143,13 @@ def with_space(target: Target, space: int) -> Target:
     return replace(target, buffers=tuple(buffers))
 
 
-def in_buffers(costs: VectorCosts, target: Target) -> VectorCosts:
-    """The same on a target of which only the sizes of buffers differ."""
+def costs_on(costs: VectorCosts, target: Target) -> VectorCosts:
+    """The same on a target of which only the sizes of buffers and DRAM's rate differ."""
+    for name in SHARED:
+        getattr(costs, name)  # from now on it is known to all copies
     other = copy(costs)
-    other.target = target
-    for name in ("fits", "cycles", "energy_pj"):
+    other.target, other.rate = target, float(target.dram_bytes_per_cycle)
+    for name in OWN:
         other.__dict__.pop(name, None)
     return other
 
@@ -262,11 +271,13 @@ class VectorSearch:
         costs = self.costs(likely)
         return Front(costs, _best(costs, FEW, np.arange(likely.shape[1])))
 
-    def with_space(self, space: int) -> Self:
-        """The same with so much of the buffer that holds ifmaps, which changes no candidate."""
+    def on(self, target: Target) -> Self:
+        """The same on a target of which only the sizes of buffers and DRAM's rate differ: the
+        candidates are those of all such targets, and much of what they take."""
         other = copy(self)
-        other.target = with_space(self.target, space)
-        other.coarse = in_buffers(self.coarse, other.target)
+        other.target = target
+        other.coarse = costs_on(self.coarse, target)
+        other.__dict__.pop("bound", None)
         return other
 
     def costs(self, tilings: Sizes, kinds: bool = True) -> VectorCosts:

@@ -1,5 +1,6 @@
 """The search for tilings of vector kernels: against every tiling there is, and its steps."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -222,6 +223,23 @@ def test_less_space_for_ifmaps(kernel: VectorKernel, to: Target, space: int) -> 
         assert within == ranks.best
     else:
         assert within == VectorSearch(kernel, with_space(to, space)).best()
+
+
+@given(POOLS, tight_targets(smallest=40, largest=400), st.integers(40, 400), st.integers(0, 90))
+@drawn(40)
+def test_what_targets_share(kernel: VectorKernel, to: Target, size: int, latency: int) -> None:
+    """On other buffers, and a DRAM of another rate and latency, it is as if searched anew."""
+    buffers = tuple(replace(space, size=size) for space in to.buffers)
+    rate = to.dram_bytes_per_cycle / 3
+    other = replace(to, buffers=buffers, dram_bytes_per_cycle=rate, dram_latency=latency)
+    search, anew = VectorSearch(kernel, to), VectorSearch(kernel, other)
+    some = search.coarse
+    assert [some.fits.size, some.cycles.size, some.energy_pj.size, search.bound > 0]  # now known
+    known = search.on(other)
+    for name in ("fits", "cycles", "energy_pj", "dram_bytes"):
+        assert np.array_equal(getattr(known.coarse, name), getattr(anew.coarse, name))
+    assert known.bound == anew.bound
+    assert known.best() == anew.best()
 
 
 @pytest.mark.parametrize("length", [2**24, 2**31 - 1])
