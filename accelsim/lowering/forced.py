@@ -37,7 +37,7 @@ from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_candidates import most_of
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.search import Ranks
-from accelsim.lowering.target import Processor, Residence, Target
+from accelsim.lowering.target import AnyArray, Residence, Target
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling, tilings_of, whole_sizes
 from accelsim.lowering.vector_search import VectorRanks
 from accelsim.lowering.vector_unit import totals
@@ -113,7 +113,7 @@ class ForcedSearch(MixedSearch):
         return f"with {told(kernel)} as the mapping forces, {ranks.misfit}"
 
 
-def processors_of(kernels: Sequence[Kernel], models: Mapping[str, Processor]) -> Processors:
+def processors_of(kernels: Sequence[Kernel], models: Mapping[str, AnyArray]) -> Processors:
     """The array as each kernel sees it on which a dataflow is forced."""
     found = {}
     for kernel in kernels:

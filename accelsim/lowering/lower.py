@@ -15,7 +15,7 @@ from accelsim.lowering.mixed import Processors
 from accelsim.lowering.program import Played, Program
 from accelsim.lowering.residency import can_keep, plan_residency
 from accelsim.lowering.search import Memory, Search
-from accelsim.lowering.target import Processor, target_of
+from accelsim.lowering.target import AnyArray, target_of
 from accelsim.lowering.work import Lowering
 from accelsim.network.graph import Network
 
@@ -45,7 +45,7 @@ def lower(
     played: Played | None = None,
     mapping: Source | None = None,
     processors: Processors | None = None,
-    models: Mapping[str, Processor] | None = None,
+    models: Mapping[str, AnyArray] | None = None,
 ) -> Program:
     """Lower every layer of `network` onto `hardware` for `batch` images.
 

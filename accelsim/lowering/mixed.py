@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from accelsim.lowering.kernels import Kernel
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.search import Ranks, Search
-from accelsim.lowering.target import Processor, Residence
+from accelsim.lowering.target import AnyArray, Residence
 from accelsim.lowering.vector_search import VectorRanks
 
-Processors = Mapping[Kernel, Processor]
+Processors = Mapping[Kernel, AnyArray]
 """The array as each kernel sees it: under the dataflow of that kernel."""
 
 

@@ -80,7 +80,7 @@ class Residence:
         return self.ifmaps[1:2] == (True,)
 
 
-Processor = ArrayModel | RowStationary
+AnyArray = ArrayModel | RowStationary
 """What lowering knows of an array under its dataflow."""
 
 ARRAYS: tuple[type[Array], ...] = (ArrayModel, RowStationary)
@@ -99,7 +99,7 @@ class Target:
     `rates` are there if the `objective` of the search asks for energy.
     """
 
-    processor: Processor
+    processor: AnyArray
     arrays: int
     lanes: int
     word_bytes: tuple[int, int, int, int]
@@ -226,7 +226,7 @@ class Target:
         return max(least, ceil(clocks * self.cycles_per_clock))
 
 
-MODELS: dict[DataflowName, Callable[[Hardware], Processor]] = {
+MODELS: dict[DataflowName, Callable[[Hardware], AnyArray]] = {
     **dict.fromkeys(SYSTOLIC, array_model),
     **dict.fromkeys(WITH_SPADS, row_stationary_model),
 }

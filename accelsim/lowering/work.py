@@ -19,7 +19,7 @@ from accelsim.lowering.ranking import Tiling, cost_together
 from accelsim.lowering.residency import Placement, Plan
 from accelsim.lowering.sampled import Skips, sampled, skippable
 from accelsim.lowering.search import SCHEDULES, Memory, Search, search
-from accelsim.lowering.target import Processor, Residence, Target
+from accelsim.lowering.target import AnyArray, Residence, Target
 from accelsim.lowering.units import lowered
 from accelsim.network.graph import Layer, Network
 from accelsim.network.ops import AvgPool, Conv, MaxPool
@@ -44,7 +44,7 @@ class Lowering:
     memory: Memory
     mapping: Source | None = None
     processors: Processors = field(default_factory=dict)
-    models: Mapping[str, Processor] = field(default_factory=dict)
+    models: Mapping[str, AnyArray] = field(default_factory=dict)
     lanes: Lanes = frozenset()
     skips: Skips = frozenset()
     fuses: tuple[FusedKind, ...] = ()

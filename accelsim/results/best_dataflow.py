@@ -25,7 +25,7 @@ from accelsim.lowering.lower import lower
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.program import Played, Program
 from accelsim.lowering.search import Memory
-from accelsim.lowering.target import Processor, target_of
+from accelsim.lowering.target import AnyArray, target_of
 from accelsim.network.graph import Network
 from accelsim.results.comparison import own_cycles
 from accelsim.results.records import RunResult
@@ -81,7 +81,7 @@ def forced_program(
     """
     known = memory or Memory()
     machines = {each.array.dataflow: each for each in hardware.choices}
-    models: dict[str, Processor] = {
+    models: dict[str, AnyArray] = {
         flow: target_of(each, known.replays).processor for flow, each in machines.items()
     }
     first = next(iter(machines.values()))

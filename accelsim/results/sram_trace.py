@@ -32,7 +32,7 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.systolic import words_of
-from accelsim.lowering.target import Processor, Target, target_of
+from accelsim.lowering.target import AnyArray, Target, target_of
 from accelsim.lowering.task import GemmTile
 from accelsim.network.ops import Window
 from accelsim.results.dram_trace import (
@@ -271,7 +271,7 @@ class SramTracer:
         self.buffer_of = {item: each.name for each in self.target.buffers for item in each.holds}
         self.stays = _stays(program)
         choices = {each.array.dataflow: each for each in program.hardware.choices}
-        arrays: dict[str, Processor] = {
+        arrays: dict[str, AnyArray] = {
             flow: target_of(each).processor for flow, each in choices.items()
         }
         flows = zip(program.layers, program.flows, strict=True)
