@@ -13,7 +13,7 @@ import numpy as np
 
 from accelsim.arguments import checked
 from accelsim.errors import InputError, Problem, UnknownNameError, did_you_mean, reason
-from accelsim.facade import compiled_parts, refuse_beyond_limits, refuse_integer_gradients
+from accelsim.facade import refuse_integer_gradients
 from accelsim.files import MADE, written
 from accelsim.given import HardwareLike, NetworkLike, hardware_of, network_of, prepared
 from accelsim.hardware import Hardware, Precision
@@ -29,6 +29,7 @@ from accelsim.numerics.reference import Compute, reference
 from accelsim.numerics.reference import compute as by_definition
 from accelsim.numerics.spread import spread_of
 from accelsim.numerics.tiled import execute_parts
+from accelsim.programs import compiled_parts, refuse_beyond_limits
 from accelsim.results.records import SCHEMA
 from accelsim.results.values import Calibration, Spread
 from accelsim.text import parts_of, visible

@@ -10,7 +10,6 @@ from typing import Any
 from accelsim.arguments import checked
 from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import program_with
 from accelsim.frontend.mapping_file import load_mapping
 from accelsim.given import HardwareLike, MappingLike, NetworkLike, hardware_of, network_of
 from accelsim.hardware import Hardware, MappingObjective, Objective
@@ -26,6 +25,7 @@ from accelsim.lowering.task import Load, Transfer
 from accelsim.lowering.work import by_itself
 from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, MaxPool
+from accelsim.programs import Compiler, program_with
 from accelsim.results.accounting import energies
 from accelsim.text import html_table, visible
 from accelsim.units import format_bytes
@@ -158,7 +158,7 @@ def explain(
     model, machine = network_of(network), hardware_of(hardware, dataflow, set)
     known = memory or Memory()
     source = None if mapping is None else load_mapping(mapping)
-    program, its = program_with(layer, model, machine, batch, known, source)
+    program, its = program_with(layer, model, batch, Compiler.on(machine, known), source)
     flow = program.dataflow_of(program.layers.index(its))
     program = _as_searched(program, its)
     forced, wanted = forced_on(its.kernel), [its.tiling]
@@ -196,7 +196,7 @@ def _searched(
 ) -> tuple[Program, LayerProgram] | None:
     """The layer with nothing forced on any; None where the network does not fit so."""
     try:
-        program, its = program_with(layer, network, hardware, batch, memory)
+        program, its = program_with(layer, network, batch, Compiler.on(hardware, memory))
     except DoesNotFitError:
         return None
     return _as_searched(program, its), its

@@ -5,7 +5,7 @@ the lowering to a Program, from there to times or values, and to results.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,6 @@ from typing import TypeVar
 from accelsim.arguments import checked
 from accelsim.errors import DoesNotFitError, InputError, Problem
 from accelsim.files import obstacles
-from accelsim.frontend.findings import unknown
 from accelsim.frontend.mapping_file import Source, load_mapping
 from accelsim.given import (
     HardwareLike,
@@ -25,33 +24,23 @@ from accelsim.given import (
     several,
     variants,
 )
-from accelsim.hardware import BEST, Hardware
-from accelsim.lowering.forced import for_parts
-from accelsim.lowering.lower import lower
-from accelsim.lowering.program import LayerProgram, Program
+from accelsim.hardware import Hardware
+from accelsim.lowering.program import Program
 from accelsim.lowering.search import Memory
 from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network
-from accelsim.network.ops.fields import LARGEST_BATCH
 from accelsim.network.ops.gradients import Loss, Optimizer
-from accelsim.network.passes import absorbed
+from accelsim.programs import Compiler, Part, Timing, compiled_parts, parts_of
 from accelsim.results import LayerCheck, RunResult, VerifyResult
 from accelsim.results.accounting import one_after_another
-from accelsim.results.best_dataflow import best_program, forced_program
 from accelsim.results.comparison import Comparison
 from accelsim.results.mapping import mapping_of
 from accelsim.results.origin import Origin
-from accelsim.results.player import Player, timed
-from accelsim.results.sub_batches import candidates, cheapest, forced_images, one_batch
 from accelsim.results.tiles import played_tiles
 from accelsim.results.traces import refuse_other_traces, write_traces
-from accelsim.text import shown
-
-LARGEST_LAYER = 2**53
 
 Made = TypeVar("Made")
-Part = tuple[Network, int, Source | None]
 
 
 @checked
@@ -87,7 +76,7 @@ def simulate(
     refuse_other_traces(paths)
     given, machine = network_of(network), hardware_of(hardware, dataflow, set)
     forced = None if mapping is None else load_mapping(mapping)
-    parts = _each(parts_of(prepared(given), batch, forced), _Timing(machine, memory))
+    parts = _each(parts_of(prepared(given), batch, forced), Timing(machine, memory))
     runs = [programs for programs, _ in parts]
     write_traces(runs, paths)
     named = {"network": network, "mapping": mapping}
@@ -98,29 +87,6 @@ def simulate(
         tiles=played_tiles([*chain.from_iterable(runs)]) if tiles else None,
         mapping=mapping_of(runs),
     )
-
-
-@dataclass(frozen=True)
-class _Timing:
-    """Lowers and times what runs by itself on a machine, equal work once."""
-
-    machine: Hardware
-    memory: Memory | None
-    done: dict[object, tuple[list[Program], RunResult]] = field(default_factory=dict)
-
-    def __call__(
-        self, part: Network, images: int, own: Source | None
-    ) -> tuple[list[Program], RunResult]:
-        """The programs of a part's batch, and its result; `own` is what is forced on it."""
-        named = own and tuple(layer.name for layer in part.layers)
-        work = images, named, tuple((layer.op, layer.input_shapes) for layer in part.layers)
-        if work not in self.done:
-            player = _player(self.memory)
-            programs = _parts(part, self.machine, images, self.memory, player, own)
-            results = [timed(program, player) for program in programs]
-            self.done[work] = programs, one_batch(results, part, images)
-        programs, result = self.done[work]
-        return [program.of(part) for program in programs], result.of(part.layers)
 
 
 @checked
@@ -182,112 +148,6 @@ def compile_program(
     return compiled_parts(prepared(network), hardware_of(hardware, dataflow), batch, memory)[0]
 
 
-def compiled_parts(
-    ready: Network, machine: Hardware, batch: int, memory: Memory | None = None
-) -> list[Program]:
-    """As `compile_program`, of a prepared network, of all parts in which the batch runs."""
-    refuse_beyond_limits(ready, batch)
-    return _parts(ready, machine, batch, memory, _player(memory), None)
-
-
-def program_with(
-    layer: str,
-    network: Network,
-    machine: Hardware,
-    batch: int,
-    memory: Memory | None = None,
-    mapping: Source | None = None,
-) -> tuple[Program, LayerProgram]:
-    """The Program that `simulate` times of which `layer` is one, of its first images; and `layer`.
-
-    The name of what became a single layer stands for that. Raises InputError for one that does not
-    exist, or became several.
-    """
-    parts = parts_of(prepared(network), batch, mapping)
-    named = {each.name: part for part in parts for each in part[0].layers}
-    inside = [each for each in named if each.startswith(f"{layer}/")]
-    meant = inside[0] if layer not in named and len(inside) == 1 else layer
-    if meant not in named:
-        gone = absorbed(network).get(layer)
-        message = f"layer {shown(layer)} {gone}" if gone else unknown("layer", layer, [*named])
-        raise InputError(Problem(message=message, source=network.name))
-    part, images, own = named[meant]
-    program = _parts(part, machine, images, memory, _player(memory), own)[0]
-    return program, next(each for each in program.layers if each.layer.name == meant)
-
-
-def _player(memory: Memory | None) -> Player:
-    """Who plays, as patient with compiled code as those before who had the memory."""
-    return Player(memory.patience if memory else None)
-
-
-def _parts(
-    network: Network,
-    machine: Hardware,
-    batch: int,
-    memory: Memory | None,
-    player: Player,
-    mapping: Source | None,
-) -> list[Program]:
-    """The Programs of the parts in which the batch runs: one, unless it is split."""
-    sizes = candidates(network, batch, machine.batch_split)
-    pieces = mapping.pieces if mapping else ()
-    if pieces and pieces[0].images is not None:
-        sizes = [forced_images(pieces[0], sizes)]
-    if sizes == [batch]:
-        own = pieces[0] if pieces else None
-        return [_lowered(network, machine, batch, memory, player, own)]
-    known = memory or Memory()
-
-    def lowered(images: int) -> Program:
-        if not pieces:
-            return _lowered(network, machine, images, known, player, None)
-        own = next((each for each in pieces if each.images == images), pieces[0])
-        meant = replace(own, images=own.images or sizes[0])
-        return _lowered(network, machine, images, known, player, meant)
-
-    return cheapest(sizes, batch, lowered, player.cost_together)
-
-
-def _lowered(
-    network: Network,
-    machine: Hardware,
-    batch: int,
-    memory: Memory | None,
-    player: Player,
-    mapping: Source | None,
-) -> Program:
-    """The Program of a network, under one dataflow or the best of each layer.
-
-    Raises InputError for an objective of energy without a table.
-    """
-    objective = machine.array.objective
-    if objective != "time" and machine.energy is None:
-        message = f"{objective} needs an energy table; give energy, such as horowitz_45nm"
-        raise InputError(Problem(message=message, source=machine.name, key="array.objective"))
-    if mapping is not None and machine.depthwise == BEST and mapping.plan.on_lanes is None:
-        message = "a mapping is of one unit's tiles; give on_lanes, or array or vector here"
-        raise InputError(Problem(message=message, source=machine.name, key="depthwise"))
-    if machine.array.dataflow != BEST:
-        return lower(network, machine, batch, memory, player.cost, mapping)
-    if mapping is not None:
-        return forced_program(network, machine, batch, memory, player.cost, mapping)
-    return best_program(
-        network, machine, batch, memory, player.cost, lambda program: timed(program, player)
-    )
-
-
-def parts_of(ready: Network, batch: int, mapping: Source | None) -> list[Part]:
-    """What of a prepared network runs by itself: its images, and what is forced on it.
-
-    Raises InputError where it is beyond the limits.
-    """
-    refuse_beyond_limits(ready, batch)
-    parts = ready.parts(batch)
-    own = [None] * len(parts) if mapping is None else for_parts(mapping, parts)
-    return [(*part, its) for part, its in zip(parts, own, strict=True)]
-
-
 def _each(parts: Sequence[Part], make: Callable[[Network, int, Source | None], Made]) -> list[Made]:
     """`make` of every part; raises DoesNotFitError with all that does not fit."""
     made, misfits = [], []
@@ -309,22 +169,6 @@ def _refuse_unwritable(inputs: Sequence[object], paths: Mapping[str, str]) -> No
         for argument, path in paths.items()
         for message in obstacles(path, read)
     ]
-    if problems:
-        raise InputError(problems)
-
-
-def refuse_beyond_limits(network: Network, batch: int) -> None:
-    """Raise InputError for a batch, or layers, whose counts with their bytes need over 64 bits."""
-    if not 1 <= batch <= LARGEST_BATCH:
-        message = f"use at least 1 and at most {LARGEST_BATCH:,} images, found {batch:,}"
-        raise InputError(Problem(message=message, key="batch"))
-    problems = []
-    counted = ((layer, each) for part, each in network.parts(batch) for layer in part.layers)
-    for layer, images in counted:
-        work = images * max(layer.macs + layer.zero_macs, layer.output_elements, layer.parameters)
-        if work > LARGEST_LAYER:
-            message = f"{work:,} operations or values are too many to simulate"
-            problems.append(Problem(message=message, source=network.name, key=layer.name))
     if problems:
         raise InputError(problems)
 
@@ -393,7 +237,7 @@ def verify(
     forced, ready = None if mapping is None else load_mapping(mapping), prepared(network)
     programs = _each(
         parts_of(ready, batch, forced),
-        lambda part, images, own: _parts(part, machine, images, None, Player(), own),
+        lambda part, images, own: Compiler.on(machine).parts(part, images, own),
     )
     precision = machine.precision
     parameters = load_parameters(network, ready, precision_arithmetic(precision), seed)

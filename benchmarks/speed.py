@@ -13,7 +13,7 @@ from pathlib import Path
 import scalesim_peer
 
 from accelsim.engine.machine import play
-from accelsim.facade import compile_program, timed, verify
+from accelsim.facade import compile_program, verify
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.network.ops import Conv, Dense
@@ -21,6 +21,7 @@ from accelsim.numerics.compare import precision_arithmetic
 from accelsim.numerics.computation import Computation
 from accelsim.numerics.parameter_file import load_parameters
 from accelsim.numerics.reference import compute
+from accelsim.results.player import timed
 
 HARDWARE = "edge_ws"
 ZIGZAG_SECONDS = {"vgg16": 33.0, "googlenet": 226.0}

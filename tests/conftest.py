@@ -49,6 +49,7 @@ SEARCHING = (
     "accelsim.explanation",
     "accelsim.facade",
     "accelsim.lowering.lower",
+    "accelsim.programs",
     "accelsim.results.best_dataflow",
 )
 """What begins with an empty memory of searches where its caller has none."""

@@ -11,12 +11,13 @@ from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, 
 from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.explanation import explain
-from accelsim.facade import compare, compile_program, simulate, timed, verify
+from accelsim.facade import compare, compile_program, simulate, verify
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.given import hardware_of
 from accelsim.hardware import DataflowName, Hardware, Objective
 from accelsim.network.graph import Network
 from accelsim.results.best_dataflow import cost_of_run
+from accelsim.results.player import timed
 
 NETWORK = chain((3, 8, 8), conv(8, 3), max_pool(2), dense(40))
 FLOWS = ("os", "ws", "is")

@@ -84,8 +84,8 @@ def test_equal_rows_are_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
         played.extend(layer.name for layer in result.layers)
         return result
 
-    timed = import_module("accelsim.facade").timed
-    monkeypatch.setattr("accelsim.facade.timed", play)
+    timed = import_module("accelsim.programs").timed
+    monkeypatch.setattr("accelsim.programs.timed", play)
     network = rows("gemm", "conv", "gemm", "gemm", images=(1, 1, 1, 2))
     assert len(accelsim.simulate(network, CHIP).layers) == 4
     assert played == ["0", "1", "3"]

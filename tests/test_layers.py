@@ -30,6 +30,7 @@ ORDER = (
     *(
         "numerics",
         "given",
+        "programs",
         "facade",
         "computing",
         "learning",
@@ -160,7 +161,7 @@ def test_optional_libraries_wait_until_they_are_used() -> None:
 
 def test_help_loads_no_arrays() -> None:
     """`accelsim --help` imports these; what is slow to import waits for a command."""
-    slow = {"numpy", "simpy", "pydantic", "accelsim.facade", "accelsim.engine"}
+    slow = {"numpy", "simpy", "pydantic", "accelsim.facade", "accelsim.programs", "accelsim.engine"}
     for path in [PACKAGE / "__init__.py", *(path for path in FILES if part_of(path) == "cli")]:
         assert not imports_on_load(path) & slow, relative(path)
 

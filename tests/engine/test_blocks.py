@@ -25,7 +25,6 @@ from accelsim.engine.clock import Clock
 from accelsim.engine.machine import play
 from accelsim.engine.memory import Asker, Buffer
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import timed
 from accelsim.given import with_dataflow
 from accelsim.hardware import Hardware
 from accelsim.lowering.lower import lower
@@ -33,6 +32,7 @@ from accelsim.lowering.program import Program
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.results import RunResult
+from accelsim.results.player import timed
 
 SLOW_SPADS = SPADS | {"ifmap_spad": 1, "filter_spad": 6, "psum_spad": 1}
 ROWS = MACHINES.map(lambda hardware: with_dataflow(hardware, "rs"))

@@ -17,7 +17,8 @@ from uncompiled import uncompiled
 
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import compile_program, hardware_of
+from accelsim.facade import compile_program
+from accelsim.given import hardware_of
 from accelsim.hardware import Hardware
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program

@@ -15,7 +15,6 @@ from oracles.waiter import Waiter
 from accelsim.dram.transfer import Runs, transfer_clocks
 from accelsim.engine.clock import Clock
 from accelsim.engine.memory import DramChannel
-from accelsim.facade import timed
 from accelsim.hardware import Hardware
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.flow import gemm_flow, share_of, workload
@@ -26,6 +25,7 @@ from accelsim.lowering.task import Load, Room, Store
 from accelsim.lowering.tiling import LoopOrder, all_tilings
 from accelsim.network.graph import Network
 from accelsim.network.ops import Window
+from accelsim.results.player import timed
 
 FAST = {"rows": 64, "cols": 64}
 

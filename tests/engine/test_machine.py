@@ -15,12 +15,13 @@ from accelsim.engine.clock import Placed
 from accelsim.engine.machine import play
 from accelsim.engine.memory import Asker, DramChannel
 from accelsim.errors import DoesNotFitError, SimulationError
-from accelsim.facade import simulate, timed
+from accelsim.facade import simulate
 from accelsim.hardware import Hardware
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.results import RunResult
+from accelsim.results.player import timed
 
 
 def lowered(network: Network, hardware: Hardware) -> Program:

@@ -28,7 +28,7 @@ from accelsim.engine.memory import Asker, Buffer
 from accelsim.engine.scheduler import LayerRun
 from accelsim.engine.unit import Unit
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import simulate, timed
+from accelsim.facade import simulate
 from accelsim.hardware import Hardware
 from accelsim.lowering.kernels import Alias
 from accelsim.lowering.lower import lower
@@ -37,6 +37,7 @@ from accelsim.lowering.residency import Plan, plan_residency
 from accelsim.lowering.search import search
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Concat
+from accelsim.results.player import timed
 
 NETWORKS = st.one_of(networks(), tangled_networks())
 SLOW = {"bandwidth": "1 B/cycle", "latency": "0 cycles"}

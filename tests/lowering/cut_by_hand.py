@@ -14,11 +14,11 @@ from numpy.random import Generator
 from search_cases import Case, LayerCase, chance, large_case, mid_case
 
 from accelsim.errors import DoesNotFitError
-from accelsim.facade import Player
 from accelsim.hardware import Buffer, Hardware, Precision
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
 from accelsim.network.ops import Conv, Dense, MatMul, Window
+from accelsim.results.player import Player
 
 SUMS = ("channels", "tap_rows", "tap_cols")
 """Axes along which pieces are added up."""

@@ -9,13 +9,13 @@ from machines import machine, split, unified
 
 from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
-from accelsim.facade import timed
 from accelsim.hardware import Hardware
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
 from accelsim.lowering.spec import program_problems
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import Add, Dense
+from accelsim.results.player import timed
 
 SIZE = 12
 

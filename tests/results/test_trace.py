@@ -13,7 +13,7 @@ from hypothesis import given
 from machines import MACHINES, networks
 
 import accelsim
-from accelsim import facade
+from accelsim import programs
 from accelsim.errors import DoesNotFitError, InputError
 from accelsim.facade import compile_program
 from accelsim.frontend.hardware_file import load_hardware
@@ -143,7 +143,7 @@ def test_where_nothing_can_be_written_is_told_by_name_before_anything_is_played(
     monkeypatch.chdir(tmp_path)
     network = Path("n.csv")
     network.write_text("Layer,M,N,K,\nlayer,8,8,8,\n")
-    monkeypatch.setattr(facade, "timed", lambda *_: pytest.fail("it was played"))
+    monkeypatch.setattr(programs, "timed", lambda *_: pytest.fail("it was played"))
     with pytest.raises(InputError, match=f"{argument}: "):
         accelsim.simulate(network, "edge_ws", **{argument: path})
     assert [*tmp_path.iterdir()] == [tmp_path / "n.csv"]
