@@ -144,7 +144,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         done=work.done,
     )
     whole = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)
-    return Flows(kernel, tilings, ways, together, whole)
+    return Flows(kernel=kernel, tilings=tilings, ways=ways, flow=together, whole=whole)
 
 
 def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:
