@@ -57,13 +57,11 @@ Found = TypeVar("Found")
 
 GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
-
 DOUBTFUL = 1.03
 """Where a tiling takes more of that bound, all those of a small kernel are looked at."""
 
 BAD = 2.0
 """Where whole windows take so many times that bound, parts of them are looked at, too."""
-
 
 Rankings = Callable[[GemmKernel, Residence], Ranking]
 """What tilings of a kernel cost with so much of it resident."""
@@ -383,10 +381,9 @@ class Ranks:
     def _at_rate(self, kind: str, ranking: Rankings, space: int) -> Times:
         kernel, residence, target = self.kernel, self.residence, self.search.target
         rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
+        key = (kernel, residence, space, target)
         return self.search.memory.recall(
-            f"times with {kind}",
-            (kernel, residence, space, target),
-            lambda: ranking(kernel, residence).at(rate, latency, space),
+            f"times with {kind}", key, lambda: ranking(kernel, residence).at(rate, latency, space)
         )
 
     @property
