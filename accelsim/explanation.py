@@ -19,7 +19,8 @@ from accelsim.lowering.forced import forced_on
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.ranking import Ranked, Tiling, plain
-from accelsim.lowering.search import Memory, search
+from accelsim.lowering.recall import Memory
+from accelsim.lowering.search import search
 from accelsim.lowering.target import target_of
 from accelsim.lowering.task import Load, Transfer
 from accelsim.lowering.work import by_itself

@@ -26,7 +26,7 @@ from accelsim.given import (
 )
 from accelsim.hardware import Hardware
 from accelsim.lowering.program import Program
-from accelsim.lowering.search import Memory
+from accelsim.lowering.recall import Memory
 from accelsim.network.backward import training_step
 from accelsim.network.decoding import decoding_step
 from accelsim.network.graph import Network

@@ -10,7 +10,7 @@ from accelsim.hardware import BEST, Hardware
 from accelsim.lowering.forced import for_parts
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import LayerProgram, Program
-from accelsim.lowering.search import Memory
+from accelsim.lowering.recall import Memory
 from accelsim.network.graph import Network
 from accelsim.network.ops.fields import LARGEST_BATCH
 from accelsim.network.passes import absorbed

@@ -20,7 +20,7 @@ import typer.main
 from drawing import MOST, PLAIN
 from hypothesis import settings
 
-from accelsim.lowering.search import Memory
+from accelsim.lowering.recall import Memory
 
 settings.register_profile("all", derandomize=True, deadline=None, database=None, max_examples=MOST)
 settings.register_profile("plain", settings.get_profile("all"), max_examples=PLAIN)

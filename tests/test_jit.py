@@ -10,7 +10,7 @@ from accelsim.engine.compiled import play as compiled_play
 from accelsim.facade import simulate
 from accelsim.jit import MANY_TILES, TO_COMPILE, TO_LOAD, Patience
 from accelsim.lowering.lower import lower
-from accelsim.lowering.search import Memory
+from accelsim.lowering.recall import Memory
 from accelsim.results.player import Player
 
 

@@ -13,8 +13,9 @@ from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.misfits import refuse_misfits, refuse_others
 from accelsim.lowering.mixed import Processors
 from accelsim.lowering.program import Played, Program
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.residency import can_keep, plan_residency
-from accelsim.lowering.search import Memory, Search
+from accelsim.lowering.search import Search
 from accelsim.lowering.target import AnyArray, target_of
 from accelsim.lowering.work import Lowering
 from accelsim.network.graph import Network

@@ -1,18 +1,15 @@
 """The search for the best tiling of any kernel, which remembers what it has found."""
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
-from typing import Any, TypeVar
 
 import numpy as np
 
-from accelsim.dram.transfer import Replays
 from accelsim.errors import DoesNotFitError
-from accelsim.jit import Patience
 from accelsim.lowering.dataflow import ArrayModel, busy_cycles
-from accelsim.lowering.footprint import Tables, touched
+from accelsim.lowering.footprint import touched
 from accelsim.lowering.gemm_candidates import (
     SMALL,
     Neighbours,
@@ -39,6 +36,7 @@ from accelsim.lowering.gemm_search import (
 from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import SURE, Ranked, Ranking, Tiling, Times
+from accelsim.lowering.recall import NEAR, REFINED, VECTOR_KERNELS, Memory
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.row_stationary_search import misfit as row_misfit
@@ -53,10 +51,9 @@ from accelsim.lowering.tiling import (
 )
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 
-Found = TypeVar("Found")
-
 GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
+
 DOUBTFUL = 1.03
 """Where a tiling takes more of that bound, all those of a small kernel are looked at."""
 
@@ -81,57 +78,11 @@ TILES = 1024
 LOOKED_AT = 8
 """Tilings among which each rival is looked for."""
 
-UNKNOWN: Any = object()
-"""In place of what nobody has found yet."""
-
-REFINED = 2048
-"""Best tilings of kernels on arrays to remember: they take little room and long to find."""
-
-SCHEDULES = 512
-"""Schedules to remember: neighbours in a sweep have many of the same."""
-
-NEAR = 48
-"""Neighbourhoods, and searches of vector kernels, to remember: they take much room."""
-
-VECTOR_KERNELS = 4096
-"""Best tilings of these to remember: they take little room, and serve beside every array."""
-
 FAR, FAR_OFF = 2.0, 256
 """Contenders take up to so many times the least cost, and are looked for among so many."""
 
 SHORT = 65536
 """Tiles of a kernel that is played; in a longer one what the closed form leaves out is less."""
-
-
-@dataclass
-class Memory:
-    """What searches have found, for whoever owns this to drop; the last `most` of a kind asked for.
-
-    What DRAM's rate and latency do not change is shared by the points of a sweep.
-    """
-
-    most: int = 128
-    kinds: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
-    tap_reads: Tables = field(default_factory=Tables)
-    replays: Replays = field(default_factory=Replays)
-
-    @property
-    def patience(self) -> Patience:
-        """With compiled code, which replays and plays."""
-        return self.replays.patience
-
-    def recall(
-        self, kind: str, key: Hashable, find: Callable[[], Found], most: int | None = None
-    ) -> Found:
-        """What was found for `key` before, or what `find` finds now; `most` of small things."""
-        known = self.kinds.setdefault(kind, {})
-        result: Found = known.pop(key, UNKNOWN)
-        if result is UNKNOWN:
-            result = find()
-        known[key] = result  # now the last one asked for
-        if len(known) > (most or self.most):
-            del known[next(iter(known))]
-        return result
 
 
 @dataclass(frozen=True)

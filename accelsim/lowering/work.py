@@ -16,9 +16,10 @@ from accelsim.lowering.objective import TRIED
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import LayerProgram, Played, Program
 from accelsim.lowering.ranking import Tiling, cost_together
+from accelsim.lowering.recall import SCHEDULES, Memory
 from accelsim.lowering.residency import Placement, Plan
 from accelsim.lowering.sampled import Skips, sampled, skippable
-from accelsim.lowering.search import SCHEDULES, Memory, Search, search
+from accelsim.lowering.search import Search, search
 from accelsim.lowering.target import AnyArray, Residence, Target
 from accelsim.lowering.units import lowered
 from accelsim.network.graph import Layer, Network

@@ -24,7 +24,7 @@ from accelsim.lowering.kernels import GemmKernel, Kernel
 from accelsim.lowering.lower import lower
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.program import Played, Program
-from accelsim.lowering.search import Memory
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.target import AnyArray, target_of
 from accelsim.network.graph import Network
 from accelsim.results.comparison import own_cycles

@@ -15,7 +15,7 @@ from accelsim.sweep.code import CODE
 from accelsim.sweep.records import NO_RESULT, Outcome, Point, Status, packed
 
 if TYPE_CHECKING:
-    from accelsim.lowering.search import Memory
+    from accelsim.lowering.recall import Memory
 
 
 @dataclass
@@ -35,7 +35,7 @@ def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
     is the machine's failure as likely as the point's.
     """
     from accelsim.facade import simulate  # who only reads results need not wait for it
-    from accelsim.lowering.search import Memory
+    from accelsim.lowering.recall import Memory
 
     if point.code != CODE:
         return failed(point, other_code(point.code))

@@ -14,8 +14,8 @@ from accelsim.lowering.forced import ForcedSearch
 from accelsim.lowering.forced_ranks import ForcedGemm, ForcedVector
 from accelsim.lowering.gemm_search import ways_of
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.row_stationary_cost import mapping_cost
-from accelsim.lowering.search import Memory
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import LoopOrder, VectorTiling
 from accelsim.lowering.vector_cost import VectorCosts

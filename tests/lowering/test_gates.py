@@ -22,8 +22,9 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.gates import order_of
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.residency import Plan, plan_residency
-from accelsim.lowering.search import Memory, search
+from accelsim.lowering.search import search
 from accelsim.lowering.stays import Stay
 from accelsim.network.graph import LayerSpec, Network, build_network
 

@@ -19,9 +19,9 @@ from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, kernel_of
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import LayerProgram, Program
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.residency import Placement
 from accelsim.lowering.schedule import Schedule
-from accelsim.lowering.search import Memory
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import GemmTile, Pixels, Room, Span, Step, Task

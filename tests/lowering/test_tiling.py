@@ -24,7 +24,8 @@ from accelsim.lowering.gemm_candidates import (
 from accelsim.lowering.gemm_search import sizes_of, ways_of
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.ranking import Ranked
-from accelsim.lowering.search import Memory, best_tiling, best_vector_tiling, search
+from accelsim.lowering.recall import Memory
+from accelsim.lowering.search import best_tiling, best_vector_tiling, search
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import GemmTiling, all_tilings, whole_sizes
 from accelsim.lowering.vector_tasks import vector_schedules

@@ -20,7 +20,7 @@ from accelsim.hardware import Hardware
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.ranking import plain
-from accelsim.lowering.search import Memory
+from accelsim.lowering.recall import Memory
 from accelsim.network.graph import Network
 from accelsim.report.run import run_sheets
 from accelsim.results.sub_batches import candidates, parts_of
