@@ -17,6 +17,7 @@ from accelsim.lowering.kernel import (
     filled,
     over_axis,
     planes,
+    weight_gradient,
 )
 from accelsim.network.graph import Layer
 from accelsim.network.ops import (
@@ -73,19 +74,7 @@ def _conv_input_gradient(op: ConvInputGradient, layer: Layer, batch: int) -> Ker
 
 
 def _conv_weight_gradient(op: ConvWeightGradient, layer: Layer, batch: int) -> Kernel:
-    """Channels take the place of images, and images that of channels, which are summed."""
-    rows, cols = op.windows
-    groups = op.conv.groups
-    filters, channels = op.conv.out_channels // groups, op.ifmap[0] // groups
-    return GemmKernel(
-        batch=channels,
-        groups=groups,
-        filters=filters,
-        channels=batch,
-        rows=rows,
-        cols=cols,
-        filter_is_input=True,
-    )
+    return weight_gradient(op.windows, op.conv, op.ifmap[0], batch)
 
 
 def _dense_input_gradient(op: DenseInputGradient, layer: Layer, batch: int) -> Kernel:

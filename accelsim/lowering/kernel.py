@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 
 from accelsim.lowering.dataflow import Gemm
 from accelsim.network.graph import Layer
-from accelsim.network.ops import Expand, Op, Pad, Read, Resize, Shape, Softmax, Stretch, Window
+from accelsim.network.ops import (
+    Conv,
+    Expand,
+    Op,
+    Pad,
+    Read,
+    Resize,
+    Shape,
+    Softmax,
+    Stretch,
+    Window,
+)
 from accelsim.network.ops.fields import is_per_channel
 
 Count = TypeVar("Count", int, NDArray[np.int64])
@@ -182,6 +193,23 @@ Kernel = GemmKernel | VectorKernel | Alias
 def each(size: int) -> Window:
     """A window that takes one element after another."""
     return Window(size=size, kernel=1)
+
+
+def weight_gradient(
+    windows: tuple[Window, Window], conv: Conv, channels: int, batch: int
+) -> GemmKernel:
+    """The gradient of filters over `channels`: these take the place of images, and images that of
+    channels, which are summed."""
+    rows, cols = windows
+    return GemmKernel(
+        batch=channels // conv.groups,
+        groups=conv.groups,
+        filters=conv.out_channels // conv.groups,
+        channels=batch,
+        rows=rows,
+        cols=cols,
+        filter_is_input=True,
+    )
 
 
 def planes(shape: Shape) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from accelsim.lowering.kernel import (
     copy_of,
     each,
     planes,
+    weight_gradient,
 )
 from accelsim.network.graph import Layer
 from accelsim.network.ops import Op, Resize
@@ -75,19 +76,7 @@ def _transposed_input(op: TransposedInputGradient, layer: Layer, batch: int) -> 
 
 
 def _transposed_weight(op: TransposedWeightGradient, layer: Layer, batch: int) -> Kernel:
-    """Channels of the gradient take the place of images, and images that of channels."""
-    rows, cols = op.windows
-    groups = op.conv.groups
-    filters, channels = op.conv.out_channels // groups, op.whole[0] // groups
-    return GemmKernel(
-        batch=channels,
-        groups=groups,
-        filters=filters,
-        channels=batch,
-        rows=rows,
-        cols=cols,
-        filter_is_input=True,
-    )
+    return weight_gradient(op.windows, op.conv, op.whole[0], batch)
 
 
 def _local_weight(op: LocalWeightGradient, layer: Layer, batch: int) -> Kernel:

@@ -301,7 +301,10 @@ class Ranks:
         return cheapest
 
     def _floor(self, ranked: Ranked) -> float:
-        """What a tiling costs at least, however it is played; of energy there is no such bound."""
+        """What a tiling costs at least, however it is played; of energy there is no such bound.
+
+        Of several arrays, the last of which has one turn, DRAM's bytes may be a little fewer.
+        """
         target = self.search.target
         if target.objective != "time":
             return 0.0

@@ -71,15 +71,7 @@ def attention_of_matrices(node: Node, seen: Seen) -> Node | None:
     if not whole or len(size) != 4 or size[:3] != _shape(values)[:3] or not _masks(core, size[2]):
         return None
     said = {"scale": core.scale * before * after, "is_causal": int(core.causal)}
-    inputs = (core.queries, keys, values, *((core.mask,) if core.mask else ()))
-    return Node(
-        name=node.name,
-        op="Attention",
-        version=node.version,
-        inputs=inputs,
-        outputs=node.outputs,
-        attributes=said,
-    )
+    return _attention(node, (core.queries, keys, values), core.mask, said)
 
 
 def _core(product: Node, seen: Seen) -> _Core | None:
@@ -157,12 +149,18 @@ def attention_of_heads(node: Node, seen: Seen) -> Node | None:
         "is_causal": int(core.causal),
         LAWS: (queries.law, keys.law),
     }
-    inputs = (queries.whole, keys.whole, values.whole, *((core.mask,) if core.mask else ()))
+    return _attention(node, (queries.whole, keys.whole, values.whole), core.mask, said)
+
+
+def _attention(
+    node: Node, operands: tuple[Operand, ...], mask: Operand, said: dict[str, Any]
+) -> Node:
+    """An attention that makes what `node` does."""
     return Node(
         name=node.name,
         op="Attention",
         version=node.version,
-        inputs=inputs,
+        inputs=(*operands, mask) if mask else operands,
         outputs=node.outputs,
         attributes=said,
     )
