@@ -237,6 +237,8 @@ def _box(
     if not box:
         return body(runs, before, after)
     axis, inner = box[0], box[1:]
+    if len(axis) == 1 and axis[0].count == 1:
+        return _box(inner, advance, body, before, after, (*runs, axis[0]))
     alike: list[tuple[Nest, int]] = []
     for run, left, right in _ends_apart(axis, advance, before, after):
         nest, times = _box(inner, advance, body, left, right, (*runs, run)), run.count

@@ -35,6 +35,7 @@ from accelsim.lowering.gemm_search import (
 )
 from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
+from accelsim.lowering.plays import MARGIN, Plays, conditions
 from accelsim.lowering.ranking import SURE, Ranked, Ranking, Tiling, Times
 from accelsim.lowering.recall import NEAR, REFINED, VECTOR_KERNELS, Memory
 from accelsim.lowering.row_stationary import RowStationary
@@ -290,7 +291,11 @@ class Ranks:
         assert best is not None
         if alone is None or tile_count(self.kernel, gemm_tiling(best)) > SHORT:
             return best
+        plays, here = self._plays(best), conditions(self.search.target, space)
+        if self._is_sure(best, plays.most(here)):
+            return best
         least, cheapest = alone(self.kernel, self.residence, space, best.tiling), best
+        plays.known.append((here, least))
         if abs(least - best.cost) <= SURE * best.cost:
             return best
         for rival in self._rivals(best, times):
@@ -299,6 +304,22 @@ class Ranks:
                 cost = alone(self.kernel, self.residence, space, rival.tiling)
                 least, cheapest = min((least, cheapest), (cost, rival), key=lambda one: one[0])
         return cheapest
+
+    def _plays(self, ranked: Ranked) -> Plays:
+        """What it took with other rates of DRAM and sizes of buffers.
+
+        Several arrays, and commands of a timed DRAM, take turns as it comes: that bounds nothing.
+        """
+        target = self.search.target
+        if target.arrays > 1 or target.timing is not None:
+            return Plays()
+        key = (self.kernel, self.residence, ranked.tiling, self.search.of_any_size)
+        return self.search.memory.recall("plays", key, Plays, REFINED)
+
+    def _is_sure(self, ranked: Ranked, most: float) -> bool:
+        """Whether its play would take as long as its cost says, as it takes `most` cycles."""
+        near = (most - ranked.cost) <= MARGIN * SURE * ranked.cost
+        return near and self._floor(ranked) >= (1 - SURE) * ranked.cost
 
     def _floor(self, ranked: Ranked) -> float:
         """What a tiling costs at least, however it is played; of energy there is no such bound.
