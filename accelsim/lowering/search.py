@@ -51,6 +51,7 @@ from accelsim.lowering.tiling import (
     too_small,
 )
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
+from accelsim.units import ceil_div
 
 GOOD_ENOUGH = 1.015
 """A tiling that takes so much of a lower bound is not improved any further."""
@@ -66,6 +67,9 @@ Rankings = Callable[[GemmKernel, Residence], Ranking]
 
 Alone = Callable[[GemmKernel, Residence, int, Tiling], float]
 """The cost of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
+
+SLOWER = 1.05
+"""Where what is found takes more of its cost, as played, fewer arrays may be faster."""
 
 RIVAL = 1.1
 """Rivals of a tiling take at most so much of its cost, by the closed form."""
@@ -294,16 +298,33 @@ class Ranks:
         plays, here = self._plays(best), conditions(self.search.target, space)
         if self._is_sure(best, plays.most(here)):
             return best
-        least, cheapest = alone(self.kernel, self.residence, space, best.tiling), best
+
+        def played(one: Ranked) -> float:
+            return alone(self.kernel, self.residence, space, one.tiling)
+
+        least, cheapest = played(best), best
         plays.known.append((here, least))
         if abs(least - best.cost) <= SURE * best.cost:
             return best
         for rival in self._rivals(best, times):
             near = rival.cost < max(least, RIVAL * best.cost)
             if near and self._floor(rival) < least:
-                cost = alone(self.kernel, self.residence, space, rival.tiling)
+                cost = played(rival)
                 least, cheapest = min((least, cheapest), (cost, rival), key=lambda one: one[0])
-        return cheapest
+        if least <= SLOWER * best.cost:
+            return cheapest
+        fewer = self._on_fewer(space, least)
+        return fewer if fewer is not None and played(fewer) < least else cheapest
+
+    def _on_fewer(self, space: int, cost: float) -> Ranked | None:
+        """The best for half of the arrays; None where that is sure not to cost less than `cost`."""
+        target = self.search.target
+        if target.sharers == 1 or self.residence.on_chip:
+            return None
+        half = replace(self.search, target=replace(target, arrays=ceil_div(target.arrays, 2)))
+        if half.least_cost(self.kernel, self.residence) >= cost:
+            return None
+        return replace(self, search=half).refined_within(space)
 
     def _plays(self, ranked: Ranked) -> Plays:
         """What it took with other rates of DRAM and sizes of buffers.

@@ -389,15 +389,16 @@ def test_what_stays_is_made_and_read_by_the_first_of_several_arrays() -> None:
         assert [bool(layer.schedules[1].nest) for layer in two.layers] == [not stays] * 2
 
 
-FOUND = ((501, 18), (501, 54), (503, 31), (503, 43))
-"""Layers that took 10 to 37 % longer on four arrays than on three, on eight than on four or two."""
+FOUND = ((501, 18), (6, 1), (501, 54), (503, 31), (503, 43))
+"""Layers that took 10 to 37 % longer on four arrays than on three or two, on eight than on four or
+two; on four a cheaper tiling, by its closed form, hid the one that was faster on two."""
 
 
 @pytest.mark.parametrize(
     ("seed", "number"),
     [
-        *FOUND[::3],
-        *(pytest.param(*each, marks=pytest.mark.slow) for each in FOUND[1:3]),
+        *FOUND[:2],
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in FOUND[2:]),
         *(pytest.param(3, each, marks=pytest.mark.slow) for each in range(9)),
     ],
 )
