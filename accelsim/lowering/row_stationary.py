@@ -42,6 +42,11 @@ class RowStationary:
     skips_rows: ClassVar[bool] = False
     keeps_weights: ClassVar[bool] = False
 
+    @property
+    def row_words(self) -> int:
+        """Words of a filter's rows, of all channels together, that the spads of a PE hold."""
+        return min(self.ifmap_spad, self.filter_spad)
+
 
 def row_stationary_model(hardware: Hardware) -> RowStationary:
     """The law's view of `hardware`, whose dataflow is rs."""
@@ -101,7 +106,7 @@ def row_shape(
     """How so many taps of `windows` look to the PEs of `model`."""
     rows, cols = windows
     row_pieces = -(-tap_rows // model.rows)
-    col_pieces = -(-tap_cols // min(model.ifmap_spad, model.filter_spad))
+    col_pieces = -(-tap_cols // model.row_words)
     set_rows, taps = -(-tap_rows // row_pieces), -(-tap_cols // col_pieces)
     return RowShape(
         set_rows=set_rows,

@@ -172,7 +172,7 @@ def _spads(
     shape = row_shape(model, kernel.windows, tap_rows, tap_cols)
     taps, sizes = int(shape.taps), filter_sizes(model)
     for e, r, t in _sets(kernel, model, int(shape.set_rows)):
-        for q in cuts(ceil_div(kernel.channels, r), model.ifmap_spad // taps):
+        for q in cuts(ceil_div(kernel.channels, r), model.row_words // taps):
             most = min(model.psum_spad, model.filter_spad // (q * taps))
             for p in sizes(ceil_div(kernel.filters, t), most):
                 yield e, r, t, p, q
@@ -305,7 +305,7 @@ def _limits(kernel: GemmKernel, target: Target) -> dict[str, int]:
     room = {
         "e": model.rows * model.cols,
         "p": model.psum_spad,
-        "q": model.ifmap_spad,
+        "q": model.row_words,
         "r": model.rows,
         "t": model.rows * model.cols,
     }
@@ -330,7 +330,7 @@ def _placed(kernel: GemmKernel, target: Target, rows: NDArray[np.int64]) -> Mapp
     at["r"] = np.minimum(at["r"], above)
     chains = most_chains(model, shape.set_rows, at["e"], at["r"])
     at["t"] = np.minimum(at["t"], chains)
-    at["q"] = np.minimum(at["q"], model.ifmap_spad // shape.taps)
+    at["q"] = np.minimum(at["q"], model.row_words // shape.taps)
     most = np.minimum(model.psum_spad, model.filter_spad // (at["q"] * shape.taps))
     at["p"] = np.minimum(at["p"], most)
     if model.objective == "traffic":

@@ -46,7 +46,7 @@ def targets(draw: st.DrawFn, smallest: int = 40, largest: int = 400) -> Target:
     rates = st.sampled_from([Fraction(1), Fraction(5, 2), Fraction(8)])
     model = row_array(
         draw(st.sampled_from([(2, 2), (3, 2), (4, 3), (6, 2)])),
-        (draw(st.integers(2, 5)), draw(st.integers(5, 16)), draw(st.integers(1, 4))),
+        (draw(st.integers(2, 5)), draw(st.integers(1, 16)), draw(st.integers(1, 4))),
         (draw(rates), draw(rates), draw(rates), draw(rates)),
         draw(st.integers(1, 3)),
     )
