@@ -8,14 +8,26 @@ far (maxima, sums) on chip as psums.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import groupby
+from itertools import product
 from typing import cast
 
 from accelsim.dram.transfer import Runs
 from accelsim.lowering.footprint import span
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, map_runs, packed
-from accelsim.lowering.schedule import Boxes, Level, Nest, Repeat, Run, Schedule, nested, turns
+from accelsim.lowering.schedule import (
+    Axis,
+    Box,
+    Boxes,
+    Level,
+    Nest,
+    Repeat,
+    Run,
+    Schedule,
+    nested,
+    turns,
+    turns_of,
+)
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     Keep,
@@ -27,11 +39,11 @@ from accelsim.lowering.task import (
     Store,
     VectorTile,
     Work,
-    spans,
 )
-from accelsim.lowering.tiles import finished, pieces, regions, shared_out
+from accelsim.lowering.tiles import finished, pieces, regions, shared_out, sums, tap_sums
 from accelsim.lowering.tiling import VectorTiling
 from accelsim.lowering.vector_unit import VectorExtents, loaded_inputs, vector_unit
+from accelsim.network.ops import Stretch
 
 
 def vector_schedules(
@@ -90,26 +102,42 @@ def block_tiles(
     kernel: VectorKernel, tiling: VectorTiling, pixels: Pixels, channels: Span
 ) -> Iterator[VectorTile]:
     """The tiles of a block: each pass over its channels, in pieces; each piece of its windows."""
-    turns, cut = 1, [channels]
-    if tiling.channels < channels.size:
-        turns, cut = len(kernel.passes), list(spans(channels.size, tiling.channels))
-    parts = [
-        (turn, piece, down, across)
-        for turn in range(turns)
-        for piece in cut
-        for down in spans(kernel.rows.kernel, tiling.tap_rows)
-        for across in spans(kernel.cols.kernel, tiling.tap_cols)
-    ]
-    for index, (turn, piece, down, across) in enumerate(parts):
-        yield VectorTile(
-            pixels=pixels,
-            channels=piece,
-            tap_rows=down,
-            tap_cols=across,
-            turn=turn,
-            first=index == 0,
-            last=index == len(parts) - 1,
-        )
+    box = _parts(kernel, tiling, channels)
+    for spans in turns([(box,)]):
+        yield _tile(box, pixels, spans)
+
+
+def _parts(kernel: VectorKernel, tiling: VectorTiling, channels: Span) -> Box:
+    """A block's passes, channels, tap rows and tap columns as it goes over them, as runs alike."""
+    goes_over = range(len(kernel.passes) if tiling.channels < channels.size else 1)
+    whole = Run(channels, 1, (channels.size,))
+    depth = (whole,) if len(goes_over) == 1 else sums(channels.size, tiling.channels)
+    down, across = (
+        sums(window.kernel, size) if isinstance(window, Stretch) else tap_sums(window, size)
+        for window, size in ((kernel.rows, tiling.tap_rows), (kernel.cols, tiling.tap_cols))
+    )
+    passes = tuple(Run(Span(turn, turn + 1), 1, (turn,)) for turn in goes_over)
+    return passes, depth, down, across
+
+
+def _tile(box: Box, pixels: Pixels, at: Sequence[Span]) -> VectorTile:
+    """The tile of the parts `at` of a block's axes."""
+    turn, channels, down, across = at
+    return VectorTile(
+        pixels=pixels,
+        channels=channels,
+        tap_rows=down,
+        tap_cols=across,
+        turn=turn.start,
+        first=all(span.start == axis[0].first.start for span, axis in zip(at, box, strict=True)),
+        last=all(span.stop == _stop(axis) for span, axis in zip(at, box, strict=True)),
+    )
+
+
+def _stop(axis: Axis) -> int:
+    """Where the last span of an axis stops."""
+    last = axis[-1]
+    return last.first.start + last.count * last.first.size
 
 
 # --- Steps ----------------------------------------------------------------------------------------
@@ -126,15 +154,23 @@ class _Blocks:
     def nest(self, block: tuple[tuple[int, int], ...]) -> Nest:
         """The steps of a block, given where it begins and ends along each axis."""
         channels, *pixels = (Span(*ends) for ends in block)
-        tiles = block_tiles(self.kernel, self.tiling, Pixels(*pixels), channels)
-        parts = [self.part(tile) for tile in tiles]
-        if len(parts) == 1:
+        box = _parts(self.kernel, self.tiling, channels)
+
+        def part_of(runs: Sequence[Run]) -> _Part:
+            return self.part(_tile(box, Pixels(*pixels), [run.first for run in runs]))
+
+        parts = list(map(part_of, product(*box)))
+        if turns_of(box) == 1:
             return (self.whole(parts[0]),)
         rooms = (map(each, parts) for each in (self.ofmap, self.filters))
         most = max(map(self.words, parts)), *(max(room.size for room in each) for each in rooms)
         make = partial(self.reserved, most) if self.target.reserves_blocks else self.in_parts
         steps = {part: make(part) for part in dict.fromkeys(parts)}
-        return tuple(_folded(steps[part] for part in parts))
+
+        def step(runs: tuple[Run, ...], *_: None) -> Step:
+            return steps[part_of(runs)]
+
+        return nested([Level((box,), None)], step, None, None)
 
     def part(self, tile: VectorTile) -> "_Part":
         """What a tile reads, does and keeps."""
@@ -387,13 +423,6 @@ def _ends(span_of: Span) -> tuple[int, int]:
 def _taken(rooms: Sequence[Room]) -> tuple[Room, ...]:
     """Those that are any."""
     return tuple(room for room in rooms if room.size)
-
-
-def _folded(steps: Iterator[Step]) -> Iterator[Step | Repeat]:
-    """The steps with those that follow themselves as repeats."""
-    for step, alike in groupby(steps):
-        times = sum(1 for _ in alike)
-        yield Repeat((step,), times) if times > 1 else step
 
 
 def _merged(*rooms: Room) -> tuple[Room, ...]:

@@ -10,13 +10,14 @@ from cases import KERNELS, MORE_TAPS, TARGETS, as_arrays, listed, sizes_of, targ
 from drawing import drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from machines import chain as layers_of
 from oracles.walked_nest import Nest, touched, walk
 
 from accelsim.lowering.cost import cost_of
 from accelsim.lowering.demand import buffer_demand, demands
 from accelsim.lowering.flow import gemm_flow, share_of, workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
-from accelsim.lowering.kernels import GemmKernel, VectorKernel
+from accelsim.lowering.kernels import GemmKernel, VectorKernel, kernel_of
 from accelsim.lowering.schedule import Axis, Schedule, turns
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile, spans
@@ -24,7 +25,7 @@ from accelsim.lowering.tiles import part_of, pieces, regions, shared_out, sums, 
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, Split, VectorTiling
 from accelsim.lowering.traffic import Dram
 from accelsim.lowering.vector_tasks import vector_schedules
-from accelsim.network.ops import Window
+from accelsim.network.ops import Softmax, Window
 
 ARRAYS = st.integers(1, 4)
 BY: st.SearchStrategy[Split] = st.sampled_from(["pixels", "filters", "groups"])
@@ -355,12 +356,38 @@ def test_vector_tasks(data: st.DataObject, kernel: VectorKernel, to: Target, arr
     assert (done == 1).all()
 
 
-def test_vector_schedules_do_not_grow_with_an_axis() -> None:
-    """A billion elements, and a pool over millions of padded rows."""
-    relu = VectorKernel(1, 2**30, Window(1, 1), Window(1, 1), 1)
-    pool = VectorKernel(1, 64, Window(2**24, 5, 2, 1, 4, 4), Window(9, 3), 15)
-    tilings = VectorTiling(1, 7, 1, 1, 1, 1, arrays=3), VectorTiling(1, 5, 3, 2, 5, 3, arrays=3)
-    for kernel, tiling in zip((relu, pool), tilings, strict=True):
-        schedules = vector_schedules(kernel, target(arrays=3), tiling)
-        assert sum(schedule.operations for schedule in schedules) == kernel.operations_total
-        assert sum(len(schedule.nest) for schedule in schedules) < 50
+def softmax_of(values: int) -> VectorKernel:
+    kernel = kernel_of(layers_of((values,), Softmax()).layers[0], 1)
+    assert isinstance(kernel, VectorKernel)
+    return kernel
+
+
+LONG: dict[str, tuple[VectorKernel, VectorTiling]] = {
+    "a billion elements": (
+        VectorKernel(1, 2**30, Window(1, 1), Window(1, 1), 1),
+        VectorTiling(1, 7, 1, 1, 1, 1, arrays=3),
+    ),
+    "millions of padded rows": (
+        VectorKernel(1, 64, Window(2**24, 5, 2, 1, 4, 4), Window(9, 3), 15),
+        VectorTiling(1, 5, 3, 2, 5, 3, arrays=3),
+    ),
+    "passes over a billion": (softmax_of(2**30), VectorTiling(1, 7, 1, 1, 1, 1)),
+    "millions of taps, some in the padding": (
+        VectorKernel(1, 9, Window(2**24, 2**24, 1, 1, 2, 2), Window(2**24, 2**24), 2**48),
+        VectorTiling(1, 4, 2, 1, 5, 7, arrays=3),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kernel", "tiling"), LONG.values(), ids=LONG)
+def test_vector_schedules_do_not_grow_with_an_axis(
+    kernel: VectorKernel, tiling: VectorTiling
+) -> None:
+    tracemalloc.start()
+    schedules = vector_schedules(kernel, target(arrays=3), tiling)
+    done = sum(schedule.operations for schedule in schedules)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    each = sum(kernel.passes) or kernel.operations
+    assert done == each * kernel.operations_total // kernel.operations
+    assert peak < 2**20
