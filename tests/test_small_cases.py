@@ -31,6 +31,15 @@ def test_a_million_rows() -> None:
     assert cycles("gemm_million_rows.csv", "edge_ws") <= WORST * 8_300_000
 
 
+def test_two_billion_rows(tmp_path: Path) -> None:
+    """2,048 times a million rows, but for what overlaps."""
+    file = tmp_path / "tall.csv"
+    file.write_text(f"Layer, M, N, K,\nrow,{2**31},64,64,\n")
+    result = simulate(file, "edge_ws")
+    assert result.macs == 2**43
+    assert result.cycles <= WORST * cycles("gemm_million_rows.csv", "edge_ws") * 2**31 / 10**6
+
+
 def test_a_gemm_written_as_a_convolution_takes_as_long() -> None:
     """A window of 1 x 1,600 over one channel, and 1,600 inner products: the same bytes and MACs."""
     window = cycles("gemm_as_conv.csv", "scalesim_default")

@@ -162,7 +162,7 @@ def test_ofmap_is_scalesims(
             ", 8, 8, 3, 3, 1, 1, 1,\n"
             "d, 8, 8, 3, 3, 1, 1, 1, 1, 1,\n"
             "Block two\n"
-            "e, 16777217, 8, 3, 3, 1, 1, 1,\n",
+            "e, 2147483649, 8, 3, 3, 1, 1, 1,\n",
             [
                 ":4: a: filter height 9 is larger than ifmap height 8",
                 ":5: b: stride: expected a whole number above 0, found nothing",
@@ -174,7 +174,7 @@ def test_ofmap_is_scalesims(
                 ":8: d: 10 values for 8 columns",
                 ":9: Block two: ifmap height, ifmap width, filter height, filter width, channels, "
                 "num filter, stride: expected a whole number above 0, found nothing",
-                ":10: e: ifmap height: at most 16,777,216, found '16777217'",
+                ":10: e: ifmap height: at most 2,147,483,648, found '2147483649'",
             ],
         ),
         (

@@ -62,7 +62,7 @@ def _sides(value: object) -> object:
     )
 
 
-LARGEST_SIZE, LARGEST_BATCH = 2**24, 2**16
+LARGEST_SIZE, LARGEST_BATCH = 2**31, 2**16
 """Of any axis, and images at a time."""
 
 Positive = Annotated[int, Field(gt=0, le=LARGEST_SIZE, strict=True)]
