@@ -30,6 +30,9 @@ AXES = ("n", "e", "f", "p", "q", "r", "t", "tap_rows", "tap_cols")
 FEW = 2**12
 """Mappings that are all looked at; where there are more, each axis is thinned."""
 
+QUITE_FEW = 2**18
+"""Sizes of a set and its parts that are all looked at, with some m."""
+
 PAIRS = (
     *(("q", "r"), ("p", "t"), ("e", "t"), ("e", "r"), ("r", "t"), ("p", "q")),
     *(("n", "e"), ("n", "f"), ("e", "f"), ("f", "q"), ("e", "q")),
@@ -37,6 +40,8 @@ PAIRS = (
         ("tap_rows", "e"),
         ("tap_rows", "r"),
         ("tap_rows", "t"),
+        ("tap_rows", "p"),
+        ("tap_cols", "p"),
         ("tap_cols", "q"),
         ("tap_cols", "f"),
     ),
@@ -132,14 +137,29 @@ def starts(kernel: GemmKernel, target: Target, uncut: bool) -> Iterator[Mapping]
 
 def every_one(kernel: GemmKernel, target: Target, axes: Iterable[str]) -> Mapping | None:
     """All mappings that differ along `axes`, if they are few."""
-    limits = _limits(kernel, target)
-    ranges = [range(1 if axis in axes else limits[axis], limits[axis] + 1) for axis in AXES]
-    if math.prod(map(len, ranges)) * kernel.filters > FEW:
+    placed = _every_size(kernel, target, axes, FEW // kernel.filters)
+    if placed is None:
         return None
-    placed = _placed(kernel, target, np.array(list(product(*ranges))).T)
     blocks = range(1, kernel.filters + 1)
     every = joined(replace(placed, m=passes * placed.filters) for passes in blocks)
     return every.select(np.asarray(every.m < kernel.filters + every.filters))
+
+
+def every_size(kernel: GemmKernel, target: Target, axes: Iterable[str]) -> Mapping | None:
+    """All that differ along `axes`, if they are quite few, with the m that are likely."""
+    placed = _every_size(kernel, target, axes, QUITE_FEW)
+    return None if placed is None else _with_blocks(kernel, target, placed)
+
+
+def _every_size(
+    kernel: GemmKernel, target: Target, axes: Iterable[str], most: int
+) -> Mapping | None:
+    limits = _limits(kernel, target)
+    ranges = [np.arange(1 if axis in axes else limits[axis], limits[axis] + 1) for axis in AXES]
+    if math.prod(map(len, ranges)) > most:
+        return None
+    grid = np.meshgrid(*ranges, indexing="ij")
+    return _placed(kernel, target, np.stack([sizes.ravel() for sizes in grid]))
 
 
 def _parts_of_windows(kernel: GemmKernel) -> list[tuple[int, int]]:
@@ -280,12 +300,25 @@ def near(kernel: GemmKernel, target: Target, center: Mapping, free: Sequence[str
             rows = np.repeat(around[0], sizes.shape[1], axis=1)
             rows[[AXES.index(axis) for axis in changed]] = sizes
             around.append(rows)
-    return joined(
-        (
-            most_filters(kernel, target, _placed(kernel, target, np.hstack(around))),
-            _other_blocks(kernel, target, center),
-        )
-    )
+    placed = _placed(kernel, target, np.hstack(around))
+    return joined((_with_blocks(kernel, target, placed), _other_blocks(kernel, target, center)))
+
+
+def _with_blocks(kernel: GemmKernel, target: Target, mapping: Mapping) -> Mapping:
+    """The mappings with the largest m that fit; but for least traffic in more blocks, too."""
+    largest = most_filters(kernel, target, mapping)
+    if target.row_stationary.objective == "traffic":
+        return largest
+    return joined((largest, *_in_several_blocks(kernel, mapping)))
+
+
+def _in_several_blocks(kernel: GemmKernel, mapping: Mapping) -> Iterator[Mapping]:
+    """The mappings in two blocks, and in one for each pass, where these are more."""
+    passes: Count = -(-kernel.filters // mapping.filters)
+    for blocks in (2, passes):
+        several = passes >= np.maximum(blocks, 2)
+        m: Count = -(-passes // blocks) * mapping.filters
+        yield replace(mapping, m=m).select(several)
 
 
 def _other_blocks(kernel: GemmKernel, target: Target, center: Mapping) -> Mapping:

@@ -156,10 +156,9 @@ def _parts(total: int, size: Count) -> list[Part]:
     return [(size, count) for size, count in parts if np.any(count)]
 
 
-def _tiles(kernel: GemmKernel, mapping: Mapping) -> Iterator[tuple[Count, RowTile]]:
-    """The tiles of a group that are alike, and how many."""
-    block = block_tile(kernel, mapping)
-    axes = {
+def _axes(kernel: GemmKernel, mapping: Mapping) -> dict[str, list[Part]]:
+    """The pieces that each axis of a group is cut into."""
+    return {
         "images": _parts(kernel.batch, mapping.n),
         "rows": _parts(kernel.rows.outputs, mapping.e),
         "cols": _parts(kernel.cols.outputs, mapping.f),
@@ -168,6 +167,11 @@ def _tiles(kernel: GemmKernel, mapping: Mapping) -> Iterator[tuple[Count, RowTil
         "tap_rows": _parts(kernel.rows.kernel, mapping.tap_rows),
         "tap_cols": _parts(kernel.cols.kernel, mapping.tap_cols),
     }
+
+
+def _tiles(kernel: GemmKernel, mapping: Mapping) -> Iterator[tuple[Count, RowTile]]:
+    """The tiles of a group that are alike, and how many."""
+    block, axes = block_tile(kernel, mapping), _axes(kernel, mapping)
     for parts in product(*axes.values()):
         sizes, counts = zip(*parts, strict=True)
         count = math.prod(counts)
@@ -231,8 +235,8 @@ def _energy(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
     return np.asarray(target.rates.energy(done).total)
 
 
-def rough_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
-    """About the time of a mapping: as if what is left at an edge took its share of a full tile."""
+def quick_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
+    """A guess at the time of a mapping: as if what is left at an edge took its share of a tile."""
     block = block_tile(kernel, mapping)
     tiles = (
         *(kernel.groups, -(-kernel.rows.outputs // block.rows)),
@@ -241,8 +245,23 @@ def rough_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles
         kernel.taps / (block.tap_rows * block.tap_cols),
     )
     array = RowUnit(target.row_stationary, kernel.windows).cycles(block) * math.prod(tiles)
-    dram = _dram_cycles(kernel, target, mapping)
-    return _time(kernel, target, mapping, np.asarray(array), dram)
+    return _time(kernel, target, mapping, np.asarray(array), _dram_cycles(kernel, target, mapping))
+
+
+def rough_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:
+    """About the time of a mapping: as if what is left at the end of an axis took as large a share
+    of every tile as of the largest."""
+    unit, tile = RowUnit(target.row_stationary, kernel.windows), block_tile(kernel, mapping)
+    largest = np.asarray(unit.cycles(tile), float)
+    array = kernel.groups * largest
+    for axis, parts in _axes(kernel, mapping).items():
+        (_, whole), *rests = parts
+        tiles = np.asarray(whole, float)
+        for size, count in rests:
+            rest = replace(tile, **{axis: np.maximum(size, 1)})
+            tiles = tiles + count * unit.cycles(rest) / largest
+        array = array * tiles
+    return _time(kernel, target, mapping, array, _dram_cycles(kernel, target, mapping))
 
 
 def _dram_cycles(kernel: GemmKernel, target: Target, mapping: Mapping) -> Cycles:

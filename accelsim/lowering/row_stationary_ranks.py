@@ -9,7 +9,7 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import SURE, Ranked, Tiling
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.row_stationary_cost import block_bytes, block_words, mapping_cost
-from accelsim.lowering.row_stationary_search import best_mapping, best_mappings
+from accelsim.lowering.row_stationary_search import best_mappings
 from accelsim.lowering.target import Residence, Target
 
 if TYPE_CHECKING:
@@ -27,8 +27,13 @@ class RowRanks:
     @property
     def best(self) -> Ranked | None:
         """The best mapping; None if none fits."""
-        key = (self.kernel, self.search.target)
-        return self.search.memory.recall("mappings", key, lambda: ranked(*key))
+        found = self._found(self.search.target)
+        return ranked_as(self.kernel, self.search.target, found[0]) if found else None
+
+    def _found(self, target: Target) -> list[Mapping]:
+        """The best mappings on a target, the best first."""
+        key = (self.kernel, target)
+        return self.search.memory.recall("mappings", key, lambda: best_mappings(*key))
 
     @property
     def refined(self) -> Ranked | None:
@@ -49,9 +54,9 @@ class RowRanks:
         least = self._alone(best.tiling)
         if target.timing is None and abs(least - best.cost) <= SURE * best.cost:
             return best
-        rivals = best_mappings(self.kernel, target)[1:]
+        rivals = self._found(target)[1:]
         if target.timing is not None:
-            rivals += best_mappings(self.kernel, replace(target, timing=None))[:1]
+            rivals += self._found(replace(target, timing=None))[:1]
         fastest = best
         for rival in rivals:
             cycles = self._alone(rival)
@@ -73,12 +78,6 @@ class RowRanks:
     def refined_within(self, space: int) -> Ranked | None:
         """The same, whatever room others leave."""
         return self.refined
-
-
-def ranked(kernel: GemmKernel, target: Target) -> Ranked | None:
-    """The best mapping of a kernel with what it takes; None if none fits."""
-    mapping = best_mapping(kernel, target)
-    return None if mapping is None else ranked_as(kernel, target, mapping)
 
 
 def ranked_as(kernel: GemmKernel, target: Target, mapping: Mapping) -> Ranked:

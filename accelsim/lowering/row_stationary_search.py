@@ -3,7 +3,7 @@
 Mappings at every scale are compared first; then those near the best of them, until none is better.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from accelsim.lowering.row_stationary_candidates import (
     AXES,
     distinct,
     every_one,
+    every_size,
     joined,
     most_filters,
     most_of,
@@ -30,6 +31,7 @@ from accelsim.lowering.row_stationary_cost import (
     block_words,
     legal,
     mapping_cost,
+    quick_cycles,
     rough_cycles,
 )
 from accelsim.lowering.target import Target
@@ -41,14 +43,20 @@ FILLED = 0.9
 CENTERS = 8
 """Mappings of which the neighbours are looked at."""
 
-CLOSER = 512
-"""Mappings that are looked at closely, where there are many."""
+CLOSE, CLOSER = 4096, 128
+"""Mappings that are looked at less roughly and closely, where there are many."""
+
+KINDS = ("e", "f", "q", "tap_rows", "tap_cols")
+"""Parameters of which each size is a way of its own: it needs others to change with it."""
 
 ROUNDS = 8
 """How often they are looked at, at most."""
 
 DRAM_ENERGY, BUFFER_ENERGY = 200, 6
 """Energy of a word relative to a MAC: Chen et al., ISCA 2016, table IV."""
+
+Guess = Callable[[GemmKernel, Target, Mapping], NDArray[np.float64]]
+"""About what mappings take."""
 
 Key = tuple[Count | NDArray[np.float64], ...]
 """What mappings are compared by, the most important first."""
@@ -139,16 +147,37 @@ class MappingSearch:
         if every is not None:
             keep = legal(self.kernel, self.target, every) & (self._pes(every) >= least)
             return self.several(joined((filled, every.select(keep))))
-        found = self.several(self._promising(filled))
+        found = self.several(joined(map(self._promising, (filled, *self._every_size()))))
         known: set[Mapping] = set()
-        while new := [each for each in self.each(found) if each not in known]:
+        others = self._of_each_kind(filled)
+        most = len(others) + ROUNDS * CENTERS
+        while new := [each for each in (*self.each(found), *others) if each not in known]:
             known.update(new)
             around = joined(map(self.around, new))
             keep = legal(self.kernel, self.target, around) & (self._pes(around) >= least)
             found = self.several(joined((found, self._promising(around.select(keep)))))
-            if len(known) > ROUNDS * CENTERS:
+            if len(known) > most:
                 break
         return found
+
+    def _of_each_kind(self, mapping: Mapping) -> list[Mapping]:
+        """For least time, the best with each size of every one of KINDS: valleys lie between."""
+        if not self._by_time:
+            return []
+        ordered = self._least_by(rough_cycles, self._least_by(quick_cycles, mapping, CLOSE), CLOSE)
+        sizes = (getattr(ordered, kind) for kind in KINDS)
+        firsts = {int(place) for each in sizes for place in np.unique(each, return_index=True)[1]}
+        return [ordered.only(place) for place in sorted(firsts)]
+
+    @property
+    def _by_time(self) -> bool:
+        return self.target.objective == self.target.row_stationary.objective == "time"
+
+    def _every_size(self) -> Iterator[Mapping]:
+        """Legal mappings of every size, for least time and where these are quite few."""
+        every = every_size(self.kernel, self.target, self.free) if self._by_time else None
+        if every is not None:
+            yield every.select(legal(self.kernel, self.target, every))
 
     def each(self, several: Mapping) -> list[Mapping]:
         """The mappings one by one."""
@@ -170,12 +199,19 @@ class MappingSearch:
         return active_pes(shape, mapping)
 
     def _promising(self, mapping: Mapping) -> Mapping:
-        """For least time only those of which a rough guess says least, where there are many."""
-        by_time = self.target.objective == self.target.row_stationary.objective == "time"
-        if by_time and np.size(mapping.m) > CLOSER:
-            rough = rough_cycles(self.kernel, self.target, mapping)
-            return mapping.select(np.argpartition(rough, CLOSER)[:CLOSER])
+        """For least time only those of which guesses say least, where there are many."""
+        mapping = distinct(mapping)
+        if not self._by_time:
+            return mapping
+        for guess, most in ((quick_cycles, CLOSE), (rough_cycles, CLOSER)):
+            if np.size(mapping.m) > most:
+                mapping = self._least_by(guess, mapping, most)
         return mapping
+
+    def _least_by(self, guess: Guess, mapping: Mapping, most: int) -> Mapping:
+        """The `most` that take least by a guess, the least first."""
+        order = np.argsort(guess(self.kernel, self.target, mapping), kind="stable")
+        return mapping.select(order[:most])
 
     def several(self, mapping: Mapping) -> Mapping:
         """The best of them, each once."""

@@ -11,6 +11,8 @@ from accelsim.hardware import MappingObjective, Operand
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Lanes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import RowStationary
+from accelsim.lowering.row_stationary_ranks import ranked_as
+from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import BufferSpace, Target
 from accelsim.lowering.task import Task
@@ -163,3 +165,25 @@ def as_arrays(kernel: GemmKernel, tiling: GemmTiling) -> Tilings:
 
 def every_tiling(kernel: GemmKernel) -> list[tuple[int, ...]]:
     return list(product(*(range(1, total + 1) for total in totals(kernel))))
+
+
+@st.composite
+def row_targets(draw: st.DrawFn, smallest: int = 40, largest: int = 400) -> Target:
+    """Small row-stationary arrays with small buffers."""
+    rates = st.sampled_from([Fraction(1), Fraction(5, 2), Fraction(8)])
+    model = row_array(
+        draw(st.sampled_from([(2, 2), (3, 2), (4, 3), (6, 2)])),
+        (draw(st.integers(2, 5)), draw(st.integers(1, 16)), draw(st.integers(1, 4))),
+        (draw(rates), draw(rates), draw(rates), draw(rates)),
+        draw(st.integers(1, 3)),
+    )
+    layout = draw(st.sampled_from(LAYOUTS))
+    sizes = tuple(draw(st.integers(smallest, largest)) for _ in layout)
+    banks = tuple(draw(st.sampled_from([1, 1, 16])) for _ in layout)
+    return row_target(model, layout, sizes, banks, rate=draw(rates), arrays=draw(st.integers(1, 2)))
+
+
+def best_cycles(kernel: GemmKernel, to: Target) -> float:
+    """Time of the row-stationary mapping that is found; infinite if there is none."""
+    mapping = best_mapping(kernel, to)
+    return np.inf if mapping is None else ranked_as(kernel, to, mapping).cycles
