@@ -12,11 +12,12 @@ from accelsim.lowering.forced_plan import ForcedPlan, forced_arrays
 from accelsim.lowering.kept_weights import with_kept_weights
 from accelsim.lowering.misfits import refuse_misfits, refuse_others
 from accelsim.lowering.mixed import Processors
-from accelsim.lowering.program import Played, Program
+from accelsim.lowering.program import LayerProgram, Played, Program
 from accelsim.lowering.recall import Memory
 from accelsim.lowering.residency import can_keep, plan_residency
 from accelsim.lowering.search import Search
-from accelsim.lowering.target import AnyArray, target_of
+from accelsim.lowering.target import AnyArray, Target, target_of
+from accelsim.lowering.task import Step
 from accelsim.lowering.work import Lowering
 from accelsim.network.graph import Network
 
@@ -209,10 +210,9 @@ def _with_kept_weights(work: Lowering, program: Program, played: Played | None) 
 def _least_cycles(program: Program) -> int:
     """Cycles that a program without residency takes at least.
 
-    That is what each unit and DRAM are busy, and what layers in a row take, each with a load
-    before its work and a store after it. Only filters can come while the inputs are computed.
+    That is what each unit and DRAM are busy, and what layers in a row take. Only filters can come
+    while the inputs are computed.
     """
-    latency = program.target.dram_latency
     busy = {"array": 0, "vector": 0, "DRAM": 0}
     ends: list[int] = []
     for layer in program.layers:
@@ -220,8 +220,28 @@ def _least_cycles(program: Program) -> int:
         ends.append(start)
         busy["DRAM"] += layer.dram_cycles(program.target)
         if layer.unit is not None:
-            work = max(schedule.cycles for schedule in layer.schedules)
-            busy[layer.unit] += work
-            moved = layer.dram_cycles(program.target, filters=False)
-            ends[-1] += max(work, moved) + 2 * latency
+            busy[layer.unit] += max(schedule.cycles for schedule in layer.schedules)
+            ends[-1] += _least_alone(layer, program.target)
     return max(*busy.values(), *ends)
+
+
+def _least_alone(layer: LayerProgram, target: Target) -> int:
+    """Cycles that a layer takes at least from when its inputs are there.
+
+    The first tile comes before there is work, and the last one leaves after it. No store leaves
+    before the first tile has come, but other loads may fill the latency until then.
+    """
+    steps = [next(schedule.steps) for schedule in layer.schedules if schedule.nest]
+    first = min(_input_cycles(step, target) for step in steps)
+    latency_in = target.dram_latency if first else 0
+    counts = [pair for schedule in layer.schedules for pair in schedule.counts]
+    loads = sum(count * _input_cycles(step, target) for step, count in counts)
+    work = max(schedule.cycles for schedule in layer.schedules)
+    moved = layer.dram_cycles(target, filters=False)
+    hidden = min(latency_in, loads - first)
+    return max(work + latency_in, moved + latency_in - hidden) + target.dram_latency
+
+
+def _input_cycles(step: Step, target: Target) -> int:
+    """Cycles that a step's loads of the layer's inputs occupy the DRAM channel."""
+    return sum(target.occupied_cycles(load) for load in step.loads if load.needs_inputs)
