@@ -160,7 +160,7 @@ def occupancy(
         need.bursts * sheet.channels * long_burst * refresh,
         need.visits * sheet.activate_clocks / sheet.data_buses,
         columns + row_commands if shared else np.maximum(columns, row_commands),
-        need.visits / need.banks * visit_clocks(sheet, in_row, write),
+        need.visits / np.maximum(need.banks, 1) * visit_clocks(sheet, in_row, write),
     )
     longest = np.maximum.reduce(np.broadcast_arrays(*bounds))
     several = longest / refresh * share

@@ -1,12 +1,14 @@
-"""Machines as few would build them: arrays of any shape, small buffers, every switch drawn."""
+"""Machines as few would build them, and layers of windows as few would write them."""
 
 from typing import Any
 
 from drawn_networks import Draw
-from machines import machine, separate_psums, split, unified
+from machines import chain, machine, separate_psums, split, unified
 
 from accelsim.frontend.hardware_file import with_settings
 from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.network.graph import GraphError, Network
+from accelsim.network.ops import AvgPool, Conv, Lrn, MaxPool, Op, Relu
 
 SHEETS = ("DDR3-1600", "DDR4-2400", "LPDDR4-3200", "HBM2")
 
@@ -60,3 +62,43 @@ def odd_machine(draw: Draw, residency: str = "off") -> Hardware:
     if draw.often(0.2):
         settings.append(f"dram={{timing: {{standard: {draw.one(*SHEETS)}}}}}")
     return with_settings(made, settings)
+
+
+def _conv(draw: Draw, channels: int) -> Conv:
+    """Strides beyond the kernel, padding beyond it, taps far apart, groups."""
+    groups = draw.divisor(channels)
+    return Conv(
+        out_channels=groups * draw.number(1, 4),
+        kernel=draw.pair(1, 4),
+        stride=draw.pair(1, 5),
+        dilation=draw.pair(1, 3),
+        padding=tuple(draw.number(0, 6) for _ in range(4)),
+        groups=groups,
+    )
+
+
+def _pool(draw: Draw) -> MaxPool | AvgPool:
+    """Windows that overlap, lie apart, or end beyond the map."""
+    kernel = draw.pair(1, 4)
+    sides = tuple(draw.number(0, size - 1) for size in (*kernel, *kernel))
+    ceil = draw.often()
+    return draw.one(MaxPool, AvgPool)(  # type: ignore[no-any-return]
+        kernel=kernel, stride=draw.pair(1, 5), padding=sides, ceil_mode=ceil
+    )
+
+
+def odd_network(draw: Draw, layers: int = 3) -> Network:
+    """Layers of windows, one after another, as far as there is anything left of the map."""
+    channels, ops = draw.number(1, 12), list[Op]()
+    shape = (channels, *draw.pair(1, 14))
+    for _ in range(layers):
+        op = draw.one(
+            _conv(draw, channels), _conv(draw, channels), _pool(draw), Relu(), Lrn(size=3)
+        )
+        try:
+            chain(shape, *ops, op)
+        except GraphError:
+            continue
+        ops.append(op)
+        channels = op.out_channels if isinstance(op, Conv) else channels
+    return chain(shape, *(ops or [Relu()]))

@@ -12,6 +12,7 @@ from oracles.walked_nest import Nest
 from search_cases import drawn_machine
 
 from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.cost import cost_of
 from accelsim.lowering.flow import Flow, gemm_flow, share_of, workload
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
@@ -125,3 +126,37 @@ def test_what_tiles_occupy_is_what_their_runs_take(
             largest = max(map(to.occupied_cycles, moved))
             one = float(flow.occupied[item].max()) / rate
             assert 0.95 * (largest - 1) <= one <= 1.05 * largest
+
+
+@given(st.data(), KERNELS, st.integers(0, 5))
+@drawn(200)
+def test_tiles_that_lie_in_padding_occupy_nothing(
+    data: st.DataObject, kernel: GemmKernel, number: int
+) -> None:
+    """Whatever is left of an axis may be all padding: no cost is less for that, or no number."""
+    to, tiling = timed()[number], data.draw(tilings(kernel))
+    work = workload(kernel, to, as_arrays(kernel, tiling))
+    flow = gemm_flow(work, tiling.order, share_of(work))
+    for item in OPERANDS:
+        assert np.all(flow.waste[item] * flow.traffic[item] >= 0)
+    cycles = cost_of(flow, to).cycles(float(to.dram_bytes_per_cycle), to.dram_latency)
+    assert np.all(np.isfinite(cycles))
+    assert np.all(cycles >= flow.array)
+
+
+BEYOND = Window(1, 1, 2, before=4, after=2)
+"""Four outputs, of which only the third has data: the last tile of three lies in padding."""
+
+
+def test_a_rest_in_padding_by_hand() -> None:
+    """The tile of three outputs reads the one row, and that of the last one reads nothing."""
+    kernel = GemmKernel(1, 1, 1, 1, BEYOND, Window(8, 1))
+    to = timed()[0]
+    assert kernel.rows.outputs == 4
+    tiling = GemmTiling(1, 1, 3, 8, 1, 1, 1, 1, LoopOrder.OFMAP_STAYS, "pixels")
+    flow = flow_of(kernel, to, tiling)
+    moved = transfers(gemm_schedules(kernel, to, tiling))["ifmap"]
+    assert len(moved) == 1
+    told = (flow.traffic["ifmap"] * flow.waste["ifmap"]).item() / float(to.dram_bytes_per_cycle)
+    (cycles,) = map(to.occupied_cycles, moved)
+    assert cycles - 1 <= told <= 1.05 * cycles
