@@ -7,7 +7,7 @@ from accelsim.engine.clock import Clock
 from accelsim.engine.core import Core
 from accelsim.engine.leap import Leaper
 from accelsim.engine.observed import Observer, Parts
-from accelsim.engine.scheduler import LayerRun, Timeline, layer_runs
+from accelsim.engine.scheduler import LayerRun, Queue, Timeline, layer_runs
 from accelsim.errors import SimulationError
 from accelsim.lowering.price import Prices, price
 from accelsim.lowering.program import Program
@@ -64,7 +64,7 @@ def play(
     for core in cores:
         for unit in ("array", "vector"):
             waiting = [run for run in runs if _has_part(run, unit, core.index)]
-            parts.unit(core, waiting, total_cycles(program, unit))
+            parts.unit(core, Queue(waiting), total_cycles(program, unit))
     clock.run()
     stuck = [run for run in runs if not run.done.processed]
     if stuck:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from accelsim.engine.clock import Clock, Placed
 from accelsim.engine.core import Core, Loaded
 from accelsim.engine.memory import Asker, Buffer, DramChannel
-from accelsim.engine.scheduler import LayerRun
+from accelsim.engine.scheduler import Queue
 from accelsim.engine.unit import Unit
 from accelsim.lowering.target import BufferSpace
 
@@ -34,7 +34,7 @@ class Observer(Protocol):
 class ObservedUnit(Unit):
     """A unit that is watched."""
 
-    def __init__(self, core: Core, waiting: list[LayerRun], total: int, observer: Observer) -> None:
+    def __init__(self, core: Core, waiting: Queue, total: int, observer: Observer) -> None:
         self.observer = observer
         super().__init__(core, waiting, total)
 
@@ -102,7 +102,7 @@ class Parts:
             return tuple([Buffer(self.clock, *each) for each in named])
         return tuple([ObservedBuffer(self.clock, core, self.observer, *each) for each in named])
 
-    def unit(self, core: Core, waiting: list[LayerRun], total: int) -> Unit:
+    def unit(self, core: Core, waiting: Queue, total: int) -> Unit:
         """A unit of a core."""
         if self.observer is None:
             return Unit(core, waiting, total)

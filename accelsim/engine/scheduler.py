@@ -1,6 +1,8 @@
 """The layers in flight: when their inputs exist, when they are done, and which comes next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import simpy
@@ -37,7 +39,8 @@ class LayerRun:
 
     Both in DRAM or on chip; `inputs` waits for the layer's room too, and `filters` for theirs.
     `parts` are at work or to come, those `begun` with are loaded, by core. `timelines` has one for
-    each core at work. `dataflow` is the array's, where layers have different ones.
+    each core at work. `dataflow` is the array's, where layers have different ones. `queues` are of
+    the units that it waits for, and its places there.
     """
 
     program: LayerProgram
@@ -50,6 +53,7 @@ class LayerRun:
     timelines: dict[int, Timeline] = field(default_factory=dict)
     begun: "dict[int, Part]" = field(default_factory=dict)
     dataflow: str | None = None
+    queues: "list[tuple[Queue, int]]" = field(default_factory=list)
 
     @property
     def at_work(self) -> tuple[int, ...]:
@@ -59,6 +63,12 @@ class LayerRun:
     def note_ready(self, inputs: simpy.Event) -> None:
         """Remember when the inputs came to exist."""
         self.ready_at = int(inputs.env.now)
+
+    def look(self, _: simpy.Event) -> None:
+        """Tell its units once the inputs exist."""
+        if self.inputs.triggered:
+            for queue, place in self.queues:
+                queue.note(place)
 
     def part_finished(self) -> None:
         """Count a core's part; the last one completes the layer."""
@@ -85,17 +95,44 @@ def layer_runs(clock: Clock, layers: tuple[PricedLayer, ...]) -> list[LayerRun]:
         )
         if inputs.callbacks is not None:
             inputs.callbacks.append(run.note_ready)
+        for index in {*program.needs, *placement.follows}:
+            made = runs[index].done.callbacks
+            assert made is not None, "nothing has happened yet"
+            made.append(run.look)  # behind what `inputs` does then
         runs.append(run)
     return runs
 
 
-def next_run(waiting: list[LayerRun]) -> LayerRun:
-    """Take the first layer whose inputs exist; if none, the first, whose filters can load.
+class Queue:
+    """The layers that a unit has still to turn to.
 
-    The layers wait in an order that can run, so the first one's producers are all under way,
-    and a loader that commits to it cannot block them.
+    They wait in an order that can run, so the first one's producers are all under way, and a
+    loader that commits to it cannot block them.
     """
-    for index, run in enumerate(waiting):
-        if run.inputs.triggered:
-            return waiting.pop(index)
-    return waiting.pop(0)
+
+    def __init__(self, runs: Sequence[LayerRun]) -> None:
+        self.waiting = dict(enumerate(runs))
+        self.first = 0  # nobody waits before
+        self.ready: list[int] = []  # places of those whose inputs exist, the first one on top
+        for place, run in self.waiting.items():
+            run.queues.append((self, place))
+            if run.inputs.triggered:
+                self.note(place)
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting)
+
+    def note(self, place: int) -> None:
+        """The inputs of a layer exist now."""
+        if place in self.waiting:
+            heappush(self.ready, place)
+
+    def take(self) -> LayerRun:
+        """The first layer whose inputs exist; if none, the first, whose filters can load."""
+        while self.ready:
+            place = heappop(self.ready)
+            if place in self.waiting:
+                return self.waiting.pop(place)
+        while self.first not in self.waiting:
+            self.first += 1
+        return self.waiting.pop(self.first)

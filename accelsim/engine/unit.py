@@ -8,14 +8,14 @@ from accelsim.engine.clock import State, Worker
 from accelsim.engine.core import Core, Loaded, Part
 from accelsim.engine.cursor import Cursor, Frame
 from accelsim.engine.memory import Buffer
-from accelsim.engine.scheduler import LayerRun, Timeline, next_run
+from accelsim.engine.scheduler import LayerRun, Queue, Timeline
 from accelsim.lowering.task import Room
 
 
 class Unit(Worker):
     """Plays the tasks of its layers on one core, loading ahead as far as there is room."""
 
-    def __init__(self, core: Core, waiting: list[LayerRun], total: int) -> None:
+    def __init__(self, core: Core, waiting: Queue, total: int) -> None:
         super().__init__(core.clock)
         self.core = core
         self.clock = core.clock
@@ -87,7 +87,7 @@ class Unit(Worker):
 
     def next_layer(self) -> None:
         """Turn to the next layer."""
-        run = next_run(self.waiting)
+        run = self.waiting.take()
         track = run.tracks[self.core.index]
         self.part = Part(
             run=run,
