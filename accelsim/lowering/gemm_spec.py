@@ -12,6 +12,7 @@ from accelsim.lowering.step_spec import (
     Found,
     KernelSpec,
     Part,
+    is_empty,
     is_whole,
     read_along,
     sizes_problems,
@@ -82,8 +83,11 @@ class GemmSpec(KernelSpec):
         """What a task says of itself: its operations, its bytes, and where its ofmap goes."""
         tile, step = _gemm(task), task.step
         words = self.words(tile)
+        if is_empty(tile):
+            yield "its tile is empty"
+            return
         depth = tile.channels.size * tile.tap_rows.size * tile.tap_cols.size
-        yield from work_problems(step, words["psum"] * depth)
+        yield from work_problems(step, self.works(tile), words["psum"] * depth)
         yield from sizes_problems(step, words, self.target)
         yield from way_out(step, tile.last, words["ofmap"], self.target, self.residence)
         streams_in = self.kernel.addend and not self.residence.addend

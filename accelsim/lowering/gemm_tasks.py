@@ -183,9 +183,8 @@ class _Steps:
             closes.append(ifmap)
         if after.filter and filters.size:
             closes.append(filters)
-        work = self._work(size.groups, self._extents(size))
-        if adds and self.target.residence.addend:
-            work = replace(work, sram=work.sram + Sram(ifmap_reads=size.ofmap.words))
+        work = self._work(size.groups, extents_of(self.kernel, size))
+        work = _with_addend(self.kernel, self.target, size, work)
         return Step(
             loads=tuple(loads),
             opens=output.opens,
@@ -235,17 +234,6 @@ class _Steps:
             return packed(filters * size.channels * size.taps * word)
         row, part = self.kernel.channels * self.kernel.taps, size.channels * size.taps
         return filter_runs(filters, row, part, word)
-
-    def _extents(self, size: GemmSize) -> Extents:
-        return Extents(
-            m=size.pixels,
-            n=size.filters,
-            k=size.channels * size.taps,
-            starts=size.starts,
-            ends=size.ends,
-            taps=size.taps,
-            lines=self.kernel.lines(size.batch, size.rows),
-        )
 
     def _room(self, operand: Operand, words: int) -> Room:
         return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))
@@ -320,6 +308,32 @@ def _without(rooms: tuple[Room, ...], taken: Room) -> tuple[Room, ...]:
         for room in rooms
     )
     return tuple(room for room in left if room.size)
+
+
+def extents_of(kernel: GemmKernel, size: GemmSize) -> Extents:
+    """A tile's sizes as the array sees them, those of one group."""
+    return Extents(
+        m=size.pixels,
+        n=size.filters,
+        k=size.channels * size.taps,
+        starts=size.starts,
+        ends=size.ends,
+        taps=size.taps,
+        lines=kernel.lines(size.batch, size.rows),
+    )
+
+
+def tile_work(kernel: GemmKernel, target: Target, size: GemmSize) -> Work:
+    """Cycles and words of a tile."""
+    work = gemm_work(target.array, size.groups, extents_of(kernel, size))
+    return _with_addend(kernel, target, size, work)
+
+
+def _with_addend(kernel: GemmKernel, target: Target, size: GemmSize, work: Work) -> Work:
+    """The work with the words of what is added on the way out, where that lies on chip."""
+    if not (size.ends and kernel.addend and target.residence.addend):
+        return work
+    return replace(work, sram=work.sram + Sram(ifmap_reads=size.ofmap.words))
 
 
 def gemm_work(model: ArrayModel, groups: int, tile: Extents) -> Work:

@@ -12,7 +12,7 @@ from accelsim.lowering.residency import Placement
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.stays import Stay
-from accelsim.lowering.target import Target
+from accelsim.lowering.target import AnyArray, Target
 from accelsim.lowering.task import Step, Task
 from accelsim.lowering.traffic import Dram, DramCommands, Inside, Sram
 from accelsim.lowering.units import Unit
@@ -28,7 +28,8 @@ class LayerProgram:
     be done before it may use that. `addend` is the tensor that is added to its ofmap on the way
     out; a layer that is `fused_into` another is done there, by that one's tiles if it pools, the
     `carrier`. `leaves_as` is what the layer's ofmap is called then, and `apart` says why a pooling
-    layer is not done so.
+    layer is not done so. `processor` is the array under the layer's own dataflow, None where all
+    have that of the hardware.
     """
 
     layer: Layer
@@ -48,6 +49,7 @@ class LayerProgram:
     carrier: "LayerProgram | None" = None
     leaves_as: str | None = None
     apart: str | None = None
+    processor: AnyArray | None = None
 
     @property
     def all_tasks(self) -> tuple[Task, ...]:

@@ -3,7 +3,8 @@
 Worked out from nothing but a layer's kernel and the tiles and steps of its tasks, one by one:
 
 * every MAC once, every ofmap element finished once, sums in the order of channels and taps;
-* a step does the operations of its tile, and moves the bytes of its tile's regions;
+* a step does the operations of its tile, in its tile's cycles and words, and moves the bytes of its
+  tile's regions;
 * what a tile reads has been loaded, psums that leave come back, and none are left behind;
 * the room that tasks take is given back, and there is never more of it than a buffer has.
 """

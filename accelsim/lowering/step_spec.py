@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import ceil
 
 import numpy as np
@@ -12,7 +12,8 @@ from accelsim.hardware import Operand
 from accelsim.lowering.program import LayerProgram
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.task import Load, Span, Step, Store, Task
+from accelsim.lowering.task import GemmTile, Load, Span, Step, Store, Task, Tile, Work
+from accelsim.lowering.units import work_of
 from accelsim.network.ops import Read, Stretch
 
 Part = tuple[Span, ...]
@@ -56,7 +57,10 @@ class KernelSpec(ABC):
 
     def __init__(self, layer: LayerProgram, target: Target, ofmap: tuple[int, ...]) -> None:
         self.residence = layer.placement.residence
-        self.target = replace(target, residence=self.residence)
+        processor = layer.processor or target.processor
+        self.target = replace(target, residence=self.residence, processor=processor)
+        assert layer.tiling is not None, "what has tasks has a tiling"
+        self.works = work_of(layer.kernel, self.target, layer.tiling)
         self.done = Done(ofmap)
         self.pooled: Done | None = None
 
@@ -84,6 +88,15 @@ def is_whole(course: Sequence[Part], sizes: Sequence[int]) -> bool:
         times[tuple(span.slice for span in part)] += 1
     starts = [tuple(span.start for span in part) for part in course]
     return bool((times == 1).all()) and starts == sorted(starts)
+
+
+def is_empty(tile: Tile) -> bool:
+    """Whether one of a tile's axes has nothing of it."""
+    pixels = tile.pixels
+    spans = [pixels.batch, pixels.rows, pixels.cols, tile.channels, tile.tap_rows, tile.tap_cols]
+    if isinstance(tile, GemmTile):
+        spans += [tile.groups, tile.filters]
+    return any(span.size <= 0 for span in spans)
 
 
 def way_out(step: Step, finishes: bool, words: int, target: Target, there: Residence) -> list[str]:
@@ -123,11 +136,16 @@ def sizes_problems(
             yield f"the runs of {transfer.operand} are not its {transfer.size:,} bytes"
 
 
-def work_problems(step: Step, operations: int) -> Iterator[str]:
+def work_problems(step: Step, wanted: Work, operations: int) -> Iterator[str]:
+    """Cycles and words that are not those `wanted` by the tile, or other than its `operations`."""
     if step.work.operations != operations:
         yield f"{step.work.operations:,} operations are timed for {operations:,}"
     if step.cycles != step.work.cycles:
         yield f"{step.cycles:,} cycles are timed for {step.work.cycles:,}"
+    for item in fields(Work):
+        has, wants = (getattr(each, item.name) for each in (step.work, wanted))
+        if has != wants and item.name != "operations":
+            yield f"its work has {item.name} {has}, its tile {wants}"
 
 
 def read_along(window: Read, outputs: Span, taps: Span) -> int:

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
+from accelsim.lowering import gemm_tasks, row_stationary_tasks
 from accelsim.lowering.dataflow import fold_count, mapping_efficiency, untiled_cycles
-from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.row_stationary_search import pes_holding_work
-from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import Target
+from accelsim.lowering.task import GemmTile, Tile, Work
+from accelsim.lowering.tiles import size_of
 from accelsim.lowering.tiling import GemmTiling, VectorTiling
-from accelsim.lowering.vector_tasks import vector_schedules
+from accelsim.lowering.vector_tasks import vector_schedules, vector_work
 
 Unit = Literal["array", "vector"]
 
@@ -43,7 +45,7 @@ def _nowhere(kernel: Kernel, target: Target, tiling: None) -> Lowered:
 def _systolic(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> Lowered:
     return Lowered(
         unit="array",
-        schedules=gemm_schedules(kernel, target, tiling),
+        schedules=gemm_tasks.gemm_schedules(kernel, target, tiling),
         untiled_array_cycles=kernel.groups * untiled_cycles(target.array, kernel.gemm),
         mapping_efficiency=mapping_efficiency(target.array, kernel.gemm),
         folds=kernel.groups * fold_count(target.array, kernel.gemm),
@@ -51,7 +53,7 @@ def _systolic(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> Lowered
 
 
 def _row_stationary(kernel: GemmKernel, target: Target, mapping: Mapping) -> Lowered:
-    schedules = row_stationary_schedules(kernel, target, mapping)
+    schedules = row_stationary_tasks.row_stationary_schedules(kernel, target, mapping)
     return Lowered(
         unit="array",
         schedules=schedules,
@@ -72,6 +74,33 @@ UNITS: dict[type, Callable[[Any, Target, Any], Lowered]] = {
     type(None): _nowhere,
 }
 """The unit that each kind of tiling is for."""
+
+
+def _systolic_work(
+    kernel: GemmKernel, target: Target, tiling: GemmTiling
+) -> Callable[[GemmTile], Work]:
+    made = cache(partial(gemm_tasks.tile_work, kernel, target))
+    return lambda tile: made(size_of(kernel, tile))
+
+
+def _row_stationary_work(
+    kernel: GemmKernel, target: Target, mapping: Mapping
+) -> Callable[[GemmTile], Work]:
+    made = cache(partial(row_stationary_tasks.tile_work, kernel, target, mapping))
+    return lambda tile: made(size_of(kernel, tile))
+
+
+WORKS: dict[type, Callable[[Any, Target, Any], Callable[[Any], Work]]] = {
+    GemmTiling: _systolic_work,
+    Mapping: _row_stationary_work,
+    VectorTiling: vector_work,
+}
+"""What tells the work of each kind of tiling's tiles."""
+
+
+def work_of(kernel: Kernel, target: Target, tiling: Tiling) -> Callable[[Tile], Work]:
+    """What tells the work of any tile of a tiling, from its coordinates."""
+    return WORKS[type(tiling)](kernel, target, tiling)
 
 
 def lowered(kernel: Kernel, target: Target, tiling: Tiling | None) -> Lowered:

@@ -10,6 +10,7 @@ from accelsim.lowering.step_spec import (
     Found,
     KernelSpec,
     Part,
+    is_empty,
     is_whole,
     read_along,
     sizes_problems,
@@ -84,9 +85,12 @@ class VectorSpec(KernelSpec):
         }
 
     def _alone(self, tile: VectorTile, step: Step) -> Iterator[str]:
+        if is_empty(tile):
+            yield "its tile is empty"
+            return
         written = tile.channels.size * tile.pixels.count
         read = self._read(tile)
-        yield from work_problems(step, written * self._operations(tile))
+        yield from work_problems(step, self.works(tile), written * self._operations(tile))
         single = self._fetched.count(False) * tile.pixels.batch.size * tile.channels.size
         words: dict[Operand, int] = {"ifmap": read, "ofmap": written}
         words["filter"] = self.kernel.filtered * tile.channels.size * _taps(tile)

@@ -5,7 +5,7 @@ all channels and a task has only some: then it is several in a row, which keep w
 far (maxima, sums) on chip as psums.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
@@ -82,6 +82,15 @@ def _unfolded(nest: Nest) -> Nest:
         else:
             steps.extend(cast(Nest, entry))
     return tuple(steps)
+
+
+def vector_work(
+    kernel: VectorKernel, target: Target, tiling: VectorTiling
+) -> Callable[[VectorTile], Work]:
+    """What a tile takes, from its coordinates."""
+    blocks = _Blocks(kernel, target, tiling)
+    work = cache(blocks.work)
+    return lambda tile: work(blocks.part(tile))
 
 
 # --- The tasks of a block -------------------------------------------------------------------------

@@ -265,6 +265,7 @@ class Lowering:
             fused_into=self.fused.into.get(layer.name),
             leaves_as=self.fused.last_of(layer.name),
             apart=self.fused.apart.get(layer.name),
+            processor=self.seen.get(kernel),
         )
 
 

@@ -56,10 +56,12 @@ RESIDENCES = st.sampled_from(
 ONE_LAYER = chain((3, 4, 4), conv(2))
 
 
-def layer_of(kernel: GemmKernel, schedules: tuple[Schedule, ...], there: Residence) -> LayerProgram:
+def layer_of(
+    kernel: GemmKernel, schedules: tuple[Schedule, ...], there: Residence, tiling: GemmTiling
+) -> LayerProgram:
     spaces = (1 << 20,) * 4
-    placement = Placement(None, there, spaces[0])
-    rest = ((), schedules, None, spaces, placement)
+    placement = Placement(tiling, there, spaces[0])
+    rest = ((), schedules, tiling, spaces, placement)
     return LayerProgram(ONE_LAYER.layers[0], kernel, "array", *rest)
 
 
@@ -78,7 +80,7 @@ def test_any_tiling_is_as_it_should_be(
     """Also those that no search chooses: taps cut, arrays left over, maps resident."""
     tiling = data.draw(tilings(kernel, split, arrays))
     to = replace(to, arrays=4, residence=there)
-    layer = layer_of(kernel, gemm_schedules(kernel, to, tiling), there)
+    layer = layer_of(kernel, gemm_schedules(kernel, to, tiling), there, tiling)
     assert [*map(str, layer_problems(layer, to))] == []
 
 
@@ -136,6 +138,30 @@ def more_operations(step: Step) -> Step:
 
 def more_cycles(step: Step) -> Step:
     return replace(step, cycles=step.cycles + 1)
+
+
+def of_work(name: str) -> Fault:
+    """One more of something in a step's work; of cycles in the step, too."""
+
+    def fault(step: Step) -> Step:
+        more = {name: getattr(step.work, name) + 1}
+        work = replace(step.work, **more)
+        return replace(step, work=work, cycles=work.cycles)
+
+    return fault
+
+
+def another_word(step: Step) -> Step:
+    """A word more at the edge of the array."""
+    sram = replace(step.work.sram, ifmap_reads=step.work.sram.ifmap_reads + 1)
+    return replace(step, work=replace(step.work, sram=sram))
+
+
+def another_access(step: Step) -> Step:
+    """A word more in the array's registers."""
+    inside = step.work.inside
+    inside = replace(inside, register_accesses=inside.register_accesses + 1)
+    return replace(step, work=replace(step.work, inside=inside))
 
 
 def of_load(operand: str, **changes: int) -> Fault:
@@ -197,6 +223,12 @@ def without_rooms(name: str) -> Fault:
 STEP_FAULTS: dict[str, Fault] = {
     "operations": more_operations,
     "cycles": more_cycles,
+    **{
+        f"work's {name}": of_work(name)
+        for name in ("streaming", "fill_drain", "buffer", "buffer_bound", "tail")
+    },
+    "words at the edge": another_word,
+    "words inside": another_access,
     "ifmap bytes": of_load("ifmap", size=1),
     "filter bytes": of_load("filter", size=-1),
     "psum bytes": of_load("psum", size=4),
@@ -320,8 +352,8 @@ def test_a_false_keep_is_caught(change: dict[str, Any]) -> None:
     wrong = {key: getattr(keep, key) + each if each else each for key, each in change.items()}
     step = replace(task.step, keep=replace(keep, **wrong))
     false = Schedule((step,), lambda: [task.tile])
-    assert [*layer_problems(layer_of(kernel, (right,), there), to)] == []
-    assert [*layer_problems(layer_of(kernel, (false,), there), to)]
+    assert [*layer_problems(layer_of(kernel, (right,), there, tiling), to)] == []
+    assert [*layer_problems(layer_of(kernel, (false,), there, tiling), to)]
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
