@@ -130,7 +130,7 @@ class Explanation:
         keys = [*self.tiling]
         rows = [
             (
-                *(str(each.tiling[key]).replace("_", " ") for key in keys),
+                *(str(each.tiling.get(key, "-")).replace("_", " ") for key in keys),
                 *(f"{each.cost_cycles:,.0f}", f"{each.played_cycles:,}"),
                 *(format_bytes(each.dram_bytes), "chosen" if each.chosen else ""),
             )

@@ -70,6 +70,7 @@ def test_an_unknown_layer_is_refused_with_what_was_meant() -> None:
         ("C3", {"order": "ifmap_stays", "filters": 8}),
         ("S2", {"channels": 2}),
         ("F6", {"filters": 7}),
+        ("C3", {"cut": "rows", "at": 7}),
     ],
 )
 def test_what_is_forced_stands_beside_what_the_search_takes(

@@ -124,7 +124,6 @@ class LoneCore:
     def __init__(self, alone: Alone, number: int, track: Track, sizes: list[int]) -> None:
         self.alone = alone
         self.number = number
-        self.lag = track.lag
         # Loading: the task at hand, how much of that has been asked for, what it waits for.
         self.cursor = Cursor(track.nest, self.turned)
         self.task: LoneTask | None = None
@@ -164,8 +163,8 @@ class LoneCore:
         while self.asked < len(asks):
             ask = asks[self.asked]
             room = ask.room
-            if ask.resumes and task.index - self.lag in self.spilled:
-                self.awaited = task.index - self.lag
+            if ask.behind and task.index - ask.behind in self.spilled:
+                self.awaited = task.index - ask.behind
                 return False
             if self.has_room:
                 self.has_room = False

@@ -117,7 +117,7 @@ class Unit(Worker):
             gate = run.inputs if ask.needs_inputs else run.filters
             if gate.callbacks is not None and not self.is_open(gate):
                 return False
-            if ask.resumes and self.awaits_psums(item):
+            if ask.behind and self.awaits_psums(item.index - ask.behind):
                 return False
             if not self.has_room and not self.reserve(item, ask.room):
                 return False
@@ -139,9 +139,8 @@ class Unit(Worker):
         gate.callbacks.append(self.load)
         return False
 
-    def awaits_psums(self, item: Loaded) -> bool:
-        """Whether psums to load are still being stored; if so, the loader goes on then."""
-        stored = item.index - item.part.track.lag
+    def awaits_psums(self, stored: int) -> bool:
+        """Whether the psums of a task are still being stored; if so, the loader goes on then."""
         self.awaited = stored if stored in self.spilled else 0
         return self.awaited > 0
 
@@ -361,7 +360,7 @@ class Unit(Worker):
             return None
         computing = self.busy_until > now
         return (
-            *(part.track.pair, part.track.lag, part.spaces, part.run.at_work),
+            *(part.track.pair, part.spaces, part.run.at_work),
             *(self.cursor.place, self.asked, self.has_room),
             item and (item.pending, max(item.arrival - now, 0), item.crowded),
             *(self.storing, self.tiles, self.free_at - now, computing and self.busy_until - now),

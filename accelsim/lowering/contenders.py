@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from accelsim.lowering.cut import pieces_of, total
 from accelsim.lowering.gemm_tasks import AXES as AXES_OF_LOOP
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.objective import weighed
@@ -17,7 +18,7 @@ from accelsim.lowering.row_stationary_cost import legal, mapping_cost
 from accelsim.lowering.row_stationary_ranks import ranked_as
 from accelsim.lowering.search import Ranks, Search
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import OPERAND_LOOPS, GemmTiling, VectorTiling, whole_sizes
+from accelsim.lowering.tiling import OPERAND_LOOPS, CutTiling, GemmTiling, VectorTiling, whole_sizes
 from accelsim.lowering.vector_cost import VectorCosts
 from accelsim.lowering.vector_search import VectorSearch, ranked_of, sizes_of, with_space
 
@@ -77,6 +78,14 @@ def _of_gemm(kernel: GemmKernel, tiling: GemmTiling) -> Extents:
     return [(axis, totals[axis], getattr(tiling, axis)) for axis in axes]
 
 
+def _of_cut(kernel: GemmKernel, tiling: CutTiling) -> Extents:
+    """The two parts, and the loops of the first one."""
+    first, _ = pieces_of(kernel, tiling)
+    whole = total(kernel, tiling.cut)
+    larger = max(tiling.at, whole - tiling.at)
+    return [(tiling.cut, whole, larger), *_of_gemm(first.kernel, tiling.first)]
+
+
 def _of_mapping(kernel: GemmKernel, mapping: Mapping) -> Extents:
     """Blocks of ofmaps, and in each the passes over channels and taps."""
     return [
@@ -117,7 +126,7 @@ def rivals(
 
 
 def _courses(
-    layer: LayerProgram, finder: Search, wanted: Sequence[GemmTiling], count: int
+    layer: LayerProgram, finder: Search, wanted: Sequence[GemmTiling | CutTiling], count: int
 ) -> Iterator[Ranked]:
     """Of a systolic array: others with other courses of their loops."""
     ranks, space = finder(layer.kernel, _residence(layer)), _space(layer, finder.target)
@@ -165,6 +174,7 @@ class Kind:
 
 KINDS: dict[type, Kind] = {
     GemmTiling: Kind(_of_gemm, _courses, INDEXED),
+    CutTiling: Kind(_of_cut, _courses, INDEXED),
     Mapping: Kind(_of_mapping, _mappings),
     VectorTiling: Kind(_of_vector, _on_lanes),
     type(None): Kind(lambda *_: [], lambda *_: iter(())),

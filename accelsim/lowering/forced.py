@@ -18,6 +18,8 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.foreign_mapping import Entries, Shape, Shaped, unmatched
 from accelsim.frontend.mapping_file import Entry, Forced, Source
 from accelsim.frontend.source import in_file_order
+from accelsim.lowering.cut import AXES
+from accelsim.lowering.forced_cut import forced_ranks
 from accelsim.lowering.forced_ranks import (
     ForcedGemm,
     ForcedRanks,
@@ -31,7 +33,7 @@ from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.laws import ArrayModel
 from accelsim.lowering.mixed import MixedSearch, Processors
 from accelsim.lowering.placed import kernels_of
-from accelsim.lowering.ranking import Tiling
+from accelsim.lowering.ranking import REST
 from accelsim.lowering.row_stationary import Mapping as RowMapping
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_candidates import most_of
@@ -145,13 +147,6 @@ def forced_on(kernel: Kernel) -> dict[str, int | str]:
 def told(kernel: Kernel) -> str:
     """What is forced on a kernel, in words."""
     return ", ".join(f"{axis} {value}" for axis, value in forced_on(kernel).items())
-
-
-def disobeying(kernel: Kernel, tiling: Tiling | None) -> bool:
-    """Whether a tiling is not what is forced on its kernel."""
-    if not isinstance(kernel, (ForcedGemm, ForcedVector)):
-        return False
-    return any(getattr(tiling, axis, value) != value for axis, value in kernel.forced)
 
 
 def forced_kernels(
@@ -408,11 +403,16 @@ def _systolic_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
     names = [item.name for item in fields(GemmTiling)][:8]
     limits = dict(zip(names, whole_sizes(kernel), strict=True))
     ways = ways_of(kernel, target)
-    return _sizes(GemmTiling, limits, _uncut(target)) | {
+    of_tiles = _sizes(GemmTiling, limits, _uncut(target)) | {
         "order": Choice(names={order.name.lower(): order for order in LoopOrder}),
         "split": Choice(names={way.split: way.split for way in ways}),
         "arrays": Choice(names={way.arrays: way.arrays for way in ways}),
     }
+    cut = {
+        "cut": Choice(names={axis: axis for axis in AXES}),
+        "at": Choice(1, max(limits.values())),
+    }
+    return of_tiles | cut | {REST + axis: choice for axis, choice in of_tiles.items()}
 
 
 def _vector_choices(kernel: VectorKernel, target: Target) -> dict[str, Choice]:
@@ -438,7 +438,7 @@ class ForcedArray:
 
 
 FORCED: dict[type, ForcedArray] = {
-    ArrayModel: ForcedArray(ForcedRanks, _systolic_choices, _fits),
+    ArrayModel: ForcedArray(forced_ranks, _systolic_choices, _fits),
     RowStationary: ForcedArray(ForcedRowRanks, _row_choices, lambda *_: True),
 }
 """Of every kind of array."""

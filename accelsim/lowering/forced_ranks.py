@@ -126,6 +126,10 @@ class ForcedRanks(Ranks):
         forced = dict(self.kernel.forced)
         return all(forced.get(key, getattr(way, key)) == getattr(way, key) for key in _WAY)
 
+    def _or_cut(self, space: int, best: Ranked) -> Ranked:
+        """What is not forced to be cut stays whole."""
+        return best
+
     @property
     def misfit(self) -> str:
         """Why nothing that obeys fits."""

@@ -139,8 +139,9 @@ class GemmSpec(KernelSpec):
             left = before is not None and _output(_gemm(before)) != output
             if before is not None and left and not _leaves(before):
                 yield index - 1, "its psums are left behind"
-            loaded = any(load.operand == "psum" for load in task.step.loads)
-            if loaded and stored.pop(output, None) != index - schedule.lag:
+            loads = [load for load in task.step.loads if load.operand == "psum"]
+            loaded = bool(loads)
+            if loaded and stored.pop(output, None) != index - loads[0].behind:
                 yield index, "psums are loaded that were not stored there"
             if loaded == (tile.first or not (left or before is None)):
                 yield index, "psums are loaded" if loaded else "its psums do not come back"

@@ -6,6 +6,7 @@ from math import prod
 
 from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
+from accelsim.lowering.cut import Piece, pieces_of
 from accelsim.lowering.dataflow import (
     ArrayModel,
     Extents,
@@ -20,6 +21,7 @@ from accelsim.lowering.schedule import (
     Level,
     Run,
     Schedule,
+    in_turn,
     nested,
     turns,
     turns_of,
@@ -47,7 +49,7 @@ from accelsim.lowering.tiles import (
     sums,
     tap_sums,
 )
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import CutTiling, GemmTiling
 from accelsim.lowering.traffic import Sram
 
 AXES: dict[str, tuple[str, ...]] = {
@@ -71,31 +73,39 @@ class Changes:
 ALL_NEW = Changes()
 
 
-def gemm_schedules(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> tuple[Schedule, ...]:
+def gemm_schedules(
+    kernel: GemmKernel, target: Target, tiling: GemmTiling | CutTiling
+) -> tuple[Schedule, ...]:
     """The schedule of each array; those that the tiling has no use for do nothing."""
-    steps = _Steps(kernel=kernel, target=target, tiling=tiling)
-    return tuple(steps.schedule(loops) for loops in _loops(kernel, tiling, target.arrays))
+    of_pieces = [_schedules(kernel, target, piece) for piece in pieces_of(kernel, tiling)]
+    return tuple(map(in_turn, zip(*of_pieces, strict=True)))
+
+
+def _schedules(kernel: GemmKernel, target: Target, piece: Piece) -> list[Schedule]:
+    """What each array does for a piece of a kernel."""
+    steps = _Steps(kernel=kernel, target=target, tiling=piece.tiling)
+    return [steps.schedule(loops) for loops in _loops(piece, target.arrays)]
 
 
 Loops = dict[str, Boxes]
 
 
-def _loops(kernel: GemmKernel, tiling: GemmTiling, arrays: int) -> Iterator[Loops]:
+def _loops(piece: Piece, arrays: int) -> Iterator[Loops]:
     """The tile loops of each array, outermost first: groups, then the others in their order."""
-    cut: dict[str, Box] = {
-        "groups": (pieces(kernel.groups, tiling.groups),),
-        "pixels": (
-            pieces(kernel.batch, tiling.batch),
-            regions(kernel.rows, tiling.rows),
-            regions(kernel.cols, tiling.cols),
-        ),
-        "filters": (pieces(kernel.filters, tiling.filters),),
-        "channels": (
-            sums(kernel.channels, tiling.channels),
-            tap_sums(kernel.rows, tiling.tap_rows),
-            tap_sums(kernel.cols, tiling.tap_cols),
-        ),
+    kernel, tiling = piece.kernel, piece.tiling
+    axes = {
+        "groups": pieces(kernel.groups, tiling.groups),
+        "batch": pieces(kernel.batch, tiling.batch),
+        "rows": regions(kernel.rows, tiling.rows),
+        "cols": regions(kernel.cols, tiling.cols),
+        "filters": pieces(kernel.filters, tiling.filters),
+        "channels": sums(kernel.channels, tiling.channels),
+        "tap_rows": tap_sums(kernel.rows, tiling.tap_rows),
+        "tap_cols": tap_sums(kernel.cols, tiling.tap_cols),
     }
+    if piece.start:
+        axes[piece.axis] = tuple(run.moved(piece.start) for run in axes[piece.axis])
+    cut: dict[str, Box] = {loop: tuple(axes[axis] for axis in AXES[loop]) for loop in AXES}
     order = ("groups", *tiling.order.value)
     split = tiling.split
     shares = shared_out(cut[split], tiling.arrays) + [()] * (arrays - tiling.arrays)
@@ -123,7 +133,7 @@ class _Steps:
     kernel: GemmKernel
     target: Target
     tiling: GemmTiling
-    made: dict[tuple[GemmSize, Changes, Changes], Step] = field(default_factory=dict)
+    made: dict[tuple[GemmSize, Changes, Changes, int], Step] = field(default_factory=dict)
     works: dict[tuple[int, Extents], Work] = field(default_factory=dict)
 
     def schedule(self, loops: Loops) -> Schedule:
@@ -133,9 +143,6 @@ class _Steps:
 
         def tile(spans: Iterable[Span]) -> GemmTile:
             return gemm_tile(self.kernel, dict(zip(names, spans, strict=True)))
-
-        def step(runs: tuple[Run, ...], before: Changes, after: Changes) -> Step:
-            return self.step(tile(run.first for run in runs), before, after)
 
         def tiles() -> Iterator[GemmTile]:
             return map(tile, turns([*loops.values()]))
@@ -147,22 +154,29 @@ class _Steps:
             Level(boxes, _changes([loop, *inner], anew))
             for (loop, boxes), inner in zip(loops.items(), inside, strict=True)
         ]
-        lag = prod(level.turns for level in levels[order.index("channels") + 1 :])
-        return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles, lag)
+        between = prod(level.turns for level in levels[order.index("channels") + 1 :])
 
-    def step(self, tile: GemmTile, before: Changes, after: Changes) -> Step:
-        """The step of a tile, given what changes before and after it."""
-        key = size_of(self.kernel, tile), before, after
+        def step(runs: tuple[Run, ...], before: Changes, after: Changes) -> Step:
+            return self.step(tile(run.first for run in runs), before, after, between)
+
+        return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles)
+
+    def step(self, tile: GemmTile, before: Changes, after: Changes, between: int) -> Step:
+        """The step of a tile, given what changes before and after it.
+
+        From one visit of its output to the next there are so many tiles.
+        """
+        key = size_of(self.kernel, tile), before, after, between
         if key not in self.made:
             self.made[key] = self._build(*key)
         return self.made[key]
 
-    def _build(self, size: GemmSize, before: Changes, after: Changes) -> Step:
+    def _build(self, size: GemmSize, before: Changes, after: Changes, between: int) -> Step:
         ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
         reads_ifmap = ifmap.size > 0 and not self.target.residence.ifmap
         weights = size.groups * size.filters * size.channels * size.taps
         filters = self._room("filter", weights * (self.target.residence.filter == "fetched"))
-        output = self._output(size, before, after)
+        output = self._output(size, before, after, between)
         loads = [*output.loads]
         if before.ifmap and reads_ifmap:
             runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
@@ -238,7 +252,7 @@ class _Steps:
     def _room(self, operand: Operand, words: int) -> Room:
         return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))
 
-    def _output(self, size: GemmSize, before: Changes, after: Changes) -> "_Output":
+    def _output(self, size: GemmSize, before: Changes, after: Changes, between: int) -> "_Output":
         """Room and transfers of psums and ofmap.
 
         A visit of an output tile opens room for its psums, if any leave the array, and for
@@ -251,7 +265,14 @@ class _Steps:
         rooms = _together(psum, ofmap) if completes else (psum,)
         psums = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("psum"))
         continues = before.ofmap and not size.starts
-        back = Load(operand="psum", room=psum, needs_inputs=False, size=psum.size, runs=psums)
+        back = Load(
+            operand="psum",
+            room=psum,
+            needs_inputs=False,
+            size=psum.size,
+            runs=psums,
+            behind=between,
+        )
         loads = (back,) if continues else ()
         opens = _without(rooms, psum) if loads else rooms
         if not before.ofmap:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from accelsim.errors import DoesNotFitError, alike
 from accelsim.hardware import Hardware
-from accelsim.lowering.forced import ForcedSearch, disobeying
+from accelsim.lowering.forced import ForcedSearch
+from accelsim.lowering.forced_ranks import ForcedGemm, ForcedVector
 from accelsim.lowering.kernels import Kernel
 from accelsim.lowering.program import Program
+from accelsim.lowering.ranking import Tiling, said_of
 from accelsim.lowering.search import Search
 from accelsim.network.graph import Network
 
@@ -40,3 +42,11 @@ def refuse_others(program: Program, finder: ForcedSearch) -> None:
     ]
     if others:
         raise DoesNotFitError("\n".join(others))
+
+
+def disobeying(kernel: Kernel, tiling: Tiling | None) -> bool:
+    """Whether a tiling is not what is forced on its kernel."""
+    if not isinstance(kernel, (ForcedGemm, ForcedVector)):
+        return False
+    said = said_of(tiling)
+    return any(said.get(axis, value) != value for axis, value in kernel.forced)

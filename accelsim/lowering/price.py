@@ -19,13 +19,14 @@ class Ask:
     """What a task asks for before it is computed: room, and a transfer into it.
 
     `cycles` are those on the DRAM channel; None: there is no transfer. It `needs_inputs` of the
-    layer or only its filters; if it `resumes`, the psums that it brings must have been stored.
+    layer or only its filters. The psums that it brings must have been stored by the task so many
+    `behind`; 0: it brings none.
     """
 
     room: Room
     cycles: int | None
     needs_inputs: bool
-    resumes: bool
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +72,10 @@ PricedNest = tuple[PricedStep | Loop, ...]
 class Track:
     """A unit's tasks of a layer, on a core with so many `buffers`.
 
-    `finishing` of them complete an ofmap tile; all take `cycles` on it. A task that loads psums
-    loads those that the task `lag` before it has stored.
+    `finishing` of them complete an ofmap tile; all take `cycles` on it.
     """
 
     nest: PricedNest
-    lag: int
     finishing: int
     cycles: int
     buffers: int
@@ -143,7 +142,6 @@ class Prices:
             nest, buffers = self.nest(schedule.nest), len(self.target.buffers)
             track = self.tracks[schedule] = Track(
                 nest=nest,
-                lag=schedule.lag,
                 finishing=finishing,
                 cycles=schedule.cycles,
                 buffers=buffers,
@@ -186,14 +184,14 @@ class Prices:
 
     def asks(self, step: Step) -> Iterator[Ask]:
         for room in step.reserves:
-            yield Ask(room, None, needs_inputs=True, resumes=False)
+            yield Ask(room, None, needs_inputs=True)
         for load in step.loads:
             yield self.load(load)
         for room in step.opens:
-            yield Ask(room, None, needs_inputs=True, resumes=False)
+            yield Ask(room, None, needs_inputs=True)
 
     def load(self, load: Load) -> Ask:
-        return Ask(load.room, self.transfer(load), load.needs_inputs, load.operand == "psum")
+        return Ask(load.room, self.transfer(load), load.needs_inputs, load.behind)
 
     def transfer(self, transfer: Transfer) -> int:
         cycles = self.transfers.get(transfer)

@@ -14,7 +14,7 @@ from accelsim.lowering.cost import Cost, significant
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.target import Sizes
-from accelsim.lowering.tiling import GemmTiling, VectorTiling, chosen
+from accelsim.lowering.tiling import CutTiling, GemmTiling, VectorTiling, chosen
 
 CLOSE = 8192
 """Tilings of least cost among which those with other courses of their loops are looked for."""
@@ -22,17 +22,29 @@ CLOSE = 8192
 SURE = 0.03
 """What takes as long, as played, as its cost says, but for so little, has no rivals."""
 
-Tiling = GemmTiling | VectorTiling | Mapping
+Tiling = GemmTiling | CutTiling | VectorTiling | Mapping
 """How a layer is cut, on any unit."""
+
+
+REST = "rest_"
+"""Before what is said of the tiles of the second part of a kernel that is cut."""
+
+
+def said_of(tiling: Tiling | None) -> dict[str, Any]:
+    """What a tiling says, by name: of one that is cut, first what its first part's says."""
+    if tiling is None:
+        return {}
+    if isinstance(tiling, CutTiling):
+        rest = {REST + name: value for name, value in said_of(tiling.rest).items()}
+        return said_of(tiling.first) | {"cut": tiling.cut, "at": tiling.at} | rest
+    return {item.name: getattr(tiling, item.name) for item in fields(tiling)}
 
 
 def plain(tiling: Tiling | None) -> dict[str, int | str]:
     """A tiling as a mapping file says it."""
-    if tiling is None:
-        return {}
-    values = ((item.name, getattr(tiling, item.name)) for item in fields(tiling))
     return {
-        name: value.name.lower() if isinstance(value, Enum) else value for name, value in values
+        name: value.name.lower() if isinstance(value, Enum) else value
+        for name, value in said_of(tiling).items()
     }
 
 

@@ -34,14 +34,10 @@ Nest = tuple[Step | Repeat, ...]
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """What an array does for a layer; `tiles` lists the tiles of its steps.
-
-    A task that loads psums loads those that the task `lag` before it has stored.
-    """
+    """What an array does for a layer; `tiles` lists the tiles of its steps."""
 
     nest: Nest
     tiles: Callable[[], Iterable[Tile]]
-    lag: int = 0
 
     @cached_property
     def counts(self) -> tuple[tuple[Step, int], ...]:
@@ -97,6 +93,14 @@ class Schedule:
         return tuple(map(Task, self.tiles(), self.steps))
 
 
+def in_turn(several: Sequence[Schedule]) -> Schedule:
+    """What an array does one after another."""
+    if len(several) == 1:
+        return several[0]
+    nest = tuple(chain.from_iterable(each.nest for each in several))
+    return Schedule(nest, lambda: chain.from_iterable(each.tiles() for each in several))
+
+
 def unrolled(nest: Nest) -> Iterator[Step]:
     """The steps of `nest`, one by one."""
     for entry in nest:
@@ -134,6 +138,10 @@ class Run:
         begin, size = self.first.start, self.first.size
         at = Span(begin + start * size, begin + (start + 1) * size)
         return Run(at, stop - start, self.sizes)
+
+    def moved(self, by: int) -> "Run":
+        """The same, so many indices further on."""
+        return Run(Span(self.first.start + by, self.first.stop + by), self.count, self.sizes)
 
     @property
     def spans(self) -> Iterator[Span]:

@@ -8,8 +8,10 @@ from itertools import chain
 import numpy as np
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.dataflow import ArrayModel, busy_cycles
-from accelsim.lowering.footprint import touched
+from accelsim.lowering.bound import least_cost
+from accelsim.lowering.cut import pieces_of
+from accelsim.lowering.cut_search import or_cut, together
+from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.gemm_candidates import (
     SMALL,
     Neighbours,
@@ -44,6 +46,7 @@ from accelsim.lowering.row_stationary_search import misfit as row_misfit
 from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import (
+    CutTiling,
     GemmTiling,
     TilingSizes,
     VectorTiling,
@@ -182,26 +185,8 @@ class Search:
             raise DoesNotFitError(_misfit(kernel, self.target))
 
     def least_cost(self, kernel: GemmKernel, residence: Residence) -> float:
-        """What no tiling of `kernel` takes less than: its folds uncut, or each operand once.
-
-        Of energy there is no such bound.
-        """
-        if self.target.objective != "time":
-            return 0.0
-        target = replace(self.target, residence=residence)
-        busy = kernel.groups * int(busy_cycles(target.array, kernel.gemm.whole)) / target.sharers
-        moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
-        if not residence.ifmap:
-            down, across = map(touched, kernel.windows)
-            words = kernel.batch * kernel.groups * kernel.channels * down * across
-            moved += words * target.bytes_of("ifmap")
-        if kernel.addend and not residence.addend:
-            moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ifmap")
-        if residence.stored:
-            moved += kernel.written_words * target.bytes_of("ofmap")
-        last = target.dram_latency * residence.stored
-        first = target.dram_latency * (not residence.ifmap)  # stores may go on meanwhile
-        return max(busy + first, moved / float(target.dram_bytes_per_cycle)) + last
+        """What no tiling of `kernel` takes less than."""
+        return least_cost(kernel, replace(self.target, residence=residence))
 
 
 @dataclass(frozen=True)
@@ -232,6 +217,16 @@ class Ranks:
         key = (self.kernel, self.residence, space, target, self.search.alone is None)
         return self.search.memory.recall("refined", key, lambda: self._refined(space), REFINED)
 
+    def uncut_within(self, space: int) -> Ranked | None:
+        """The best tiling of all of which a tile fits half of `space`, never cut in two."""
+        key = (self.kernel, self.residence, space, self.search.target, self.search.alone is None)
+
+        def found() -> Ranked | None:
+            times = self._near(space)
+            return None if times is None else self._cheapest(space, times)
+
+        return self.search.memory.recall("uncut", key, found, REFINED)
+
     def contenders(self, space: int, count: int) -> list[Ranked]:
         """The best tilings, each with another course of its loops, `count` at most."""
         times = self._near(space)
@@ -242,8 +237,14 @@ class Ranks:
             found.setdefault(course(self.kernel, gemm_tiling(each)), each)
         return sorted(found.values(), key=lambda one: one.cost)[:count]
 
-    def cost_of(self, tiling: GemmTiling, space: int) -> Ranked:
+    def cost_of(self, tiling: GemmTiling | CutTiling, space: int) -> Ranked:
         """What a tiling costs, of which a tile fits half of `space`."""
+        if isinstance(tiling, CutTiling):
+            parts = pieces_of(self.kernel, tiling)
+            costs = (
+                replace(self, kernel=each.kernel).cost_of(each.tiling, space) for each in parts
+            )
+            return together(tiling, *costs)
         target = replace(self.search.target, residence=self.residence)
         one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
         flows = flows_of(self.kernel, target, one)
@@ -254,8 +255,12 @@ class Ranks:
         return ways[tiling]
 
     def _refined(self, space: int) -> Ranked | None:
-        times = self._near(space)
-        return None if times is None else self._cheapest(space, times)
+        best = self.uncut_within(space)
+        return None if best is None else self._or_cut(space, best)
+
+    def _or_cut(self, space: int, best: Ranked) -> Ranked:
+        """The best tiling, or the kernel cut in two if that is clearly better."""
+        return or_cut(self, space, best)
 
     def _near(self, space: int) -> Times | None:
         """Times of the best tilings and those near them; None if none fits."""
@@ -410,14 +415,17 @@ def search(target: Target, memory: Memory | None = None, alone: Alone | None = N
 
 
 def best_tiling(kernel: GemmKernel, target: Target, memory: Memory | None = None) -> GemmTiling:
-    """The legal tiling of least cost, by the closed form.
+    """The legal tiling of least cost, by the closed form, of the kernel uncut.
 
     Ties go to less DRAM traffic, then to fewer arrays and array cycles (which take energy behind a
     slow DRAM, too), then to fewer tiles. Raises DoesNotFitError if not even the smallest tile fits.
     """
-    tiling = _best(kernel, target, memory)
-    assert isinstance(tiling, GemmTiling)
-    return tiling
+    ranks = search(target, memory)(kernel, target.residence)
+    assert isinstance(ranks, Ranks)
+    best = ranks.uncut_within(ranks.whole_space)
+    if best is None:
+        raise DoesNotFitError(_misfit(kernel, target))
+    return gemm_tiling(best)
 
 
 def best_vector_tiling(
@@ -427,15 +435,10 @@ def best_vector_tiling(
 
     Raises DoesNotFitError if not even the smallest tile fits.
     """
-    tiling = _best(kernel, target, memory)
-    assert isinstance(tiling, VectorTiling)
-    return tiling
-
-
-def _best(kernel: GemmKernel | VectorKernel, target: Target, memory: Memory | None) -> Tiling:
     best = search(target, memory)(kernel, target.residence).refined
     if best is None:
         raise DoesNotFitError(_misfit(kernel, target))
+    assert isinstance(best.tiling, VectorTiling)
     return best.tiling
 
 

@@ -104,7 +104,8 @@ class Load:
     """A transfer of `size` bytes from DRAM, for which it takes room in a buffer.
 
     `needs_inputs`: what it brings is the layer's ifmaps. `runs` is how its bytes lie in DRAM. An
-    `addend` is an ifmap that is added to results on the way out.
+    `addend` is an ifmap that is added to results on the way out. Psums were stored by the task so
+    many `behind` the one that loads them.
     """
 
     operand: Operand
@@ -113,6 +114,7 @@ class Load:
     size: int
     runs: Runs
     addend: bool = False
+    behind: int = 0
     is_write: ClassVar[bool] = False
 
 

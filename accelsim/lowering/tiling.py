@@ -61,6 +61,33 @@ class GemmTiling:
     arrays: int = 1
 
 
+CutAxis = Literal["batch", "groups", "rows", "cols", "filters"]
+"""What a GEMM kernel may be cut in two along: no axis that is summed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutTiling:
+    """A GEMM kernel cut in two along an axis, each part with a tiling of its own.
+
+    The first part has the indices below `at`, the rest the others.
+    """
+
+    cut: CutAxis
+    at: int
+    first: GemmTiling
+    rest: GemmTiling
+
+    @property
+    def tilings(self) -> tuple[GemmTiling, GemmTiling]:
+        """Of both parts, in order."""
+        return self.first, self.rest
+
+    @property
+    def arrays(self) -> int:
+        """How many share the parts, where most."""
+        return max(each.arrays for each in self.tilings)
+
+
 @dataclass(frozen=True, slots=True)
 class VectorTiling:
     """Tile sizes of a vector kernel, and how many arrays' vector units share its blocks.

@@ -15,7 +15,7 @@ from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Tile, Work
 from accelsim.lowering.tiles import size_of
-from accelsim.lowering.tiling import GemmTiling, VectorTiling
+from accelsim.lowering.tiling import CutTiling, GemmTiling, VectorTiling
 from accelsim.lowering.vector_tasks import vector_schedules, vector_work
 
 Unit = Literal["array", "vector"]
@@ -42,7 +42,7 @@ def _nowhere(kernel: Kernel, target: Target, tiling: None) -> Lowered:
     return Lowered(unit=None)
 
 
-def _systolic(kernel: GemmKernel, target: Target, tiling: GemmTiling) -> Lowered:
+def _systolic(kernel: GemmKernel, target: Target, tiling: GemmTiling | CutTiling) -> Lowered:
     return Lowered(
         unit="array",
         schedules=gemm_tasks.gemm_schedules(kernel, target, tiling),
@@ -69,6 +69,7 @@ def _vector(kernel: VectorKernel, target: Target, tiling: VectorTiling) -> Lower
 
 UNITS: dict[type, Callable[[Any, Target, Any], Lowered]] = {
     GemmTiling: _systolic,
+    CutTiling: _systolic,
     Mapping: _row_stationary,
     VectorTiling: _vector,
     type(None): _nowhere,
@@ -77,7 +78,7 @@ UNITS: dict[type, Callable[[Any, Target, Any], Lowered]] = {
 
 
 def _systolic_work(
-    kernel: GemmKernel, target: Target, tiling: GemmTiling
+    kernel: GemmKernel, target: Target, tiling: GemmTiling | CutTiling
 ) -> Callable[[GemmTile], Work]:
     made = cache(partial(gemm_tasks.tile_work, kernel, target))
     return lambda tile: made(size_of(kernel, tile))
@@ -92,6 +93,7 @@ def _row_stationary_work(
 
 WORKS: dict[type, Callable[[Any, Target, Any], Callable[[Any], Work]]] = {
     GemmTiling: _systolic_work,
+    CutTiling: _systolic_work,
     Mapping: _row_stationary_work,
     VectorTiling: vector_work,
 }

@@ -170,6 +170,12 @@ class Lowering:
         """A layer for every kernel."""
         return dict(zip(self.kernels, self.network.layers, strict=True))
 
+    def sample_of(self, kernel: GemmKernel) -> Layer:
+        """A layer with a kernel; with any one for the array, if it is part of one."""
+        found = self.samples.get(kernel)
+        several = self.samples.items()
+        return found or next(layer for its, layer in several if isinstance(its, GemmKernel))
+
     @cached_property
     def needs(self) -> list[tuple[int, ...]]:
         """The layers that each one reads."""
@@ -232,7 +238,7 @@ class Lowering:
     ) -> float:
         """The cost of a kernel by itself, as played."""
         placement = Placement(tiling=tiling, residence=residence, space=space)
-        return played(self.alone(self.samples[kernel], kernel, placement))
+        return played(self.alone(self.sample_of(kernel), kernel, placement))
 
     def anew(self, program: LayerProgram, placement: Placement) -> LayerProgram:
         """The program of a layer in another place."""

@@ -91,13 +91,13 @@ def _has_energy(told: Explanation) -> bool:
 
 
 def _varies(told: Explanation, key: str) -> bool:
-    values: set[Any] = {each.tiling[key] for each in told.contenders}
+    values: set[Any] = {each.tiling.get(key) for each in told.contenders}
     return len(values) > 1
 
 
 def _row(each: Contender, keys: list[str], energy: Sequence[float], mark: str) -> Row:
     cells = (
-        *(str(each.tiling[key]).replace("_", " ") for key in keys),
+        *(str(each.tiling.get(key, "-")).replace("_", " ") for key in keys),
         *(f"{each.cost_cycles:,.0f}", f"{each.played_cycles:,}", format_bytes(each.dram_bytes)),
         *(() if each.energy_pj is None else (joules(each.energy_pj),)),
         *map(joules, energy),

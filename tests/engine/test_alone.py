@@ -1,5 +1,7 @@
 """A layer by itself takes the cycles that the machine of SimPy says, whatever it is."""
 
+from dataclasses import replace
+
 import pytest
 from drawing import drawn
 from hypothesis import assume, given
@@ -13,8 +15,11 @@ from accelsim.facade import compile_program
 from accelsim.hardware import Hardware
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import Program
+from accelsim.lowering.tiling import CutTiling, GemmTiling, LoopOrder
 from accelsim.lowering.work import by_itself
 from accelsim.network.graph import Network
+
+SMALL = machine(split("512 B", "512 B", "1 KiB"))
 
 
 def apart(program: Program) -> list[Program]:
@@ -43,6 +48,19 @@ def test_any_layer_takes_what_the_machine_says(
         assert can_be_alone(one)
         if one.layers[0].tiles < 4_000:
             assert cycles_alone(one) == played(one)
+
+
+@pytest.mark.parametrize("arrays", [1, 3])
+@pytest.mark.parametrize("order", LoopOrder)
+def test_a_layer_cut_in_two_takes_what_the_machine_says(order: LoopOrder, arrays: int) -> None:
+    """Psums come back from so many tiles behind, other in each part."""
+    (layer,) = (program := lower(chain((12, 7, 5), conv(12, 3, padding=1)), SMALL)).layers
+    first = GemmTiling(1, 1, 2, 3, 4, 4, 3, 3, order, "pixels", arrays)
+    rest = GemmTiling(1, 1, 1, 5, 5, 5, 3, 3, order, "pixels", arrays)
+    to = replace(program.target, arrays=arrays)
+    cut = CutTiling(cut="rows", at=5, first=first, rest=rest)
+    one = by_itself(replace(program, target=to), layer, cut)
+    assert cycles_alone(one) == played(one) == max(times.end for times in play(one))
 
 
 @pytest.mark.parametrize(

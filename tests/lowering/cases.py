@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from accelsim.hardware import MappingObjective, Operand
+from accelsim.lowering import cut
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Lanes
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.row_stationary import RowStationary
@@ -15,8 +16,8 @@ from accelsim.lowering.row_stationary_ranks import ranked_as
 from accelsim.lowering.row_stationary_search import best_mapping
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import BufferSpace, Target
-from accelsim.lowering.task import Task
-from accelsim.lowering.tiling import GemmTiling, LoopOrder, Split, Tilings, all_tilings
+from accelsim.lowering.task import Span, Task
+from accelsim.lowering.tiling import CutTiling, GemmTiling, LoopOrder, Split, Tilings, all_tilings
 from accelsim.network.ops import Window
 
 AXES = ("batch", "groups", "rows", "cols", "filters", "channels", "tap_rows", "tap_cols")
@@ -151,6 +152,27 @@ def tilings(
     if sizes[1] == 1 and draw(st.booleans()):
         taps = (draw(st.integers(1, taps[0])), draw(st.integers(1, taps[1])))
     return GemmTiling(*sizes, *taps, draw(st.sampled_from(LoopOrder)), split, arrays)
+
+
+@st.composite
+def cut_tilings(
+    draw: st.DrawFn, kernel: GemmKernel, split: Split = "pixels", arrays: int = 1
+) -> GemmTiling | CutTiling:
+    """Any tile sizes of `kernel`, whole or cut in two at any place that can be."""
+    places = [
+        (axis, at)
+        for axis in cut.AXES
+        for at in range(1, cut.total(kernel, axis))
+        if cut.may_be_cut(kernel, axis, at)
+    ]
+    place = draw(st.sampled_from([None, *places]))
+    if place is None:
+        return draw(tilings(kernel, split, arrays))
+    axis, at = place
+    spans = Span(0, at), Span(at, cut.total(kernel, axis))
+    parts = [cut.part_of(kernel, axis, span) for span in spans]
+    first, rest = (draw(tilings(part, split, arrays)) for part in parts)
+    return CutTiling(cut=axis, at=at, first=first, rest=rest)
 
 
 def sizes_of(tiling: GemmTiling) -> dict[str, int]:

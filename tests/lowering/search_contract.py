@@ -18,7 +18,7 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.program import Program
 from accelsim.lowering.search import best_tiling
 from accelsim.lowering.target import Target, target_of
-from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.tiling import CutTiling, GemmTiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Gap:
     1 is best. Infinite where only one of them is legal.
     """
 
-    chosen: GemmTiling | None
+    chosen: GemmTiling | CutTiling | None
     best: GemmTiling | None
     ratio: float
 
@@ -68,7 +68,7 @@ def played_gap(case: Case, among: int = 50) -> Gap:
     times = [played(with_tiling(program, tiling)) for tiling in cheap]
     best = int(np.argmin(times))
     chosen = program.layers[0].tiling
-    assert isinstance(chosen, GemmTiling)
+    assert isinstance(chosen, GemmTiling | CutTiling)
     return Gap(chosen, cheap[best], played(program) / times[best])
 
 

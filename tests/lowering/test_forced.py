@@ -101,6 +101,22 @@ def test_the_rest_is_searched() -> None:
     assert forced.cycles > free.cycles
 
 
+def test_a_layer_cut_in_two_is_forced_and_saved() -> None:
+    """What is said of each part is obeyed; the rest is searched, and all of it makes it again."""
+    forced = {"cut": "rows", "at": 6, "filters": 2, "rest_filters": 8, "rest_rows": 2}
+    result = accelsim.simulate(TWO, ROOMY, mapping={"a": forced})
+    found = mapping_of(result)["a"]
+    assert {key: found[key] for key in forced} == forced
+    again = accelsim.simulate(TWO, ROOMY, mapping=result.mapping)
+    assert (again.cycles, mapping_of(again)) == (result.cycles, mapping_of(result))
+    assert accelsim.verify(TWO, ROOMY, mapping=result.mapping).passed
+
+
+def test_where_an_axis_ends_before_the_cut_it_is_whole() -> None:
+    found = mapping_of(accelsim.simulate(TWO, ROOMY, mapping={"a": {"cut": "rows", "at": 10}}))
+    assert "cut" not in found["a"]
+
+
 def test_a_name_is_stronger_than_a_pattern_and_a_later_pattern_than_an_earlier() -> None:
     mapping = {"a": {"batch": 1, "rows": 5}, "*": {"rows": 2, "cols": "all"}, "?": {"rows": 3}}
     found = mapping_of(accelsim.simulate(TWO, ROOMY, mapping=mapping))
@@ -128,6 +144,10 @@ def test_what_only_fits_on_chip_needs_its_feature_maps_there() -> None:
         ({"a": {"order": "stays"}}, "one of ofmap_stays, ifmap_stays, filter_stays"),
         ({"a": {"arrays": 2}}, "expected one of 1, found 2"),
         ({"b": {"filters": 1}}, "layer b: unknown axis 'filters'"),
+        ({"a": {"cut": "channels"}}, "expected one of batch, groups, rows, cols, filters"),
+        ({"a": {"cut": "rows"}}, "cut rows as the mapping forces, it cannot be cut: say the axis"),
+        ({"a": {"rest_rows": 2}}, "it cannot be cut: say the axis, `cut`, and `at`"),
+        ({"a": {"cut": "rows", "at": 4, "rest_rows": 99}}, "a size from 1 to 10, or all"),
         (
             {"conv*": {"rows": 1}},
             "layers.conv*: no layer matches the pattern 'conv*'; there are a, b",

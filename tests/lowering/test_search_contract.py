@@ -89,10 +89,14 @@ def test_the_bound_knows_that_stores_hide_the_first_latency() -> None:
     assert found.search.least_cost(kernel, Residence()) <= found.best.cost
 
 
-@pytest.mark.parametrize("number", range(12))
-def test_no_tiling_takes_less_than_the_bound(number: int) -> None:
+LIMITED = [(77, 164), (77, 375)]
+"""Folds of equal width take less than full ones and one that holds the rest: a buffer is slow."""
+
+
+@pytest.mark.parametrize(("seed", "number"), [*((SEED, at) for at in range(12)), *LIMITED])
+def test_no_tiling_takes_less_than_the_bound(seed: int, number: int) -> None:
     """A search that is content near the bound would stop too early if that were too high."""
-    case = mid_case(SEED, number, least=32, most=4000)
+    case = mid_case(seed, number, least=32, most=6000)
     kernel, target = case.layer.kernel, target_of(case.hardware)
     for best in cheapest(kernel, target):
         assert search(target).least_cost(kernel, Residence()) <= best.cycles * (1 + 1e-9)

@@ -19,7 +19,7 @@ from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.row_stationary import row_shape
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.task import GemmTile, Span, Task, VectorTile
-from accelsim.lowering.tiling import GemmTiling, LoopOrder
+from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling, LoopOrder
 from accelsim.network.graph import LayerSpec, Network, build_network
 from accelsim.network.ops import (
     ELEMENTWISE,
@@ -235,6 +235,22 @@ def test_windows_cut_by_taps_equal_the_reference(
         layers = (replace(layer, schedules=schedules, tiling=tiling, spaces=spaces),)
         (result,) = verified(replace(program, layers=layers))
         assert (result.mismatches, result.problems) == (0, ())
+
+
+@pytest.mark.parametrize("axis", ["batch", "groups", "rows", "cols", "filters"])
+def test_a_layer_cut_in_two_equals_the_reference(axis: CutAxis) -> None:
+    """Tiles of each part its own, psums that leave in both, on three arrays."""
+    conv = Conv(out_channels=4, kernel=(4, 3), stride=(2, 1), padding=(2, 2, 0, 1), groups=2)
+    program = lower(single(conv, FMAP), hardware("ws", "array.count=3"), 2)
+    (layer,) = program.layers
+    assert isinstance(layer.kernel, GemmKernel)
+    first = GemmTiling(1, 1, 2, 3, 1, 2, 1, 3, LoopOrder.FILTER_STAYS, "pixels", 3)
+    rest = GemmTiling(2, 1, 1, 2, 2, 1, 4, 2, LoopOrder.IFMAP_STAYS, "filters", 2)
+    tiling = CutTiling(cut=axis, at=1, first=first, rest=rest)
+    schedules = gemm_schedules(layer.kernel, program.target, tiling)
+    cut = replace(layer, schedules=schedules, tiling=tiling, spaces=(1 << 20,) * 3)
+    (result,) = verified(replace(program, layers=(cut,)))
+    assert (result.mismatches, result.problems) == (0, ())
 
 
 def test_filters_larger_than_array_and_spads_are_cut() -> None:

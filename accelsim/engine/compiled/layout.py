@@ -123,7 +123,7 @@ class _Layout:
         asks = [
             number
             for ask in step.asks
-            for number in (*_room(ask.room), _or_none(ask.cycles), ask.needs_inputs, ask.resumes)
+            for number in (*_room(ask.room), _or_none(ask.cycles), ask.needs_inputs, ask.behind)
         ]
         closes = [number for room in step.closes for number in _room(room)]
         first_ask, first_close = self.put(asks), self.put(closes)
@@ -205,7 +205,7 @@ class _Layout:
     def part(self, track: Track, layer: int) -> list[int]:
         """A core's part of a layer."""
         timeline = [0] * (r.PAIRS - r.OPEN)
-        begun = [layer, self.nest(track.nest), track.lag, track.finishing, track.cycles]
+        begun = [layer, self.nest(track.nest), track.finishing, track.cycles]
         pair = track.pair if self.units_meet else [0] * len(self.buffers)
         return [*begun, *timeline, *pair]
 

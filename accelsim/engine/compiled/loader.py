@@ -32,7 +32,6 @@ from accelsim.engine.compiled.records import (
     INDEX,
     INPUTS,
     ITEM,
-    LAG,
     LAST_LOADED,
     LAYER,
     LEFT,
@@ -46,7 +45,7 @@ from accelsim.engine.compiled.records import (
     OWNER,
     PART,
     PENDING,
-    RESUMES,
+    PSUMS_BEHIND,
     ROOM_AT,
     SIZE,
     SPILLED,
@@ -171,7 +170,8 @@ def may_ask(memory: Memory, unit: int, ask: int) -> bool:
     gate = memory[layer + (INPUTS if memory[ask + NEEDS_INPUTS] else FILTERS)]
     if not is_open(memory, gate, unit):
         return False
-    if memory[ask + RESUMES] and awaits_psums(memory, unit):
+    behind = memory[ask + PSUMS_BEHIND]
+    if behind and awaits_psums(memory, unit, memory[memory[unit + ITEM] + INDEX] - behind):
         return False
     if memory[unit + HAS_ROOM]:
         memory[unit + HAS_ROOM] = 0
@@ -180,9 +180,8 @@ def may_ask(memory: Memory, unit: int, ask: int) -> bool:
 
 
 @jit
-def awaits_psums(memory: Memory, unit: int) -> bool:
-    """Whether psums to load are still being stored; if so, the loader goes on then."""
-    stored = memory[memory[unit + ITEM] + INDEX] - memory[memory[unit + PART] + LAG]
+def awaits_psums(memory: Memory, unit: int, stored: int) -> bool:
+    """Whether the psums of a task are still being stored; if so, the loader goes on then."""
     if stored <= 0 or memory[memory[unit + SPILLED] + stored % memory[MOST]] != stored:
         stored = 0
     memory[unit + AWAITED] = stored

@@ -1,0 +1,143 @@
+"""Whether a GEMM kernel takes less cut in two, each part with its own best tiling.
+
+That is looked at where the best tiling takes clearly more than a lower bound, and only at places
+that suit it: what its tiles, or as many of them as there are arrays, leave over along an axis.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from accelsim.lowering.cut import AXES, may_be_cut, part_of, total
+from accelsim.lowering.gemm_search import gemm_tiling
+from accelsim.lowering.gemm_tasks import AXES as AXES_OF_LOOP
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.ranking import Ranked, Tiling
+from accelsim.lowering.task import Span
+from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling
+from accelsim.units import ceil_div
+
+if TYPE_CHECKING:
+    from accelsim.lowering.search import Ranks
+
+DOUBTFUL = 1.03
+"""Where the best tiling takes no more of a lower bound than this, no cut is looked for."""
+
+WORTH = 1.02
+"""A kernel is cut where that costs less than its best tiling by so much."""
+
+
+Place = tuple[CutAxis, int]
+"""An axis, and the index on it at which the second part begins."""
+
+Finder = Callable[[GemmKernel], Ranked | None]
+"""The best tiling of a kernel; None if none fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutSearch:
+    """Looks for a cut of a kernel that is better than its `best` tiling.
+
+    `least` is a lower bound of a kernel's cost, `of` the cost of a given tiling.
+    """
+
+    kernel: GemmKernel
+    best: Ranked
+    least: Callable[[GemmKernel], float]
+    of: Callable[[GemmKernel, GemmTiling], float]
+
+    def cut(self, found: Finder) -> Ranked | None:
+        """The cheapest cut that is looked at; None if none is worth it."""
+        bound, cheapest = self.best.cost / WORTH, None
+        for place in dict.fromkeys(self.places()):
+            if self.is_hopeful(place, bound):
+                cut = self.at(place, found)
+                if cut is not None and cut.cost < bound:
+                    bound, cheapest = cut.cost, cut
+        return cheapest
+
+    def at(self, place: Place, found: Finder) -> Ranked | None:
+        """Both parts with the tilings that are found for them; None if one of them fits nowhere."""
+        first, rest = map(found, self.parts(place))
+        if first is None or rest is None:
+            return None
+        axis, at = place
+        tiling = CutTiling(cut=axis, at=at, first=gemm_tiling(first), rest=gemm_tiling(rest))
+        return together(tiling, first, rest)
+
+    def again(self, cut: Ranked, found: Finder) -> Ranked:
+        """The same cut with other tilings of its parts."""
+        assert isinstance(cut.tiling, CutTiling)
+        return self.at((cut.tiling.cut, cut.tiling.at), found) or cut
+
+    def places(self) -> Iterator[Place]:
+        """Where tiles leave something over along an axis, or turns of all arrays do.
+
+        Not where that is nearly a whole one: it takes what it is of one at best.
+        """
+        tiling = gemm_tiling(self.best)
+        for axis in AXES:
+            whole, size = total(self.kernel, axis), getattr(tiling, axis)
+            shared = axis in AXES_OF_LOOP[tiling.split]
+            for unit in (size, size * tiling.arrays) if shared else (size,):
+                at = whole - whole % unit
+                worth = WORTH * whole < unit * ceil_div(whole, unit)
+                if at > 0 and worth and may_be_cut(self.kernel, axis, at):
+                    yield axis, at
+
+    def parts(self, place: Place) -> Iterator[GemmKernel]:
+        """The first part and the rest."""
+        axis, at = place
+        for span in (Span(0, at), Span(at, total(self.kernel, axis))):
+            yield part_of(self.kernel, axis, span)
+
+    def is_hopeful(self, place: Place, bound: float) -> bool:
+        """Whether the cut is worth it if the rest takes no more for its share than the first part.
+
+        That one takes what it does now; as it is larger, the rest hardly takes less for its share.
+        """
+        first, rest = self.parts(place)
+        least = self.least(rest)
+        if self.least(first) + least >= bound:
+            return False
+        now = self.of(first, gemm_tiling(self.best))
+        return now + max(least, now * rest.macs / first.macs) < bound
+
+
+def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
+    """The best tiling of a kernel, or the kernel cut in two if that is clearly better, as played.
+
+    Only to save time: of energy there is no bound.
+    """
+
+    def least(kernel: GemmKernel) -> float:
+        return ranks.search.least_cost(kernel, ranks.residence)
+
+    if ranks.search.target.objective != "time" or best.cost <= DOUBTFUL * least(ranks.kernel):
+        return best
+    search = CutSearch(
+        kernel=ranks.kernel,
+        best=best,
+        least=least,
+        of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,
+    )
+    closed, alone = replace(ranks, search=replace(ranks.search, alone=None)), ranks.search.alone
+    cut = search.cut(lambda part: replace(closed, kernel=part).uncut_within(space))
+    if cut is None or alone is None:
+        return cut or best
+    cut = search.again(cut, lambda part: replace(ranks, kernel=part).uncut_within(space))
+    parts, whole = (alone(ranks.kernel, ranks.residence, space, one.tiling) for one in (cut, best))
+    return cut if WORTH * parts < whole else best
+
+
+def together(tiling: Tiling, first: Ranked, rest: Ranked) -> Ranked:
+    """What both parts take, one after the other."""
+    return Ranked(
+        tiling=tiling,
+        dram_bytes=first.dram_bytes + rest.dram_bytes,
+        tile_bytes=max(first.tile_bytes, rest.tile_bytes),
+        cycles=first.cycles + rest.cycles,
+        busy_cycles=first.busy_cycles + rest.busy_cycles,
+        energy_pj=first.energy_pj + rest.energy_pj,
+        objective=first.objective,
+    )

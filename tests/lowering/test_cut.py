@@ -1,0 +1,116 @@
+"""Kernels cut in two: parts read what the whole reads, and a cut that helps is found."""
+
+from dataclasses import replace
+
+import pytest
+from cases import KERNELS, LAYOUTS, MORE_TAPS, target
+from drawing import drawn
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from accelsim.lowering.cut import AXES, may_be_cut, part_of, total
+from accelsim.lowering.cut_search import WORTH, CutSearch
+from accelsim.lowering.gemm_tasks import gemm_schedules
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.ranking import Ranked, plain, said_of
+from accelsim.lowering.search import Ranks, search
+from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.task import Span
+from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling, LoopOrder
+from accelsim.network.ops import Window
+
+PIXELS = GemmKernel(3, 1, 3, 22, Window(3, 1), Window(3, 1))
+"""27 pixels in tiles of four or six leave some over, whatever their shape."""
+
+SMALL = target(LAYOUTS[1], sizes=(96, 200, 200), dataflow="ws")
+
+
+def ranks_of(kernel: GemmKernel, to: Target) -> Ranks:
+    found = search(to)(kernel, Residence())
+    assert isinstance(found, Ranks)
+    return found
+
+
+@given(st.data(), KERNELS | MORE_TAPS)
+@drawn(200)
+def test_each_part_reads_what_the_whole_reads_there(
+    data: st.DataObject, kernel: GemmKernel
+) -> None:
+    axis: CutAxis = data.draw(st.sampled_from(AXES))
+    whole = total(kernel, axis)
+    assume(whole > 1)
+    at = data.draw(st.integers(1, whole - 1))
+    assume(may_be_cut(kernel, axis, at))
+    spans = Span(0, at), Span(at, whole)
+    parts = [part_of(kernel, axis, span) for span in spans]
+    assert sum(part.macs for part in parts) == kernel.macs
+    for span, part in zip(spans, parts, strict=True):
+        assert total(part, axis) == span.size
+        own, window = getattr(part, axis), getattr(kernel, axis)
+        if isinstance(window, Window):
+            first, _ = window.span(span.start, span.stop)
+            read = [own.span(place, place + 1) for place in range(span.size)]
+            meant = [window.span(place, place + 1) for place in range(span.start, span.stop)]
+            assert [(start + first, stop + first) for start, stop in read if start < stop] == [
+                (start, stop) for start, stop in meant if start < stop
+            ]
+
+
+def test_rows_in_the_padding_alone_are_no_part() -> None:
+    """Three rows of padding below two of data: the last window of 2 reads nothing."""
+    kernel = GemmKernel(1, 1, 1, 1, Window(2, 2, after=3), Window(1, 1))
+    assert [may_be_cut(kernel, "rows", at) for at in (1, 2, 3)] == [True, False, False]
+
+
+def test_a_cut_is_found_where_tiles_leave_a_part_over() -> None:
+    """Four per cent less, and that is what its schedule takes."""
+    ranks = ranks_of(PIXELS, SMALL)
+    whole, cut = ranks.uncut_within(ranks.whole_space), ranks.refined
+    assert whole is not None
+    assert cut is not None
+    assert isinstance(cut.tiling, CutTiling)
+    assert cut.cost * WORTH <= whole.cost
+    assert ranks.cost_of(cut.tiling, ranks.whole_space) == cut
+    (schedule,) = gemm_schedules(PIXELS, SMALL, cut.tiling)
+    assert schedule.cycles == cut.busy_cycles
+    assert schedule.dram.total_bytes == cut.dram_bytes
+
+
+ONE = GemmTiling(1, 1, 1, 3, 2, 22, 1, 1, LoopOrder.OFMAP_STAYS, "filters", 2)
+
+
+@pytest.mark.parametrize(
+    ("tiling", "places"),
+    [
+        # two filters of three; turns of two arrays take four
+        (ONE, [("filters", 2)]),
+        # turns of two arrays take two images, or two rows, of three
+        (replace(ONE, filters=3, split="pixels"), [("batch", 2), ("rows", 2)]),
+        (replace(ONE, filters=1, rows=2), [("rows", 2), ("filters", 2)]),
+        (replace(ONE, filters=3, arrays=1), []),
+    ],
+)
+def test_places_are_what_tiles_and_turns_of_all_arrays_leave_over(
+    tiling: GemmTiling, places: list[tuple[CutAxis, int]]
+) -> None:
+    best = Ranked(tiling=tiling, dram_bytes=0, tile_bytes=0, cycles=100.0)
+    found = CutSearch(kernel=PIXELS, best=best, least=lambda _: 0.0, of=lambda *_: 0.0)
+    assert [*found.places()] == places
+
+
+def test_what_takes_hardly_less_is_not_cut() -> None:
+    """Parts that take 99 of 100 cycles, and parts that take 97."""
+    best = Ranked(tiling=ONE, dram_bytes=0, tile_bytes=0, cycles=100.0)
+    search_of = CutSearch(kernel=PIXELS, best=best, least=lambda _: 0.0, of=lambda *_: 0.0)
+    halves = [Ranked(tiling=ONE, dram_bytes=1, tile_bytes=1, cycles=half) for half in (49.5, 48.5)]
+    assert search_of.cut(lambda _: halves[0]) is None
+    found = search_of.cut(lambda _: halves[1])
+    assert found is not None
+    assert (found.cycles, found.dram_bytes, found.tile_bytes) == (97.0, 2, 1)
+
+
+def test_what_a_cut_tiling_says() -> None:
+    said = plain(CutTiling(cut="rows", at=2, first=ONE, rest=ONE))
+    assert (said["filters"], said["cut"], said["at"]) == (2, "rows", 2)
+    assert (said["rest_filters"], said["rest_order"]) == (2, "ofmap_stays")
+    assert len(said) == 2 + 2 * len(said_of(ONE))
