@@ -20,7 +20,8 @@ def least_cost(kernel: GemmKernel, target: Target) -> float:
     residence = target.residence
     if target.objective != "time":
         return 0.0
-    busy = kernel.groups * least_busy_cycles(target.array, kernel.gemm) / target.sharers
+    array = replace(target.array, piece=0)  # rows of pixels may be cut into pieces that suit it
+    busy = kernel.groups * least_busy_cycles(array, kernel.gemm) / target.sharers
     moved = kernel.groups * kernel.filters * kernel.gemm.k * target.bytes_of("filter")
     if not residence.ifmap:
         down, across = map(touched, kernel.windows)

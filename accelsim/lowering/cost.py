@@ -100,6 +100,10 @@ class Cost:
     `own_tiles` of each of the `arrays` that are at work. `dram_bytes` are exact, but for several
     arrays of which the last has one turn: then a bound. Nothing hides DRAM's latency before the
     first tile, if its ifmap `is_loaded`, and after the last, if that `is_stored`.
+
+    While an ifmap that stays on chip was made, the first tile's filters have come, unless they are
+    an input, too; DRAM takes as long for them. The next ones are asked for as the layer begins,
+    and the array has `filter_cycles` to do until it needs them: infinitely many, if there are none.
     """
 
     busy_cycles: NDArray[np.float64]
@@ -114,6 +118,7 @@ class Cost:
     buffers: tuple[Places, ...] = ()
     objective: Objective = "time"
     energy_pj: NDArray[np.float64] | None = None
+    filter_cycles: NDArray[np.float64] | None = None
 
     def cycles(self, rate: float, latency: int, space: int | None = None) -> NDArray[np.float64]:
         """max(array, DRAM) plus what cannot overlap, with a DRAM of `rate` bytes per cycle.
@@ -122,7 +127,8 @@ class Cost:
         """
         each = self.channel.each(rate)
         last = each["ofmap"] * self.is_stored
-        around = each["ifmap"] * self.is_loaded + each["filter"] + last + self.other_bytes / rate
+        first, before, waits = self._first(each, latency)
+        around = first + last + self.other_bytes / rate
         most: NDArray[np.float64] = self.busy_cycles + (
             around + latency * (self.is_loaded + self.is_stored)
         )
@@ -133,8 +139,17 @@ class Cost:
             for turnaround in buffer.turnarounds:
                 most = np.maximum(most, turnaround.cycles(each, latency, places))
         waiting = (self.arrays * ahead - 1) * last
-        pause = np.maximum(latency * self.is_loaded + self.alone_cycles - waiting, 0)
-        return np.maximum(most, self.channel.cycles(each) + pause + latency * self.is_stored)
+        pause = np.maximum(latency * waits + self.alone_cycles - waiting, 0)
+        moving = self.channel.cycles(each) + np.maximum(pause - before, 0)
+        return np.maximum(most, moving + latency * self.is_stored)
+
+    def _first(self, each: Mapping[Operand, Moved], latency: int) -> tuple[Moved, Moved, Moved]:
+        """What the array waits for operands at first, what has come before, and if DRAM waits."""
+        come = each["filter"]
+        if self.filter_cycles is None:
+            return come + each["ifmap"] * self.is_loaded, 0 * come, come * 0 + self.is_loaded
+        wait = np.maximum(come + latency - self.filter_cycles, 0)
+        return wait, come, np.isfinite(self.filter_cycles) * 1.0
 
 
 def cost_of(flow: Flow, target: Target) -> Cost:
@@ -163,7 +178,18 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         buffers=tuple(_buffers(flow, target, busy, [*traffic])),
         objective=target.objective,
         energy_pj=_energy(flow, target, traffic, addend),
+        filter_cycles=_filter_cycles(flow, target, busy),
     )
+
+
+def _filter_cycles(
+    flow: Flow, target: Target, busy: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """What the array does with a tile's filters, if the first ones come before the layer begins."""
+    if flow.filter_is_input or not target.residence.ifmap:
+        return None
+    visits = flow.visits["filter"]
+    return np.where(visits > 1, busy / np.maximum(visits, 1), np.inf)
 
 
 def _channel(flow: Flow, target: Target, moved: Mapping[Operand, Moved], addend: int) -> Channel:

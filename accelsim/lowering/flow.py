@@ -125,7 +125,7 @@ class Flow:
     may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
     chip is all the same here, and so is the rate of DRAM, unless that is timed. Of the `arrays`
     `at_work` have a share: where it leaves nothing for the last of them, they have nothing to do.
-    What is `done` is counted where energy is asked for.
+    What is `done` is counted where energy is asked for. The `filter_is_input` of a product of two.
     """
 
     array: NDArray[np.float64]
@@ -139,6 +139,7 @@ class Flow:
     arrays: Sizes | int
     at_work: Sizes
     addend: int = 0
+    filter_is_input: bool = False
     done: Done | None = None
 
 
@@ -205,6 +206,7 @@ def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
         arrays=share.arrays,
         at_work=share.at_work,
         addend=_addend_bytes(work),
+        filter_is_input=work.kernel.filter_is_input,
         done=work.done,
     )
 

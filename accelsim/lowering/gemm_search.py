@@ -141,6 +141,7 @@ def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
         arrays=np.array([way.arrays for way in ways]).reshape(several),
         at_work=_stacked([flow.at_work for flow in each]),
         addend=each[0].addend,
+        filter_is_input=kernel.filter_is_input,
         done=work.done,
     )
     whole = keeps_groups_whole(kernel, tilings) & keeps_windows_whole(kernel, tilings)
@@ -180,6 +181,7 @@ def _part(target: Target, flows: Flows) -> Part:
             cost.dram_bytes,
             np.asarray(flow.arrays),
             flow.array,
+            np.asarray(flow.occupied["filter"] * (cost.filter_cycles is not None)),
             flow.tiles,
         ),
         tile_bytes=needed[target.buffer_index("ifmap")],

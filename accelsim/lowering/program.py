@@ -174,6 +174,19 @@ class Program:
             if layer.unit == "array"
         )
 
+    @property
+    def begun(self) -> "Program":
+        """This program of one layer, as its time is told apart from that of others.
+
+        Where its inputs lie on chip, another layer has made them; meanwhile the filters of its
+        first tile have come.
+        """
+        (layer,) = self.layers
+        if not layer.placement.residence.ifmap:
+            return self
+        schedules = tuple(schedule.begun for schedule in layer.schedules)
+        return replace(self, layers=(replace(layer, schedules=schedules),))
+
     def of(self, network: Network) -> "Program":
         """This program, of a network whose layers are the same under other names."""
         pairs = zip(self.layers, network.layers, strict=True)

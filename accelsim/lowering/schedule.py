@@ -8,7 +8,7 @@ the same loops turn by turn.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain, product
 from math import prod
@@ -74,6 +74,18 @@ class Schedule:
         """MACs, or lane operations."""
         return sum(step.work.operations * count for step, count in self.counts)
 
+    @cached_property
+    def begun(self) -> "Schedule":
+        """The schedule from when the filters of its first task have come."""
+        if not self.nest:
+            return self
+        first, *others = _first_apart(self.nest)
+        assert isinstance(first, Step)
+        came = tuple(load.room for load in first.loads if not load.needs_inputs)
+        loads = tuple(load for load in first.loads if load.needs_inputs)
+        first = replace(first, loads=loads, opens=(*came, *first.opens))
+        return replace(self, nest=(first, *others))
+
     @property
     def last(self) -> Step:
         """The step of the last task."""
@@ -99,6 +111,15 @@ def in_turn(several: Sequence[Schedule]) -> Schedule:
         return several[0]
     nest = tuple(chain.from_iterable(each.nest for each in several))
     return Schedule(nest, lambda: chain.from_iterable(each.tiles() for each in several))
+
+
+def _first_apart(nest: Nest) -> Nest:
+    """The same steps, of which the first is in no loop."""
+    first, *others = nest
+    if not isinstance(first, Repeat):
+        return nest
+    left = (Repeat(first.body, first.times - 1),) if first.times > 1 else ()
+    return (*_first_apart(first.body), *left, *others)
 
 
 def unrolled(nest: Nest) -> Iterator[Step]:

@@ -8,7 +8,7 @@ from itertools import permutations
 from accelsim.lowering.feature_maps import FeatureMap, as_ifmaps
 from accelsim.lowering.gates import Order, order_of
 from accelsim.lowering.kernels import Alias, Kernel
-from accelsim.lowering.ranking import Ranked, cost_together
+from accelsim.lowering.ranking import SURE, Ranked, cost_together
 from accelsim.lowering.search import Search
 from accelsim.lowering.stays import Stay, indices, meet, placed
 from accelsim.lowering.target import Residence
@@ -152,8 +152,9 @@ class StaySearch:
         for order in permutations(items):
             self.shares = list(self.alone)
             self.fill(order, keep)
-            found.append((sum(dram_bytes(share.ranked) for share in self.shares), self.shares))
-        _, self.shares = min(found, key=lambda each: each[0])
+            found.append(self.shares)
+        most = (1 + SURE) * min(map(total_cost, found))
+        self.shares = min((each for each in found if total_cost(each) <= most), key=total_bytes)
 
     def fill(
         self, items: Iterable[FeatureMap], keep: Callable[[FeatureMap], bool] | None = None
@@ -287,11 +288,15 @@ def all_fit(new: Sequence[Share], old: Sequence[Share]) -> bool:
 
 
 def is_better(new: Sequence[Share], old: Sequence[Share]) -> bool:
-    """Whether layers move less and cost no more."""
-    less = sum(dram_bytes(share.ranked) for share in new) < sum(
-        dram_bytes(share.ranked) for share in old
-    )
-    return less and all_fit(new, old) and total_cost(new) <= total_cost(old)
+    """Whether layers move less and cost no more, or move more and cost less beyond doubt."""
+    before, after = total_cost(old), total_cost(new)
+    is_worth_it = total_bytes(new) < total_bytes(old) or after < (1 - SURE) * before
+    return is_worth_it and all_fit(new, old) and after <= before
+
+
+def total_bytes(shares: Iterable[Share]) -> int:
+    """DRAM traffic of some layers."""
+    return sum(dram_bytes(share.ranked) for share in shares)
 
 
 def total_cost(shares: Sequence[Share]) -> float:

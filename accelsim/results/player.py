@@ -41,13 +41,24 @@ class Player:
         return times
 
     def cycles(self, program: Program) -> int:
-        """When the last layer ended."""
-        alone = can_be_alone(program)
-        times = self._compiled(program) if alone else self.times(program)
-        if times is None:
-            with self._patience.counting():
-                return cycles_alone(program, self._prices_on(program.target))
-        return max((time.end for time in times), default=0)
+        """When the last layer ended; one by itself begins when its first filters have come.
+
+        DRAM takes as long for these, whatever else is done meanwhile.
+        """
+        if not can_be_alone(program):
+            return _end(self.times(program))
+        begun = program.begun
+        if begun is program:
+            return self._alone(program)
+        return max(self._alone(begun), program.layers[0].dram_cycles(program.target))
+
+    def _alone(self, program: Program) -> int:
+        """When one layer has ended."""
+        times = self._compiled(program)
+        if times is not None:
+            return _end(times)
+        with self._patience.counting():
+            return cycles_alone(program, self._prices_on(program.target))
 
     def _compiled(self, program: Program) -> list[LayerTimes] | None:
         """The times, if compiled code pays; it plays tile by tile, so very many are for leaps.
@@ -82,6 +93,11 @@ class Player:
         cycles = 0 if objective == "energy" else sum(map(self.cycles, programs))
         energy = 0.0 if objective == "time" else fsum(map(picojoules, programs))
         return cast(float, weighed(objective, cycles, energy))
+
+
+def _end(times: Sequence[LayerTimes]) -> int:
+    """When the last layer ended."""
+    return max((time.end for time in times), default=0)
 
 
 def timed(program: Program, player: Player | None = None) -> RunResult:

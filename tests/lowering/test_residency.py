@@ -29,6 +29,7 @@ from search_cases import mid_case
 from accelsim.errors import DoesNotFitError
 from accelsim.facade import simulate
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.given import load_network, prepared
 from accelsim.hardware import Hardware
 from accelsim.lowering.feature_maps import FeatureMap, feature_maps
 from accelsim.lowering.gemm_tasks import gemm_schedules
@@ -37,13 +38,16 @@ from accelsim.lowering.lower import _fewer, lower
 from accelsim.lowering.placed import kernels_of
 from accelsim.lowering.program import Program
 from accelsim.lowering.residency import Plan, plan_residency
-from accelsim.lowering.search import best_tiling, best_vector_tiling, search
+from accelsim.lowering.search import Ranks, best_tiling, best_vector_tiling, search
 from accelsim.lowering.stay_search import StaySearch
 from accelsim.lowering.stays import Stay, meet, placed
 from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.tiling import GemmTiling
 from accelsim.lowering.vector_tasks import vector_schedules
+from accelsim.lowering.work import by_itself
 from accelsim.network.graph import LayerSpec, Network, build_network
-from accelsim.network.ops import Add, Concat, Flatten, MatMul, Relu
+from accelsim.network.ops import Add, Concat, Conv, Flatten, MatMul, Relu
+from accelsim.results.player import Player
 
 # --- What shares bytes ----------------------------------------------------------------------------
 
@@ -484,6 +488,45 @@ def test_two_arrays_are_not_slower_where_feature_maps_stay() -> None:
         for count in (1, 2)
     )
     assert two <= 1.05 * one
+
+
+def test_the_first_filters_come_while_the_inputs_are_made() -> None:
+    """What a layer costs, and takes by itself, is what it takes in a chain that stays on chip."""
+    network, hardware = prepared(load_network("lenet5")), load_hardware("edge_ws")
+    program, player = lower(network, hardware, played=Player().cost), Player()
+    finder = search(program.target)
+    for layer, times in zip(program.layers, player.times(program), strict=True):
+        if layer.tiling is None:
+            continue
+        taken = times.end - times.start
+        assert player.cycles(by_itself(program, layer, layer.tiling)) == taken
+        ranks = finder(layer.kernel, layer.placement.residence)
+        if isinstance(layer.tiling, GemmTiling) and isinstance(ranks, Ranks):
+            assert ranks.cost_of(layer.tiling, layer.placement.space).cost == pytest.approx(
+                taken, abs=1
+            )
+
+
+def test_a_schedule_that_has_begun_lacks_the_first_filters_alone() -> None:
+    program = lower(chain((2, 6, 6), conv(4), conv(4)), machine(residency="on"))
+    schedule = program.layers[1].schedules[0]
+    (first, *others), (begun, *rest) = [*schedule.steps], [*schedule.begun.steps]
+    assert rest == others
+    assert [load.operand for load in first.loads] == ["filter"]
+    assert not begun.loads
+    assert begun.opens == (first.loads[0].room, *first.opens)
+
+
+def test_a_map_stays_that_saves_time_and_moves_more() -> None:
+    """By tilings at every scale it moved more, so it did not stay: 11 % longer."""
+    wide = Conv(out_channels=31, kernel=(1, 1), bias=False)
+    padded = Conv(out_channels=24, kernel=(3, 3), padding=(1, 1, 1, 1), bias=False)
+    network = chain((8, 50, 50), wide, padded, Relu())
+    on, off = (
+        simulate(network, load_hardware("edge_npu", ["array.dataflow=os", f"residency={each}"]))
+        for each in ("on", "off")
+    )
+    assert on.cycles <= 0.95 * off.cycles
 
 
 def test_off_is_layer_by_layer() -> None:
