@@ -67,24 +67,45 @@ def tap_reads(window: Read, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
     along = kernel, taps, window.dilation
     if ceil_div(outputs, int(np.min(sizes))) < ceil_div(kernel, int(np.min(taps))):
         across, along = along, across
-    largest, total = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    count, size, step = along
-    for index in range(ceil_div(count, int(np.min(size)))):
-        start = index * size
-        length = _clipped(count - start, 1, size)
-        first = start * step - window.before
+    each, other = (np.broadcast_to(axis[1], shape).ravel() for axis in (along, across))
+    pairs, kind = np.unique(np.stack((each, other)), axis=1, return_inverse=True)
+    largest, total = np.zeros((2, pairs.shape[1]), np.int64)
+    for size in np.unique(pairs[0]):
+        alike = pairs[0] == size
+        most, together = _by_piece(window, along, int(size), across, pairs[1, alike])
+        largest[alike], total[alike] = most, together
+    place = kind.reshape(shape)
+    return largest[place], total[place]
+
+
+AT_ONCE = 1 << 18
+"""Pieces times sizes that are worked out in one go."""
+
+
+def _by_piece(
+    window: Window,
+    along: tuple[int, Whole, int],
+    size: int,
+    across: tuple[int, Whole, int],
+    sizes: Sizes,
+) -> tuple[Sizes, Sizes]:
+    """`tap_reads` for one size of what is cut `along`, each piece's `reads` across it."""
+    (count, _, step), (total, _, stride) = along, across
+    largest, together = np.zeros((2, len(sizes)), np.int64)
+    pieces, some = ceil_div(count, size), max(AT_ONCE // len(sizes), 1)
+    for begin in range(0, pieces, some):
+        start = np.arange(begin, min(begin + some, pieces))[:, None] * size
         line = _Line(
-            count=across[0],
-            step=across[2],
-            first=first,
-            extent=(length - 1) * step + 1,
+            count=total,
+            step=stride,
+            first=start * step - window.before,
+            extent=(np.minimum(count - start, size) - 1) * step + 1,
             size=window.size,
         )
-        most, together = line.reads(across[1])
-        there = start < count
-        largest = np.maximum(largest, most * there)
-        total = total + together * there
-    return largest, total
+        most, read = line.reads(sizes)
+        largest = np.maximum(largest, most.max(axis=0))
+        together = together + read.sum(axis=0)
+    return largest, together
 
 
 TapReads = Callable[[Read, Whole, Whole], tuple[Sizes, Sizes]]

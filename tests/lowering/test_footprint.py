@@ -1,6 +1,7 @@
 """Spans of tiles against walked windows, position by position."""
 
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 from cases import windows
@@ -8,7 +9,8 @@ from drawing import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.lowering.footprint import reads, span, tap_reads
+from accelsim.lowering import footprint
+from accelsim.lowering.footprint import _Line, reads, span, tap_reads
 from accelsim.lowering.task import Span, spans
 from accelsim.network.ops import Window
 
@@ -53,9 +55,25 @@ def test_reads_are_those_of_all_pieces(window: Window) -> None:
         assert (most, total) == reads(window, int(size))
 
 
-@given(ANY)
+@given(ANY, st.sampled_from([1, 5, footprint.AT_ONCE]))
 @drawn(300)
-def test_tap_reads_are_those_of_all_pairs_of_pieces(window: Window) -> None:
+def test_tap_reads_are_those_of_all_pairs_of_pieces(window: Window, at_once: int) -> None:
+    """However many pieces are worked out in one go."""
+    with patch.object(footprint, "AT_ONCE", at_once):
+        check_tap_reads(window)
+
+
+def test_long_padded_windows_are_worked_out_many_pieces_at_a_time() -> None:
+    """65,536 outputs, each of which has other taps in the padding."""
+    window, sizes = Window(2**16, 2**16 - 1, 1, 1, 2**15, 2**15 - 2), np.array([1, 7, 2**16])
+    with patch.object(footprint._Line, "reads", autospec=True, side_effect=_Line.reads) as read:
+        _, together = tap_reads(window, sizes[:, None], sizes)
+    assert read.call_count < 20
+    assert together[-1, -1] == 2**16  # all at once: each position
+    assert together[0, -1] == reads(window, 1)[1]
+
+
+def check_tap_reads(window: Window) -> None:
     sizes = np.arange(1, window.outputs + 2)[:, None]
     taps = np.arange(1, window.kernel + 2)
     largest, together = tap_reads(window, sizes, taps)
