@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
-from accelsim.lowering.cost import cost_of
+from accelsim.lowering.cost import Cost, cost_of
 from accelsim.lowering.demand import (
     buffer_demand,
     demands,
@@ -56,6 +56,10 @@ ROUNDS = 6
 
 DISTANT = 1.1
 """A tiling that takes more than this times a lower bound is left for another that is as good."""
+
+
+LITTLE = 128
+"""So many times little is all; costs that differ by less are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +185,21 @@ def _part(target: Target, flows: Flows) -> Part:
             cost.dram_bytes,
             np.asarray(flow.arrays),
             flow.array,
-            np.asarray(flow.occupied["filter"] * (cost.filter_cycles is not None)),
+            _first_filters(flow, cost),
             flow.tiles,
         ),
         tile_bytes=needed[target.buffer_index("ifmap")],
         fits=fits,
         shape=shape,
     )
+
+
+def _first_filters(flow: Flow, cost: Cost) -> NDArray[np.int64]:
+    """What must come before a layer begins, of which the least is hidden surest; 0 where it is
+    little of all that moves."""
+    if cost.filter_cycles is None:
+        return np.zeros(1, dtype=np.int64)
+    return np.maximum(LITTLE * flow.occupied["filter"] - cost.dram_bytes, 0)
 
 
 def refined(
