@@ -199,7 +199,7 @@ def _first_filters(flow: Flow, cost: Cost) -> NDArray[np.int64]:
     little of all that moves."""
     if cost.filter_cycles is None:
         return np.zeros(1, dtype=np.int64)
-    return np.maximum(LITTLE * flow.occupied["filter"] - cost.dram_bytes, 0)
+    return np.asarray(np.maximum(LITTLE * flow.occupied["filter"] - cost.dram_bytes, 0))
 
 
 def refined(
