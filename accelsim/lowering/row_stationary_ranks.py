@@ -33,7 +33,7 @@ class RowRanks:
     def _found(self, target: Target) -> list[Mapping]:
         """The best mappings on a target, the best first."""
         key = (self.kernel, target)
-        return self.search.memory.recall("mappings", key, lambda: best_mappings(*key))
+        return self.search.memory.recall("best mappings", key, lambda: best_mappings(*key))
 
     @property
     def refined(self) -> Ranked | None:

@@ -16,9 +16,10 @@ from accelsim.errors import DoesNotFitError
 from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering import tiles
 from accelsim.lowering.gemm_tasks import gemm_schedules
-from accelsim.lowering.kernels import GemmKernel, kernel_of
+from accelsim.lowering.kernels import GemmKernel, Kernel, kernel_of
 from accelsim.lowering.lower import lower
 from accelsim.lowering.program import LayerProgram, Program
+from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.recall import Memory
 from accelsim.lowering.residency import Placement
 from accelsim.lowering.schedule import Schedule
@@ -57,7 +58,7 @@ ONE_LAYER = chain((3, 4, 4), conv(2))
 
 
 def layer_of(
-    kernel: GemmKernel, schedules: tuple[Schedule, ...], there: Residence, tiling: GemmTiling
+    kernel: Kernel, schedules: tuple[Schedule, ...], there: Residence, tiling: Tiling
 ) -> LayerProgram:
     spaces = (1 << 20,) * 4
     placement = Placement(tiling, there, spaces[0])

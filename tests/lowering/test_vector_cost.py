@@ -212,9 +212,9 @@ def test_tiles_that_are_all_alike_take_what_they_cost(
     costs = costs_of(kernel, to, tiling)
     if not costs.fits.all():
         return
-    layer = layer_of(kernel, vector_schedules(kernel, to, tiling), Residence())
+    layer = layer_of(kernel, vector_schedules(kernel, to, tiling), Residence(), tiling)
     spaces = tuple(space.size for space in to.buffers)
-    layer = replace(layer, unit="vector", spaces=spaces, tiling=tiling)
+    layer = replace(layer, unit="vector", spaces=spaces)
     program = Program(network=ONE_LAYER, hardware=hardware, batch=1, target=to, layers=(layer,))
     cycles, time = costs.cycles.item(), played(program)
     in_parts = bool(costs.in_passes.item() or costs.by_taps.item())
