@@ -329,7 +329,7 @@ class Ranks:
         half = replace(self.search, target=replace(target, arrays=ceil_div(target.arrays, 2)))
         if half.least_cost(self.kernel, self.residence) >= cost:
             return None
-        return replace(self, search=half).refined_within(space)
+        return replace(self, search=half).uncut_within(space)
 
     def _plays(self, ranked: Ranked) -> Plays:
         """What it took with other rates of DRAM and sizes of buffers.

@@ -12,7 +12,7 @@ from accelsim.lowering.cut import AXES, may_be_cut, part_of, total
 from accelsim.lowering.cut_search import WORTH, CutSearch
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import Ranked, plain, said_of
+from accelsim.lowering.ranking import Ranked, Tiling, plain, said_of
 from accelsim.lowering.search import Ranks, search
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.task import Span
@@ -114,3 +114,17 @@ def test_what_a_cut_tiling_says() -> None:
     assert (said["filters"], said["cut"], said["at"]) == (2, "rows", 2)
     assert (said["rest_filters"], said["rest_order"]) == (2, "ofmap_stays")
     assert len(said) == 2 + 2 * len(said_of(ONE))
+
+
+def test_what_is_found_for_fewer_arrays_is_uncut_before_a_cut_is_looked_for() -> None:
+    """Tiles of one shape take ever so long here as played, on any number of arrays."""
+
+    def alone(kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling) -> float:
+        return 5.0 if isinstance(tiling, CutTiling) else 1e6
+
+    found = search(replace(SMALL, arrays=2), alone=alone)(PIXELS, Residence())
+    assert isinstance(found, Ranks)
+    uncut = found.uncut_within(found.whole_space)
+    assert uncut is not None
+    assert isinstance(uncut.tiling, GemmTiling)
+    assert found.refined is not None
