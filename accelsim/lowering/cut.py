@@ -34,17 +34,22 @@ def pieces_of(kernel: GemmKernel, tiling: GemmTiling | CutTiling) -> Iterator[Pi
     if isinstance(tiling, GemmTiling):
         yield Piece(kernel, tiling)
         return
-    axis, at = tiling.cut, tiling.at
-    spans = Span(0, at), Span(at, total(kernel, axis))
-    for span, each in zip(spans, tiling.tilings, strict=True):
-        part = part_of(kernel, axis, span)
-        yield Piece(kernel=part, tiling=each, axis=axis, start=span.start)
+    axis, starts = tiling.cut, (0, tiling.at)
+    parts = parts_of(kernel, axis, tiling.at)
+    for part, each, start in zip(parts, tiling.tilings, starts, strict=True):
+        yield Piece(kernel=part, tiling=each, axis=axis, start=start)
 
 
 def total(kernel: GemmKernel, axis: CutAxis) -> int:
     """All indices of an axis."""
     size = getattr(kernel, axis)
     return size.outputs if isinstance(size, Window) else int(size)
+
+
+def parts_of(kernel: AnyGemm, axis: CutAxis, at: int) -> tuple[AnyGemm, AnyGemm]:
+    """Both parts of a kernel that is cut, the second one from index `at` on."""
+    first, rest = Span(0, at), Span(at, total(kernel, axis))
+    return part_of(kernel, axis, first), part_of(kernel, axis, rest)
 
 
 def part_of(kernel: AnyGemm, axis: CutAxis, span: Span) -> AnyGemm:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from accelsim.lowering.cut import AXES, may_be_cut, part_of, total
+from accelsim.lowering.cut import AXES, may_be_cut, parts_of, total
 from accelsim.lowering.gemm_search import gemm_tiling
 from accelsim.lowering.gemm_tasks import AXES as AXES_OF_LOOP
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Ranked, Tiling
-from accelsim.lowering.task import Span
 from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling
 from accelsim.units import ceil_div
 
@@ -58,7 +57,7 @@ class CutSearch:
 
     def at(self, place: Place, found: Finder) -> Ranked | None:
         """Both parts with the tilings that are found for them; None if one of them fits nowhere."""
-        first, rest = map(found, self.parts(place))
+        first, rest = map(found, parts_of(self.kernel, *place))
         if first is None or rest is None:
             return None
         axis, at = place
@@ -85,18 +84,12 @@ class CutSearch:
                 if at > 0 and worth and may_be_cut(self.kernel, axis, at):
                     yield axis, at
 
-    def parts(self, place: Place) -> Iterator[GemmKernel]:
-        """The first part and the rest."""
-        axis, at = place
-        for span in (Span(0, at), Span(at, total(self.kernel, axis))):
-            yield part_of(self.kernel, axis, span)
-
     def is_hopeful(self, place: Place, bound: float) -> bool:
         """Whether the cut is worth it if the rest takes no more for its share than the first part.
 
         That one takes what it does now; as it is larger, the rest hardly takes less for its share.
         """
-        first, rest = self.parts(place)
+        first, rest = parts_of(self.kernel, *place)
         least = self.least(rest)
         if self.least(first) + least >= bound:
             return False

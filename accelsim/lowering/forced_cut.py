@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from accelsim.lowering.cut import may_be_cut, part_of, total
+from accelsim.lowering.cut import may_be_cut, parts_of, total
 from accelsim.lowering.cut_search import together
 from accelsim.lowering.forced_ranks import ForcedGemm, ForcedRanks, Values
 from accelsim.lowering.gemm_search import gemm_tiling
 from accelsim.lowering.ranking import REST, Ranked
 from accelsim.lowering.search import Search
 from accelsim.lowering.target import Residence
-from accelsim.lowering.task import Span
 from accelsim.lowering.tiling import CutAxis, CutTiling
 
 
@@ -54,13 +53,8 @@ class ForcedCutRanks(ForcedRanks):
         kernel, place = self.kernel, _place(self.kernel)
         if place is None or not may_be_cut(kernel, *place):
             return ()
-        axis, at = place
-        spans = Span(0, at), Span(at, total(kernel, axis))
         forced = _of_first(kernel.forced), _of_rest(kernel.forced)
-        made = [
-            replace(part_of(kernel, axis, span), forced=values)
-            for span, values in zip(spans, forced, strict=True)
-        ]
+        made = map(lambda part, its: replace(part, forced=its), parts_of(kernel, *place), forced)
         return tuple(ForcedRanks(self.search, part, self.residence) for part in made)
 
     def best_within(self, space: int) -> Ranked | None:
