@@ -111,14 +111,18 @@ def _read(axis: Stretch, span: Span) -> int:
     return int(axis.read(span.start, span.size))
 
 
-def tap_sums(window: Window, size: int) -> Axis:
-    """As `sums`, for the taps along an axis; alike are those that padding clips for no output."""
-    reach = (window.outputs - 1) * window.stride + 1
+def tap_sums(window: Window, size: int, outputs: Span | None = None) -> Axis:
+    """As `sums`, for the taps along an axis.
+
+    Alike are those that padding clips for none of `outputs`, by default all; and those that read
+    nothing but padding.
+    """
+    some = outputs or Span(0, window.outputs)
     line = _Line(
         total=window.kernel,
         step=window.dilation,
-        before=window.before,
-        extent=reach,
+        before=window.before - some.start * window.stride,
+        extent=(some.size - 1) * window.stride + 1,
         size=window.size,
     )
     return _outer_apart(line.cut(size))

@@ -111,19 +111,24 @@ def block_tiles(
     kernel: VectorKernel, tiling: VectorTiling, pixels: Pixels, channels: Span
 ) -> Iterator[VectorTile]:
     """The tiles of a block: each pass over its channels, in pieces; each piece of its windows."""
-    box = _parts(kernel, tiling, channels)
+    box = _parts(kernel, tiling, pixels, channels)
     for spans in turns([(box,)]):
         yield _tile(box, pixels, spans)
 
 
-def _parts(kernel: VectorKernel, tiling: VectorTiling, channels: Span) -> Box:
+def _parts(kernel: VectorKernel, tiling: VectorTiling, pixels: Pixels, channels: Span) -> Box:
     """A block's passes, channels, tap rows and tap columns as it goes over them, as runs alike."""
     goes_over = range(len(kernel.passes) if tiling.channels < channels.size else 1)
     whole = Run(channels, 1, (channels.size,))
     depth = (whole,) if len(goes_over) == 1 else sums(channels.size, tiling.channels)
     down, across = (
-        sums(window.kernel, size) if isinstance(window, Stretch) else tap_sums(window, size)
-        for window, size in ((kernel.rows, tiling.tap_rows), (kernel.cols, tiling.tap_cols))
+        sums(window.kernel, size)
+        if isinstance(window, Stretch)
+        else tap_sums(window, size, outputs)
+        for window, size, outputs in (
+            (kernel.rows, tiling.tap_rows, pixels.rows),
+            (kernel.cols, tiling.tap_cols, pixels.cols),
+        )
     )
     passes = tuple(Run(Span(turn, turn + 1), 1, (turn,)) for turn in goes_over)
     return passes, depth, down, across
@@ -162,11 +167,12 @@ class _Blocks:
 
     def nest(self, block: tuple[tuple[int, int], ...]) -> Nest:
         """The steps of a block, given where it begins and ends along each axis."""
-        channels, *pixels = (Span(*ends) for ends in block)
-        box = _parts(self.kernel, self.tiling, channels)
+        channels, *spans = (Span(*ends) for ends in block)
+        pixels = Pixels(*spans)
+        box = _parts(self.kernel, self.tiling, pixels, channels)
 
         def part_of(runs: Sequence[Run]) -> _Part:
-            return self.part(_tile(box, Pixels(*pixels), [run.first for run in runs]))
+            return self.part(_tile(box, pixels, [run.first for run in runs]))
 
         parts = list(map(part_of, product(*box)))
         if turns_of(box) == 1:

@@ -276,17 +276,26 @@ def test_runs_of_a_window_are_its_spans(window: Window, size: int) -> None:
             assert run.sizes == (span.size, touched(window, range(span.start, span.stop)))
 
 
-@given(windows(20, 8), st.integers(1, 8))
-def test_runs_of_taps_are_their_spans(window: Window, size: int) -> None:
-    """Each span of taps reads as much as the first of its run, for every output."""
-    runs = tap_sums(window, size)
+@given(windows(20, 8), st.integers(1, 8), st.data())
+def test_runs_of_taps_are_their_spans(window: Window, size: int, data: st.DataObject) -> None:
+    """Each span of taps reads as much as the first of its run, for every output that is meant."""
+    start = data.draw(st.integers(0, window.outputs - 1))
+    outputs = Span(start, data.draw(st.integers(start + 1, window.outputs)))
+    runs = tap_sums(window, size, outputs)
     assert [span for run in runs for span in run.spans] == [*spans(window.kernel, size)]
     assert runs[0].count == runs[-1].count == 1
     for run in runs:
-        for span, output in product(run.spans, range(window.outputs)):
+        for span, output in product(run.spans, range(outputs.start, outputs.stop)):
             first, last = part_of(window, run.first).span(output, output + 1)
             start, stop = part_of(window, span).span(output, output + 1)
             assert (stop - start, run.first.size) == (last - first, span.size)
+
+
+def test_few_runs_of_a_padded_window_as_long_as_its_axis() -> None:
+    """Of 512 pieces those apart are the first, the last, and two or three at each edge."""
+    window, size = Window(65535, 65535, 1, 1, 32767, 32767), 128
+    for start in range(0, 65536 - size, size):
+        assert len(tap_sums(window, size, Span(start, start + size))) <= 10
 
 
 @given(st.integers(1, 40), st.integers(1, 9))
