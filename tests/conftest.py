@@ -55,7 +55,10 @@ SEARCHING = (
 """What begins with an empty memory of searches where its caller has none."""
 
 
-SMALL = {"refined", "vector kernels", "schedules"}
+SMALL = {
+    *("best mappings", "fits", "played mappings", "plays"),
+    *("refined", "schedules", "uncut", "vector kernels"),
+}
 """What takes little room of that which a memory of searches keeps, and is long to find."""
 
 

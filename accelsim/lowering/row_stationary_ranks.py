@@ -7,6 +7,7 @@ import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import SURE, Ranked, Tiling
+from accelsim.lowering.recall import REFINED
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.row_stationary_cost import block_bytes, block_words, mapping_cost
 from accelsim.lowering.row_stationary_search import best_mappings
@@ -33,7 +34,7 @@ class RowRanks:
     def _found(self, target: Target) -> list[Mapping]:
         """The best mappings on a target, the best first."""
         key = (self.kernel, target)
-        return self.search.memory.recall("best mappings", key, lambda: best_mappings(*key))
+        return self.search.memory.recall("best mappings", key, lambda: best_mappings(*key), REFINED)
 
     @property
     def refined(self) -> Ranked | None:
@@ -43,7 +44,9 @@ class RowRanks:
         if best is None or self.search.alone is None or not by_time:
             return best
         key = (self.kernel, target)
-        return self.search.memory.recall("played mappings", key, lambda: self._played(best))
+        return self.search.memory.recall(
+            "played mappings", key, lambda: self._played(best), REFINED
+        )
 
     def _played(self, best: Ranked) -> Ranked:
         """The fastest of some, if the best one does not take what its cost says.

@@ -181,7 +181,10 @@ class Search:
 
     def check(self, kernel: Kernel) -> None:
         """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""
-        if not isinstance(kernel, Alias) and self(kernel, Residence()).best is None:
+        if isinstance(kernel, Alias):
+            return
+        key, ranks = (kernel, self.target), self(kernel, Residence())
+        if not self.memory.recall("fits", key, lambda: ranks.best is not None, REFINED):
             raise DoesNotFitError(_misfit(kernel, self.target))
 
     def least_cost(self, kernel: GemmKernel, residence: Residence) -> float:

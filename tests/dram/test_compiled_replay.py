@@ -63,6 +63,6 @@ def test_any_accesses_are_served_at_the_same_clocks(
 
 @pytest.mark.slow
 @given(st.sampled_from(STANDARDS).map(SHEETS.__getitem__) | sheets(), accesses())
-@drawn(1_000, percent=20)
+@drawn(400)
 def test_numba_changes_nothing(by_numba: Replay, sheet: DramTiming, given: list[Access]) -> None:
     assert by_numba(sheet, given) == replayed(sheet, given)

@@ -148,7 +148,7 @@ def test_what_cannot_go_on_has_no_times(as_python: Play) -> None:
 
 @pytest.mark.slow
 @given(networks() | branches(), MACHINES | SHARED, st.integers(1, 4))
-@drawn(1_000, percent=12)
+@drawn(400)
 def test_numba_changes_nothing(
     by_numba: Play, network: Network, one_array: Hardware, arrays: int
 ) -> None:

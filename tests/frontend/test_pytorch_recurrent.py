@@ -98,7 +98,7 @@ def document(
 
 CASES = [  # kind, layers, directions, biased, batch first, which result, states given
     ("lstm", 1, 1, True, True, 0, False),
-    ("lstm", 2, 2, True, False, 0, True),
+    pytest.param("lstm", 2, 2, True, False, 0, True, marks=pytest.mark.slow),
     ("lstm", 2, 1, False, True, 2, False),
     ("lstm", 1, 2, True, False, 1, True),
     ("gru", 1, 2, True, True, 0, False),

@@ -299,13 +299,13 @@ WIDE = GemmKernel(1, 1, 1024, 256, *(Window(14, 1),) * 2)
 @pytest.mark.parametrize(
     ("kernel", "settings", "more"),
     [
-        (STEM, ("rows=12", "cols=7", 25, 1), "buffers.global_buffer.size=50 KiB"),
         (WIDE, ("rows=24", "cols=14", 200, 8), "array.rows=48"),
         *(
-            pytest.param(WIDE, *more, marks=pytest.mark.slow)
-            for more in (
-                (("rows=24", "cols=14", 200, 8), "buffers.global_buffer.size=400 KiB"),
-                (("rows=16", "cols=28", 100, 4), "array.rows=32"),
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                (STEM, ("rows=12", "cols=7", 25, 1), "buffers.global_buffer.size=50 KiB"),
+                (WIDE, ("rows=24", "cols=14", 200, 8), "buffers.global_buffer.size=400 KiB"),
+                (WIDE, ("rows=16", "cols=28", 100, 4), "array.rows=32"),
             )
         ),
     ],

@@ -257,14 +257,17 @@ def falsified(tasks: list[Task], fault: Fault) -> Iterator[list[Task]]:
         yield [*tasks[:index], replace(tasks[index], step=step), *tasks[index + 1 :]]
 
 
+def first_problem(program: Program) -> str:
+    """What is told first; the rest is not looked for."""
+    return str(next(program_problems(program), ""))
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", STEP_FAULTS)
 def test_a_false_step_is_caught(case: str, name: str) -> None:
     program = lowered(case)
     for tasks in falsified([*program.layers[0].all_tasks], STEP_FAULTS[name]):
-        problems = [*program_problems(with_tasks(program, tasks))]
-        assert problems
-        assert "layer a, array 0, task" in str(problems[0])
+        assert "layer a, array 0, task" in first_problem(with_tasks(program, tasks))
 
 
 def test_every_step_fault_is_possible_somewhere() -> None:
@@ -308,7 +311,7 @@ def test_a_false_tile_is_caught(case: str) -> None:
     program = lowered(case)
     tasks = [*program.layers[0].all_tasks]
     for false in false_tiles(tasks, len(tasks) // 2):
-        assert [*program_problems(with_tasks(program, false))]
+        assert first_problem(with_tasks(program, false))
 
 
 def smaller(room: Room, buffer: int) -> Room:
@@ -334,8 +337,7 @@ def test_too_little_room_for_a_tile_is_caught(case: str) -> None:
     tasks = program.layers[0].all_tasks
     for buffer in {load.room.buffer for task in tasks for load in task.step.loads}:
         less = [replace(task, step=with_less_room(task.step, buffer)) for task in tasks]
-        problems = [*map(str, program_problems(with_tasks(program, less)))]
-        assert f"bytes of buffer {buffer} for" in problems[0]
+        assert f"bytes of buffer {buffer} for" in first_problem(with_tasks(program, less))
 
 
 @pytest.mark.parametrize("change", [{"buffer": 1}, {"cycles": 1}, {"size": 1}, {"room": None}])

@@ -174,7 +174,10 @@ def test_tiles_of_a_step_of_attention_equal_the_reference(dataflow: str) -> None
     assert [check for check in verified(program) if not check.passed] == []
 
 
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize(
+    "dataflow",
+    [pytest.param(flow, marks=pytest.mark.slow if flow == "rs" else ()) for flow in DATAFLOWS],
+)
 def test_tiles_of_a_training_step_equal_the_reference(dataflow: str) -> None:
     """Their schedules keep the spec, too: `verified` looks at both.
 
