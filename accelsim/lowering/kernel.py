@@ -136,6 +136,12 @@ class VectorKernel:
     filtered: bool = False
     uncut: bool = False
     lies: Read | None = None
+    own_tap: int | None = None
+
+    @property
+    def kept_each(self) -> int:
+        """Words for each output that parts of its window keep: the sum so far, and its own."""
+        return 1 if self.own_tap is None else 2
 
     @property
     def kept(self) -> int:
@@ -222,9 +228,7 @@ def planes(shape: Shape) -> tuple[int, int, int]:
     return (shape[1], shape[0], 1) if len(shape) == 2 else (shape[0], 1, 1)
 
 
-def each_element(
-    operations: int, reach: int = 0, passes: tuple[int, ...] = ()
-) -> Callable[..., Kernel]:
+def each_element(operations: int, passes: tuple[int, ...] = ()) -> Callable[..., Kernel]:
     """Work on every value by itself; operations are those of one, or of two that are joined."""
 
     def kernel(op: Op, layer: Layer, batch: int) -> Kernel:
@@ -242,7 +246,6 @@ def each_element(
             cols=each(cols),
             operations=work,
             inputs=full,
-            reach=reach,
             passes=passes,
         )
 

@@ -286,7 +286,16 @@ def _rotary(op: Rotary, layer: Layer, batch: int) -> Kernel:
 
 
 def _lrn(op: Lrn, layer: Layer, batch: int) -> Kernel:
-    return each_element(op.size + 2, reach=op.size // 2)(op, layer, batch)
+    channels, rows, cols = planes(layer.output_shape)
+    return VectorKernel(
+        batch=batch,
+        channels=channels,
+        rows=each(rows),
+        cols=each(cols),
+        operations=op.size + 2,
+        reach=op.size // 2,
+        tap_operations=1,
+    )
 
 
 def _copy(op: Op, layer: Layer, batch: int) -> Kernel:

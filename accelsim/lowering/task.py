@@ -24,6 +24,9 @@ class Span:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", self.stop - self.start)
 
+    def __contains__(self, index: int) -> bool:
+        return self.start <= index < self.stop
+
     @property
     def slice(self) -> slice:
         """As an index into an array."""

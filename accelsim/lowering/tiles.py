@@ -180,7 +180,13 @@ def sums(total: int, size: int) -> Axis:
 
 def _outer_apart(axis: Axis) -> Axis:
     count = sum(run.count for run in axis)
-    cuts = sorted({0, 1, count - 1, count})
+    return apart(axis, 0, count - 1)
+
+
+def apart(axis: Axis, *places: int) -> Axis:
+    """`axis` with the spans at some places in runs of their own."""
+    count = sum(run.count for run in axis)
+    cuts = sorted({0, count, *places, *(place + 1 for place in places)})
     return tuple(run for start, stop in pairwise(cuts) for run in _cut(axis, start, stop))
 
 

@@ -192,9 +192,8 @@ class VectorCosts:
     def psum_bytes(self) -> Sizes:
         """What the largest block keeps between its tiles."""
         pixels = self.batch * self.rows * self.cols
-        words = np.where(
-            self.in_passes, self.kernel.kept * pixels, pixels * self.channels * self.by_taps
-        )
+        parts = self.kernel.kept_each * self.channels * self.by_taps
+        words = pixels * np.where(self.in_passes, self.kernel.kept, parts)
         return np.asarray(words * self.target.bytes_of("psum"))
 
     def held(self, space: BufferSpace) -> Sizes:

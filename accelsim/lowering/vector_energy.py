@@ -38,6 +38,6 @@ def _psums(costs: "VectorCosts") -> tuple[Sizes, Sizes]:
     pixels = kernel.batch * kernel.rows.outputs * kernel.cols.outputs
     turns = sum(min(turn + 1, kernel.kept) for turn in range(len(kernel.passes)))
     back, waiting = turns * costs.parts - kernel.kept, kernel.kept * costs.parts
-    by_taps = kernel.outputs * (costs.cuts - 1)
+    by_taps = kernel.outputs * (costs.cuts - 1 + (kernel.kept_each - 1) * costs.by_taps)
     reads = np.where(costs.in_passes, pixels * back, by_taps)
     return reads, np.where(costs.in_passes, pixels * waiting, by_taps)

@@ -235,7 +235,7 @@ class VectorSearch:
 
     def __post_init__(self) -> None:
         self.totals = totals(self.kernel, self.target)
-        self.cuttable = bool(self.kernel.tap_operations)
+        self.cuttable = bool(self.kernel.tap_operations) and self.kernel.taps > 1
 
     def best(self) -> Ranked | None:
         """The tiling of least cost; ties go to less DRAM traffic, then to fewer tiles."""
@@ -315,6 +315,8 @@ class VectorSearch:
             grids.append([[1], [1], down, across])
             grids += [[[1], cols, down, all_across]] * (len(down) > 1)
             grids += [[rows, [1], all_down, across]] * (len(across) > 1)
+        if self.kernel.own_tap is not None:
+            grids.append([rows, cols, down, all_across])
         return np.concatenate([_grid([*outer, *grid, arrays]) for grid in grids], axis=1)
 
     def around(self, front: Sizes) -> Sizes:
@@ -332,6 +334,8 @@ class VectorSearch:
         if {2, 3} <= {*axes}:
             for some, others in ((2, 3), (3, 2)):
                 made.append(self.largest(self.along(front[:, :1], some), [others]))
+        if self.kernel.own_tap is not None:
+            made.append(self.along(self.along(front[:, :1], 2), 4))
         return np.concatenate(made, axis=1)
 
     def along(self, front: Sizes, axis: int) -> Sizes:

@@ -75,7 +75,7 @@ class VectorSpec(KernelSpec):
     def needs(self, task: Task) -> dict[Operand, int]:
         tile, kernel = _vector(task), self.kernel
         written = tile.channels.size * tile.pixels.count
-        psums = kernel.kept * tile.pixels.count if kernel.passes else written
+        psums = kernel.kept * tile.pixels.count if kernel.passes else kernel.kept_each * written
         comes_out = self._ends(tile) and not self.target.computes_in_place
         return {
             "ifmap": self._read(tile),

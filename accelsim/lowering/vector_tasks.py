@@ -1,11 +1,10 @@
 """From a tiling of a vector kernel to the schedule of its tasks, for each vector unit.
 
-The ofmap is cut into blocks. A block is one task, unless its windows are cut by taps, or it needs
-all channels and a task has only some: then it is several in a row, which keep what they have so
-far (maxima, sums) on chip as psums.
+A block of the ofmap is one task, or several in a row, which keep what they have so far (maxima,
+sums) on chip as psums.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
@@ -16,8 +15,6 @@ from accelsim.lowering.footprint import span
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.layout import Planes, map_runs, packed
 from accelsim.lowering.schedule import (
-    Axis,
-    Box,
     Boxes,
     Level,
     Nest,
@@ -25,7 +22,6 @@ from accelsim.lowering.schedule import (
     Run,
     Schedule,
     nested,
-    turns,
     turns_of,
 )
 from accelsim.lowering.target import Target
@@ -40,10 +36,10 @@ from accelsim.lowering.task import (
     VectorTile,
     Work,
 )
-from accelsim.lowering.tiles import finished, pieces, regions, shared_out, sums, tap_sums
+from accelsim.lowering.tiles import finished, pieces, regions, shared_out
 from accelsim.lowering.tiling import VectorTiling
+from accelsim.lowering.vector_tiles import block_channels, parts_of_block, tile_of, vector_tiles
 from accelsim.lowering.vector_unit import VectorExtents, loaded_inputs, vector_unit
-from accelsim.network.ops import Stretch
 
 
 def vector_schedules(
@@ -52,7 +48,7 @@ def vector_schedules(
     """The schedule of each array's vector unit."""
     axes = [
         *(
-            regions(kernel.depth, _block_channels(kernel, tiling)),
+            regions(kernel.depth, block_channels(kernel, tiling)),
             pieces(kernel.batch, tiling.batch),
         ),
         *(regions(kernel.rows, tiling.rows), regions(kernel.cols, tiling.cols)),
@@ -93,67 +89,6 @@ def vector_work(
     return lambda tile: work(blocks.part(tile))
 
 
-# --- The tasks of a block -------------------------------------------------------------------------
-
-
-def _block_channels(kernel: VectorKernel, tiling: VectorTiling) -> int:
-    """Channels of a block: where they depend on each other, all."""
-    return kernel.channels if kernel.passes else tiling.channels
-
-
-def vector_tiles(kernel: VectorKernel, tiling: VectorTiling, share: Boxes) -> Iterator[VectorTile]:
-    """The tiles of an array's vector unit, pixels fastest, the parts of a block in a row."""
-    for channels, *pixels in turns([share]):
-        yield from block_tiles(kernel, tiling, Pixels(*pixels), channels)
-
-
-def block_tiles(
-    kernel: VectorKernel, tiling: VectorTiling, pixels: Pixels, channels: Span
-) -> Iterator[VectorTile]:
-    """The tiles of a block: each pass over its channels, in pieces; each piece of its windows."""
-    box = _parts(kernel, tiling, pixels, channels)
-    for spans in turns([(box,)]):
-        yield _tile(box, pixels, spans)
-
-
-def _parts(kernel: VectorKernel, tiling: VectorTiling, pixels: Pixels, channels: Span) -> Box:
-    """A block's passes, channels, tap rows and tap columns as it goes over them, as runs alike."""
-    goes_over = range(len(kernel.passes) if tiling.channels < channels.size else 1)
-    whole = Run(channels, 1, (channels.size,))
-    depth = (whole,) if len(goes_over) == 1 else sums(channels.size, tiling.channels)
-    down, across = (
-        sums(window.kernel, size)
-        if isinstance(window, Stretch)
-        else tap_sums(window, size, outputs)
-        for window, size, outputs in (
-            (kernel.rows, tiling.tap_rows, pixels.rows),
-            (kernel.cols, tiling.tap_cols, pixels.cols),
-        )
-    )
-    passes = tuple(Run(Span(turn, turn + 1), 1, (turn,)) for turn in goes_over)
-    return passes, depth, down, across
-
-
-def _tile(box: Box, pixels: Pixels, at: Sequence[Span]) -> VectorTile:
-    """The tile of the parts `at` of a block's axes."""
-    turn, channels, down, across = at
-    return VectorTile(
-        pixels=pixels,
-        channels=channels,
-        tap_rows=down,
-        tap_cols=across,
-        turn=turn.start,
-        first=all(span.start == axis[0].first.start for span, axis in zip(at, box, strict=True)),
-        last=all(span.stop == _stop(axis) for span, axis in zip(at, box, strict=True)),
-    )
-
-
-def _stop(axis: Axis) -> int:
-    """Where the last span of an axis stops."""
-    last = axis[-1]
-    return last.first.start + last.count * last.first.size
-
-
 # --- Steps ----------------------------------------------------------------------------------------
 
 
@@ -169,10 +104,10 @@ class _Blocks:
         """The steps of a block, given where it begins and ends along each axis."""
         channels, *spans = (Span(*ends) for ends in block)
         pixels = Pixels(*spans)
-        box = _parts(self.kernel, self.tiling, pixels, channels)
+        box = parts_of_block(self.kernel, self.tiling, pixels, channels)
 
         def part_of(runs: Sequence[Run]) -> _Part:
-            return self.part(_tile(box, pixels, [run.first for run in runs]))
+            return self.part(tile_of(box, pixels, [run.first for run in runs]))
 
         parts = list(map(part_of, product(*box)))
         if turns_of(box) == 1:
@@ -207,7 +142,7 @@ class _Blocks:
             operations=block.words * self.operations(tile),
             psum_reads=0 if alone else self.psum_reads(tile),
             psum_writes=0 if alone else self.psum_writes(tile),
-            psums=kernel.kept * pixels.count if kernel.passes else block.words,
+            psums=kernel.kept * pixels.count if kernel.passes else kernel.kept_each * block.words,
             first=tile.first,
             last=tile.last,
         )
@@ -226,7 +161,8 @@ class _Blocks:
     def psum_reads(self, tile: VectorTile) -> int:
         """Psums that come back: of every element, or what passes made of each pixel."""
         if not self.kernel.passes:
-            return 0 if tile.first else tile.channels.size * tile.pixels.count
+            comes_back = (not tile.first) + (tile.last and self.kernel.own_tap is not None)
+            return comes_back * tile.channels.size * tile.pixels.count
         kept = self.kernel.kept
         starts = tile.channels.start == 0 and tile.turn < kept
         return tile.pixels.count * (min(tile.turn + 1, kept) - starts)
@@ -234,7 +170,9 @@ class _Blocks:
     def psum_writes(self, tile: VectorTile) -> int:
         """Psums that wait for the next task: as above."""
         if not self.kernel.passes:
-            return 0 if tile.last else tile.channels.size * tile.pixels.count
+            own = self.kernel.own_tap
+            waits = (not tile.last) + (own is not None and own in tile.tap_rows)
+            return waits * tile.channels.size * tile.pixels.count
         return tile.pixels.count * (tile.turn < self.kernel.kept)
 
     # --- A block in one task ----------------------------------------------------------------------

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 
 from accelsim.frontend.mapping_file import Source
 from accelsim.hardware import FusedKind, Hardware, Objective
+from accelsim.lowering.around import in_parts
 from accelsim.lowering.depthwise import Lanes, is_depthwise, on_lanes, ways
 from accelsim.lowering.forced import forced_kernels, processors_of
 from accelsim.lowering.forced_plan import forced_fusion, forced_lanes, forced_skips
@@ -163,7 +164,8 @@ class Lowering:
             kernels[at] = on_lanes(kernels[at], self.target.cuts_windows)
         for at in self.skips:
             kernels[at] = sampled(kernels[at])
-        return kernels
+        finder = self.finder(None)
+        return [in_parts(kernel, finder) for kernel in kernels]
 
     @cached_property
     def samples(self) -> dict[Kernel, Layer]:

@@ -52,6 +52,7 @@ from accelsim.numerics.formats import Array, Tensor
 from accelsim.numerics.normal import batch_norm_line, lines_of
 from accelsim.numerics.operations import Row
 from accelsim.numerics.spatial import placed, resized
+from accelsim.numerics.tiled_lrn import of_lrn
 from accelsim.numerics.tiled_phases import of_phase
 from accelsim.numerics.tiled_rankings import of_arg_max, of_sort
 from accelsim.numerics.tokens import Part, token_values, turns
@@ -87,10 +88,15 @@ class VectorExecutor:
         """The values (n, c, p, q) of a tile, if it finishes any."""
         return self.compute(self.work.layer.op, tile)
 
+    @property
+    def in_order(self) -> bool:
+        """Whether tiles count values in the order in which they lie."""
+        return self.work.layer.op.in_order or self.kernel.own_tap is not None
+
     def viewed(self, ofmap: Array) -> Array:
         """The ofmap as tiles count it, (N, C, P, Q)."""
         kernel, op = self.kernel, self.work.layer.op
-        if op.in_order:
+        if self.in_order:
             planes = kernel.rows.outputs, kernel.cols.outputs
             return ofmap.reshape(kernel.batch, kernel.channels, *planes)
         if op.batched:
@@ -112,6 +118,13 @@ class VectorExecutor:
         parts = [work.arithmetic.rescale(x, work.output) for x in work.inputs]
         return np.concatenate(parts, 1 + op.along(work.layer.output_shape))
 
+    @cached_property
+    def squares(self) -> Array:
+        """Squares of the input's operands, as tiles count them, in what holds their sums."""
+        (x,) = self.work.inputs
+        operand = self.seen(self.work.arithmetic.operand(x))
+        return np.square(operand, dtype=operand.dtype if operand.dtype.kind == "f" else np.int64)
+
     @singledispatchmethod
     def compute(self, op: Op, tile: VectorTile) -> Array | None:
         """The values (n, c, p, q) of a tile, if it finishes any: one rule per layer type."""
@@ -128,7 +141,7 @@ class VectorExecutor:
     def seen(self, values: Array) -> Array:
         """An input as tiles count it, (N, C, H, W)."""
         kernel = self.kernel
-        if not self.work.layer.op.in_order:
+        if not self.in_order:
             return feature_map(values)
         return values.reshape(kernel.batch, kernel.channels, kernel.rows.size, kernel.cols.size)
 
@@ -208,6 +221,7 @@ class VectorExecutor:
 
     compute.register(ArgMax, of_arg_max)
     compute.register(Sort, of_sort)
+    compute.register(Lrn, of_lrn)
     compute.register(Phase, of_phase)
 
     @compute.register
@@ -314,23 +328,6 @@ class VectorExecutor:
             return None
         counts = np.asarray(self.kernel.taps if isinstance(op, Mean) else 1)
         return arithmetic.mean(sums, counts, x.quantization, self.work.output)
-
-    @compute.register
-    def _(self, op: Lrn, tile: VectorTile) -> Array:
-        """Squares are read of the channels around a tile, too."""
-        (x,) = self.inputs(tile)
-        depth, channels = self.kernel.around, tile.channels
-        around = Span(*depth.span(channels.start, channels.stop))
-        operand = self.work.arithmetic.operand(self.inputs(replace(tile, channels=around))[0])
-        wide = operand.dtype if operand.dtype.kind == "f" else np.int64
-        squares = np.square(operand, dtype=wide)
-        sums = np.zeros_like(squares[:, : channels.size])
-        for shift in range(-(op.size // 2), op.size // 2 + 1):
-            first = channels.start + shift - around.start
-            start = max(first, 0)
-            near = slice(start, max(start, min(first + channels.size, around.size)))
-            sums[:, near.start - first : near.stop - first] += squares[:, near]
-        return self.work.arithmetic.normalise(x, sums, op, self.work.output)
 
     @compute.register
     def _(self, op: Transpose, tile: VectorTile) -> Array:

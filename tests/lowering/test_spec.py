@@ -28,7 +28,7 @@ from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import GemmTile, Pixels, Room, Span, Step, Task
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, Split, whole_sizes
 from accelsim.network.graph import Network
-from accelsim.network.ops import AvgPool, Softmax, Window
+from accelsim.network.ops import AvgPool, Lrn, Softmax, Window
 
 
 @given(networks(), MACHINES, st.sampled_from(DATAFLOWS), st.integers(1, 4), st.integers(1, 2))
@@ -96,6 +96,7 @@ CASES = {
     "psums leave": (chain((12, 9, 7), conv(24, 3, padding=1)), "os"),
     "parts of windows": (chain((2, 30, 31), AvgPool(kernel=(30, 31))), "ws"),
     "passes": (chain((803,), Softmax()), "ws"),
+    "parts of channels around": (chain((300, 1, 1), Lrn(size=401)), "ws"),
 }
 
 

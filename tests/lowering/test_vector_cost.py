@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from machines import machine, split
 from test_spec import ONE_LAYER, layer_of
 
+from accelsim.lowering.around import channels_as_rows
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.program import Program
 from accelsim.lowering.target import Residence, Target, target_of
@@ -55,6 +56,7 @@ STRETCHED = vector_kernels(LONE, lies=st.sampled_from([TWICE, OF_ONE])).map(
 ANY = st.one_of(
     *(POOLS, POOLS.map(with_taps), POOLS.map(filtered), IN_PASSES, STRETCHED),
     vector_kernels(LONE, reach=st.integers(0, 3)),
+    vector_kernels(LONE, reach=st.integers(1, 3)).map(with_taps).map(channels_as_rows),
 )
 BARE = windows(5, taps=3).map(lambda window: replace(window, size=9, before=0, after=0))
 POINTS = st.builds(Window, st.integers(1, 6), st.just(1))

@@ -138,6 +138,7 @@ LAYERS = {
     "softmax of a matrix": single(Softmax(), (12, 30)),
     "softmax of a map": single(Softmax(), FMAP),
     "lrn": single(Lrn(size=5, alpha=0.5), FMAP),
+    "lrn, wider than a buffer": single(Lrn(size=901, alpha=90.0), (530, 1, 2)),
     "batch norm": single(BatchNorm(activation="relu"), FMAP),
 }
 
