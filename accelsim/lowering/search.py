@@ -68,8 +68,8 @@ BAD = 2.0
 Rankings = Callable[[GemmKernel, Residence], Ranking]
 """What tilings of a kernel cost with so much of it resident."""
 
-Alone = Callable[[GemmKernel, Residence, int, Tiling], float]
-"""The cost of a kernel by itself, as played, with so many bytes of the ifmap's buffer."""
+Alone = Callable[[GemmKernel, Target, int, Tiling], float]
+"""The cost of a kernel by itself on a target, as played, with so many bytes for ifmaps."""
 
 SLOWER = 1.05
 """Where what is found takes more of its cost, as played, fewer arrays may be faster."""
@@ -308,7 +308,8 @@ class Ranks:
             return best
 
         def played(one: Ranked) -> float:
-            return alone(self.kernel, self.residence, space, one.tiling)
+            resident = replace(self.search.target, residence=self.residence)
+            return alone(self.kernel, resident, space, one.tiling)
 
         least, cheapest = played(best), best
         plays.known.append((here, least))

@@ -224,9 +224,15 @@ class Lowering:
             Placement(tiling=tiling, residence=Residence(), space=size) for tiling in tilings
         )
 
-    def alone(self, layer: Layer, kernel: Kernel, placement: Placement) -> Program:
+    def alone(
+        self,
+        layer: Layer,
+        kernel: Kernel,
+        placement: Placement,
+        processor: AnyArray | None = None,
+    ) -> Program:
         """The Program of one layer."""
-        one = self.layer(layer, kernel, (), placement)
+        one = self.layer(layer, kernel, (), placement, processor)
         return Program(
             network=self.network,
             hardware=self.hardware,
@@ -236,24 +242,38 @@ class Lowering:
         )
 
     def cost_alone(
-        self, played: Played, kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling
+        self, played: Played, kernel: GemmKernel, target: Target, space: int, tiling: Tiling
     ) -> float:
-        """The cost of a kernel by itself, as played."""
-        placement = Placement(tiling=tiling, residence=residence, space=space)
-        return played(self.alone(self.sample_of(kernel), kernel, placement))
+        """The cost of a kernel by itself, as played on the array of `target`, under its dataflow.
+
+        Part of a layer's kernel is none that has a dataflow of its own here.
+        """
+        placement = Placement(tiling=tiling, residence=target.residence, space=space)
+        one = self.alone(self.sample_of(kernel), kernel, placement, target.processor)
+        return played(one)
 
     def anew(self, program: LayerProgram, placement: Placement) -> LayerProgram:
         """The program of a layer in another place."""
         return self.layer(program.layer, program.kernel, program.needs, placement)
 
     def layer(
-        self, layer: Layer, kernel: Kernel, needs: tuple[int, ...], placement: Placement
+        self,
+        layer: Layer,
+        kernel: Kernel,
+        needs: tuple[int, ...],
+        placement: Placement,
+        processor: AnyArray | None = None,
     ) -> LayerProgram:
-        """The program of a layer: its tasks move what does not lie on chip."""
+        """The program of a layer: its tasks move what does not lie on chip.
+
+        It is for `processor`, or for the array as the layer sees it.
+        """
         spaces = [space.size for space in self.target.buffers]
         spaces[self.target.buffer_index("ifmap")] = placement.space
-        processor = self.seen.get(kernel, self.alike.processor)
-        alike = replace(self.alike, residence=placement.residence, processor=processor)
+        own = processor or self.seen.get(kernel)
+        alike = replace(
+            self.alike, residence=placement.residence, processor=own or self.alike.processor
+        )
         key = kernel, alike, placement.tiling
         done = self.memory.recall("schedules", key, lambda: lowered(*key), SCHEDULES)
         return LayerProgram(
@@ -273,7 +293,7 @@ class Lowering:
             fused_into=self.fused.into.get(layer.name),
             leaves_as=self.fused.last_of(layer.name),
             apart=self.fused.apart.get(layer.name),
-            processor=self.seen.get(kernel),
+            processor=own,
         )
 
 

@@ -4,19 +4,24 @@ from dataclasses import replace
 
 import pytest
 from cases import KERNELS, LAYOUTS, MORE_TAPS, target
+from cut_by_hand import played
 from drawing import drawn
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from machines import chain, conv, machine, split
 
 from accelsim.lowering.cut import AXES, may_be_cut, part_of, total
 from accelsim.lowering.cut_search import WORTH, CutSearch
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.ranking import Ranked, Tiling, plain, said_of
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.search import Ranks, search
-from accelsim.lowering.target import Residence, Target
+from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import Span
 from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling, LoopOrder
+from accelsim.lowering.work import Lowering
 from accelsim.network.ops import Window
 
 PIXELS = GemmKernel(3, 1, 3, 22, Window(3, 1), Window(3, 1))
@@ -119,7 +124,7 @@ def test_what_a_cut_tiling_says() -> None:
 def test_what_is_found_for_fewer_arrays_is_uncut_before_a_cut_is_looked_for() -> None:
     """Tiles of one shape take ever so long here as played, on any number of arrays."""
 
-    def alone(kernel: GemmKernel, residence: Residence, space: int, tiling: Tiling) -> float:
+    def alone(kernel: GemmKernel, to: Target, space: int, tiling: Tiling) -> float:
         return 5.0 if isinstance(tiling, CutTiling) else 1e6
 
     found = search(replace(SMALL, arrays=2), alone=alone)(PIXELS, Residence())
@@ -128,3 +133,29 @@ def test_what_is_found_for_fewer_arrays_is_uncut_before_a_cut_is_looked_for() ->
     assert uncut is not None
     assert isinstance(uncut.tiling, GemmTiling)
     assert found.refined is not None
+
+
+def test_parts_are_played_under_the_dataflow_of_their_kernel() -> None:
+    """Weight stationary on a machine whose other layers are output stationary."""
+    hardware = machine(split("96 B", "200 B", "200 B"), {"dataflow": "os"})
+    network = chain((22, 3, 3), conv(3, 1))
+    own = target_of(hardware.under("ws")).processor
+    work = Lowering(
+        network=network,
+        hardware=hardware,
+        batch=3,
+        target=target_of(hardware),
+        memory=Memory(),
+        processors={PIXELS: own},
+    )
+    seen: list[LayerProgram] = []
+
+    def noted(program: Program) -> float:
+        seen.extend(program.layers)
+        return played(program)
+
+    found = work.finder(noted)(PIXELS, Residence()).refined
+    assert found is not None
+    assert isinstance(found.tiling, CutTiling)
+    assert {each.kernel for each in seen} > {PIXELS}
+    assert {each.processor for each in seen} == {own}
