@@ -37,7 +37,7 @@ Finder = Callable[[GemmKernel], Ranked | None]
 class CutSearch:
     """Looks for a cut of a kernel that is better than its `best` tiling.
 
-    `least` is a lower bound of a kernel's cost, `of` the cost of a given tiling.
+    `least` is a lower bound of a kernel's cost uncut, `of` the cost of a given tiling.
     """
 
     kernel: GemmKernel
@@ -103,15 +103,13 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     Only to save time: of energy there is no bound.
     """
 
-    def least(kernel: GemmKernel) -> float:
-        return ranks.search.least_cost(kernel, ranks.residence)
-
-    if ranks.search.target.objective != "time" or best.cost <= DOUBTFUL * least(ranks.kernel):
+    least = ranks.search.least_cost(ranks.kernel, ranks.residence)
+    if ranks.search.target.objective != "time" or best.cost <= DOUBTFUL * least:
         return best
     search = CutSearch(
         kernel=ranks.kernel,
         best=best,
-        least=least,
+        least=lambda part: ranks.search.least_of_tilings(part, ranks.residence, space),
         of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,
     )
     closed, alone = replace(ranks, search=replace(ranks.search, alone=None)), ranks.search.alone

@@ -51,6 +51,7 @@ __all__ = [
     "fold_count",
     "fold_overhead",
     "fold_time",
+    "folds_down",
     "least_turn",
     "leaves_unfinished",
     "limited_buffers",
@@ -215,7 +216,7 @@ def _is_separable(model: ArrayModel) -> bool:
 def _separable_cycles(model: ArrayModel, rows: Pieces, cols: Pieces, time: Pieces) -> Cycles:
     """The closed form: what lies on one side adds up before the sides are multiplied."""
     flow = model.dataflow
-    row_folds = _sum(rows, lambda tile: _row_folds(model, tile))
+    row_folds = _sum(rows, lambda tile: folds_down(model, tile))
     col_folds = _sum(cols, lambda tile: -(-tile.along(flow.cols) // model.cols))
     if model.pipelined:
         least = least_turn(model, model.rows, model.cols)
@@ -236,7 +237,7 @@ def _sum(pieces: Pieces, of: Callable[[Extents], Cycles]) -> Cycles:
     return sum(count * of(tile) for tile, count in pieces)
 
 
-def _row_folds(model: ArrayModel, tile: Extents) -> Cycles:
+def folds_down(model: ArrayModel, tile: Extents) -> Cycles:
     """Folds along the array's rows."""
     if model.psums_move:
         return model.reduced(tile).folds(model.rows)
@@ -260,7 +261,7 @@ def leaves_unfinished(model: ArrayModel, k: Cycles, taps: Cycles = 1) -> Truth:
 def fold_count(model: ArrayModel, gemm: Gemm) -> int:
     """Folds of a whole GEMM."""
     _, cols, _ = model.sizes(gemm.whole)
-    return int(_row_folds(model, gemm.whole) * -(-cols // model.cols))
+    return int(folds_down(model, gemm.whole) * -(-cols // model.cols))
 
 
 def mapping_efficiency(model: ArrayModel, gemm: Gemm) -> float:

@@ -256,6 +256,37 @@ def tilings_near(
     return [near.around, *tilings_filled(kernel, target, near, tap_reads)]
 
 
+def tilings_framed(
+    kernel: GemmKernel, target: Target, shapes: NDArray[np.int64], tap_reads: TapReads = tap_reads
+) -> list[Tilings]:
+    """Tilings of some images, rows, columns and filters, by row, with as many sums as fit.
+
+    Or a little fewer, so that folds are full or parts are even, with whole windows, a row or a tap.
+    None if there are none.
+    """
+    down, across = kernel.rows.kernel, kernel.cols.kernel
+    taps = np.array(sorted({(down, across), (1, across), (1, 1)}))
+    taps = taps[(taps >= least_taps(kernel, target)).all(axis=1)]
+    each, part = np.repeat(shapes, len(taps), axis=0), np.tile(taps, (len(shapes), 1))
+    images, rows, cols, filters = each.T
+    ones = np.ones_like(images)
+    axes = (images, ones, rows, cols, filters, ones, *part.T)
+    filled = _filled(kernel, target, tilings_of(kernel, axes, tap_reads), CHANNELS)
+    most = np.stack(filled.axes, axis=1)
+    lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
+    sizes = most[:, CHANNELS]
+    fewer = (
+        np.maximum(sizes // lanes, 1) * lanes,
+        -(-kernel.channels // -(-kernel.channels // sizes)),
+        -(-sizes // 2),
+    )
+    less = [np.array(most) for _ in fewer]
+    for block, size in zip(less, fewer, strict=True):
+        block[:, CHANNELS] = np.minimum(size, sizes)
+    every = _different(np.concatenate([most, *less]))
+    return [tilings_of(kernel, [*every.T], tap_reads)] if len(every) else []
+
+
 def _whole_folds(rows: NDArray[np.int64], lanes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Those of `rows` that leave much of a last fold of filters or channels idle, without it."""
     sizes = rows[:, FILTERS : CHANNELS + 1]

@@ -87,6 +87,14 @@ def _part_wait(model: ArrayModel, part: Part) -> Cycles:
     return wait
 
 
+def fluid_wait(model: ArrayModel, part: Part) -> Cycles:
+    """What the slowest buffer needs for a part beyond its steps, not rounded to whole cycles."""
+    longer: Cycles = 0
+    for lanes in model.buffers:
+        longer = np.maximum(longer, bytes_of(lanes, part.words) / float(lanes.bytes_per_cycle) - 1)
+    return part.steps * longer
+
+
 def bytes_of(lanes: Lanes, words: Mapping[Operand, Cycles]) -> Cycles:
     """Bytes that a buffer moves for so many words of every operand."""
     return sum(word * words.get(operand, 0) for operand, word in lanes.word_bytes)

@@ -2,28 +2,21 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.bound import least_cost
 from accelsim.lowering.cut import pieces_of
 from accelsim.lowering.cut_search import or_cut, together
 from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.gemm_candidates import (
     SMALL,
-    Neighbours,
-    neighbours,
-    tilings_filled,
-    tilings_to_compare,
-    tilings_with_parts_of_windows,
 )
 from accelsim.lowering.gemm_search import (
     DISTANT,
     ORDERS,
-    Flows,
     course,
     flows_of,
     gemm_ranking,
@@ -39,16 +32,17 @@ from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.plays import MARGIN, Plays, conditions
 from accelsim.lowering.ranking import SURE, Ranked, Ranking, Tiling, Times
+from accelsim.lowering.rankings import Rankings
 from accelsim.lowering.recall import NEAR, REFINED, VECTOR_KERNELS, Memory
 from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.row_stationary_search import misfit as row_misfit
+from accelsim.lowering.steady import is_steady
 from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import (
     CutTiling,
     GemmTiling,
-    TilingSizes,
     VectorTiling,
     tilings_of,
     too_small,
@@ -56,7 +50,7 @@ from accelsim.lowering.tiling import (
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 from accelsim.units import ceil_div
 
-GOOD_ENOUGH = 1.015
+GOOD_ENOUGH = 1.01
 """A tiling that takes so much of a lower bound is not improved any further."""
 
 DOUBTFUL = 1.03
@@ -65,7 +59,7 @@ DOUBTFUL = 1.03
 BAD = 2.0
 """Where whole windows take so many times that bound, parts of them are looked at, too."""
 
-Rankings = Callable[[GemmKernel, Residence], Ranking]
+Ranker = Callable[[GemmKernel, Residence], Ranking]
 """What tilings of a kernel cost with so much of it resident."""
 
 Alone = Callable[[GemmKernel, Target, int, Tiling], float]
@@ -94,11 +88,9 @@ SHORT = 65536
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(Rankings):
     """The tilings of kernels on a target; `alone` plays one, if that is asked for."""
 
-    target: Target
-    memory: Memory
     alone: Alone | None = None
 
     def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | RowRanks | VectorRanks":
@@ -113,72 +105,6 @@ class Search:
         assert isinstance(kernel, GemmKernel)
         return SEARCHES[type(self.target.processor)].ranks(self, kernel, residence)
 
-    @cached_property
-    def at_any_rate(self) -> Target:
-        """What the points of a sweep share that differ in DRAM's rate and latency."""
-        return self.target.at_any_rate
-
-    @cached_property
-    def of_any_size(self) -> Target:
-        """What those share that differ in the sizes of the buffers, too."""
-        return self.at_any_rate.of_any_size
-
-    def ranking(self, kernel: GemmKernel, residence: Residence) -> Ranking:
-        """What tilings at every scale cost, at any rate of DRAM."""
-        target = self.at_any_rate
-        key = (kernel, residence, target)
-        resident = replace(target, residence=residence)
-        return self.memory.recall(
-            "rankings", key, lambda: gemm_ranking(resident, self._flows(kernel))
-        )
-
-    def _flows(self, kernel: GemmKernel) -> list[Flows]:
-        """What tilings with whole windows move."""
-        target = self.of_any_size
-
-        def flows() -> list[Flows]:
-            families = tilings_to_compare(kernel, target, self.memory.tap_reads)
-            return [flows_of(kernel, target, tilings) for tilings in families]
-
-        return self.memory.recall("flows", (kernel, target), flows)
-
-    def with_parts_of_windows(self, kernel: GemmKernel, residence: Residence) -> Ranking:
-        """What tilings cost whose tiles have parts of the kernel's window."""
-        target = replace(self.at_any_rate, residence=residence)
-
-        def ranking() -> Ranking:
-            families = tilings_with_parts_of_windows(kernel, target, self.memory.tap_reads)
-            return gemm_ranking(target, [flows_of(kernel, target, each) for each in families])
-
-        return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
-
-    def near(
-        self, kernel: GemmKernel, residence: Residence, centers: tuple[TilingSizes, ...]
-    ) -> Ranking:
-        """What tilings near some sizes cost."""
-        target = replace(self.at_any_rate, residence=residence)
-
-        def ranking() -> Ranking:
-            near, around = self._neighbours(kernel, centers)
-            filled = tilings_filled(kernel, target, near, self.memory.tap_reads)
-            return gemm_ranking(
-                target, [around, *(flows_of(kernel, target, each) for each in filled)]
-            )
-
-        return self.memory.recall("near", (kernel, target, centers), ranking, NEAR)
-
-    def _neighbours(
-        self, kernel: GemmKernel, centers: tuple[TilingSizes, ...]
-    ) -> tuple[Neighbours, Flows]:
-        """Those near some sizes, and what moves with those that no buffer's size changes."""
-        target = self.of_any_size
-
-        def found() -> tuple[Neighbours, Flows]:
-            near = neighbours(kernel, target, centers, self.memory.tap_reads)
-            return near, flows_of(kernel, target, near.around)
-
-        return self.memory.recall("neighbours", (kernel, target, centers), found)
-
     def check(self, kernel: Kernel) -> None:
         """Raise DoesNotFitError if no tile of `kernel` fits, with nothing resident."""
         if isinstance(kernel, Alias):
@@ -186,10 +112,6 @@ class Search:
         key, ranks = (kernel, self.target), self(kernel, Residence())
         if not self.memory.recall("fits", key, lambda: ranks.best is not None, REFINED):
             raise DoesNotFitError(_misfit(kernel, self.target))
-
-    def least_cost(self, kernel: GemmKernel, residence: Residence) -> float:
-        """What no tiling of `kernel` takes less than."""
-        return least_cost(kernel, replace(self.target, residence=residence))
 
 
 @dataclass(frozen=True)
@@ -268,16 +190,26 @@ class Ranks:
     def _near(self, space: int) -> Times | None:
         """Times of the best tilings and those near them; None if none fits."""
         kernel, times = self.kernel, self._times(space)
-        least = self.search.least_cost(kernel, self.residence)
+        least = self.search.least_of_tilings(kernel, self.residence, space)
         start = leaders(times, self.search.target, least)
         if not start:
             return None
+        if start[0].cost > GOOD_ENOUGH * least:
+            framed = self._framed(space)
+            times = Times.of_all([times, framed])
+            start = leaders(times, self.search.target, least)
         if start[0].cost > GOOD_ENOUGH * least:
             if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost / max(least, 1.0)):
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
             times = refined(near, self.search.target, space, start, least)
         return self._with_better(space, times) if times.least > DOUBTFUL * least else times
+
+    def _framed(self, space: int) -> Times:
+        """Times of tilings that are shaped as a bound says."""
+        target = self.search.target
+        ranking = self.search.framed(self.kernel, self.residence, space)
+        return ranking.at(float(target.dram_bytes_per_cycle), target.dram_latency, space)
 
     def _with_better(self, space: int, times: Times) -> Times:
         """With all that are better, where the kernel is small."""
@@ -313,7 +245,8 @@ class Ranks:
 
         least, cheapest = played(best), best
         plays.known.append((here, least))
-        if abs(least - best.cost) <= SURE * best.cost:
+        bound = self.search.least_of_tilings(self.kernel, self.residence, space)
+        if abs(least - best.cost) <= SURE * best.cost or least <= GOOD_ENOUGH * bound:
             return best
         for rival in self._rivals(best, times):
             near = rival.cost < max(least, RIVAL * best.cost)
@@ -347,9 +280,14 @@ class Ranks:
         return self.search.memory.recall("plays", key, Plays, REFINED)
 
     def _is_sure(self, ranked: Ranked, most: float) -> bool:
-        """Whether its play would take as long as its cost says, as it takes `most` cycles."""
-        near = (most - ranked.cost) <= MARGIN * SURE * ranked.cost
-        return near and self._floor(ranked) >= (1 - SURE) * ranked.cost
+        """Whether its play would take as long as its cost says, as it takes `most` cycles at most,
+        or as no tile would wait."""
+        if self._floor(ranked) < (1 - SURE) * ranked.cost:
+            return False
+        if most - ranked.cost <= MARGIN * SURE * ranked.cost:
+            return True
+        resident = replace(self.search.target, residence=self.residence)
+        return is_steady(self.kernel, resident, gemm_tiling(ranked))
 
     def _floor(self, ranked: Ranked) -> float:
         """What a tiling costs at least, however it is played; of energy there is no such bound.
@@ -383,7 +321,7 @@ class Ranks:
         """Times of tilings with parts of windows."""
         return self._at_rate("parts of windows", self.search.with_parts_of_windows, space)
 
-    def _at_rate(self, kind: str, ranking: Rankings, space: int) -> Times:
+    def _at_rate(self, kind: str, ranking: Ranker, space: int) -> Times:
         kernel, residence, target = self.kernel, self.residence, self.search.target
         rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
         key = (kernel, residence, space, target)

@@ -1,0 +1,230 @@
+"""What any tiling of a GEMM kernel takes at least, by the room that its tiles have.
+
+Tiles are counted exactly along images, one axis of pixels and filters; along the other axis and in
+depth they are as few as the room of each operand by itself allows. An array takes at least the
+cycles of so many tiles, and DRAM moves at least what they bring again and again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import isqrt, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware import Operand
+from accelsim.lowering.bound import least_cycles
+from accelsim.lowering.dataflow import leaves_unfinished
+from accelsim.lowering.footprint import TapReads, least_read
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.target import Sizes, Target
+from accelsim.network.ops import Read, Window
+
+MOST = 1 << 15
+"""Kinds of tiles that are looked at; of more, which is of very long axes, nothing is said."""
+
+LONG = 1024
+"""Outputs of an axis whose pieces are looked at one by one; of longer ones each reads its share."""
+
+
+CLOSE = 0.98
+"""Of two kinds of tiles one is kept that takes no less than this share of the other's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Kinds of tiles: any tiling has as many array cycles and moves as many bytes as one of them.
+
+    By row, `shapes` are the images, rows, columns and filters of such tiles, as even as may be.
+    """
+
+    busy: NDArray[np.float64]
+    moved: NDArray[np.float64]
+    shapes: NDArray[np.int64]
+
+    def cycles(self, rate: float, before: float) -> NDArray[np.float64]:
+        """What each takes at least, at so many bytes per cycle, the array from `before` on."""
+        return np.maximum(self.busy + before, self.moved / rate)
+
+
+def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads) -> Frontier:
+    """What tilings take on one array, with `space` bytes of the buffer that holds ifmaps.
+
+    Empty if there are too many kinds of tiles to say it.
+    """
+    tiles = _Tiles(kernel, target, space, tap_reads)
+    if tiles.count > MOST or target.sharers > 1:
+        return Frontier(np.empty(0), np.empty(0), np.empty((0, 4), np.int64))
+    every = np.concatenate([*tiles.courses()])
+    busy, moved, shapes = every[:, 0], every[:, 1], every[:, 2:].astype(np.int64)
+    order = np.lexsort((moved, busy))
+    least = np.minimum.accumulate(moved[order])
+    clearly_less = np.searchsorted(busy[order], CLOSE * busy, side="left") - 1
+    kept = (clearly_less < 0) | (CLOSE * moved < least[np.maximum(clearly_less, 0)])
+    return Frontier(busy[kept], moved[kept], shapes[kept])
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """An axis of pixels cut in pieces: what they have and read, by their largest size."""
+
+    window: Read
+    tap_reads: TapReads
+
+    @cached_property
+    def outputs(self) -> int:
+        """All outputs."""
+        return self.window.outputs
+
+    @cached_property
+    def _known(self) -> tuple[Sizes, Sizes]:
+        """Of pieces of each size: the largest span, and what those up to that size read."""
+        sizes = np.arange(1, self.outputs + 1)
+        taps = self.window.kernel if isinstance(self.window, Window) else 1
+        spans, reads = self.tap_reads(self.window, sizes, taps)
+        if isinstance(self.window, Window) and self.window.dilation > 1:  # taps may be cut apart
+            reads = np.full_like(sizes, least_read(self.window))
+        return np.minimum.accumulate(spans[::-1])[::-1], np.minimum.accumulate(reads)
+
+    def spans(self, sizes: Sizes) -> Sizes:
+        """What the largest piece reads at least."""
+        if self.outputs > LONG:
+            return np.ones_like(sizes)
+        return self._known[0][sizes - 1]
+
+    def reads(self, sizes: Sizes) -> Sizes:
+        """What pieces of these sizes, or smaller ones, read together at least."""
+        if self.outputs > LONG:
+            return np.full_like(sizes, least_read(self.window))
+        return self._known[1][sizes - 1]
+
+    def within(self, room: Sizes) -> Sizes:
+        """The largest size of pieces whose span is at most so much; 0 where that is none."""
+        if self.outputs <= LONG:
+            return np.searchsorted(self._known[0], room, side="right")
+        if isinstance(self.window, Window) and self.window.extent == self.window.stride == 1:
+            return np.minimum(room, self.outputs)
+        return np.full_like(room, self.outputs)
+
+
+def _kinds(whole: int) -> Sizes:
+    """The smallest size of pieces for each number of them."""
+    few = np.arange(1, min(isqrt(whole) + 1, whole) + 1)
+    sizes = np.concatenate([few, -(-whole // few)])
+    return np.unique(-(-whole // -(-whole // sizes)))
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Kinds of tiles of one group; arrays have axes of images, of pieces of an axis, of filters."""
+
+    kernel: GemmKernel
+    target: Target
+    space: int
+    tap_reads: TapReads
+
+    @cached_property
+    def axes(self) -> tuple[_Axis, _Axis]:
+        """The axis of pixels of which all pieces are counted, and the longer one."""
+        first, second = (_Axis(window, self.tap_reads) for window in self.kernel.windows)
+        return (first, second) if first.outputs <= second.outputs else (second, first)
+
+    @cached_property
+    def sizes(self) -> tuple[Sizes, Sizes, Sizes]:
+        """Images, pieces and filters of tiles, the smallest for each number of tiles."""
+        wholes = self.kernel.batch, self.axes[0].outputs, self.kernel.filters
+        images, pieces, filters = map(_kinds, wholes)
+        return images[:, None, None], pieces[:, None], filters
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return prod(each.size for each in self.sizes)
+
+    def courses(self) -> Iterator[NDArray[np.float64]]:
+        """By row: array cycles, bytes and shape of tiles with whole sums, then with parts of them.
+
+        Whole: what filters, or what pixels the outer loop has comes once. Parts: all comes again
+        for each tile of the other; or one of both comes once, and psums leave and come back.
+        """
+        kernel, target, filters = self.kernel, self.target, self.sizes[2]
+        sums, words = kernel.gemm.k, self._half("filter")
+        weights = kernel.filters * sums * target.bytes_of("filter")
+        psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum")
+        turns = -(-kernel.filters // filters)
+        parts = np.maximum(-(-sums * filters // max(words, 1)), 2)
+        whole = np.minimum(self._fitting(whole=True), self._with_all_sums())
+        cols = np.where(sums * filters <= words, whole, 0)
+        pixels, maps = self._pixels(cols)
+        yield self._of(cols, pixels, 1, np.minimum(maps + weights * pixels, maps * turns + weights))
+        cols = self._fitting(whole=False)
+        pixels, maps = self._pixels(cols)
+        yield self._of(cols, pixels, parts, maps * turns + weights * pixels)
+        yield self._of(cols, pixels, parts, maps * turns + weights + psums * (parts - 1))
+        yield self._of(cols, pixels, 2, maps + weights * pixels + psums)
+
+    def _of(
+        self, cols: Sizes, pixels: Sizes, parts: Sizes | int, moved: Sizes
+    ) -> NDArray[np.float64]:
+        """Array cycles and bytes, of all groups, and the shapes, where tiles have columns."""
+        kernel, target = self.kernel, self.target
+        (images, pieces, filters), gemm = self.sizes, kernel.gemm
+        turns = -(-gemm.n // filters)
+        busy = least_cycles(
+            replace(target.array, piece=0),  # rows of pixels may be cut into pieces that suit it
+            gemm,
+            pieces={"m": pixels, "n": turns, "k": parts},
+            longest={
+                "m": np.clip(images * pieces * cols, 1, gemm.m),
+                "n": np.where(turns > 1, (gemm.n - 1) // np.maximum(turns - 1, 1), gemm.n),
+                "k": gemm.k,
+            },
+        )
+        rest = kernel.written_words * target.bytes_of("ofmap") * target.residence.stored
+        if kernel.addend and not target.residence.addend:
+            rest += kernel.groups * gemm.m * gemm.n * target.bytes_of("ifmap")
+        even = -(-self.axes[1].outputs // self._pieces_across(cols))
+        rows, across = (pieces, even) if self.axes[0].window is kernel.rows else (even, pieces)
+        totals = kernel.groups * busy, kernel.groups * moved + rest
+        every = np.broadcast_arrays(*totals, images, rows, across, filters)
+        return np.stack([each[cols > 0] for each in every], axis=1)
+
+    def _half(self, operand: Operand) -> int:
+        """Words of an operand that a tile has room for."""
+        index = self.target.buffer_index(operand)
+        size = self.target.buffers[index].size
+        if index == self.target.buffer_index("ifmap"):
+            size = min(size, self.space)
+        return size // 2 // self.target.bytes_of(operand)
+
+    def _fitting(self, whole: bool) -> Sizes:
+        """Columns of tiles whose sums have room: as psums, or where they are whole as the ofmap."""
+        images, pieces, filters = self.sizes
+        gemm, target, cols = self.kernel.gemm, self.target, self.axes[1].outputs
+        leaves = bool(leaves_unfinished(target.array, gemm.k, gemm.taps))
+        if whole and not leaves and target.computes_in_place:
+            return np.full((images * pieces * filters).shape, cols)
+        words = self._half("ofmap" if whole and not leaves else "psum")
+        return np.asarray(np.minimum(words // (images * pieces * filters), cols))
+
+    def _with_all_sums(self) -> Sizes:
+        """Columns of tiles whose ifmap has room, with all channels and taps."""
+        images, pieces, _ = self.sizes
+        if self.target.residence.ifmap:
+            return np.full((images * pieces).shape, self.axes[1].outputs)
+        each = images * self.axes[0].spans(pieces) * self.kernel.channels
+        return self.axes[1].within(self._half("ifmap") // each)
+
+    def _pixels(self, cols: Sizes) -> tuple[Sizes, Sizes]:
+        """Tiles of pixels, and bytes of the ifmap that all of them read once."""
+        (first, second), (images, pieces, _) = self.axes, self.sizes
+        turns = -(-self.kernel.batch // images) * -(-first.outputs // pieces)
+        reads = first.reads(pieces) * second.reads(np.maximum(cols, 1))
+        words = self.kernel.batch * self.kernel.channels * reads
+        loaded = not self.target.residence.ifmap
+        return turns * self._pieces_across(cols), words * self.target.bytes_of("ifmap") * loaded
+
+    def _pieces_across(self, cols: Sizes) -> Sizes:
+        """Pieces of the longer axis; one where tiles have no room."""
+        return np.asarray(-(-self.axes[1].outputs // np.maximum(cols, 1)))
