@@ -11,6 +11,7 @@ from accelsim.lowering.step_spec import (
     Done,
     Found,
     KernelSpec,
+    Lie,
     Part,
     is_empty,
     is_whole,
@@ -51,19 +52,40 @@ class GemmSpec(KernelSpec):
         rows = read_along(self.kernel.rows, tile.pixels.rows, tile.tap_rows)
         cols = read_along(self.kernel.cols, tile.pixels.cols, tile.tap_cols)
         outputs = tile.groups.size * tile.filters.size * tile.pixels.count
+        down, across = self._left(tile)
         return {
             "ifmap": depth * tile.pixels.batch.size * rows * cols,
             "filter": depth * tile.filters.size * taps,
             "psum": outputs,
-            "ofmap": outputs if self.kernel.pooled is None else self._pooled(tile),
+            "ofmap": tile.groups.size * tile.filters.size * tile.pixels.batch.size * down * across,
         }
 
-    def _pooled(self, tile: GemmTile) -> int:
-        """Words of what the windows in a tile make."""
-        assert self.kernel.pooled is not None
-        sides = zip(self.kernel.pooled, (tile.pixels.rows, tile.pixels.cols), strict=True)
-        down, across = (len(windows_of(window, part)) for window, part in sides)
-        return tile.pixels.batch.size * tile.groups.size * tile.filters.size * down * across
+    def _left(self, tile: GemmTile) -> tuple[int, int]:
+        """Rows and columns that leave of a tile: of what its windows make, where it pools."""
+        pixels = tile.pixels.rows, tile.pixels.cols
+        if self.kernel.pooled is None:
+            return pixels[0].size, pixels[1].size
+        down, across = map(len, map(windows_of, self.kernel.pooled, pixels))
+        return down, across
+
+    def _lies(self, tile: GemmTile) -> dict[Operand, Lie]:
+        """Where its parts of operands lie; weights as the tiles take them, unless computed."""
+        kernel, pixels = self.kernel, tile.pixels
+        channels, filters = (tile.groups.size * each.size for each in (tile.channels, tile.filters))
+        rows = read_along(kernel.rows, pixels.rows, tile.tap_rows)
+        cols = read_along(kernel.cols, pixels.cols, tile.tap_cols)
+        made, maps = (pixels.batch.size, filters), (kernel.batch, kernel.groups * kernel.filters)
+        read = (kernel.batch, kernel.groups * kernel.channels, *kernel.ifmap_sides)
+        part = tile.channels.size * tile.tap_rows.size * tile.tap_cols.size
+        in_order = kernel.filter_is_input and not self.target.reserves_blocks
+        row = kernel.channels * kernel.taps if in_order else part
+        psums = (*maps, kernel.rows.outputs, kernel.cols.outputs)
+        return {
+            "ifmap": Lie(read, (pixels.batch.size, channels, rows, cols)),
+            "filter": Lie((filters, row), (filters, part)),
+            "psum": Lie(psums, (*made, pixels.rows.size, pixels.cols.size)),
+            "ofmap": Lie((*maps, *kernel.written_sides), (*made, *self._left(tile))),
+        }
 
     def needs(self, task: Task) -> dict[Operand, int]:
         tile = _gemm(task)
@@ -88,7 +110,7 @@ class GemmSpec(KernelSpec):
             return
         depth = tile.channels.size * tile.tap_rows.size * tile.tap_cols.size
         yield from work_problems(step, self.works(tile), words["psum"] * depth)
-        yield from sizes_problems(step, words, self.target)
+        yield from sizes_problems(step, words, self.target, self._lies(tile))
         yield from way_out(step, tile.last, words["ofmap"], self.target, self.residence)
         streams_in = self.kernel.addend and not self.residence.addend
         if sum(load.addend for load in step.loads) != (tile.last and streams_in):

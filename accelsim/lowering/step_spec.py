@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,23 +117,52 @@ def way_out(step: Step, finishes: bool, words: int, target: Target, there: Resid
     return problems
 
 
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """A block of a tensor: the extents of both, in words, the axis that is contiguous last."""
+
+    whole: tuple[int, ...]
+    block: tuple[int, ...]
+
+    @property
+    def run(self) -> int:
+        """Words that lie in a row."""
+        return prod(self.block[self._cut :])
+
+    @property
+    def pitch(self) -> int:
+        """Words from a run to the nearest; to the next tensor, if it is the only one."""
+        steps = [prod(self.whole[at + 1 :]) for at in range(self._cut) if self.block[at] > 1]
+        return min(steps, default=prod(self.whole))
+
+    @property
+    def _cut(self) -> int:
+        """The last axis of which the block has only some."""
+        pairs = enumerate(zip(self.whole, self.block, strict=True))
+        return max((at for at, (every, some) in pairs if some < every), default=0)
+
+
 def sizes_problems(
-    step: Step, words: dict[Operand, int], target: Target, apart: int = 0
+    step: Step, words: dict[Operand, int], target: Target, lies: dict[Operand, Lie], apart: int = 0
 ) -> Iterator[str]:
-    """Transfers whose bytes are not those of the tile's regions.
+    """Transfers whose bytes are not those of the tile's regions, or lie elsewhere.
 
     The runs of ifmaps leave out words that lie `apart`: inputs of one value per channel.
     """
     for transfer in step.transfers:
         is_addend = isinstance(transfer, Load) and transfer.addend
-        size = words.get("psum" if is_addend else transfer.operand, 0)
-        size *= target.bytes_of(transfer.operand)
+        meant: Operand = "psum" if is_addend else transfer.operand
+        word = target.bytes_of(transfer.operand)
+        size = words.get(meant, 0) * word
         verb = "stored" if isinstance(transfer, Store) else "loaded"
         if transfer.size != size:
             yield f"{transfer.size:,} bytes of {transfer.operand} are {verb} for {size:,}"
         left_out = apart * target.bytes_of("ifmap") if transfer.operand == "ifmap" else 0
         if transfer.runs.count * transfer.runs.size != transfer.size - left_out:
             yield f"the runs of {transfer.operand} are not its {transfer.size:,} bytes"
+        has, lie = (transfer.runs.size, transfer.runs.pitch), lies[meant]
+        if has != (lie.run * word, lie.pitch * word):
+            yield f"the runs of {transfer.operand} lie elsewhere: each has {has[0]:,} of {has[1]:,}"
 
 
 def work_problems(step: Step, wanted: Work, operations: int) -> Iterator[str]:

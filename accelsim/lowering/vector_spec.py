@@ -1,6 +1,7 @@
 """What must be true of a vector kernel's tasks."""
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 from accelsim.hardware import Operand
 from accelsim.lowering.kernels import VectorKernel
@@ -9,6 +10,7 @@ from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.step_spec import (
     Found,
     KernelSpec,
+    Lie,
     Part,
     is_empty,
     is_whole,
@@ -94,9 +96,9 @@ class VectorSpec(KernelSpec):
         single = self._fetched.count(False) * tile.pixels.batch.size * tile.channels.size
         words: dict[Operand, int] = {"ifmap": read, "ofmap": written}
         words["filter"] = self.kernel.filtered * tile.channels.size * _taps(tile)
-        yield from sizes_problems(step, words, self.target, single)
+        yield from sizes_problems(step, words, self.target, self._lies(tile), single)
         yield from way_out(step, self._ends(tile), written, self.target, self.residence)
-        wanted = ["filter"] * self.kernel.filtered + ["ifmap"] * bool(self._fetched)
+        wanted = ["filter"] * self.kernel.filtered + ["ifmap"] * (read > 0)
         if [load.operand for load in step.loads] != wanted:
             yield f"its {' and '.join(wanted) or 'nothing'} should be loaded, each once"
         if any(load.needs_inputs != (load.operand == "ifmap") for load in step.loads):
@@ -125,12 +127,28 @@ class VectorSpec(KernelSpec):
 
     def _read(self, tile: VectorTile) -> int:
         """Words of all ifmaps that a tile loads."""
+        full, single = prod(self._region(tile)), tile.pixels.batch.size * tile.channels.size
+        return sum(full if whole else single for whole in self._fetched)
+
+    def _region(self, tile: VectorTile) -> tuple[int, int, int, int]:
+        """Images, channels, rows and columns of each full ifmap that a tile reads."""
         kernel, near = self.kernel, Span(0, self.kernel.depth.kernel)
         rows = read_along(kernel.rows, tile.pixels.rows, tile.tap_rows)
         cols = read_along(kernel.cols, tile.pixels.cols, tile.tap_cols)
-        full = read_along(kernel.depth, tile.channels, near) * rows * cols
-        each = sum(full if whole else tile.channels.size for whole in self._fetched)
-        return tile.pixels.batch.size * each
+        return tile.pixels.batch.size, read_along(kernel.depth, tile.channels, near), rows, cols
+
+    def _lies(self, tile: VectorTile) -> dict[Operand, Lie]:
+        """Where its parts of operands lie."""
+        kernel, pixels = self.kernel, tile.pixels
+        weights = (kernel.filtered * tile.channels.size * _taps(tile),)
+        made = (pixels.batch.size, tile.channels.size, pixels.rows.size, pixels.cols.size)
+        sides = (kernel.rows.outputs, kernel.cols.outputs)
+        ifmap = (kernel.batch, kernel.depth.size, kernel.rows.size, kernel.cols.size)
+        return {
+            "ifmap": Lie(ifmap, self._region(tile)),
+            "filter": Lie(weights, weights),
+            "ofmap": Lie((kernel.batch, kernel.channels, *sides), made),
+        }
 
 
 def _part(tile: VectorTile, channels: Span) -> Part:

@@ -275,9 +275,10 @@ class _Blocks:
         if part.ends:
             room = results if part.last else place
             store = Store("ofmap", room, ofmap.size, self.writes(part))
+        loads = self.loads(part, place, Room(target.in_flight, 0))
         return Step(
-            loads=self.loads(part, place, Room(target.in_flight, 0)),
-            opens=(),
+            loads=loads,
+            opens=() if place in [load.room for load in loads] else (place,),
             work=work,
             cycles=work.cycles,
             closes=tuple(closes),
@@ -315,9 +316,10 @@ class _Blocks:
         return Room(self.target.buffer_index("filter"), size)
 
     def loads(self, part: "_Part", room: Room, filters: Room) -> tuple[Load, ...]:
-        """The transfers of its filters, if it has any, and of its inputs, unless all are resident.
+        """The transfers of its filters, if it has any, and of its inputs.
 
-        They take `room` for inputs, and for `filters`.
+        Not of inputs that are resident, or where it reads nothing but padding. They take `room` for
+        inputs, and for `filters`.
         """
         kernel, target = self.kernel, self.target
         fetched = loaded_inputs(kernel, target)
@@ -331,11 +333,11 @@ class _Blocks:
             if size
             else ()
         )
-        if not fetched:
+        size = self.words(part) * target.bytes_of("ifmap")
+        if not size:
             return first
         source = Planes(kernel.batch, kernel.depth.size, kernel.rows.size, kernel.cols.size)
         runs = map_runs(source, part.read, target.bytes_of("ifmap"), maps=sum(fetched))
-        size = self.words(part) * target.bytes_of("ifmap")
         return (*first, Load(operand="ifmap", room=room, needs_inputs=True, size=size, runs=runs))
 
     def writes(self, part: "_Part") -> Runs:

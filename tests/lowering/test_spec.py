@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, machine, max_pool, networks, split
 
+from accelsim.dram.transfer import Runs
 from accelsim.errors import DoesNotFitError
 from accelsim.hardware import DATAFLOWS, Hardware
 from accelsim.lowering import tiles
@@ -93,6 +94,7 @@ CUT = machine(split("512 B", "256 B", "512 B"))
 CASES = {
     **{flow: (chain((12, 7, 5), conv(12, 3, padding=1)), flow) for flow in DATAFLOWS},
     "pool": (chain((12, 9, 7), max_pool(3, 2, 1)), "ws"),
+    "padded pool": (chain((1, 20, 19), max_pool(21, 1, 10)), "ws"),
     "psums leave": (chain((12, 9, 7), conv(24, 3, padding=1)), "os"),
     "parts of windows": (chain((2, 30, 31), AvgPool(kernel=(30, 31))), "ws"),
     "passes": (chain((803,), Softmax()), "ws"),
@@ -214,6 +216,27 @@ def without_store(operand: str) -> Fault:
     return fault
 
 
+def of_runs(operand: str, **changes: int) -> Fault:
+    """The transfers of `operand` with what is given added to how their runs lie."""
+
+    def moved(runs: Runs) -> Runs:
+        return replace(runs, **{key: getattr(runs, key) + more for key, more in changes.items()})
+
+    def fault(step: Step) -> Step | None:
+        if operand not in {each.operand for each in step.transfers}:
+            return None
+        loads = tuple(
+            replace(load, runs=moved(load.runs)) if load.operand == operand else load
+            for load in step.loads
+        )
+        store = step.store
+        if store is not None and store.operand == operand:
+            store = replace(store, runs=moved(store.runs))
+        return replace(step, loads=loads, store=store)
+
+    return fault
+
+
 def without_rooms(name: str) -> Fault:
     def fault(step: Step) -> Step | None:
         return replace(step, **{name: ()}) if getattr(step, name) else None
@@ -242,6 +265,8 @@ STEP_FAULTS: dict[str, Fault] = {
     "early": early_load,
     "store bytes": of_store(size=-1),
     "store room": of_store(room=1),
+    **{f"{name} pitch": of_runs(name, pitch=1) for name in ("ifmap", "filter", "psum", "ofmap")},
+    "longer runs": of_runs("ifmap", size=1),
     "no ofmap": without_store("ofmap"),
     "no psum out": without_store("psum"),
     "no room opened": without_rooms("opens"),

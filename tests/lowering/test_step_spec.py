@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
+from math import prod
 
+import numpy as np
 import pytest
 from cases import windows
 from drawing import drawn
@@ -17,7 +19,7 @@ from accelsim.dram.transfer import Runs
 from accelsim.lowering.program import Program
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.spec import program_problems
-from accelsim.lowering.step_spec import Done, Part, is_whole, read_along
+from accelsim.lowering.step_spec import Done, Lie, Part, is_whole, read_along
 from accelsim.lowering.task import Room, Span, Step, Task
 from accelsim.network.ops import Read, Stretch, Window
 
@@ -118,6 +120,17 @@ def test_a_stretched_region_by_hand(axis: Read, outputs: tuple[int, int], read: 
     assert read_along(axis, Span(*outputs), Span(0, 1)) == read
 
 
+@given(st.data(), st.lists(st.integers(1, 3), min_size=1, max_size=4))
+@drawn(200)
+def test_runs_of_a_block_are_where_its_words_are(data: st.DataObject, whole: list[int]) -> None:
+    block = [data.draw(st.integers(1, size)) for size in whole]
+    places = np.arange(prod(whole)).reshape(whole)[tuple(map(slice, block))].ravel()
+    starts = places[np.diff(places, prepend=-2) > 1]
+    lie = Lie((*whole,), (*block,))
+    assert lie.run == len(places) / len(starts)
+    assert lie.pitch == (np.diff(starts).min() if len(starts) > 1 else prod(whole))
+
+
 # --- Faults that no other test falsifies ----------------------------------------------------------
 
 
@@ -179,8 +192,22 @@ def test_runs_that_are_not_the_bytes(case: str) -> None:
         return replace(step, loads=(replace(load, runs=runs), *step.loads[1:]))
 
     tasks = lowered(case).layers[0].all_tasks
-    at = next(at for at, task in enumerate(tasks) if task.step.loads[0].size)
+    at = next(at for at, task in enumerate(tasks) if task.step.loads)
     assert any("the runs of" in each for each in problems(with_step(lowered(case), at, longer)))
+
+
+def test_a_load_of_nothing() -> None:
+    """Tiles in the padding of a pool bring nothing, so that there is no transfer to time."""
+    program = lowered("padded pool")
+    tasks = program.layers[0].all_tasks
+    at, some = (
+        next(at for at, task in enumerate(tasks) if bool(task.step.loads) == is_some)
+        for is_some in (False, True)
+    )
+    (load,) = tasks[some].step.loads
+    none = replace(load, size=0, room=replace(load.room, size=0), runs=Runs(0, 0, load.runs.pitch))
+    false = with_step(program, at, lambda step: replace(step, loads=(none,)))
+    assert any("nothing should be loaded" in each for each in problems(false))
 
 
 def test_a_pass_that_there_is_not() -> None:
