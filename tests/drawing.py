@@ -5,7 +5,7 @@ import os
 from hypothesis import settings
 
 PLAIN = 6
-MOST = int(os.environ.get("ACCELSIM_DRAWN", "25"))
+MOST = int(os.environ.get("ACCELSIM_DRAWN", "16"))
 """Percent of the inputs that are drawn in the plain run, and at most in any run.
 
 The plain run draws fewer where a test says so; `.ci/run` with the oldest releases, too.
