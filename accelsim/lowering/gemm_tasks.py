@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from itertools import product
 from math import prod
 
 from accelsim.dram.transfer import Runs
@@ -15,6 +17,7 @@ from accelsim.lowering.dataflow import (
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
 from accelsim.lowering.pooling import pooled_sides
+from accelsim.lowering.processor import TileWork
 from accelsim.lowering.schedule import (
     Box,
     Boxes,
@@ -26,7 +29,7 @@ from accelsim.lowering.schedule import (
     turns,
     turns_of,
 )
-from accelsim.lowering.systolic import Systolic
+from accelsim.lowering.systolic import Systolic, work_of_each
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import (
     GemmTile,
@@ -40,12 +43,13 @@ from accelsim.lowering.task import (
 )
 from accelsim.lowering.tiles import (
     GemmSize,
+    TileSizes,
     finished,
     gemm_tile,
+    outer,
     pieces,
     regions,
     shared_out,
-    size_of,
     sums,
     tap_sums,
 )
@@ -134,18 +138,25 @@ class _Steps:
     target: Target
     tiling: GemmTiling
     made: dict[tuple[GemmSize, Changes, Changes, int], Step] = field(default_factory=dict)
-    works: dict[tuple[int, Extents], Work] = field(default_factory=dict)
+    tile_works: dict[Extents, TileWork] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sizes = TileSizes(self.kernel)
+        self.work = cache(self._work)
+        self.ifmap_load = cache(self._ifmap_load)
+        self.filter_load = cache(self._filter_load)
+        self.psum_runs = cache(self._psum_runs)
 
     def schedule(self, loops: Loops) -> Schedule:
         """What an array does whose tile loops are `loops`, outermost first."""
         names = [name for loop in loops for name in AXES[loop]]
         order = [*loops]
 
-        def tile(spans: Iterable[Span]) -> GemmTile:
-            return gemm_tile(self.kernel, dict(zip(names, spans, strict=True)))
+        def at(spans: Iterable[Span]) -> dict[str, Span]:
+            return dict(zip(names, spans, strict=True))
 
         def tiles() -> Iterator[GemmTile]:
-            return map(tile, turns([*loops.values()]))
+            return (gemm_tile(self.kernel, at(spans)) for spans in turns([*loops.values()]))
 
         several = [loop for loop in order if sum(map(turns_of, loops[loop])) > 1]
         inside = [[each for each in several if order.index(each) > at] for at in range(len(order))]
@@ -155,49 +166,47 @@ class _Steps:
             for (loop, boxes), inner in zip(loops.items(), inside, strict=True)
         ]
         between = prod(level.turns for level in levels[order.index("channels") + 1 :])
+        self.find_works(loops)
 
         def step(runs: tuple[Run, ...], before: Changes, after: Changes) -> Step:
-            return self.step(tile(run.first for run in runs), before, after, between)
+            return self.step(at([run.first for run in runs]), before, after, between)
 
         return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles)
 
-    def step(self, tile: GemmTile, before: Changes, after: Changes, between: int) -> Step:
-        """The step of a tile, given what changes before and after it.
+    def find_works(self, loops: Loops) -> None:
+        """Find the work of all tiles of loops together."""
+        new = [*dict.fromkeys(_extents(self.kernel, loops)) - self.tile_works.keys()]
+        if new:
+            self.tile_works.update(work_of_each(self.target.array, new))
+
+    def step(self, at: dict[str, Span], before: Changes, after: Changes, between: int) -> Step:
+        """The step of the tile at some spans, given what changes before and after it.
 
         From one visit of its output to the next there are so many tiles.
         """
-        key = size_of(self.kernel, tile), before, after, between
-        if key not in self.made:
-            self.made[key] = self._build(*key)
-        return self.made[key]
+        key = self.sizes(at), before, after, between
+        step = self.made.get(key)
+        if step is None:
+            step = self.made[key] = self._build(*key)
+        return step
 
     def _build(self, size: GemmSize, before: Changes, after: Changes, between: int) -> Step:
-        ifmap = self._room("ifmap", size.groups * size.channels * size.ifmap_words)
-        reads_ifmap = ifmap.size > 0 and not self.target.residence.ifmap
-        weights = size.groups * size.filters * size.channels * size.taps
-        filters = self._room("filter", weights * (self.target.residence.filter == "fetched"))
+        residence = self.target.residence
         output = self._output(size, before, after, between)
-        loads = [*output.loads]
-        if before.ifmap and reads_ifmap:
-            runs = map_runs(self._ifmap, size.ifmap, self.target.bytes_of("ifmap"))
-            load = Load(operand="ifmap", room=ifmap, needs_inputs=True, size=ifmap.size, runs=runs)
-            loads.insert(0, load)
-        if before.filter and self.target.residence.filter != "there":
-            runs, words = self._filter_runs(size), weights * self.target.bytes_of("filter")
-            needs_inputs = self.kernel.filter_is_input
-            load = Load(
-                operand="filter", room=filters, needs_inputs=needs_inputs, size=words, runs=runs
-            )
-            loads.insert(0, load)
-        adds = size.ends and self.kernel.addend
-        if adds and not self.target.residence.addend:
+        ifmap = self.ifmap_load(size.ifmap)
+        filters = self.filter_load(size.groups * size.filters, size.channels, size.taps)
+        loads, closes = [*output.loads], [*output.closes]
+        if before.ifmap and ifmap:
+            loads.insert(0, ifmap)
+        if before.filter and residence.filter != "there":
+            loads.insert(0, filters)
+        if size.ends and self.kernel.addend and not residence.addend:
             loads.append(self._addend(size))
-        closes = [*output.closes]
-        if after.ifmap and reads_ifmap:
-            closes.append(ifmap)
-        if after.filter and filters.size:
-            closes.append(filters)
-        work = self._work(size.groups, extents_of(self.kernel, size))
+        if after.ifmap and ifmap:
+            closes.append(ifmap.room)
+        if after.filter and filters.room.size:
+            closes.append(filters.room)
+        work = self.work(size.groups, extents_of(self.kernel, size))
         work = _with_addend(self.kernel, self.target, size, work)
         return Step(
             loads=tuple(loads),
@@ -209,48 +218,75 @@ class _Steps:
             keep=output.keep,
         )
 
+    def _work(self, groups: int, tile: Extents) -> Work:
+        """The work of a tile, which is the same whatever lies around it."""
+        return self.tile_works[tile].of_groups(groups)
+
+    def _ifmap_load(self, block: Planes) -> Load | None:
+        """What a tile reads of the ifmap, if that does not lie on chip."""
+        room = self._room("ifmap", block.words)
+        if self.target.residence.ifmap or not room.size:
+            return None
+        runs = map_runs(self._ifmap, block, self.target.bytes_of("ifmap"))
+        return Load(operand="ifmap", room=room, needs_inputs=True, size=room.size, runs=runs)
+
+    def _filter_load(self, filters: int, channels: int, taps: int) -> Load:
+        """A tile's filters; they take room where they are fetched for it."""
+        words = filters * channels * taps
+        return Load(
+            operand="filter",
+            room=self._room("filter", words * (self.target.residence.filter == "fetched")),
+            needs_inputs=self.kernel.filter_is_input,
+            size=words * self.target.bytes_of("filter"),
+            runs=self._filter_runs(filters, channels * taps),
+        )
+
+    def _filter_runs(self, filters: int, part: int) -> Runs:
+        word = self.target.bytes_of("filter")
+        if not self.kernel.filter_is_input:
+            return packed(filters * part * word)
+        return filter_runs(filters, self.kernel.channels * self.kernel.taps, part, word)
+
     def _addend(self, size: GemmSize) -> Load:
         """What is added to finished results: it streams past them, and takes no room."""
         nowhere, word = self._room("ofmap", 0), self.target.bytes_of("ifmap")
-        words = size.groups * size.pixels * size.filters
         runs = map_runs(self._ofmap, size.ofmap, word)
         return Load(
             operand="ifmap",
             room=nowhere,
             needs_inputs=True,
-            size=words * word,
+            size=size.ofmap.words * word,
             runs=runs,
             addend=True,
         )
 
-    def _work(self, groups: int, tile: Extents) -> Work:
-        """The work of a tile, which is the same whatever lies around it."""
-        work = self.works.get((groups, tile))
-        if work is None:
-            work = self.works[groups, tile] = gemm_work(self.target.array, groups, tile)
-        return work
-
-    @property
+    @cached_property
     def _ifmap(self) -> Planes:
         kernel = self.kernel
         channels = kernel.groups * kernel.channels
         return Planes(kernel.batch, channels, *kernel.ifmap_sides)
 
-    @property
+    @cached_property
     def _ofmap(self) -> Planes:
         kernel = self.kernel
         filters = kernel.groups * kernel.filters
         return Planes(kernel.batch, filters, kernel.rows.outputs, kernel.cols.outputs)
 
-    def _filter_runs(self, size: GemmSize) -> Runs:
-        filters, word = size.groups * size.filters, self.target.bytes_of("filter")
-        if not self.kernel.filter_is_input:
-            return packed(filters * size.channels * size.taps * word)
-        row, part = self.kernel.channels * self.kernel.taps, size.channels * size.taps
-        return filter_runs(filters, row, part, word)
+    @cached_property
+    def _written(self) -> Planes:
+        """The ofmap as it is stored."""
+        return self._left_of(self._ofmap)
+
+    def _left_of(self, block: Planes) -> Planes:
+        """What leaves of a block of the ofmap."""
+        sides = pooled_sides(self.kernel, block.rows, block.cols)
+        return Planes(block.batch, block.channels, *sides)
 
     def _room(self, operand: Operand, words: int) -> Room:
         return Room(self.target.buffer_index(operand), words * self.target.bytes_of(operand))
+
+    def _psum_runs(self, block: Planes) -> Runs:
+        return map_runs(self._ofmap, block, self.target.bytes_of("psum"))
 
     def _output(self, size: GemmSize, before: Changes, after: Changes, between: int) -> "_Output":
         """Room and transfers of psums and ofmap.
@@ -258,42 +294,40 @@ class _Steps:
         A visit of an output tile opens room for its psums, if any leave the array, and for
         the ofmap, if the visit completes it. A store keeps the room until it is done.
         """
-        words = size.groups * size.pixels * size.filters
-        psum = self._room("psum", words * self._stores_psums)
-        ofmap = self._room("ofmap", words * (not self.target.computes_in_place))
+        block = size.ofmap
+        psum = self._room("psum", block.words * self._stores_psums)
+        ofmap = self._room("ofmap", block.words * (not self.target.computes_in_place))
         completes = size.ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
-        psums = map_runs(self._ofmap, size.ofmap, self.target.bytes_of("psum"))
         continues = before.ofmap and not size.starts
-        back = Load(
-            operand="psum",
-            room=psum,
-            needs_inputs=False,
-            size=psum.size,
-            runs=psums,
-            behind=between,
-        )
-        loads = (back,) if continues else ()
+        loads = (self._back(psum, block, between),) if continues else ()
         opens = _without(rooms, psum) if loads else rooms
         if not before.ofmap:
             opens = ()
         if not after.ofmap:
             return _Output(loads=loads, opens=opens, closes=(), store=None, keep=None)
         if not size.ends:
-            waits, closes = Store("psum", psum, psum.size, psums), _without(rooms, psum)
+            waits = Store("psum", psum, psum.size, self.psum_runs(block))
+            closes = _without(rooms, psum)
             return _Output(loads=loads, opens=opens, closes=closes, store=waits, keep=None)
-        left = replace(size.ofmap, **self._pooled(size.rows, size.cols))
-        whole = replace(self._ofmap, **self._pooled(self._ofmap.rows, self._ofmap.cols))
-        runs = map_runs(whole, left, self.target.bytes_of("ofmap"))
+        left = self._left_of(block)
+        runs = map_runs(self._written, left, self.target.bytes_of("ofmap"))
         store, keep = finished(self.target, ofmap, left.words, runs)
         closes = _without(rooms, ofmap)
         return _Output(loads=loads, opens=opens, closes=closes, store=store, keep=keep)
 
-    def _pooled(self, rows: int, cols: int) -> dict[str, int]:
-        """What leaves of so many rows and columns of the ofmap."""
-        return dict(zip(("rows", "cols"), pooled_sides(self.kernel, rows, cols), strict=True))
+    def _back(self, psum: Room, block: Planes, between: int) -> Load:
+        """The psums of a visit before this one."""
+        return Load(
+            operand="psum",
+            room=psum,
+            needs_inputs=False,
+            size=psum.size,
+            runs=self.psum_runs(block),
+            behind=between,
+        )
 
-    @property
+    @cached_property
     def _stores_psums(self) -> bool:
         """Whether sums leave the array unfinished: k takes several folds or tiles."""
         tiling, kernel = self.tiling, self.kernel
@@ -301,6 +335,32 @@ class _Steps:
         depth = min(tiling.channels, kernel.channels) * taps
         folds_k = leaves_unfinished(self.target.array, depth, taps)
         return bool(folds_k) or depth < kernel.channels * kernel.taps
+
+
+def _extents(kernel: GemmKernel, loops: Loops) -> Iterator[Extents]:
+    """The sizes of all tiles that loops may have, as the array sees them."""
+    spans = _spans(loops)
+    sizes = {axis: {span.size for span in found} for axis, found in spans.items()}
+    pixels = {
+        (batch * rows * cols, kernel.lines(batch, rows))
+        for batch, rows, cols in product(sizes["batch"], sizes["rows"], sizes["cols"])
+    }
+    sums_at = {
+        (channels.size, down.size * across.size, *outer(kernel, channels, down, across))
+        for channels, down, across in product(*(spans[axis] for axis in AXES["channels"]))
+    }
+    for (m, lines), n, (channels, taps, starts, ends) in product(pixels, sizes["filters"], sums_at):
+        yield Extents(m=m, n=n, k=channels * taps, starts=starts, ends=ends, taps=taps, lines=lines)
+
+
+def _spans(loops: Loops) -> dict[str, set[Span]]:
+    """By axis, a span of each run of all loops."""
+    found: dict[str, set[Span]] = {axis: set() for loop in loops for axis in AXES[loop]}
+    for loop, boxes in loops.items():
+        for box in boxes:
+            for name, axis in zip(AXES[loop], box, strict=True):
+                found[name].update(run.first for run in axis)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@ A tile is one, or many under comparison: then its sizes are arrays with an entry
 is every answer, by the same code.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeVar
+
+import numpy as np
 
 from accelsim.hardware import MappingObjective
 from accelsim.lowering.extents import Cycles, Truth
@@ -13,6 +16,9 @@ from accelsim.lowering.task import Work
 from accelsim.lowering.traffic import Inside, Sram
 
 Counts = dict[str, Cycles]
+
+CYCLES = ("streaming", "fill_drain", "buffer", "buffer_bound", "tail", "operations")
+"""The numbers of `TileWork` that stand alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +44,27 @@ class TileWork:
 
     def of_groups(self, groups: int) -> Work:
         """The work of one tile of `groups` groups, one after another."""
-        times = {
-            field.name: groups * int(getattr(self, field.name))
-            for field in fields(self)
-            if field.name not in ("tail", "sram", "inside")
-        }
         return Work(
-            **times,
+            streaming=groups * int(self.streaming),
+            fill_drain=groups * int(self.fill_drain),
+            buffer=groups * int(self.buffer),
+            buffer_bound=groups * int(self.buffer_bound),
             tail=int(self.tail),
+            operations=groups * int(self.operations),
             sram=Sram(**{name: groups * int(count) for name, count in self.sram.items()}),
             inside=Inside(**{name: groups * int(count) for name, count in self.inside.items()}),
         )
+
+    def apart(self, tiles: int) -> list["TileWork"]:
+        """The work of each of so many tiles."""
+
+        def by_tile(counts: Counts) -> Iterator[Counts]:
+            columns = [np.broadcast_to(count, tiles).tolist() for count in counts.values()]
+            return (dict(zip(counts, row, strict=True)) for row in zip(*columns, strict=True))
+
+        cycles = {name: getattr(self, name) for name in CYCLES}
+        parts = zip(by_tile(cycles), by_tile(self.sram), by_tile(self.inside), strict=True)
+        return [TileWork(**each, sram=sram, inside=inside) for each, sram, inside in parts]
 
 
 class Array(Protocol):

@@ -8,7 +8,7 @@ m filters.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, map_runs, packed
@@ -28,11 +28,11 @@ from accelsim.lowering.task import (
 )
 from accelsim.lowering.tiles import (
     GemmSize,
+    TileSizes,
     gemm_tile,
     pieces,
     regions,
     shared_out,
-    size_of,
     sums,
     tap_sums,
 )
@@ -76,6 +76,11 @@ class _Steps:
     mapping: Mapping
     made: dict[GemmSize, Step] = field(default_factory=dict)
 
+    @cached_property
+    def sizes(self) -> TileSizes:
+        """Those of its tiles."""
+        return TileSizes(self.kernel)
+
     def tile(self, spans: Iterable[Span]) -> GemmTile:
         """The tile of a turn of all loops."""
         return gemm_tile(self.kernel, dict(zip((*BLOCK, *PASS), spans, strict=True)))
@@ -86,7 +91,8 @@ class _Steps:
 
     def of_runs(self, runs: tuple[Run, ...], before: None, after: None) -> Step:
         """The step of the tiles of a run of each axis."""
-        size = size_of(self.kernel, self.tile(run.first for run in runs))
+        spans = (run.first for run in runs)
+        size = self.sizes(dict(zip((*BLOCK, *PASS), spans, strict=True)))
         if size not in self.made:
             self.made[size] = self._build(size)
         return self.made[size]

@@ -263,11 +263,11 @@ def _box(
     after: Around,
     runs: tuple[Run, ...],
 ) -> Nest:
+    while box and len(box[0]) == 1 and box[0][0].count == 1:
+        runs, box = (*runs, box[0][0]), box[1:]
     if not box:
         return body(runs, before, after)
     axis, inner = box[0], box[1:]
-    if len(axis) == 1 and axis[0].count == 1:
-        return _box(inner, advance, body, before, after, (*runs, axis[0]))
     alike: list[tuple[Nest, int]] = []
     for run, left, right in _ends_apart(axis, advance, before, after):
         nest, times = _box(inner, advance, body, left, right, (*runs, run)), run.count

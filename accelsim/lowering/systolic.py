@@ -1,6 +1,7 @@
 """The systolic array as a processor: the laws of its folds, added up over a tile."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from math import gcd
 from typing import Any
 
@@ -22,6 +23,8 @@ from accelsim.lowering.dataflow import (
 from accelsim.lowering.folds import Pieces, all_folds
 from accelsim.lowering.inside import fold_moves
 from accelsim.lowering.processor import Counts, TileWork
+
+EXTENTS = tuple(field.name for field in fields(Extents))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,13 @@ class Systolic:
         if array.psums_move and not array.by_tap:
             liked[flow.rows] //= gcd(array.rows, taps)
         return liked
+
+
+def work_of_each(array: ArrayModel, tiles: Sequence[Extents]) -> dict[Extents, TileWork]:
+    """The work of each of many tiles; the laws are asked once for all."""
+    columns = {name: np.array([getattr(tile, name) for tile in tiles]) for name in EXTENTS}
+    works = Systolic(array).work(Extents(**columns))
+    return dict(zip(tiles, works.apart(len(tiles)), strict=True))
 
 
 def work_of_all(

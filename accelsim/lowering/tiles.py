@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import pairwise
 from math import ceil
 
@@ -17,10 +18,12 @@ from accelsim.units import ceil_div
 
 def ifmap_region(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span]:
     """The ifmap rows and columns that a block of the ofmap reads: halos included, padding not."""
-    return (
-        Span(*rows.span(pixels.rows.start, pixels.rows.stop)),
-        Span(*cols.span(pixels.cols.start, pixels.cols.stop)),
-    )
+    return ifmap_span(rows, pixels.rows), ifmap_span(cols, pixels.cols)
+
+
+def ifmap_span(window: Window, outputs: Span) -> Span:
+    """What some outputs of an axis read along it."""
+    return Span(*window.span(outputs.start, outputs.stop))
 
 
 def taps_of(kernel: GemmKernel, tile: GemmTile) -> tuple[Window, Window]:
@@ -236,32 +239,57 @@ class GemmSize:
         return Planes(self.batch, self.groups * self.filters, self.rows, self.cols)
 
 
-def size_of(kernel: GemmKernel, tile: GemmTile) -> GemmSize:
-    """The extents of a tile."""
-    down, across = ifmap_region(*taps_of(kernel, tile), tile.pixels)
-    return GemmSize(
-        groups=tile.groups.size,
-        batch=tile.pixels.batch.size,
-        rows=tile.pixels.rows.size,
-        down=down.size,
-        cols=tile.pixels.cols.size,
-        across=across.size,
-        filters=tile.filters.size,
-        channels=tile.channels.size,
-        tap_rows=tile.tap_rows.size,
-        tap_cols=tile.tap_cols.size,
-        starts=tile.first,
-        ends=tile.last,
-    )
+class TileSizes:
+    """The extents of a kernel's tiles, from their spans; what windows read is found once."""
+
+    def __init__(self, kernel: GemmKernel) -> None:
+        self.kernel = kernel
+        self._down = cache(partial(_read_by, kernel.rows))
+        self._across = cache(partial(_read_by, kernel.cols))
+
+    def __call__(self, at: Mapping[str, Span]) -> GemmSize:
+        """The extents of the tile that spans of all axes make, by their names."""
+        starts, ends = outer(self.kernel, at["channels"], at["tap_rows"], at["tap_cols"])
+        return GemmSize(
+            groups=at["groups"].size,
+            batch=at["batch"].size,
+            rows=at["rows"].size,
+            down=self._down(at["rows"], at["tap_rows"]),
+            cols=at["cols"].size,
+            across=self._across(at["cols"], at["tap_cols"]),
+            filters=at["filters"].size,
+            channels=at["channels"].size,
+            tap_rows=at["tap_rows"].size,
+            tap_cols=at["tap_cols"].size,
+            starts=starts,
+            ends=ends,
+        )
+
+    def of_tile(self, tile: GemmTile) -> GemmSize:
+        """The extents of a tile."""
+        pixels = tile.pixels
+        return self(
+            {
+                "groups": tile.groups,
+                "batch": pixels.batch,
+                "rows": pixels.rows,
+                "cols": pixels.cols,
+                "filters": tile.filters,
+                "channels": tile.channels,
+                "tap_rows": tile.tap_rows,
+                "tap_cols": tile.tap_cols,
+            }
+        )
+
+
+def _read_by(window: Window, outputs: Span, taps: Span) -> int:
+    """How many positions of data some taps read for some outputs of an axis."""
+    return ifmap_span(part_of(window, taps), outputs).size
 
 
 def gemm_tile(kernel: GemmKernel, at: Mapping[str, Span]) -> GemmTile:
     """The tile that spans of all axes make, by their names."""
-    sums = (
-        (at["channels"], kernel.channels),
-        (at["tap_rows"], kernel.rows.kernel),
-        (at["tap_cols"], kernel.cols.kernel),
-    )
+    first, last = outer(kernel, at["channels"], at["tap_rows"], at["tap_cols"])
     return GemmTile(
         groups=at["groups"],
         pixels=Pixels(at["batch"], at["rows"], at["cols"]),
@@ -269,9 +297,16 @@ def gemm_tile(kernel: GemmKernel, at: Mapping[str, Span]) -> GemmTile:
         channels=at["channels"],
         tap_rows=at["tap_rows"],
         tap_cols=at["tap_cols"],
-        first=all(span.start == 0 for span, _ in sums),
-        last=all(span.stop == total for span, total in sums),
+        first=first,
+        last=last,
     )
+
+
+def outer(kernel: GemmKernel, channels: Span, down: Span, across: Span) -> tuple[bool, bool]:
+    """Whether sums start in a tile of these channels and taps, and whether they end there."""
+    starts = channels.start == down.start == across.start == 0
+    whole = kernel.channels, kernel.rows.kernel, kernel.cols.kernel
+    return starts, (channels.stop, down.stop, across.stop) == whole
 
 
 def finished(

@@ -14,7 +14,7 @@ from accelsim.lowering.row_stationary_search import pes_holding_work
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.target import Target
 from accelsim.lowering.task import GemmTile, Tile, Work
-from accelsim.lowering.tiles import size_of
+from accelsim.lowering.tiles import TileSizes
 from accelsim.lowering.tiling import CutTiling, GemmTiling, VectorTiling
 from accelsim.lowering.vector_tasks import vector_schedules, vector_work
 
@@ -81,14 +81,16 @@ def _systolic_work(
     kernel: GemmKernel, target: Target, tiling: GemmTiling | CutTiling
 ) -> Callable[[GemmTile], Work]:
     made = cache(partial(gemm_tasks.tile_work, kernel, target))
-    return lambda tile: made(size_of(kernel, tile))
+    sizes = TileSizes(kernel)
+    return lambda tile: made(sizes.of_tile(tile))
 
 
 def _row_stationary_work(
     kernel: GemmKernel, target: Target, mapping: Mapping
 ) -> Callable[[GemmTile], Work]:
     made = cache(partial(row_stationary_tasks.tile_work, kernel, target, mapping))
-    return lambda tile: made(size_of(kernel, tile))
+    sizes = TileSizes(kernel)
+    return lambda tile: made(sizes.of_tile(tile))
 
 
 WORKS: dict[type, Callable[[Any, Target, Any], Callable[[Any], Work]]] = {

@@ -26,7 +26,7 @@ from accelsim.lowering.residency import Placement
 from accelsim.lowering.schedule import Schedule
 from accelsim.lowering.spec import layer_problems, program_problems
 from accelsim.lowering.target import Residence, Target, target_of
-from accelsim.lowering.task import GemmTile, Pixels, Room, Span, Step, Task
+from accelsim.lowering.task import GemmTile, Room, Span, Step, Task
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, Split, whole_sizes
 from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, Lrn, Softmax, Window
@@ -390,13 +390,13 @@ def test_a_wrong_halo_is_caught(
     dataflow: str, start: int, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps that bring one ifmap row too few: the bytes are not those that the tile reads."""
-    right = tiles.ifmap_region
+    right = tiles.ifmap_span
 
-    def short(rows: Window, cols: Window, pixels: Pixels) -> tuple[Span, Span]:
-        down, across = right(rows, cols, pixels)
-        return grown(down, start, stop), across
+    def short(window: Window, outputs: Span) -> Span:
+        read = right(window, outputs)
+        return grown(read, start, stop) if window.size == 11 else read
 
-    monkeypatch.setattr(tiles, "ifmap_region", short)
+    monkeypatch.setattr(tiles, "ifmap_span", short)
     network = chain((12, 11, 7), conv(23, 3, padding=1))
     array = CUT.array.model_copy(update={"dataflow": dataflow})
     program = lower(network, CUT.model_copy(update={"array": array}), memory=Memory())

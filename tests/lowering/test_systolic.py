@@ -22,7 +22,7 @@ from accelsim.lowering.dataflow import (
 from accelsim.lowering.inside import fold_inside
 from accelsim.lowering.ports import serial_wait
 from accelsim.lowering.processor import Processor
-from accelsim.lowering.systolic import Systolic
+from accelsim.lowering.systolic import Systolic, work_of_each
 from accelsim.lowering.traffic import Inside, Sram
 
 SLOW = (
@@ -67,13 +67,14 @@ def test_many_tiles_are_each_alone(array: ArrayModel, alone: list[Extents]) -> N
     unit: Processor[Extents] = Systolic(array)
     many = stacked(alone)
     work, cycles, tail = unit.work(many), unit.cycles(many), unit.tail(many)
-    unfinished = unit.leaves_unfinished(many)
+    unfinished, apart = unit.leaves_unfinished(many), work_of_each(array, alone)
     for at, tile in enumerate(alone):
         one = unit.work(tile).of_groups(1)
         for name in ("streaming", "fill_drain", "buffer", "buffer_bound", "tail", "operations"):
             assert getattr(work, name)[at] == getattr(one, name), name
         assert {name: count[at] for name, count in work.sram.items()} == one.sram.as_dict()
         assert {name: count[at] for name, count in work.inside.items()} == one.inside.as_dict()
+        assert apart[tile].of_groups(1) == one
         assert cycles[at] == unit.cycles(tile) == one.cycles == work.cycles[at]  # type: ignore[index]
         assert tail[at] == unit.tail(tile) == one.tail  # type: ignore[index]
         assert np.broadcast_to(unfinished, len(alone))[at] == unit.leaves_unfinished(tile)
