@@ -22,6 +22,7 @@ from drawing import MOST, PLAIN
 from hypothesis import settings
 
 from accelsim.lowering.recall import Memory
+from accelsim.sweep.work import this_worker
 
 settings.register_profile("all", derandomize=True, deadline=None, database=None, max_examples=MOST)
 settings.register_profile("plain", settings.get_profile("all"), max_examples=PLAIN)
@@ -92,6 +93,7 @@ def one_memory() -> Iterator[Memory]:
     with pytest.MonkeyPatch.context() as patch:
         for name in SEARCHING:
             patch.setattr(import_module(name), "Memory", lambda: memory)
+        patch.setattr(this_worker, "memory", memory)
         yield memory
 
 

@@ -1,6 +1,7 @@
 """ONNX models as we compute them: the network of a file, its reference and its tiles in float32."""
 
 from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from accelsim.facade import compile_program
 from accelsim.frontend import load_network
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import Hardware
 from accelsim.network.graph import Network
 from accelsim.network.passes import prepare_for_inference
 from accelsim.numerics.compare import checks, precision_arithmetic
@@ -36,6 +38,22 @@ def saved(model: Any, folder: Path) -> Path:
     return path
 
 
+@cache
+def edge_ws(*settings: str) -> Hardware:
+    """The machine with these settings, read once."""
+    return load_hardware("edge_ws", settings)
+
+
+def network_of(path: Path, outputs: tuple[str, ...] = ()) -> Network:
+    """The network of a file, read once for all that is asked of it."""
+    return _read(path, path.read_bytes(), outputs)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, content: bytes, outputs: tuple[str, ...]) -> Network:
+    return load_network(path, outputs=outputs)
+
+
 def images_first(feeds: dict[str, Array], network: Network) -> dict[str, Array]:
     """Inputs as our networks take them."""
     assert network.interface is not None
@@ -48,7 +66,7 @@ def images_first(feeds: dict[str, Array], network: Network) -> dict[str, Array]:
 
 def given(network: Network, settings: tuple[str, ...], feeds: dict[str, Array]) -> Parameters:
     """The model's own arrays, and inputs."""
-    arithmetic = precision_arithmetic(load_hardware("edge_ws", settings).precision)
+    arithmetic = precision_arithmetic(edge_ws(*settings).precision)
     parameters = load_parameters(network, prepare_for_inference(network), arithmetic)
     return replace(parameters, given={**parameters.given, **feeds})
 
@@ -60,7 +78,7 @@ def computed(
     outputs: tuple[str, ...] = (),
 ) -> NDArray[Any]:
     """What our reference makes of a model's one output, or of that which is asked for."""
-    model = load_network(path, outputs=outputs)
+    model = network_of(path, outputs)
     feeds = images_first(feeds, model)
     network = prepare_for_inference(model)
     parameters = given(model, settings, feeds)
@@ -94,10 +112,10 @@ def wrong_tiles(
     path: Path, feeds: dict[str, Array], settings: tuple[str, ...] = (FLOAT32,)
 ) -> list[str]:
     """Layers whose tiled values on a small machine are not the reference's."""
-    network = load_network(path)
+    network = network_of(path)
     feeds = images_first(feeds, network)
     batch = len(next(iter(feeds.values())))
-    program = compile_program(network, load_hardware("edge_ws", (*SMALL, *settings)), batch=batch)
+    program = compile_program(network, edge_ws(*SMALL, *settings), batch=batch)
     return [
         str(check) for check in checks(program, given(network, settings, feeds)) if not check.passed
     ]
