@@ -28,14 +28,13 @@ from accelsim.lowering.ports import fluid_wait, fold_parts
 from accelsim.lowering.target import Target
 
 
-def least_cost(kernel: GemmKernel, target: Target) -> float:
-    """What no tiling of `kernel` takes less than: its folds uncut, or each operand once.
+def least_work(kernel: GemmKernel, target: Target) -> tuple[float, float]:
+    """Array cycles and DRAM bytes of `kernel` at least, cut in parts or not.
 
-    What lies on chip is not moved. Of energy there is no such bound.
+    What its folds take uncut, or with so few sums as its tiles have room for, and each operand
+    moved once; what lies on chip is not moved.
     """
     residence = target.residence
-    if target.objective != "time":
-        return 0.0
     array = replace(target.array, piece=0)  # rows of pixels may be cut into pieces that suit it
     each = least_busy_cycles(array, kernel.gemm, _most_sums(array, kernel.gemm, target))
     busy = kernel.groups * each / target.sharers
@@ -48,9 +47,7 @@ def least_cost(kernel: GemmKernel, target: Target) -> float:
         moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ifmap")
     if residence.stored:
         moved += kernel.written_words * target.bytes_of("ofmap")
-    last = target.dram_latency * residence.stored
-    first = target.dram_latency * (not residence.ifmap)  # stores may go on meanwhile
-    return max(busy + first, moved / float(target.dram_bytes_per_cycle)) + last
+    return busy, moved
 
 
 def least_busy_cycles(model: ArrayModel, gemm: Gemm, most_sums: float = inf) -> float:

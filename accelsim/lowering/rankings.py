@@ -1,12 +1,12 @@
 """What tilings of a GEMM kernel cost on a target, and what any costs at least, remembered."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.lowering.bound import least_cost
+from accelsim.lowering.bound import least_work
 from accelsim.lowering.gemm_candidates import (
     Neighbours,
     neighbours,
@@ -18,13 +18,17 @@ from accelsim.lowering.gemm_candidates import (
 from accelsim.lowering.gemm_search import Flows, flows_of, gemm_ranking
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Ranking
-from accelsim.lowering.recall import NEAR, Memory
+from accelsim.lowering.recall import NEAR, REFINED, Memory
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import TilingSizes
 from accelsim.lowering.tiling_bound import Frontier, frontier
 
 FRAMES = 24
 """Shapes of tiles that are looked at where a bound is least."""
+
+
+Work = NDArray[np.float64] | float
+"""Cycles, or bytes."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +105,20 @@ class Rankings:
         return self.memory.recall("neighbours", (kernel, target, centers), found)
 
     def least_cost(self, kernel: GemmKernel, residence: Residence) -> float:
-        """What `kernel` takes at least, cut in parts or not."""
-        return least_cost(kernel, replace(self.target, residence=residence))
+        """What `kernel` takes at least, cut in parts or not. Of energy there is no such bound."""
+        if self.target.objective != "time":
+            return 0.0
+        target = replace(self.at_any_rate, residence=residence)
+        find = partial(least_work, kernel, target)
+        busy, moved = self.memory.recall("least work", (kernel, target), find, REFINED)
+        return float(self._cycles(residence, busy, moved))
 
     def least_of_tilings(self, kernel: GemmKernel, residence: Residence, space: int) -> float:
         """What no tiling of `kernel` takes less than, of which a tile fits half of `space`."""
-        if self.target.objective != "time":
-            return 0.0
-        _, cycles = self._frontier(kernel, residence, space)
         least = self.least_cost(kernel, residence)
+        if self.target.objective != "time":
+            return least
+        _, cycles = self._frontier(kernel, residence, space)
         return max(least, float(cycles.min())) if cycles.size else least
 
     def _frontier(
@@ -117,14 +126,15 @@ class Rankings:
     ) -> tuple[Frontier, NDArray[np.float64]]:
         """Kinds of tiles, and what each takes at least."""
         target = replace(self.at_any_rate, residence=residence)
-        front = self.memory.recall(
-            "frontiers",
-            (kernel, target, space),
-            lambda: frontier(kernel, target, space, self.memory.tap_reads),
-        )
+        find = partial(frontier, kernel, target, space, self.memory.tap_reads)
+        front = self.memory.recall("frontiers", (kernel, target, space), find)
+        return front, self._cycles(residence, front.busy, front.moved)
+
+    def _cycles(self, residence: Residence, busy: Work, moved: Work) -> NDArray[np.float64]:
+        """max(array, DRAM), and the latencies that nothing hides; stores may go on in the first."""
         latency, rate = self.target.dram_latency, float(self.target.dram_bytes_per_cycle)
-        cycles = front.cycles(rate, latency * (not residence.ifmap))
-        return front, cycles + latency * residence.stored
+        array = busy + latency * (not residence.ifmap)
+        return np.asarray(np.maximum(array, moved / rate) + latency * residence.stored)
 
     def framed(self, kernel: GemmKernel, residence: Residence, space: int) -> Ranking:
         """What tilings cost that are shaped as those that could be the best."""

@@ -190,19 +190,18 @@ class Ranks:
     def _near(self, space: int) -> Times | None:
         """Times of the best tilings and those near them; None if none fits."""
         kernel, times = self.kernel, self._times(space)
-        least = self.search.least_of_tilings(kernel, self.residence, space)
-        start = leaders(times, self.search.target, least)
-        if not start:
+        if not times.any_fits:
             return None
-        if start[0].cost > GOOD_ENOUGH * least:
-            framed = self._framed(space)
-            times = Times.of_all([times, framed])
-            start = leaders(times, self.search.target, least)
-        if start[0].cost > GOOD_ENOUGH * least:
+        target = self.search.target
+        least = self.search.least_of_tilings(kernel, self.residence, space)
+        if times.least > GOOD_ENOUGH * least:
+            times = Times.of_all([times, self._framed(space)])
+        if times.least > GOOD_ENOUGH * least:
+            start = leaders(times, target, least)
             if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost / max(least, 1.0)):
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
-            times = refined(near, self.search.target, space, start, least)
+            times = refined(near, target, space, start, least)
         return self._with_better(space, times) if times.least > DOUBTFUL * least else times
 
     def _framed(self, space: int) -> Times:

@@ -43,10 +43,6 @@ class Frontier:
     moved: NDArray[np.float64]
     shapes: NDArray[np.int64]
 
-    def cycles(self, rate: float, before: float) -> NDArray[np.float64]:
-        """What each takes at least, at so many bytes per cycle, the array from `before` on."""
-        return np.maximum(self.busy + before, self.moved / rate)
-
 
 def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads) -> Frontier:
     """What tilings take on one array, with `space` bytes of the buffer that holds ifmaps.
