@@ -138,7 +138,7 @@ def _courses(
 def _mappings(
     layer: LayerProgram, finder: Search, wanted: Sequence[Mapping], count: int
 ) -> Iterator[Ranked]:
-    target = replace(finder.target, residence=_residence(layer))
+    target = finder.target.holding(_residence(layer))
     assert isinstance(layer.kernel, GemmKernel)
     for each in wanted:
         yield from mappings_near(layer.kernel, target, each, count)
@@ -147,7 +147,7 @@ def _mappings(
 def _on_lanes(
     layer: LayerProgram, finder: Search, wanted: Sequence[VectorTiling], count: int
 ) -> Iterator[Ranked]:
-    target = replace(finder.target, residence=_residence(layer))
+    target = finder.target.holding(_residence(layer))
     assert isinstance(layer.kernel, VectorKernel)
     for each in wanted:
         yield from vector_tilings(layer.kernel, target, each, _space(layer, target), count)

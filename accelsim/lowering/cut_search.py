@@ -117,7 +117,7 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     if cut is None or alone is None:
         return cut or best
     cut = search.again(cut, lambda part: replace(ranks, kernel=part).uncut_within(space))
-    resident = replace(ranks.search.target, residence=ranks.residence)
+    resident = ranks.search.target.holding(ranks.residence)
     parts, whole = (alone(ranks.kernel, resident, space, one.tiling) for one in (cut, best))
     return cut if WORTH * parts < whole else best
 

@@ -87,7 +87,7 @@ class ForcedSearch(MixedSearch):
     def _obeying(self, kernel: Kernel, residence: Residence) -> ObeyingRanks:
         """What obeys of the tilings of a forced kernel."""
         if isinstance(kernel, ForcedVector):
-            key = (kernel, replace(self.target, residence=residence))
+            key = (kernel, self.target.holding(residence))
             reads = self.memory.tap_reads
             ranks = partial(ForcedVectorRanks, *key, reads)
             return self.memory.recall("vector kernels", key, ranks)

@@ -111,7 +111,7 @@ class ForcedRanks(Ranks):
         return tilings_of(self.kernel, [*unique])
 
     def _ranking(self, families: Sequence[Tilings]) -> Ranking:
-        target = replace(self.search.target, residence=self.residence)
+        target = self.search.target.holding(self.residence)
         flows = [flows_of(self.kernel, target, each) for each in families]
         ranking = gemm_ranking(target, flows)
         return Ranking(tuple(self._in_ways(part) for part in ranking.parts))

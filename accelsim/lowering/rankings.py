@@ -1,6 +1,6 @@
 """What tilings of a GEMM kernel cost on a target, and what any costs at least, remembered."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -52,7 +52,7 @@ class Rankings:
         """What tilings at every scale cost, at any rate of DRAM."""
         target = self.at_any_rate
         key = (kernel, residence, target)
-        resident = replace(target, residence=residence)
+        resident = target.holding(residence)
         return self.memory.recall(
             "rankings", key, lambda: gemm_ranking(resident, self._flows(kernel))
         )
@@ -69,7 +69,7 @@ class Rankings:
 
     def with_parts_of_windows(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings cost whose tiles have parts of the kernel's window."""
-        target = replace(self.at_any_rate, residence=residence)
+        target = self.at_any_rate.holding(residence)
 
         def ranking() -> Ranking:
             families = tilings_with_parts_of_windows(kernel, target, self.memory.tap_reads)
@@ -81,7 +81,7 @@ class Rankings:
         self, kernel: GemmKernel, residence: Residence, centers: tuple[TilingSizes, ...]
     ) -> Ranking:
         """What tilings near some sizes cost."""
-        target = replace(self.at_any_rate, residence=residence)
+        target = self.at_any_rate.holding(residence)
 
         def ranking() -> Ranking:
             near, around = self._neighbours(kernel, centers)
@@ -108,7 +108,7 @@ class Rankings:
         """What `kernel` takes at least, cut in parts or not. Of energy there is no such bound."""
         if self.target.objective != "time":
             return 0.0
-        target = replace(self.at_any_rate, residence=residence)
+        target = self.at_any_rate.holding(residence)
         find = partial(least_work, kernel, target)
         busy, moved = self.memory.recall("least work", (kernel, target), find, REFINED)
         return float(self._cycles(residence, busy, moved))
@@ -125,7 +125,7 @@ class Rankings:
         self, kernel: GemmKernel, residence: Residence, space: int
     ) -> tuple[Frontier, NDArray[np.float64]]:
         """Kinds of tiles, and what each takes at least."""
-        target = replace(self.at_any_rate, residence=residence)
+        target = self.at_any_rate.holding(residence)
         find = partial(frontier, kernel, target, space, self.memory.tap_reads)
         front = self.memory.recall("frontiers", (kernel, target, space), find)
         return front, self._cycles(residence, front.busy, front.moved)
@@ -140,6 +140,6 @@ class Rankings:
         """What tilings cost that are shaped as those that could be the best."""
         front, cycles = self._frontier(kernel, residence, space)
         shapes = front.shapes[np.argsort(cycles, kind="stable")[:FRAMES]]
-        target = replace(self.at_any_rate, residence=residence)
+        target = self.at_any_rate.holding(residence)
         tilings = tilings_framed(kernel, target, shapes, self.memory.tap_reads)
         return gemm_ranking(target, [flows_of(kernel, target, each) for each in tilings])

@@ -72,7 +72,7 @@ class RowRanks:
         target, alone = self.search.target, self.search.alone
         assert alone is not None
         space = target.buffers[target.buffer_index("ifmap")].size
-        return alone(self.kernel, replace(target, residence=self.residence), space, mapping)
+        return alone(self.kernel, target.holding(self.residence), space, mapping)
 
     def best_within(self, space: int) -> Ranked | None:
         """The best mapping, whatever room others leave."""

@@ -96,7 +96,7 @@ class Search(Rankings):
     def __call__(self, kernel: Kernel, residence: Residence) -> "Ranks | RowRanks | VectorRanks":
         """What the tilings of `kernel` take with so much of it resident."""
         if isinstance(kernel, VectorKernel):
-            target, memory = replace(self.target, residence=residence), self.memory
+            target, memory = self.target.holding(residence), self.memory
             key = (kernel, target.beside_array)
             alike = target.at_any_rate.of_any_size.beside_array
             kept = partial(memory.recall, "vector searches", (kernel, alike), most=NEAR)
@@ -170,7 +170,7 @@ class Ranks:
                 replace(self, kernel=each.kernel).cost_of(each.tiling, space) for each in parts
             )
             return together(tiling, *costs)
-        target = replace(self.search.target, residence=self.residence)
+        target = self.search.target.holding(self.residence)
         one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
         flows = flows_of(self.kernel, target, one)
         times = gemm_ranking(target, [flows]).at(
@@ -212,7 +212,7 @@ class Ranks:
 
     def _with_better(self, space: int, times: Times) -> Times:
         """With all that are better, where the kernel is small."""
-        target = replace(self.search.target, residence=self.residence)
+        target = self.search.target.holding(self.residence)
         reads = self.search.memory.tap_reads
         better = better_tilings(self.kernel, target, space, times.least, reads)
         return times if better is None else Times.of_all([times, better])
@@ -239,7 +239,7 @@ class Ranks:
             return best
 
         def played(one: Ranked) -> float:
-            resident = replace(self.search.target, residence=self.residence)
+            resident = self.search.target.holding(self.residence)
             return alone(self.kernel, resident, space, one.tiling)
 
         least, cheapest = played(best), best
@@ -285,7 +285,7 @@ class Ranks:
             return False
         if most - ranked.cost <= MARGIN * SURE * ranked.cost:
             return True
-        resident = replace(self.search.target, residence=self.residence)
+        resident = self.search.target.holding(self.residence)
         return is_steady(self.kernel, resident, gemm_tiling(ranked))
 
     def _floor(self, ranked: Ranked) -> float:
@@ -352,7 +352,7 @@ SEARCHES: dict[type, ArraySearch] = {
 
 def search(target: Target, memory: Memory | None = None, alone: Alone | None = None) -> Search:
     """The search on `target`, with nothing resident but what is said."""
-    return Search(replace(target, residence=Residence()), memory or Memory(), alone)
+    return Search(target.holding(Residence()), memory or Memory(), alone)
 
 
 def best_tiling(kernel: GemmKernel, target: Target, memory: Memory | None = None) -> GemmTiling:

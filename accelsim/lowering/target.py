@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from functools import cached_property
 from math import ceil
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ ARRAYS: tuple[type[Array], ...] = (ArrayModel, RowStationary)
 """Every kind of array; tables of what they do have a row for each."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target:
     """The numbers of a hardware that lowering needs, resolved once.
 
@@ -117,6 +118,29 @@ class Target:
     objective: Objective = "time"
     rates: EnergyRates | None = None
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process hashes otherwise."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def _hash(self) -> int:
+        """Worked out once: whatever searches remember has a target in its key."""
+        return hash(tuple(getattr(self, each.name) for each in fields(self) if each.compare))
+
+    @cached_property
+    def _holding(self) -> "dict[Residence, Target]":
+        return {}
+
+    def holding(self, residence: Residence) -> "Target":
+        """The same with so much of a layer on chip, made once."""
+        known = self._holding
+        if residence not in known:
+            known[residence] = replace(self, residence=residence)
+        return known[residence]
+
     @property
     def sharers(self) -> int:
         """Arrays that may share the layer at hand: what lies on chip is in the buffer of one."""
@@ -143,7 +167,7 @@ class Target:
             rates=None,
         )
 
-    @property
+    @cached_property
     def at_any_rate(self) -> "Target":
         """The same for all rates and latencies of DRAM, as far as its bursts are all that counts.
 
@@ -153,7 +177,7 @@ class Target:
             return self
         return replace(self, dram_bytes_per_cycle=Fraction(1), dram_latency=0)
 
-    @property
+    @cached_property
     def of_any_size(self) -> "Target":
         """The same for all sizes of its buffers."""
         return replace(self, buffers=tuple(replace(space, size=0) for space in self.buffers))
