@@ -261,9 +261,11 @@ def tilings_framed(
 ) -> list[Tilings]:
     """Tilings of some images, rows, columns and filters, by row, with as many sums as fit.
 
-    Or a little fewer, so that folds are full or parts are even, with whole windows, a row or a tap.
-    None if there are none.
+    Or with more pixels, so that folds are full, and with fewer sums, so that folds are full or
+    parts are even; with whole windows, a row or a tap. None if there are none.
     """
+    likes = Systolic(target.array).likes(kernel.taps)
+    shapes = _full_blocks(kernel, shapes, likes.get("m", 1))
     down, across = kernel.rows.kernel, kernel.cols.kernel
     taps = np.array(sorted({(down, across), (1, across), (1, 1)}))
     taps = taps[(taps >= least_taps(kernel, target)).all(axis=1)]
@@ -272,19 +274,33 @@ def tilings_framed(
     ones = np.ones_like(images)
     axes = (images, ones, rows, cols, filters, ones, *part.T)
     filled = _filled(kernel, target, tilings_of(kernel, axes, tap_reads), CHANNELS)
-    most = np.stack(filled.axes, axis=1)
-    lanes = Systolic(target.array).likes(kernel.taps).get("k", 1)
+    most, lanes = np.stack(filled.axes, axis=1), likes.get("k", 1)
     sizes = most[:, CHANNELS]
     fewer = (
         np.maximum(sizes // lanes, 1) * lanes,
         -(-kernel.channels // -(-kernel.channels // sizes)),
         -(-sizes // 2),
+        np.full_like(sizes, lanes),
     )
     less = [np.array(most) for _ in fewer]
     for block, size in zip(less, fewer, strict=True):
         block[:, CHANNELS] = np.minimum(size, sizes)
     every = _different(np.concatenate([most, *less]))
     return [tilings_of(kernel, [*every.T], tap_reads)] if len(every) else []
+
+
+def _full_blocks(kernel: GemmKernel, shapes: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:
+    """`shapes`, and with rows and columns rounded up so that their blocks fill `lanes` pixels."""
+    blocks = [shapes]
+    for down in _scale(lanes, 2.0) if lanes > 1 else []:
+        block = np.array(shapes)
+        for axis, size, total in (
+            (1, down, kernel.rows.outputs),
+            (2, ceil_div(lanes, down), kernel.cols.outputs),
+        ):
+            block[:, axis] = np.minimum(-(-block[:, axis] // size) * size, total)
+        blocks.append(block)
+    return np.unique(np.concatenate(blocks), axis=0)
 
 
 def _whole_folds(rows: NDArray[np.int64], lanes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -147,18 +147,17 @@ class _Tiles:
         kernel, target, filters = self.kernel, self.target, self.sizes[2]
         sums, words = kernel.gemm.k, self._half("filter")
         weights = kernel.filters * sums * target.bytes_of("filter")
-        psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum")
         turns = -(-kernel.filters // filters)
-        parts = np.maximum(-(-sums * filters // max(words, 1)), 2)
         whole = np.minimum(self._fitting(whole=True), self._with_all_sums())
         cols = np.where(sums * filters <= words, whole, 0)
         pixels, maps = self._pixels(cols)
         yield self._of(cols, pixels, 1, np.minimum(maps + weights * pixels, maps * turns + weights))
         cols = self._fitting(whole=False)
         pixels, maps = self._pixels(cols)
-        yield self._of(cols, pixels, parts, maps * turns + weights * pixels)
-        yield self._of(cols, pixels, parts, maps * turns + weights + psums * (parts - 1))
-        yield self._of(cols, pixels, 2, maps + weights * pixels + psums)
+        parts = np.maximum(-(-sums * filters // max(words, 1)), 2)
+        psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
+        once = np.minimum(maps * turns + weights, maps + weights * pixels) + psums
+        yield self._of(cols, pixels, parts, np.minimum(maps * turns + weights * pixels, once))
 
     def _of(
         self, cols: Sizes, pixels: Sizes, parts: Sizes | int, moved: Sizes
