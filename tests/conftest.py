@@ -59,9 +59,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is collected stays: garbage is looked for among what tests make."""
+    """What is collected stays: garbage is looked for among what tests make, and seldom."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)
 
 
 SEARCHING = (

@@ -3,6 +3,7 @@
 import os
 
 from hypothesis import settings
+from hypothesis import strategies as st
 
 PLAIN = 6
 MOST = int(os.environ.get("ACCELSIM_DRAWN", "16"))
@@ -10,6 +11,17 @@ MOST = int(os.environ.get("ACCELSIM_DRAWN", "16"))
 
 The plain run draws fewer where a test says so; `.ci/run` with the oldest releases, too.
 """
+
+
+LETTERS = (st.integers(0, 127) | st.integers(0, 0x10F7FF)).map(
+    lambda number: chr(number + 0x800 * (number >= 0xD800))
+)
+"""Any character but half a pair; `st.characters` makes a table of all for seconds, once a clone."""
+
+
+def texts(most: int) -> st.SearchStrategy[str]:
+    """Texts of up to `most` characters, whatever they are."""
+    return st.lists(LETTERS, max_size=most).map("".join)
 
 
 def is_plain() -> bool:

@@ -327,11 +327,17 @@ def planned_bytes(program: Program) -> int:
     return total
 
 
-@pytest.mark.parametrize(
-    "size",
-    [90, 160, 260, *(pytest.param(each, marks=pytest.mark.slow) for each in (120, 200, 340))],
-)
-@pytest.mark.parametrize("make", [lambda size: split(size), unified], ids=["split", "unified"])
+def split_and_unified() -> Iterator[Any]:
+    """Buffers of six sizes, of both kinds; plainly, three of them."""
+    kinds = {"split": lambda size: split(size), "unified": unified}
+    plain = {("unified", 90), ("split", 160), ("unified", 260)}
+    for each in product(kinds, (90, 120, 160, 200, 260, 340)):
+        kind, size = each
+        marks = () if each in plain else pytest.mark.slow
+        yield pytest.param(kinds[kind], size, marks=marks, id=f"{kind}-{size}")
+
+
+@pytest.mark.parametrize(("make", "size"), [*split_and_unified()])
 def test_the_plan_of_a_chain_is_the_least(make, size: int) -> None:  # type: ignore[no-untyped-def]
     network = chain((2, 5, 5), conv(3), conv(2, 3, padding=1), max_pool(2, 1), conv(4))
     program = lower(network, machine(make(f"{size} B"), residency="on"))

@@ -8,8 +8,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from drawing import texts
 from hypothesis import given
-from hypothesis import strategies as st
 
 import accelsim
 from accelsim.cli import app
@@ -113,7 +113,7 @@ def test_what_python_and_notebooks_show(folder: Path) -> None:
         assert "\nerror: b" not in f"{each!r}{each}{page}", type(each)
 
 
-@given(st.text(max_size=12))
+@given(texts(12))
 def test_text(name: str) -> None:
     assert not obeyed(visible(name))
     assert not obeyed(str(Problem("x", name, 1, 1, name)))

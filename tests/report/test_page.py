@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from drawing import texts
 from hypothesis import given
-from hypothesis import strategies as st
 from results_by_hand import LAYER, layer, run
 from typer.testing import CliRunner
 
@@ -106,7 +106,7 @@ def test_a_hostile_name_is_only_text(name: str) -> None:
     assert not any(key.startswith("on") for _, attributes in read.elements for key in attributes)
 
 
-@given(st.text(max_size=40))
+@given(texts(40))
 def test_so_is_any_name(name: str) -> None:
     read = Reader(page_of(run("ws", layer(9, name=name))))
     assert len(read.of("script")) == 1

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from drawing import texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,7 +103,7 @@ def test_brief_records_are_records_with_fewer_quantities(path: Path) -> None:
         assert results_sheets(brief_summary_of(store)) == results_sheets(summary_of(store))
 
 
-scalars = st.one_of(st.none(), st.integers(), st.text(max_size=3), st.booleans())
+scalars = st.one_of(st.none(), st.integers(), texts(3), st.booleans())
 layer_tables = st.lists(st.dictionaries(st.sampled_from("abcd"), scalars), max_size=4)
 
 
