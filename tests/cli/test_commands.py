@@ -328,8 +328,8 @@ def test_run_ends_with_why(cli, concat: Path, tmp_path: Path) -> None:
 
 def test_compare_says_why_of_the_best_of_each(cli, concat: Path, tmp_path: Path) -> None:
     path = tmp_path / "why.json"
-    chips = ("--hardware", "edge_ws", "gemmini_16x16")
-    printed = cli("compare", concat, *chips, "--why", "--json", path).stdout.splitlines()
+    asked = ("--hardware", "edge_ws", "gemmini_16x16", "--dataflows", "os,ws", "--why")
+    printed = cli("compare", concat, *asked, "--json", path).stdout.splitlines()
     sentences = [line for line in printed if ") is bound by" in line]
     data = json.loads(path.read_text())
     assert sentences == [best["why"]["sentence"] for best in data["best"]]

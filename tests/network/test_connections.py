@@ -102,7 +102,9 @@ def test_a_combination_of_other_maps_than_there_are_is_refused(told: int, tmp_pa
         combined(tmp_path, told=told)
 
 
-@pytest.mark.parametrize("machine", ["edge_ws", "eyeriss", "tpu_v3"])
+@pytest.mark.parametrize(
+    "machine", ["edge_ws", "eyeriss", pytest.param("tpu_v3", marks=pytest.mark.slow)]
+)
 def test_the_tiles_of_a_combination_are_exact(machine: str, tmp_path: Path) -> None:
     assert verify(combined(tmp_path), machine).passed
     if machine != "eyeriss":
