@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import product
 from math import prod
+from typing import NamedTuple
 
 from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
@@ -65,8 +66,7 @@ AXES: dict[str, tuple[str, ...]] = {
 """The axes of each tile loop, the last one fastest; taps count as the channels' loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """Which operands' tiles a turn does not share with the turn before it."""
 
     ifmap: bool = True
@@ -146,6 +146,8 @@ class _Steps:
         self.ifmap_load = cache(self._ifmap_load)
         self.filter_load = cache(self._filter_load)
         self.psum_runs = cache(self._psum_runs)
+        self.ofmap_out = cache(self._ofmap_out)
+        self.room = cache(self._room)
 
     def schedule(self, loops: Loops) -> Schedule:
         """What an array does whose tile loops are `loops`, outermost first."""
@@ -224,7 +226,7 @@ class _Steps:
 
     def _ifmap_load(self, block: Planes) -> Load | None:
         """What a tile reads of the ifmap, if that does not lie on chip."""
-        room = self._room("ifmap", block.words)
+        room = self.room("ifmap", block.words)
         if self.target.residence.ifmap or not room.size:
             return None
         runs = map_runs(self._ifmap, block, self.target.bytes_of("ifmap"))
@@ -235,7 +237,7 @@ class _Steps:
         words = filters * channels * taps
         return Load(
             operand="filter",
-            room=self._room("filter", words * (self.target.residence.filter == "fetched")),
+            room=self.room("filter", words * (self.target.residence.filter == "fetched")),
             needs_inputs=self.kernel.filter_is_input,
             size=words * self.target.bytes_of("filter"),
             runs=self._filter_runs(filters, channels * taps),
@@ -249,7 +251,7 @@ class _Steps:
 
     def _addend(self, size: GemmSize) -> Load:
         """What is added to finished results: it streams past them, and takes no room."""
-        nowhere, word = self._room("ofmap", 0), self.target.bytes_of("ifmap")
+        nowhere, word = self.room("ofmap", 0), self.target.bytes_of("ifmap")
         runs = map_runs(self._ofmap, size.ofmap, word)
         return Load(
             operand="ifmap",
@@ -295,8 +297,8 @@ class _Steps:
         the ofmap, if the visit completes it. A store keeps the room until it is done.
         """
         block = size.ofmap
-        psum = self._room("psum", block.words * self._stores_psums)
-        ofmap = self._room("ofmap", block.words * (not self.target.computes_in_place))
+        psum = self.room("psum", block.words * self._stores_psums)
+        ofmap = self.room("ofmap", block.words * (not self.target.computes_in_place))
         completes = size.ends if before.ofmap and after.ofmap else True
         rooms = _together(psum, ofmap) if completes else (psum,)
         continues = before.ofmap and not size.starts
@@ -310,11 +312,15 @@ class _Steps:
             waits = Store("psum", psum, psum.size, self.psum_runs(block))
             closes = _without(rooms, psum)
             return _Output(loads=loads, opens=opens, closes=closes, store=waits, keep=None)
-        left = self._left_of(block)
-        runs = map_runs(self._written, left, self.target.bytes_of("ofmap"))
-        store, keep = finished(self.target, ofmap, left.words, runs)
+        store, keep = self.ofmap_out(block, ofmap)
         closes = _without(rooms, ofmap)
         return _Output(loads=loads, opens=opens, closes=closes, store=store, keep=keep)
+
+    def _ofmap_out(self, block: Planes, room: Room) -> tuple[Store | None, Keep | None]:
+        """Where a finished block of the ofmap goes that has `room`."""
+        left = self._left_of(block)
+        runs = map_runs(self._written, left, self.target.bytes_of("ofmap"))
+        return finished(self.target, room, left.words, runs)
 
     def _back(self, psum: Room, block: Planes, between: int) -> Load:
         """The psums of a visit before this one."""

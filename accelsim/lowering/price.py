@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from accelsim.dram.transfer import Runs
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.schedule import Nest, Repeat, Schedule
 from accelsim.lowering.target import Target
@@ -133,7 +134,7 @@ class Prices:
         self.equal_steps: dict[tuple[object, ...], PricedStep] = {}
         self.nests: dict[PricedNest, PricedNest] = {}
         self.loops: dict[tuple[PricedNest, int], Loop] = {}
-        self.transfers: dict[Transfer, int] = {}
+        self.transfers: dict[tuple[int, Runs, bool], int] = {}
 
     def track(self, schedule: Schedule) -> Track:
         track = self.tracks.get(schedule)
@@ -194,9 +195,10 @@ class Prices:
         return Ask(load.room, self.transfer(load), load.needs_inputs, load.behind)
 
     def transfer(self, transfer: Transfer) -> int:
-        cycles = self.transfers.get(transfer)
+        key = transfer.size, transfer.runs, transfer.is_write
+        cycles = self.transfers.get(key)
         if cycles is None:
-            cycles = self.transfers[transfer] = self.target.occupied_cycles(transfer)
+            cycles = self.transfers[key] = self.target.occupied_cycles(transfer)
         return cycles
 
 

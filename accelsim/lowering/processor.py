@@ -57,9 +57,10 @@ class TileWork:
 
     def apart(self, tiles: int) -> list["TileWork"]:
         """The work of each of so many tiles."""
+        each_alike = np.zeros(tiles, np.int64)
 
         def by_tile(counts: Counts) -> Iterator[Counts]:
-            columns = [np.broadcast_to(count, tiles).tolist() for count in counts.values()]
+            columns = [(count + each_alike).tolist() for count in counts.values()]
             return (dict(zip(counts, row, strict=True)) for row in zip(*columns, strict=True))
 
         cycles = {name: getattr(self, name) for name in CYCLES}
