@@ -15,12 +15,14 @@ STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture(autouse=True)
 def handlers_as_before() -> Iterator[None]:
-    """Ctrl-C is heard here even where the tests are a job behind `&`, which ignores it."""
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Stops are heard here even where the tests are a job behind `&` or nohup: they ignore some."""
+    inherited = {number: signal.signal(number, signal.SIG_DFL) for number in STOPS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in STOPS]
     yield
     assert [signal.getsignal(number) for number in STOPS] == before
-    signal.signal(signal.SIGINT, inherited)
+    for number, handler in inherited.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", STOPS)
