@@ -76,6 +76,7 @@ class Track:
     `finishing` of them complete an ofmap tile; all take `cycles` on it.
     """
 
+    schedule: Schedule
     nest: PricedNest
     finishing: int
     cycles: int
@@ -84,16 +85,7 @@ class Track:
     @cached_property
     def pair(self) -> tuple[int, ...]:
         """Bytes of each buffer for a task that is computed and the next one, where most."""
-        held, most = [0] * self.buffers, [0] * self.buffers
-        freed: tuple[Room, ...] = ()
-        for step in _turned_twice(self.nest):
-            for ask in step.asks:
-                held[ask.room.buffer] += ask.room.size
-            most = list(map(max, most, held))
-            for room in freed:
-                held[room.buffer] -= room.size
-            freed = tuple(_freed(step))
-        return tuple(most)
+        return tuple(self.schedule.pair.get(buffer, 0) for buffer in range(self.buffers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +134,7 @@ class Prices:
             finishing = sum(count for step, count in schedule.counts if step.finishes)
             nest, buffers = self.nest(schedule.nest), len(self.target.buffers)
             track = self.tracks[schedule] = Track(
+                schedule=schedule,
                 nest=nest,
                 finishing=finishing,
                 cycles=schedule.cycles,
@@ -200,18 +193,3 @@ class Prices:
         if cycles is None:
             cycles = self.transfers[key] = self.target.occupied_cycles(transfer)
         return cycles
-
-
-def _turned_twice(nest: PricedNest) -> Iterator[PricedStep]:
-    """The steps of `nest`, with two turns of each loop: so each follows all that it can follow."""
-    for entry in nest:
-        if isinstance(entry, Loop):
-            for _ in range(min(entry.times, 2)):
-                yield from _turned_twice(entry.body)
-        else:
-            yield entry
-
-
-def _freed(step: PricedStep) -> Iterator[Room]:
-    """The room that a task gives back, till its result is put away."""
-    return (room for room in (*step.closes, step.frees, step.stored) if room is not None)

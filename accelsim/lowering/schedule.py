@@ -14,7 +14,7 @@ from itertools import chain, product
 from math import prod
 from typing import Generic, TypeVar
 
-from accelsim.lowering.task import Span, Step, Task, Tile
+from accelsim.lowering.task import Room, Span, Step, Task, Tile
 from accelsim.lowering.traffic import Dram, Inside, Sram
 
 Around = TypeVar("Around")
@@ -75,6 +75,21 @@ class Schedule:
         return sum(step.work.operations * count for step, count in self.counts)
 
     @cached_property
+    def pair(self) -> dict[int, int]:
+        """Bytes by buffer of a task that is computed and the next one, where most."""
+        held: Counter[int] = Counter()
+        most: Counter[int] = Counter()
+        freed: tuple[Room, ...] = ()
+        for step in _turned_twice(self.nest):
+            for room in step.takes:
+                held[room.buffer] += room.size
+                most[room.buffer] = max(most[room.buffer], held[room.buffer])
+            for room in freed:
+                held[room.buffer] -= room.size
+            freed = step.gives_back
+        return most
+
+    @cached_property
     def begun(self) -> "Schedule":
         """The schedule from when the filters of its first task have come."""
         if not self.nest:
@@ -128,6 +143,16 @@ def unrolled(nest: Nest) -> Iterator[Step]:
         if isinstance(entry, Repeat):
             for _ in range(entry.times):
                 yield from unrolled(entry.body)
+        else:
+            yield entry
+
+
+def _turned_twice(nest: Nest) -> Iterator[Step]:
+    """The steps of `nest`, with two turns of each loop: so each follows all that it can follow."""
+    for entry in nest:
+        if isinstance(entry, Repeat):
+            for _ in range(min(entry.times, 2)):
+                yield from _turned_twice(entry.body)
         else:
             yield entry
 

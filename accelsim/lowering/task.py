@@ -200,6 +200,18 @@ class Step:
         return self.keep is not None or (self.store is not None and self.store.operand == "ofmap")
 
     @property
+    def takes(self) -> tuple[Room, ...]:
+        """The room that it asks for, in turn."""
+        return (*self.reserves, *(load.room for load in self.loads), *self.opens)
+
+    @property
+    def gives_back(self) -> tuple[Room, ...]:
+        """The room that it gives back, till its result is put away."""
+        kept = None if self.keep is None else self.keep.room
+        stored = None if self.store is None else self.store.room
+        return (*self.closes, *(room for room in (kept, stored) if room is not None))
+
+    @property
     def transfers(self) -> tuple[Transfer, ...]:
         """Everything that crosses the DRAM channel."""
         return self.loads if self.store is None else (*self.loads, self.store)
