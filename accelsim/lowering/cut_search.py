@@ -13,6 +13,7 @@ from accelsim.lowering.gemm_search import gemm_tiling
 from accelsim.lowering.gemm_tasks import AXES as AXES_OF_LOOP
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Ranked, Tiling
+from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling
 from accelsim.units import ceil_div
 
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 DOUBTFUL = 1.03
 """Where the best tiling takes no more of a lower bound than this, no cut is looked for."""
 
+FAR = 1.25
+"""Where it takes more than so many times what tilings take at least, more cuts are looked at."""
+
 WORTH = 1.02
 """A kernel is cut where that costs less than its best tiling by so much."""
 
+
+AXIS_OF: dict[CutAxis, str] = {"batch": "m", "rows": "m", "cols": "m", "filters": "n"}
+"""Where the parts of a kernel lie in its GEMM."""
 
 Place = tuple[CutAxis, int]
 """An axis, and the index on it at which the second part begins."""
@@ -37,19 +44,22 @@ Finder = Callable[[GemmKernel], Ranked | None]
 class CutSearch:
     """Looks for a cut of a kernel that is better than its `best` tiling.
 
-    `least` is a lower bound of a kernel's cost uncut, `of` the cost of a given tiling.
+    `lanes` of pixels and filters fill the array; `least` is a lower bound of a kernel's cost uncut,
+    `of` the cost of a given tiling.
     """
 
     kernel: GemmKernel
     best: Ranked
+    lanes: dict[str, int]
     least: Callable[[GemmKernel], float]
     of: Callable[[GemmKernel, GemmTiling], float]
 
     def cut(self, found: Finder) -> Ranked | None:
         """The cheapest cut that is looked at; None if none is worth it."""
         bound, cheapest = self.best.cost / WORTH, None
-        for place in dict.fromkeys(self.places()):
-            if self.is_hopeful(place, bound):
+        likely = dict.fromkeys(self.places())
+        for place in (*likely, *(each for each in self.blocks() if each not in likely)):
+            if self.is_possible(place, bound) and (place not in likely or self.pays(place, bound)):
                 cut = self.at(place, found)
                 if cut is not None and cut.cost < bound:
                     bound, cheapest = cut.cost, cut
@@ -84,17 +94,37 @@ class CutSearch:
                 if at > 0 and worth and may_be_cut(self.kernel, axis, at):
                     yield axis, at
 
-    def is_hopeful(self, place: Place, bound: float) -> bool:
+    def blocks(self) -> Iterator[Place]:
+        """Where blocks of 1, 2, 4, ... along an axis end, or of that many in lanes of the array.
+
+        Only where the best tiling takes far more than it must: all its tiles have one size, and
+        another one may use room far better, but does not go into what there is of an axis.
+        """
+        if self.best.cost <= FAR * self.least(self.kernel):
+            return
+        for axis in AXES:
+            lanes, whole = self.lanes.get(AXIS_OF.get(axis, ""), 1), total(self.kernel, axis)
+            bits = range(max(lanes, whole).bit_length())
+            units = {1 << bit for bit in bits} | {ceil_div(lanes, 1 << bit) for bit in bits}
+            ends = {whole - whole % unit for unit in units}
+            yield from ((axis, at) for at in sorted(ends) if self.is_inside(axis, at))
+
+    def is_inside(self, axis: CutAxis, at: int) -> bool:
+        """Whether there are two parts, and no window that is pooled goes through both."""
+        return 0 < at < total(self.kernel, axis) and may_be_cut(self.kernel, axis, at)
+
+    def is_possible(self, place: Place, bound: float) -> bool:
+        """Whether the cut may be worth it."""
+        return sum(map(self.least, parts_of(self.kernel, *place))) < bound
+
+    def pays(self, place: Place, bound: float) -> bool:
         """Whether the cut is worth it if the rest takes no more for its share than the first part.
 
         That one takes what it does now; as it is larger, the rest hardly takes less for its share.
         """
         first, rest = parts_of(self.kernel, *place)
-        least = self.least(rest)
-        if self.least(first) + least >= bound:
-            return False
         now = self.of(first, gemm_tiling(self.best))
-        return now + max(least, now * rest.macs / first.macs) < bound
+        return now + max(self.least(rest), now * rest.macs / first.macs) < bound
 
 
 def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
@@ -109,6 +139,7 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     search = CutSearch(
         kernel=ranks.kernel,
         best=best,
+        lanes=Systolic(ranks.search.target.array).likes(ranks.kernel.taps),
         least=lambda part: ranks.search.least_of_tilings(part, ranks.residence, space),
         of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from cases import KERNELS, LAYOUTS, MORE_TAPS, target
-from cut_by_hand import played
+from cut_by_hand import cut_case, played
 from drawing import drawn
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -99,19 +99,41 @@ def test_places_are_what_tiles_and_turns_of_all_arrays_leave_over(
     tiling: GemmTiling, places: list[tuple[CutAxis, int]]
 ) -> None:
     best = Ranked(tiling=tiling, dram_bytes=0, tile_bytes=0, cycles=100.0)
-    found = CutSearch(kernel=PIXELS, best=best, least=lambda _: 0.0, of=lambda *_: 0.0)
+    found = CutSearch(kernel=PIXELS, best=best, lanes={}, least=lambda _: 0.0, of=lambda *_: 0.0)
     assert [*found.places()] == places
 
 
 def test_what_takes_hardly_less_is_not_cut() -> None:
     """Parts that take 99 of 100 cycles, and parts that take 97."""
     best = Ranked(tiling=ONE, dram_bytes=0, tile_bytes=0, cycles=100.0)
-    search_of = CutSearch(kernel=PIXELS, best=best, least=lambda _: 0.0, of=lambda *_: 0.0)
+    search_of = CutSearch(
+        kernel=PIXELS, best=best, lanes={}, least=lambda _: 0.0, of=lambda *_: 0.0
+    )
     halves = [Ranked(tiling=ONE, dram_bytes=1, tile_bytes=1, cycles=half) for half in (49.5, 48.5)]
     assert search_of.cut(lambda _: halves[0]) is None
     found = search_of.cut(lambda _: halves[1])
     assert found is not None
     assert (found.cycles, found.dram_bytes, found.tile_bytes) == (97.0, 2, 1)
+
+
+def test_blocks_end_at_powers_of_two_and_parts_of_lanes() -> None:
+    """Eleven filters and six lanes; only where the best takes far more than it must."""
+    best = Ranked(tiling=ONE, dram_bytes=0, tile_bytes=0, cycles=100.0)
+    far = CutSearch(
+        kernel=replace(PIXELS, filters=11),
+        best=best,
+        lanes={"n": 6},
+        least=lambda _: 50.0,
+        of=lambda *_: 0.0,
+    )
+    pixels = [("batch", 2), ("rows", 2), ("cols", 2)]
+    assert [*far.blocks()] == [*pixels, *(("filters", at) for at in (6, 8, 9, 10))]
+    assert not [*replace(far, least=lambda _: 90.0).blocks()]
+
+
+def test_a_layer_that_no_tile_suits_is_cut() -> None:
+    """Five columns of which four fill the room of two images' sums: 17 % slower uncut."""
+    assert cut_case(9702, 29, one_more=True).ratio() <= 1.09
 
 
 def test_what_a_cut_tiling_says() -> None:
