@@ -45,9 +45,14 @@ CASES = int(os.environ.get("ACCELSIM_CASES", "0"))
 """Where this is given, at most so many cases of each test, as `.ci/run` asks of old releases."""
 
 
+LONG = {"test_training_tables.py", "test_readme.py", "test_full_size.py"}
+"""Single tests of these take a minute: they come first, so that no worker ends with one alone."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of tests with many cases leave out most: each that is kept stands for its neighbours."""
+    items.sort(key=lambda item: item.path.name not in LONG)
     if not CASES:
         return
     cases = defaultdict(list)
