@@ -209,7 +209,7 @@ class _Tiles:
         if self.target.residence.ifmap:
             return np.full((images * pieces).shape, self.axes[1].outputs)
         each = images * self.axes[0].spans(pieces) * self.kernel.channels
-        return self.axes[1].within(self._half("ifmap") // each)
+        return self.axes[1].within(self._half("ifmap") // np.maximum(each, 1))
 
     def _pixels(self, cols: Sizes) -> tuple[Sizes, Sizes]:
         """Tiles of pixels, and bytes of the ifmap that all of them read once."""

@@ -131,6 +131,7 @@ def test_blocks_end_at_powers_of_two_and_parts_of_lanes() -> None:
     assert not [*replace(far, least=lambda _: 90.0).blocks()]
 
 
+@pytest.mark.slow
 def test_a_layer_that_no_tile_suits_is_cut() -> None:
     """Five columns of which four fill the room of two images' sums: 17 % slower uncut."""
     assert cut_case(9702, 29, one_more=True).ratio() <= 1.09

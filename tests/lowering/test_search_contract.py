@@ -16,9 +16,10 @@ from search_contract import PROMISES, measured, reproduced
 
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering.gemm_search import gemm_tiling
+from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.search import Ranks, best_tiling, search
 from accelsim.lowering.target import Residence, target_of
-from accelsim.network.ops import Conv
+from accelsim.network.ops import Conv, Window
 
 SEED = 1
 
@@ -131,6 +132,15 @@ def test_no_tiling_takes_less_than_the_bounds(seed: int, number: int) -> None:
     for best in cheapest(kernel, replace(resident, arrays=resident.sharers)):
         least = found.least_of_tilings(kernel, residence, space)
         assert found.least_cost(kernel, residence) <= least <= best.cycles * (1 + 1e-9)
+
+
+def test_the_bound_stands_where_a_window_reads_nothing() -> None:
+    """An ofmap that padding alone makes: its tiles have no ifmap to make room for."""
+    padding = Window(size=1, kernel=1, stride=4, dilation=1, before=3, after=0)
+    kernel = GemmKernel(1, 1, 4, 2, padding, Window(8, 1))
+    target = target_of(load_hardware("edge_ws"))
+    with np.errstate(all="raise"):
+        assert search(target).least_of_tilings(kernel, Residence(), 65536) > 0
 
 
 NEARLY_REACHED = {
