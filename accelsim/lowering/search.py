@@ -193,6 +193,8 @@ class Ranks:
         if not times.any_fits:
             return None
         target = self.search.target
+        if times.least <= GOOD_ENOUGH * self.search.least_cost(kernel, self.residence):
+            return times
         least = self.search.least_of_tilings(kernel, self.residence, space)
         if times.least > GOOD_ENOUGH * least:
             times = Times.of_all([times, self._framed(space)])
@@ -244,8 +246,9 @@ class Ranks:
 
         least, cheapest = played(best), best
         plays.known.append((here, least))
-        bound = self.search.least_of_tilings(self.kernel, self.residence, space)
-        if abs(least - best.cost) <= SURE * best.cost or least <= GOOD_ENOUGH * bound:
+        if abs(least - best.cost) <= SURE * best.cost:
+            return best
+        if least <= GOOD_ENOUGH * self.search.least_of_tilings(self.kernel, self.residence, space):
             return best
         for rival in self._rivals(best, times):
             near = rival.cost < max(least, RIVAL * best.cost)
