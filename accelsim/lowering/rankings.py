@@ -128,7 +128,8 @@ class Rankings:
         target = self.at_any_rate.holding(residence)
         find = partial(frontier, kernel, target, space, self.memory.tap_reads)
         front = self.memory.recall("frontiers", (kernel, target, space), find)
-        return front, self._cycles(residence, front.busy, front.moved)
+        busy = front.array_cycles(float(self.target.dram_bytes_per_cycle))
+        return front, self._cycles(residence, busy, front.moved)
 
     def _cycles(self, residence: Residence, busy: Work, moved: Work) -> NDArray[np.float64]:
         """max(array, DRAM), and the latencies that nothing hides; stores may go on in the first."""

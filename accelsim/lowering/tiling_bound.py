@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
 from accelsim.lowering.bound import least_cycles
-from accelsim.lowering.dataflow import leaves_unfinished
+from accelsim.lowering.dataflow import folds_down, leaves_unfinished
 from accelsim.lowering.footprint import TapReads, least_read
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
@@ -24,24 +24,32 @@ from accelsim.network.ops import Read, Window
 MOST = 1 << 15
 """Kinds of tiles that are looked at; of more, which is of very long axes, nothing is said."""
 
+FEW = 1 << 12
+"""Kinds of tiles so few that all pieces of both axes of pixels are among them."""
+
 LONG = 1024
 """Outputs of an axis whose pieces are looked at one by one; of longer ones each reads its share."""
 
 
-CLOSE = 0.98
-"""Of two kinds of tiles one is kept that takes no less than this share of the other's."""
-
-
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """Kinds of tiles: any tiling has as many array cycles and moves as many bytes as one of them.
+    """Kinds of tiles: of any tiling one says array cycles, bytes and bytes around at least.
 
-    By row, `shapes` are the images, rows, columns and filters of such tiles, as even as may be.
+    Those come before the array has work, or leave when it has none; nothing is said of them where
+    there are many kinds. By row, `shapes` are the images, rows, columns and filters of such tiles.
     """
 
     busy: NDArray[np.float64]
     moved: NDArray[np.float64]
+    around: NDArray[np.float64]
     shapes: NDArray[np.int64]
+
+    def array_cycles(self, rate: float) -> NDArray[np.float64]:
+        """What each takes of the array and around that, at so many bytes per cycle.
+
+        Tiles with less than a fold of the sums come sooner, but leave PEs idle for as long.
+        """
+        return np.asarray(self.busy + np.minimum(self.around / rate, self.busy))
 
 
 def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads) -> Frontier:
@@ -51,14 +59,11 @@ def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads
     """
     tiles = _Tiles(kernel, target, space, tap_reads)
     if tiles.count > MOST or target.sharers > 1:
-        return Frontier(np.empty(0), np.empty(0), np.empty((0, 4), np.int64))
+        none = np.empty(0)
+        return Frontier(none, none, none, np.empty((0, 4), np.int64))
     every = np.concatenate([*tiles.courses()])
-    busy, moved, shapes = every[:, 0], every[:, 1], every[:, 2:].astype(np.int64)
-    order = np.lexsort((moved, busy))
-    least = np.minimum.accumulate(moved[order])
-    clearly_less = np.searchsorted(busy[order], CLOSE * busy, side="left") - 1
-    kept = (clearly_less < 0) | (CLOSE * moved < least[np.maximum(clearly_less, 0)])
-    return Frontier(busy[kept], moved[kept], shapes[kept])
+    busy, moved, around = every[:, :3].T
+    return Frontier(busy, moved, around, every[:, 3:].astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,11 @@ def _kinds(whole: int) -> Sizes:
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Kinds of tiles of one group; arrays have axes of images, of pieces of an axis, of filters."""
+    """Kinds of tiles of one group; arrays have axes of images, of both axes of pixels, of filters.
+
+    Of the longer axis of pixels all pieces are counted where there are FEW kinds of tiles; else
+    only the largest that have room.
+    """
 
     kernel: GemmKernel
     target: Target
@@ -127,11 +136,19 @@ class _Tiles:
         return (first, second) if first.outputs <= second.outputs else (second, first)
 
     @cached_property
-    def sizes(self) -> tuple[Sizes, Sizes, Sizes]:
-        """Images, pieces and filters of tiles, the smallest for each number of tiles."""
-        wholes = self.kernel.batch, self.axes[0].outputs, self.kernel.filters
-        images, pieces, filters = map(_kinds, wholes)
-        return images[:, None, None], pieces[:, None], filters
+    def sizes(self) -> tuple[Sizes, Sizes, Sizes, Sizes]:
+        """Images, pieces of both axes and filters, the smallest for each number of tiles."""
+        first, second = (axis.outputs for axis in self.axes)
+        wholes = self.kernel.batch, first, second, self.kernel.filters
+        images, pieces, across, filters = map(_kinds, wholes)
+        if prod(each.size for each in (images, pieces, across, filters)) > FEW:
+            across = np.array([second])
+        return images[:, None, None, None], pieces[:, None, None], across[:, None], filters
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether all pieces of the longer axis are counted."""
+        return self.sizes[2].size > 1 or self.axes[1].outputs == 1
 
     @property
     def count(self) -> int:
@@ -139,39 +156,47 @@ class _Tiles:
         return prod(each.size for each in self.sizes)
 
     def courses(self) -> Iterator[NDArray[np.float64]]:
-        """By row: array cycles, bytes and shape of tiles with whole sums, then with parts of them.
+        """By row what a Frontier says of tiles with whole sums, then of those with parts of them.
 
         Whole: what filters, or what pixels the outer loop has comes once. Parts: all comes again
         for each tile of the other; or one of both comes once, and psums leave and come back.
         """
-        kernel, target, filters = self.kernel, self.target, self.sizes[2]
+        kernel, target, filters = self.kernel, self.target, self.sizes[3]
         sums, words = kernel.gemm.k, self._half("filter")
         weights = kernel.filters * sums * target.bytes_of("filter")
         turns = -(-kernel.filters // filters)
-        whole = np.minimum(self._fitting(whole=True), self._with_all_sums())
-        cols = np.where(sums * filters <= words, whole, 0)
+        most = np.where(sums * filters <= words, self._most(whole=True), 0)
+        cols = self._cols(most, self._with_all_sums())
         pixels, maps = self._pixels(cols)
-        yield self._of(cols, pixels, 1, np.minimum(maps + weights * pixels, maps * turns + weights))
-        cols = self._fitting(whole=False)
+        moved = np.minimum(maps + weights * pixels, maps * turns + weights)
+        yield self._of(cols, most, 1, moved)
+        most = self._most(whole=False)
+        cols = self._cols(most, self.axes[1].outputs)
         pixels, maps = self._pixels(cols)
         parts = np.maximum(-(-sums * filters // max(words, 1)), 2)
         psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
         once = np.minimum(maps * turns + weights, maps + weights * pixels) + psums
-        yield self._of(cols, pixels, parts, np.minimum(maps * turns + weights * pixels, once))
+        yield self._of(cols, most, parts, np.minimum(maps * turns + weights * pixels, once))
+
+    def _cols(self, most: Sizes, room: Sizes | int) -> Sizes:
+        """Columns of tiles of so many pixels at most, and as many columns; 0 where none counts."""
+        images, pieces, across, _ = self.sizes
+        largest = np.minimum(most // (images * pieces), room)
+        return np.where(across <= largest, across, 0) if self.counts_all else largest
 
     def _of(
-        self, cols: Sizes, pixels: Sizes, parts: Sizes | int, moved: Sizes
+        self, cols: Sizes, most: Sizes, parts: Sizes | int, moved: Sizes
     ) -> NDArray[np.float64]:
-        """Array cycles and bytes, of all groups, and the shapes, where tiles have columns."""
+        """By row, of all groups, where tiles have columns."""
         kernel, target = self.kernel, self.target
-        (images, pieces, filters), gemm = self.sizes, kernel.gemm
+        (images, pieces, _, filters), gemm = self.sizes, kernel.gemm
         turns = -(-gemm.n // filters)
         busy = least_cycles(
             replace(target.array, piece=0),  # rows of pixels may be cut into pieces that suit it
             gemm,
-            pieces={"m": pixels, "n": turns, "k": parts},
+            pieces={"m": self._pixels(cols)[0], "n": turns, "k": parts},
             longest={
-                "m": np.clip(images * pieces * cols, 1, gemm.m),
+                "m": np.maximum(most, 1),
                 "n": np.where(turns > 1, (gemm.n - 1) // np.maximum(turns - 1, 1), gemm.n),
                 "k": gemm.k,
             },
@@ -181,7 +206,8 @@ class _Tiles:
             rest += kernel.groups * gemm.m * gemm.n * target.bytes_of("ifmap")
         even = -(-self.axes[1].outputs // self._pieces_across(cols))
         rows, across = (pieces, even) if self.axes[0].window is kernel.rows else (even, pieces)
-        totals = kernel.groups * busy, kernel.groups * moved + rest
+        around = self._around(images * rows * across, parts) * self.counts_all
+        totals = kernel.groups * busy, kernel.groups * moved + rest, around
         every = np.broadcast_arrays(*totals, images, rows, across, filters)
         return np.stack([each[cols > 0] for each in every], axis=1)
 
@@ -193,19 +219,33 @@ class _Tiles:
             size = min(size, self.space)
         return size // 2 // self.target.bytes_of(operand)
 
-    def _fitting(self, whole: bool) -> Sizes:
-        """Columns of tiles whose sums have room: as psums, or where they are whole as the ofmap."""
-        images, pieces, filters = self.sizes
-        gemm, target, cols = self.kernel.gemm, self.target, self.axes[1].outputs
+    def _most(self, whole: bool) -> Sizes:
+        """Pixels whose sums have room: as psums, or where they are whole as the ofmap."""
+        gemm, target, filters = self.kernel.gemm, self.target, self.sizes[3]
         leaves = bool(leaves_unfinished(target.array, gemm.k, gemm.taps))
         if whole and not leaves and target.computes_in_place:
-            return np.full((images * pieces * filters).shape, cols)
+            return np.full_like(filters, gemm.m)
         words = self._half("ofmap" if whole and not leaves else "psum")
-        return np.asarray(np.minimum(words // (images * pieces * filters), cols))
+        return np.asarray(np.minimum(words // filters, gemm.m))
+
+    def _around(self, pixels: Sizes, parts: Sizes | int) -> NDArray[np.float64]:
+        """Bytes of the first tile's operands, and of the last one's ofmap, at least.
+
+        Of sums in parts the first has those of a fold; where sums stay in the array, any few.
+        """
+        kernel, target, filters = self.kernel, self.target, self.sizes[3]
+        gemm, residence = kernel.gemm, target.residence
+        folds = folds_down(target.array, gemm.whole) if target.array.psums_move else gemm.k
+        sums = gemm.k / np.where(np.equal(parts, 1), 1, folds)
+        dense = prod(min(1.0, least_read(each) / each.outputs) for each in kernel.windows)
+        first = filters * sums * target.bytes_of("filter")
+        first = first + pixels * dense * sums / kernel.taps * target.bytes_of("ifmap")
+        last = pixels * filters * target.bytes_of("ofmap") * (kernel.pooled is None)
+        return np.asarray(first * (not residence.ifmap) + last * residence.stored)
 
     def _with_all_sums(self) -> Sizes:
         """Columns of tiles whose ifmap has room, with all channels and taps."""
-        images, pieces, _ = self.sizes
+        images, pieces, _, _ = self.sizes
         if self.target.residence.ifmap:
             return np.full((images * pieces).shape, self.axes[1].outputs)
         each = images * self.axes[0].spans(pieces) * self.kernel.channels
@@ -213,7 +253,7 @@ class _Tiles:
 
     def _pixels(self, cols: Sizes) -> tuple[Sizes, Sizes]:
         """Tiles of pixels, and bytes of the ifmap that all of them read once."""
-        (first, second), (images, pieces, _) = self.axes, self.sizes
+        (first, second), (images, pieces, _, _) = self.axes, self.sizes
         turns = -(-self.kernel.batch // images) * -(-first.outputs // pieces)
         reads = first.reads(pieces) * second.reads(np.maximum(cols, 1))
         words = self.kernel.batch * self.kernel.channels * reads
