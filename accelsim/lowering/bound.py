@@ -81,10 +81,10 @@ def _most_sums(model: ArrayModel, gemm: Gemm, target: Target) -> float:
 def _least_with_room(model: ArrayModel, gemm: Gemm, most_sums: float) -> float:
     """Cycles of folds past which sums move, where a tile has room for no more than `most_sums`.
 
-    Folds with the same k cover all steps of all columns, each t of w columns, w t <= `most_sums`:
-    so they are no fewer than their areas say, and all that any step has a part in have all
-    columns. Besides t and what all folds take the folds of used edges take w cycles each: at
-    least w t w / `most_sums`, which is least where all are as wide.
+    Folds of the same k, each of t steps and w columns, w t <= `most_sums`, cover all steps of all
+    columns: so there are at least steps * width / `most_sums` of them, and those that have a part
+    in a step have all columns together. Each takes t cycles and an overhead; where edges are used
+    that grows with w, by at least w (w t) / `most_sums`, in all least where all are as wide.
     """
     if not model.psums_move:
         return 0.0
