@@ -26,6 +26,9 @@ DOUBTFUL = 1.03
 FAR = 1.25
 """Where it takes more than so many times what tilings take at least, more cuts are looked at."""
 
+BLOCKS = 2
+"""Of these those are searched for whose parts take the least by their bounds."""
+
 WORTH = 1.02
 """A kernel is cut where that costs less than its best tiling by so much."""
 
@@ -57,9 +60,10 @@ class CutSearch:
     def cut(self, found: Finder) -> Ranked | None:
         """The cheapest cut that is looked at; None if none is worth it."""
         bound, cheapest = self.best.cost / WORTH, None
-        likely = dict.fromkeys(self.places())
-        for place in (*likely, *(each for each in self.blocks() if each not in likely)):
-            if self.is_possible(place, bound) and (place not in likely or self.pays(place, bound)):
+        likely = [*dict.fromkeys(self.places())]
+        blocks = sorted({*self.blocks()} - {*likely}, key=lambda place: (self.bound(place), place))
+        for place in (*likely, *blocks[:BLOCKS]):
+            if self.bound(place) < bound and (place not in likely or self.pays(place, bound)):
                 cut = self.at(place, found)
                 if cut is not None and cut.cost < bound:
                     bound, cheapest = cut.cost, cut
@@ -113,9 +117,9 @@ class CutSearch:
         """Whether there are two parts, and no window that is pooled goes through both."""
         return 0 < at < total(self.kernel, axis) and may_be_cut(self.kernel, axis, at)
 
-    def is_possible(self, place: Place, bound: float) -> bool:
-        """Whether the cut may be worth it."""
-        return sum(map(self.least, parts_of(self.kernel, *place))) < bound
+    def bound(self, place: Place) -> float:
+        """What the parts of a cut take at least."""
+        return sum(map(self.least, parts_of(self.kernel, *place)))
 
     def pays(self, place: Place, bound: float) -> bool:
         """Whether the cut is worth it if the rest takes no more for its share than the first part.
