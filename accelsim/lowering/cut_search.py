@@ -128,7 +128,7 @@ class CutSearch:
         """
         first, rest = parts_of(self.kernel, *place)
         now = self.of(first, gemm_tiling(self.best))
-        return now + max(self.least(rest), now * rest.macs / first.macs) < bound
+        return now + now * rest.macs / first.macs < bound
 
 
 def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.lowering.bound import least_work
+from accelsim.lowering.cost import significant
 from accelsim.lowering.gemm_candidates import (
     Neighbours,
     neighbours,
@@ -121,6 +122,13 @@ class Rankings:
         _, cycles = self._frontier(kernel, residence, space)
         return max(least, float(cycles.min())) if cycles.size else least
 
+    def least_traffic(
+        self, kernel: GemmKernel, residence: Residence, space: int, cycles: float
+    ) -> float:
+        """Bytes that no tiling that takes at most so many cycles moves less than; 0 if unknown."""
+        front, least = self._frontier(kernel, residence, space)
+        return min(front.moved[least <= cycles].tolist(), default=0.0)
+
     def _frontier(
         self, kernel: GemmKernel, residence: Residence, space: int
     ) -> tuple[Frontier, NDArray[np.float64]]:
@@ -140,7 +148,8 @@ class Rankings:
     def framed(self, kernel: GemmKernel, residence: Residence, space: int) -> Ranking:
         """What tilings cost that are shaped as those that could be the best."""
         front, cycles = self._frontier(kernel, residence, space)
-        shapes = front.shapes[np.argsort(cycles, kind="stable")[:FRAMES]]
+        order = np.lexsort((front.moved, significant(cycles)))  # of those as fast what moves less
+        shapes = front.shapes[order[:FRAMES]]
         target = self.at_any_rate.holding(residence)
         tilings = tilings_framed(kernel, target, shapes, self.memory.tap_reads)
         return gemm_ranking(target, [flows_of(kernel, target, each) for each in tilings])

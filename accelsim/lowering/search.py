@@ -53,6 +53,9 @@ from accelsim.units import ceil_div
 GOOD_ENOUGH = 1.01
 """A tiling that takes so much of a lower bound is not improved any further."""
 
+LEAN = 1.25
+"""A tiling that moves so many times what any as fast must is improved, too: others read DRAM."""
+
 DOUBTFUL = 1.03
 """Where a tiling takes more of that bound, all those of a small kernel are looked at."""
 
@@ -196,15 +199,24 @@ class Ranks:
         if times.least <= GOOD_ENOUGH * self.search.least_cost(kernel, self.residence):
             return times
         least = self.search.least_of_tilings(kernel, self.residence, space)
-        if times.least > GOOD_ENOUGH * least:
+        if not self._is_good(times, least, space):
             times = Times.of_all([times, self._framed(space)])
-        if times.least > GOOD_ENOUGH * least:
+        if not self._is_good(times, least, space):
             start = leaders(times, target, least)
             if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost / max(least, 1.0)):
                 start += self._times_with_parts(space).several(ORDERS)
             near = partial(self.search.near, kernel, self.residence)
             times = refined(near, target, space, start, least)
         return self._with_better(space, times) if times.least > DOUBTFUL * least else times
+
+    def _is_good(self, times: Times, least: float, space: int) -> bool:
+        """Whether the best is near a bound, and moves little more than any as fast must."""
+        best = times.best
+        if best is None or best.cost > GOOD_ENOUGH * least:
+            return False
+        most = max(best.cost, GOOD_ENOUGH * least)
+        traffic = self.search.least_traffic(self.kernel, self.residence, space, most)
+        return best.dram_bytes <= LEAN * traffic
 
     def _framed(self, space: int) -> Times:
         """Times of tilings that are shaped as a bound says."""
