@@ -43,11 +43,15 @@ def least_work(kernel: GemmKernel, target: Target) -> tuple[float, float]:
         down, across = map(touched, kernel.windows)
         words = kernel.batch * kernel.groups * kernel.channels * down * across
         moved += words * target.bytes_of("ifmap")
-    if kernel.addend and not residence.addend:
-        moved += kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ifmap")
-    if residence.stored:
-        moved += kernel.written_words * target.bytes_of("ofmap")
-    return busy, moved
+    return busy, moved + bytes_of_results(kernel, target)
+
+
+def bytes_of_results(kernel: GemmKernel, target: Target) -> int:
+    """Bytes of the ofmap and of what is added to it, as far as they are not on chip."""
+    stored = kernel.written_words * target.bytes_of("ofmap") * target.residence.stored
+    if not kernel.addend or target.residence.addend:
+        return stored
+    return stored + kernel.groups * kernel.gemm.m * kernel.filters * target.bytes_of("ifmap")
 
 
 def least_busy_cycles(model: ArrayModel, gemm: Gemm, most_sums: float = inf) -> float:

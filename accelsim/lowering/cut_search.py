@@ -61,9 +61,10 @@ class CutSearch:
         """The cheapest cut that is looked at; None if none is worth it."""
         bound, cheapest = self.best.cost / WORTH, None
         likely = [*dict.fromkeys(self.places())]
-        blocks = sorted({*self.blocks()} - {*likely}, key=lambda place: (self.bound(place), place))
-        for place in (*likely, *blocks[:BLOCKS]):
-            if self.bound(place) < bound and (place not in likely or self.pays(place, bound)):
+        more = {*self.blocks()}.difference(likely)
+        blocks = sorted(more, key=lambda place: (self.least_of(place), place))[:BLOCKS]
+        for place in (*likely, *blocks):
+            if self.least_of(place) < bound and (place not in likely or self.pays(place, bound)):
                 cut = self.at(place, found)
                 if cut is not None and cut.cost < bound:
                     bound, cheapest = cut.cost, cut
@@ -95,7 +96,7 @@ class CutSearch:
             for unit in (size, size * tiling.arrays) if shared else (size,):
                 at = whole - whole % unit
                 worth = WORTH * whole < unit * ceil_div(whole, unit)
-                if at > 0 and worth and may_be_cut(self.kernel, axis, at):
+                if worth and self.is_inside(axis, at):
                     yield axis, at
 
     def blocks(self) -> Iterator[Place]:
@@ -117,7 +118,7 @@ class CutSearch:
         """Whether there are two parts, and no window that is pooled goes through both."""
         return 0 < at < total(self.kernel, axis) and may_be_cut(self.kernel, axis, at)
 
-    def bound(self, place: Place) -> float:
+    def least_of(self, place: Place) -> float:
         """What the parts of a cut take at least."""
         return sum(map(self.least, parts_of(self.kernel, *place)))
 

@@ -1,7 +1,7 @@
 """What tilings of a GEMM kernel cost on a target, and what any costs at least, remembered."""
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,19 +39,14 @@ class Rankings:
     target: Target
     memory: Memory
 
-    @cached_property
-    def at_any_rate(self) -> Target:
-        """What the points of a sweep share that differ in DRAM's rate and latency."""
-        return self.target.at_any_rate
-
-    @cached_property
+    @property
     def of_any_size(self) -> Target:
-        """What those share that differ in the sizes of the buffers, too."""
-        return self.at_any_rate.of_any_size
+        """What the points of a sweep share that differ in DRAM's rate and in sizes of buffers."""
+        return self.target.at_any_rate.of_any_size
 
     def ranking(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings at every scale cost, at any rate of DRAM."""
-        target = self.at_any_rate
+        target = self.target.at_any_rate
         key = (kernel, residence, target)
         resident = target.holding(residence)
         return self.memory.recall(
@@ -70,19 +65,19 @@ class Rankings:
 
     def with_parts_of_windows(self, kernel: GemmKernel, residence: Residence) -> Ranking:
         """What tilings cost whose tiles have parts of the kernel's window."""
-        target = self.at_any_rate.holding(residence)
+        target = self.target.at_any_rate.holding(residence)
 
         def ranking() -> Ranking:
             families = tilings_with_parts_of_windows(kernel, target, self.memory.tap_reads)
             return gemm_ranking(target, [flows_of(kernel, target, each) for each in families])
 
-        return self.memory.recall("parts of windows", (kernel, residence, target), ranking)
+        return self.memory.recall("parts of windows", (kernel, target), ranking)
 
     def near(
         self, kernel: GemmKernel, residence: Residence, centers: tuple[TilingSizes, ...]
     ) -> Ranking:
         """What tilings near some sizes cost."""
-        target = self.at_any_rate.holding(residence)
+        target = self.target.at_any_rate.holding(residence)
 
         def ranking() -> Ranking:
             near, around = self._neighbours(kernel, centers)
@@ -109,7 +104,7 @@ class Rankings:
         """What `kernel` takes at least, cut in parts or not. Of energy there is no such bound."""
         if self.target.objective != "time":
             return 0.0
-        target = self.at_any_rate.holding(residence)
+        target = self.target.at_any_rate.holding(residence)
         find = partial(least_work, kernel, target)
         busy, moved = self.memory.recall("least work", (kernel, target), find, REFINED)
         return float(self._cycles(residence, busy, moved))
@@ -133,7 +128,7 @@ class Rankings:
         self, kernel: GemmKernel, residence: Residence, space: int
     ) -> tuple[Frontier, NDArray[np.float64]]:
         """Kinds of tiles, and what each takes at least."""
-        target = self.at_any_rate.holding(residence)
+        target = self.target.at_any_rate.holding(residence)
         find = partial(frontier, kernel, target, space, self.memory.tap_reads)
         front = self.memory.recall("frontiers", (kernel, target, space), find)
         busy = front.array_cycles(float(self.target.dram_bytes_per_cycle))
@@ -150,6 +145,6 @@ class Rankings:
         front, cycles = self._frontier(kernel, residence, space)
         order = np.lexsort((front.moved, significant(cycles)))  # of those as fast what moves less
         shapes = front.shapes[order[:FRAMES]]
-        target = self.at_any_rate.holding(residence)
+        target = self.target.at_any_rate.holding(residence)
         tilings = tilings_framed(kernel, target, shapes, self.memory.tap_reads)
         return gemm_ranking(target, [flows_of(kernel, target, each) for each in tilings])

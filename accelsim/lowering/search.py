@@ -211,11 +211,10 @@ class Ranks:
 
     def _is_good(self, times: Times, least: float, space: int) -> bool:
         """Whether the best is near a bound, and moves little more than any as fast must."""
-        best = times.best
-        if best is None or best.cost > GOOD_ENOUGH * least:
+        best, fast = times.best, GOOD_ENOUGH * least
+        if best is None or best.cost > fast:
             return False
-        most = max(best.cost, GOOD_ENOUGH * least)
-        traffic = self.search.least_traffic(self.kernel, self.residence, space, most)
+        traffic = self.search.least_traffic(self.kernel, self.residence, space, fast)
         return best.dram_bytes <= LEAN * traffic
 
     def _framed(self, space: int) -> Times:

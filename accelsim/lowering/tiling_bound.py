@@ -6,7 +6,7 @@ cycles of so many tiles, and DRAM moves at least what they bring again and again
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt, prod
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
-from accelsim.lowering.bound import least_cycles
+from accelsim.lowering.bound import bytes_of_results, least_cycles
 from accelsim.lowering.dataflow import folds_down, leaves_unfinished
 from accelsim.lowering.footprint import TapReads, least_read
 from accelsim.lowering.kernels import GemmKernel
@@ -167,12 +167,12 @@ class _Tiles:
         turns = -(-kernel.filters // filters)
         most = np.where(sums * filters <= words, self._most(whole=True), 0)
         cols = self._cols(most, self._with_all_sums())
-        pixels, maps = self._pixels(cols)
+        pixels, maps = self._pixels(cols), self._maps(cols)
         moved = np.minimum(maps + weights * pixels, maps * turns + weights)
         yield self._of(cols, most, 1, moved)
         most = self._most(whole=False)
         cols = self._cols(most, self.axes[1].outputs)
-        pixels, maps = self._pixels(cols)
+        pixels, maps = self._pixels(cols), self._maps(cols)
         parts = np.maximum(-(-sums * filters // max(words, 1)), 2)
         psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
         once = np.minimum(maps * turns + weights, maps + weights * pixels) + psums
@@ -192,18 +192,16 @@ class _Tiles:
         (images, pieces, _, filters), gemm = self.sizes, kernel.gemm
         turns = -(-gemm.n // filters)
         busy = least_cycles(
-            replace(target.array, piece=0),  # rows of pixels may be cut into pieces that suit it
+            target.array,
             gemm,
-            pieces={"m": self._pixels(cols)[0], "n": turns, "k": parts},
+            pieces={"m": self._pixels(cols), "n": turns, "k": parts},
             longest={
                 "m": np.maximum(most, 1),
                 "n": np.where(turns > 1, (gemm.n - 1) // np.maximum(turns - 1, 1), gemm.n),
                 "k": gemm.k,
             },
         )
-        rest = kernel.written_words * target.bytes_of("ofmap") * target.residence.stored
-        if kernel.addend and not target.residence.addend:
-            rest += kernel.groups * gemm.m * gemm.n * target.bytes_of("ifmap")
+        rest = bytes_of_results(kernel, target)
         even = -(-self.axes[1].outputs // self._pieces_across(cols))
         rows, across = (pieces, even) if self.axes[0].window is kernel.rows else (even, pieces)
         around = self._around(images * rows * across, parts) * self.counts_all
@@ -251,14 +249,19 @@ class _Tiles:
         each = images * self.axes[0].spans(pieces) * self.kernel.channels
         return self.axes[1].within(self._half("ifmap") // np.maximum(each, 1))
 
-    def _pixels(self, cols: Sizes) -> tuple[Sizes, Sizes]:
-        """Tiles of pixels, and bytes of the ifmap that all of them read once."""
-        (first, second), (images, pieces, _, _) = self.axes, self.sizes
-        turns = -(-self.kernel.batch // images) * -(-first.outputs // pieces)
+    def _pixels(self, cols: Sizes) -> Sizes:
+        """Tiles of pixels."""
+        images, pieces, _, _ = self.sizes
+        turns = -(-self.kernel.batch // images) * -(-self.axes[0].outputs // pieces)
+        return np.asarray(turns * self._pieces_across(cols))
+
+    def _maps(self, cols: Sizes) -> Sizes:
+        """Bytes of the ifmap that all tiles of pixels read once."""
+        (first, second), pieces = self.axes, self.sizes[1]
         reads = first.reads(pieces) * second.reads(np.maximum(cols, 1))
         words = self.kernel.batch * self.kernel.channels * reads
         loaded = not self.target.residence.ifmap
-        return turns * self._pieces_across(cols), words * self.target.bytes_of("ifmap") * loaded
+        return np.asarray(words * self.target.bytes_of("ifmap") * loaded)
 
     def _pieces_across(self, cols: Sizes) -> Sizes:
         """Pieces of the longer axis; one where tiles have no room."""
