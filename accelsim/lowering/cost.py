@@ -1,7 +1,7 @@
 """What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ Moved = NDArray[np.float64]
 
 TINY = 1e-6
 """Cycles by which a quotient of bytes and bytes per cycle may be off."""
+
+Pick = Callable[[NDArray[Any]], NDArray[Any]]
+"""Takes what an array says of some tilings only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class Turnaround:
         places = np.maximum(np.minimum(places, together), 1)
         cycles: Moved = (self.busy_cycles + alone) / places
         return cycles
+
+    def only(self, pick: Pick) -> "Turnaround":
+        """That of some tilings."""
+        return Turnaround(pick(self.busy_cycles), _picked(self.moves, pick))
 
 
 def _added(several: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -64,6 +71,11 @@ class Places:
         size = self.size if space is None or not self.has_maps else min(self.size, space)
         return np.asarray(np.maximum(size // np.maximum(self.tile_bytes, 1), 2))
 
+    def only(self, pick: Pick) -> "Places":
+        """Those of some tilings."""
+        turnarounds = tuple(each.only(pick) for each in self.turnarounds)
+        return replace(self, tile_bytes=pick(self.tile_bytes), turnarounds=turnarounds)
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -86,6 +98,15 @@ class Channel:
         """Cycles of all, where a tile takes so many."""
         moved = sum(tiles * each[item] for item, tiles in self.tiles.items())
         return np.asarray(moved + self.turns * self.turn_cycles if self.turn_cycles else moved)
+
+    def only(self, pick: Pick) -> "Channel":
+        """That of some tilings."""
+        tiles, occupied = _picked(self.tiles, pick), _picked(self.occupied, pick)
+        return Channel(tiles, occupied, pick(self.turns), self.turn_cycles)
+
+
+def _picked(sizes: Mapping[Operand, NDArray[Any]], pick: Pick) -> dict[Operand, NDArray[Any]]:
+    return {item: pick(each) for item, each in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +163,33 @@ class Cost:
         pause = np.maximum(latency * waits + self.alone_cycles - waiting, 0)
         moving = self.channel.cycles(each) + np.maximum(pause - before, 0)
         return np.maximum(most, moving + latency * self.is_stored)
+
+    def floor(self, rate: float, latency: int) -> NDArray[np.float64]:
+        """What `cycles` is never less than, in whatever space; quickly found for many."""
+        size = self.channel.occupied
+        around = size["ofmap"] * self.is_stored
+        if self.filter_cycles is None:
+            around = around + size["filter"] + size["ifmap"] * self.is_loaded
+        array = self.busy_cycles + (around / rate + latency * (self.is_loaded + self.is_stored))
+        moving = self.dram_bytes / rate + latency * self.is_stored
+        return np.asarray((1 - TINY) * np.maximum(array, moving))
+
+    def only(self, pick: Pick) -> "Cost":
+        """That of some tilings."""
+        others, energy, filters = self.other_bytes, self.energy_pj, self.filter_cycles
+        return replace(
+            self,
+            busy_cycles=pick(self.busy_cycles),
+            other_bytes=others if isinstance(others, int) else pick(others),
+            channel=self.channel.only(pick),
+            alone_cycles=pick(self.alone_cycles),
+            dram_bytes=pick(self.dram_bytes),
+            own_tiles=pick(self.own_tiles),
+            arrays=pick(self.arrays),
+            buffers=tuple(each.only(pick) for each in self.buffers),
+            energy_pj=None if energy is None else pick(energy),
+            filter_cycles=None if filters is None else pick(filters),
+        )
 
     def _first(self, each: Mapping[Operand, Moved], latency: int) -> tuple[Moved, Moved, Moved]:
         """What the array waits for operands at first, what has come before, and if DRAM waits."""

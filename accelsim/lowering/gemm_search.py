@@ -4,9 +4,9 @@ Tilings at every scale are compared first; then those near the best of them, unt
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from accelsim.lowering.gemm_candidates import (
 )
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Part, Ranked, Ranking, Times
-from accelsim.lowering.target import Target
+from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import (
     Entry,
     GemmTiling,
@@ -70,6 +70,10 @@ class Way:
     split: Split
     arrays: int
 
+    def of(self, sizes: TilingSizes) -> GemmTiling:
+        """The tiling with tiles of such sizes whose loops run so."""
+        return GemmTiling(*sizes, order=self.order, split=self.split, arrays=self.arrays)
+
 
 def ways_of(kernel: GemmKernel, target: Target) -> list[Way]:
     """Every way to run the loops of `kernel` on `target`, by order."""
@@ -96,30 +100,55 @@ class Flows:
     def tiling(self, index: int) -> GemmTiling:
         """The tiling at a flat index to the ways and tilings."""
         way, place = divmod(index, prod(self.tilings.shape))
-        each = self.ways[way]
-        return GemmTiling(
-            *self.tilings.sizes(place),
-            order=each.order,
-            split=each.split,
-            arrays=each.arrays,
+        return self.ways[way].of(self.tilings.sizes(place))
+
+    def only(self, index: NDArray[np.intp]) -> "Chosen":
+        """Those at some flat indices."""
+        shape = self.tilings.shape
+        way, place = np.divmod(index, prod(shape))
+        return Chosen(
+            kernel=self.kernel,
+            ways=self.ways,
+            way=way,
+            at_work=chosen(self.flow.at_work, (len(self.ways), *shape), index),
+            axes=tuple(chosen(sizes, shape, place) for sizes in self.tilings.axes),
         )
 
-    def courses(self, index: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """A number of the way and the turns of each loop of the tilings at flat indices.
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Some tilings, each with one of the ways to run its loops, and how many arrays have work."""
+
+    kernel: GemmKernel
+    ways: list[Way]
+    way: NDArray[np.intp]
+    at_work: Sizes
+    axes: tuple[Sizes, ...]
+
+    def tiling(self, index: int) -> GemmTiling:
+        """The one at an index."""
+        sizes: Any = tuple(int(each[index]) for each in self.axes)
+        way: Way = self.ways[self.way[index]]
+        return way.of(sizes)
+
+    def only(self, index: NDArray[np.intp]) -> "Chosen":
+        """Those at some indices."""
+        axes = tuple(sizes[index] for sizes in self.axes)
+        return replace(self, way=self.way[index], at_work=self.at_work[index], axes=axes)
+
+    @property
+    def courses(self) -> NDArray[np.uint64]:
+        """A number of the way and the turns of each loop.
 
         Ways that differ only in arrays without work are the same.
         """
-        shape = self.tilings.shape
-        way, place = np.divmod(index, prod(shape))
-        at_work = chosen(self.flow.at_work, (len(self.ways), *shape), index)
         orders, splits = [*LoopOrder], get_args(Split)
-        order = np.array([orders.index(each.order) for each in self.ways])[way]
-        split = np.array([splits.index(each.split) for each in self.ways])[way]
-        kind = order * len(splits) + split * (at_work > 1)
-        number: NDArray[np.uint64] = kind.astype(np.uint64) * MIXED + at_work.astype(np.uint64)
-        for whole, sizes in zip(whole_sizes(self.kernel), self.tilings.axes, strict=True):
-            turns = -(-whole // chosen(np.asarray(sizes), shape, place))
-            number = number * MIXED + turns.astype(np.uint64)
+        order = np.array([orders.index(each.order) for each in self.ways])[self.way]
+        split = np.array([splits.index(each.split) for each in self.ways])[self.way]
+        kind = order * len(splits) + split * (self.at_work > 1)
+        number: NDArray[np.uint64] = kind.astype(np.uint64) * MIXED + self.at_work.astype(np.uint64)
+        for whole, sizes in zip(whole_sizes(self.kernel), self.axes, strict=True):
+            number = number * MIXED + (-(-whole // sizes)).astype(np.uint64)
         return number
 
 
@@ -178,8 +207,7 @@ def _part(target: Target, flows: Flows) -> Part:
     for space, size in zip(target.buffers, needed, strict=True):
         fits = fits & (size <= space.half)
     return Part(
-        tiling=flows.tiling,
-        courses=flows.courses,
+        tilings=flows,
         cost=cost,
         preferences=(
             cost.dram_bytes,

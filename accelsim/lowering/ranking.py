@@ -1,10 +1,10 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,16 +77,32 @@ def cost_together(several: Iterable[Ranked]) -> float:
     return float(weighed(found[0].objective, cycles, energy)) if found else 0.0
 
 
+class Compared(Protocol):
+    """Tilings under comparison, by a flat index to the ways to run their loops and to them."""
+
+    def tiling(self, index: int) -> GemmTiling:
+        """The one at an index."""
+
+    def only(self, index: NDArray[np.intp]) -> "Few":
+        """Those at some indices."""
+
+
+class Few(Compared, Protocol):
+    """Some of them, which may go different ways."""
+
+    @property
+    def courses(self) -> NDArray[np.uint64]:
+        """A number for each: those that go through their loops in as many turns have the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Tilings under comparison in arrays that broadcast to `shape`; the first axis is of ways.
 
-    `tiling` makes one of a flat index, `courses` says which of several go through their loops in
-    as many turns. `tile_bytes` is what a tile takes of the buffer in which feature maps stay.
+    `tile_bytes` is what a tile takes of the buffer in which feature maps stay.
     """
 
-    tiling: Callable[[int], GemmTiling | VectorTiling]
-    courses: Callable[[NDArray[np.intp]], NDArray[np.uint64]]
+    tilings: Compared
     cost: Cost
     preferences: tuple[NDArray[Any], ...]
     tile_bytes: Sizes
@@ -114,11 +130,31 @@ class Part:
         taken: NDArray[Any] = chosen(sizes, self.shape, index)
         return taken
 
+    def only(self, index: NDArray[np.intp]) -> "Part":
+        """Some of the tilings, by flat index, in arrays of one axis behind one of a single way."""
+        places = np.unravel_index(index, self.shape)
+
+        def pick(sizes: NDArray[Any]) -> NDArray[Any]:
+            if sizes.size == 1:
+                return sizes.reshape(1, 1)
+            its = zip(places[len(self.shape) - sizes.ndim :], sizes.shape, strict=True)
+            held = tuple(place if size > 1 else 0 for place, size in its)
+            return np.asarray(sizes[held])[np.newaxis]
+
+        return Part(
+            tilings=self.tilings.only(index),
+            cost=self.cost.only(pick),
+            preferences=tuple(map(pick, self.preferences)),
+            tile_bytes=pick(self.tile_bytes),
+            fits=pick(self.fits),
+            shape=(1, index.size),
+        )
+
     def ranked(self, index: int, cycles: float) -> Ranked:
         """The tiling at a flat index."""
         one, energy = np.array([index]), self.cost.energy_pj
         return Ranked(
-            tiling=self.tiling(index),
+            tiling=self.tilings.tiling(index),
             dram_bytes=int(self.take(self.cost.dram_bytes, one)[0]),
             tile_bytes=int(self.take(self.tile_bytes, one)[0]),
             cycles=cycles,
@@ -193,7 +229,7 @@ class Times:
         for place, (part, costs) in enumerate(zip(self.parts, self.costs, strict=True)):
             near = np.flatnonzero(costs <= bound)
             order = near[np.argsort(costs.flat[near], kind="stable")[:CLOSE]]
-            _, first = np.unique(part.courses(order), return_index=True)
+            _, first = np.unique(part.tilings.only(order).courses, return_index=True)
             some = order[np.sort(first)[:most]]
             found += [(float(costs.flat[index]), place, int(index)) for index in some]
         found.sort(key=lambda one: one[0])

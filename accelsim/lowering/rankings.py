@@ -19,7 +19,16 @@ from accelsim.lowering.gemm_candidates import (
 from accelsim.lowering.gemm_search import Flows, flows_of, gemm_ranking
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Ranking
-from accelsim.lowering.recall import NEAR, REFINED, Memory
+from accelsim.lowering.recall import (
+    FRONTIERS,
+    NEAR,
+    NEIGHBOURHOODS,
+    RANKINGS,
+    REFINED,
+    SHORTLISTS,
+    Memory,
+)
+from accelsim.lowering.shortlist import Shortlist, shortlist
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import TilingSizes
 from accelsim.lowering.tiling_bound import Frontier, frontier
@@ -50,8 +59,21 @@ class Rankings:
         key = (kernel, residence, target)
         resident = target.holding(residence)
         return self.memory.recall(
-            "rankings", key, lambda: gemm_ranking(resident, self._flows(kernel))
+            "rankings", key, lambda: gemm_ranking(resident, self._flows(kernel)), RANKINGS
         )
+
+    def shortlist(self, kernel: GemmKernel, residence: Residence) -> Shortlist | None:
+        """Of the tilings at every scale those that are sure to hold the best one, whatever room
+        it has; None if that is not worth it, or time is not what counts."""
+        target = self.target
+        if target.objective != "time":
+            return None
+        rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
+
+        def found() -> Shortlist | None:
+            return shortlist(self.ranking(kernel, residence), rate, latency)
+
+        return self.memory.recall("shortlists", (kernel, residence, target), found, SHORTLISTS)
 
     def _flows(self, kernel: GemmKernel) -> list[Flows]:
         """What tilings with whole windows move."""
@@ -98,7 +120,7 @@ class Rankings:
             near = neighbours(kernel, target, centers, self.memory.tap_reads)
             return near, flows_of(kernel, target, near.around)
 
-        return self.memory.recall("neighbours", (kernel, target, centers), found)
+        return self.memory.recall("neighbours", (kernel, target, centers), found, NEIGHBOURHOODS)
 
     def least_cost(self, kernel: GemmKernel, residence: Residence) -> float:
         """What `kernel` takes at least, cut in parts or not. Of energy there is no such bound."""
@@ -130,7 +152,7 @@ class Rankings:
         """Kinds of tiles, and what each takes at least."""
         target = self.target.at_any_rate.holding(residence)
         find = partial(frontier, kernel, target, space, self.memory.tap_reads)
-        front = self.memory.recall("frontiers", (kernel, target, space), find)
+        front = self.memory.recall("frontiers", (kernel, target, space), find, FRONTIERS)
         busy = front.array_cycles(float(self.target.dram_bytes_per_cycle))
         return front, self._cycles(residence, busy, front.moved)
 

@@ -16,8 +16,21 @@ UNKNOWN: Any = object()
 REFINED = 2048
 """Best tilings of kernels on arrays to remember: they take little room and long to find."""
 
-SCHEDULES = 512
+SCHEDULES = 2048
 """Schedules to remember: neighbours in a sweep have many of the same."""
+
+RANKINGS = 320
+"""Rankings at every scale to remember: those of a large network, with what may stay of its maps.
+They take some MB each, and every rate of DRAM asks for them again."""
+
+FRONTIERS = 640
+"""Bounds of tilings to remember, of some 130 kB each; every rate asks for them again, too."""
+
+NEIGHBOURHOODS = 192
+"""Neighbours of tilings, whatever the sizes of buffers: neighbours in a sweep have the same."""
+
+SHORTLISTS = 512
+"""Shortlists to remember, of some 50 kB each."""
 
 NEAR = 48
 """Neighbourhoods, and searches of vector kernels, to remember: they take much room."""

@@ -132,7 +132,12 @@ class Ranks:
 
     def best_within(self, space: int) -> Ranked | None:
         """As `best`, of those of which a tile fits half of `space`."""
-        return self._times(space).best
+        key = (self.kernel, self.residence, space, self.search.target)
+
+        def best() -> Ranked | None:
+            return (self._shortlisted(space) or self._times(space)).best
+
+        return self.search.memory.recall("best at every scale", key, best, REFINED)
 
     @property
     def refined(self) -> Ranked | None:
@@ -324,6 +329,14 @@ class Ranks:
             if its not in known and len(known) <= most:
                 known.add(its)
                 yield other
+
+    def _shortlisted(self, space: int) -> Times | None:
+        """Times of a few tilings with whole windows that are sure to hold the best one; None if
+        others may be, or all room is there: that is asked for only once."""
+        if space >= self.whole_space:
+            return None
+        few = self.search.shortlist(self.kernel, self.residence)
+        return None if few is None else few.within(space)
 
     def _times(self, space: int) -> Times:
         """Times of tilings with whole windows; with parts of them only where none else fits."""
