@@ -51,15 +51,13 @@ def passes(
     Each turn of a loop that does not index the operand brings it again, if a loop further in
     does index it and turns more than once; or in any case, where inputs are brought `anew`.
     """
-    result: Sizes = np.ones_like(turns["pixels"])
-    always = anew and operand in ("ifmap", "filter")
-    changes_inside: NDArray[np.bool_] = np.full_like(result, always, dtype=bool)
-    for loop in reversed(order):
-        if loop in OPERAND_LOOPS[operand]:
-            changes_inside = changes_inside | (turns[loop] > 1)
-        else:
-            result = np.where(changes_inside, result * turns[loop], result)
-    return result
+    (other,) = turns.keys() - set(OPERAND_LOOPS[operand])
+    if anew and operand in ("ifmap", "filter"):
+        return turns[other]
+    inside = [turns[loop] for loop in order[order.index(other) + 1 :]]
+    if not inside:
+        return np.ones((1,) * turns[other].ndim, dtype=np.int64)
+    return np.where(prod(inside[1:], start=inside[0]) > 1, turns[other], 1)
 
 
 @dataclass(frozen=True, slots=True)
