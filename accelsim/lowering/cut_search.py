@@ -29,6 +29,9 @@ FAR = 1.25
 BLOCKS = 2
 """Of these those are searched for whose parts take the least by their bounds."""
 
+RIVALS = 4
+"""Tilings beside the best one whose tiles may end where it pays to cut."""
+
 WORTH = 1.02
 """A kernel is cut where that costs less than its best tiling by so much."""
 
@@ -47,12 +50,13 @@ Finder = Callable[[GemmKernel], Ranked | None]
 class CutSearch:
     """Looks for a cut of a kernel that is better than its `best` tiling.
 
-    `lanes` of pixels and filters fill the array; `least` is a lower bound of a kernel's cost uncut,
-    `of` the cost of a given tiling.
+    `rivals` are about as good; `lanes` of pixels and filters fill the array; `least` is a lower
+    bound of a kernel's cost uncut, `of` the cost of a given tiling.
     """
 
     kernel: GemmKernel
     best: Ranked
+    rivals: Callable[[], list[Ranked]]
     lanes: dict[str, int]
     least: Callable[[GemmKernel], float]
     of: Callable[[GemmKernel, GemmTiling], float]
@@ -100,17 +104,20 @@ class CutSearch:
                     yield axis, at
 
     def blocks(self) -> Iterator[Place]:
-        """Where blocks of 1, 2, 4, ... along an axis end, or of that many in lanes of the array.
+        """Where blocks of 1, 2, 4, ... along an axis end, or of that many in lanes of the array, or
+        the tiles of a rival.
 
         Only where the best tiling takes far more than it must: all its tiles have one size, and
         another one may use room far better, but does not go into what there is of an axis.
         """
         if self.best.cost <= FAR * self.least(self.kernel):
             return
+        rivals = [gemm_tiling(each) for each in self.rivals()]
         for axis in AXES:
             lanes, whole = self.lanes.get(AXIS_OF.get(axis, ""), 1), total(self.kernel, axis)
             bits = range(max(lanes, whole).bit_length())
             units = {1 << bit for bit in bits} | {ceil_div(lanes, 1 << bit) for bit in bits}
+            units |= {getattr(each, axis) for each in rivals}
             ends = {whole - whole % unit for unit in units}
             yield from ((axis, at) for at in sorted(ends) if self.is_inside(axis, at))
 
@@ -144,6 +151,7 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     search = CutSearch(
         kernel=ranks.kernel,
         best=best,
+        rivals=lambda: ranks.contenders(space, RIVALS),
         lanes=Systolic(ranks.search.target.array).likes(ranks.kernel.taps),
         least=lambda part: ranks.search.least_of_tilings(part, ranks.residence, space),
         of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,

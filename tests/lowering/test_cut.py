@@ -84,6 +84,18 @@ def test_a_cut_is_found_where_tiles_leave_a_part_over() -> None:
 ONE = GemmTiling(1, 1, 1, 3, 2, 22, 1, 1, LoopOrder.OFMAP_STAYS, "filters", 2)
 
 
+def cuts_of(best: Ranked) -> CutSearch:
+    """The cuts of PIXELS that may be better, as no bound says that one is not."""
+    return CutSearch(
+        kernel=PIXELS,
+        best=best,
+        rivals=list,
+        lanes={},
+        least=lambda _: 0.0,
+        of=lambda *_: 0.0,
+    )
+
+
 @pytest.mark.parametrize(
     ("tiling", "places"),
     [
@@ -99,16 +111,13 @@ def test_places_are_what_tiles_and_turns_of_all_arrays_leave_over(
     tiling: GemmTiling, places: list[tuple[CutAxis, int]]
 ) -> None:
     best = Ranked(tiling=tiling, dram_bytes=0, tile_bytes=0, cycles=100.0)
-    found = CutSearch(kernel=PIXELS, best=best, lanes={}, least=lambda _: 0.0, of=lambda *_: 0.0)
-    assert [*found.places()] == places
+    assert [*cuts_of(best).places()] == places
 
 
 def test_what_takes_hardly_less_is_not_cut() -> None:
     """Parts that take 99 of 100 cycles, and parts that take 97."""
     best = Ranked(tiling=ONE, dram_bytes=0, tile_bytes=0, cycles=100.0)
-    search_of = CutSearch(
-        kernel=PIXELS, best=best, lanes={}, least=lambda _: 0.0, of=lambda *_: 0.0
-    )
+    search_of = cuts_of(best)
     halves = [Ranked(tiling=ONE, dram_bytes=1, tile_bytes=1, cycles=half) for half in (49.5, 48.5)]
     assert search_of.cut(lambda _: halves[0]) is None
     found = search_of.cut(lambda _: halves[1])
@@ -119,16 +128,20 @@ def test_what_takes_hardly_less_is_not_cut() -> None:
 def test_blocks_end_at_powers_of_two_and_parts_of_lanes() -> None:
     """Eleven filters and six lanes; only where the best takes far more than it must."""
     best = Ranked(tiling=ONE, dram_bytes=0, tile_bytes=0, cycles=100.0)
-    far = CutSearch(
-        kernel=replace(PIXELS, filters=11),
-        best=best,
-        lanes={"n": 6},
-        least=lambda _: 50.0,
-        of=lambda *_: 0.0,
-    )
+    eleven = replace(PIXELS, filters=11)
+    far = replace(cuts_of(best), kernel=eleven, lanes={"n": 6}, least=lambda _: 50.0)
     pixels = [("batch", 2), ("rows", 2), ("cols", 2)]
     assert [*far.blocks()] == [*pixels, *(("filters", at) for at in (6, 8, 9, 10))]
     assert not [*replace(far, least=lambda _: 90.0).blocks()]
+    seven = replace(best, tiling=replace(ONE, filters=7))
+    rivals = replace(far, rivals=lambda: [seven])
+    assert {*rivals.blocks()} - {*far.blocks()} == {("filters", 7)}
+
+
+@pytest.mark.slow
+def test_a_layer_is_cut_where_the_tiles_of_a_rival_end() -> None:
+    """Of 16 images three tiles of six take as long as two of nine, but seven and nine less."""
+    assert cut_case(9812, 50).ratio() <= 1.01
 
 
 @pytest.mark.slow
