@@ -28,8 +28,34 @@ def fold_classes(model: ArrayModel, tile: Extents) -> Iterator[FoldClass]:
             )
 
 
+def fold_kinds(model: ArrayModel, tile: Extents) -> FoldClass:
+    """All `fold_classes` in one, those on the rows along a first axis, on the columns a second."""
+    flow = model.dataflow
+    shape = np.broadcast(tile.m, tile.n, tile.k, tile.starts, tile.ends).shape
+    rows, row_count, starts, ends = _in_rows(_pieces(model, model.rows, tile, flow.rows), shape)
+    cols, col_count, _, _ = _in_rows(_pieces(model, model.cols, tile, flow.cols), shape)
+    extent = {flow.rows: rows[:, None], flow.cols: cols, flow.time: tile.along(flow.time)}
+    return FoldClass(
+        count=row_count[:, None] * col_count,
+        extent=extent,
+        starts=starts[:, None] == 1,
+        ends=ends[:, None] == 1,
+        lines=tile.lines,
+    )
+
+
 Piece = tuple[Cycles, Cycles, Truth, Truth]
 """Extent, count, and whether psums start and end there."""
+
+
+def _in_rows(pieces: Iterable[Piece], shape: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Pieces of tiles of that `shape`, column by column, with a row for each."""
+    columns = [*zip(*pieces, strict=True)]
+    found = np.empty((len(columns), len(columns[0]), *shape), np.int64)
+    for column, of_pieces in zip(found, columns, strict=True):
+        for row, of_piece in enumerate(of_pieces):
+            column[row] = of_piece
+    return [*found]
 
 
 def _pieces(model: ArrayModel, lanes: int, tile: Extents, axis: Axis) -> Iterator[Piece]:

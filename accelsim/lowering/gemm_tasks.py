@@ -10,11 +10,7 @@ from typing import NamedTuple
 from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
 from accelsim.lowering.cut import Piece, pieces_of
-from accelsim.lowering.dataflow import (
-    ArrayModel,
-    Extents,
-    leaves_unfinished,
-)
+from accelsim.lowering.dataflow import ArrayModel, Extents, leaves_unfinished
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.layout import Planes, filter_runs, map_runs, packed
 from accelsim.lowering.pooling import pooled_sides
@@ -32,16 +28,7 @@ from accelsim.lowering.schedule import (
 )
 from accelsim.lowering.systolic import Systolic, work_of_each
 from accelsim.lowering.target import Target
-from accelsim.lowering.task import (
-    GemmTile,
-    Keep,
-    Load,
-    Room,
-    Span,
-    Step,
-    Store,
-    Work,
-)
+from accelsim.lowering.task import GemmTile, Keep, Load, Room, Span, Step, Store, Work
 from accelsim.lowering.tiles import (
     GemmSize,
     TileSizes,
@@ -137,17 +124,16 @@ class _Steps:
     kernel: GemmKernel
     target: Target
     tiling: GemmTiling
-    made: dict[tuple[GemmSize, Changes, Changes, int], Step] = field(default_factory=dict)
     tile_works: dict[Extents, TileWork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sizes = TileSizes(self.kernel)
+        self.step = cache(self._step)
+        self.parts = cache(self._parts)
         self.work = cache(self._work)
-        self.ifmap_load = cache(self._ifmap_load)
+        self.ifmap_loads = cache(self._ifmap_loads)
         self.filter_load = cache(self._filter_load)
-        self.psum_runs = cache(self._psum_runs)
-        self.ofmap_out = cache(self._ofmap_out)
-        self.room = cache(self._room)
+        self.output = cache(self._output)
 
     def schedule(self, loops: Loops) -> Schedule:
         """What an array does whose tile loops are `loops`, outermost first."""
@@ -171,7 +157,8 @@ class _Steps:
         self.find_works(loops)
 
         def step(runs: tuple[Run, ...], before: Changes, after: Changes) -> Step:
-            return self.step(at([run.first for run in runs]), before, after, between)
+            size = self.sizes(at([run.first for run in runs]))
+            return self.step(size, before, after, between)
 
         return Schedule(nested(levels, step, ALL_NEW, ALL_NEW), tiles)
 
@@ -181,63 +168,66 @@ class _Steps:
         if new:
             self.tile_works.update(work_of_each(self.target.array, new))
 
-    def step(self, at: dict[str, Span], before: Changes, after: Changes, between: int) -> Step:
-        """The step of the tile at some spans, given what changes before and after it.
+    def _step(self, size: GemmSize, before: Changes, after: Changes, between: int) -> Step:
+        """The step of a tile, given what changes before and after it.
 
         From one visit of its output to the next there are so many tiles.
         """
-        key = self.sizes(at), before, after, between
-        step = self.made.get(key)
-        if step is None:
-            step = self.made[key] = self._build(*key)
-        return step
-
-    def _build(self, size: GemmSize, before: Changes, after: Changes, between: int) -> Step:
-        residence = self.target.residence
-        output = self._output(size, before, after, between)
-        ifmap = self.ifmap_load(size.ifmap)
-        filters = self.filter_load(size.groups * size.filters, size.channels, size.taps)
-        loads, closes = [*output.loads], [*output.closes]
-        if before.ifmap and ifmap:
-            loads.insert(0, ifmap)
-        if before.filter and residence.filter != "there":
-            loads.insert(0, filters)
-        if size.ends and self.kernel.addend and not residence.addend:
-            loads.append(self._addend(size))
-        if after.ifmap and ifmap:
-            closes.append(ifmap.room)
-        if after.filter and filters.room.size:
-            closes.append(filters.room)
-        work = self.work(size.groups, extents_of(self.kernel, size))
-        work = _with_addend(self.kernel, self.target, size, work)
+        tile = self.parts(size)
+        visit = _Visit(size.starts, size.ends, before.ofmap, after.ofmap)
+        output = self.output(tile.block, visit, between)
+        loads, closes = (*output.loads, *tile.addends), output.closes
+        if before.ifmap:
+            loads = (*tile.ifmaps, *loads)
+        if before.filter:
+            loads = (*tile.filters, *loads)
+        if after.ifmap:
+            closes = (*closes, *_rooms(tile.ifmaps))
+        if after.filter:
+            closes = (*closes, *_rooms(tile.filters))
         return Step(
-            loads=tuple(loads),
+            loads=loads,
             opens=output.opens,
-            work=work,
-            cycles=work.cycles,
-            closes=tuple(closes),
+            work=tile.work,
+            cycles=tile.work.cycles,
+            closes=closes,
             store=output.store,
             keep=output.keep,
+        )
+
+    def _parts(self, size: GemmSize) -> "_Parts":
+        """What all steps of a tile size share."""
+        residence, block = self.target.residence, size.ofmap
+        filters = self.filter_load(size.groups * size.filters, size.channels, size.taps)
+        adds = size.ends and self.kernel.addend and not residence.addend
+        work = self.work(size.groups, extents_of(self.kernel, size))
+        return _Parts(
+            block=block,
+            ifmaps=self.ifmap_loads(size.ifmap),
+            filters=() if residence.filter == "there" else (filters,),
+            addends=(self._addend(block),) if adds else (),
+            work=_with_addend(self.kernel, self.target, size, work),
         )
 
     def _work(self, groups: int, tile: Extents) -> Work:
         """The work of a tile, which is the same whatever lies around it."""
         return self.tile_works[tile].of_groups(groups)
 
-    def _ifmap_load(self, block: Planes) -> Load | None:
+    def _ifmap_loads(self, block: Planes) -> tuple[Load, ...]:
         """What a tile reads of the ifmap, if that does not lie on chip."""
-        room = self.room("ifmap", block.words)
+        room = self._room("ifmap", block.words)
         if self.target.residence.ifmap or not room.size:
-            return None
+            return ()
         runs = map_runs(self._ifmap, block, self.target.bytes_of("ifmap"))
-        return Load(operand="ifmap", room=room, needs_inputs=True, size=room.size, runs=runs)
+        load = Load(operand="ifmap", room=room, needs_inputs=True, size=room.size, runs=runs)
+        return (load,)
 
     def _filter_load(self, filters: int, channels: int, taps: int) -> Load:
         """A tile's filters; they take room where they are fetched for it."""
         words = filters * channels * taps
         return Load(
             operand="filter",
-            room=self.room("filter", words * (self.target.residence.filter == "fetched")),
+            room=self._room("filter", words * (self.target.residence.filter == "fetched")),
             needs_inputs=self.kernel.filter_is_input,
             size=words * self.target.bytes_of("filter"),
             runs=self._filter_runs(filters, channels * taps),
@@ -249,16 +239,15 @@ class _Steps:
             return packed(filters * part * word)
         return filter_runs(filters, self.kernel.channels * self.kernel.taps, part, word)
 
-    def _addend(self, size: GemmSize) -> Load:
+    def _addend(self, block: Planes) -> Load:
         """What is added to finished results: it streams past them, and takes no room."""
-        nowhere, word = self.room("ofmap", 0), self.target.bytes_of("ifmap")
-        runs = map_runs(self._ofmap, size.ofmap, word)
+        word = self.target.bytes_of("ifmap")
         return Load(
             operand="ifmap",
-            room=nowhere,
+            room=self._room("ofmap", 0),
             needs_inputs=True,
-            size=size.ofmap.words * word,
-            runs=runs,
+            size=block.words * word,
+            runs=map_runs(self._ofmap, block, word),
             addend=True,
         )
 
@@ -290,29 +279,28 @@ class _Steps:
     def _psum_runs(self, block: Planes) -> Runs:
         return map_runs(self._ofmap, block, self.target.bytes_of("psum"))
 
-    def _output(self, size: GemmSize, before: Changes, after: Changes, between: int) -> "_Output":
+    def _output(self, block: Planes, visit: "_Visit", between: int) -> "_Output":
         """Room and transfers of psums and ofmap.
 
         A visit of an output tile opens room for its psums, if any leave the array, and for
         the ofmap, if the visit completes it. A store keeps the room until it is done.
         """
-        block = size.ofmap
-        psum = self.room("psum", block.words * self._stores_psums)
-        ofmap = self.room("ofmap", block.words * (not self.target.computes_in_place))
-        completes = size.ends if before.ofmap and after.ofmap else True
+        psum = self._room("psum", block.words * self._stores_psums)
+        ofmap = self._room("ofmap", block.words * (not self.target.computes_in_place))
+        completes = visit.ends or not (visit.begins and visit.leaves)
         rooms = _together(psum, ofmap) if completes else (psum,)
-        continues = before.ofmap and not size.starts
+        continues = visit.begins and not visit.starts
         loads = (self._back(psum, block, between),) if continues else ()
         opens = _without(rooms, psum) if loads else rooms
-        if not before.ofmap:
+        if not visit.begins:
             opens = ()
-        if not after.ofmap:
+        if not visit.leaves:
             return _Output(loads=loads, opens=opens, closes=(), store=None, keep=None)
-        if not size.ends:
-            waits = Store("psum", psum, psum.size, self.psum_runs(block))
+        if not visit.ends:
+            waits = Store("psum", psum, psum.size, self._psum_runs(block))
             closes = _without(rooms, psum)
             return _Output(loads=loads, opens=opens, closes=closes, store=waits, keep=None)
-        store, keep = self.ofmap_out(block, ofmap)
+        store, keep = self._ofmap_out(block, ofmap)
         closes = _without(rooms, ofmap)
         return _Output(loads=loads, opens=opens, closes=closes, store=store, keep=keep)
 
@@ -329,7 +317,7 @@ class _Steps:
             room=psum,
             needs_inputs=False,
             size=psum.size,
-            runs=self.psum_runs(block),
+            runs=self._psum_runs(block),
             behind=between,
         )
 
@@ -370,6 +358,26 @@ def _spans(loops: Loops) -> dict[str, set[Span]]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Parts:
+    """What tiles of one size move and take, whatever changes around them, and their ofmap."""
+
+    block: Planes
+    ifmaps: tuple[Load, ...]
+    filters: tuple[Load, ...]
+    addends: tuple[Load, ...]
+    work: Work
+
+
+class _Visit(NamedTuple):
+    """Whether sums start and end in a tile, and whether it is the first and last of its visit."""
+
+    starts: bool
+    ends: bool
+    begins: bool
+    leaves: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Output:
     """What a step does for its psums and ofmap."""
 
@@ -378,6 +386,11 @@ class _Output:
     closes: tuple[Room, ...]
     store: Store | None
     keep: Keep | None
+
+
+def _rooms(loads: tuple[Load, ...]) -> list[Room]:
+    """What loads take in buffers."""
+    return [load.room for load in loads if load.room.size]
 
 
 def _together(psum: Room, ofmap: Room) -> tuple[Room, ...]:

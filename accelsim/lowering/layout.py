@@ -7,6 +7,7 @@ is one run. A matmul's filter is computed, and stored [K][C].
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,7 @@ from numpy.typing import NDArray
 from accelsim.dram.transfer import Runs
 
 
-@dataclass(frozen=True, slots=True)
-class Planes:
+class Planes(NamedTuple):
     """Extents of a feature map or of a block of it, in words."""
 
     batch: int

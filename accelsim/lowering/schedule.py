@@ -21,7 +21,7 @@ Around = TypeVar("Around")
 Turn = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """`body`, `times` in a row."""
 
@@ -296,24 +296,10 @@ def _box(
     alike: list[tuple[Nest, int]] = []
     for run, left, right in _ends_apart(axis, advance, before, after):
         nest, times = _box(inner, advance, body, left, right, (*runs, run)), run.count
-        if alike and _same(alike[-1][0], nest):
+        if alike and alike[-1][0] == nest:
             times += alike.pop()[1]
         alike.append((nest, times))
     return tuple(chain.from_iterable(_repeated(*each) for each in alike))
-
-
-def _same(one: Nest, other: Nest) -> bool:
-    """Whether two nests are the same steps in the same repeats."""
-    return len(one) == len(other) and all(
-        a is b
-        or (
-            isinstance(a, Repeat)
-            and isinstance(b, Repeat)
-            and a.times == b.times
-            and _same(a.body, b.body)
-        )
-        for a, b in zip(one, other, strict=True)
-    )
 
 
 def _ends_apart(

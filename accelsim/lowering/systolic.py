@@ -14,13 +14,12 @@ from accelsim.lowering.dataflow import (
     FoldClass,
     Truth,
     busy_cycles,
-    fold_classes,
     fold_time,
     leaves_unfinished,
     operand_area,
     tails,
 )
-from accelsim.lowering.folds import Pieces, all_folds
+from accelsim.lowering.folds import Pieces, all_folds, fold_kinds
 from accelsim.lowering.inside import fold_moves
 from accelsim.lowering.processor import Counts, TileWork
 
@@ -42,18 +41,22 @@ class Systolic:
         return tails(self.array, tile)
 
     def work(self, tile: Extents) -> TileWork:
-        """The folds of a tile, added up."""
-        cycles: Counts = {}
-        sram: Counts = {}
-        inside: Counts = {}
-        for fold in fold_classes(self.array, tile):
-            if not np.any(fold.count):
-                continue
-            _add(cycles, fold.count, self._cycles(fold))
-            _add(sram, fold.count, words_of(fold))
-            _add(inside, fold.count, fold_moves(self.array, fold))
-        macs = tile.m * tile.n * tile.k
-        return TileWork(**cycles, tail=self.tail(tile), operations=macs, sram=sram, inside=inside)
+        """The folds of a tile, added up; the laws are asked once for all kinds of them."""
+        folds = fold_kinds(self.array, tile)
+
+        def added(counts: Counts) -> Counts:
+            return {
+                name: np.add.reduce(folds.count * count, axis=(0, 1))
+                for name, count in counts.items()
+            }
+
+        return TileWork(
+            **added(self._cycles(folds)),
+            tail=self.tail(tile),
+            operations=tile.m * tile.n * tile.k,
+            sram=added(words_of(folds)),
+            inside=added(fold_moves(self.array, folds)),
+        )
 
     def _cycles(self, fold: FoldClass) -> Counts:
         time = fold_time(self.array, fold)
@@ -103,11 +106,6 @@ def work_of_all(
         return {name: count.reshape(firsts.shape) for name, count in sums.items()}
 
     return added(words_of(folds)), added(fold_moves(array, folds))
-
-
-def _add(total: Counts, times: Cycles, counts: Counts) -> None:
-    for name, count in counts.items():
-        total[name] = total.get(name, 0) + times * count
 
 
 def words_of(fold: FoldClass) -> Counts:

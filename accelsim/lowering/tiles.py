@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
 from math import ceil
+from typing import NamedTuple
 
 from accelsim.dram.transfer import Runs
 from accelsim.lowering.kernels import GemmKernel
@@ -146,6 +147,8 @@ class _Line:
 
     def cut(self, size: int) -> Axis:
         """Cut into spans of `size` stretches, each with how many positions of data it covers."""
+        if size >= self.total > 0:
+            return (self._run(Span(0, self.total), 1),)
         whole, pitch = self.total // size, size * self.step
         room = self.size + self.before
         inside = (room - self.extent) // self.step + 1
@@ -183,7 +186,7 @@ def sums(total: int, size: int) -> Axis:
 
 def _outer_apart(axis: Axis) -> Axis:
     count = sum(run.count for run in axis)
-    return apart(axis, 0, count - 1)
+    return apart(axis, 0, count - 1) if count > 1 else axis
 
 
 def apart(axis: Axis, *places: int) -> Axis:
@@ -193,8 +196,7 @@ def apart(axis: Axis, *places: int) -> Axis:
     return tuple(run for start, stop in pairwise(cuts) for run in _cut(axis, start, stop))
 
 
-@dataclass(frozen=True, slots=True)
-class GemmSize:
+class GemmSize(NamedTuple):
     """Extents of a GEMM tile; `down` and `across` count the ifmap's rows and columns.
 
     `starts`: its psums start here. `ends`: they are complete after it.
