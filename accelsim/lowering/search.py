@@ -100,7 +100,8 @@ class Search(Rankings):
         """What the tilings of `kernel` take with so much of it resident."""
         if isinstance(kernel, VectorKernel):
             target, memory = self.target.holding(residence), self.memory
-            key = (kernel, target.beside_array)
+            seen = target if kernel.filtered else target.of_any_filters
+            key = (kernel, seen.beside_array)
             alike = target.at_any_rate.of_any_size.beside_array
             kept = partial(memory.recall, "vector searches", (kernel, alike), most=NEAR)
             ranks = partial(VectorRanks, kernel, target, memory.tap_reads, kept)

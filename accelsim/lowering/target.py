@@ -146,11 +146,19 @@ class Target:
         """Arrays that may share the layer at hand: what lies on chip is in the buffer of one."""
         return 1 if self.residence.on_chip else self.arrays
 
-    @property
+    @cached_property
     def beside_array(self) -> tuple[object, ...]:
         """All that a unit beside the array sees, to be compared: of the array only its kind."""
         seen = (each.name for each in fields(self) if each.compare and each.name != "processor")
         return type(self.processor), *(getattr(self, name) for name in seen)
+
+    @cached_property
+    def of_any_filters(self) -> "Target":
+        """The same for all sizes of a buffer that holds filters only."""
+        buffers = (
+            replace(each, size=0) if each.holds == ("filter",) else each for each in self.buffers
+        )
+        return replace(self, buffers=tuple(buffers))
 
     @property
     def without_dram(self) -> "Target":

@@ -28,6 +28,7 @@ from accelsim.lowering.layout import Planes, many_map_runs
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.vector_energy import vector_energy
+from accelsim.lowering.vector_kinds import Kinds, kinds_of, largest, over_kinds
 from accelsim.lowering.vector_unit import VectorExtents, loaded_inputs, totals, vector_unit
 
 Cycles = NDArray[np.float64]
@@ -37,18 +38,6 @@ AXES = ("batch", "channels", "rows", "cols", "tap_rows", "tap_cols", "arrays")
 
 TIE = 1 + 1 / 128
 """By so much cycles may differ and be ties: the closed form is no better than that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kinds:
-    """Kinds of tiles: sizes along the first six of AXES, and how many there are of each.
-
-    Every size has a dimension of its own before the one of the tilings: of full pieces and of what
-    is left. `each` is how many tiles there are of the kind.
-    """
-
-    sizes: tuple[Sizes, ...]
-    each: Sizes
 
 
 @dataclass
@@ -211,7 +200,12 @@ class VectorCosts:
         loaded = loaded + self.tile_filter_bytes * ("filter" in space.holds)
         if self.target.reserves_blocks:
             loaded = loaded * np.where(self.in_passes | self.by_taps, 2, 1)
-        return np.asarray(loaded + self.held(space))
+        return np.asarray(loaded + self.helds[space.name])
+
+    @cached_property
+    def helds(self) -> dict[str, Sizes]:
+        """`held` of every buffer, by its name."""
+        return {space.name: self.held(space) for space in self.target.buffers}
 
     @cached_property
     def demands(self) -> dict[str, Sizes]:
@@ -234,21 +228,7 @@ class VectorCosts:
     @cached_property
     def tiles(self) -> Kinds:
         """The kinds of tiles of one pass."""
-        sizes, counts = [], []
-        axes = zip(totals(self.kernel, self.target)[:6], self.sizes, strict=False)
-        for place, (total, size) in enumerate(axes):
-            full, rest = total // size, total % size
-            pair = ([size, np.maximum(rest, 1)], [full, np.minimum(rest, 1)])
-            if not self.kinds:
-                pair = ([size], [total / size])
-            elif not rest.any():
-                pair = ([size], [full])
-            shape = [1] * 6 + [len(size)]
-            shape[place] = len(pair[0])
-            sizes.append(np.array(pair[0]).reshape(shape))
-            counts.append(np.array(pair[1]).reshape(shape))
-        each = counts[0] * counts[1] * counts[2] * counts[3] * counts[4] * counts[5]
-        return Kinds(tuple(sizes), each)
+        return kinds_of(self.sizes[:6], totals(self.kernel, self.target)[:6], self.kinds)
 
     @cached_property
     def regions(self) -> tuple[Sizes, ...]:
@@ -307,10 +287,10 @@ class VectorCosts:
         each = self.tiles.each
         turns = len(self.kernel.passes) or 1
         cycles = [self.lanes(turn) for turn in range(turns)]
-        sums = [_over_kinds(each * own) for own in cycles]
-        most = np.maximum.reduce([_largest(own) for own in cycles])
+        sums = [over_kinds(each * own) for own in cycles]
+        most = np.maximum.reduce([largest(own) for own in cycles])
         total = np.where(self.in_passes, sum(sums), sums[-1])
-        return total, np.where(self.in_passes, most, _largest(cycles[-1]))
+        return total, np.where(self.in_passes, most, largest(cycles[-1]))
 
     @cached_property
     def loading(self) -> tuple[Cycles, Cycles]:
@@ -319,12 +299,12 @@ class VectorCosts:
         whole = Planes(kernel.batch, kernel.depth.size, kernel.rows.size, kernel.cols.size)
         maps = max(sum(self.loaded), 1)
         cycles = self.channel_cycles("ifmap", words, whole, self.regions, maps)
-        total = _over_kinds(each * cycles) / np.maximum(_over_kinds(each * words), 1)
-        every, one = total * self.fetched_words, _largest(cycles)
+        total = over_kinds(each * cycles) / np.maximum(over_kinds(each * words), 1)
+        every, one = total * self.fetched_words, largest(cycles)
         if not kernel.filtered:
             return every, one
         filters = self.filter_cycles
-        return every + _over_kinds(each * filters), one + _largest(filters)
+        return every + over_kinds(each * filters), one + largest(filters)
 
     @cached_property
     def storing(self) -> tuple[Cycles, Cycles]:
@@ -335,7 +315,7 @@ class VectorCosts:
         kernel, words = self.kernel, self.written
         whole = Planes(kernel.batch, kernel.channels, kernel.rows.outputs, kernel.cols.outputs)
         cycles = self.channel_cycles("ofmap", words, whole, self.tiles.sizes[:4])
-        return _over_kinds(self.tiles.each / self.cuts * cycles), _largest(cycles)
+        return over_kinds(self.tiles.each / self.cuts * cycles), largest(cycles)
 
     def channel_cycles(
         self, operand: Operand, words: Sizes, whole: Planes, block: tuple[Sizes, ...], maps: int = 1
@@ -397,10 +377,10 @@ class VectorCosts:
         yield from self._dram_bound(tasks, latency_in + latency_out, turning)
         chain = load + latency_in + work
         alone = chain + out
-        yield _rounds(tasks, self.places("ifmap"), chain, np.maximum(load, work)) + alone
+        yield _rounds(tasks, self.ifmap_places, chain, np.maximum(load, work)) + alone
         tile = work * self.parts * self.turns
         ofmap = tile + store + latency_out + move
-        own = self.places("ofmap")
+        own = self.ofmap_places
         pace = np.maximum(np.maximum(load * self.parts * self.turns, tile), store)
         yield _rounds(blocks, own, ofmap, pace) + alone
         yield _rounds(blocks, own + 1, ofmap + load + latency_in, pace) + alone
@@ -408,7 +388,7 @@ class VectorCosts:
     def _dram_bound(self, tasks: Sizes, latency: int, turning: int) -> Iterator[Cycles]:
         """DRAM at work; stores of the tiles before the last fill the time in which it computes."""
         (_, work), (loads, _), (stores, store) = self.busy, self.loading, self.storing
-        waiting = np.minimum(tasks, self.places("ifmap")) - 1
+        waiting = np.minimum(tasks, self.ifmap_places) - 1
         hidden = np.minimum(work + self.target.dram_latency, waiting * store)
         switches = np.minimum(self.blocks, tasks * self.arrays) * turning
         yield loads + stores + switches + latency + work - hidden * (stores > store)
@@ -418,25 +398,25 @@ class VectorCosts:
         """Cycles in which a kept tile gets to its place."""
         return self.target.move_cycles(self.ofmap_bytes)
 
-    def places(self, operand: str) -> Sizes:
-        """How many tiles of `operand` its buffer has room for."""
-        space = next(each for each in self.target.buffers if operand in each.holds)
-        whole = np.maximum(space.size // np.maximum(self.demands[space.name], 1), 2)
-        if operand == "ofmap":
-            return np.asarray(whole)
-        left = (space.size - 2 * self.held(space)) // np.maximum(self.ifmap_bytes, 1)
+    @cached_property
+    def ifmap_places(self) -> Sizes:
+        """How many tiles' ifmaps their buffer has room for."""
+        space, whole = self._whole_places("ifmap")
         cut = self.by_taps | self.in_passes
+        if not cut.any():
+            return whole
+        left = (space.size - 2 * self.helds[space.name]) // np.maximum(self.ifmap_bytes, 1)
         return np.where(cut, np.maximum(left, 2), whole)
 
+    @cached_property
+    def ofmap_places(self) -> Sizes:
+        """How many tiles' ofmaps their buffer has room for."""
+        return self._whole_places("ofmap")[1]
 
-def _over_kinds(counts: Sizes | Cycles) -> Cycles:
-    """The sum over all kinds of tiles."""
-    return np.asarray(counts.sum(axis=(0, 1, 2, 3, 4, 5)), dtype=float)
-
-
-def _largest(sizes: Sizes | Cycles) -> Cycles:
-    """Of the full tile."""
-    return np.asarray(sizes[0, 0, 0, 0, 0, 0], dtype=float)
+    def _whole_places(self, operand: Operand) -> tuple[BufferSpace, Sizes]:
+        """The buffer of `operand`, and for how many tiles it has room, with all that they hold."""
+        space = self.target.buffers[self.target.buffer_index(operand)]
+        return space, np.maximum(space.size // np.maximum(self.demands[space.name], 1), 2)
 
 
 def _rounds(tiles: Sizes, places: Sizes, chain: Cycles, pace: Cycles) -> Cycles:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from accelsim.lowering.footprint import TapReads, least_read, tap_reads
 from accelsim.lowering.kernels import VectorKernel
 from accelsim.lowering.ranking import Ranked
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import VectorTiling
 from accelsim.lowering.vector_cost import TIE, VectorCosts
@@ -45,14 +46,23 @@ ENOUGH = 0.998
 EXHAUSTIVE = 1024
 """Tilings of a kernel that are all looked at; of more, sizes a factor of two apart."""
 
+KNOWN = 64
+"""Sets of tilings to remember the costs of, for a kernel on targets alike."""
+
 CLOSE = 1.015
 """A tiling that costs so little more than any could is not improved."""
 
 
-SHARED = ("demands", "busy", "dram_bytes", "regions", "blocks", "parts", "turns")
+SHARED = ("demands", "busy", "dram_bytes", "blocks", "parts", "turns", "energy_pj")
 """What the costs of tilings have in common on such targets, as far as it takes long to find."""
 
-OWN = ("fits", "loading", "storing", "cycles", "energy_pj")
+AT_RATE = ("loading", "storing")
+"""What they have in common at one rate of DRAM."""
+
+OF_KINDS = ("tiles", "regions", "filters_read", "written")
+"""What takes much room, and is not asked for again at that rate."""
+
+OWN = ("fits", "cycles", "ifmap_places", "ofmap_places")
 """What they have not."""
 
 
@@ -116,7 +126,7 @@ class VectorRanks:
         search = self.search(with_space(self.target, space))
         if best.tile_bytes <= space // 2:
             assert isinstance(best.tiling, VectorTiling)
-            if ranked_of(search.costs(sizes_of(best.tiling)), 0).cost == best.cost:
+            if search.cost_of(best.tiling) == best.cost:
                 return best
         return search.best()
 
@@ -145,13 +155,24 @@ def with_space(target: Target, space: int) -> Target:
 
 def costs_on(costs: VectorCosts, target: Target) -> VectorCosts:
     """The same on a target of which only the sizes of buffers and DRAM's rate differ."""
-    for name in SHARED:
+    rate = float(target.dram_bytes_per_cycle)
+    alike = rate == costs.rate
+    for name in SHARED + AT_RATE * alike:
         getattr(costs, name)  # from now on it is known to all copies
     other = copy(costs)
-    other.target, other.rate = target, float(target.dram_bytes_per_cycle)
-    for name in OWN:
+    other.target, other.rate = target, rate
+    for name in OWN + AT_RATE * (not alike):
         other.__dict__.pop(name, None)
     return other
+
+
+def without_kinds(costs: VectorCosts) -> VectorCosts:
+    """The same with all that other sizes of buffers leave as it is, without the kinds of tiles."""
+    for name in SHARED + AT_RATE:
+        getattr(costs, name)
+    for name in OF_KINDS:
+        costs.__dict__.pop(name, None)
+    return costs
 
 
 def _best(costs: VectorCosts, count: int, among: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -232,6 +253,7 @@ class VectorSearch:
     kernel: VectorKernel
     target: Target
     tap_reads: TapReads = tap_reads
+    memory: Memory = field(default_factory=lambda: Memory(most=KNOWN), repr=False)
 
     def __post_init__(self) -> None:
         self.totals = totals(self.kernel, self.target)
@@ -267,17 +289,28 @@ class VectorSearch:
         fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
         if not fits.size:
             return None
-        likely = guess.sizes[:, _best(guess, SOME, fits)]
-        costs = self.costs(likely)
-        return Front(costs, _best(costs, FEW, np.arange(likely.shape[1])))
+        likely = _best(guess, SOME, fits)
+        order = np.argsort(likely)
+        costs = self.recalled(guess.sizes[:, likely[order]])
+        return Front(costs, _best(costs, FEW, np.argsort(order)))
+
+    def recalled(self, tilings: Sizes) -> VectorCosts:
+        """What tilings cost that are looked at again on other such targets."""
+        key = self.target.dram_bytes_per_cycle, tilings.tobytes()
+        known = self.memory.recall("costs", key, lambda: without_kinds(self.costs(tilings)))
+        return costs_on(known, self.target)
+
+    def cost_of(self, tiling: VectorTiling) -> float:
+        """What a tiling costs."""
+        return float(self.recalled(sizes_of(tiling)).cost[0])
 
     def on(self, target: Target) -> Self:
         """The same on a target of which only the sizes of buffers and DRAM's rate differ: the
         candidates are those of all such targets, and much of what they take."""
         other = copy(self)
         other.target = target
-        other.coarse = costs_on(self.coarse, target)
-        other.__dict__.pop("bound", None)
+        for name in ("coarse", "bound"):
+            other.__dict__.pop(name, None)
         return other
 
     def costs(self, tilings: Sizes, kinds: bool = True) -> VectorCosts:
@@ -295,7 +328,10 @@ class VectorSearch:
     @cached_property
     def coarse(self) -> VectorCosts:
         """What the tilings of `grid` cost, as a guess."""
-        return self.costs(self.grid(), kinds=False)
+        recall, rate = self.memory.recall, self.target.dram_bytes_per_cycle
+        every = recall("grid", "", lambda: self.costs(self.grid(), kinds=False))
+        known = recall("grid", rate, lambda: costs_on(every, self.target))
+        return costs_on(known, self.target)
 
     def grid(self) -> Sizes:
         """A grid of sizes a factor of two apart; windows are cut along an axis, or both, along
@@ -367,9 +403,16 @@ class VectorSearch:
 
         What no window reads need not come. Of energy there is no such bound.
         """
-        kernel, target = self.kernel, self.target
+        target = self.target
         if target.objective != "time":
             return 0.0
+        lanes, size, loads, stores = self.memory.recall("least work", "", self._least_work)
+        first, last = target.dram_latency * loads, target.dram_latency * stores
+        return max(lanes + first + last, float(size / target.dram_bytes_per_cycle) + first)
+
+    def _least_work(self) -> tuple[float, int, bool, bool]:
+        """Cycles on the lanes and bytes on the channel of any tiling; whether it loads, stores."""
+        kernel, target = self.kernel, self.target
         whole = self.costs(np.array([[*self.totals[:6], 1]]).T)
         lanes = kernel.operations_total / (target.lanes * target.sharers)
         axes = kernel.depth, kernel.rows, kernel.cols
@@ -377,6 +420,4 @@ class VectorSearch:
         words = kernel.batch * (full * prod(map(least_read, axes)) + some * kernel.channels)
         size = words * target.bytes_of("ifmap") + int(whole.filter_bytes[0])
         size += whole.stored * kernel.outputs * target.bytes_of("ofmap")
-        moved = float(size / target.dram_bytes_per_cycle)
-        first, last = target.dram_latency * any(whole.loaded), target.dram_latency * whole.stored
-        return max(lanes + first + last, moved + first)
+        return lanes, size, any(whole.loaded), whole.stored

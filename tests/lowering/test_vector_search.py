@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from test_tiling import tight_targets
 
 from accelsim.lowering.kernels import VectorKernel
-from accelsim.lowering.target import Target
+from accelsim.lowering.recall import Memory
+from accelsim.lowering.search import search
+from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import VectorTiling
 from accelsim.lowering.vector_cost import TIE, VectorCosts
 from accelsim.lowering.vector_search import (
@@ -239,11 +241,27 @@ def test_what_targets_share(kernel: VectorKernel, to: Target, size: int, latency
     search, anew = VectorSearch(kernel, to), VectorSearch(kernel, other)
     some = search.coarse
     assert [some.fits.size, some.cycles.size, some.energy_pj.size, search.bound > 0]  # now known
-    known = search.on(other)
+    first, known = search.best(), search.on(other)
     for name in ("fits", "cycles", "energy_pj", "dram_bytes"):
         assert np.array_equal(getattr(known.coarse, name), getattr(anew.coarse, name))
     assert known.bound == anew.bound
     assert known.best() == anew.best()
+    assert known.on(to).best() == first
+    if first is not None:
+        assert isinstance(first.tiling, VectorTiling)
+        assert known.cost_of(first.tiling) == anew.cost_of(first.tiling)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_buffers_of_no_account(filtered: bool) -> None:
+    """What a kernel without filters finds serves for all sizes of a buffer that holds only them."""
+    window = Window(64, 3, before=1, after=1)
+    kernel = VectorKernel(1, 16, window, window, 9, tap_operations=1, filtered=filtered)
+    small, large = (target(sizes=(4096, size, 4096)) for size in (64, 8192))
+    memory = Memory()
+    found = [search(to, memory)(kernel, Residence()) for to in (small, large)]
+    assert (found[0] is found[1]) != filtered
+    assert found[1].best == VectorSearch(kernel, large).best()
 
 
 @pytest.mark.parametrize("length", [2**24, 2**31 - 1])
