@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DOUBTFUL = 1.03
 """Where the best tiling takes no more of a lower bound than this, no cut is looked for."""
 
-FAR = 1.25
+FAR = 1.15
 """Where it takes more than so many times what tilings take at least, more cuts are looked at."""
 
 BLOCKS = 2
