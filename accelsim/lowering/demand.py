@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from accelsim.dram.law import occupancy
 from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.bursts import waste_of_bursts
 from accelsim.lowering.dataflow import leaves_unfinished
 from accelsim.lowering.footprint import inside
 from accelsim.lowering.kernels import GemmKernel
@@ -169,7 +170,11 @@ def occupied_and_waste(
     demand = leaving(kernel, target, tilings, demand)
     if target.timing is None:
         occupied = occupied_by_tiles(kernel, target, tilings, demand)
-        return occupied, {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
+        one = {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
+        if target.dram_burst == 1:
+            return occupied, one
+        every = waste_of_bursts(kernel, target, tilings)
+        return occupied, every if kernel.pooled is None else {**every, "ofmap": one["ofmap"]}
     tiles, count = kinds(kernel, tilings)
     each = leaving(kernel, target, tiles, demands(kernel, target, tiles))
     on_channel = occupied_by_tiles(kernel, target, tiles, each)

@@ -1,9 +1,11 @@
 """What moves when the loops of a kernel run: transfer by transfer, on a plain and a timed DRAM."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cache
 
 import numpy as np
+import pytest
 from cases import KERNELS, TARGETS, as_arrays, sizes_of, target, tilings
 from drawing import drawn
 from hypothesis import given
@@ -91,6 +93,27 @@ def test_arrays_at_work_are_those_with_tasks(
     assert flow.at_work.item() == sum(bool(each.nest) for each in schedules)
     first, *others = (schedule.cycles for schedule in schedules)
     assert first >= max(others)
+
+
+# --- Bursts -------------------------------------------------------------------------------------
+
+
+@given(st.data(), KERNELS | LARGER, st.sampled_from([16, 64, 256]))
+@drawn(200)
+def test_every_tile_occupies_whole_bursts(
+    data: st.DataObject, kernel: GemmKernel, burst: int
+) -> None:
+    """Of those with what is left of an axis, too; exactly, but for an ifmap that padding clips."""
+    to, tiling = target(rate=Fraction(1), burst=burst), data.draw(tilings(kernel))
+    flow = flow_of(kernel, to, tiling)
+    if flow.tiles.item() > 300:
+        return
+    for item, moved in transfers(gemm_schedules(kernel, to, tiling)).items():
+        told = float((flow.traffic[item] * flow.waste[item]).max())
+        if item != "ifmap":
+            assert told == pytest.approx(sum(map(to.occupied_cycles, moved)))
+        elif not any(each.before or each.after for each in kernel.windows):
+            assert told == pytest.approx(sum(map(to.occupied_cycles, moved)), rel=0.01)
 
 
 # --- A timed DRAM ---------------------------------------------------------------------------------

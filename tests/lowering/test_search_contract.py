@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cut_by_hand import cut_case
+from cut_by_hand import cut_case, lowered, played
 from oracles.best_tiling import AXES, cheapest, costs, cycles_of, totals
 from search_cases import LayerCase, mid_case
 from search_contract import PROMISES, measured, reproduced
@@ -83,6 +83,19 @@ def test_pixels_of_each_group_are_shared_where_groups_share_out_unevenly() -> No
 def test_the_closed_form_knows_that_dram_turns_to_each_store() -> None:
     """Its cheapest took twice what it says, and tiles like those of the pieces 4 % less."""
     assert cut_case(9101, 202).ratio() <= 1.03
+
+
+def test_the_closed_form_knows_that_small_tiles_take_whole_bursts() -> None:
+    """Two images of a tile make a burst, and the third by itself another one: it took 20 % more."""
+    sizes = {"ifmap_sram": 1, "filter_sram": 2, "ofmap_sram": 1}
+    changes = [f"buffers.{name}.size={size} KiB" for name, size in sizes.items()]
+    changes += ["array.rows=64", "array.cols=16", "array.dataflow=os", "dram.burst=128 B"]
+    hardware = load_hardware("edge_ws", [*changes, "dram.bandwidth=0.5 GB/s"])
+    op = Conv(out_channels=64, kernel=(1, 1), stride=(2, 2))
+    one, two, three = (
+        played(lowered(LayerCase(op, ((192, 64, 33),), batch), hardware)) for batch in (1, 2, 3)
+    )
+    assert three <= 1.03 * (one + two)
 
 
 def test_the_bound_knows_that_stores_hide_the_first_latency() -> None:
