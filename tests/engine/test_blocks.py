@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from drawing import drawn, is_plain
+from drawing import any_tilings, drawn, is_plain
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import (
@@ -38,6 +38,7 @@ SLOW_SPADS = SPADS | {"ifmap_spad": 1, "filter_spad": 6, "psum_spad": 1}
 ROWS = MACHINES.map(lambda hardware: with_dataflow(hardware, "rs"))
 
 
+@any_tilings
 def lowered(network: Network, hardware: Hardware, batch: int = 1) -> Program:
     try:
         return lower(network, hardware, batch)

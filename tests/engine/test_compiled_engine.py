@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from drawing import drawn
+from drawing import any_tilings, drawn
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, machine, max_pool, networks, unified
@@ -47,6 +47,7 @@ def with_arrays(hardware: Hardware, count: int) -> Hardware:
     return hardware.model_copy(update={"array": array})
 
 
+@any_tilings
 def program_of(network: Network, one_array: Hardware, arrays: int) -> Program:
     try:
         return lower(network, with_arrays(one_array, arrays))

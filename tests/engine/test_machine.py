@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import ceil
 
 import pytest
-from drawing import drawn
+from drawing import any_tilings, drawn
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, split
@@ -24,6 +24,7 @@ from accelsim.results import RunResult
 from accelsim.results.player import timed
 
 
+@any_tilings
 def lowered(network: Network, hardware: Hardware) -> Program:
     try:
         return lower(network, hardware)

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from drawing import drawn
+from drawing import any_tilings, drawn
 from drawn_networks import Draw, drawn_network
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +24,7 @@ from accelsim.network.ops import Add, Relu
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+@any_tilings
 def odd_program(seed: int) -> Program | None:
     """Of layers of windows, or of any; on chip, or not. None where it does not fit."""
     draw = Draw(np.random.default_rng(seed))
