@@ -109,6 +109,14 @@ def test_every_key_of_a_hardware_file_has_its_row() -> None:
                 assert keys <= set(told), model.__name__
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("hardware", ["edge_ws", "edge_npu"])
+def test_the_cycles_of_serial_and_pipelined_folds_are_those_of_runs(hardware: str) -> None:
+    (compared,) = accelsim.compare("vgg16", hardware, dataflows=["os", "ws", "is"])
+    cycles = " | ".join(f"{run.cycles:,}" for run in compared.runs)
+    assert f"| {hardware} | {cycles} |" in page("hardware.md")
+
+
 def test_the_defaults_in_the_tables_are_those_of_the_schema() -> None:
     """The third cell of hardware.md: whether a key is needed, and else what is taken."""
     for line in page("hardware.md").splitlines():
