@@ -6,6 +6,7 @@ that suit it: what its tiles, or as many of them as there are arrays, leave over
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from accelsim.lowering.cut import AXES, may_be_cut, parts_of, total
@@ -51,7 +52,8 @@ class CutSearch:
     """Looks for a cut of a kernel that is better than its `best` tiling.
 
     `rivals` are about as good; `lanes` of pixels and filters fill the array; `least` is a lower
-    bound of a kernel's cost uncut, `of` the cost of a given tiling.
+    bound of a kernel's cost uncut, `first_look` that of its best tiling at every scale, `of` the
+    cost of a given tiling.
     """
 
     kernel: GemmKernel
@@ -59,6 +61,7 @@ class CutSearch:
     rivals: Callable[[], list[Ranked]]
     lanes: dict[str, int]
     least: Callable[[GemmKernel], float]
+    first_look: Callable[[GemmKernel], float]
     of: Callable[[GemmKernel, GemmTiling], float]
 
     def cut(self, found: Finder) -> Ranked | None:
@@ -68,7 +71,8 @@ class CutSearch:
         more = {*self.blocks()}.difference(likely)
         blocks = sorted(more, key=lambda place: (self.least_of(place), place))[:BLOCKS]
         for place in (*likely, *blocks):
-            if self.least_of(place) < bound and (place not in likely or self.pays(place, bound)):
+            pays = self.pays if place in likely else self.may_pay
+            if self.least_of(place) < bound and pays(place, bound):
                 cut = self.at(place, found)
                 if cut is not None and cut.cost < bound:
                     bound, cheapest = cut.cost, cut
@@ -138,6 +142,10 @@ class CutSearch:
         now = self.of(first, gemm_tiling(self.best))
         return now + now * rest.macs / first.macs < bound
 
+    def may_pay(self, place: Place, bound: float) -> bool:
+        """Whether the cut is worth it at the first look, without what is better nearby."""
+        return sum(map(self.first_look, parts_of(self.kernel, *place))) < bound
+
 
 def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     """The best tiling of a kernel, or the kernel cut in two if that is clearly better, as played.
@@ -154,6 +162,7 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
         rivals=lambda: ranks.contenders(space, RIVALS),
         lanes=Systolic(ranks.search.target.array).likes(ranks.kernel.taps),
         least=lambda part: ranks.search.least_of_tilings(part, ranks.residence, space),
+        first_look=lambda part: _cost(replace(ranks, kernel=part).best_within(space)),
         of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,
     )
     closed, alone = replace(ranks, search=replace(ranks.search, alone=None)), ranks.search.alone
@@ -164,6 +173,11 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     resident = ranks.search.target.holding(ranks.residence)
     parts, whole = (alone(ranks.kernel, resident, space, one.tiling) for one in (cut, best))
     return cut if WORTH * parts < whole else best
+
+
+def _cost(best: Ranked | None) -> float:
+    """What it costs; infinitely much if no tile fits."""
+    return inf if best is None else best.cost
 
 
 def together(tiling: Tiling, first: Ranked, rest: Ranked) -> Ranked:

@@ -92,6 +92,7 @@ def cuts_of(best: Ranked) -> CutSearch:
         rivals=list,
         lanes={},
         least=lambda _: 0.0,
+        first_look=lambda _: 0.0,
         of=lambda *_: 0.0,
     )
 
@@ -123,6 +124,15 @@ def test_what_takes_hardly_less_is_not_cut() -> None:
     found = search_of.cut(lambda _: halves[1])
     assert found is not None
     assert (found.cycles, found.dram_bytes, found.tile_bytes) == (97.0, 2, 1)
+
+
+def test_parts_of_blocks_must_be_worth_it_at_the_first_look() -> None:
+    """Rows of pixels cut at a power of two; far from a bound, and where tiles leave nothing."""
+    best = Ranked(tiling=replace(ONE, filters=3, arrays=1), dram_bytes=0, tile_bytes=0, cycles=99)
+    half = replace(best, cycles=40.0)
+    assert not [*cuts_of(best).places()]
+    assert cuts_of(best).cut(lambda _: half) is not None
+    assert replace(cuts_of(best), first_look=lambda _: 50.0).cut(lambda _: half) is None
 
 
 def test_blocks_end_at_powers_of_two_and_parts_of_lanes() -> None:
