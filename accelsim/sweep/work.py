@@ -1,5 +1,6 @@
 """One point, simulated: what a worker does, and what is said where a worker could not."""
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -26,6 +27,10 @@ class Worker:
 
 
 this_worker = Worker()
+
+YOUNG_OBJECTS = 10_000
+"""So many more before Python looks which of them nobody can reach: by default, 700, a worker that
+remembers much looks through all of it so often that it takes an eighth of the time or more."""
 
 
 def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
@@ -112,10 +117,13 @@ def died_twice(point: Point) -> Outcome:
 def prepare_worker() -> None:
     """One BLAS thread for each worker; a worker whose parent has gone goes, too.
 
-    What simulates is imported here, before the time of a first point counts.
+    What simulates is imported here, before the time of a first point counts; it stays, so nobody
+    need look whether it is garbage.
     """
     import accelsim.facade  # noqa: F401
 
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     threadpool_limits(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
