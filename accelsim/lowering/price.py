@@ -7,6 +7,8 @@ schedules of layers of one shape are one priced nest.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
+from typing import NamedTuple
 
 from accelsim.dram.transfer import Runs
 from accelsim.lowering.program import LayerProgram, Program
@@ -15,8 +17,7 @@ from accelsim.lowering.target import Target
 from accelsim.lowering.task import Load, Room, Step, Transfer
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What a task asks for before it is computed: room, and a transfer into it.
 
     `cycles` are those on the DRAM channel; None: there is no transfer. It `needs_inputs` of the
@@ -65,6 +66,8 @@ class Loop:
     body: "PricedNest"
     times: int
 
+
+_content = attrgetter(*PricedStep.__slots__)
 
 PricedNest = tuple[PricedStep | Loop, ...]
 
@@ -172,8 +175,7 @@ class Prices:
             stored=None if store is None else store.room,
             finishes=step.finishes,
         )
-        content = tuple([getattr(priced, name) for name in PricedStep.__slots__])
-        priced = self.steps[step] = self.equal_steps.setdefault(content, priced)
+        priced = self.steps[step] = self.equal_steps.setdefault(_content(priced), priced)
         return priced
 
     def asks(self, step: Step) -> Iterator[Ask]:

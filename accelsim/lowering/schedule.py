@@ -42,7 +42,9 @@ class Schedule:
     @cached_property
     def counts(self) -> tuple[tuple[Step, int], ...]:
         """The different steps, and how often each occurs; equal steps are one object."""
-        return tuple(_counted(self.nest).items())
+        found: dict[Step, int] = {}
+        _count(self.nest, 1, found)
+        return tuple(found.items())
 
     @cached_property
     def length(self) -> int:
@@ -157,15 +159,13 @@ def _turned_twice(nest: Nest) -> Iterator[Step]:
             yield entry
 
 
-def _counted(nest: Nest) -> "Counter[Step]":
-    total: Counter[Step] = Counter()
+def _count(nest: Nest, times: int, found: dict[Step, int]) -> None:
+    """Add how often each step occurs in `times` turns of `nest`."""
     for entry in nest:
         if isinstance(entry, Repeat):
-            for step, count in _counted(entry.body).items():
-                total[step] += count * entry.times
+            _count(entry.body, times * entry.times, found)
         else:
-            total[entry] += 1
-    return total
+            found[entry] = found.get(entry, 0) + times
 
 
 @dataclass(frozen=True, slots=True)

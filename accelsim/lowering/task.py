@@ -6,7 +6,7 @@ complete or must leave.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from accelsim.dram.transfer import Runs
 from accelsim.hardware import Operand
@@ -94,8 +94,7 @@ class VectorTile:
 Tile = GemmTile | VectorTile
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """Bytes of a buffer (by its index in the target)."""
 
     buffer: int

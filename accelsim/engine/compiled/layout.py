@@ -123,14 +123,16 @@ class _Layout:
         asks = [
             number
             for ask in step.asks
-            for number in (*_room(ask.room), _or_none(ask.cycles), ask.needs_inputs, ask.behind)
+            for number in (*ask.room, _or_none(ask.cycles), ask.needs_inputs, ask.behind)
         ]
-        closes = [number for room in step.closes for number in _room(room)]
-        first_ask, first_close = self.put(asks), self.put(closes)
+        closes = [number for room in step.closes for number in room]
+        first_ask = len(self.memory)
+        first_close = first_ask + len(asks)
         record = [step.cycles, step.tail, step.loads, step.puts_away, step.finishes]
         record += [_or_none(step.store_cycles), step.move_cycles, _or_none(step.moves_into)]
         record += [*_room(step.frees), *_room(step.stored)]
-        record += [first_ask, first_ask + len(asks), first_close, first_close + len(closes)]
+        record += [first_ask, first_close, first_close, first_close + len(closes)]
+        self.memory += (*asks, *closes)
         address = self.steps[step] = self.put(record)
         return address
 
@@ -295,4 +297,4 @@ def _or_none(number: int | None) -> int:
 
 
 def _room(room: Room | None) -> tuple[int, int]:
-    return (-1, 0) if room is None else (room.buffer, room.size)
+    return (-1, 0) if room is None else room
