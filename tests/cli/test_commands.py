@@ -83,13 +83,13 @@ def test_csv_has_a_row_per_layer_of_each_run(cli) -> None:
 
 
 def test_compare_prints_all_blocks_and_a_summary(cli, concat: Path) -> None:
-    outcome = cli("compare", "mlp", concat, "--hardware", "edge_ws", "gemmini_16x16")
+    outcome = cli("compare", "mlp", concat, "--hardware", "edge_ws", "scalesim_default")
     titles = [line for line in outcome.stdout.splitlines() if ", batch 1: " in line]
     assert [title.partition(",")[0] for title in titles] == [
         "mlp on edge_ws",
         "[b]two[/b] on edge_ws",
-        "mlp on gemmini_16x16",
-        "[b]two[/b] on gemmini_16x16",
+        "mlp on scalesim_default",
+        "[b]two[/b] on scalesim_default",
     ]
     summary = outcome.stdout.partition("\nSummary\n")[2]
     assert summary.count("mlp ") == summary.count("[b]two[/b] ") == 2 * len(SYSTOLIC)
@@ -98,16 +98,16 @@ def test_compare_prints_all_blocks_and_a_summary(cli, concat: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("lenet5", "--hardware", "edge_ws", "tpu_v1"),
-        ("lenet5", "--hardware", "edge_ws", "--hardware", "tpu_v1"),
-        ("--hardware", "edge_ws", "lenet5", "--hardware", "tpu_v1"),
-        ("lenet5", "lenet5", "--hardware", "edge_ws", "tpu_v1", "edge_ws"),
+        ("lenet5", "--hardware", "edge_ws", "scalesim_default"),
+        ("lenet5", "--hardware", "edge_ws", "--hardware", "scalesim_default"),
+        ("--hardware", "edge_ws", "lenet5", "--hardware", "scalesim_default"),
+        ("lenet5", "lenet5", "--hardware", "edge_ws", "scalesim_default", "edge_ws"),
     ],
 )
 def test_ways_to_name_several_hardware(cli, arguments: tuple[str, ...]) -> None:
     data = json.loads(cli("compare", *arguments, "--dataflows", "os", "--json", "-").stdout)
-    assert [run["hardware"] for run in data["runs"]] == ["edge_ws", "tpu_v1"]
-    assert [best["hardware"] for best in data["best"]] == ["edge_ws", "tpu_v1"]
+    assert [run["hardware"] for run in data["runs"]] == ["edge_ws", "scalesim_default"]
+    assert [best["hardware"] for best in data["best"]] == ["edge_ws", "scalesim_default"]
 
 
 def test_compare_json_names_the_best(cli) -> None:
@@ -328,7 +328,7 @@ def test_run_ends_with_why(cli, concat: Path, tmp_path: Path) -> None:
 
 def test_compare_says_why_of_the_best_of_each(cli, concat: Path, tmp_path: Path) -> None:
     path = tmp_path / "why.json"
-    asked = ("--hardware", "edge_ws", "gemmini_16x16", "--dataflows", "os,ws", "--why")
+    asked = ("--hardware", "edge_ws", "scalesim_default", "--dataflows", "os,ws", "--why")
     printed = cli("compare", concat, *asked, "--json", path).stdout.splitlines()
     sentences = [line for line in printed if ") is bound by" in line]
     data = json.loads(path.read_text())

@@ -80,7 +80,7 @@ def test_layers_of_alexnet_take_what_the_machine_says(name: str) -> None:
 
 
 @given(st.integers(1, 6), st.integers(0, 300), st.integers(2_000, 30_000))
-@drawn(20, percent=25)
+@drawn(20, percent=15)
 def test_millions_of_tiles_take_what_leaps_say(rate: int, latency: int, side: int) -> None:
     dram = {"latency": f"{latency} cycles", "bandwidth": f"{rate} B/cycle"}
     hardware = machine(split("200 B", "200 B", "400 B"), dram=dram)

@@ -135,7 +135,7 @@ TIGHT = build_network(
 @pytest.mark.parametrize("make", [unified, lambda size: split(size, size, size)])
 def test_buffers_that_just_fit_do_not_block(count: int, make: object) -> None:
     """The smallest buffers that lowering accepts, and the next ones: never stuck."""
-    played, enough = 0, 3 if is_plain() else 6
+    played, enough = 0, 2 if is_plain() else 6
     for size in range(40, 140, 3):
         if played == enough:
             break

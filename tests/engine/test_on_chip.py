@@ -254,7 +254,7 @@ def last_cycle(program: Program) -> int:
 
 
 @given(NETWORKS, ONE_ARRAY, st.integers(1, 2))
-@drawn(100, percent=5)
+@drawn(100, percent=3)
 def test_it_is_never_slower(network: Network, hardware: Hardware, batch: int) -> None:
     """By more than 2 %, as played: else everything is layer by layer."""
     program, layer_by_layer = both(network, hardware, batch, last_cycle)

@@ -37,9 +37,14 @@ def holds(promise: str, numbers: range) -> None:
     assert ratios[worst[0]] <= FAR, told
 
 
-@pytest.mark.parametrize(("promise", "count"), [("best", 3), ("whole", 4), ("one-more", 4)])
-def test_promises_are_kept(promise: str, count: int) -> None:
-    holds(promise, range(count))
+@pytest.mark.parametrize(
+    ("promise", "numbers"),
+    [("best", range(3)), ("whole", range(5, 9)), ("one-more", range(4))],
+    ids=["best", "whole", "one-more"],
+)
+def test_promises_are_kept(promise: str, numbers: range) -> None:
+    """On cases that take a second or two, the slow tests on whatever comes."""
+    holds(promise, numbers)
 
 
 @pytest.mark.slow
