@@ -30,7 +30,7 @@ this_worker = Worker()
 
 YOUNG_OBJECTS = 10_000
 """So many more before Python looks which of them nobody can reach: by default, 700, a worker that
-remembers much looks through all of it so often that it takes an eighth of the time or more."""
+remembers much looks through all of it so often that it takes some tenth of the time."""
 
 
 def evaluate(point: Point, worker: Worker = this_worker) -> Outcome:
