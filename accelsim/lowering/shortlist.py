@@ -57,7 +57,14 @@ def shortlist(ranking: Ranking, rate: float, latency: int) -> Shortlist | None:
     left = floors.copy()
     left[chosen] = np.inf
     few = Ranking(tuple(_only(ranking.parts, np.sort(chosen))))
-    return Shortlist(few, rate, latency, float(left.min()), alike, moved)
+    return Shortlist(
+        few=few,
+        rate=rate,
+        latency=latency,
+        rest=float(left.min()),
+        alike=alike,
+        moved=moved,
+    )
 
 
 def _floor(part: Part, rate: float, latency: int) -> NDArray[np.float64]:

@@ -177,7 +177,7 @@ def of_load(operand: str, **changes: int) -> Fault:
             if load.operand == operand:
                 loads = [*step.loads]
                 size, room = load.size + changes.get("size", 0), load.room
-                room = replace(room, size=room.size + changes.get("room", 0))
+                room = room._replace(size=room.size + changes.get("room", 0))
                 loads[index] = replace(load, size=size, room=room)
                 return replace(step, loads=tuple(loads))
         return None
@@ -204,7 +204,7 @@ def of_store(**changes: int) -> Fault:
         if step.store is None:
             return None
         size, room = step.store.size + changes.get("size", 0), step.store.room
-        room = replace(room, size=room.size + changes.get("room", 0))
+        room = room._replace(size=room.size + changes.get("room", 0))
         return replace(step, store=replace(step.store, size=size, room=room))
 
     return fault
@@ -343,7 +343,7 @@ def test_a_false_tile_is_caught(case: str) -> None:
 
 
 def smaller(room: Room, buffer: int) -> Room:
-    return replace(room, size=max(room.size - 1, 0)) if room.buffer == buffer else room
+    return room._replace(size=max(room.size - 1, 0)) if room.buffer == buffer else room
 
 
 def with_less_room(step: Step, buffer: int) -> Step:

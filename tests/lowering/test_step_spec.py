@@ -205,7 +205,7 @@ def test_a_load_of_nothing() -> None:
         for is_some in (False, True)
     )
     (load,) = tasks[some].step.loads
-    none = replace(load, size=0, room=replace(load.room, size=0), runs=Runs(0, 0, load.runs.pitch))
+    none = replace(load, size=0, room=load.room._replace(size=0), runs=Runs(0, 0, load.runs.pitch))
     false = with_step(program, at, lambda step: replace(step, loads=(none,)))
     assert any("nothing should be loaded" in each for each in problems(false))
 
