@@ -121,7 +121,7 @@ def test_auto_is_a_cycle_for_each_row() -> None:
     assert taking(flows) == taking(flows, "array.changeover=32")
 
 
-@pytest.mark.parametrize("objective", ["time", "edp"])
+@pytest.mark.parametrize("objective", ["time", pytest.param("edp", marks=pytest.mark.slow)])
 def test_where_changing_is_dear_it_changes_less(objective: Objective) -> None:
     settings = [f"array.objective={objective}", "energy=horowitz_45nm"]
     changes = []

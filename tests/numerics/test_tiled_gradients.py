@@ -159,7 +159,7 @@ def enlarged() -> Network:
 
 
 @pytest.mark.parametrize("dataflow", [pytest.param("ws", marks=pytest.mark.slow), "rs"])
-@pytest.mark.parametrize("network", [sequence, enlarged])
+@pytest.mark.parametrize("network", [sequence, pytest.param(enlarged, marks=pytest.mark.slow)])
 def test_tiles_of_a_step_of_other_layers_equal_the_reference(
     network: Callable[[], Network], dataflow: str
 ) -> None:
