@@ -170,11 +170,12 @@ def occupied_and_waste(
     demand = leaving(kernel, target, tilings, demand)
     if target.timing is None:
         occupied = occupied_by_tiles(kernel, target, tilings, demand)
-        one = {item: occupied[item] / np.maximum(demand[item], 1) for item in OPERANDS}
         if target.dram_burst == 1:
-            return occupied, one
-        every = waste_of_bursts(kernel, target, tilings)
-        return occupied, every if kernel.pooled is None else {**every, "ofmap": one["ofmap"]}
+            return occupied, {item: np.minimum(demand[item], 1.0) for item in OPERANDS}
+        waste = waste_of_bursts(kernel, target, tilings)
+        if kernel.pooled is not None:  # its windows lie in one tile each: as the largest one
+            waste["ofmap"] = occupied["ofmap"] / np.maximum(demand["ofmap"], 1)
+        return occupied, waste
     tiles, count = kinds(kernel, tilings)
     each = leaving(kernel, target, tiles, demands(kernel, target, tiles))
     on_channel = occupied_by_tiles(kernel, target, tiles, each)
