@@ -163,8 +163,10 @@ class Rankings:
         return np.asarray(np.maximum(array, moved / rate) + latency * residence.stored)
 
     def framed(self, kernel: GemmKernel, residence: Residence, space: int) -> Ranking:
-        """What tilings cost that are shaped as those that could be the best."""
+        """What tilings cost that are shaped as those that could be the best; none if unknown."""
         front, cycles = self._frontier(kernel, residence, space)
+        if not cycles.size:
+            return Ranking(())
         order = np.lexsort((front.moved, significant(cycles)))  # of those as fast what moves less
         shapes = front.shapes[order[:FRAMES]]
         target = self.target.at_any_rate.holding(residence)

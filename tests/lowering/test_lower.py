@@ -7,7 +7,7 @@ from drawing import drawn
 from drawn_networks import Draw, drawn_network
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import chain, machine
+from machines import chain, conv, machine
 from odd_machines import odd_machine
 
 from accelsim.errors import DoesNotFitError
@@ -101,3 +101,10 @@ def test_layers_in_a_row_wait_for_each_other_and_others_do_not() -> None:
     specs = [LayerSpec(name, Relu(), ("x",)) for name in "abc"]
     beside = lower(build_network("beside", {"x": (1, 6, 6)}, specs), to)
     assert _least_cycles(beside) == _least_cycles(one)
+
+
+def test_rows_too_long_for_a_table_are_tiled_for_several_arrays() -> None:
+    """No bound names shapes of tiles for several arrays: then there are none to look at."""
+    layers = chain((16, 4, 4096), conv(24, kernel=3, padding=1))
+    program = lower(layers, machine(array={"count": 2}), played=played)
+    assert 2 * played(program) < played(lower(layers, machine(), played=played)) * 1.03
