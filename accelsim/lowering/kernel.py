@@ -300,12 +300,8 @@ def filled(layer: Layer, batch: int) -> VectorKernel:
 def over_axis(op: Softmax, layer: Layer, batch: int, passes: tuple[int, ...]) -> VectorKernel:
     """The axes before the one that is normalised are images, those behind it are pixels."""
     shape, axis = layer.output_shape, op.along(layer.output_shape)
-    if op.in_order:
-        outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-        sizes = (batch * outer, shape[axis], each(inner), each(1))
-    else:
-        channels, rows, cols = planes(shape)
-        sizes = (batch, channels, each(rows), each(cols))
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    sizes = (batch * outer, shape[axis], each(inner), each(1))
     inputs = (True,) * len(layer.inputs)
     return VectorKernel(*sizes, operations=sum(passes), inputs=inputs, passes=passes)
 

@@ -416,20 +416,7 @@ class VectorExecutor:
 
     @compute.register
     def _(self, op: Concat, tile: VectorTile) -> Array:
-        """The channels of a tile, each from the input that holds it."""
-        if op.axis is not None:
-            return self.part_of(self.joined, tile)
-        parts, first = [], 0
-        for x in self.work.inputs:
-            channels = feature_map(x.values).shape[1]
-            start = max(tile.channels.start - first, 0)
-            stop = min(tile.channels.stop - first, channels)
-            if start < stop:
-                inside = replace(tile, channels=Span(start, stop))
-                block = Tensor(self.part(x, inside), x.quantization)
-                parts.append(self.work.arithmetic.rescale(block, self.work.output))
-            first += channels
-        return np.concatenate(parts, 1)
+        return self.part_of(self.joined, tile)
 
 
 def _block(tile: VectorTile) -> tuple[slice, ...]:

@@ -98,6 +98,7 @@ CASES = {
     ),
     "softmax of rows": Case(Softmax(axis=-1), ((3, 7, 60),), lambda x: softmax(x, -1)),
     "softmax of columns": Case(Softmax(axis=1), ((3, 50, 6),), lambda x: softmax(x, 2)),
+    "softmax of four axes": Case(Softmax(), ((3, 2, 7, 60),), lambda x: softmax(x, -1)),
     "causal softmax": Case(Softmax(causal=True), ((3, 7, 61),), causal),
     "causal softmax in passes": Case(Softmax(causal=True), ((9, 300),), causal),
     "layer norm": Case(
@@ -141,6 +142,9 @@ CASES = {
     "max": Case(Largest(), (MAP,), lambda x: x.max(-1)),
     "concat": Case(
         Concat(axis=1), ((6, 9, 6, 7), (6, 3, 6, 7)), lambda x, y: np.concatenate([x, y], 2)
+    ),
+    "concat of the last axis": Case(
+        Concat(), ((6, 9, 6, 7), (6, 9, 6, 2)), lambda x, y: np.concatenate([x, y], -1)
     ),
     "transpose": Case(
         Transpose(order=(3, 0, 2, 1)), ((6, 9, 6, 7),), lambda x: x.transpose(0, 4, 1, 3, 2)

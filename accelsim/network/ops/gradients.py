@@ -217,7 +217,7 @@ class SoftmaxGradient(Gradient):
 
     @property
     def in_order(self) -> bool:
-        return self.softmax.in_order
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class Softmax(Unary):
 
     @property
     def in_order(self) -> bool:
-        return self.axis is not None or self.causal
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
