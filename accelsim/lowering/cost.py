@@ -24,27 +24,36 @@ Pick = Callable[[NDArray[Any]], NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Turnaround:
-    """What tiles take, one after another in the `places` that their buffer has.
+    """For how long tiles of some operands, which take each other's place, are in their buffer.
 
-    A tile's place is free again when it has been loaded and computed, or computed and stored, or
-    all three. With d places that is a d-th of all cycles of the array, and of the channel's cycles
-    and the latencies of the `moves` of each operand.
+    A tile of `tile_bytes` is there while it is loaded and computed, or computed and stored, or all
+    three. Of all that is what the array takes, and the channel's cycles and the latencies of the
+    `moves` of each operand, but for those that have `come` before.
     """
 
+    tile_bytes: Sizes
     busy_cycles: NDArray[np.float64]
     moves: dict[Operand, Sizes]
+    come: int = 0
 
-    def cycles(self, taken: Mapping[Operand, Moved], latency: int, places: Sizes) -> Moved:
-        """Cycles with a DRAM on which a tile of each operand has `taken` some, in `places`."""
-        each = [moves * (taken[item] + latency) for item, moves in self.moves.items()]
-        alone, together = _added(each), _added([*self.moves.values()])
-        places = np.maximum(np.minimum(places, together), 1)
-        cycles: Moved = (self.busy_cycles + alone) / places
-        return cycles
+    def cycles(self, taken: Mapping[Operand, Moved], latency: int) -> Moved:
+        """Cycles of all tiles with a DRAM on which one of each operand has `taken` some."""
+        each = [(moves - self.come) * (taken[item] + latency) for item, moves in self.moves.items()]
+        return np.asarray(self.busy_cycles + _added(each))
+
+    def places(self, room: Sizes) -> Sizes:
+        """How many of them are in `room` at a time: two at least, if there are two."""
+        fitting = np.maximum(room // np.maximum(self.tile_bytes, 1), 2)
+        return np.asarray(np.clip(fitting, 1, np.maximum(_added([*self.moves.values()]), 1)))
 
     def only(self, pick: Pick) -> "Turnaround":
         """That of some tilings."""
-        return Turnaround(pick(self.busy_cycles), _picked(self.moves, pick))
+        return replace(
+            self,
+            tile_bytes=pick(self.tile_bytes),
+            busy_cycles=pick(self.busy_cycles),
+            moves=_picked(self.moves, pick),
+        )
 
 
 def _added(several: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -55,10 +64,10 @@ def _added(several: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """A buffer of `size`, which holds as many tiles as it has places for `tile_bytes`: two or more.
+    """A buffer of `size`, which holds two tiles of `tile_bytes` or more, of all its operands.
 
     The one in which feature maps stay may have less `space` than that for tiles. `turnarounds` are
-    of the operands that have such places, each of its own.
+    of the operands whose tiles come or leave.
     """
 
     tile_bytes: Sizes
@@ -66,10 +75,30 @@ class Places:
     has_maps: bool
     turnarounds: tuple[Turnaround, ...]
 
+    def room(self, space: int | None) -> int:
+        """Bytes for tiles."""
+        return self.size if space is None or not self.has_maps else min(self.size, space)
+
     def count(self, space: int | None = None) -> Sizes:
-        """How many there are."""
-        size = self.size if space is None or not self.has_maps else min(self.size, space)
-        return np.asarray(np.maximum(size // np.maximum(self.tile_bytes, 1), 2))
+        """How many tiles of all operands it holds."""
+        return np.asarray(np.maximum(self.room(space) // np.maximum(self.tile_bytes, 1), 2))
+
+    def cycles(self, taken: Mapping[Operand, Moved], latency: int, space: int | None) -> Moved:
+        """What tiles take, one after another in as many places as there are beside others.
+
+        Together they take the bytes of each for as long as it is there, of the bytes that all have.
+        """
+        room, there = self.room(space), [one.cycles(taken, latency) for one in self.turnarounds]
+        most: Moved = np.zeros(1)
+        for one, cycles in zip(self.turnarounds, there, strict=True):
+            beside = room - (self.tile_bytes - one.tile_bytes)
+            most = np.maximum(most, cycles / one.places(beside))
+        if len(there) == 1:
+            return most
+        pairs = zip(self.turnarounds, there, strict=True)
+        return np.maximum(
+            most, sum(one.tile_bytes * cycles for one, cycles in pairs) / max(room, 1)
+        )
 
     def only(self, pick: Pick) -> "Places":
         """Those of some tilings."""
@@ -155,10 +184,8 @@ class Cost:
         )
         ahead = self.own_tiles
         for buffer in self.buffers:
-            places = buffer.count(space)
-            ahead = np.minimum(ahead, places)
-            for turnaround in buffer.turnarounds:
-                most = np.maximum(most, turnaround.cycles(each, latency, places))
+            ahead = np.minimum(ahead, buffer.count(space))
+            most = np.maximum(most, buffer.cycles(each, latency, space))
         waiting = (self.arrays * ahead - 1) * last
         pause = np.maximum(latency * waits + self.alone_cycles - waiting, 0)
         moving = self.channel.cycles(each) + np.maximum(pause - before, 0)
@@ -230,11 +257,16 @@ def cost_of(flow: Flow, target: Target) -> Cost:
     )
 
 
+def _come_before(flow: Flow, target: Target) -> bool:
+    """Whether the first tile's filters come while another layer makes the ifmap."""
+    return not flow.filter_is_input and target.residence.ifmap
+
+
 def _filter_cycles(
     flow: Flow, target: Target, busy: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
     """What the array does with a tile's filters, if the first ones come before the layer begins."""
-    if flow.filter_is_input or not target.residence.ifmap:
+    if not _come_before(flow, target):
         return None
     visits = flow.visits["filter"]
     return np.where(visits > 1, busy / np.maximum(visits, 1), np.inf)
@@ -284,19 +316,25 @@ def _buffers(
                 size=space.size,
                 has_maps=index == target.buffer_index("ifmap"),
                 turnarounds=tuple(
-                    _turnaround(flow, target, busy, items) for items in _in_turn(held)
+                    _turnaround(flow, target, busy, items, demand) for items in _in_turn(held)
                 ),
             )
 
 
 def _turnaround(
-    flow: Flow, target: Target, busy: NDArray[np.float64], items: Sequence[Operand]
+    flow: Flow,
+    target: Target,
+    busy: NDArray[np.float64],
+    items: Sequence[Operand],
+    demand: Mapping[Operand, Sizes],
 ) -> Turnaround:
     """Of operands whose tiles take each other's place."""
     leaving = _of_one(flow.visits["ofmap"], flow.at_work, target) * flow.tail
     return Turnaround(
+        tile_bytes=np.maximum.reduce(np.broadcast_arrays(*(demand[item] for item in items))),
         busy_cycles=busy + leaving if "ofmap" in items else busy,
         moves={item: _of_one(flow.visits[item], flow.at_work, target) for item in items},
+        come=1 if "filter" in items and _come_before(flow, target) else 0,
     )
 
 
