@@ -175,6 +175,14 @@ def _least_of_folds(
     return np.asarray(each * steps + fixed * tiles)
 
 
+def least_of_a_fold(model: ArrayModel, steps: Cycles) -> NDArray[np.float64]:
+    """Cycles of a fold of so many steps at least, however few rows and columns it has."""
+    flow = model.dataflow
+    extent: dict[Axis, Any] = {flow.rows: 1, flow.cols: 1, flow.time: steps}
+    each = (FoldClass(count=1, extent=extent, starts=True, ends=ends) for ends in (True, False))
+    return np.minimum(*(_fluid_cycles(model, fold, steps) for fold in each))
+
+
 def _fluid_cycles(model: ArrayModel, fold: FoldClass, steps: Cycles) -> NDArray[np.float64]:
     """What `fold_time` says at least of a fold with so many steps, not rounded to whole cycles."""
     fold = replace(fold, extent={**fold.extent, model.dataflow.time: steps})

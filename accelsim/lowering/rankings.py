@@ -154,13 +154,20 @@ class Rankings:
         find = partial(frontier, kernel, target, space, self.memory.tap_reads)
         front = self.memory.recall("frontiers", (kernel, target, space), find, FRONTIERS)
         busy = front.array_cycles(float(self.target.dram_bytes_per_cycle))
-        return front, self._cycles(residence, busy, front.moved)
+        return front, self._cycles(residence, busy, front.moved, front.alone)
 
-    def _cycles(self, residence: Residence, busy: Work, moved: Work) -> NDArray[np.float64]:
-        """max(array, DRAM), and the latencies that nothing hides; stores may go on in the first."""
+    def _cycles(
+        self, residence: Residence, busy: Work, moved: Work, alone: Work = 0.0
+    ) -> NDArray[np.float64]:
+        """max(array, DRAM), and the latencies that nothing hides; stores may go on in the first.
+
+        Where there are none, DRAM also waits for the first latency, and while the last tile is
+        `alone` with the array.
+        """
         latency, rate = self.target.dram_latency, float(self.target.dram_bytes_per_cycle)
         array = busy + latency * (not residence.ifmap)
-        return np.asarray(np.maximum(array, moved / rate) + latency * residence.stored)
+        pause = 0.0 if residence.ifmap or residence.stored else latency + alone
+        return np.asarray(np.maximum(array, moved / rate + pause) + latency * residence.stored)
 
     def framed(self, kernel: GemmKernel, residence: Residence, space: int) -> Ranking:
         """What tilings cost that are shaped as those that could be the best; none if unknown."""

@@ -17,7 +17,6 @@ from accelsim.lowering.gemm_candidates import (
 from accelsim.lowering.gemm_search import (
     DISTANT,
     ORDERS,
-    Way,
     course,
     flows_of,
     gemm_ranking,
@@ -27,6 +26,7 @@ from accelsim.lowering.gemm_search import (
     refined,
     sizes_of,
     tile_count,
+    ways_of,
 )
 from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
@@ -181,12 +181,12 @@ class Ranks:
             return together(tiling, *costs)
         target = self.search.target.holding(self.residence)
         one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
-        way = Way(tiling.order, tiling.split, tiling.arrays)  # maybe of a search for fewer arrays
-        times = gemm_ranking(target, [flows_of(self.kernel, target, one, [way])]).at(
+        flows = flows_of(self.kernel, target, one)
+        times = gemm_ranking(target, [flows]).at(
             float(target.dram_bytes_per_cycle), target.dram_latency, space
         )
-        (ranked,) = times.of_each(1)
-        return ranked
+        ways = {each.tiling: each for each in times.of_each(len(ways_of(self.kernel, target)))}
+        return ways[tiling]
 
     def _refined(self, space: int) -> Ranked | None:
         best = self.uncut_within(space)
@@ -207,7 +207,7 @@ class Ranks:
         least = self.search.least_of_tilings(kernel, self.residence, space)
         if not self._is_good(times, least, space):
             times = Times.of_all([times, self._framed(space)])
-        if not self._is_good(times, least, space):
+        if times.least > GOOD_ENOUGH * least:
             start = leaders(times, target, least)
             if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost / max(least, 1.0)):
                 start += self._times_with_parts(space).several(ORDERS)
@@ -321,7 +321,7 @@ class Ranks:
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
         """The best of each way to run the loops, then some as good with other courses of them."""
         known = {course(self.kernel, gemm_tiling(best))}
-        each = times.of_each(times.parts[0].shape[0])
+        each = times.of_each(len(ways_of(self.kernel, self.search.target)))
         ways = sorted(each, key=lambda one: one.cost)
         many = TILES // tile_count(self.kernel, gemm_tiling(best))
         most = len(ways) + min(max(many, RIVALS), MANY_RIVALS)

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import Operand
-from accelsim.lowering.bound import bytes_of_results, least_cycles
+from accelsim.lowering.bound import bytes_of_results, least_cycles, least_of_a_fold
 from accelsim.lowering.dataflow import folds_down, leaves_unfinished
 from accelsim.lowering.footprint import TapReads, least_read
 from accelsim.lowering.kernels import GemmKernel
@@ -36,12 +37,14 @@ class Frontier:
     """Kinds of tiles: of any tiling one says array cycles, bytes and bytes around at least.
 
     Those come before the array has work, or leave when it has none; nothing is said of them where
-    there are many kinds. By row, `shapes` are the images, rows, columns and filters of such tiles.
+    there are many kinds. One tile takes `alone` cycles. By row, `shapes` are the images, rows,
+    columns and filters of such tiles.
     """
 
     busy: NDArray[np.float64]
     moved: NDArray[np.float64]
     around: NDArray[np.float64]
+    alone: NDArray[np.float64]
     shapes: NDArray[np.int64]
 
     def array_cycles(self, rate: float) -> NDArray[np.float64]:
@@ -59,11 +62,12 @@ def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads
     """
     tiles = _Tiles(kernel, target, space, tap_reads)
     if tiles.count > MOST or target.sharers > 1:
-        none = np.empty(0)
-        return Frontier(none, none, none, np.empty((0, 4), np.int64))
-    every = np.concatenate([*tiles.courses()])
-    busy, moved, around = every[:, :3].T
-    return Frontier(busy, moved, around, every[:, 3:].astype(np.int64))
+        every = np.empty((0, 8))
+    else:
+        every = np.concatenate([*tiles.courses()])
+    busy, moved, around, alone = every[:, :4].T
+    shapes = every[:, 4:].astype(np.int64)
+    return Frontier(busy=busy, moved=moved, around=around, alone=alone, shapes=shapes)
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ class _Tiles:
         """By row what a Frontier says of tiles with whole sums, then of those with parts of them.
 
         Whole: what filters, or what pixels the outer loop has comes once. Parts: all comes again
-        for each tile of the other; or one of both comes once, and psums leave and come back.
+        for each tile of the other; or one of both comes once, and psums leave and come back. There
+        are as many parts as the tiles of both need to have room.
         """
         kernel, target, filters = self.kernel, self.target, self.sizes[3]
         sums, words = kernel.gemm.k, self._half("filter")
@@ -173,7 +178,7 @@ class _Tiles:
         most = self._most(whole=False)
         cols = self._cols(most, self.axes[1].outputs)
         pixels, maps = self._pixels(cols), self._maps(cols)
-        parts = np.maximum(-(-sums * filters // max(words, 1)), 2)
+        parts = np.maximum(-(-sums * filters // max(words, 1)), self._parts_of_maps(pixels))
         psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
         once = np.minimum(maps * turns + weights, maps + weights * pixels) + psums
         yield self._of(cols, most, parts, np.minimum(maps * turns + weights * pixels, once))
@@ -205,9 +210,29 @@ class _Tiles:
         even = -(-self.axes[1].outputs // self._pieces_across(cols))
         rows, across = (pieces, even) if self.axes[0].window is kernel.rows else (even, pieces)
         around = self._around(images * rows * across, parts) * self.counts_all
-        totals = kernel.groups * busy, kernel.groups * moved + rest, around
+        totals = kernel.groups * busy, kernel.groups * moved + rest, around, self._alone(cols)
         every = np.broadcast_arrays(*totals, images, rows, across, filters)
         return np.stack([each[cols > 0] for each in every], axis=1)
+
+    def _parts_of_maps(self, pixels: Sizes) -> Sizes:
+        """In how many parts sums are at least whose ifmap has room, with so many tiles of pixels.
+
+        A part has some channels of what all pixels and taps read, or some of what they read.
+        """
+        if self.target.residence.ifmap or not self.counts_all:
+            return np.asarray(2)
+        reads = prod(least_read(each) for each in self.kernel.windows)
+        words = self.kernel.batch * self.kernel.channels * reads
+        return np.maximum(-(-words // (pixels * max(self._half("ifmap"), 1))), 2)
+
+    def _alone(self, cols: Sizes) -> NDArray[np.float64]:
+        """Cycles of a tile on average, at least: one fold of its share of pixels or filters."""
+        gemm, time = self.kernel.gemm, self.target.array.dataflow.time
+        share: Any = np.ones(1)
+        if self.counts_all and time != "k":
+            tiles = {"m": self._pixels(cols), "n": -(-gemm.n // self.sizes[3])}
+            share = gemm.whole.along(time) / tiles[time]
+        return least_of_a_fold(self.target.array, share)
 
     def _half(self, operand: Operand) -> int:
         """Words of an operand that a tile has room for."""
