@@ -5,9 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from machines import chain, machine, unified
 
 import accelsim
 from accelsim.errors import InputError
+from accelsim.frontend.hardware_file import with_settings
+from accelsim.network.ops import Relu
 from accelsim.report.explanation import explanation_sheets
 from accelsim.report.quantities import percent
 
@@ -165,3 +168,15 @@ def test_what_a_row_stationary_search_saves_is_told() -> None:
     told = accelsim.explain("lenet5", "eyeriss", "C3")
     assert told.mapped_by == "traffic"
     assert "array.row_stationary.objective: traffic" in str(explanation_sheets(told))
+
+
+def test_of_tilings_of_equal_energy_the_fastest_are_compared() -> None:
+    """Whatever its tiles, a relu moves and computes the same; those of one value take four times
+    as long, and of a large layer minutes to be played."""
+    hardware = with_settings(machine(unified("4 KiB")), ["energy=horowitz_45nm"])
+    told = accelsim.explain(
+        chain((8, 12, 12), Relu()), hardware, "a", set=["array.objective=energy"]
+    )
+    assert {each.energy_pj for each in told.contenders} == {told.contenders[0].energy_pj}
+    assert {each.played_cycles for each in told.contenders} == {told.contenders[0].played_cycles}
+    assert len(told.contenders) > 3

@@ -406,7 +406,7 @@ def _systolic_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
     of_tiles = _sizes(GemmTiling, limits, _uncut(target)) | {
         "order": Choice(names={order.name.lower(): order for order in LoopOrder}),
         "split": Choice(names={way.split: way.split for way in ways}),
-        "arrays": Choice(names={way.arrays: way.arrays for way in ways}),
+        "arrays": Choice(names={number: number for number in range(1, target.arrays + 1)}),
     }
     cut = {
         "cut": Choice(names={axis: axis for axis in AXES}),

@@ -115,13 +115,19 @@ class ForcedRanks(Ranks):
 
     def _ranking(self, families: Sequence[Tilings]) -> Ranking:
         target = self.search.target.holding(self.residence)
-        flows = [flows_of(self.kernel, target, each) for each in families]
+        flows = [flows_of(self.kernel, target, each, self._ways) for each in families]
         ranking = gemm_ranking(target, flows)
         return Ranking(tuple(self._in_ways(part) for part in ranking.parts))
 
+    @property
+    def _ways(self) -> list[Way]:
+        """All ways to run the loops, of as many arrays as are forced, too."""
+        wanted = dict(self.kernel.forced).get("arrays", 1)
+        return ways_of(self.kernel, self.search.target, wanted)
+
     def _in_ways(self, part: Part) -> Part:
         """Only the tilings whose loops run as is forced."""
-        obeys = [self._obeys(way) for way in ways_of(self.kernel, self.search.target)]
+        obeys = [self._obeys(way) for way in self._ways]
         mask = np.array(obeys).reshape(-1, *(1 for _ in part.shape[1:]))
         return replace(part, fits=part.fits & mask)
 

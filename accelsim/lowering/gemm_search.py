@@ -75,9 +75,10 @@ class Way:
         return GemmTiling(*sizes, order=self.order, split=self.split, arrays=self.arrays)
 
 
-def ways_of(kernel: GemmKernel, target: Target) -> list[Way]:
-    """Every way to run the loops of `kernel` on `target`, by order."""
-    some = {1 << bit for bit in range(target.arrays.bit_length())} | {target.arrays}
+def ways_of(kernel: GemmKernel, target: Target, wanted: int = 1) -> list[Way]:
+    """Every way to run the loops of `kernel` on `target`, by order: of the arrays a power of two
+    takes part, or all, or so many as are `wanted`."""
+    some = {1 << bit for bit in range(target.arrays.bit_length())} | {target.arrays, wanted}
     splits: tuple[Split, ...] = ("pixels", "filters")
     if kernel.groups > 1:
         splits = ("groups", *splits)
@@ -152,10 +153,12 @@ class Chosen:
         return number
 
 
-def flows_of(kernel: GemmKernel, target: Target, tilings: Tilings) -> Flows:
-    """What `tilings` move, wherever the operands lie, in every way to run their loops."""
+def flows_of(
+    kernel: GemmKernel, target: Target, tilings: Tilings, ways: list[Way] | None = None
+) -> Flows:
+    """What `tilings` move, wherever the operands lie, in some `ways` to run their loops, or all."""
     work = workload(kernel, target, tilings)
-    ways = ways_of(kernel, target)
+    ways = ways_of(kernel, target) if ways is None else ways
     shares = {
         share: share_of(work, *share)
         for share in dict.fromkeys((way.split, way.arrays) for way in ways)

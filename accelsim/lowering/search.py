@@ -17,6 +17,7 @@ from accelsim.lowering.gemm_candidates import (
 from accelsim.lowering.gemm_search import (
     DISTANT,
     ORDERS,
+    Way,
     course,
     flows_of,
     gemm_ranking,
@@ -26,7 +27,6 @@ from accelsim.lowering.gemm_search import (
     refined,
     sizes_of,
     tile_count,
-    ways_of,
 )
 from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
@@ -181,12 +181,12 @@ class Ranks:
             return together(tiling, *costs)
         target = self.search.target.holding(self.residence)
         one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
-        flows = flows_of(self.kernel, target, one)
-        times = gemm_ranking(target, [flows]).at(
+        way = Way(tiling.order, tiling.split, tiling.arrays)  # maybe of a search for fewer arrays
+        times = gemm_ranking(target, [flows_of(self.kernel, target, one, [way])]).at(
             float(target.dram_bytes_per_cycle), target.dram_latency, space
         )
-        ways = {each.tiling: each for each in times.of_each(len(ways_of(self.kernel, target)))}
-        return ways[tiling]
+        (ranked,) = times.of_each(1)
+        return ranked
 
     def _refined(self, space: int) -> Ranked | None:
         best = self.uncut_within(space)
@@ -321,7 +321,7 @@ class Ranks:
     def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
         """The best of each way to run the loops, then some as good with other courses of them."""
         known = {course(self.kernel, gemm_tiling(best))}
-        each = times.of_each(len(ways_of(self.kernel, self.search.target)))
+        each = times.of_each(times.parts[0].shape[0])
         ways = sorted(each, key=lambda one: one.cost)
         many = TILES // tile_count(self.kernel, gemm_tiling(best))
         most = len(ways) + min(max(many, RIVALS), MANY_RIVALS)

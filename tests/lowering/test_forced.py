@@ -7,7 +7,7 @@ import pytest
 from drawing import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, split
+from machines import MACHINES, chain, conv, dense, machine, max_pool, networks, split, unified
 from typer.testing import CliRunner
 
 import accelsim
@@ -90,6 +90,20 @@ def test_forcing_what_was_found_takes_the_same(network: Network, hardware: Hardw
         return
     again = accelsim.simulate(network, apart, mapping=mapping_of(result))
     assert again.as_dict() == result.as_dict()
+
+
+def test_any_number_of_arrays_is_forced_and_explained() -> None:
+    """Three of five is half of them: the search finds it only where it looks at fewer arrays."""
+    layer = chain((3, 1, 1), conv(44, kernel=3, padding=1))
+    shape = {"count": 5, "rows": 2, "cols": 3, "dataflow": "os"}
+    five = machine(unified("378 B"), shape, {"bandwidth": "3 B/cycle", "latency": "100 cycles"})
+    result = accelsim.simulate(layer, five)
+    assert mapping_of(result)["a"]["arrays"] == 3
+    assert accelsim.simulate(layer, five, mapping=result.mapping).as_dict() == result.as_dict()
+    (chosen,) = (each for each in accelsim.explain(layer, five, "a").contenders if each.chosen)
+    assert (chosen.tiling["arrays"], chosen.played_cycles) == (3, result.cycles)
+    forced = {"a": {"arrays": 3, "filters": 5}}
+    assert mapping_of(accelsim.simulate(layer, five, mapping=forced))["a"]["arrays"] == 3
 
 
 def test_the_rest_is_searched() -> None:

@@ -7,14 +7,14 @@ from drawing import drawn
 from drawn_networks import Draw, drawn_network
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import chain, conv, machine
+from machines import chain, conv, machine, unified
 from odd_machines import odd_machine
 
 from accelsim.errors import DoesNotFitError
 from accelsim.lowering.lower import _least_cycles, lower
 from accelsim.lowering.program import LayerProgram, Program
 from accelsim.lowering.target import Target
-from accelsim.lowering.tiling import VectorTiling
+from accelsim.lowering.tiling import GemmTiling, VectorTiling
 from accelsim.lowering.work import by_itself
 from accelsim.network.graph import LayerSpec, build_network
 from accelsim.network.ops import Relu
@@ -108,3 +108,16 @@ def test_rows_too_long_for_a_table_are_tiled_for_several_arrays() -> None:
     layers = chain((16, 4, 4096), conv(24, kernel=3, padding=1))
     program = lower(layers, machine(array={"count": 2}), played=played)
     assert 2 * played(program) < played(lower(layers, machine(), played=played)) * 1.03
+
+
+def test_a_layer_on_three_of_five_arrays_may_be_cut_in_two() -> None:
+    """Three is half of five, and no number of arrays that the search for all of them tries."""
+    one_pixel = chain((55, 1, 1), conv(39, kernel=3, padding=1))
+    shape = {"count": 5, "rows": 8, "cols": 9, "dataflow": "os"}
+    program = lower(
+        one_pixel,
+        machine(unified("7704 B"), shape, {"bandwidth": "16 B/cycle", "latency": "100 cycles"}),
+        played=played,
+    )
+    assert isinstance(program.layers[0].tiling, GemmTiling)
+    assert program.layers[0].tiling.arrays == 3
