@@ -68,11 +68,13 @@ def tap_reads(window: Read, sizes: Whole, taps: Whole) -> tuple[Sizes, Sizes]:
     if ceil_div(outputs, int(np.min(sizes))) < ceil_div(kernel, int(np.min(taps))):
         across, along = along, across
     each, other = (np.broadcast_to(axis[1], shape).ravel() for axis in (along, across))
-    pairs, kind = np.unique(np.stack((each, other)), axis=1, return_inverse=True)
-    largest, total = np.zeros((2, pairs.shape[1]), np.int64)
-    for size in np.unique(pairs[0]):
-        alike = pairs[0] == size
-        most, together = _by_piece(window, along, int(size), across, pairs[1, alike])
+    base = int(np.max(other)) + 1  # pairs as numbers: sorting those takes a tenth of the time
+    pairs, kind = np.unique(each * base + other, return_inverse=True)
+    first, second = np.divmod(pairs, base)
+    largest, total = np.zeros((2, len(pairs)), np.int64)
+    for size in np.unique(first):
+        alike = first == size
+        most, together = _by_piece(window, along, int(size), across, second[alike])
         largest[alike], total[alike] = most, together
     place = kind.reshape(shape)
     return largest[place], total[place]
