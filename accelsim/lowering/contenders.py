@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.lowering.cost import significant
 from accelsim.lowering.cut import pieces_of, total
@@ -40,7 +39,7 @@ def mappings_near(kernel: GemmKernel, target: Target, chosen: Mapping, count: in
     fitting = around.select(legal(kernel, target, around))
     cost = mapping_cost(kernel, target, fitting)
     costs = np.asarray(weighed(target.objective, cost.cycles, cost.energy_pj))
-    order = _cheapest(costs, cost.cycles, count)
+    order = np.lexsort((cost.cycles, significant(costs)))[:count]
     several = dict.fromkeys((chosen, *(fitting.only(int(index)) for index in order)))
     return [ranked_as(kernel, target, each) for each in list(several)[:count]]
 
@@ -54,20 +53,15 @@ def vector_tilings(
     tried = np.unique(np.concatenate([search.grid(), search.around(center)], axis=1), axis=1)
     guess = VectorCosts(kernel=kernel, target=search.target, sizes=tried, kinds=False)
     fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
-    order = fits[_cheapest(guess.cost[fits], guess.cycles[fits], count)]
+    second = guess.cycles if target.objective == "energy" else guess.dram_bytes
+    keys = guess.tiles_in_all, second, significant(guess.cost)  # as the search breaks ties
+    order = fits[np.lexsort([np.broadcast_to(key, guess.fits.shape)[fits] for key in keys])[:count]]
     found = (VectorTiling(*map(int, sizes)) for sizes in tried[:, order].T.tolist())
     several = list(dict.fromkeys((chosen, *found)))[:count]
     costs = (
         VectorCosts(kernel=kernel, target=search.target, sizes=sizes_of(each)) for each in several
     )
     return [ranked_of(each, 0) for each in costs]
-
-
-def _cheapest(
-    cost: NDArray[np.float64], cycles: NDArray[np.float64], count: int
-) -> NDArray[np.intp]:
-    """The places of the least, `count` of them; of equal energies, which are many, the fastest."""
-    return np.lexsort((cycles, significant(cost)))[:count]
 
 
 Extents = list[tuple[str, int, int]]
