@@ -5,7 +5,7 @@ Tilings at every scale are compared first; then those near the best of them, unt
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, prod
 from typing import Any, get_args
 
 import numpy as np
@@ -243,20 +243,34 @@ def refined(
     """The best tilings that are found from those of `start`, going from neighbour to neighbour.
 
     `near` ranks those near some sizes. A tile takes at most half of `space` of the buffer that
-    holds ifmaps. None costs less than `least`: far from it, it goes on to another one as good.
+    holds ifmaps. None costs less than `least`: far from it, it goes on as long as the best of any
+    way to run the loops gets better, for that may overtake; then to another one as good.
     """
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
-    best, centers = start[0], start
+    best, centers, known = start[0], start, _by_way(start)
     for _ in range(ROUNDS):
         sizes = dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)
         times = near(tuple(sizes)).at(rate, latency, space)
         before, centers = best, leaders(times, target, least)
-        best = centers[0]
+        best, earlier, known = centers[0], known, _by_way(centers)
         if best.cost >= ENOUGH * before.cost:
-            if best.tiling == before.tiling or best.cost <= DISTANT * least:
+            if best.cost <= DISTANT * least:
                 break
-            centers = [best]
+            if all(cost >= ENOUGH * earlier.get(way, inf) for way, cost in known.items()):
+                if best.tiling == before.tiling:
+                    break
+                centers = [best]
     return times
+
+
+def _by_way(leaders: Sequence[Ranked]) -> dict[Hashable, float]:
+    """What the best of each way to run the loops costs."""
+    costs: dict[Hashable, float] = {}
+    for each in leaders:
+        tiling = gemm_tiling(each)
+        way = tiling.order, tiling.split
+        costs[way] = min(each.cost, costs.get(way, inf))
+    return costs
 
 
 def leaders(times: Times, target: Target, least: float) -> list[Ranked]:
