@@ -52,14 +52,15 @@ class CutSearch:
     """Looks for a cut of a kernel that is better than its `best` tiling.
 
     `rivals` are about as good; `lanes` of pixels and filters fill the array; `least` is a lower
-    bound of a kernel's cost uncut, `first_look` that of its best tiling at every scale, `of` the
-    cost of a given tiling.
+    bound of a kernel's cost uncut, `bound` of this one's, `first_look` is what its best tiling at
+    every scale costs, `of` a given tiling.
     """
 
     kernel: GemmKernel
     best: Ranked
     rivals: Callable[[], list[Ranked]]
     lanes: dict[str, int]
+    bound: float
     least: Callable[[GemmKernel], float]
     first_look: Callable[[GemmKernel], float]
     of: Callable[[GemmKernel, GemmTiling], float]
@@ -114,7 +115,7 @@ class CutSearch:
         Only where the best tiling takes far more than it must: all its tiles have one size, and
         another one may use room far better, but does not go into what there is of an axis.
         """
-        if self.best.cost <= FAR * self.least(self.kernel):
+        if self.best.cost <= FAR * self.bound:
             return
         rivals = [gemm_tiling(each) for each in self.rivals()]
         for axis in AXES:
@@ -156,9 +157,11 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     least = ranks.search.least_cost(ranks.kernel, ranks.residence)
     if ranks.search.target.objective != "time" or best.cost <= DOUBTFUL * least:
         return best
+    uncut = ranks.search.least_of_tilings(ranks.kernel, ranks.residence, space)
     search = CutSearch(
         kernel=ranks.kernel,
         best=best,
+        bound=uncut if ranks.search.target.sharers == 1 else least,
         rivals=lambda: ranks.contenders(space, RIVALS),
         lanes=Systolic(ranks.search.target.array).likes(ranks.kernel.taps),
         least=lambda part: ranks.search.least_of_tilings(part, ranks.residence, space),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from accelsim.hardware import Operand
 from accelsim.lowering.bound import bytes_of_results, least_cycles, least_of_a_fold
 from accelsim.lowering.dataflow import folds_down, leaves_unfinished
+from accelsim.lowering.demand import buffer_demand
 from accelsim.lowering.footprint import TapReads, least_read
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
@@ -56,18 +57,18 @@ class Frontier:
 
 
 def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads) -> Frontier:
-    """What tilings take on one array, with `space` bytes of the buffer that holds ifmaps.
+    """What tilings take, with `space` bytes of the buffer that holds ifmaps.
 
-    Empty if there are too many kinds of tiles to say it.
+    Empty if there are too many kinds of tiles to say it. Of several arrays one has at least its
+    share of the work; they bring no less than one that takes their tiles in turn.
     """
     tiles = _Tiles(kernel, target, space, tap_reads)
-    if tiles.count > MOST or target.sharers > 1:
-        every = np.empty((0, 8))
-    else:
-        every = np.concatenate([*tiles.courses()])
+    every = np.empty((0, 8)) if tiles.count > MOST else np.concatenate([*tiles.courses()])
     busy, moved, around, alone = every[:, :4].T
     shapes = every[:, 4:].astype(np.int64)
-    return Frontier(busy=busy, moved=moved, around=around, alone=alone, shapes=shapes)
+    return Frontier(
+        busy=busy / target.sharers, moved=moved, around=around, alone=alone, shapes=shapes
+    )
 
 
 @dataclass(frozen=True)
@@ -82,35 +83,64 @@ class _Axis:
         """All outputs."""
         return self.window.outputs
 
-    @cached_property
-    def _known(self) -> tuple[Sizes, Sizes]:
-        """Of pieces of each size: the largest span, and what those up to that size read."""
-        sizes = np.arange(1, self.outputs + 1)
-        taps = self.window.kernel if isinstance(self.window, Window) else 1
-        spans, reads = self.tap_reads(self.window, sizes, taps)
-        if isinstance(self.window, Window) and self.window.dilation > 1:  # taps may be cut apart
-            reads = np.full_like(sizes, least_read(self.window))
-        return np.minimum.accumulate(spans[::-1])[::-1], np.minimum.accumulate(reads)
+    @property
+    def dilated(self) -> bool:
+        """Whether taps lie apart: cut apart, they need not read what is between."""
+        return isinstance(self.window, Window) and self.window.dilation > 1
 
-    def spans(self, sizes: Sizes) -> Sizes:
-        """What the largest piece reads at least."""
-        if self.outputs > LONG:
+    def _spans(self, taps: int) -> Sizes:
+        """The largest span of pieces of each size with so many taps, or of larger ones."""
+        spans, _ = self.tap_reads(self.window, np.arange(1, self.outputs + 1), taps)
+        return np.minimum.accumulate(spans[::-1])[::-1]
+
+    @cached_property
+    def _whole_spans(self) -> Sizes:
+        return self._spans(self.window.kernel if isinstance(self.window, Window) else 1)
+
+    @cached_property
+    def _part_spans(self) -> Sizes:
+        return self._spans(1) if self.dilated else self._whole_spans
+
+    @cached_property
+    def _reads(self) -> Sizes:
+        """What pieces up to each size read."""
+        sizes = np.arange(1, self.outputs + 1)
+        if self.dilated:
+            return np.full_like(sizes, least_read(self.window))
+        taps = self.window.kernel if isinstance(self.window, Window) else 1
+        return np.minimum.accumulate(self.tap_reads(self.window, sizes, taps)[1])
+
+    def _beyond(self, taps: int) -> int:
+        """Positions of a piece with so many taps beyond a stride for each output, at least."""
+        assert isinstance(self.window, Window)
+        window = self.window
+        last = (window.outputs - 1) * window.stride + window.extent - window.before
+        padding = window.before + max(last - window.size, 0)
+        return (taps - 1) * window.dilation + 1 - window.stride - padding
+
+    def spans(self, sizes: Sizes, parts: bool = False) -> Sizes:
+        """What the largest piece reads at least; of `parts` of its taps, all of them together."""
+        if self.outputs <= LONG:
+            return (self._part_spans if parts else self._whole_spans)[sizes - 1]
+        if not isinstance(self.window, Window):
             return np.ones_like(sizes)
-        return self._known[0][sizes - 1]
+        beyond = self._beyond(1 if parts and self.dilated else self.window.kernel)
+        return np.clip(sizes * self.window.stride + beyond, 1, self.window.size)
 
     def reads(self, sizes: Sizes) -> Sizes:
         """What pieces of these sizes, or smaller ones, read together at least."""
         if self.outputs > LONG:
             return np.full_like(sizes, least_read(self.window))
-        return self._known[1][sizes - 1]
+        return self._reads[sizes - 1]
 
     def within(self, room: Sizes) -> Sizes:
         """The largest size of pieces whose span is at most so much; 0 where that is none."""
         if self.outputs <= LONG:
-            return np.searchsorted(self._known[0], room, side="right")
-        if isinstance(self.window, Window) and self.window.extent == self.window.stride == 1:
-            return np.minimum(room, self.outputs)
-        return np.full_like(room, self.outputs)
+            return np.searchsorted(self._whole_spans, room, side="right")
+        if not isinstance(self.window, Window):
+            return np.full_like(room, self.outputs)
+        most = (room - self._beyond(self.window.kernel)) // self.window.stride
+        return np.where(room > 0, np.clip(most, 1, self.outputs), 0)
 
 
 def _kinds(whole: int) -> Sizes:
@@ -171,17 +201,42 @@ class _Tiles:
         weights = kernel.filters * sums * target.bytes_of("filter")
         turns = -(-kernel.filters // filters)
         most = np.where(sums * filters <= words, self._most(whole=True), 0)
-        cols = self._cols(most, self._with_all_sums())
+        cols = self._cols(np.where(self._parts(whole=True) == 1, most, 0), self._with_all_sums())
         pixels, maps = self._pixels(cols), self._maps(cols)
         moved = np.minimum(maps + weights * pixels, maps * turns + weights)
         yield self._of(cols, most, 1, moved)
-        most = self._most(whole=False)
-        cols = self._cols(most, self.axes[1].outputs)
+        most, parts = self._most(whole=False), self._parts(whole=False)
+        cols = self._cols(np.where(parts > 0, most, 0), self.axes[1].outputs)
         pixels, maps = self._pixels(cols), self._maps(cols)
-        parts = np.maximum(-(-sums * filters // max(words, 1)), self._parts_of_maps(pixels))
+        parts = np.maximum(parts, 2)
         psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
         once = np.minimum(maps * turns + weights, maps + weights * pixels) + psums
         yield self._of(cols, most, parts, np.minimum(maps * turns + weights * pixels, once))
+
+    def _parts(self, whole: bool) -> Sizes:
+        """Parts of the sums at least, so that all that a tile has of a buffer has room there; 0
+        where its results alone have none. As few columns as tiles may have count.
+        """
+        kernel, target, (images, pieces, across, filters) = self.kernel, self.target, self.sizes
+        cols = across if self.counts_all else np.ones_like(across)
+        each = self.axes[0].spans(pieces, parts=True) * self.axes[1].spans(cols, parts=True)
+        finished = whole and not leaves_unfinished(target.array, kernel.gemm.k, kernel.gemm.taps)
+        results = images * pieces * cols * filters
+        words: dict[Operand, Sizes] = {
+            "ifmap": images * each * kernel.channels * (not target.residence.ifmap),
+            "filter": np.asarray(filters * kernel.gemm.k),
+            "psum": results * (not finished),
+            "ofmap": results * (not target.computes_in_place),
+        }
+        demand = {item: words[item] * target.bytes_of(item) for item in words}
+        parts = np.ones(np.broadcast_shapes(*(size.shape for size in words.values())), np.int64)
+        for index, space in enumerate(target.buffers):
+            held = buffer_demand(space, {**demand, "ifmap": 0 * parts, "filter": 0 * parts})
+            room = self._room(index) - held
+            moving = buffer_demand(space, {**demand, "psum": 0 * parts, "ofmap": 0 * parts})
+            fits = (room >= (moving > 0)) & (parts > 0)
+            parts = np.where(fits, np.maximum(parts, -(-moving // np.maximum(room, 1))), 0)
+        return parts
 
     def _cols(self, most: Sizes, room: Sizes | int) -> Sizes:
         """Columns of tiles of so many pixels at most, and as many columns; 0 where none counts."""
@@ -214,17 +269,6 @@ class _Tiles:
         every = np.broadcast_arrays(*totals, images, rows, across, filters)
         return np.stack([each[cols > 0] for each in every], axis=1)
 
-    def _parts_of_maps(self, pixels: Sizes) -> Sizes:
-        """In how many parts sums are at least whose ifmap has room, with so many tiles of pixels.
-
-        A part has some channels of what all pixels and taps read, or some of what they read.
-        """
-        if self.target.residence.ifmap or not self.counts_all:
-            return np.asarray(2)
-        reads = prod(least_read(each) for each in self.kernel.windows)
-        words = self.kernel.batch * self.kernel.channels * reads
-        return np.maximum(-(-words // (pixels * max(self._half("ifmap"), 1))), 2)
-
     def _alone(self, cols: Sizes) -> NDArray[np.float64]:
         """Cycles of a tile on average, at least: one fold of its share of pixels or filters."""
         gemm, time = self.kernel.gemm, self.target.array.dataflow.time
@@ -236,11 +280,12 @@ class _Tiles:
 
     def _half(self, operand: Operand) -> int:
         """Words of an operand that a tile has room for."""
-        index = self.target.buffer_index(operand)
+        return self._room(self.target.buffer_index(operand)) // self.target.bytes_of(operand)
+
+    def _room(self, index: int) -> int:
+        """Bytes of a buffer that a tile has."""
         size = self.target.buffers[index].size
-        if index == self.target.buffer_index("ifmap"):
-            size = min(size, self.space)
-        return size // 2 // self.target.bytes_of(operand)
+        return (min(size, self.space) if index == self.target.buffer_index("ifmap") else size) // 2
 
     def _most(self, whole: bool) -> Sizes:
         """Pixels whose sums have room: as psums, or where they are whole as the ofmap."""

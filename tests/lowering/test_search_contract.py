@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 import pytest
 from cut_by_hand import cut_case, lowered, played
+from machines import machine
 from oracles.best_tiling import AXES, cheapest, costs, cycles_of, totals
 from search_cases import LayerCase, large_case, mid_case
 from search_contract import PROMISES, measured, reproduced
@@ -24,7 +25,7 @@ from accelsim.lowering.search import Ranks, best_tiling, search
 from accelsim.lowering.target import Residence, target_of
 from accelsim.lowering.tiling import GemmTiling, LoopOrder
 from accelsim.lowering.work import Lowering
-from accelsim.network.ops import Conv, Window
+from accelsim.network.ops import Conv, Dense, Window
 from accelsim.results.player import Player
 
 SEED = 1
@@ -273,6 +274,26 @@ def test_a_tiling_nearly_reaches_the_bound_of_maps_that_come_once(
     assert best is not None
     least = found.search.least_of_tilings(layer.kernel, residence, found.whole_space)
     assert least <= best.cost <= share * least
+
+
+def test_a_tiling_nearly_reaches_the_bound_of_several_arrays_that_share_buffers() -> None:
+    """Maps and ofmaps have a buffer together: of each by itself, on one array, 2.5 times less."""
+    layer = LayerCase(Dense(out_features=384, bias=False), ((196, 1536),))
+    hardware = machine(
+        buffers={
+            "maps": {"holds": ["ifmap", "ofmap"], "size": "32 KiB"},
+            "filters": {"holds": ["filter"], "size": "32 KiB", "bandwidth": "16 B/cycle"},
+            "psums": {"holds": ["psum"], "size": "32 KiB"},
+        },
+        array={"rows": 64, "cols": 16, "count": 4, "edge_folds": "used"},
+        dram={"latency": "100 cycles", "burst": "32 B"},
+    )
+    found = search(target_of(hardware))(layer.kernel, Residence())
+    assert isinstance(found, Ranks)
+    best = found.uncut_within(found.whole_space)
+    assert best is not None
+    least = found.search.least_of_tilings(layer.kernel, Residence(), found.whole_space)
+    assert least <= best.cost <= 1.01 * least
 
 
 @pytest.mark.parametrize(
