@@ -3,14 +3,18 @@
 import re
 
 import pytest
-from machines import chain, conv, machine
+from machines import chain, conv, machine, unified
 
 from accelsim import jit
 from accelsim.engine.compiled import play as compiled_play
+from accelsim.engine.machine import LayerTimes, play
 from accelsim.facade import simulate
 from accelsim.jit import MANY_TILES, TO_COMPILE, TO_LOAD, Patience
 from accelsim.lowering.lower import lower
+from accelsim.lowering.price import Prices
+from accelsim.lowering.program import Program
 from accelsim.lowering.recall import Memory
+from accelsim.results import player
 from accelsim.results.player import Player
 
 
@@ -90,6 +94,32 @@ def test_once_loaded_it_plays_the_shortest_programs(monkeypatch: pytest.MonkeyPa
     patience.spent = 0
     assert patience.is_over()
     assert len(played) == 1
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(
+    ("side", "asked"),
+    [(8, 1), pytest.param(256, 0, id="long leaps")],
+)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_of_very_many_tiles_leaps_have_as_long_as_it_would_take(
+    monkeypatch: pytest.MonkeyPatch, side: int, asked: int, layers: int
+) -> None:
+    """Rows of 8 are too few for a period to come again; of 256 all but the first are leapt over."""
+    played = []
+
+    def compiled(program: Program, prices: Prices) -> list[LayerTimes]:
+        played.append(program)
+        return play(program, leaps=False, prices=prices)
+
+    monkeypatch.setattr(player, "MOST_TILES", 0)
+    monkeypatch.setattr(compiled_play, "play_compiled", compiled)
+    convs = [conv(4, 3, 1, 1) for _ in range(layers)]
+    small = machine(unified("256 B"), {"rows": 2, "cols": 2}, residency="off")
+    program = lower(chain((3, side, side), *convs), small)
+    one = Player(Patience(TO_LOAD))
+    assert one.cycles(program) == max(times.end for times in play(program))
+    assert len(played) == asked
 
 
 @pytest.mark.slow

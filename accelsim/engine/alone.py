@@ -10,6 +10,7 @@ reported is played there.
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Any
 
 from accelsim.engine.alone_dram import Fifo, Shared
@@ -28,14 +29,16 @@ def can_be_alone(program: Program) -> bool:
     return len(program.layers) == 1
 
 
-def cycles_alone(program: Program, prices: Prices | None = None) -> int:
+def cycles_alone(program: Program, prices: Prices | None = None, turns: float = inf) -> int:
     """Cycles of a program that can be alone; 0 for a layer without tasks. `prices` if known.
 
-    Raises SimulationError if it cannot finish.
+    Raises SimulationError if it cannot finish, ShortLeapsError after so many `turns`.
     """
     (layer,) = price(program, prices).layers
     tracks = [track for track in layer.tracks if track.nest]
-    return Alone(tracks, program.target, layer.program.spaces).play()
+    alone = Alone(tracks, program.target, layer.program.spaces)
+    alone.leaper.met.turns = turns
+    return alone.play()
 
 
 Then = Callable[[Any], None]

@@ -13,6 +13,7 @@ played in full, the result is the same.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from accelsim.engine.clock import Clock, State, Worker
@@ -30,6 +31,10 @@ MOST_STATES = 4_096
 
 MOST_MARKS = 8
 """Marks to remember of a state that comes again too differently in its turns, and periods."""
+
+
+class ShortLeapsError(Exception):
+    """More turns were looked at than there was patience for: leaps are short, or there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,14 @@ def _times(fewer: tuple[int, ...], before: tuple[int, ...], now: tuple[int, ...]
 
 
 class Recurrences:
-    """The states that were met, and the periods between those that came again."""
+    """The states that were met, and the periods between those that came again.
+
+    With no `turns` left to look at it is given up, with a ShortLeapsError.
+    """
 
     def __init__(self, contests: Contests) -> None:
         self.contests = contests
+        self.turns = inf
         self.glimpses: set[State] = set()
         self.marks: dict[State, list[Mark]] = {}
         self.periods: dict[State, list[Period]] = {}
@@ -93,6 +102,9 @@ class Recurrences:
         The whole state takes as long to see as some tasks to play, so it is only looked at when
         that may be worth it.
         """
+        self.turns -= 1
+        if self.turns < 0:
+            raise ShortLeapsError
         if glimpse in self.glimpses:
             return False
         if len(self.glimpses) > MOST_STATES:

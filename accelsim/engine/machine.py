@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 from accelsim.engine.clock import Clock
 from accelsim.engine.core import Core
@@ -34,12 +35,14 @@ def play(
     leaps: bool = True,
     observer: Observer | None = None,
     prices: Prices | None = None,
+    turns: float = inf,
 ) -> list[LayerTimes]:
     """Simulate `program` and return the times of its layers, in its order.
 
     Without `leaps` every tile is played, also where all goes on as before; the times are the same.
     An `observer` hears of all that is played. `prices` are those that are known.
-    Raises SimulationError if a layer cannot finish; the message says what each waits for.
+    Raises SimulationError if a layer cannot finish; the message says what each waits for. And
+    ShortLeapsError where more than so many `turns` of loops are looked at for leaps.
     """
     clock, target = Clock(), program.target
     runs = layer_runs(clock, price(program, prices).layers)
@@ -49,7 +52,8 @@ def play(
     parts = Parts(clock, observer)
     dram = parts.channel(target.dram_latency, target.turnaround_cycles)
     leaper = Leaper(clock) if leaps else None
-    dram.contests = leaper.contests if leaper else None
+    if leaper is not None:
+        leaper.met.turns, dram.contests = turns, leaper.contests
     cores = [
         Core(
             clock=clock,

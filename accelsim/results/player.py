@@ -1,10 +1,11 @@
 """Plays programs in time, and says what they cost by the objective of their hardware."""
 
 from collections.abc import Sequence
-from math import fsum
+from math import fsum, inf
 from typing import cast
 
 from accelsim.engine.alone import can_be_alone, cycles_alone
+from accelsim.engine.leap import ShortLeapsError
 from accelsim.engine.machine import LayerTimes, play
 from accelsim.jit import Patience
 from accelsim.lowering.objective import weighed
@@ -15,7 +16,13 @@ from accelsim.results.accounting import picojoules, run_result
 from accelsim.results.records import RunResult
 
 MOST_TILES = 1_000_000
-"""Of a Program that is played tile by tile: about a second. Of more, leaps are the shorter way."""
+"""Of a Program that is played tile by tile: half a second. Of more, leaps may be shorter."""
+
+UNHEARD = 30_000_000
+"""Tiles that compiled code plays at most: for ten seconds, in which Ctrl-C is not heard."""
+
+QUICKER = 40
+"""Tiles that compiled code plays while Python plays one."""
 
 
 class Player:
@@ -57,25 +64,47 @@ class Player:
         times = self._compiled(program)
         if times is not None:
             return _end(times)
-        with self._patience.counting():
-            return cycles_alone(program, self._prices_on(program.target))
+        prices, turns = self._prices_on(program.target), self._turns(program)
+        try:
+            with self._patience.counting():
+                return cycles_alone(program, prices, turns)
+        except ShortLeapsError:
+            times = self._tried(program)
+            return cycles_alone(program, prices) if times is None else _end(times)
 
     def _compiled(self, program: Program) -> list[LayerTimes] | None:
-        """The times, if compiled code pays; it plays tile by tile, so very many are for leaps.
-
-        Leaps are long where one array is at work, whatever the number of tiles.
-        """
-        hard = program.tiles * (program.target.arrays > 1)
-        if program.tiles > MOST_TILES or not self._patience.is_over(hard):
+        """The times, if compiled code pays; it plays tile by tile, so very many are for leaps."""
+        if program.tiles > MOST_TILES or not self._is_there(program):
             return None
+        return self._tried(program)
+
+    def _is_there(self, program: Program) -> bool:
+        """Whether compiled code pays, were there no leaps: they are long where one array works."""
+        return self._patience.is_over(program.tiles * (program.target.arrays > 1))
+
+    def _turns(self, program: Program) -> float:
+        """How many turns leaps have before compiled code takes over: as long as that would take.
+
+        So it takes at most twice as long as it might have. One of the arrays looks for all.
+        """
+        if not MOST_TILES < program.tiles <= UNHEARD or not self._is_there(program):
+            return inf
+        return program.tiles // (QUICKER * program.target.arrays)
+
+    def _tried(self, program: Program) -> list[LayerTimes] | None:
+        """What compiled code says, if there is any that works."""
         from accelsim.engine.compiled.play import play_compiled
 
         prices = self._prices_on(program.target)
         return self._patience.tried(lambda: play_compiled(program, prices))
 
     def _by_simpy(self, program: Program) -> list[LayerTimes]:
-        with self._patience.counting():
-            return play(program, prices=self._prices_on(program.target))
+        prices, turns = self._prices_on(program.target), self._turns(program)
+        try:
+            with self._patience.counting():
+                return play(program, prices=prices, turns=turns)
+        except ShortLeapsError:
+            return self._tried(program) or play(program, prices=prices)
 
     def _prices_on(self, target: Target) -> Prices:
         """What has a price there; of one target at a time."""
