@@ -65,16 +65,23 @@ class Setting:
     """A key of a hardware file with its value as a file would write it, and its meaning."""
 
     path: tuple[str, ...]
-    value: str | float | list[str] | None
+    value: str | float | list[Any] | None
     meaning: str
 
     @property
     def text(self) -> str:
         """The value for people."""
         if isinstance(self.value, list):
-            return ", ".join(self.value)
+            return ", ".join(map(_told, self.value))
         missing = "unlimited" if self.path[-1] == "bandwidth" else "not given"
         return missing if self.value is None else str(self.value)
+
+
+def _told(item: object) -> str:
+    """One of several, for people: a name, or a part with its keys."""
+    if isinstance(item, dict):
+        return " ".join(f"{key}={value}" for key, value in item.items())
+    return str(item)
 
 
 def settings(model: BaseModel, path: tuple[str, ...] = ()) -> Iterator[Setting]:
@@ -98,7 +105,7 @@ def _key(model: BaseModel, name: str, key: str | int) -> str:
     return size(int(key)) if sized else str(key)
 
 
-def _written(key: str, value: object) -> str | float | list[str] | None:
+def _written(key: str, value: object) -> str | float | list[Any] | None:
     """A value as a hardware file writes it."""
     match value:
         case Rate():
@@ -108,7 +115,10 @@ def _written(key: str, value: object) -> str | float | list[str] | None:
         case int() if key in _SIZED:
             return _SIZED[key](value)
         case tuple():
-            return [str(item) for item in value]
+            return [
+                nested(settings(item)) if isinstance(item, BaseModel) else str(item)
+                for item in value
+            ]
         case None | int() | float():
             return value
     return str(value)

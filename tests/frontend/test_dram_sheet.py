@@ -6,7 +6,7 @@ import pytest
 from oracles.dram_sheets import STANDARDS
 
 from accelsim.errors import InputError
-from accelsim.frontend.hardware_file import load_hardware
+from accelsim.frontend.hardware_file import load_hardware, with_settings
 from accelsim.hardware import Hardware
 
 TEXT = """\
@@ -30,6 +30,14 @@ def test_a_name_is_enough(tmp_path: Path, name: str) -> None:
     timing = load(tmp_path, f"timing: {name}").dram.timing
     assert timing is not None
     assert timing.standard == name
+
+
+@pytest.mark.parametrize("name", STANDARDS)
+def test_hardware_with_a_sheet_is_changed_as_its_file_would_be(name: str) -> None:
+    """Further supplies, which LPDDR4-3200 has, are a list of parts with keys of their own."""
+    timing = f"dram.timing={name}"
+    changed = with_settings(load_hardware("edge_ws", [timing]), ["array.rows=64"])
+    assert changed == load_hardware("edge_ws", [timing, "array.rows=64"])
 
 
 def test_what_follows_in_cycles(tmp_path: Path) -> None:
