@@ -115,7 +115,7 @@ def test_units_that_share_a_buffer_take_what_simpy_says(
 def test_arrays_that_change_their_dataflow_take_what_simpy_says(
     as_python: Play, fold_overlap: str
 ) -> None:
-    size = ["array.rows=16", "array.cols=16", "array.changeover=70"]
+    size = ["array.rows=16", "array.cols=16", "array.changeover=7"]
     given = [f"array.fold_overlap={fold_overlap}", *size]
     program = compile_program("lenet5", hardware_of("edge_ws", "best", given))
     assert len({*program.flows} - {None}) > 1
