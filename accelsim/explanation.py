@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from accelsim.arguments import checked
-from accelsim.engine.machine import play
 from accelsim.errors import DoesNotFitError
 from accelsim.frontend.mapping_file import load_mapping
 from accelsim.given import HardwareLike, MappingLike, NetworkLike, hardware_of, network_of
@@ -28,6 +27,7 @@ from accelsim.network.graph import Network
 from accelsim.network.ops import AvgPool, MaxPool
 from accelsim.programs import Compiler, program_with
 from accelsim.results.accounting import energies
+from accelsim.results.player import Player
 from accelsim.text import html_table, visible
 from accelsim.units import format_bytes
 
@@ -296,8 +296,9 @@ def _contenders(
     program: Program, layer: LayerProgram, wanted: Sequence[Tiling | None], memory: Memory
 ) -> Iterator[Contender]:
     """The best tilings, those wanted among them, the least first, each played by itself."""
+    player = Player(memory.patience)
     for each in _compared(program, layer, wanted, memory):
-        yield _contender(program, layer, each)
+        yield _contender(program, layer, each, player)
 
 
 def _chosen(program: Program, layer: LayerProgram, memory: Memory) -> Contender | None:
@@ -307,18 +308,18 @@ def _chosen(program: Program, layer: LayerProgram, memory: Memory) -> Contender 
     if found is None:
         return None
     flow = program.dataflow_of(program.layers.index(layer)) if program.dataflows else None
-    own = _contender(program, layer, found)
+    own = _contender(program, layer, found, Player(memory.patience))
     return replace(own, tiling=own.tiling | {"dataflow": flow}) if flow else own
 
 
-def _contender(program: Program, layer: LayerProgram, ranked: Ranked) -> Contender:
+def _contender(program: Program, layer: LayerProgram, ranked: Ranked, player: Player) -> Contender:
     """A tiling of a layer of `program`, played by itself."""
     one = by_itself(program, layer, ranked.tiling)
     (energy,) = energies(one) if program.hardware.energy is not None else (None,)
     return Contender(
         tiling=plain(ranked.tiling),
         cost_cycles=ranked.cycles,
-        played_cycles=max(times.end for times in play(one)),
+        played_cycles=max(times.end for times in player.times(one)),
         dram_bytes=ranked.dram_bytes,
         chosen=ranked.tiling == layer.tiling,
         energy_pj=energy.total if energy else None,

@@ -8,6 +8,7 @@ from machines import chain, conv, machine, unified
 from accelsim import jit
 from accelsim.engine.compiled import play as compiled_play
 from accelsim.engine.machine import LayerTimes, play
+from accelsim.explanation import explain
 from accelsim.facade import simulate
 from accelsim.jit import MANY_TILES, TO_COMPILE, TO_LOAD, Patience
 from accelsim.lowering.lower import lower
@@ -120,6 +121,21 @@ def test_of_very_many_tiles_leaps_have_as_long_as_it_would_take(
     one = Player(Patience(TO_LOAD))
     assert one.cycles(program) == max(times.end for times in play(program))
     assert len(played) == asked
+
+
+@pytest.mark.usefixtures("kept")
+def test_tilings_that_are_compared_are_played_by_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = []
+
+    def compiled(program: Program, prices: Prices) -> list[LayerTimes]:
+        played.append(program.tiles)
+        return play(program, prices=prices)
+
+    monkeypatch.setattr(compiled_play, "play_compiled", compiled)
+    memory = Memory()
+    memory.patience.spent = TO_LOAD
+    told = explain("lenet5", "edge_ws", "S2", memory=memory)
+    assert {each.tiles for each in told.contenders} <= {*played}
 
 
 @pytest.mark.slow
