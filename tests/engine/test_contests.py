@@ -1,6 +1,6 @@
 """Contests: the least lead since any time, and periods that end before one is turned round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import pytest
@@ -14,6 +14,8 @@ from accelsim.engine.core import Loaded
 from accelsim.engine.machine import play
 from accelsim.engine.unit import Unit
 from accelsim.lowering.lower import lower
+from accelsim.lowering.tiling import GemmTiling
+from accelsim.lowering.work import by_itself
 
 
 @dataclass(eq=False)
@@ -52,7 +54,11 @@ def test_shares_that_are_not_alike_are_leapt_over(monkeypatch: pytest.MonkeyPatc
     """Seven blocks of filters for three arrays behind a slow DRAM: these drift apart."""
     one = machine(split("400 B", "3 KiB", "400 B"), dram={"bandwidth": "2.5 B/cycle"})
     hardware = one.model_copy(update={"array": one.array.model_copy(update={"count": 3})})
-    program = lower(chain((3_000, 1, 1), dense(340)), hardware)
+    found = lower(chain((3_000, 1, 1), dense(340)), hardware)
+    (layer,) = found.layers
+    assert isinstance(layer.tiling, GemmTiling)
+    tiling = replace(layer.tiling, filters=50, channels=20, split="filters", arrays=3)
+    program = by_itself(found, layer, tiling)
     tiles = 0
     hand_over = Unit.hand_over
 
