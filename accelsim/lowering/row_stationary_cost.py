@@ -145,6 +145,20 @@ def blocks_of(kernel: GemmKernel, mapping: Mapping) -> Blocks:
     )
 
 
+def courses(kernel: GemmKernel, target: Target, mapping: Mapping) -> NDArray[np.int64]:
+    """What mappings whose blocks run much alike have in common, by column: the pieces of each axis,
+    and whether a block has room beside another one."""
+    cut = (
+        (mapping.n, kernel.batch),
+        (mapping.e, kernel.rows.outputs),
+        (mapping.f, kernel.cols.outputs),
+        (mapping.m, kernel.filters),
+    )
+    pieces = (np.asarray(-(-total // size)) for size, total in cut)
+    tasks = np.asarray(blocks_of(kernel, mapping).tasks)
+    return np.stack([*pieces, tasks, _fits_twice(kernel, target, mapping) * 1])
+
+
 Part = tuple[Count, Count]
 """Size of the pieces of an axis that are alike, and how many they are."""
 

@@ -16,6 +16,9 @@ from accelsim.lowering.target import Residence, Target
 if TYPE_CHECKING:
     from accelsim.lowering.search import Search
 
+RIVAL = 1.1
+"""Rivals of a mapping take at most so much of its cost, by the closed form."""
+
 
 @dataclass(frozen=True)
 class RowRanks:
@@ -51,7 +54,8 @@ class RowRanks:
     def _played(self, best: Ranked) -> Ranked:
         """The fastest of some, if the best one does not take what its cost says.
 
-        What a timed DRAM takes is estimated, so there the best for a plain one is played, too.
+        Only such as cost less than the fastest takes, or little more than the best. What a timed
+        DRAM takes is estimated, so there the best for a plain one is played, too.
         """
         target = self.search.target
         least = self._alone(best.tiling)
@@ -61,10 +65,10 @@ class RowRanks:
         if target.timing is not None:
             rivals += self._found(replace(target, timing=None))[:1]
         fastest = best
-        for rival in rivals:
-            cycles = self._alone(rival)
-            if cycles < least:
-                least, fastest = cycles, ranked_as(self.kernel, target, rival)
+        for rival in (ranked_as(self.kernel, target, each) for each in rivals):
+            near = rival.cost < max(least, RIVAL * best.cost)
+            if near and (cycles := self._alone(rival.tiling)) < least:
+                least, fastest = cycles, rival
         return fastest
 
     def _alone(self, mapping: Tiling) -> float:

@@ -29,6 +29,7 @@ from accelsim.lowering.row_stationary_cost import (
     MappingCost,
     block_bytes,
     block_words,
+    courses,
     legal,
     mapping_cost,
     quick_cycles,
@@ -54,6 +55,9 @@ ROUNDS = 8
 
 DRAM_ENERGY, BUFFER_ENERGY = 200, 6
 """Energy of a word relative to a MAC: Chen et al., ISCA 2016, table IV."""
+
+RIVALS = 16
+"""Mappings beside the best ones, each with another course of its blocks."""
 
 Guess = Callable[[GemmKernel, Target, Mapping], NDArray[np.float64]]
 """About what mappings take."""
@@ -140,16 +144,21 @@ class MappingSearch:
     free: tuple[str, ...]
 
     def best(self, tried: Mapping) -> Mapping:
-        """The best mappings, best first, from the best of those `tried`, which are legal."""
+        """The best mappings, best first, from the best of those `tried`, which are legal.
+
+        For least time others follow whose blocks take another course, the best of each.
+        """
         least = self._least_pes(tried)
         filled = tried.select(np.asarray(self._pes(tried) >= least))
         every = every_one(self.kernel, self.target, self.free)
         if every is not None:
             keep = legal(self.kernel, self.target, every) & (self._pes(every) >= least)
-            return self.several(joined((filled, every.select(keep))))
+            every = joined((filled, every.select(keep)))
+            return self._with_rivals(self.several(every), every)
         found = self.several(joined(map(self._promising, (filled, *self._every_size()))))
         known: set[Mapping] = set()
-        others = self._of_each_kind(filled)
+        likely = self._likely(filled)
+        others = self._of_each_kind(likely)
         most = len(others) + ROUNDS * CENTERS
         while new := [each for each in (*self.each(found), *others) if each not in known]:
             known.update(new)
@@ -158,16 +167,31 @@ class MappingSearch:
             found = self.several(joined((found, self._promising(around.select(keep)))))
             if len(known) > most:
                 break
-        return found
+        return self._with_rivals(found, likely)
 
-    def _of_each_kind(self, mapping: Mapping) -> list[Mapping]:
-        """For least time, the best with each size of every one of KINDS: valleys lie between."""
+    def _likely(self, mapping: Mapping) -> Mapping:
+        """For least time those of which guesses say least, the least first."""
+        if not self._by_time:
+            return mapping
+        return self._least_by(rough_cycles, self._least_by(quick_cycles, mapping, CLOSE), CLOSE)
+
+    def _of_each_kind(self, ordered: Mapping) -> list[Mapping]:
+        """For least time, the first with each size of every one of KINDS: valleys lie between."""
         if not self._by_time:
             return []
-        ordered = self._least_by(rough_cycles, self._least_by(quick_cycles, mapping, CLOSE), CLOSE)
         sizes = (getattr(ordered, kind) for kind in KINDS)
         firsts = {int(place) for each in sizes for place in np.unique(each, return_index=True)[1]}
         return [ordered.only(place) for place in sorted(firsts)]
+
+    def _with_rivals(self, found: Mapping, others: Mapping) -> Mapping:
+        """For least time, with the best of `others` of each of some courses: as played, one of
+        them may be faster than what is next to the best."""
+        if not self._by_time:
+            return found
+        order = np.argsort(mapping_cost(self.kernel, self.target, others).cycles, kind="stable")
+        course = courses(self.kernel, self.target, others.select(order))
+        _, first = np.unique(course, axis=1, return_index=True)
+        return distinct(joined((found, others.select(order[np.sort(first)[:RIVALS]]))))
 
     @property
     def _by_time(self) -> bool:

@@ -250,6 +250,20 @@ def test_short_transfers_cost_whole_bursts() -> None:
     assert channels == {1: 1, 64: 2}
 
 
+def test_mappings_whose_blocks_take_another_course_are_played() -> None:
+    """Where blocks of two tasks wait for each other's ofmap: 55 and 9 rows took 10 % less."""
+    sizes = {"global_buffer.size": "256 KiB", "global_buffer.bank": "1 B"}
+    settings = [f"buffers.{key}={size}" for key, size in sizes.items()]
+    settings += ["dram.bandwidth=2 B/cycle", "array.row_stationary.objective=time"]
+    hardware, player = load_hardware("eyeriss", settings), Player()
+
+    def cycles(rows: int, *pads: int) -> int:
+        layer = Conv(out_channels=32, kernel=(3, 3), padding=(*pads, 1, 1), bias=False)
+        return player.cycles(lower(chain((3, rows, 64), layer), hardware, played=player.cycles))
+
+    assert cycles(64, 1, 1) <= 1.03 * (cycles(56, 1, 0) + cycles(10, 0, 1))
+
+
 TIMED = ["dram.timing=DDR3-1600", "clock=1 GHz", "array.rows=4", "array.cols=4", "array.count=2"]
 
 
