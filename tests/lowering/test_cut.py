@@ -91,6 +91,7 @@ def cuts_of(best: Ranked) -> CutSearch:
         best=best,
         rivals=list,
         lanes={},
+        bound=0.0,
         least=lambda _: 0.0,
         first_look=lambda _: 0.0,
         of=lambda *_: 0.0,
@@ -139,10 +140,10 @@ def test_blocks_end_at_powers_of_two_and_parts_of_lanes() -> None:
     """Eleven filters and six lanes; only where the best takes far more than it must."""
     best = Ranked(tiling=ONE, dram_bytes=0, tile_bytes=0, cycles=100.0)
     eleven = replace(PIXELS, filters=11)
-    far = replace(cuts_of(best), kernel=eleven, lanes={"n": 6}, least=lambda _: 50.0)
+    far = replace(cuts_of(best), kernel=eleven, lanes={"n": 6}, bound=50.0)
     pixels = [("batch", 2), ("rows", 2), ("cols", 2)]
     assert [*far.blocks()] == [*pixels, *(("filters", at) for at in (6, 8, 9, 10))]
-    assert not [*replace(far, least=lambda _: 90.0).blocks()]
+    assert not [*replace(far, bound=90.0).blocks()]
     seven = replace(best, tiling=replace(ONE, filters=7))
     rivals = replace(far, rivals=lambda: [seven])
     assert {*rivals.blocks()} - {*far.blocks()} == {("filters", 7)}
