@@ -296,9 +296,13 @@ def _energy(
 
 def _bytes_of_others(flow: Flow, moved: Mapping[Operand, Moved], own: Sizes) -> Moved:
     """What others load before the last array can start, or store before its last ofmap."""
-    mean = {item: each / np.maximum(flow.visits[item], 1) for item, each in moved.items()}
+    mean = {
+        item: each / np.maximum(flow.visits[item], 1)
+        for item, each in moved.items()
+        if item != "psum"
+    }
     at_once = flow.tiles - (own - 1) * flow.at_work  # arrays that have one tile more than others
-    loads = sum(each for item, each in mean.items() if item in ("ifmap", "filter"))
+    loads = sum(each for item, each in mean.items() if item != "ofmap")
     stores = (at_once - 1) * mean.get("ofmap", 0)
     return np.asarray(np.maximum((flow.at_work - 1) * loads, stores), dtype=float)
 

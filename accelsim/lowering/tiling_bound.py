@@ -38,8 +38,8 @@ class Frontier:
     """Kinds of tiles: of any tiling one says array cycles, bytes and bytes around at least.
 
     Those come before the array has work, or leave when it has none; nothing is said of them where
-    there are many kinds. One tile takes `alone` cycles. By row, `shapes` are the images, rows,
-    columns and filters of such tiles.
+    there are many kinds. One tile takes `alone` cycles, told where nothing is stored meanwhile. By
+    row, `shapes` are the images, rows, columns and filters of such tiles.
     """
 
     busy: NDArray[np.float64]
@@ -270,7 +270,12 @@ class _Tiles:
         return np.stack([each[cols > 0] for each in every], axis=1)
 
     def _alone(self, cols: Sizes) -> NDArray[np.float64]:
-        """Cycles of a tile on average, at least: one fold of its share of pixels or filters."""
+        """Cycles of a tile on average, at least: one fold of its share of pixels or filters.
+
+        That counts where nothing is stored meanwhile; elsewhere it is 0.
+        """
+        if self.target.residence.ifmap or self.target.residence.stored:
+            return np.zeros(1)
         gemm, time = self.kernel.gemm, self.target.array.dataflow.time
         share: Any = np.ones(1)
         if self.counts_all and time != "k":
@@ -305,11 +310,15 @@ class _Tiles:
         gemm, residence = kernel.gemm, target.residence
         folds = folds_down(target.array, gemm.whole) if target.array.psums_move else gemm.k
         sums = gemm.k / np.where(np.equal(parts, 1), 1, folds)
-        dense = prod(min(1.0, least_read(each) / each.outputs) for each in kernel.windows)
         first = filters * sums * target.bytes_of("filter")
-        first = first + pixels * dense * sums / kernel.taps * target.bytes_of("ifmap")
+        first = first + pixels * self._dense * sums / kernel.taps * target.bytes_of("ifmap")
         last = pixels * filters * target.bytes_of("ofmap") * (kernel.pooled is None)
         return np.asarray(first * (not residence.ifmap) + last * residence.stored)
+
+    @cached_property
+    def _dense(self) -> float:
+        """Positions of the ifmap that a pixel reads by itself, at least."""
+        return prod(min(1.0, least_read(each) / each.outputs) for each in self.kernel.windows)
 
     def _with_all_sums(self) -> Sizes:
         """Columns of tiles whose ifmap has room, with all channels and taps."""
