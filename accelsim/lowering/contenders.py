@@ -53,8 +53,7 @@ def vector_tilings(
     tried = np.unique(np.concatenate([search.grid(), search.around(center)], axis=1), axis=1)
     guess = VectorCosts(kernel=kernel, target=search.target, sizes=tried, kinds=False)
     fits = np.flatnonzero(guess.fits & (guess.arrays <= guess.blocks))
-    second = guess.cycles if target.objective == "energy" else guess.dram_bytes
-    keys = guess.tiles_in_all, second, significant(guess.cost)  # as the search breaks ties
+    keys = guess.tiles_in_all, guess.second, significant(guess.cost)  # as the search breaks ties
     order = fits[np.lexsort([np.broadcast_to(key, guess.fits.shape)[fits] for key in keys])[:count]]
     found = (VectorTiling(*map(int, sizes)) for sizes in tried[:, order].T.tolist())
     several = list(dict.fromkeys((chosen, *found)))[:count]

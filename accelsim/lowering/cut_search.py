@@ -6,6 +6,7 @@ that suit it: what its tiles, or as many of them as there are arrays, leave over
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -157,14 +158,14 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     least = ranks.search.least_cost(ranks.kernel, ranks.residence)
     if ranks.search.target.objective != "time" or best.cost <= DOUBTFUL * least:
         return best
-    uncut = ranks.search.least_of_tilings(ranks.kernel, ranks.residence, space)
+    uncut = partial(ranks.search.least_of_tilings, residence=ranks.residence, space=space)
     search = CutSearch(
         kernel=ranks.kernel,
         best=best,
-        bound=uncut if ranks.search.target.sharers == 1 else least,
+        bound=uncut(ranks.kernel) if ranks.search.target.sharers == 1 else least,
         rivals=lambda: ranks.contenders(space, RIVALS),
         lanes=Systolic(ranks.search.target.array).likes(ranks.kernel.taps),
-        least=lambda part: ranks.search.least_of_tilings(part, ranks.residence, space),
+        least=uncut,
         first_look=lambda part: _cost(replace(ranks, kernel=part).best_within(space)),
         of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,
     )

@@ -22,6 +22,9 @@ CLOSE = 8192
 SURE = 0.03
 """What takes as long, as played, as its cost says, but for so little, has no rivals."""
 
+RIVAL = 1.1
+"""Rivals of a tiling take at most so much of its cost, by the closed form."""
+
 Tiling = GemmTiling | CutTiling | VectorTiling | Mapping
 """How a layer is cut, on any unit."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import SURE, Ranked, Tiling
+from accelsim.lowering.ranking import RIVAL, SURE, Ranked, Tiling
 from accelsim.lowering.recall import REFINED
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.row_stationary_cost import block_bytes, block_words, mapping_cost
@@ -15,9 +15,6 @@ from accelsim.lowering.target import Residence, Target
 
 if TYPE_CHECKING:
     from accelsim.lowering.search import Search
-
-RIVAL = 1.1
-"""Rivals of a mapping take at most so much of its cost, by the closed form."""
 
 
 @dataclass(frozen=True)

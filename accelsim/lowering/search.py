@@ -31,7 +31,7 @@ from accelsim.lowering.gemm_search import (
 from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.plays import MARGIN, Plays, conditions
-from accelsim.lowering.ranking import SURE, Ranked, Ranking, Tiling, Times
+from accelsim.lowering.ranking import RIVAL, SURE, Ranked, Ranking, Tiling, Times
 from accelsim.lowering.rankings import Rankings
 from accelsim.lowering.recall import NEAR, REFINED, VECTOR_KERNELS, Memory
 from accelsim.lowering.row_stationary import RowStationary
@@ -70,9 +70,6 @@ Alone = Callable[[GemmKernel, Target, int, Tiling], float]
 
 SLOWER = 1.05
 """Where what is found takes more of its cost, as played, fewer arrays may be faster."""
-
-RIVAL = 1.1
-"""Rivals of a tiling take at most so much of its cost, by the closed form."""
 
 RIVALS, MANY_RIVALS = 5, 16
 """Rivals that are played beside the best of each way to run the loops, each with another course."""

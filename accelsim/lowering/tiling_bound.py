@@ -197,11 +197,10 @@ class _Tiles:
         are as many parts as the tiles of both need to have room.
         """
         kernel, target, filters = self.kernel, self.target, self.sizes[3]
-        sums, words = kernel.gemm.k, self._half("filter")
-        weights = kernel.filters * sums * target.bytes_of("filter")
+        weights = kernel.filters * kernel.gemm.k * target.bytes_of("filter")
         turns = -(-kernel.filters // filters)
-        most = np.where(sums * filters <= words, self._most(whole=True), 0)
-        cols = self._cols(np.where(self._parts(whole=True) == 1, most, 0), self._with_all_sums())
+        most, parts = self._most(whole=True), self._parts(whole=True)
+        cols = self._cols(np.where(parts == 1, most, 0), self._with_all_sums())
         pixels, maps = self._pixels(cols), self._maps(cols)
         moved = np.minimum(maps + weights * pixels, maps * turns + weights)
         yield self._of(cols, most, 1, moved)
@@ -230,10 +229,12 @@ class _Tiles:
         }
         demand = {item: words[item] * target.bytes_of(item) for item in words}
         parts = np.ones(np.broadcast_shapes(*(size.shape for size in words.values())), np.int64)
+        none = np.zeros_like(parts)
         for index, space in enumerate(target.buffers):
-            held = buffer_demand(space, {**demand, "ifmap": 0 * parts, "filter": 0 * parts})
-            room = self._room(index) - held
-            moving = buffer_demand(space, {**demand, "psum": 0 * parts, "ofmap": 0 * parts})
+            room = self._room(index) - buffer_demand(
+                space, {**demand, "ifmap": none, "filter": none}
+            )
+            moving = buffer_demand(space, {**demand, "psum": none, "ofmap": none})
             fits = (room >= (moving > 0)) & (parts > 0)
             parts = np.where(fits, np.maximum(parts, -(-moving // np.maximum(room, 1))), 0)
         return parts

@@ -16,6 +16,7 @@ A layer takes as long as the most of these:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +154,11 @@ class VectorCosts:
         stored = self.kernel.outputs * self.target.bytes_of("ofmap") * self.stored
         read = self.fetched_words * self.target.bytes_of("ifmap") + self.filter_bytes
         return np.asarray(read + stored)
+
+    @property
+    def second(self) -> NDArray[Any]:
+        """Of tilings that cost the same that with the least wins: DRAM traffic, of energy time."""
+        return self.cycles if self.target.objective == "energy" else self.dram_bytes
 
     # --- Room -------------------------------------------------------------------------------------
 

@@ -182,9 +182,8 @@ def _best(costs: VectorCosts, count: int, among: NDArray[np.intp]) -> NDArray[np
     """
     cost = costs.cost[among]
     tied = cost <= TIE * cost.min()
-    second = costs.cycles if costs.target.objective == "energy" else costs.dram_bytes
-    moved = second[among] * tied
-    order = np.lexsort((costs.tiles_in_all[among], moved, np.where(tied, 0, cost)))
+    second = costs.second[among] * tied
+    order = np.lexsort((costs.tiles_in_all[among], second, np.where(tied, 0, cost)))
     return among[np.append(order[: count - 1], cost.argmin())]
 
 
