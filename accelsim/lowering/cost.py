@@ -1,13 +1,13 @@
 """What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.hardware import Objective, Operand
+from accelsim.hardware import OPERANDS, Objective, Operand
 from accelsim.lowering.demand import buffer_demand, tile_demand
 from accelsim.lowering.flow import Flow
 from accelsim.lowering.gemm_energy import energy_of
@@ -17,6 +17,9 @@ Moved = NDArray[np.float64]
 
 TINY = 1e-6
 """Cycles by which a quotient of bytes and bytes per cycle may be off."""
+
+RESULTS: Set[Operand] = {"psum", "ofmap"}
+"""What the array makes."""
 
 Pick = Callable[[NDArray[Any]], NDArray[Any]]
 """Takes what an array says of some tilings only."""
@@ -28,23 +31,26 @@ class Turnaround:
 
     A tile of `tile_bytes` is there while it is loaded and computed, or computed and stored, or all
     three. Of all that is what the array takes, and the channel's cycles and the latencies of the
-    `moves` of each operand, but for those that have `come` before.
+    `moves` of each operand, but for those that have `come` before. There are so many `tiles`, and
+    what else is in that buffer takes so many bytes `beside` them.
     """
 
     tile_bytes: Sizes
     busy_cycles: NDArray[np.float64]
     moves: dict[Operand, Sizes]
+    tiles: Sizes
+    beside: Sizes
     come: int = 0
 
     def cycles(self, taken: Mapping[Operand, Moved], latency: int) -> Moved:
         """Cycles of all tiles with a DRAM on which one of each operand has `taken` some."""
         each = [(moves - self.come) * (taken[item] + latency) for item, moves in self.moves.items()]
-        return np.asarray(self.busy_cycles + _added(each))
+        return np.asarray(sum(each, start=self.busy_cycles))
 
     def places(self, room: Sizes) -> Sizes:
         """How many of them are in `room` at a time: two at least, if there are two."""
         fitting = np.maximum(room // np.maximum(self.tile_bytes, 1), 2)
-        return np.asarray(np.clip(fitting, 1, np.maximum(_added([*self.moves.values()]), 1)))
+        return np.asarray(np.clip(fitting, 1, np.maximum(self.tiles, 1)))
 
     def only(self, pick: Pick) -> "Turnaround":
         """That of some tilings."""
@@ -53,13 +59,9 @@ class Turnaround:
             tile_bytes=pick(self.tile_bytes),
             busy_cycles=pick(self.busy_cycles),
             moves=_picked(self.moves, pick),
+            tiles=pick(self.tiles),
+            beside=pick(self.beside),
         )
-
-
-def _added(several: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The sum of one or more."""
-    first, *others = several
-    return first + sum(others) if others else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,7 @@ class Places:
         room, there = self.room(space), [one.cycles(taken, latency) for one in self.turnarounds]
         most: Moved = np.zeros(1)
         for one, cycles in zip(self.turnarounds, there, strict=True):
-            beside = room - (self.tile_bytes - one.tile_bytes)
-            most = np.maximum(most, cycles / one.places(beside))
+            most = np.maximum(most, cycles / one.places(room - one.beside))
         if len(there) == 1:
             return most
         pairs = zip(self.turnarounds, there, strict=True)
@@ -151,6 +152,9 @@ class Cost:
     arrays of which the last has one turn: then a bound. Nothing hides DRAM's latency before the
     first tile, if its ifmap `is_loaded`, and after the last, if that `is_stored`.
 
+    Psums that an array goes on with are computed, which takes `link_cycles` with their way out,
+    stored and loaded again, one after the other; it has so many `links` of such a chain.
+
     While an ifmap that stays on chip was made, the first tile's filters have come, unless they are
     an input, too; DRAM takes as long for them. The next ones are asked for as the layer begins,
     and the array has `filter_cycles` to do until it needs them: infinitely many, if there are none.
@@ -165,6 +169,8 @@ class Cost:
     is_stored: bool
     own_tiles: Sizes
     arrays: Sizes
+    links: Sizes
+    link_cycles: NDArray[np.float64]
     buffers: tuple[Places, ...] = ()
     objective: Objective = "time"
     energy_pj: NDArray[np.float64] | None = None
@@ -182,6 +188,8 @@ class Cost:
         most: NDArray[np.float64] = self.busy_cycles + (
             around + latency * (self.is_loaded + self.is_stored)
         )
+        again = self.link_cycles + 2 * (each["psum"] + latency)
+        most = np.maximum(most, self.links * again)
         ahead = self.own_tiles
         for buffer in self.buffers:
             ahead = np.minimum(ahead, buffer.count(space))
@@ -213,6 +221,8 @@ class Cost:
             dram_bytes=pick(self.dram_bytes),
             own_tiles=pick(self.own_tiles),
             arrays=pick(self.arrays),
+            links=pick(self.links),
+            link_cycles=pick(self.link_cycles),
             buffers=tuple(each.only(pick) for each in self.buffers),
             energy_pj=None if energy is None else pick(energy),
             filter_cycles=None if filters is None else pick(filters),
@@ -237,20 +247,22 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         end = end + target.move_cycles(demand["ofmap"])
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    own = -(-flow.tiles // flow.at_work)
+    own, alone = -(-flow.tiles // flow.at_work), busy * flow.at_work / flow.tiles + flow.tail
     addend = 0 if residence.addend else flow.addend
     moved = {item: each * flow.waste[item] for item, each in traffic.items()}
     return Cost(
         busy_cycles=busy + end,
         other_bytes=_bytes_of_others(flow, moved, own) if target.arrays > 1 else 0,
         channel=_channel(flow, target, moved, addend),
-        alone_cycles=busy * flow.at_work / flow.tiles + flow.tail,
+        alone_cycles=alone,
         dram_bytes=np.asarray(sum(traffic.values()) + addend),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
         own_tiles=own,
         arrays=flow.at_work,
-        buffers=tuple(_buffers(flow, target, busy, [*traffic])),
+        links=flow.visits["psum"] // (2 * flow.between * flow.at_work),
+        link_cycles=alone,
+        buffers=tuple(_buffers(flow, target, [*traffic])),
         objective=target.objective,
         energy_pj=_energy(flow, target, traffic, addend),
         filter_cycles=_filter_cycles(flow, target, busy),
@@ -307,52 +319,76 @@ def _bytes_of_others(flow: Flow, moved: Mapping[Operand, Moved], own: Sizes) -> 
     return np.asarray(np.maximum((flow.at_work - 1) * loads, stores), dtype=float)
 
 
-def _buffers(
-    flow: Flow, target: Target, busy: NDArray[np.float64], moved: Sequence[Operand]
-) -> Iterator[Places]:
-    """Those that hold operands that are `moved`; each array has buffers of its own."""
+def _buffers(flow: Flow, target: Target, moved: Sequence[Operand]) -> Iterator[Places]:
+    """Those that hold operands that come or leave, `moved` by DRAM or from one to another; each
+    array has buffers of its own."""
     demand = tile_demand(target, flow.demand)
+    own = [*moved, *(("ofmap",) if target.moves_on_chip else ())]
     for index, space in enumerate(target.buffers):
-        held = [item for item in moved if target.buffer_index(item) == index]
+        held = {item for item in own if target.buffer_index(item) == index}
         if held:
+            every = buffer_demand(space, demand)
+            inputs = [item for item in OPERANDS if item in held - RESULTS]
+            each = [_of_input(flow, target, item, every) for item in inputs]
+            if held & RESULTS:
+                each += _of_results(flow, target, held & RESULTS, every)
             yield Places(
-                tile_bytes=buffer_demand(space, demand),
+                tile_bytes=every,
                 size=space.size,
                 has_maps=index == target.buffer_index("ifmap"),
-                turnarounds=tuple(
-                    _turnaround(flow, target, busy, items, demand) for items in _in_turn(held)
-                ),
+                turnarounds=tuple(each),
             )
 
 
-def _turnaround(
-    flow: Flow,
-    target: Target,
-    busy: NDArray[np.float64],
-    items: Sequence[Operand],
-    demand: Mapping[Operand, Sizes],
-) -> Turnaround:
-    """Of operands whose tiles take each other's place."""
-    leaving = _of_one(flow.visits["ofmap"], flow.at_work, target) * flow.tail
+def _of_input(flow: Flow, target: Target, item: Operand, every: Sizes) -> Turnaround:
+    """Of tiles of the ifmap or of filters, in a buffer where a whole tile takes `every` byte."""
+    size = tile_demand(target, flow.demand)[item]
+    visits = _of_one(flow.visits[item], flow.at_work, target)
     return Turnaround(
-        tile_bytes=np.maximum.reduce(np.broadcast_arrays(*(demand[item] for item in items))),
-        busy_cycles=busy + leaving if "ofmap" in items else busy,
-        moves={item: _of_one(flow.visits[item], flow.at_work, target) for item in items},
-        come=1 if "filter" in items and _come_before(flow, target) else 0,
+        tile_bytes=size,
+        busy_cycles=flow.array,
+        moves={item: visits},
+        tiles=visits,
+        beside=every - size,
+        come=1 if item == "filter" and _come_before(flow, target) else 0,
     )
+
+
+def _of_results(
+    flow: Flow, target: Target, held: Set[Operand], every: Sizes
+) -> Iterator[Turnaround]:
+    """Of psums, of the ofmap, or of psums that become the ofmap.
+
+    Where psums are wider, what is more of them is free when the ofmap leaves.
+    """
+    demand, nothing = tile_demand(target, flow.demand), np.zeros_like(flow.tail)
+    psum, ofmap = (demand[item] if item in held else nothing for item in ("psum", "ofmap"))
+    visits = {item: _of_one(flow.visits[item], flow.at_work, target) for item in held}
+    psums, leaving = (visits.get(item, nothing) for item in ("psum", "ofmap"))
+    stores, apart = leaving * target.residence.stored, psum > ofmap
+    way = np.asarray(leaving * flow.tail, dtype=float)
+    if "ofmap" in held:
+        way = way + target.move_cycles(flow.traffic["ofmap"])
+    yield Turnaround(
+        tile_bytes=np.maximum(psum, ofmap),
+        busy_cycles=flow.array + psums // 2 * flow.tail + ~apart * way,
+        moves={"psum": psums, "ofmap": ~apart * stores},
+        tiles=psums // 2 + leaving,
+        beside=every - np.maximum(psum, ofmap),
+    )
+    if "ofmap" in held and apart.any():
+        yield Turnaround(
+            tile_bytes=ofmap,
+            busy_cycles=apart * way,
+            moves={"ofmap": apart * stores},
+            tiles=leaving,
+            beside=every,
+        )
 
 
 def _of_one(visits: Sizes, arrays: Sizes, target: Target) -> Sizes:
     """The share of one array."""
     return visits if target.arrays == 1 else -(-visits // arrays)
-
-
-def _in_turn(held: Sequence[Operand]) -> Iterator[Sequence[Operand]]:
-    """The operands of a buffer by whose tiles take each other's place: psums become the ofmap."""
-    yield from ((item,) for item in held if item in ("ifmap", "filter"))
-    results = [item for item in held if item in ("psum", "ofmap")]
-    if results:
-        yield results
 
 
 def significant(cycles: NDArray[np.float64]) -> NDArray[np.float64]:

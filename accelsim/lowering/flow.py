@@ -119,11 +119,13 @@ class Flow:
     `demand` and `occupied` are of one tile: its bytes in the buffers and on the DRAM channel;
     `waste` is how much more all tiles occupy there than they move. `tail` is what the array takes
     after a tile, where none follows; `addend` what is added on the way out.
-    `visits` counts how often a tile of an operand is brought or taken away. Ways to run the loops
-    may be stacked in axes before the tilings'. Whether an operand comes from DRAM or lies on
-    chip is all the same here, and so is the rate of DRAM, unless that is timed. Of the `arrays`
-    `at_work` have a share: where it leaves nothing for the last of them, they have nothing to do.
-    What is `done` is counted where energy is asked for. The `filter_is_input` of a product of two.
+    `visits` counts how often a tile of an operand is brought or taken away. An array has as many
+    tiles `between` the psums' leaving and their coming back, with the one that they are of. Ways
+    to run the loops may be stacked in axes before the tilings'. Whether an operand comes from DRAM
+    or lies on chip is all the same here, and so is the rate of DRAM, unless that is timed. Of the
+    `arrays` `at_work` have a share: where it leaves nothing for the last of them, they have nothing
+    to do. What is `done` is counted where energy is asked for. The `filter_is_input` of a product
+    of two.
     """
 
     array: NDArray[np.float64]
@@ -136,6 +138,7 @@ class Flow:
     tiles: Sizes
     arrays: Sizes | int
     at_work: Sizes
+    between: Sizes
     addend: int = 0
     filter_is_input: bool = False
     done: Done | None = None
@@ -203,6 +206,7 @@ def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
         tiles=work.tiles,
         arrays=share.arrays,
         at_work=share.at_work,
+        between=share.turns[order.value[-1]],
         addend=_addend_bytes(work),
         filter_is_input=work.kernel.filter_is_input,
         done=work.done,

@@ -176,6 +176,7 @@ def flows_of(
         tiles=work.tiles,
         arrays=np.array([way.arrays for way in ways]).reshape(several),
         at_work=_stacked([flow.at_work for flow in each]),
+        between=_stacked([flow.between for flow in each]),
         addend=each[0].addend,
         filter_is_input=kernel.filter_is_input,
         done=work.done,

@@ -197,15 +197,21 @@ class Target:
         return unified and self.residence.kept and not self.residence.stored
 
     @property
+    def moves_on_chip(self) -> bool:
+        """Whether a tile of the ofmap is kept in another buffer than it comes out to."""
+        return self.residence.kept and self.buffer_index("ifmap") != self.buffer_index("ofmap")
+
+    @property
     def move_bytes_per_cycle(self) -> Fraction | None:
         """How fast a kept ofmap gets to the ifmap's buffer: the slower rate of the two buffers.
 
         None if that takes no time: they are unlimited, or one and the same.
         """
-        ends = {self.buffer_index("ifmap"), self.buffer_index("ofmap")}
-        rates = [self.buffers[each].bytes_per_cycle for each in ends]
-        limits = [rate for rate in rates if rate is not None]
-        return min(limits) if limits and len(ends) > 1 and self.residence.kept else None
+        if not self.moves_on_chip:
+            return None
+        ends = (self.buffers[self.buffer_index(each)] for each in ("ifmap", "ofmap"))
+        rates = [end.bytes_per_cycle for end in ends]
+        return min((rate for rate in rates if rate is not None), default=None)
 
     def move_cycles(self, size: Sizes) -> NDArray[np.float64]:
         """Cycles of `size` bytes on that way, not rounded."""

@@ -112,7 +112,7 @@ def test_rows_too_long_for_a_table_are_tiled_for_several_arrays() -> None:
 
 def test_a_layer_on_three_of_five_arrays_may_be_cut_in_two() -> None:
     """Three is half of five, and no number of arrays that the search for all of them tries."""
-    one_pixel = chain((55, 1, 1), conv(43, kernel=3, padding=1))
+    one_pixel = chain((55, 1, 1), conv(51, kernel=3, padding=1))
     shape = {"count": 5, "rows": 8, "cols": 9, "dataflow": "os"}
     program = lower(
         one_pixel,

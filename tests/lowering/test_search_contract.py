@@ -23,7 +23,7 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.recall import Memory
 from accelsim.lowering.search import Ranks, best_tiling, search
 from accelsim.lowering.target import Residence, target_of
-from accelsim.lowering.tiling import GemmTiling, LoopOrder
+from accelsim.lowering.tiling import GemmTiling, LoopOrder, TilingSizes
 from accelsim.lowering.work import Lowering
 from accelsim.network.ops import Conv, Dense, Window
 from accelsim.results.player import Player
@@ -172,6 +172,46 @@ def test_the_closed_form_knows_that_small_tiles_have_more_places_beside_large_on
     parts = replace(case.chosen, rows=232, filters=26, channels=285, order=LoopOrder.OFMAP_STAYS)
     assert case.told(parts) == pytest.approx(case.played(parts), rel=0.03)
     assert case.played(case.chosen) <= 1.03 * case.played(parts)
+
+
+KEPT = Residence(ifmaps=(True,), kept=True, stored=False)
+"""What is read lies on chip, and what is made stays there."""
+
+
+@pytest.mark.parametrize(
+    ("number", "residence", "sizes", "order"),
+    [
+        pytest.param(
+            3445, KEPT, (1, 1, 1, 16, 19, 8, 1, 1), LoopOrder.OFMAP_STAYS, id="an ofmap moves away"
+        ),
+        pytest.param(
+            2129, KEPT, (1, 1, 9, 13, 1, 179, 1, 1), LoopOrder.IFMAP_STAYS, id="psums leave"
+        ),
+        pytest.param(
+            3559,
+            Residence(),
+            (1, 1, 1, 1, 58, 9, 3, 3),
+            LoopOrder.IFMAP_STAYS,
+            id="psums are stored before they come back",
+        ),
+    ],
+)
+def test_the_closed_form_knows_how_long_results_are_in_their_buffer(
+    number: int, residence: Residence, sizes: TilingSizes, order: LoopOrder
+) -> None:
+    """Small tiles of a long way out: they took 5.2, 1.6 and 4.1 times what was told."""
+    drawn = large_case(31, number)
+    case = Alone(drawn.layer, drawn.hardware, residence)
+    tiling = GemmTiling(*sizes, order=order, split="pixels", arrays=1)
+    assert case.told(tiling) == pytest.approx(case.played(tiling), rel=0.06)
+
+
+def test_psums_give_up_what_the_ofmap_does_not_need() -> None:
+    """A fourth of their bytes leaves, so six tiles may be on their way out, and not two."""
+    drawn = large_case(31, 3823)
+    case = Alone(drawn.layer, drawn.hardware, KEPT)
+    tiling = GemmTiling(1, 1, 1, 149, 2, 1, 3, 3, LoopOrder.OFMAP_STAYS, "pixels", 1)
+    assert case.told(tiling) == pytest.approx(case.played(tiling), rel=0.1)
 
 
 def test_the_bound_knows_that_stores_hide_the_first_latency() -> None:
