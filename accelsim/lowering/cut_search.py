@@ -4,18 +4,21 @@ That is looked at where the best tiling takes clearly more than a lower bound, a
 that suit it: what its tiles, or as many of them as there are arrays, leave over along an axis.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from accelsim.lowering.cut import AXES, may_be_cut, parts_of, total
 from accelsim.lowering.gemm_search import gemm_tiling
 from accelsim.lowering.gemm_tasks import AXES as AXES_OF_LOOP
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Ranked, Tiling
-from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling
 from accelsim.units import ceil_div
 
@@ -26,20 +29,14 @@ DOUBTFUL = 1.03
 """Where the best tiling takes no more of a lower bound than this, no cut is looked for."""
 
 FAR = 1.15
-"""Where it takes more than so many times what tilings take at least, more cuts are looked at."""
+"""Where it takes more than so many times what tilings take at least, no bound says its shape."""
 
-BLOCKS = 2
-"""Of these those are searched for whose parts take the least by their bounds."""
-
-RIVALS = 4
-"""Tilings beside the best one whose tiles may end where it pays to cut."""
+PLACES = 3
+"""Places at which tiles of shapes that take less leave something over that are looked at."""
 
 WORTH = 1.02
 """A kernel is cut where that costs less than its best tiling by so much."""
 
-
-AXIS_OF: dict[CutAxis, str] = {"batch": "m", "rows": "m", "cols": "m", "filters": "n"}
-"""Where the parts of a kernel lie in its GEMM."""
 
 Place = tuple[CutAxis, int]
 """An axis, and the index on it at which the second part begins."""
@@ -52,32 +49,36 @@ Finder = Callable[[GemmKernel], Ranked | None]
 class CutSearch:
     """Looks for a cut of a kernel that is better than its `best` tiling.
 
-    `rivals` are about as good; `lanes` of pixels and filters fill the array; `least` is a lower
-    bound of a kernel's cost uncut, `bound` of this one's, `first_look` is what its best tiling at
-    every scale costs, `of` a given tiling.
+    `in_parts` tells by axis what it takes about if only full tiles lie along it, and their sizes.
+    `least` are lower bounds of a kernel's cost uncut, the one that is quickly found first;
+    `first_look` is what the best of some tilings costs, `of` a given tiling.
     """
 
     kernel: GemmKernel
     best: Ranked
-    rivals: Callable[[], list[Ranked]]
-    lanes: dict[str, int]
-    bound: float
-    least: Callable[[GemmKernel], float]
+    in_parts: Mapping[CutAxis, tuple[NDArray[np.float64], NDArray[np.int64]]]
+    least: Sequence[Callable[[GemmKernel], float]]
     first_look: Callable[[GemmKernel], float]
     of: Callable[[GemmKernel, GemmTiling], float]
 
+    @property
+    def takes(self) -> float:
+        """What the kernel takes with its best tiling."""
+        return max(self.best.cost, self.best.played)
+
     def cut(self, found: Finder) -> Ranked | None:
-        """The cheapest cut that is looked at; None if none is worth it."""
-        bound, cheapest = self.best.cost / WORTH, None
+        """A cut than which none that is looked at is clearly better; None if none is worth it."""
+        bound, cheapest = self.takes / WORTH, None
         likely = [*dict.fromkeys(self.places())]
-        more = {*self.blocks()}.difference(likely)
-        blocks = sorted(more, key=lambda place: (self.least_of(place), place))[:BLOCKS]
-        for place in (*likely, *blocks):
-            pays = self.pays if place in likely else self.may_pay
-            if self.least_of(place) < bound and pays(place, bound):
+        others = (place for place in self.left_over() if place not in likely)
+        looks = [(place, self.pays) for place in likely]
+        looks += [(place, self.may_pay) for place in islice(others, PLACES)]
+        for place, pays in looks:
+            parts = parts_of(self.kernel, *place)
+            if all(sum(map(least, parts)) < bound for least in self.least) and pays(place, bound):
                 cut = self.at(place, found)
                 if cut is not None and cut.cost < bound:
-                    bound, cheapest = cut.cost, cut
+                    bound, cheapest = cut.cost / WORTH, cut
         return cheapest
 
     def at(self, place: Place, found: Finder) -> Ranked | None:
@@ -109,31 +110,24 @@ class CutSearch:
                 if worth and self.is_inside(axis, at):
                     yield axis, at
 
-    def blocks(self) -> Iterator[Place]:
-        """Where blocks of 1, 2, 4, ... along an axis end, or of that many in lanes of the array, or
-        the tiles of a rival.
-
-        Only where the best tiling takes far more than it must: all its tiles have one size, and
-        another one may use room far better, but does not go into what there is of an axis.
-        """
-        if self.best.cost <= FAR * self.bound:
-            return
-        rivals = [gemm_tiling(each) for each in self.rivals()]
-        for axis in AXES:
-            lanes, whole = self.lanes.get(AXIS_OF.get(axis, ""), 1), total(self.kernel, axis)
-            bits = range(max(lanes, whole).bit_length())
-            units = {1 << bit for bit in bits} | {ceil_div(lanes, 1 << bit) for bit in bits}
-            units |= {getattr(each, axis) for each in rivals}
-            ends = {whole - whole % unit for unit in units}
-            yield from ((axis, at) for at in sorted(ends) if self.is_inside(axis, at))
+    def left_over(self) -> Iterator[Place]:
+        """Where tiles of other shapes leave something over along an axis, if it may pay to cut
+        there; the most promising first."""
+        found: dict[Place, float] = {}
+        for axis, (cycles, sizes) in self.in_parts.items():
+            whole = total(self.kernel, axis)
+            first = whole // sizes * sizes
+            rest = _least_up_to(sizes, cycles, whole - first)
+            least = (cycles * first + rest * (whole - first)) / whole
+            promising = np.flatnonzero((first < whole) & (least * WORTH < self.takes))
+            for at, cost in zip(first[promising].tolist(), least[promising].tolist(), strict=True):
+                found[axis, at] = min(cost, found.get((axis, at), inf))
+        likely = sorted(found, key=lambda place: found[place])
+        return (place for place in likely if self.is_inside(*place))
 
     def is_inside(self, axis: CutAxis, at: int) -> bool:
         """Whether there are two parts, and no window that is pooled goes through both."""
         return 0 < at < total(self.kernel, axis) and may_be_cut(self.kernel, axis, at)
-
-    def least_of(self, place: Place) -> float:
-        """What the parts of a cut take at least."""
-        return sum(map(self.least, parts_of(self.kernel, *place)))
 
     def pays(self, place: Place, bound: float) -> bool:
         """Whether the cut is worth it if the rest takes no more for its share than the first part.
@@ -149,24 +143,41 @@ class CutSearch:
         return sum(map(self.first_look, parts_of(self.kernel, *place))) < bound
 
 
+def _least_up_to(
+    sizes: NDArray[np.int64], cycles: NDArray[np.float64], most: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The least of the `cycles` of `sizes` that are at most so large; 0 if there are none."""
+    order = np.argsort(sizes, kind="stable")
+    least = np.append(0.0, np.minimum.accumulate(cycles[order]))
+    found: NDArray[np.float64] = least[np.searchsorted(sizes[order], most, side="right")]
+    return found
+
+
 def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     """The best tiling of a kernel, or the kernel cut in two if that is clearly better, as played.
 
     Only to save time: of energy there is no bound.
     """
 
-    least = ranks.search.least_cost(ranks.kernel, ranks.residence)
-    if ranks.search.target.objective != "time" or best.cost <= DOUBTFUL * least:
+    bounds = ranks.search
+    least = bounds.least_cost(ranks.kernel, ranks.residence)
+    takes = max(best.cost, best.played)
+    if bounds.target.objective != "time" or takes <= DOUBTFUL * least:
         return best
-    uncut = partial(ranks.search.least_of_tilings, residence=ranks.residence, space=space)
+    uncut = partial(bounds.least_of_tilings, residence=ranks.residence, space=space)
+    is_far = takes > FAR * uncut(ranks.kernel)
+
+    def first_look(part: GemmKernel) -> float:
+        its = replace(ranks, kernel=part)
+        found = its.best_within(space) if is_far else its.framed_within(space)
+        return inf if found is None else found.cost
+
     search = CutSearch(
         kernel=ranks.kernel,
         best=best,
-        bound=uncut(ranks.kernel) if ranks.search.target.sharers == 1 else least,
-        rivals=lambda: ranks.contenders(space, RIVALS),
-        lanes=Systolic(ranks.search.target.array).likes(ranks.kernel.taps),
-        least=uncut,
-        first_look=lambda part: _cost(replace(ranks, kernel=part).best_within(space)),
+        in_parts=bounds.of_parts(ranks.kernel, ranks.residence, space),
+        least=(partial(bounds.least_cost, residence=ranks.residence), uncut),
+        first_look=first_look,
         of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,
     )
     closed, alone = replace(ranks, search=replace(ranks.search, alone=None)), ranks.search.alone
@@ -177,11 +188,6 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     resident = ranks.search.target.holding(ranks.residence)
     parts, whole = (alone(ranks.kernel, resident, space, one.tiling) for one in (cut, best))
     return cut if WORTH * parts < whole else best
-
-
-def _cost(best: Ranked | None) -> float:
-    """What it costs; infinitely much if no tile fits."""
-    return inf if best is None else best.cost
 
 
 def together(tiling: Tiling, first: Ranked, rest: Ranked) -> Ranked:

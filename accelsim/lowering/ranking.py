@@ -56,7 +56,8 @@ class Ranked:
     """A tiling with its DRAM bytes, what a tile takes of the buffer that holds ifmaps, and time.
 
     Its energy is known where the `objective` asks for it. `cost` is what that minimises. The array
-    is busy for so many cycles, whatever else takes longer; 0 where that is not told apart.
+    is busy for so many cycles, whatever else takes longer; 0 where that is not told apart. Where it
+    takes more as `played` than its cost says, that is known, too.
     """
 
     tiling: Tiling
@@ -66,6 +67,7 @@ class Ranked:
     busy_cycles: float = 0.0
     energy_pj: float = 0.0
     objective: Objective = "time"
+    played: float = 0.0
 
     @property
     def cost(self) -> float:

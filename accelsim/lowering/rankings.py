@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from accelsim.lowering.bound import least_work
 from accelsim.lowering.cost import significant
+from accelsim.lowering.cut_bound import part_frontiers
 from accelsim.lowering.gemm_candidates import (
     Neighbours,
     neighbours,
@@ -30,7 +31,7 @@ from accelsim.lowering.recall import (
 )
 from accelsim.lowering.shortlist import Shortlist, shortlist
 from accelsim.lowering.target import Residence, Target
-from accelsim.lowering.tiling import TilingSizes
+from accelsim.lowering.tiling import CutAxis, TilingSizes
 from accelsim.lowering.tiling_bound import Frontier, frontier
 
 FRAMES = 24
@@ -169,6 +170,18 @@ class Rankings:
         pause = 0.0 if residence.ifmap or residence.stored else latency + alone
         return np.asarray(np.maximum(array, moved / rate + pause) + latency * residence.stored)
 
+    def of_parts(
+        self, kernel: GemmKernel, residence: Residence, space: int
+    ) -> dict[CutAxis, tuple[NDArray[np.float64], NDArray[np.int64]]]:
+        """By axis what `kernel` takes about if only full tiles lie along it; sizes of these."""
+        target = self.target.at_any_rate.holding(residence)
+        find = partial(part_frontiers, kernel, target, space, self.memory.tap_reads)
+        fronts = self.memory.recall("parts", (kernel, target, space), find)
+        return {
+            axis: (self._cycles(residence, front.busy, front.moved), front.shapes)
+            for axis, front in fronts.items()
+        }
+
     def framed(self, kernel: GemmKernel, residence: Residence, space: int) -> Ranking:
         """What tilings cost that are shaped as those that could be the best; none if unknown."""
         front, cycles = self._frontier(kernel, residence, space)
@@ -177,5 +190,9 @@ class Rankings:
         order = np.lexsort((front.moved, significant(cycles)))  # of those as fast what moves less
         shapes = front.shapes[order[:FRAMES]]
         target = self.target.at_any_rate.holding(residence)
-        tilings = tilings_framed(kernel, target, shapes, self.memory.tap_reads)
-        return gemm_ranking(target, [flows_of(kernel, target, each) for each in tilings])
+
+        def ranking() -> Ranking:
+            tilings = tilings_framed(kernel, target, shapes, self.memory.tap_reads)
+            return gemm_ranking(target, [flows_of(kernel, target, each) for each in tilings])
+
+        return self.memory.recall("framed", (kernel, target, shapes.tobytes()), ranking, NEAR)

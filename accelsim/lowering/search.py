@@ -11,9 +11,6 @@ from accelsim.errors import DoesNotFitError
 from accelsim.lowering.cut import pieces_of
 from accelsim.lowering.cut_search import or_cut, together
 from accelsim.lowering.dataflow import ArrayModel
-from accelsim.lowering.gemm_candidates import (
-    SMALL,
-)
 from accelsim.lowering.gemm_search import (
     DISTANT,
     ORDERS,
@@ -38,7 +35,6 @@ from accelsim.lowering.row_stationary import RowStationary
 from accelsim.lowering.row_stationary_ranks import RowRanks
 from accelsim.lowering.row_stationary_search import misfit as row_misfit
 from accelsim.lowering.steady import is_steady
-from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import (
     CutTiling,
@@ -58,9 +54,6 @@ LEAN = 1.25
 
 DOUBTFUL = 1.03
 """Where a tiling takes more of that bound, all those of a small kernel are looked at."""
-
-BAD = 2.0
-"""Where whole windows take so many times that bound, parts of them are looked at, too."""
 
 Ranker = Callable[[GemmKernel, Residence], Ranking]
 """What tilings of a kernel cost with so much of it resident."""
@@ -158,6 +151,10 @@ class Ranks:
 
         return self.search.memory.recall("uncut", key, found, REFINED)
 
+    def framed_within(self, space: int) -> Ranked | None:
+        """The best of a few shaped as a bound says of which a tile fits half of `space`."""
+        return self._framed(space).best
+
     def contenders(self, space: int, count: int) -> list[Ranked]:
         """The best tilings, each with another course of its loops, `count` at most."""
         times = self._near(space)
@@ -236,13 +233,11 @@ class Ranks:
     def _needs_parts_of_windows(self, tiling: GemmTiling, far: float) -> bool:
         """Whether tiles may be better with fewer taps; with fewer channels they are as good.
 
-        But one channel cannot be cut, few only coarsely, and rows of PEs that few channels fill are
-        idle with fewer: that is looked at where the cost is `far` times a bound.
+        But one channel cannot be cut, few only coarsely, rows of PEs that few channels fill are
+        idle with fewer, and whole windows may leave no room for pixels: that is looked at where the
+        cost is `far` times a bound.
         """
-        if far <= DISTANT:
-            return tiling.channels == 1
-        filling = Systolic(self.search.target.array).likes(self.kernel.taps).get("k", 1)
-        return tiling.channels <= max(SMALL, filling * (far > BAD))
+        return self.kernel.taps > 1 and (far > DISTANT or tiling.channels == 1)
 
     def _cheapest(self, space: int, times: Times) -> Ranked:
         """The best of `times`; if it does not cost what it says, the cheapest of its rivals too."""
@@ -268,11 +263,12 @@ class Ranks:
             near = rival.cost < max(least, RIVAL * best.cost)
             if near and self._floor(rival) < least:
                 cost = played(rival)
-                least, cheapest = min((least, cheapest), (cost, rival), key=lambda one: one[0])
-        if least <= SLOWER * best.cost:
-            return cheapest
-        fewer = self._on_fewer(space, least)
-        return fewer if fewer is not None and played(fewer) < least else cheapest
+                least, cheapest = min((least, cheapest), (cost, rival), key=_first)
+        if least > SLOWER * best.cost:
+            fewer = self._on_fewer(space, least)
+            if fewer is not None:
+                least, cheapest = min((least, cheapest), (played(fewer), fewer), key=_first)
+        return replace(cheapest, played=least)
 
     def _on_fewer(self, space: int, cost: float) -> Ranked | None:
         """The best for half of the arrays; None where that is sure not to cost less than `cost`."""
@@ -406,6 +402,10 @@ def best_vector_tiling(
         raise DoesNotFitError(_misfit(kernel, target))
     assert isinstance(best.tiling, VectorTiling)
     return best.tiling
+
+
+def _first(one: tuple[float, Ranked]) -> float:
+    return one[0]
 
 
 def _misfit(kernel: GemmKernel | VectorKernel, target: Target) -> str:

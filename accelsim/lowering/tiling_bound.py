@@ -62,7 +62,7 @@ def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads
     Empty if there are too many kinds of tiles to say it. Of several arrays one has at least its
     share of the work; they bring no less than one that takes their tiles in turn.
     """
-    tiles = _Tiles(kernel, target, space, tap_reads)
+    tiles = Tiles(kernel, target, space, tap_reads)
     every = np.empty((0, 8)) if tiles.count > MOST else np.concatenate([*tiles.courses()])
     busy, moved, around, alone = every[:, :4].T
     shapes = every[:, 4:].astype(np.int64)
@@ -72,7 +72,7 @@ def frontier(kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Pixels:
     """An axis of pixels cut in pieces: what they have and read, by their largest size."""
 
     window: Read
@@ -151,7 +151,7 @@ def _kinds(whole: int) -> Sizes:
 
 
 @dataclass(frozen=True)
-class _Tiles:
+class Tiles:
     """Kinds of tiles of one group; arrays have axes of images, of both axes of pixels, of filters.
 
     Of the longer axis of pixels all pieces are counted where there are FEW kinds of tiles; else
@@ -164,19 +164,23 @@ class _Tiles:
     tap_reads: TapReads
 
     @cached_property
-    def axes(self) -> tuple[_Axis, _Axis]:
+    def axes(self) -> tuple[Pixels, Pixels]:
         """The axis of pixels of which all pieces are counted, and the longer one."""
-        first, second = (_Axis(window, self.tap_reads) for window in self.kernel.windows)
+        first, second = (Pixels(window, self.tap_reads) for window in self.kernel.windows)
         return (first, second) if first.outputs <= second.outputs else (second, first)
+
+    @property
+    def wholes(self) -> tuple[int, int, int, int]:
+        """All images, outputs of both axes of pixels, and filters."""
+        first, second = (axis.outputs for axis in self.axes)
+        return self.kernel.batch, first, second, self.kernel.filters
 
     @cached_property
     def sizes(self) -> tuple[Sizes, Sizes, Sizes, Sizes]:
         """Images, pieces of both axes and filters, the smallest for each number of tiles."""
-        first, second = (axis.outputs for axis in self.axes)
-        wholes = self.kernel.batch, first, second, self.kernel.filters
-        images, pieces, across, filters = map(_kinds, wholes)
+        images, pieces, across, filters = map(_kinds, self.wholes)
         if prod(each.size for each in (images, pieces, across, filters)) > FEW:
-            across = np.array([second])
+            across = np.array([self.axes[1].outputs])
         return images[:, None, None, None], pieces[:, None, None], across[:, None], filters
 
     @property

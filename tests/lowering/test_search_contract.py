@@ -214,6 +214,11 @@ def test_psums_give_up_what_the_ofmap_does_not_need() -> None:
     assert case.told(tiling) == pytest.approx(case.played(tiling), rel=0.1)
 
 
+def test_parts_of_windows_leave_room_for_more_pixels() -> None:
+    """With whole windows a tile has two rows of three pixels, with a row of taps twelve: 26 %."""
+    assert cut_case(12002, 187, one_more=True).ratio() <= 1.03
+
+
 def test_the_bound_knows_that_stores_hide_the_first_latency() -> None:
     """A slow DRAM stores ofmaps that wait while the last tile's operands are on their way."""
     case = cut_case(555, 12).case

@@ -1,0 +1,154 @@
+"""What parts of a kernel take that is cut along an axis, by the shape of tiles that suits them.
+
+Where it is cut, an axis need not be a multiple of a tile: there are as many tiles as go into it,
+and what is left over is another part. Along the other axes tiles leave over what they leave.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.lowering.bound import bytes_of_results
+from accelsim.lowering.dataflow import Extents, Pieces, all_cycles, folds_down
+from accelsim.lowering.footprint import TapReads, least_read
+from accelsim.lowering.gemm_candidates import sizes_at_every_scale
+from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.systolic import Systolic
+from accelsim.lowering.target import Sizes, Target
+from accelsim.lowering.tiling import CutAxis, cut
+from accelsim.lowering.tiling_bound import Frontier, Pixels, Tiles
+from accelsim.network.ops import Window
+
+MOST = 1 << 12
+"""Shapes of tiles that are looked at."""
+
+FINE, COARSER, COARSEST = 1.1, 1.2, 4.0
+"""Sizes are so many times the one before; where there are too many shapes, so many times more."""
+
+SMALL = 16
+"""Pixels along an axis up to which all sizes are looked at."""
+
+
+def part_frontiers(
+    kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads
+) -> dict[CutAxis, Frontier]:
+    """By axis what a kernel takes if only full tiles lie along it, as many as go into it.
+
+    `space` bytes of the buffer that holds ifmaps are for tiles. Array cycles are those of the folds
+    of tiles with all sums, and DRAM moves no more than it must; what comes before and after is left
+    out. The `shapes` of an axis are sizes of tiles along it.
+    """
+    tiles = _FullTiles(kernel, target, space, tap_reads)
+    return {axis: tiles.along(place) for place, axis in enumerate(tiles.named) if axis}
+
+
+@dataclass(frozen=True)
+class _FullTiles(Tiles):
+    """Tiles of any size; arrays have axes of images, of both axes of pixels, of filters."""
+
+    @property
+    def counts_all(self) -> bool:
+        """Always: sizes along each axis are looked at."""
+        return True
+
+    @property
+    def named(self) -> list[CutAxis | None]:
+        """The axes by name; None where there is nothing to cut."""
+        rows_first = self.axes[0].window is self.kernel.rows
+        pixels: list[CutAxis] = ["rows", "cols"] if rows_first else ["cols", "rows"]
+        names: list[CutAxis] = ["batch", *pixels, "filters"]
+        return [name if whole > 1 else None for name, whole in zip(names, self.wholes, strict=True)]
+
+    @cached_property
+    def sizes(self) -> tuple[Sizes, Sizes, Sizes, Sizes]:
+        """Some of every scale along each axis."""
+        likes = Systolic(self.target.array).likes(self.kernel.taps)
+        m, n = likes.get("m", 1), likes.get("n", 1)
+        sides = [*zip(self.wholes, (1, m, m, n), strict=True)]
+        ratio, each = FINE, [np.arange(1, whole + 1) for whole, _ in sides]
+        while prod(some.size for some in each) > MOST and ratio < COARSEST:
+            each = [np.array(sorted(sizes_at_every_scale(*side, ratio))) for side in sides]
+            small = [np.arange(1, min(SMALL, whole) + 1) for whole, _ in sides[:-1]]
+            each[:-1] = map(np.union1d, each, small)
+            ratio *= COARSER
+        images, first, second, filters = each
+        return images[:, None, None, None], first[:, None, None], second[:, None], filters
+
+    def along(self, place: int) -> Frontier:
+        """With full tiles along the axis at a place."""
+        every = np.concatenate([*self._rows(place)])
+        nothing = np.zeros(len(every))
+        return Frontier(
+            busy=every[:, 0] / self.target.sharers,
+            moved=every[:, 1],
+            around=nothing,
+            alone=nothing,
+            shapes=every[:, 2].astype(np.int64),
+        )
+
+    def _rows(self, place: int) -> Iterator[NDArray[np.float64]]:
+        """By row array cycles, bytes and the size along an axis: of whole sums, then of parts."""
+        kernel, sizes = self.kernel, self.sizes
+        rest = bytes_of_results(kernel, self.target)
+        turns: list[Any] = [
+            -(-whole // size) for whole, size in zip(self.wholes, sizes, strict=True)
+        ]
+        turns[place] = self.wholes[place] / sizes[place]
+        for whole in (True, False):
+            most, parts = self._most(whole), self._parts(whole)
+            has_room = ((parts == 1) if whole else (parts > 0)) & (prod(sizes[:3]) <= most)
+            parts = np.ones_like(parts) if whole else np.maximum(parts, 2)
+            busy, moved = self._busy(place, parts), self._moved(turns, parts)
+            every = (kernel.groups * busy, kernel.groups * moved + rest, sizes[place], has_room)
+            *each, room = np.broadcast_arrays(*every)
+            yield np.stack([one[room] for one in each], axis=1).astype(float)
+
+    def _busy(self, place: int, parts: Sizes) -> NDArray[np.float64]:
+        """Array cycles of a group, with sums in so many parts, each a fold or more."""
+        axes = [[*cut(whole, size)] for whole, size in zip(self.wholes, self.sizes, strict=True)]
+        axes[place] = [(self.sizes[place], np.ones_like(self.sizes[place]))]
+        rows = slice(1, 2) if self.axes[0].window is self.kernel.rows else slice(2, 3)
+        pixels: Pieces = []
+        for each in product(*axes[:3]):
+            block, count = [size for size, _ in each], prod(some for _, some in each)
+            lines = self.kernel.lines(block[0], *block[rows])
+            pixels.append((Extents(m=prod(block), n=1, k=1, lines=lines), count))
+        filters: Pieces = [(Extents(m=1, n=size, k=1), count) for size, count in axes[3]]
+        array, gemm = self.target.array, self.kernel.gemm
+        folds = folds_down(array, gemm.whole) if array.psums_move else 1
+        is_cut = parts > folds  # else the folds of all sums together are those of the parts
+        some = Extents(
+            m=1,
+            n=1,
+            k=np.where(is_cut, np.maximum(gemm.k // parts, 1), gemm.k),
+            taps=np.where(is_cut, 1, gemm.taps),
+        )
+        sums: Pieces = [(some, np.where(is_cut, np.minimum(parts, gemm.k), 1))]
+        cycles = all_cycles(array, pixels, filters, sums)
+        return np.asarray(cycles * (self.wholes[place] / self.sizes[place]), dtype=float)
+
+    def _moved(self, turns: list[Any], parts: Sizes) -> NDArray[np.float64]:
+        """Bytes of a group's ifmap, filters and psums: one of the first two comes once, if sums are
+        whole or psums leave."""
+        kernel, target, pixels = self.kernel, self.target, prod(turns[:3])
+        weights = kernel.filters * kernel.gemm.k * target.bytes_of("filter")
+        words = prod(map(_reads, self.axes, turns[1:3]))
+        maps = kernel.batch * kernel.channels * words * target.bytes_of("ifmap")
+        maps = maps * (not target.residence.ifmap)
+        psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
+        once = np.minimum(maps * turns[3] + weights, maps + weights * pixels)
+        return np.asarray(np.minimum(once + psums, maps * turns[3] + weights * pixels))
+
+
+def _reads(axis: Pixels, pieces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions that so many pieces of an axis read: what windows share is read by both."""
+    again = 0
+    if isinstance(axis.window, Window) and not axis.dilated:
+        again = max(axis.window.kernel - axis.window.stride, 0)
+    return least_read(axis.window) + (pieces - 1) * again
