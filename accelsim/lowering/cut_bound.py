@@ -25,13 +25,13 @@ from accelsim.lowering.tiling import CutAxis, cut
 from accelsim.lowering.tiling_bound import Frontier, Pixels, Tiles
 from accelsim.network.ops import Window
 
-MOST = 1 << 12
+MOST = 1 << 13
 """Shapes of tiles that are looked at."""
 
-FINE, COARSER, COARSEST = 1.1, 1.2, 4.0
+FINE, COARSER, COARSEST = 1.1, 1.15, 4.0
 """Sizes are so many times the one before; where there are too many shapes, so many times more."""
 
-SMALL = 16
+SMALL = 9
 """Pixels along an axis up to which all sizes are looked at."""
 
 
