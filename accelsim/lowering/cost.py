@@ -18,6 +18,9 @@ Moved = NDArray[np.float64]
 TINY = 1e-6
 """Cycles by which a quotient of bytes and bytes per cycle may be off."""
 
+FEW = 4
+"""Tiles that are in buffers beside the one that is computed, about."""
+
 RESULTS: Set[Operand] = {"psum", "ofmap"}
 """What the array makes."""
 
@@ -140,6 +143,40 @@ def _picked(sizes: Mapping[Operand, NDArray[Any]], pick: Pick) -> dict[Operand, 
 
 
 @dataclass(frozen=True, slots=True)
+class Passes:
+    """Psums that leave and come back: all tiles go over one part of the sums, then over the next.
+
+    There are so many `parts`, 1 where psums stay, or where the array hardly goes over them before
+    the next part. The last one has a `share` of the sums and of the array's cycles.
+    """
+
+    parts: Sizes
+    share: NDArray[np.float64]
+    last_cycles: NDArray[np.float64]
+
+    def cycles(
+        self, busy: NDArray[np.float64], channel: Channel, each: Mapping[Operand, Moved]
+    ) -> Moved:
+        """Of each part what takes longer, array or DRAM: none hides what another one waits for."""
+        inputs: Moved = np.zeros(1)
+        for item in ("ifmap", "filter"):
+            if item in channel.tiles:
+                inputs = inputs + channel.tiles[item] * each[item]
+        others = np.maximum(self.parts - 1, 1)
+        psums = channel.tiles["psum"] * each["psum"] / (2 * others)
+        stored = channel.tiles["ofmap"] * each["ofmap"] if "ofmap" in channel.tiles else 0
+        array, moved = (busy - self.last_cycles) / others, inputs * (1 - self.share) / others
+        first = np.maximum(array, moved + psums)
+        between = (others - 1) * np.maximum(array, moved + 2 * psums)
+        last = np.maximum(self.last_cycles, inputs * self.share + psums + stored)
+        return np.asarray((self.parts > 1) * (first + between + last))
+
+    def only(self, pick: Pick) -> "Passes":
+        """Those of some tilings."""
+        return Passes(pick(self.parts), pick(self.share), pick(self.last_cycles))
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What the closed form adds up, one entry per tiling: cycles, and what the DRAM channel moves.
 
@@ -171,6 +208,7 @@ class Cost:
     arrays: Sizes
     links: Sizes
     link_cycles: NDArray[np.float64]
+    passes: "Passes"
     buffers: tuple[Places, ...] = ()
     objective: Objective = "time"
     energy_pj: NDArray[np.float64] | None = None
@@ -190,6 +228,7 @@ class Cost:
         )
         again = self.link_cycles + 2 * (each["psum"] + latency)
         most = np.maximum(most, self.links * again)
+        most = np.maximum(most, self.passes.cycles(self.busy_cycles, self.channel, each))
         ahead = self.own_tiles
         for buffer in self.buffers:
             ahead = np.minimum(ahead, buffer.count(space))
@@ -223,6 +262,7 @@ class Cost:
             arrays=pick(self.arrays),
             links=pick(self.links),
             link_cycles=pick(self.link_cycles),
+            passes=self.passes.only(pick),
             buffers=tuple(each.only(pick) for each in self.buffers),
             energy_pj=None if energy is None else pick(energy),
             filter_cycles=None if filters is None else pick(filters),
@@ -262,11 +302,19 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         arrays=flow.at_work,
         links=flow.visits["psum"] // (2 * flow.between * flow.at_work),
         link_cycles=alone,
+        passes=_passes(flow),
         buffers=tuple(_buffers(flow, target, [*traffic])),
         objective=target.objective,
         energy_pj=_energy(flow, target, traffic, addend),
         filter_cycles=_filter_cycles(flow, target, busy),
     )
+
+
+def _passes(flow: Flow) -> Passes:
+    """Of tilings whose psums leave; what is in buffers is of the next part already."""
+    tiles = np.maximum(flow.visits["ofmap"], 1)
+    parts = np.where(flow.between > FEW, flow.visits["psum"] // (2 * tiles) + 1, 1)
+    return Passes(parts, flow.last.share[np.newaxis], flow.last.cycles[np.newaxis] / flow.at_work)
 
 
 def _come_before(flow: Flow, target: Target) -> bool:

@@ -51,14 +51,14 @@ class CutSearch:
 
     `in_parts` tells by axis what it takes about if only full tiles lie along it, and their sizes.
     `least` are lower bounds of a kernel's cost uncut, the one that is quickly found first;
-    `first_look` is what the best of some tilings costs, `of` a given tiling.
+    `first_looks` are what the best of some tilings costs, `of` a given tiling.
     """
 
     kernel: GemmKernel
     best: Ranked
     in_parts: Mapping[CutAxis, tuple[NDArray[np.float64], NDArray[np.int64]]]
     least: Sequence[Callable[[GemmKernel], float]]
-    first_look: Callable[[GemmKernel], float]
+    first_looks: Sequence[Callable[[GemmKernel], float]]
     of: Callable[[GemmKernel, GemmTiling], float]
 
     @property
@@ -140,7 +140,8 @@ class CutSearch:
 
     def may_pay(self, place: Place, bound: float) -> bool:
         """Whether the cut is worth it at the first look, without what is better nearby."""
-        return sum(map(self.first_look, parts_of(self.kernel, *place))) < bound
+        parts = parts_of(self.kernel, *place)
+        return any(sum(map(look, parts)) < bound for look in self.first_looks)
 
 
 def _least_up_to(
@@ -165,19 +166,15 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     if bounds.target.objective != "time" or takes <= DOUBTFUL * least:
         return best
     uncut = partial(bounds.least_of_tilings, residence=ranks.residence, space=space)
-    is_far = takes > FAR * uncut(ranks.kernel)
-
-    def first_look(part: GemmKernel) -> float:
-        its = replace(ranks, kernel=part)
-        found = its.best_within(space) if is_far else its.framed_within(space)
-        return inf if found is None else found.cost
-
+    looks = [lambda part: _cost(replace(ranks, kernel=part).framed_within(space))]
+    if takes > FAR * uncut(ranks.kernel):
+        looks.append(lambda part: _cost(replace(ranks, kernel=part).best_within(space)))
     search = CutSearch(
         kernel=ranks.kernel,
         best=best,
         in_parts=bounds.of_parts(ranks.kernel, ranks.residence, space),
         least=(partial(bounds.least_cost, residence=ranks.residence), uncut),
-        first_look=first_look,
+        first_looks=looks,
         of=lambda part, tiling: replace(ranks, kernel=part).cost_of(tiling, space).cost,
     )
     closed, alone = replace(ranks, search=replace(ranks.search, alone=None)), ranks.search.alone
@@ -188,6 +185,11 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
     resident = ranks.search.target.holding(ranks.residence)
     parts, whole = (alone(ranks.kernel, resident, space, one.tiling) for one in (cut, best))
     return cut if WORTH * parts < whole else best
+
+
+def _cost(best: Ranked | None) -> float:
+    """What it costs; infinitely much if no tile fits."""
+    return inf if best is None else best.cost
 
 
 def together(tiling: Tiling, first: Ranked, rest: Ranked) -> Ranked:

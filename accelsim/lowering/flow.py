@@ -61,6 +61,14 @@ def passes(
 
 
 @dataclass(frozen=True, slots=True)
+class LastPart:
+    """The last part of sums: its share of them, and the array cycles of all tiles that do it."""
+
+    share: NDArray[np.float64]
+    cycles: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A kernel on a target with its tilings, and what does not depend on the loop order."""
 
@@ -73,6 +81,7 @@ class Workload:
     occupied: dict[Operand, Sizes]
     waste: dict[Operand, NDArray[np.float64]]
     tail: Sizes
+    last: "LastPart"
     done: Done | None
 
     @property
@@ -101,6 +110,7 @@ def workload(kernel: GemmKernel, target: Target, tilings: Tilings) -> Workload:
         occupied=occupied,
         waste=waste,
         tail=np.asarray(tails(target.array, _largest(kernel, tilings))),
+        last=_last_part(kernel, target, tilings),
         done=None if target.rates is None else _done(kernel, target, tilings),
     )
 
@@ -139,6 +149,7 @@ class Flow:
     arrays: Sizes | int
     at_work: Sizes
     between: Sizes
+    last: LastPart
     addend: int = 0
     filter_is_input: bool = False
     done: Done | None = None
@@ -207,6 +218,7 @@ def gemm_flow(work: Workload, order: LoopOrder, share: Share) -> Flow:
         arrays=share.arrays,
         at_work=share.at_work,
         between=share.turns[order.value[-1]],
+        last=work.last,
         addend=_addend_bytes(work),
         filter_is_input=work.kernel.filter_is_input,
         done=work.done,
@@ -366,6 +378,22 @@ def _ends(axes: Sequence[Sequence[Cut]], whole: NDArray[np.bool_]) -> Pieces:
         (_of_sums(last, False, True), parted * 1),
         (_of_sums(last, False, False), parted * -1),
     ]
+
+
+def _last_part(kernel: GemmKernel, target: Target, tilings: Tilings) -> LastPart:
+    """What is left of each axis of sums, or a whole tile of it."""
+    wholes = (kernel.channels, kernel.rows.kernel, kernel.cols.kernel)
+    sizes = (tilings.channels, tilings.tap_rows, tilings.tap_cols)
+    last = [
+        whole - (-(-whole // size) - 1) * size for whole, size in zip(wholes, sizes, strict=True)
+    ]
+    m, n = _pixel_pieces(kernel, tilings), _filter_pieces(kernel, tilings)
+    k = _of_sums(last, starts=sums_whole(kernel, tilings), ends=True)
+    cycles = all_cycles(target.array, m, n, [(k, np.ones_like(prod(last)))])
+    return LastPart(
+        share=np.asarray(prod(last) / prod(wholes)),
+        cycles=np.asarray(cycles * kernel.groups, dtype=float),
+    )
 
 
 def _of_sums(sizes: Sequence[Sizes], starts: Truth, ends: Truth) -> Extents:

@@ -177,6 +177,7 @@ def flows_of(
         arrays=np.array([way.arrays for way in ways]).reshape(several),
         at_work=_stacked([flow.at_work for flow in each]),
         between=_stacked([flow.between for flow in each]),
+        last=work.last,
         addend=each[0].addend,
         filter_is_input=kernel.filter_is_input,
         done=work.done,
