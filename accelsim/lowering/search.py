@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,7 @@ from accelsim.lowering.tiling import (
     VectorTiling,
     tilings_of,
     too_small,
+    whole_sizes,
 )
 from accelsim.lowering.vector_search import VectorRanks, smallest_needs
 from accelsim.units import ceil_div
@@ -173,14 +175,19 @@ class Ranks:
                 replace(self, kernel=each.kernel).cost_of(each.tiling, space) for each in parts
             )
             return together(tiling, *costs)
+        found = self.ranked_as(tiling, space)
+        assert found is not None
+        return found
+
+    def ranked_as(self, tiling: GemmTiling, space: int) -> Ranked | None:
+        """What a tiling costs; None if its tiles do not fit half of `space` and of the buffers."""
         target = self.search.target.holding(self.residence)
         one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
         way = Way(tiling.order, tiling.split, tiling.arrays)  # maybe of a search for fewer arrays
         times = gemm_ranking(target, [flows_of(self.kernel, target, one, [way])]).at(
             float(target.dram_bytes_per_cycle), target.dram_latency, space
         )
-        (ranked,) = times.of_each(1)
-        return ranked
+        return next(times.of_each(1), None)
 
     def _refined(self, space: int) -> Ranked | None:
         best = self.uncut_within(space)
@@ -259,7 +266,8 @@ class Ranks:
             return best
         if least <= GOOD_ENOUGH * self.search.least_of_tilings(self.kernel, self.residence, space):
             return best
-        for rival in self._rivals(best, times):
+        share = max(RIVAL, least / best.cost)
+        for rival in chain(self._rivals(best, times, share), self._larger(best, space)):
             near = rival.cost < max(least, RIVAL * best.cost)
             if near and self._floor(rival) < least:
                 cost = played(rival)
@@ -269,6 +277,18 @@ class Ranks:
             if fewer is not None:
                 least, cheapest = min((least, cheapest), (played(fewer), fewer), key=_first)
         return replace(cheapest, played=least)
+
+    def _larger(self, best: Ranked, space: int) -> Iterator[Ranked]:
+        """With tiles one larger along an axis, in as many turns: the last ones are smaller."""
+        tiling = gemm_tiling(best)
+        sizes, way = sizes_of(tiling), Way(tiling.order, tiling.split, tiling.arrays)
+        for place, total in enumerate(whole_sizes(self.kernel)):
+            size = sizes[place]
+            if size < total and ceil_div(total, size + 1) == ceil_div(total, size):
+                larger: Any = (*sizes[:place], size + 1, *sizes[place + 1 :])
+                found = self.ranked_as(way.of(larger), space)
+                if found is not None:
+                    yield found
 
     def _on_fewer(self, space: int, cost: float) -> Ranked | None:
         """The best for half of the arrays; None where that is sure not to cost less than `cost`."""
@@ -311,14 +331,15 @@ class Ranks:
             return 0.0
         return max(ranked.busy_cycles, ranked.dram_bytes / float(target.dram_bytes_per_cycle))
 
-    def _rivals(self, best: Ranked, times: Times) -> Iterator[Ranked]:
-        """The best of each way to run the loops, then some as good with other courses of them."""
+    def _rivals(self, best: Ranked, times: Times, share: float) -> Iterator[Ranked]:
+        """The best of each way to run the loops, then some with other courses of them that cost up
+        to a `share` of the least."""
         known = {course(self.kernel, gemm_tiling(best))}
         each = times.of_each(times.parts[0].shape[0])
         ways = sorted(each, key=lambda one: one.cost)
         many = TILES // tile_count(self.kernel, gemm_tiling(best))
         most = len(ways) + min(max(many, RIVALS), MANY_RIVALS)
-        for other in chain(ways, times.close(RIVAL, LOOKED_AT * most)):
+        for other in chain(ways, times.close(share, LOOKED_AT * most)):
             its = course(self.kernel, gemm_tiling(other))
             if its not in known and len(known) <= most:
                 known.add(its)

@@ -214,6 +214,24 @@ def test_psums_give_up_what_the_ofmap_does_not_need() -> None:
     assert case.told(tiling) == pytest.approx(case.played(tiling), rel=0.1)
 
 
+def test_one_filter_more_is_not_faster() -> None:
+    """140 in five tiles of 28 wait for room, in tiles of 29 they do not: 6 % more than 141."""
+    sizes = {"ifmap": "8 MiB", "filter": "4244 KiB", "ofmap": "64 KiB"}
+    changes = [f"buffers.{name}_sram.size={size}" for name, size in sizes.items()]
+    changes += ["array.fold_overlap=serial", "array.edge_folds=used", "dram.latency=50 ns"]
+    hardware = load_hardware("edge_npu", changes)
+    some, more = (
+        played(
+            lowered(
+                LayerCase(Conv(out_channels=count, kernel=(1, 1), bias=False), ((1024, 14, 14),)),
+                hardware,
+            )
+        )
+        for count in (140, 141)
+    )
+    assert some <= more
+
+
 def test_parts_of_windows_leave_room_for_more_pixels() -> None:
     """With whole windows a tile has two rows of three pixels, with a row of taps twelve: 26 %."""
     assert cut_case(12002, 187, one_more=True).ratio() <= 1.03
