@@ -71,14 +71,22 @@ class _FullTiles(Tiles):
         likes = Systolic(self.target.array).likes(self.kernel.taps)
         m, n = likes.get("m", 1), likes.get("n", 1)
         sides = [*zip(self.wholes, (1, m, m, n), strict=True)]
-        ratio, each = FINE, [np.arange(1, whole + 1) for whole, _ in sides]
-        while prod(some.size for some in each) > MOST and ratio < COARSEST:
-            each = [np.array(sorted(sizes_at_every_scale(*side, ratio))) for side in sides]
-            small = [np.arange(1, min(SMALL, whole) + 1) for whole, _ in sides[:-1]]
-            each[:-1] = map(np.union1d, each, small)
-            ratio *= COARSER
+        if prod(self.wholes) <= MOST:
+            each = [np.arange(1, whole + 1) for whole in self.wholes]
+        else:
+            each, ratio = self._some(sides, FINE), FINE
+            while prod(some.size for some in each) > MOST and ratio < COARSEST:
+                ratio *= COARSER
+                each = self._some(sides, ratio)
         images, first, second, filters = each
         return images[:, None, None, None], first[:, None, None], second[:, None], filters
+
+    @staticmethod
+    def _some(sides: list[tuple[int, int]], ratio: float) -> list[Sizes]:
+        """Sizes of each side, about a `ratio` apart; of pixels and images all that are small."""
+        each = [np.array(sorted(sizes_at_every_scale(*side, ratio))) for side in sides]
+        small = [np.arange(1, min(SMALL, whole) + 1) for whole, _ in sides[:-1]]
+        return [*map(np.union1d, each, small), each[-1]]
 
     def along(self, place: int) -> Frontier:
         """With full tiles along the axis at a place."""

@@ -26,7 +26,7 @@ from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.task import Span
 from accelsim.lowering.tiling import CutAxis, CutTiling, GemmTiling, LoopOrder
 from accelsim.lowering.work import Lowering
-from accelsim.network.ops import Conv, Window
+from accelsim.network.ops import Conv, Dense, Window
 
 PIXELS = GemmKernel(3, 1, 3, 22, Window(3, 1), Window(3, 1))
 """27 pixels in tiles of four or six leave some over, whatever their shape."""
@@ -192,6 +192,18 @@ def test_a_usual_layer_is_not_faster_cut_by_hand(
     changes = [f"{key}={value}" for key, value in {"array.dataflow": "is", **sets}.items()]
     layer, hardware = LayerCase(op, ((channels, side, side),)), load_hardware("edge_ws", changes)
     assert CutCase(Case(layer, hardware, "by hand"), axis, sizes).ratio() <= 1.03
+
+
+def test_places_to_cut_are_few_on_any_axis() -> None:
+    """Two thousand million rows, far from a bound as few filters have room: all sizes were made."""
+    sets = ["array.dataflow=os", "buffers.filter_sram.size=1 KiB", "buffers.ofmap_sram.size=1 KiB"]
+    target = target_of(load_hardware("edge_ws", sets))
+    kernel = LayerCase(Dense(out_features=100, bias=False), ((2**31, 96),)).kernel
+    found = search(target)(kernel, Residence())
+    assert isinstance(found, Ranks)
+    by_axis = found.search.of_parts(kernel, Residence(), found.whole_space)
+    assert {*by_axis} == {"rows", "filters"}
+    assert max(cycles.size for cycles, _ in by_axis.values()) <= 1 << 14
 
 
 @pytest.mark.slow
