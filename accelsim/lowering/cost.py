@@ -147,7 +147,7 @@ class Passes:
     """Psums that leave and come back: all tiles go over one part of the sums, then over the next.
 
     There are so many `parts`, 1 where psums stay, or where the array hardly goes over them before
-    the next part. The last one has a `share` of the sums and of the array's cycles.
+    the next part. The last one has a `share` of the sums, and the array does it in `last_cycles`.
     """
 
     parts: Sizes
@@ -189,8 +189,8 @@ class Cost:
     arrays of which the last has one turn: then a bound. Nothing hides DRAM's latency before the
     first tile, if its ifmap `is_loaded`, and after the last, if that `is_stored`.
 
-    Psums that an array goes on with are computed, which takes `link_cycles` with their way out,
-    stored and loaded again, one after the other; it has so many `links` of such a chain.
+    Psums that an array goes on with are computed as long as any tile alone, stored and loaded
+    again, one after the other; it has so many `links` of such a chain.
 
     While an ifmap that stays on chip was made, the first tile's filters have come, unless they are
     an input, too; DRAM takes as long for them. The next ones are asked for as the layer begins,
@@ -207,8 +207,7 @@ class Cost:
     own_tiles: Sizes
     arrays: Sizes
     links: Sizes
-    link_cycles: NDArray[np.float64]
-    passes: "Passes"
+    passes: Passes
     buffers: tuple[Places, ...] = ()
     objective: Objective = "time"
     energy_pj: NDArray[np.float64] | None = None
@@ -226,7 +225,7 @@ class Cost:
         most: NDArray[np.float64] = self.busy_cycles + (
             around + latency * (self.is_loaded + self.is_stored)
         )
-        again = self.link_cycles + 2 * (each["psum"] + latency)
+        again = self.alone_cycles + 2 * (each["psum"] + latency)
         most = np.maximum(most, self.links * again)
         most = np.maximum(most, self.passes.cycles(self.busy_cycles, self.channel, each))
         ahead = self.own_tiles
@@ -261,7 +260,6 @@ class Cost:
             own_tiles=pick(self.own_tiles),
             arrays=pick(self.arrays),
             links=pick(self.links),
-            link_cycles=pick(self.link_cycles),
             passes=self.passes.only(pick),
             buffers=tuple(each.only(pick) for each in self.buffers),
             energy_pj=None if energy is None else pick(energy),
@@ -287,21 +285,20 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         end = end + target.move_cycles(demand["ofmap"])
     on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
     traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    own, alone = -(-flow.tiles // flow.at_work), busy * flow.at_work / flow.tiles + flow.tail
+    own = -(-flow.tiles // flow.at_work)
     addend = 0 if residence.addend else flow.addend
     moved = {item: each * flow.waste[item] for item, each in traffic.items()}
     return Cost(
         busy_cycles=busy + end,
         other_bytes=_bytes_of_others(flow, moved, own) if target.arrays > 1 else 0,
         channel=_channel(flow, target, moved, addend),
-        alone_cycles=alone,
+        alone_cycles=busy * flow.at_work / flow.tiles + flow.tail,
         dram_bytes=np.asarray(sum(traffic.values()) + addend),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
         own_tiles=own,
         arrays=flow.at_work,
         links=flow.visits["psum"] // (2 * flow.between * flow.at_work),
-        link_cycles=alone,
         passes=_passes(flow),
         buffers=tuple(_buffers(flow, target, [*traffic])),
         objective=target.objective,
@@ -377,9 +374,10 @@ def _buffers(flow: Flow, target: Target, moved: Sequence[Operand]) -> Iterator[P
         if held:
             every = buffer_demand(space, demand)
             inputs = [item for item in OPERANDS if item in held - RESULTS]
-            each = [_of_input(flow, target, item, every) for item in inputs]
+            each = [_of_input(flow, target, item, demand[item], every) for item in inputs]
             if held & RESULTS:
-                each += _of_results(flow, target, held & RESULTS, every)
+                size = {item: demand[item] for item in held & RESULTS}
+                each += _of_results(flow, target, size, every)
             yield Places(
                 tile_bytes=every,
                 size=space.size,
@@ -388,9 +386,8 @@ def _buffers(flow: Flow, target: Target, moved: Sequence[Operand]) -> Iterator[P
             )
 
 
-def _of_input(flow: Flow, target: Target, item: Operand, every: Sizes) -> Turnaround:
-    """Of tiles of the ifmap or of filters, in a buffer where a whole tile takes `every` byte."""
-    size = tile_demand(target, flow.demand)[item]
+def _of_input(flow: Flow, target: Target, item: Operand, size: Sizes, every: Sizes) -> Turnaround:
+    """Of tiles of the ifmap or of filters, of such a size, where a whole tile has `every` byte."""
     visits = _of_one(flow.visits[item], flow.at_work, target)
     return Turnaround(
         tile_bytes=size,
@@ -403,19 +400,19 @@ def _of_input(flow: Flow, target: Target, item: Operand, every: Sizes) -> Turnar
 
 
 def _of_results(
-    flow: Flow, target: Target, held: Set[Operand], every: Sizes
+    flow: Flow, target: Target, demand: Mapping[Operand, Sizes], every: Sizes
 ) -> Iterator[Turnaround]:
-    """Of psums, of the ofmap, or of psums that become the ofmap.
+    """Of psums, of the ofmap, or of psums that become the ofmap, by what a tile has of them.
 
     Where psums are wider, what is more of them is free when the ofmap leaves.
     """
-    demand, nothing = tile_demand(target, flow.demand), np.zeros_like(flow.tail)
-    psum, ofmap = (demand[item] if item in held else nothing for item in ("psum", "ofmap"))
-    visits = {item: _of_one(flow.visits[item], flow.at_work, target) for item in held}
+    nothing = np.zeros_like(flow.tail)
+    psum, ofmap = (demand.get(item, nothing) for item in ("psum", "ofmap"))
+    visits = {item: _of_one(flow.visits[item], flow.at_work, target) for item in demand}
     psums, leaving = (visits.get(item, nothing) for item in ("psum", "ofmap"))
     stores, apart = leaving * target.residence.stored, psum > ofmap
     way = np.asarray(leaving * flow.tail, dtype=float)
-    if "ofmap" in held:
+    if "ofmap" in demand:
         way = way + target.move_cycles(flow.traffic["ofmap"])
     yield Turnaround(
         tile_bytes=np.maximum(psum, ofmap),
@@ -424,7 +421,7 @@ def _of_results(
         tiles=psums // 2 + leaving,
         beside=every - np.maximum(psum, ofmap),
     )
-    if "ofmap" in held and apart.any():
+    if "ofmap" in demand and apart.any():
         yield Turnaround(
             tile_bytes=ofmap,
             busy_cycles=apart * way,

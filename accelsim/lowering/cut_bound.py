@@ -22,7 +22,7 @@ from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.systolic import Systolic
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import CutAxis, cut
-from accelsim.lowering.tiling_bound import Frontier, Pixels, Tiles
+from accelsim.lowering.tiling_bound import Pixels, Tiles
 from accelsim.network.ops import Window
 
 MOST = 1 << 13
@@ -35,21 +35,33 @@ SMALL = 9
 """Pixels along an axis up to which all sizes are looked at."""
 
 
-def part_frontiers(
+@dataclass(frozen=True, slots=True)
+class FullTiles:
+    """Array cycles and bytes that a kernel takes about in tiles of some `sizes` along an axis.
+
+    Of each size only shapes of tiles are told than which no other takes less of both.
+    """
+
+    busy: NDArray[np.float64]
+    moved: NDArray[np.float64]
+    sizes: Sizes
+
+
+def full_tiles(
     kernel: GemmKernel, target: Target, space: int, tap_reads: TapReads
-) -> dict[CutAxis, Frontier]:
+) -> dict[CutAxis, FullTiles]:
     """By axis what a kernel takes if only full tiles lie along it, as many as go into it.
 
     `space` bytes of the buffer that holds ifmaps are for tiles. Array cycles are those of the folds
     of tiles with all sums, and DRAM moves no more than it must; what comes before and after is left
-    out. The `shapes` of an axis are sizes of tiles along it.
+    out.
     """
-    tiles = _FullTiles(kernel, target, space, tap_reads)
+    tiles = _Shapes(kernel, target, space, tap_reads)
     return {axis: tiles.along(place) for place, axis in enumerate(tiles.named) if axis}
 
 
 @dataclass(frozen=True)
-class _FullTiles(Tiles):
+class _Shapes(Tiles):
     """Tiles of any size; arrays have axes of images, of both axes of pixels, of filters."""
 
     @property
@@ -88,17 +100,10 @@ class _FullTiles(Tiles):
         small = [np.arange(1, min(SMALL, whole) + 1) for whole, _ in sides[:-1]]
         return [*map(np.union1d, each, small), each[-1]]
 
-    def along(self, place: int) -> Frontier:
+    def along(self, place: int) -> FullTiles:
         """With full tiles along the axis at a place."""
-        every = np.concatenate([*self._rows(place)])
-        nothing = np.zeros(len(every))
-        return Frontier(
-            busy=every[:, 0] / self.target.sharers,
-            moved=every[:, 1],
-            around=nothing,
-            alone=nothing,
-            shapes=every[:, 2].astype(np.int64),
-        )
+        busy, moved, sizes = _least_of_both(np.concatenate([*self._rows(place)])).T
+        return FullTiles(busy / self.target.sharers, moved, sizes.astype(np.int64))
 
     def _rows(self, place: int) -> Iterator[NDArray[np.float64]]:
         """By row array cycles, bytes and the size along an axis: of whole sums, then of parts."""
@@ -152,6 +157,18 @@ class _FullTiles(Tiles):
         psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
         once = np.minimum(maps * turns[3] + weights, maps + weights * pixels)
         return np.asarray(np.minimum(once + psums, maps * turns[3] + weights * pixels))
+
+
+def _least_of_both(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of rows of two costs and a size those than which none of their size has less of both, in
+    their order."""
+    busy, moved, sizes = rows.T
+    order = np.lexsort((moved, busy, sizes))
+    group = np.cumsum(np.diff(sizes[order], prepend=0) > 0)
+    key = moved[order] - group * (moved.max(initial=0.0) + 1)  # less in every group than before
+    least = np.minimum.accumulate(key)
+    kept: NDArray[np.float64] = rows[np.sort(order[key < np.append(np.inf, least[:-1])])]
+    return kept
 
 
 def _reads(axis: Pixels, pieces: NDArray[np.float64]) -> NDArray[np.float64]:

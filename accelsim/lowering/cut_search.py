@@ -1,7 +1,8 @@
 """Whether a GEMM kernel takes less cut in two, each part with its own best tiling.
 
 That is looked at where the best tiling takes clearly more than a lower bound, and only at places
-that suit it: what its tiles, or as many of them as there are arrays, leave over along an axis.
+that suit it: what its tiles, or as many of them as there are arrays, leave over along an axis, and
+where others end that would take less if they went into it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,8 @@ DOUBTFUL = 1.03
 """Where the best tiling takes no more of a lower bound than this, no cut is looked for."""
 
 FAR = 1.15
-"""Where it takes more than so many times what tilings take at least, no bound says its shape."""
+"""Where it takes more than so many times what tilings take at least, tiles that have room are of
+other shapes than the bound says: parts are looked at with tiles at every scale, too."""
 
 PLACES = 3
 """Places at which tiles of shapes that take less leave something over that are looked at."""
@@ -61,14 +63,9 @@ class CutSearch:
     first_looks: Sequence[Callable[[GemmKernel], float]]
     of: Callable[[GemmKernel, GemmTiling], float]
 
-    @property
-    def takes(self) -> float:
-        """What the kernel takes with its best tiling."""
-        return max(self.best.cost, self.best.played)
-
     def cut(self, found: Finder) -> Ranked | None:
         """A cut than which none that is looked at is clearly better; None if none is worth it."""
-        bound, cheapest = self.takes / WORTH, None
+        bound, cheapest = self.best.takes / WORTH, None
         likely = [*dict.fromkeys(self.places())]
         others = (place for place in self.left_over() if place not in likely)
         looks = [(place, self.pays) for place in likely]
@@ -119,7 +116,7 @@ class CutSearch:
             first = whole // sizes * sizes
             rest = _least_up_to(sizes, cycles, whole - first)
             least = (cycles * first + rest * (whole - first)) / whole
-            promising = np.flatnonzero((first < whole) & (least * WORTH < self.takes))
+            promising = np.flatnonzero((first < whole) & (least * WORTH < self.best.takes))
             for at, cost in zip(first[promising].tolist(), least[promising].tolist(), strict=True):
                 found[axis, at] = min(cost, found.get((axis, at), inf))
         likely = sorted(found, key=lambda place: found[place])
@@ -159,15 +156,13 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
 
     Only to save time: of energy there is no bound.
     """
-
     bounds = ranks.search
     least = bounds.least_cost(ranks.kernel, ranks.residence)
-    takes = max(best.cost, best.played)
-    if bounds.target.objective != "time" or takes <= DOUBTFUL * least:
+    if bounds.target.objective != "time" or best.takes <= DOUBTFUL * least:
         return best
     uncut = partial(bounds.least_of_tilings, residence=ranks.residence, space=space)
     looks = [lambda part: _cost(replace(ranks, kernel=part).framed_within(space))]
-    if takes > FAR * uncut(ranks.kernel):
+    if best.takes > FAR * uncut(ranks.kernel):
         looks.append(lambda part: _cost(replace(ranks, kernel=part).best_within(space)))
     search = CutSearch(
         kernel=ranks.kernel,

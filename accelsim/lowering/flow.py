@@ -81,7 +81,7 @@ class Workload:
     occupied: dict[Operand, Sizes]
     waste: dict[Operand, NDArray[np.float64]]
     tail: Sizes
-    last: "LastPart"
+    last: LastPart
     done: Done | None
 
     @property

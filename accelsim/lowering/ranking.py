@@ -74,6 +74,11 @@ class Ranked:
         """Cycles, pJ or their product."""
         return float(weighed(self.objective, self.cycles, self.energy_pj))
 
+    @property
+    def takes(self) -> float:
+        """Its cost, or what it took as played, where that is known to be more."""
+        return max(self.cost, self.played)
+
 
 def cost_together(several: Iterable[Ranked]) -> float:
     """What some tilings cost, one after another."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from accelsim.lowering.bound import least_work
 from accelsim.lowering.cost import significant
-from accelsim.lowering.cut_bound import part_frontiers
+from accelsim.lowering.cut_bound import full_tiles
 from accelsim.lowering.gemm_candidates import (
     Neighbours,
     neighbours,
@@ -175,11 +175,11 @@ class Rankings:
     ) -> dict[CutAxis, tuple[NDArray[np.float64], NDArray[np.int64]]]:
         """By axis what `kernel` takes about if only full tiles lie along it; sizes of these."""
         target = self.target.at_any_rate.holding(residence)
-        find = partial(part_frontiers, kernel, target, space, self.memory.tap_reads)
-        fronts = self.memory.recall("parts", (kernel, target, space), find)
+        find = partial(full_tiles, kernel, target, space, self.memory.tap_reads)
+        tiles = self.memory.recall("parts", (kernel, target, space), find)
         return {
-            axis: (self._cycles(residence, front.busy, front.moved), front.shapes)
-            for axis, front in fronts.items()
+            axis: (self._cycles(residence, its.busy, its.moved), its.sizes)
+            for axis, its in tiles.items()
         }
 
     def framed(self, kernel: GemmKernel, residence: Residence, space: int) -> Ranking:

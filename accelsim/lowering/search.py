@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -271,11 +272,11 @@ class Ranks:
             near = rival.cost < max(least, RIVAL * best.cost)
             if near and self._floor(rival) < least:
                 cost = played(rival)
-                least, cheapest = min((least, cheapest), (cost, rival), key=_first)
+                least, cheapest = min((least, cheapest), (cost, rival), key=itemgetter(0))
         if least > SLOWER * best.cost:
             fewer = self._on_fewer(space, least)
             if fewer is not None:
-                least, cheapest = min((least, cheapest), (played(fewer), fewer), key=_first)
+                least, cheapest = min((least, cheapest), (played(fewer), fewer), key=itemgetter(0))
         return replace(cheapest, played=least)
 
     def _larger(self, best: Ranked, space: int) -> Iterator[Ranked]:
@@ -423,10 +424,6 @@ def best_vector_tiling(
         raise DoesNotFitError(_misfit(kernel, target))
     assert isinstance(best.tiling, VectorTiling)
     return best.tiling
-
-
-def _first(one: tuple[float, Ranked]) -> float:
-    return one[0]
 
 
 def _misfit(kernel: GemmKernel | VectorKernel, target: Target) -> str:

@@ -15,6 +15,7 @@ from search_cases import Case, LayerCase
 
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering.cut import AXES, may_be_cut, part_of, total
+from accelsim.lowering.cut_bound import _least_of_both
 from accelsim.lowering.cut_search import WORTH, CutSearch
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
@@ -194,6 +195,16 @@ def test_a_usual_layer_is_not_faster_cut_by_hand(
     assert CutCase(Case(layer, hardware, "by hand"), axis, sizes).ratio() <= 1.03
 
 
+def test_of_tiles_along_an_axis_those_are_told_that_none_is_better_than() -> None:
+    """Of each size those that take least of the array or of DRAM, or between; of equal ones one."""
+    rows = [(3, 9, 1), (4, 8, 1), (4, 9, 1), (5, 8, 1), (9, 1, 1), (2, 2, 2), (2, 2, 2), (1, 7, 2)]
+    kept = _least_of_both(np.array(rows, dtype=float))
+    assert [tuple(row) for row in kept.astype(int).tolist()] == [
+        *((3, 9, 1), (4, 8, 1), (9, 1, 1)),
+        *((2, 2, 2), (1, 7, 2)),
+    ]
+
+
 def test_places_to_cut_are_few_on_any_axis() -> None:
     """Two thousand million rows, far from a bound as few filters have room: all sizes were made."""
     sets = ["array.dataflow=os", "buffers.filter_sram.size=1 KiB", "buffers.ofmap_sram.size=1 KiB"]
@@ -204,6 +215,16 @@ def test_places_to_cut_are_few_on_any_axis() -> None:
     by_axis = found.search.of_parts(kernel, Residence(), found.whole_space)
     assert {*by_axis} == {"rows", "filters"}
     assert max(cycles.size for cycles, _ in by_axis.values()) <= 1 << 14
+
+
+@pytest.mark.slow
+def test_a_layer_is_cut_where_the_tiles_of_a_rival_end() -> None:
+    """Of 16 images three tiles of six take as long as two of nine, but seven and nine less.
+
+    Of 65 filters one of 64, of 16 on each of four arrays, and one.
+    """
+    assert cut_case(9812, 50).ratio() <= 1.01
+    assert cut_case(9813, 99).ratio() <= 1.01
 
 
 @pytest.mark.slow
