@@ -3,9 +3,13 @@
 A row becomes one layer that reads its own network input, called `<layer>/ifmap`, has no bias
 and no activation. Rows with the same name, which SCALE-Sim allows, become `name`, `name_2`,
 `name_3`. Commas, semicolons or tabs are between cells. The columns are found by their headers,
-however spaced, so their order does not matter; where one is empty or there twice, they are those of
-SCALE-Sim, which reads by place. What a spreadsheet leaves behind a row, empty cells, is nothing,
-and so are a last column without any value and, as a title, a row of a name and empty cells.
+however spaced, so their order does not matter; where one is empty, or there twice in the place of
+another size of a convolution, they are those of SCALE-Sim, which reads by place. What a spreadsheet
+leaves behind a row, empty cells, is nothing, and so are a last column without any value and, as a
+title, a row of a name and empty cells.
+
+A sparsity N:M says that N of every M weights in a row are not zero: N:N is dense, and there are no
+others here.
 
 The batch of a convolution is the images it takes at a time. That of a GEMM, which SCALE-Sim also
 writes in the place of the sparsity, is so many products, each of two matrices of its own. As in
@@ -146,13 +150,20 @@ def _lines(text: str, source: str, separator: str) -> Iterator[tuple[int, list[s
 
 
 def _by_place(columns: list[str]) -> list[str]:
-    """`columns`; where one is empty or there twice, SCALE-Sim's, if the others are in its order."""
-    odd = [not name or columns.count(name) > 1 for name in columns]
-    usual = ("layer", *(_GEMM if "m" in columns else (*_CONV, *_strides_of(columns))), "sparsity")
+    """`columns`; where one is empty or there twice, SCALE-Sim's, if the others are in its order.
+
+    M, N and K are no names that stand for another, nor is any in the place of the sparsity.
+    """
+    gemm = "m" in columns
+    odd = [not name or (not gemm and columns.count(name) > 1) for name in columns]
+    usual = ("layer", *(_GEMM if gemm else (*_CONV, *_strides_of(columns))), "sparsity")
     pairs = zip(columns, usual, odd, strict=False)
     if not any(odd) or len(columns) > len(usual):
         return columns
-    fits = all(strange or name == expected for name, expected, strange in pairs)
+    fits = all(
+        name == expected or (strange and expected != "sparsity")
+        for name, expected, strange in pairs
+    )
     return [*usual[: len(columns)]] if fits else columns
 
 
@@ -219,7 +230,9 @@ def _row_problems(row: _Row, columns: list[str], cells: int) -> Iterator[str]:
         yield from _window_problems(row)
     sparsity = "" if row.products else row.cells.get("sparsity", "")
     kept, _, of = sparsity.partition(":")
-    if kept != of:
+    if sparsity and not (_is_positive(kept) and _is_positive(of) and int(kept) <= int(of)):
+        yield f"sparsity: expected N:M, N of every M weights are not zero, found {sparsity!r}"
+    elif sparsity and int(kept) < int(of):
         yield f"sparsity {sparsity} is not supported; leave it empty for a dense layer"
 
 

@@ -17,6 +17,7 @@ CONV = (
     " Strides,\n"
 )
 GEMM = "Layer, M, N, K,\n"
+NO_RATIO = "sparsity: expected N:M, N of every M weights are not zero, found"
 
 
 def load(folder: Path, text: str) -> Network:
@@ -188,6 +189,26 @@ def test_ofmap_is_scalesims(
         (
             "Layer, M, N, K, Sparsity,\na, 1, 2, 3, 2:4,\n",
             [":2: a: sparsity 2:4 is not supported; leave it empty for a dense layer"],
+        ),
+        *(
+            (
+                f"Layer, M, N, K, Sparsity,\nok, 1, 2, 3, 4:4,\na, 1, 2, 3, {nonsense},\n",
+                [f":3: a: {NO_RATIO} '{nonsense}'"],
+            )
+            for nonsense in ("0:0", "0:4", "4:2", "-4:-4", "x:x", ":", "1:1:1", "0", "1.5", "dense")
+        ),
+        (
+            f"{CONV.rstrip()} Sparsity,\na,8,8,3,3,3,4,1, 0:0\nb,8,8,3,3,3,4,1, 4\n",
+            [f":2: a: {NO_RATIO} '0:0'", f":3: b: {NO_RATIO} '4'"],
+        ),
+        ("Layer, M, N, K, M,\na, 1, 2, 3, 4,\n", [":1: the column 'm' is there twice"]),
+        (
+            "Layer, M, M, K,\na, 1, 2, 3,\n",
+            [":1: the column 'm' is there twice", ":1: the column 'n' is missing"],
+        ),
+        (
+            f"{CONV.rstrip()} Channels,\na, 8, 8, 3, 3, 3, 4, 1, 1:1,\n",
+            [":1: the column 'channels' is there twice"],
         ),
     ],
 )
