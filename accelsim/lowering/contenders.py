@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from accelsim.lowering.cost import significant
-from accelsim.lowering.cut import pieces_of, total
+from accelsim.lowering.cut import parts_of, total
 from accelsim.lowering.gemm_tasks import AXES as AXES_OF_LOOP
 from accelsim.lowering.kernels import GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.objective import weighed
@@ -81,11 +81,12 @@ def _of_gemm(kernel: GemmKernel, tiling: GemmTiling) -> Extents:
 
 
 def _of_cut(kernel: GemmKernel, tiling: CutTiling) -> Extents:
-    """The two parts, and the loops of the first one."""
-    first, _ = pieces_of(kernel, tiling)
+    """The two parts, and the loops of the larger one."""
     whole = total(kernel, tiling.cut)
     larger = max(tiling.at, whole - tiling.at)
-    return [(tiling.cut, whole, larger), *_of_gemm(first.kernel, tiling.first)]
+    first, rest = parts_of(kernel, tiling.cut, tiling.at)
+    inside = loop_extents(*((first, tiling.first) if larger == tiling.at else (rest, tiling.rest)))
+    return [(tiling.cut, whole, larger), *inside]
 
 
 def _of_mapping(kernel: GemmKernel, mapping: Mapping) -> Extents:

@@ -1,11 +1,11 @@
-"""A GEMM kernel cut in two along an axis, each part with a tiling of its own.
+"""A GEMM kernel cut in two along an axis, or in more parts, each with a tiling of its own.
 
 What is left of an axis that tiles do not divide may take tiles of another shape. No sum is cut, so
-the parts have nothing to do with each other: an array does those of the first, then of the other.
+the parts have nothing to do with each other: an array does those of one, then of the next.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, get_args
 
 from accelsim.lowering.kernels import GemmKernel
@@ -19,25 +19,28 @@ AXES: tuple[CutAxis, ...] = get_args(CutAxis)
 """What a kernel may be cut along."""
 
 
+PARTS = 4
+"""Into so many parts a kernel may be cut."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A kernel that is part of another, from index `start` of an axis on, and how it is tiled."""
+    """A kernel that is part of another, and how it is tiled; of axes that are cut, its `starts`."""
 
     kernel: GemmKernel
     tiling: GemmTiling
-    axis: CutAxis = "batch"
-    start: int = 0
+    starts: Mapping[CutAxis, int] = field(default_factory=dict)
 
 
 def pieces_of(kernel: GemmKernel, tiling: GemmTiling | CutTiling) -> Iterator[Piece]:
-    """The parts of a kernel that have a tiling each: one or two."""
-    if isinstance(tiling, GemmTiling):
-        yield Piece(kernel, tiling)
-        return
-    axis, starts = tiling.cut, (0, tiling.at)
-    parts = parts_of(kernel, axis, tiling.at)
-    for part, each, start in zip(parts, tiling.tilings, starts, strict=True):
-        yield Piece(kernel=part, tiling=each, axis=axis, start=start)
+    """The parts of a kernel that have a tiling each, in the order in which an array does them."""
+    starts: dict[CutAxis, int] = {}
+    while isinstance(tiling, CutTiling):
+        first, kernel = parts_of(kernel, tiling.cut, tiling.at)
+        yield Piece(first, tiling.first, {**starts})
+        starts[tiling.cut] = starts.get(tiling.cut, 0) + tiling.at
+        tiling = tiling.rest
+    yield Piece(kernel, tiling, starts)
 
 
 def total(kernel: GemmKernel, axis: CutAxis) -> int:

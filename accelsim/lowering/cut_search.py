@@ -83,9 +83,7 @@ class CutSearch:
         first, rest = map(found, parts_of(self.kernel, *place))
         if first is None or rest is None:
             return None
-        axis, at = place
-        tiling = CutTiling(cut=axis, at=at, first=gemm_tiling(first), rest=gemm_tiling(rest))
-        return together(tiling, first, rest)
+        return joined(place, first, rest)
 
     def again(self, cut: Ranked, found: Finder) -> Ranked:
         """The same cut with other tilings of its parts."""
@@ -185,6 +183,14 @@ def or_cut(ranks: "Ranks", space: int, best: Ranked) -> Ranked:
 def _cost(best: Ranked | None) -> float:
     """What it costs; infinitely much if no tile fits."""
     return inf if best is None else best.cost
+
+
+def joined(place: Place, first: Ranked, rest: Ranked) -> Ranked:
+    """A kernel that is cut at a place, and what its parts take; the rest may be cut, too."""
+    axis, at = place
+    assert isinstance(rest.tiling, GemmTiling | CutTiling)
+    tiling = CutTiling(cut=axis, at=at, first=gemm_tiling(first), rest=rest.tiling)
+    return together(tiling, first, rest)
 
 
 def together(tiling: Tiling, first: Ranked, rest: Ranked) -> Ranked:

@@ -18,7 +18,7 @@ from accelsim.frontend.findings import unknown
 from accelsim.frontend.foreign_mapping import Entries, Shape, Shaped, unmatched
 from accelsim.frontend.mapping_file import Entry, Forced, Source
 from accelsim.frontend.source import in_file_order
-from accelsim.lowering.cut import AXES
+from accelsim.lowering.cut import AXES, PARTS
 from accelsim.lowering.forced_cut import forced_ranks
 from accelsim.lowering.forced_ranks import (
     ForcedGemm,
@@ -412,7 +412,10 @@ def _systolic_choices(kernel: GemmKernel, target: Target) -> dict[str, Choice]:
         "cut": Choice(names={axis: axis for axis in AXES}),
         "at": Choice(1, max(limits.values())),
     }
-    return of_tiles | cut | {REST + axis: choice for axis, choice in of_tiles.items()}
+    choices = of_tiles
+    for _ in range(PARTS - 1):
+        choices = of_tiles | cut | {REST + axis: choice for axis, choice in choices.items()}
+    return choices
 
 
 def _vector_choices(kernel: VectorKernel, target: Target) -> dict[str, Choice]:

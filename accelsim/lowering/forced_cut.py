@@ -1,21 +1,20 @@
-"""Kernels that the user cuts in two, with what is forced on the tiles of each part."""
+"""Kernels that the user cuts, with what is forced on the tiles of each part."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from accelsim.lowering.cut import may_be_cut, parts_of, total
-from accelsim.lowering.cut_search import together
+from accelsim.lowering.cut_search import joined
 from accelsim.lowering.forced_ranks import ForcedGemm, ForcedRanks, Values
-from accelsim.lowering.gemm_search import gemm_tiling
 from accelsim.lowering.ranking import REST, Ranked
 from accelsim.lowering.search import Search
 from accelsim.lowering.target import Residence
-from accelsim.lowering.tiling import CutAxis, CutTiling
+from accelsim.lowering.tiling import CutAxis
 
 
 def forced_ranks(search: Search, kernel: ForcedGemm, residence: Residence) -> ForcedRanks:
-    """The tilings that obey: of both parts, if a cut is forced."""
+    """The tilings that obey: of both parts, if a cut is forced; of the rest, whole or cut again."""
     first = _of_first(kernel.forced)
     place = _place(kernel)
     if first == kernel.forced or (place and place[1] >= total(kernel, place[0])):
@@ -55,7 +54,7 @@ class ForcedCutRanks(ForcedRanks):
             return ()
         forced = _of_first(kernel.forced), _of_rest(kernel.forced)
         made = map(lambda part, its: replace(part, forced=its), parts_of(kernel, *place), forced)
-        return tuple(ForcedRanks(self.search, part, self.residence) for part in made)
+        return tuple(forced_ranks(self.search, part, self.residence) for part in made)
 
     def best_within(self, space: int) -> Ranked | None:
         return self._of_both(lambda part: part.best_within(space))
@@ -68,8 +67,7 @@ class ForcedCutRanks(ForcedRanks):
         if place is None or not both or None in both:
             return None
         (axis, at), (first, rest) = place, (each for each in both if each is not None)
-        one, other = map(gemm_tiling, (first, rest))
-        return together(CutTiling(cut=axis, at=at, first=one, rest=other), first, rest)
+        return joined((axis, at), first, rest)
 
     @property
     def misfit(self) -> str:

@@ -94,8 +94,8 @@ def _loops(piece: Piece, arrays: int) -> Iterator[Loops]:
         "tap_rows": tap_sums(kernel.rows, tiling.tap_rows),
         "tap_cols": tap_sums(kernel.cols, tiling.tap_cols),
     }
-    if piece.start:
-        axes[piece.axis] = tuple(run.moved(piece.start) for run in axes[piece.axis])
+    for axis, start in piece.starts.items():
+        axes[axis] = tuple(run.moved(start) for run in axes[axis])
     cut: dict[str, Box] = {loop: tuple(axes[axis] for axis in AXES[loop]) for loop in AXES}
     order = ("groups", *tiling.order.value)
     split = tiling.split

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.cut import pieces_of
+from accelsim.lowering.cut import parts_of
 from accelsim.lowering.cut_search import or_cut, together
 from accelsim.lowering.dataflow import ArrayModel
 from accelsim.lowering.gemm_search import (
@@ -171,11 +171,10 @@ class Ranks:
     def cost_of(self, tiling: GemmTiling | CutTiling, space: int) -> Ranked:
         """What a tiling costs, of which a tile fits half of `space`."""
         if isinstance(tiling, CutTiling):
-            parts = pieces_of(self.kernel, tiling)
-            costs = (
-                replace(self, kernel=each.kernel).cost_of(each.tiling, space) for each in parts
-            )
-            return together(tiling, *costs)
+            parts = parts_of(self.kernel, tiling.cut, tiling.at)
+            each = zip(parts, tiling.tilings, strict=True)
+            first, rest = (replace(self, kernel=part).cost_of(its, space) for part, its in each)
+            return together(tiling, first, rest)
         found = self.ranked_as(tiling, space)
         assert found is not None
         return found

@@ -69,17 +69,18 @@ CutAxis = Literal["batch", "groups", "rows", "cols", "filters"]
 class CutTiling:
     """A GEMM kernel cut in two along an axis, each part with a tiling of its own.
 
-    The first part has the indices below `at`, the rest the others.
+    The first part has the indices below `at`, the rest the others. The rest may be cut again, as
+    the kernel that it is: so one part after another is cut off.
     """
 
     cut: CutAxis
     at: int
     first: GemmTiling
-    rest: GemmTiling
+    rest: "GemmTiling | CutTiling"
 
     @property
-    def tilings(self) -> tuple[GemmTiling, GemmTiling]:
-        """Of both parts, in order."""
+    def tilings(self) -> "tuple[GemmTiling, GemmTiling | CutTiling]":
+        """Of the first part and of the rest."""
         return self.first, self.rest
 
     @property

@@ -158,7 +158,7 @@ def tilings(
 def cut_tilings(
     draw: st.DrawFn, kernel: GemmKernel, split: Split = "pixels", arrays: int = 1
 ) -> GemmTiling | CutTiling:
-    """Any tile sizes of `kernel`, whole or cut in two at any place that can be."""
+    """Any tile sizes of `kernel`, whole or cut at any places that can be."""
     places = [
         (axis, at)
         for axis in cut.AXES
@@ -170,9 +170,13 @@ def cut_tilings(
         return draw(tilings(kernel, split, arrays))
     axis, at = place
     spans = Span(0, at), Span(at, cut.total(kernel, axis))
-    parts = [cut.part_of(kernel, axis, span) for span in spans]
-    first, rest = (draw(tilings(part, split, arrays)) for part in parts)
-    return CutTiling(cut=axis, at=at, first=first, rest=rest)
+    first, rest = (cut.part_of(kernel, axis, span) for span in spans)
+    return CutTiling(
+        cut=axis,
+        at=at,
+        first=draw(tilings(first, split, arrays)),
+        rest=draw(cut_tilings(rest, split, arrays)),
+    )
 
 
 def sizes_of(tiling: GemmTiling) -> dict[str, int]:

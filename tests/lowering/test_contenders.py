@@ -1,5 +1,6 @@
 """What else a layer could do, against everything that it could do."""
 
+from dataclasses import replace
 from itertools import product
 from math import ceil, prod
 
@@ -13,7 +14,7 @@ from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel
 from accelsim.lowering.row_stationary_cost import mapping_cost
 from accelsim.lowering.row_stationary_tasks import row_stationary_schedules
-from accelsim.lowering.tiling import GemmTiling, LoopOrder, VectorTiling
+from accelsim.lowering.tiling import CutTiling, GemmTiling, LoopOrder, VectorTiling
 from accelsim.lowering.vector_cost import VectorCosts
 from accelsim.lowering.vector_tasks import vector_schedules
 from accelsim.network.ops import Window
@@ -66,6 +67,16 @@ def test_loops_of_a_systolic_array_turn_once_for_each_task(
     assert turns_in(extents) == schedule.length
     innermost = {"pixels": "cols", "filters": "filters", "channels": "tap_cols"}
     assert [extents[0][0], extents[-1][0]] == ["groups", innermost[order.value[-1]]]
+
+
+def test_loops_of_a_cut_kernel_are_those_of_its_larger_part() -> None:
+    """Of four rows of four columns first one, then three columns of the others: 3 x 3 pixels."""
+    tiling = GemmTiling(1, 1, 2, 3, 3, 1, 3, 1, LoopOrder.OFMAP_STAYS, "pixels")
+    rest = CutTiling(cut="cols", at=3, first=replace(tiling, rows=1), rest=tiling)
+    cut, again, *loops = loop_extents(GEMM, CutTiling(cut="rows", at=1, first=tiling, rest=rest))
+    assert (cut, again) == (("rows", 4, 3), ("cols", 4, 3))
+    assert ("rows", 3, 1) in loops
+    assert ("cols", 3, 3) in loops
 
 
 @pytest.mark.parametrize("count", [1, 4, 12])

@@ -251,6 +251,15 @@ def test_what_a_cut_tiling_says() -> None:
     assert len(said) == 2 + 2 * len(said_of(ONE))
 
 
+def test_what_a_tiling_cut_in_three_says() -> None:
+    rest = CutTiling(cut="cols", at=1, first=replace(ONE, filters=3), rest=replace(ONE, filters=4))
+    said = plain(CutTiling(cut="rows", at=2, first=ONE, rest=rest))
+    assert (said["cut"], said["rest_cut"], said["rest_at"]) == ("rows", "cols", 1)
+    names = ("filters", "rest_filters", "rest_rest_filters")
+    assert [said[name] for name in names] == [2, 3, 4]
+    assert len(said) == 4 + 3 * len(said_of(ONE))
+
+
 def test_what_is_found_for_fewer_arrays_is_uncut_before_a_cut_is_looked_for() -> None:
     """Tiles of one shape take ever so long here as played, on any number of arrays."""
 

@@ -126,9 +126,32 @@ def test_a_layer_cut_in_two_is_forced_and_saved() -> None:
     assert accelsim.verify(TWO, ROOMY, mapping=result.mapping).passed
 
 
+def test_a_rest_that_is_cut_again_is_forced_and_saved() -> None:
+    """Four parts: six rows, one more of the others, three columns of these, and what is left."""
+    forced = {"cut": "rows", "at": 6, "filters": 2, "rest_cut": "rows", "rest_at": 1}
+    forced |= {"rest_cols": 4, "rest_rest_cut": "cols", "rest_rest_at": 3}
+    forced |= {"rest_rest_rows": 2, "rest_rest_rest_filters": 8}
+    result = accelsim.simulate(TWO, ROOMY, mapping={"a": forced})
+    found = mapping_of(result)["a"]
+    assert {key: found[key] for key in forced} == forced
+    again = accelsim.simulate(TWO, ROOMY, mapping=result.mapping)
+    assert again.as_dict() == result.as_dict()
+    assert accelsim.verify(TWO, ROOMY, mapping=result.mapping).passed
+    (chosen,) = (
+        each
+        for each in accelsim.explain(TWO, ROOMY, "a", mapping=result.mapping).contenders
+        if each.chosen
+    )
+    assert (chosen.tiling, chosen.played_cycles) == (found, result.layer("a").cycles)
+
+
 def test_where_an_axis_ends_before_the_cut_it_is_whole() -> None:
     found = mapping_of(accelsim.simulate(TWO, ROOMY, mapping={"a": {"cut": "rows", "at": 10}}))
     assert "cut" not in found["a"]
+    cut = {"cut": "rows", "at": 6, "rest_cut": "rows", "rest_at": 4}
+    (found, _) = mapping_of(accelsim.simulate(TWO, ROOMY, mapping={"a": cut})).values()
+    assert "rest_rows" in found
+    assert "rest_cut" not in found
 
 
 def test_a_name_is_stronger_than_a_pattern_and_a_later_pattern_than_an_earlier() -> None:
@@ -162,6 +185,8 @@ def test_what_only_fits_on_chip_needs_its_feature_maps_there() -> None:
         ({"a": {"cut": "rows"}}, "cut rows as the mapping forces, it cannot be cut: say the axis"),
         ({"a": {"rest_rows": 2}}, "it cannot be cut: say the axis, `cut`, and `at`"),
         ({"a": {"cut": "rows", "at": 4, "rest_rows": 99}}, "a size from 1 to 10, or all"),
+        ({"a": {"cut": "rows", "at": 4, "rest_cut": "cols"}}, "it cannot be cut: say the axis"),
+        ({"a": {"rest_rest_rest_cut": "rows"}}, "layer a: unknown axis 'rest_rest_rest_cut'"),
         (
             {"conv*": {"rows": 1}},
             "layers.conv*: no layer matches the pattern 'conv*'; there are a, b",

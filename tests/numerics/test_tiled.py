@@ -12,6 +12,7 @@ from machines import spads_setting
 import accelsim.numerics.windows as tiled_module
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import DATAFLOWS, Hardware
+from accelsim.lowering.cut import pieces_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.lower import lower
@@ -252,6 +253,28 @@ def test_a_layer_cut_in_two_equals_the_reference(axis: CutAxis) -> None:
     first = GemmTiling(1, 1, 2, 3, 1, 2, 1, 3, LoopOrder.FILTER_STAYS, "pixels", 3)
     rest = GemmTiling(2, 1, 1, 2, 2, 1, 4, 2, LoopOrder.IFMAP_STAYS, "filters", 2)
     tiling = CutTiling(cut=axis, at=1, first=first, rest=rest)
+    schedules = gemm_schedules(layer.kernel, program.target, tiling)
+    cut = replace(layer, schedules=schedules, tiling=tiling, spaces=(1 << 20,) * 3)
+    (result,) = verified(replace(program, layers=(cut,)))
+    assert (result.mismatches, result.problems) == (0, ())
+
+
+@pytest.mark.parametrize("axis", ["batch", "groups", "rows", "cols", "filters"])
+def test_a_layer_cut_in_four_equals_the_reference(axis: CutAxis) -> None:
+    """Rows, then columns, then an axis, or one of these again: each rest begins where it does."""
+    conv = Conv(out_channels=4, kernel=(4, 3), stride=(2, 1), padding=(2, 2, 0, 1), groups=2)
+    program = lower(single(conv, FMAP), hardware("ws", "array.count=3"), 2)
+    (layer,) = program.layers
+    assert isinstance(layer.kernel, GemmKernel)
+    some = GemmTiling(1, 1, 2, 3, 1, 2, 1, 3, LoopOrder.FILTER_STAYS, "pixels", 3)
+    other = GemmTiling(2, 1, 1, 2, 2, 1, 4, 2, LoopOrder.IFMAP_STAYS, "filters", 2)
+    last = CutTiling(cut=axis, at=1, first=other, rest=some)
+    rest = CutTiling(cut="cols", at=2, first=other, rest=last)
+    tiling = CutTiling(cut="rows", at=1, first=some, rest=rest)
+    assert [piece.starts for piece in pieces_of(layer.kernel, tiling)][1:3] == [
+        {"rows": 1},
+        {"rows": 1, "cols": 2},
+    ]
     schedules = gemm_schedules(layer.kernel, program.target, tiling)
     cut = replace(layer, schedules=schedules, tiling=tiling, spaces=(1 << 20,) * 3)
     (result,) = verified(replace(program, layers=(cut,)))
