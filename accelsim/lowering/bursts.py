@@ -4,7 +4,7 @@ What is left of an axis makes smaller tiles, whose last bursts are as empty as t
 tiles that are not much larger than a burst that may be half of all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from accelsim.network.ops import Read
 Axis = Sequence[Cut]
 """Pieces along an axis."""
 
+ONE: Axis = [(np.ones(1, np.int64), np.ones(1, np.int64))]
+"""The only piece of an axis of one index."""
+
 
 def waste_of_bursts(
     kernel: GemmKernel, target: Target, tilings: Tilings
@@ -27,26 +30,25 @@ def waste_of_bursts(
 
     Taken as away from padding, where tiles read less; results as they are before they are pooled.
     """
-    return {
-        item: _waste(target, axes, target.bytes_of(item), len(tilings.shape))
-        for item, axes in _axes(kernel, tilings).items()
-    }
+    waste: dict[Operand, NDArray[np.float64]] = {}
+    for items, axes in _axes(kernel, tilings):
+        words, count = _words(axes, len(tilings.shape))
+        waste |= {item: _waste(target, words * target.bytes_of(item), count) for item in items}
+    return waste
 
 
-def _axes(kernel: GemmKernel, tilings: Tilings) -> dict[Operand, list[Axis]]:
-    """Along what the tiles of each operand are cut."""
+def _axes(kernel: GemmKernel, tilings: Tilings) -> Iterator[tuple[tuple[Operand, ...], list[Axis]]]:
+    """Along what the tiles of operands are cut; not along axes of one index."""
+    wholes = whole_sizes(kernel)
     images, groups, rows, cols, filters, channels, tap_rows, tap_cols = (
-        [*cut(total, size)] for total, size in zip(whole_sizes(kernel), tilings.axes, strict=True)
+        [*cut(total, size)] if total > 1 else []
+        for total, size in zip(wholes, tilings.axes, strict=True)
     )
-    down = _read(kernel.rows, rows, tilings.tap_rows, tilings.row_span)
-    across = _read(kernel.cols, cols, tilings.tap_cols, tilings.col_span)
-    results: list[Axis] = [groups, images, rows, cols, filters]
-    return {
-        "ifmap": [groups, images, channels, down, across],
-        "filter": [groups, filters, channels, tap_rows, tap_cols],
-        "psum": results,
-        "ofmap": results,
-    }
+    down = _read(kernel.rows, rows or ONE, tilings.tap_rows, tilings.row_span)
+    across = _read(kernel.cols, cols or ONE, tilings.tap_cols, tilings.col_span)
+    yield ("ifmap",), [groups, images, channels, down, across]
+    yield ("filter",), [groups, filters, channels, tap_rows, tap_cols]
+    yield ("psum", "ofmap"), [groups, images, rows, cols, filters]
 
 
 def _read(window: Read, outputs: Axis, taps: Sizes, most: Sizes) -> Axis:
@@ -54,12 +56,18 @@ def _read(window: Read, outputs: Axis, taps: Sizes, most: Sizes) -> Axis:
     return [(np.minimum(inside(window, size, taps), most), count) for size, count in outputs]
 
 
-def _waste(target: Target, axes: Iterable[Axis], word: int, dimensions: int) -> NDArray[np.float64]:
-    """Of tiles with all kinds of pieces, in arrays of so many `dimensions`."""
-    sizes, counts = (np.full((1,) * (dimensions + 1), each) for each in (word, 1))
-    for axis in axes:
+def _words(axes: Iterable[Axis], dimensions: int) -> tuple[Sizes, Sizes]:
+    """Words of tiles with all kinds of pieces along a first axis before so many `dimensions`, and
+    how many there are."""
+    sizes, counts = (np.ones((1,) * (dimensions + 1), np.int64) for _ in range(2))
+    for axis in filter(None, axes):
         size, count = (_along_first(each, dimensions) for each in zip(*axis, strict=True))
         sizes, counts = _each_with_each(sizes, size), _each_with_each(counts, count)
+    return sizes, counts
+
+
+def _waste(target: Target, sizes: Sizes, counts: Sizes) -> NDArray[np.float64]:
+    """Of so many tiles of so many bytes, by kind along the first axis."""
     bursts = -(-sizes // target.dram_burst) * target.dram_burst
     moved = np.maximum((counts * sizes).sum(axis=0), 1)
     return np.asarray((counts * bursts).sum(axis=0) / moved)
@@ -68,7 +76,8 @@ def _waste(target: Target, axes: Iterable[Axis], word: int, dimensions: int) -> 
 def _along_first(pieces: Sequence[Sizes], dimensions: int) -> Sizes:
     """Sizes or counts of pieces along a new first axis before so many `dimensions`."""
     shape = pieces[0].shape
-    return np.stack(pieces).reshape(-1, *(1,) * (dimensions - len(shape)), *shape)
+    together = np.stack(pieces) if len(pieces) > 1 else pieces[0]
+    return together.reshape(-1, *(1,) * (dimensions - len(shape)), *shape)
 
 
 def _each_with_each(some: Sizes, others: Sizes) -> Sizes:

@@ -1,31 +1,20 @@
 """What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.hardware import OPERANDS, Objective, Operand
-from accelsim.lowering.demand import buffer_demand, tile_demand
-from accelsim.lowering.flow import Flow
-from accelsim.lowering.gemm_energy import energy_of
-from accelsim.lowering.target import Sizes, Target
+from accelsim.hardware import Objective, Operand
+from accelsim.lowering.target import Sizes
+from accelsim.lowering.tiling import Pick
 
 Moved = NDArray[np.float64]
 
 TINY = 1e-6
 """Cycles by which a quotient of bytes and bytes per cycle may be off."""
-
-FEW = 4
-"""Tiles that are in buffers beside the one that is computed, about."""
-
-RESULTS: Set[Operand] = {"psum", "ofmap"}
-"""What the array makes."""
-
-Pick = Callable[[NDArray[Any]], NDArray[Any]]
-"""Takes what an array says of some tilings only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +44,6 @@ class Turnaround:
         fitting = np.maximum(room // np.maximum(self.tile_bytes, 1), 2)
         return np.asarray(np.clip(fitting, 1, np.maximum(self.tiles, 1)))
 
-    def only(self, pick: Pick) -> "Turnaround":
-        """That of some tilings."""
-        return replace(
-            self,
-            tile_bytes=pick(self.tile_bytes),
-            busy_cycles=pick(self.busy_cycles),
-            moves=_picked(self.moves, pick),
-            tiles=pick(self.tiles),
-            beside=pick(self.beside),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -88,13 +66,17 @@ class Places:
         """How many tiles of all operands it holds."""
         return np.asarray(np.maximum(self.room(space) // np.maximum(self.tile_bytes, 1), 2))
 
-    def cycles(self, taken: Mapping[Operand, Moved], latency: int, space: int | None) -> Moved:
+    def there(self, taken: Mapping[Operand, Moved], latency: int) -> list[Moved]:
+        """For how long tiles of each of the turnarounds are in the buffer, all of them."""
+        return [one.cycles(taken, latency) for one in self.turnarounds]
+
+    def cycles(self, there: Sequence[Moved], space: int | None) -> Moved:
         """What tiles take, one after another in as many places as there are beside others.
 
-        Together they take the bytes of each for as long as it is there, of the bytes that all have.
+        Together they take the bytes of each for as long as it is `there`, of the bytes that all
+        have.
         """
-        room, there = self.room(space), [one.cycles(taken, latency) for one in self.turnarounds]
-        most: Moved = np.zeros(1)
+        room, most = self.room(space), np.zeros(1)
         for one, cycles in zip(self.turnarounds, there, strict=True):
             most = np.maximum(most, cycles / one.places(room - one.beside))
         if len(there) == 1:
@@ -103,11 +85,6 @@ class Places:
         return np.maximum(
             most, sum(one.tile_bytes * cycles for one, cycles in pairs) / max(room, 1)
         )
-
-    def only(self, pick: Pick) -> "Places":
-        """Those of some tilings."""
-        turnarounds = tuple(each.only(pick) for each in self.turnarounds)
-        return replace(self, tile_bytes=pick(self.tile_bytes), turnarounds=turnarounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +108,6 @@ class Channel:
         """Cycles of all, where a tile takes so many."""
         moved = sum(tiles * each[item] for item, tiles in self.tiles.items())
         return np.asarray(moved + self.turns * self.turn_cycles if self.turn_cycles else moved)
-
-    def only(self, pick: Pick) -> "Channel":
-        """That of some tilings."""
-        tiles, occupied = _picked(self.tiles, pick), _picked(self.occupied, pick)
-        return Channel(tiles, occupied, pick(self.turns), self.turn_cycles)
-
-
-def _picked(sizes: Mapping[Operand, NDArray[Any]], pick: Pick) -> dict[Operand, NDArray[Any]]:
-    return {item: pick(each) for item, each in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +138,6 @@ class Passes:
         between = (others - 1) * np.maximum(array, moved + 2 * psums)
         last = np.maximum(self.last_cycles, inputs * self.share + psums + stored)
         return np.asarray((self.parts > 1) * (first + between + last))
-
-    def only(self, pick: Pick) -> "Passes":
-        """Those of some tilings."""
-        return Passes(pick(self.parts), pick(self.share), pick(self.last_cycles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +182,10 @@ class Cost:
 
         Tiles have `space` bytes of the buffer that holds ifmaps; all of it if nothing is said.
         """
+        return self.rated(rate, latency).cycles(space)
+
+    def rated(self, rate: float, latency: int) -> "Rated":
+        """The same at one rate and latency of DRAM, for any space."""
         each = self.channel.each(rate)
         last = each["ofmap"] * self.is_stored
         first, before, waits = self._first(each, latency)
@@ -228,42 +196,16 @@ class Cost:
         again = self.alone_cycles + 2 * (each["psum"] + latency)
         most = np.maximum(most, self.links * again)
         most = np.maximum(most, self.passes.cycles(self.busy_cycles, self.channel, each))
-        ahead = self.own_tiles
-        for buffer in self.buffers:
-            ahead = np.minimum(ahead, buffer.count(space))
-            most = np.maximum(most, buffer.cycles(each, latency, space))
-        waiting = (self.arrays * ahead - 1) * last
-        pause = np.maximum(latency * waits + self.alone_cycles - waiting, 0)
-        moving = self.channel.cycles(each) + np.maximum(pause - before, 0)
-        return np.maximum(most, moving + latency * self.is_stored)
-
-    def floor(self, rate: float, latency: int) -> NDArray[np.float64]:
-        """What `cycles` is never less than, in whatever space; quickly found for many."""
-        size = self.channel.occupied
-        around = size["ofmap"] * self.is_stored
-        if self.filter_cycles is None:
-            around = around + size["filter"] + size["ifmap"] * self.is_loaded
-        array = self.busy_cycles + (around / rate + latency * (self.is_loaded + self.is_stored))
-        moving = self.dram_bytes / rate + latency * self.is_stored
-        return np.asarray((1 - TINY) * np.maximum(array, moving))
-
-    def only(self, pick: Pick) -> "Cost":
-        """That of some tilings."""
-        others, energy, filters = self.other_bytes, self.energy_pj, self.filter_cycles
-        return replace(
-            self,
-            busy_cycles=pick(self.busy_cycles),
-            other_bytes=others if isinstance(others, int) else pick(others),
-            channel=self.channel.only(pick),
-            alone_cycles=pick(self.alone_cycles),
-            dram_bytes=pick(self.dram_bytes),
-            own_tiles=pick(self.own_tiles),
-            arrays=pick(self.arrays),
-            links=pick(self.links),
-            passes=self.passes.only(pick),
-            buffers=tuple(each.only(pick) for each in self.buffers),
-            energy_pj=None if energy is None else pick(energy),
-            filter_cycles=None if filters is None else pick(filters),
+        return Rated(
+            most=most,
+            moving=self.channel.cycles(each),
+            before=before,
+            pause=latency * waits + self.alone_cycles,
+            last=last,
+            stored=latency * self.is_stored,
+            own_tiles=self.own_tiles,
+            arrays=self.arrays,
+            buffers=tuple((buffer, buffer.there(each, latency)) for buffer in self.buffers),
         )
 
     def _first(self, each: Mapping[Operand, Moved], latency: int) -> tuple[Moved, Moved, Moved]:
@@ -275,165 +217,75 @@ class Cost:
         return wait, come, np.isfinite(self.filter_cycles) * 1.0
 
 
-def cost_of(flow: Flow, target: Target) -> Cost:
-    """The cost of a flow, of which the operands that are resident on `target` need no DRAM."""
-    residence = target.residence
-    demand = tile_demand(target, flow.demand)
-    busy, end = flow.array, np.asarray(flow.tail, dtype=float)
-    if target.move_bytes_per_cycle is not None:
-        busy = np.maximum(busy, target.move_cycles(flow.traffic["ofmap"]))
-        end = end + target.move_cycles(demand["ofmap"])
-    on_chip = {"ifmap": residence.ifmap, "ofmap": not residence.stored}
-    traffic = {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
-    own = -(-flow.tiles // flow.at_work)
-    addend = 0 if residence.addend else flow.addend
-    moved = {item: each * flow.waste[item] for item, each in traffic.items()}
-    return Cost(
-        busy_cycles=busy + end,
-        other_bytes=_bytes_of_others(flow, moved, own) if target.arrays > 1 else 0,
-        channel=_channel(flow, target, moved, addend),
-        alone_cycles=busy * flow.at_work / flow.tiles + flow.tail,
-        dram_bytes=np.asarray(sum(traffic.values()) + addend),
-        is_loaded=not residence.ifmap,
-        is_stored=residence.stored,
-        own_tiles=own,
-        arrays=flow.at_work,
-        links=flow.visits["psum"] // (2 * flow.between * flow.at_work),
-        passes=_passes(flow),
-        buffers=tuple(_buffers(flow, target, [*traffic])),
-        objective=target.objective,
-        energy_pj=_energy(flow, target, traffic, addend),
-        filter_cycles=_filter_cycles(flow, target, busy),
-    )
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A Cost at one rate and latency of DRAM: what is left to say is how much space tiles have.
 
-
-def _passes(flow: Flow) -> Passes:
-    """Of tilings whose psums leave; what is in buffers is of the next part already."""
-    tiles = np.maximum(flow.visits["ofmap"], 1)
-    parts = np.where(flow.between > FEW, flow.visits["psum"] // (2 * tiles) + 1, 1)
-    return Passes(parts, flow.last.share[np.newaxis], flow.last.cycles[np.newaxis] / flow.at_work)
-
-
-def _come_before(flow: Flow, target: Target) -> bool:
-    """Whether the first tile's filters come while another layer makes the ifmap."""
-    return not flow.filter_is_input and target.residence.ifmap
-
-
-def _filter_cycles(
-    flow: Flow, target: Target, busy: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    """What the array does with a tile's filters, if the first ones come before the layer begins."""
-    if not _come_before(flow, target):
-        return None
-    visits = flow.visits["filter"]
-    return np.where(visits > 1, busy / np.maximum(visits, 1), np.inf)
-
-
-def _channel(flow: Flow, target: Target, moved: Mapping[Operand, Moved], addend: int) -> Channel:
-    """What `moved` bytes and those of the `addend` take of it."""
-    if addend:
-        added = addend * flow.waste["ofmap"]
-        moved = {**moved, "ofmap": moved.get("ofmap", 0) + added}
-    tiles = {item: each / np.maximum(flow.occupied[item], 1) for item, each in moved.items()}
-    psums = flow.visits["psum"] // 2
-    stores = psums + flow.visits["ofmap"] * target.residence.stored
-    loads = psums + sum(flow.visits[item] for item in ("ifmap", "filter") if item in moved)
-    return Channel(tiles, flow.occupied, np.minimum(loads, stores), sum(target.turnaround_cycles))
-
-
-def _energy(
-    flow: Flow, target: Target, traffic: Mapping[Operand, Sizes], addend: int
-) -> NDArray[np.float64] | None:
-    """pJ, where the objective asks for it."""
-    if flow.done is None:
-        return None
-    added = (flow.addend - addend) // target.bytes_of("ifmap")
-    return energy_of(flow.done, target, traffic, addend, added)
-
-
-def _bytes_of_others(flow: Flow, moved: Mapping[Operand, Moved], own: Sizes) -> Moved:
-    """What others load before the last array can start, or store before its last ofmap."""
-    mean = {
-        item: each / np.maximum(flow.visits[item], 1)
-        for item, each in moved.items()
-        if item != "psum"
-    }
-    at_once = flow.tiles - (own - 1) * flow.at_work  # arrays that have one tile more than others
-    loads = sum(each for item, each in mean.items() if item != "ofmap")
-    stores = (at_once - 1) * mean.get("ofmap", 0)
-    return np.asarray(np.maximum((flow.at_work - 1) * loads, stores), dtype=float)
-
-
-def _buffers(flow: Flow, target: Target, moved: Sequence[Operand]) -> Iterator[Places]:
-    """Those that hold operands that come or leave, `moved` by DRAM or from one to another; each
-    array has buffers of its own."""
-    demand = tile_demand(target, flow.demand)
-    own = [*moved, *(("ofmap",) if target.moves_on_chip else ())]
-    for index, space in enumerate(target.buffers):
-        held = {item for item in own if target.buffer_index(item) == index}
-        if held:
-            every = buffer_demand(space, demand)
-            inputs = [item for item in OPERANDS if item in held - RESULTS]
-            each = [_of_input(flow, target, item, demand[item], every) for item in inputs]
-            if held & RESULTS:
-                size = {item: demand[item] for item in held & RESULTS}
-                each += _of_results(flow, target, size, every)
-            yield Places(
-                tile_bytes=every,
-                size=space.size,
-                has_maps=index == target.buffer_index("ifmap"),
-                turnarounds=tuple(each),
-            )
-
-
-def _of_input(flow: Flow, target: Target, item: Operand, size: Sizes, every: Sizes) -> Turnaround:
-    """Of tiles of the ifmap or of filters, of such a size, where a whole tile has `every` byte."""
-    visits = _of_one(flow.visits[item], flow.at_work, target)
-    return Turnaround(
-        tile_bytes=size,
-        busy_cycles=flow.array,
-        moves={item: visits},
-        tiles=visits,
-        beside=every - size,
-        come=1 if item == "filter" and _come_before(flow, target) else 0,
-    )
-
-
-def _of_results(
-    flow: Flow, target: Target, demand: Mapping[Operand, Sizes], every: Sizes
-) -> Iterator[Turnaround]:
-    """Of psums, of the ofmap, or of psums that become the ofmap, by what a tile has of them.
-
-    Where psums are wider, what is more of them is free when the ofmap leaves.
+    It takes `most` wherever they lie. DRAM is `moving` for so long, with a `pause` for the last
+    tile, but for what has come `before` and for stores, each of which takes as long as the `last`
+    one; then its latency, if anything is `stored`. In `buffers` tiles are for so long.
     """
-    nothing = np.zeros_like(flow.tail)
-    psum, ofmap = (demand.get(item, nothing) for item in ("psum", "ofmap"))
-    visits = {item: _of_one(flow.visits[item], flow.at_work, target) for item in demand}
-    psums, leaving = (visits.get(item, nothing) for item in ("psum", "ofmap"))
-    stores, apart = leaving * target.residence.stored, psum > ofmap
-    way = np.asarray(leaving * flow.tail, dtype=float)
-    if "ofmap" in demand:
-        way = way + target.move_cycles(flow.traffic["ofmap"])
-    yield Turnaround(
-        tile_bytes=np.maximum(psum, ofmap),
-        busy_cycles=flow.array + psums // 2 * flow.tail + ~apart * way,
-        moves={"psum": psums, "ofmap": ~apart * stores},
-        tiles=psums // 2 + leaving,
-        beside=every - np.maximum(psum, ofmap),
-    )
-    if "ofmap" in demand and apart.any():
-        yield Turnaround(
-            tile_bytes=ofmap,
-            busy_cycles=apart * way,
-            moves={"ofmap": apart * stores},
-            tiles=leaving,
-            beside=every,
+
+    most: NDArray[np.float64]
+    moving: Moved
+    before: Moved
+    pause: Moved
+    last: Moved
+    stored: int
+    own_tiles: Sizes
+    arrays: Sizes
+    buffers: tuple[tuple[Places, list[Moved]], ...]
+
+    def cycles(self, space: int | None = None) -> NDArray[np.float64]:
+        """As those of the Cost, in so many bytes of the buffer that holds ifmaps."""
+        most, ahead = self.most, self.own_tiles
+        for buffer, there in self.buffers:
+            ahead = np.minimum(ahead, buffer.count(space))
+            most = np.maximum(most, buffer.cycles(there, space))
+        waiting = (self.arrays * ahead - 1) * self.last
+        pause = np.maximum(self.pause - waiting, 0)
+        moving = self.moving + np.maximum(pause - self.before, 0)
+        return np.maximum(most, moving + self.stored)
+
+    def fixed(self) -> "Rated":
+        """The same, with what no space changes worked out."""
+        most, ahead = self.most, self.own_tiles
+        for buffer, there in self.buffers:
+            if not buffer.has_maps:
+                ahead = np.minimum(ahead, buffer.count())
+                most = np.maximum(most, buffer.cycles(there, None))
+        left = tuple((buffer, there) for buffer, there in self.buffers if buffer.has_maps)
+        return replace(self, most=most, own_tiles=ahead, buffers=left)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What a Cost is never less than, in whatever space, one entry per tiling; quickly found.
+
+    The array is busy, and waits while the bytes `around` that come and leave; DRAM moves its bytes.
+    """
+
+    busy_cycles: NDArray[np.float64]
+    around_bytes: Sizes
+    dram_bytes: Sizes
+    is_loaded: bool
+    is_stored: bool
+
+    def only(self, pick: Pick) -> "Floor":
+        """That of some tilings."""
+        return replace(
+            self,
+            busy_cycles=pick(self.busy_cycles),
+            around_bytes=pick(self.around_bytes),
+            dram_bytes=pick(self.dram_bytes),
         )
 
-
-def _of_one(visits: Sizes, arrays: Sizes, target: Target) -> Sizes:
-    """The share of one array."""
-    return visits if target.arrays == 1 else -(-visits // arrays)
+    def cycles(self, rate: float, latency: int) -> NDArray[np.float64]:
+        """Cycles at least, with a DRAM of `rate` bytes per cycle."""
+        waits = latency * (self.is_loaded + self.is_stored)
+        array = self.busy_cycles + (self.around_bytes / rate + waits)
+        moving = self.dram_bytes / rate + latency * self.is_stored
+        return np.asarray((1 - TINY) * np.maximum(array, moving))
 
 
 def significant(cycles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ groups lie outermost. An operand's tile stays in its buffer as long as the loops
 change it, so what the innermost loop does not index is fetched once for all its turns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -20,7 +20,17 @@ from accelsim.lowering.demand import demands, occupied_and_waste, sums_whole
 from accelsim.lowering.gemm_energy import Done, done_by
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Sizes, Target
-from accelsim.lowering.tiling import OPERAND_LOOPS, Cut, Loop, LoopOrder, Split, Tilings, cut
+from accelsim.lowering.tiling import (
+    OPERAND_LOOPS,
+    Cut,
+    Entry,
+    Loop,
+    LoopOrder,
+    Pick,
+    Split,
+    Tilings,
+    cut,
+)
 
 
 def trips(kernel: GemmKernel, tilings: Tilings) -> dict[Loop, Sizes]:
@@ -66,6 +76,10 @@ class LastPart:
 
     share: NDArray[np.float64]
     cycles: NDArray[np.float64]
+
+    def only(self, pick: Pick) -> "LastPart":
+        """That of some tilings, whatever their way."""
+        return LastPart(pick(self.share)[0], pick(self.cycles)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +167,29 @@ class Flow:
     addend: int = 0
     filter_is_input: bool = False
     done: Done | None = None
+
+    def only(self, pick: Pick) -> "Flow":
+        """That of some tilings; what is done is not picked."""
+        return Flow(
+            array=pick(self.array),
+            traffic=_picked(self.traffic, pick),
+            visits=_picked(self.visits, pick),
+            demand=_picked(self.demand, pick),
+            occupied=_picked(self.occupied, pick),
+            waste=_picked(self.waste, pick),
+            tail=pick(self.tail),
+            tiles=pick(self.tiles),
+            arrays=pick(np.asarray(self.arrays)),
+            at_work=pick(self.at_work),
+            between=pick(self.between),
+            last=self.last.only(pick),
+            addend=self.addend,
+            filter_is_input=self.filter_is_input,
+        )
+
+
+def _picked(sizes: Mapping[Operand, NDArray[Entry]], pick: Pick) -> dict[Operand, NDArray[Entry]]:
+    return {item: pick(each) for item, each in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class ForcedRanks(Ranks):
     def _times_with_parts(self, space: int) -> Times:
         return self._times(space)
 
-    def _near(self, space: int) -> Times | None:
+    def _near(self, space: int, every: bool = True) -> Times | None:
         """As the search goes from neighbour to neighbour, but to those that obey."""
         target = self.search.target
         least = self.search.least_cost(self.kernel, self.residence)

@@ -6,13 +6,13 @@ Tilings at every scale are compared first; then those near the best of them, unt
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, prod
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS
-from accelsim.lowering.cost import Cost, cost_of
+from accelsim.lowering.cost import Cost
 from accelsim.lowering.demand import (
     buffer_demand,
     demands,
@@ -21,12 +21,13 @@ from accelsim.lowering.demand import (
     tile_demand,
 )
 from accelsim.lowering.flow import Flow, gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.gemm_candidates import (
     tilings_to_compare,
     tilings_with_parts_of_windows,
 )
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import Part, Ranked, Ranking, Times
+from accelsim.lowering.ranking import Compared, Part, Ranked, Ranking, Times
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import (
     Entry,
@@ -37,6 +38,7 @@ from accelsim.lowering.tiling import (
     Tilings,
     TilingSizes,
     chosen,
+    picker,
     too_small,
     whole_sizes,
 )
@@ -88,6 +90,27 @@ def ways_of(kernel: GemmKernel, target: Target, wanted: int = 1) -> list[Way]:
     return [Way(order, *share) for order in LoopOrder for share in shares]
 
 
+class Moving(Protocol):
+    """Tilings under comparison, in arrays that broadcast to `shape`, with what they move; `whole`
+    says of which tiles groups and windows are."""
+
+    @property
+    def compared(self) -> Compared:
+        """The tilings."""
+
+    @property
+    def flow(self) -> Flow:
+        """What they move."""
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Whether a tile has what must not be cut."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all, the first axis is of ways."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flows:
     """What tilings move, in every way; the first axis is of ways, the others are the tilings'."""
@@ -97,6 +120,16 @@ class Flows:
     ways: list[Way]
     flow: Flow
     whole: NDArray[np.bool_]
+
+    @property
+    def compared(self) -> "Flows":
+        """These."""
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many ways there are, and tilings along each axis of the arrays."""
+        return len(self.ways), *self.tilings.shape
 
     def tiling(self, index: int) -> GemmTiling:
         """The tiling at a flat index to the ways and tilings."""
@@ -114,6 +147,11 @@ class Flows:
             at_work=chosen(self.flow.at_work, (len(self.ways), *shape), index),
             axes=tuple(chosen(sizes, shape, place) for sizes in self.tilings.axes),
         )
+
+    def pick(self, index: NDArray[np.intp]) -> "Picked":
+        """Those at some flat indices, with what they move."""
+        pick = picker(self.shape, index)
+        return Picked(self.only(index), self.flow.only(pick), pick(self.whole), (1, index.size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +189,16 @@ class Chosen:
         for whole, sizes in zip(whole_sizes(self.kernel), self.axes, strict=True):
             number = number * MIXED + (-(-whole // sizes)).astype(np.uint64)
         return number
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Some tilings of many, with what they move, in arrays of one axis behind one of a way."""
+
+    compared: Chosen
+    flow: Flow
+    whole: NDArray[np.bool_]
+    shape: tuple[int, ...]
 
 
 def flows_of(
@@ -198,21 +246,27 @@ def _stacked(each: Sequence[NDArray[Entry]]) -> NDArray[Entry]:
     return together
 
 
-def gemm_ranking(target: Target, families: Sequence[Flows]) -> Ranking:
+def gemm_ranking(target: Target, families: Sequence[Moving]) -> Ranking:
     """What tilings cost on `target`, given what is resident there."""
     return Ranking(tuple(_part(target, flows) for flows in families))
 
 
-def _part(target: Target, flows: Flows) -> Part:
-    flow, shape = flows.flow, (len(flows.ways), *flows.tilings.shape)
-    cost = cost_of(flow, target)
-    demand = tile_demand(target, flow.demand)
+def fitting(target: Target, flows: Moving) -> tuple[list[Sizes], NDArray[np.bool_]]:
+    """What a tile takes of each buffer, and whether it has room, for all arrays there are."""
+    demand = tile_demand(target, flows.flow.demand)
     needed = [buffer_demand(space, demand) for space in target.buffers]
-    fits = flows.whole & (np.asarray(flow.arrays) <= target.sharers)
+    fits = flows.whole & (np.asarray(flows.flow.arrays) <= target.sharers)
     for space, size in zip(target.buffers, needed, strict=True):
         fits = fits & (size <= space.half)
+    return needed, fits
+
+
+def _part(target: Target, flows: Moving) -> Part:
+    flow = flows.flow
+    cost = cost_of(flow, target)
+    needed, fits = fitting(target, flows)
     return Part(
-        tilings=flows,
+        tilings=flows.compared,
         cost=cost,
         preferences=(
             cost.dram_bytes,
@@ -223,7 +277,7 @@ def _part(target: Target, flows: Flows) -> Part:
         ),
         tile_bytes=needed[target.buffer_index("ifmap")],
         fits=fits,
-        shape=shape,
+        shape=flows.shape,
     )
 
 

@@ -1,7 +1,7 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import Objective
-from accelsim.lowering.cost import Cost, significant
+from accelsim.lowering.cost import Cost, Rated, significant
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.row_stationary import Mapping
 from accelsim.lowering.target import Sizes
@@ -119,11 +119,11 @@ class Part:
     fits: NDArray[np.bool_]
     shape: tuple[int, ...]
 
-    def cycles(self, rate: float, latency: int, space: int) -> NDArray[np.float64]:
-        """What the tilings take, by way and flat index to the others; infinite for those that do
-        not fit, as none does of which a tile takes more than half of `space`."""
+    def cycles(self, rated: Rated, space: int) -> NDArray[np.float64]:
+        """What the tilings take at a rate, by way and flat index to the others; infinite for those
+        that do not fit, as none does of which a tile takes more than half of `space`."""
         fits = self.fits & (self.tile_bytes <= space // 2)
-        cycles = np.where(fits, self.cost.cycles(rate, latency, space), np.inf)
+        cycles = np.where(fits, rated.cycles(space), np.inf)
         return np.broadcast_to(cycles, self.shape).reshape(self.shape[0], -1)
 
     def costs(self, cycles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,26 +139,6 @@ class Part:
         """What `sizes` says of the tilings at a flat `index`."""
         taken: NDArray[Any] = chosen(sizes, self.shape, index)
         return taken
-
-    def only(self, index: NDArray[np.intp]) -> "Part":
-        """Some of the tilings, by flat index, in arrays of one axis behind one of a single way."""
-        places = np.unravel_index(index, self.shape)
-
-        def pick(sizes: NDArray[Any]) -> NDArray[Any]:
-            if sizes.size == 1:
-                return sizes.reshape(1, 1)
-            its = zip(places[len(self.shape) - sizes.ndim :], sizes.shape, strict=True)
-            held = tuple(place if size > 1 else 0 for place, size in its)
-            return np.asarray(sizes[held])[np.newaxis]
-
-        return Part(
-            tilings=self.tilings.only(index),
-            cost=self.cost.only(pick),
-            preferences=tuple(map(pick, self.preferences)),
-            tile_bytes=pick(self.tile_bytes),
-            fits=pick(self.fits),
-            shape=(1, index.size),
-        )
 
     def ranked(self, index: int, cycles: float) -> Ranked:
         """The tiling at a flat index."""
@@ -186,9 +166,32 @@ class Ranking:
 
     def at(self, rate: float, latency: int, space: int) -> "Times":
         """With a DRAM of `rate` bytes per cycle, and `space` bytes of the buffer for ifmaps."""
-        cycles = tuple(part.cycles(rate, latency, space) for part in self.parts)
+        return self.rated(rate, latency).within(space)
+
+    def rated(self, rate: float, latency: int) -> "RatedRanking":
+        """The same at one rate and latency of DRAM."""
+        return RatedRanking(
+            self.parts, tuple(part.cost.rated(rate, latency) for part in self.parts)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RatedRanking:
+    """A ranking at one rate of DRAM, with whatever space tiles have."""
+
+    parts: tuple[Part, ...]
+    rated: tuple[Rated, ...]
+
+    def within(self, space: int) -> "Times":
+        """With `space` bytes of the buffer for ifmaps."""
+        pairs = zip(self.parts, self.rated, strict=True)
+        cycles = tuple(part.cycles(rated, space) for part, rated in pairs)
         costs = tuple(part.costs(each) for part, each in zip(self.parts, cycles, strict=True))
         return Times(self.parts, cycles, costs)
+
+    def fixed(self) -> "RatedRanking":
+        """The same, for many spaces: what none changes is worked out."""
+        return replace(self, rated=tuple(rated.fixed() for rated in self.rated))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from accelsim.lowering.recall import (
     SHORTLISTS,
     Memory,
 )
-from accelsim.lowering.shortlist import Shortlist, shortlist
+from accelsim.lowering.shortlist import Floors, Shortlist, floors_of, shortlist
 from accelsim.lowering.target import Residence, Target
 from accelsim.lowering.tiling import CutAxis, TilingSizes
 from accelsim.lowering.tiling_bound import Frontier, frontier
@@ -60,7 +60,7 @@ class Rankings:
         key = (kernel, residence, target)
         resident = target.holding(residence)
         return self.memory.recall(
-            "rankings", key, lambda: gemm_ranking(resident, self._flows(kernel)), RANKINGS
+            "rankings", key, lambda: gemm_ranking(resident, self.grid(kernel)), RANKINGS
         )
 
     def shortlist(self, kernel: GemmKernel, residence: Residence) -> Shortlist | None:
@@ -72,11 +72,23 @@ class Rankings:
         rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
 
         def found() -> Shortlist | None:
-            return shortlist(self.ranking(kernel, residence), rate, latency)
+            resident = target.at_any_rate.holding(residence)
+            return shortlist(resident, self._floors(kernel, residence), rate, latency)
 
         return self.memory.recall("shortlists", (kernel, residence, target), found, SHORTLISTS)
 
-    def _flows(self, kernel: GemmKernel) -> list[Flows]:
+    def _floors(self, kernel: GemmKernel, residence: Residence) -> tuple[Floors, ...]:
+        """What tilings at every scale cost at least, at any rate of DRAM."""
+        target = self.target.at_any_rate
+        resident = target.holding(residence)
+        return self.memory.recall(
+            "floors",
+            (kernel, residence, target),
+            lambda: floors_of(resident, self.grid(kernel)),
+            RANKINGS,
+        )
+
+    def grid(self, kernel: GemmKernel) -> list[Flows]:
         """What tilings with whole windows move."""
         target = self.of_any_size
 
@@ -137,8 +149,13 @@ class Rankings:
         least = self.least_cost(kernel, residence)
         if self.target.objective != "time":
             return least
-        _, cycles = self._frontier(kernel, residence, space)
-        return max(least, float(cycles.min())) if cycles.size else least
+
+        def found() -> float:
+            _, cycles = self._frontier(kernel, residence, space)
+            return max(least, float(cycles.min())) if cycles.size else least
+
+        key = (kernel, residence, space, self.target)
+        return self.memory.recall("least of tilings", key, found, REFINED)
 
     def least_traffic(
         self, kernel: GemmKernel, residence: Residence, space: int, cycles: float

@@ -160,7 +160,7 @@ class Ranks:
 
     def contenders(self, space: int, count: int) -> list[Ranked]:
         """The best tilings, each with another course of its loops, `count` at most."""
-        times = self._near(space)
+        times = self._near(space, every=True)
         if times is None or times.best is None:
             return []
         found: dict[Hashable, Ranked] = {}
@@ -197,9 +197,13 @@ class Ranks:
         """The best tiling, or the kernel cut in two if that is clearly better."""
         return or_cut(self, space, best)
 
-    def _near(self, space: int) -> Times | None:
-        """Times of the best tilings and those near them; None if none fits."""
-        kernel, times = self.kernel, self._times(space)
+    def _near(self, space: int, every: bool = False) -> Times | None:
+        """Times of the best tilings and those near them; None if none fits.
+
+        Not of `every` tiling that is compared, where few are sure to hold the best.
+        """
+        kernel, few = self.kernel, None if every else self._shortlisted(space)
+        times = few or self._times(space)
         if not times.any_fits:
             return None
         target = self.search.target
@@ -209,6 +213,8 @@ class Ranks:
         if not self._is_good(times, least, space):
             times = Times.of_all([times, self._framed(space)])
         if times.least > GOOD_ENOUGH * least:
+            if few is not None:
+                return self._near(space, every=True)
             start = leaders(times, target, least)
             if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost / max(least, 1.0)):
                 start += self._times_with_parts(space).several(ORDERS)
@@ -267,6 +273,7 @@ class Ranks:
         if least <= GOOD_ENOUGH * self.search.least_of_tilings(self.kernel, self.residence, space):
             return best
         share = max(RIVAL, least / best.cost)
+        times = self._near(space, every=True) or times
         for rival in chain(self._rivals(best, times, share), self._larger(best, space)):
             near = rival.cost < max(least, RIVAL * best.cost)
             if near and self._floor(rival) < least:
@@ -347,9 +354,7 @@ class Ranks:
 
     def _shortlisted(self, space: int) -> Times | None:
         """Times of a few tilings with whole windows that are sure to hold the best one; None if
-        others may be, or all room is there: that is asked for only once."""
-        if space >= self.whole_space:
-            return None
+        others may be."""
         few = self.search.shortlist(self.kernel, self.residence)
         return None if few is None else few.within(space)
 

@@ -7,14 +7,16 @@ a bound that is quickly found for all, and what is left out is known not to be b
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.lowering.cost import significant
-from accelsim.lowering.ranking import Part, Ranking, Times
-from accelsim.lowering.target import Sizes
+from accelsim.lowering.cost import Floor, significant
+from accelsim.lowering.flow_cost import floor_of
+from accelsim.lowering.gemm_search import Flows, Picked, fitting, gemm_ranking
+from accelsim.lowering.ranking import RatedRanking, Times
+from accelsim.lowering.target import Target
+from accelsim.lowering.tiling import chosen
 
 MOST = 256
 """Tilings on a shortlist, and as many more of those that a bound hardly tells apart."""
@@ -25,21 +27,19 @@ ALIKE = 1.02
 
 @dataclass(frozen=True, slots=True)
 class Shortlist:
-    """A few tilings, at a DRAM's `rate` and `latency`; none of the others costs less than `rest`.
+    """A few tilings at one rate of DRAM; none of the others costs less than `rest`.
 
     Those of the others that may cost up to `alike` move `moved` bytes or more.
     """
 
-    few: Ranking
-    rate: float
-    latency: int
+    few: RatedRanking
     rest: float
     alike: float
     moved: float
 
     def within(self, space: int) -> Times | None:
         """Those with `space` bytes of the buffer for ifmaps; None if the best may be another."""
-        times = self.few.at(self.rate, self.latency, space)
+        times = self.few.within(space)
         if times.best is None or times.least > self.rest:
             return None
         bound = float(significant(np.array(times.least)))
@@ -47,57 +47,64 @@ class Shortlist:
         return times if bound < self.rest or is_least else None
 
 
-def shortlist(ranking: Ranking, rate: float, latency: int) -> Shortlist | None:
-    """The shortlist of a ranking by time; None if no tiling fits, or few are compared anyway."""
-    floors = np.concatenate([_floor(part, rate, latency) for part in ranking.parts])
-    least = floors.min()
-    if floors.size <= 2 * MOST or least == np.inf:
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """What those of some tilings that fit cost at least, by flat `index`, at any rate of DRAM."""
+
+    flows: Flows
+    index: NDArray[np.intp]
+    floor: Floor
+
+
+def floors_of(target: Target, families: Sequence[Flows]) -> tuple[Floors, ...]:
+    """The floors of all that are compared, given what is resident on `target`."""
+    return tuple(_floors(target, flows) for flows in families)
+
+
+def _floors(target: Target, flows: Flows) -> Floors:
+    _, fits = fitting(target, flows)
+    index = np.flatnonzero(np.broadcast_to(fits, flows.shape))
+    floor = floor_of(flows.flow, target)
+    return Floors(flows, index, floor.only(lambda sizes: chosen(sizes, flows.shape, index)))
+
+
+def shortlist(
+    target: Target, families: Sequence[Floors], rate: float, latency: int
+) -> Shortlist | None:
+    """The shortlist, by time; None if no tiling fits."""
+    floors = np.concatenate([each.floor.cycles(rate, latency) for each in families])
+    if not floors.size:
         return None
-    chosen, alike, moved = _chosen(ranking.parts, floors, ALIKE * least)
+    places, alike, moved = _likely(families, floors, ALIKE * float(floors.min()))
     left = floors.copy()
-    left[chosen] = np.inf
-    few = Ranking(tuple(_only(ranking.parts, np.sort(chosen))))
-    return Shortlist(
-        few=few,
-        rate=rate,
-        latency=latency,
-        rest=float(left.min()),
-        alike=alike,
-        moved=moved,
-    )
+    left[places] = np.inf
+    few = gemm_ranking(target, [*_only(families, np.sort(places))])
+    rated = few.rated(rate, latency).fixed()
+    return Shortlist(few=rated, rest=float(left.min()), alike=alike, moved=moved)
 
 
-def _floor(part: Part, rate: float, latency: int) -> NDArray[np.float64]:
-    """What the tilings cost at least, by flat index; infinite for those that do not fit."""
-    floor = np.where(part.fits, part.cost.floor(rate, latency), np.inf)
-    return np.broadcast_to(floor, part.shape).reshape(-1)
-
-
-def _chosen(
-    parts: Sequence[Part], floors: NDArray[np.float64], alike: float
+def _likely(
+    families: Sequence[Floors], floors: NDArray[np.float64], alike: float
 ) -> tuple[NDArray[np.intp], float, float]:
     """Which to choose; up to what bound the others move how many bytes or more."""
+    if floors.size <= 2 * MOST:
+        return np.arange(floors.size), 0.0, 0.0
     near = np.flatnonzero(floors <= alike)
     if near.size <= MOST:
         return np.argpartition(floors, MOST)[:MOST], 0.0, 0.0
     fastest = np.argpartition(floors[near], MOST)[:MOST]
-    moved = np.concatenate([_moved(part) for part in parts])[near]
+    moved = np.concatenate([each.floor.dram_bytes for each in families])[near]
     order = np.argpartition(moved, MOST)
-    chosen = near[np.union1d(fastest, order[:MOST])]
-    return chosen, alike, float(moved[order[MOST]])
+    likely = near[np.union1d(fastest, order[:MOST])]
+    return likely, alike, float(moved[order[MOST]])
 
 
-def _moved(part: Part) -> Sizes:
-    """Bytes that the tilings move, by flat index."""
-    return np.broadcast_to(part.cost.dram_bytes, part.shape).reshape(-1)
-
-
-def _only(parts: Sequence[Part], chosen: NDArray[np.intp]) -> Iterator[Part]:
-    """Those tilings of all parts that are chosen, by flat index to one after another."""
+def _only(families: Sequence[Floors], places: NDArray[np.intp]) -> Iterator[Picked]:
+    """Those tilings of all that are at some places, counted from one family to another."""
     start = 0
-    for part in parts:
-        stop = start + prod(part.shape)
-        first, last = np.searchsorted(chosen, (start, stop))
+    for each in families:
+        stop = start + each.index.size
+        first, last = np.searchsorted(places, (start, stop))
         if first < last:
-            yield part.only(chosen[first:last] - start)
+            yield each.flows.pick(each.index[places[first:last] - start])
         start = stop

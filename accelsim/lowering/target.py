@@ -244,10 +244,11 @@ class Target:
 
     def buffer_index(self, operand: Operand) -> int:
         """Position in `buffers` of the one that holds `operand`."""
-        for index, space in enumerate(self.buffers):
-            if operand in space.holds:
-                return index
-        raise KeyError(operand)
+        return self._places[operand]
+
+    @cached_property
+    def _places(self) -> dict[Operand, int]:
+        return {item: index for index, each in enumerate(self.buffers) for item in each.holds}
 
     def transfer_cycles(self, size: int) -> int:
         """Cycles that `size` bytes occupy the DRAM channel, whole bursts and whole cycles."""

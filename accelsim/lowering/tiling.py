@@ -1,9 +1,9 @@
 """Tile sizes: of one tiling, that a search chooses, and of many under comparison."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,28 @@ def chosen(
     held = (place if size > 1 else 0 for place, size in zip(places, sizes.shape, strict=True))
     taken: NDArray[Entry] = sizes[tuple(held)]
     return taken
+
+
+Pick = Callable[[NDArray[Any]], NDArray[Any]]
+"""Takes what an array says of some tilings only."""
+
+
+def picker(shape: tuple[int, ...], index: NDArray[np.intp]) -> Pick:
+    """Takes what arrays that broadcast to `shape` say of some tilings, by flat index, in arrays of
+    one axis behind one of a single way."""
+    places = np.unravel_index(index, shape)
+    known: dict[tuple[int, ...], NDArray[np.intp]] = {}
+
+    def pick(sizes: NDArray[Any]) -> NDArray[Any]:
+        if sizes.size == 1:
+            return sizes.reshape(1, 1)
+        if sizes.shape not in known:
+            its = zip(places[len(shape) - sizes.ndim :], sizes.shape, strict=True)
+            held = tuple(place if size > 1 else np.zeros_like(place) for place, size in its)
+            known[sizes.shape] = np.ravel_multi_index(held, sizes.shape)
+        return sizes.reshape(-1)[known[sizes.shape]][np.newaxis]
+
+    return pick
 
 
 def _one(sizes: Sizes, places: Sequence[np.intp]) -> int:

@@ -16,8 +16,8 @@ from accelsim.dram.transfer import Runs, transfer_clocks
 from accelsim.engine.clock import Clock
 from accelsim.engine.memory import DramChannel
 from accelsim.hardware import Hardware
-from accelsim.lowering.cost import cost_of
 from accelsim.lowering.flow import gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.lower import lower
 from accelsim.lowering.target import target_of

@@ -15,9 +15,10 @@ from oracles.walked_nest import Nest, touched, walk
 from search_cases import mid_case
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import Channel, cost_of, significant
+from accelsim.lowering.cost import Channel, significant
 from accelsim.lowering.dataflow import Extents, busy_cycles
 from accelsim.lowering.flow import gemm_flow, passes, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.footprint import reads
 from accelsim.lowering.gemm_search import flows_of
 from accelsim.lowering.gemm_tasks import gemm_schedules

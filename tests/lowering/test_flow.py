@@ -14,8 +14,8 @@ from oracles.walked_nest import Nest
 from search_cases import drawn_machine
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import cost_of
 from accelsim.lowering.flow import Flow, gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.schedule import Schedule

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from machines import SYSTOLIC, machine, split
 
 from accelsim.frontend.hardware_file import with_settings
-from accelsim.lowering.cost import cost_of
 from accelsim.lowering.energy import EnergyRates
 from accelsim.lowering.flow import gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.gemm_energy import energy_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel

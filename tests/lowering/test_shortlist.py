@@ -1,5 +1,6 @@
 """A few tilings hold the best of very many, with any room; none costs less than its floor."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,14 +10,19 @@ from search_cases import large_case, mid_case
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.ranking import Ranking
 from accelsim.lowering.search import search
-from accelsim.lowering.shortlist import MOST, Shortlist, shortlist
+from accelsim.lowering.shortlist import Shortlist, floors_of, shortlist
 from accelsim.lowering.target import Residence, Target, target_of
+from accelsim.network.ops import Window
 
 STAYS = (Residence(), Residence(ifmaps=(True,)), Residence(kept=True, stored=False))
 """What of a layer may stay on chip."""
 
 
-def rankings(cases: range) -> list[tuple[Target, Ranking]]:
+Compared = tuple[Target, Ranking, Callable[[float], Shortlist | None]]
+"""A target, what tilings cost there, and a shortlist of them by the rate of DRAM."""
+
+
+def rankings(cases: range) -> list[Compared]:
     """Tilings at every scale of drawn layers, with and without what may stay on chip."""
     found = []
     for number in cases:
@@ -25,17 +31,28 @@ def rankings(cases: range) -> list[tuple[Target, Ranking]]:
             if target.reserves_blocks or not isinstance(kernel, GemmKernel):
                 continue
             for stays in STAYS if target.timing is None else STAYS[:1]:
-                found.append((target, search(target).ranking(kernel, stays)))
+                found.append(compared_on(target, kernel, stays))
     return found
+
+
+def compared_on(target: Target, kernel: GemmKernel, stays: Residence) -> Compared:
+    """All that are compared of a kernel."""
+    finder, resident = search(target), target.at_any_rate.holding(stays)
+    floors = floors_of(resident, finder.grid(kernel))
+
+    def few(rate: float) -> Shortlist | None:
+        return shortlist(resident, floors, rate, target.dram_latency)
+
+    return target, finder.ranking(kernel, stays), few
 
 
 def compared(cases: range) -> tuple[int, int]:
     """How often a shortlist was sure, and how often it was asked; it must be right each time."""
     sure = asked = 0
-    for target, ranking in rankings(cases):
+    for target, ranking, few_at in rankings(cases):
         size = target.buffers[target.buffer_index("ifmap")].size
         for rate in (0.5, float(target.dram_bytes_per_cycle), 512.0):
-            few = shortlist(ranking, rate, target.dram_latency)
+            few = few_at(rate)
             if few is None:
                 continue
             for space in (size, size - size // 8, size // 2, size // 5, size // 40):
@@ -69,29 +86,49 @@ def test_the_best_of_many_layers_is_on_the_shortlist() -> None:
 def test_what_is_left_out_may_be_better() -> None:
     case = mid_case(17, 1)
     target = target_of(case.hardware)
-    ranking = search(target).ranking(case.layer.kernel, Residence())
-    few = Ranking(tuple(part.only(np.arange(9)) for part in ranking.parts[:1]))
+    few = search(target).ranking(case.layer.kernel, Residence()).rated(1.0, 0)
     size = target.buffers[target.buffer_index("ifmap")].size
-    least = few.at(1.0, 0, size).least
+    least = few.within(size).least
     assert np.isfinite(least)
-    made = partial(Shortlist, few, 1.0, 0, alike=np.inf, moved=np.inf)
+    made = partial(Shortlist, few, alike=np.inf, moved=np.inf)
     assert made(rest=0.99 * least).within(size) is None
     assert made(rest=least).within(size) is not None
 
 
 def test_no_tiling_costs_less_than_its_floor() -> None:
-    for target, ranking in rankings(range(3)):
+    for number in range(3):
+        for case in (mid_case(17, number), large_case(17, number)):
+            kernel, target = case.layer.kernel, target_of(case.hardware)
+            if target.reserves_blocks or not isinstance(kernel, GemmKernel):
+                continue
+            size = target.buffers[target.buffer_index("ifmap")].size
+            for stays in STAYS if target.timing is None else STAYS[:1]:
+                finder, resident = search(target), target.at_any_rate.holding(stays)
+                floors = floors_of(resident, finder.grid(kernel))
+                for rate in (0.5, 7.0, 512.0):
+                    every = finder.ranking(kernel, stays).at(rate, target.dram_latency, size)
+                    for each, cycles in zip(floors, every.cycles, strict=True):
+                        floor = each.floor.cycles(rate, target.dram_latency)
+                        assert (floor <= cycles.reshape(-1)[each.index]).all()
+                        others = np.delete(cycles.reshape(-1), each.index)
+                        assert np.isinf(others).all()
+
+
+def test_what_no_space_changes_is_worked_out_once() -> None:
+    for target, ranking, _ in rankings(range(3)):
         size = target.buffers[target.buffer_index("ifmap")].size
-        for rate in (0.5, 7.0, 512.0):
-            for part in ranking.parts:
-                floor = np.broadcast_to(part.cost.floor(rate, target.dram_latency), part.shape)
-                cycles = part.cycles(rate, target.dram_latency, size)
-                assert (floor.reshape(cycles.shape) <= cycles).all()
+        rated = ranking.rated(3.0, target.dram_latency)
+        for space in (size, size // 2, size // 7):
+            each = zip(rated.within(space).cycles, rated.fixed().within(space).cycles, strict=True)
+            assert all(np.array_equal(one, other) for one, other in each)
 
 
-def test_few_tilings_need_no_shortlist() -> None:
+def test_of_few_tilings_all_are_on_the_list() -> None:
     case = mid_case(17, 1)
     target = target_of(case.hardware)
-    ranking = search(target).ranking(case.layer.kernel, Residence())
-    some = Ranking(tuple(part.only(np.arange(MOST // 2)) for part in ranking.parts[:1]))
-    assert shortlist(some, 1.0, 0) is None
+    *_, few_at = compared_on(
+        target, GemmKernel(1, 1, 2, 3, Window(2, 1), Window(1, 1)), Residence()
+    )
+    few = few_at(1.0)
+    assert few is not None
+    assert few.rest == np.inf

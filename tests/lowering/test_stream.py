@@ -14,9 +14,9 @@ from oracles.walked_nest import Nest
 from pydantic import ValidationError
 
 from accelsim.frontend.hardware_file import load_hardware
-from accelsim.lowering.cost import cost_of
 from accelsim.lowering.dataflow import DATAFLOW_OF, ArrayModel, Extents, busy_cycles, tails
 from accelsim.lowering.flow import gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.target import Target

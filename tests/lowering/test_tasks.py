@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from machines import chain as layers_of
 from oracles.walked_nest import Nest, touched, walk
 
-from accelsim.lowering.cost import cost_of
 from accelsim.lowering.demand import buffer_demand, demands
 from accelsim.lowering.flow import gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.gemm_tasks import gemm_schedules
 from accelsim.lowering.kernels import GemmKernel, VectorKernel, kernel_of
 from accelsim.lowering.schedule import Axis, Schedule, turns

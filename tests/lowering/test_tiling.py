@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.errors import DoesNotFitError
-from accelsim.lowering.cost import cost_of, significant
+from accelsim.lowering.cost import significant
 from accelsim.lowering.demand import legal
 from accelsim.lowering.flow import gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.gemm_candidates import (
     sizes_at_every_scale,
     tilings_to_compare,

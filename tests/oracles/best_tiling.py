@@ -12,9 +12,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from accelsim.lowering.cost import cost_of
 from accelsim.lowering.demand import legal
 from accelsim.lowering.flow import gemm_flow, share_of, workload
+from accelsim.lowering.flow_cost import cost_of
 from accelsim.lowering.gemm_search import Way, ways_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.objective import weighed

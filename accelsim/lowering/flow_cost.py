@@ -1,0 +1,216 @@
+"""What a flow of tiles costs on a target, where some operands may lie on chip."""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.hardware import OPERANDS, Operand
+from accelsim.lowering.cost import Channel, Cost, Floor, Moved, Passes, Places, Turnaround
+from accelsim.lowering.demand import buffer_demand, tile_demand
+from accelsim.lowering.flow import Flow
+from accelsim.lowering.gemm_energy import energy_of
+from accelsim.lowering.target import Sizes, Target
+
+FEW = 4
+"""Tiles that are in buffers beside the one that is computed, about."""
+
+RESULTS: Set[Operand] = {"psum", "ofmap"}
+"""What the array makes."""
+
+
+def floor_of(flow: Flow, target: Target) -> Floor:
+    """The floor of `cost_of` a flow."""
+    residence, size = target.residence, flow.occupied
+    busy, end = _busy_and_end(flow, target)
+    around = size["ofmap"] * residence.stored
+    if not _come_before(flow, target):
+        around = around + size["filter"] + size["ifmap"] * (not residence.ifmap)
+    return Floor(
+        busy_cycles=busy + end,
+        around_bytes=np.asarray(around),
+        dram_bytes=_dram_bytes(flow, target),
+        is_loaded=not residence.ifmap,
+        is_stored=residence.stored,
+    )
+
+
+def cost_of(flow: Flow, target: Target) -> Cost:
+    """The cost of a flow, of which the operands that are resident on `target` need no DRAM."""
+    residence = target.residence
+    busy, end = _busy_and_end(flow, target)
+    traffic, addend = _traffic(flow, target), _addend(flow, target)
+    own = -(-flow.tiles // flow.at_work)
+    moved = {item: each * flow.waste[item] for item, each in traffic.items()}
+    return Cost(
+        busy_cycles=busy + end,
+        other_bytes=_bytes_of_others(flow, moved, own) if target.arrays > 1 else 0,
+        channel=_channel(flow, target, moved, addend),
+        alone_cycles=busy * flow.at_work / flow.tiles + flow.tail,
+        dram_bytes=_dram_bytes(flow, target),
+        is_loaded=not residence.ifmap,
+        is_stored=residence.stored,
+        own_tiles=own,
+        arrays=flow.at_work,
+        links=flow.visits["psum"] // (2 * flow.between * flow.at_work),
+        passes=_passes(flow),
+        buffers=tuple(_buffers(flow, target, [*traffic])),
+        objective=target.objective,
+        energy_pj=_energy(flow, target, traffic, addend),
+        filter_cycles=_filter_cycles(flow, target, busy),
+    )
+
+
+def _busy_and_end(flow: Flow, target: Target) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cycles of the array, or of what moves its ofmap on chip, and those after its last tile."""
+    busy, end = flow.array, np.asarray(flow.tail, dtype=float)
+    if target.move_bytes_per_cycle is not None:
+        demand = tile_demand(target, flow.demand)
+        busy = np.maximum(busy, target.move_cycles(flow.traffic["ofmap"]))
+        end = end + target.move_cycles(demand["ofmap"])
+    return busy, end
+
+
+def _traffic(flow: Flow, target: Target) -> dict[Operand, Sizes]:
+    """Bytes of each operand that does not lie on chip."""
+    on_chip = {"ifmap": target.residence.ifmap, "ofmap": not target.residence.stored}
+    return {item: moved for item, moved in flow.traffic.items() if not on_chip.get(item)}
+
+
+def _addend(flow: Flow, target: Target) -> int:
+    """Bytes of what is added on the way out, where it comes from DRAM."""
+    return 0 if target.residence.addend else flow.addend
+
+
+def _dram_bytes(flow: Flow, target: Target) -> Sizes:
+    """All that DRAM moves."""
+    return np.asarray(sum(_traffic(flow, target).values()) + _addend(flow, target))
+
+
+def _passes(flow: Flow) -> Passes:
+    """Of tilings whose psums leave; what is in buffers is of the next part already."""
+    tiles = np.maximum(flow.visits["ofmap"], 1)
+    parts = np.where(flow.between > FEW, flow.visits["psum"] // (2 * tiles) + 1, 1)
+    return Passes(parts, flow.last.share[np.newaxis], flow.last.cycles[np.newaxis] / flow.at_work)
+
+
+def _come_before(flow: Flow, target: Target) -> bool:
+    """Whether the first tile's filters come while another layer makes the ifmap."""
+    return not flow.filter_is_input and target.residence.ifmap
+
+
+def _filter_cycles(
+    flow: Flow, target: Target, busy: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """What the array does with a tile's filters, if the first ones come before the layer begins."""
+    if not _come_before(flow, target):
+        return None
+    visits = flow.visits["filter"]
+    return np.where(visits > 1, busy / np.maximum(visits, 1), np.inf)
+
+
+def _channel(flow: Flow, target: Target, moved: Mapping[Operand, Moved], addend: int) -> Channel:
+    """What `moved` bytes and those of the `addend` take of it."""
+    if addend:
+        added = addend * flow.waste["ofmap"]
+        moved = {**moved, "ofmap": moved.get("ofmap", 0) + added}
+    tiles = {item: each / np.maximum(flow.occupied[item], 1) for item, each in moved.items()}
+    psums = flow.visits["psum"] // 2
+    stores = psums + flow.visits["ofmap"] * target.residence.stored
+    loads = psums + sum(flow.visits[item] for item in ("ifmap", "filter") if item in moved)
+    return Channel(tiles, flow.occupied, np.minimum(loads, stores), sum(target.turnaround_cycles))
+
+
+def _energy(
+    flow: Flow, target: Target, traffic: Mapping[Operand, Sizes], addend: int
+) -> NDArray[np.float64] | None:
+    """pJ, where the objective asks for it."""
+    if flow.done is None:
+        return None
+    added = (flow.addend - addend) // target.bytes_of("ifmap")
+    return energy_of(flow.done, target, traffic, addend, added)
+
+
+def _bytes_of_others(flow: Flow, moved: Mapping[Operand, Moved], own: Sizes) -> Moved:
+    """What others load before the last array can start, or store before its last ofmap."""
+    mean = {
+        item: each / np.maximum(flow.visits[item], 1)
+        for item, each in moved.items()
+        if item != "psum"
+    }
+    at_once = flow.tiles - (own - 1) * flow.at_work  # arrays that have one tile more than others
+    loads = sum(each for item, each in mean.items() if item != "ofmap")
+    stores = (at_once - 1) * mean.get("ofmap", 0)
+    return np.asarray(np.maximum((flow.at_work - 1) * loads, stores), dtype=float)
+
+
+def _buffers(flow: Flow, target: Target, moved: Sequence[Operand]) -> Iterator[Places]:
+    """Those that hold operands that come or leave, `moved` by DRAM or from one to another; each
+    array has buffers of its own."""
+    demand = tile_demand(target, flow.demand)
+    own = [*moved, *(("ofmap",) if target.moves_on_chip else ())]
+    for index, space in enumerate(target.buffers):
+        held = {item for item in own if target.buffer_index(item) == index}
+        if held:
+            every = buffer_demand(space, demand)
+            inputs = [item for item in OPERANDS if item in held - RESULTS]
+            each = [_of_input(flow, target, item, demand[item], every) for item in inputs]
+            if held & RESULTS:
+                size = {item: demand[item] for item in held & RESULTS}
+                each += _of_results(flow, target, size, every)
+            yield Places(
+                tile_bytes=every,
+                size=space.size,
+                has_maps=index == target.buffer_index("ifmap"),
+                turnarounds=tuple(each),
+            )
+
+
+def _of_input(flow: Flow, target: Target, item: Operand, size: Sizes, every: Sizes) -> Turnaround:
+    """Of tiles of the ifmap or of filters, of such a size, where a whole tile has `every` byte."""
+    visits = _of_one(flow.visits[item], flow.at_work, target)
+    return Turnaround(
+        tile_bytes=size,
+        busy_cycles=flow.array,
+        moves={item: visits},
+        tiles=visits,
+        beside=every - size,
+        come=1 if item == "filter" and _come_before(flow, target) else 0,
+    )
+
+
+def _of_results(
+    flow: Flow, target: Target, demand: Mapping[Operand, Sizes], every: Sizes
+) -> Iterator[Turnaround]:
+    """Of psums, of the ofmap, or of psums that become the ofmap, by what a tile has of them.
+
+    Where psums are wider, what is more of them is free when the ofmap leaves.
+    """
+    nothing = np.zeros_like(flow.tail)
+    psum, ofmap = (demand.get(item, nothing) for item in ("psum", "ofmap"))
+    visits = {item: _of_one(flow.visits[item], flow.at_work, target) for item in demand}
+    psums, leaving = (visits.get(item, nothing) for item in ("psum", "ofmap"))
+    stores, apart = leaving * target.residence.stored, psum > ofmap
+    way = np.asarray(leaving * flow.tail, dtype=float)
+    if "ofmap" in demand:
+        way = way + target.move_cycles(flow.traffic["ofmap"])
+    yield Turnaround(
+        tile_bytes=np.maximum(psum, ofmap),
+        busy_cycles=flow.array + psums // 2 * flow.tail + ~apart * way,
+        moves={"psum": psums, "ofmap": ~apart * stores},
+        tiles=psums // 2 + leaving,
+        beside=every - np.maximum(psum, ofmap),
+    )
+    if "ofmap" in demand and apart.any():
+        yield Turnaround(
+            tile_bytes=ofmap,
+            busy_cycles=apart * way,
+            moves={"ofmap": apart * stores},
+            tiles=leaving,
+            beside=every,
+        )
+
+
+def _of_one(visits: Sizes, arrays: Sizes, target: Target) -> Sizes:
+    """The share of one array."""
+    return visits if target.arrays == 1 else -(-visits // arrays)
