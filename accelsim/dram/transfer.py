@@ -7,22 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
+from typing import TypeVar
 
 from accelsim.dram.pattern import Access
 from accelsim.dram.replay import Channel
 from accelsim.dram.sheet import DramTiming
+from accelsim.dram.walk import Walk, sample_of, walk
 from accelsim.jit import Patience
 
-SAMPLE = 256
-"""Bursts on each channel that are replayed: mostly within 8 % of the rate of ten times as many."""
-
-ROW_CYCLES = 10
-"""They take as many row cycles of a data bus at least: banks that are not ready are seen then."""
-
-
-def sample_of(sheet: DramTiming) -> int:
-    """Bursts on each channel that are replayed: more where a row cycle is long for the bus."""
-    return max(SAMPLE, ROW_CYCLES * -(-sheet.nRC // sheet.nBL))
+Key = TypeVar("Key")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +38,7 @@ class Replayed:
 
 @dataclass
 class Replays:
-    """What replays have said, for whoever owns this to drop; of `most` kinds of runs.
+    """What replays and walks have said, for whoever owns this to drop; of `most` kinds of runs.
 
     When its `patience` is over, compiled code replays.
     """
@@ -52,6 +46,7 @@ class Replays:
     most: int = 4096
     patience: Patience = field(default_factory=Patience)
     known: dict[tuple[object, ...], Replayed] = field(default_factory=dict)
+    walks: dict[tuple[DramTiming, int, int], Walk] = field(default_factory=dict)
 
     def transfer_clocks(self, sheet: DramTiming, runs: Runs, write: bool) -> Fraction:
         """Clocks that a transfer occupies the channels in the long run, refresh included."""
@@ -75,14 +70,26 @@ class Replays:
         """Clocks of a burst of a long run, over all channels, refresh included."""
         return float(self.recall(sequential, sheet, write).clocks)
 
+    def long_rows(self, sheet: DramTiming) -> float:
+        """Rows that a burst of a long run opens."""
+        return float(self.recall(sequential, sheet, False).activates)
+
     def recall(self, find: Callable[..., Replayed], *key: object) -> Replayed:
         """What was found before, or what `find` finds now."""
-        named = (find, *key)
-        found = self.known.get(named)
+        return self._remembered(self.known, (find, *key), lambda: find(*key, self.patience))
+
+    def walk(self, sheet: DramTiming, size: int, pitch: int) -> Walk:
+        """As `walk.walk`."""
+        key = sheet, size, pitch
+        return self._remembered(self.walks, key, lambda: walk(*key))
+
+    def _remembered(self, known: dict[Key, Found], key: Key, find: Callable[[], Found]) -> Found:
+        """What is `known`, or what `find` finds now."""
+        found = known.get(key)
         if found is None:
-            if len(self.known) >= self.most:
-                del self.known[next(iter(self.known))]
-            found = self.known[named] = find(*key, self.patience)
+            if len(known) >= self.most:
+                del known[next(iter(known))]
+            found = known[key] = find()
         return found
 
 

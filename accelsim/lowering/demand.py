@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.dram.law import occupancy
+from accelsim.dram.law import ManyRuns, occupancy
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.bursts import waste_of_bursts
 from accelsim.lowering.dataflow import leaves_unfinished
 from accelsim.lowering.footprint import inside
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.layout import ManyRuns, Planes, many_filter_runs, many_map_runs, many_packed
+from accelsim.lowering.layout import Planes, many_filter_runs, many_map_runs, many_packed
 from accelsim.lowering.pooling import holds_whole, windows_in
 from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.tiling import Tilings, cut
@@ -115,8 +115,7 @@ def occupied_bytes(count: Sizes, runs: ManyRuns, target: Target, write: bool = F
     rounded = rounded_to_bursts(count, target)
     if target.timing is None:
         return rounded
-    long_burst = target.replays.long_burst(target.timing, write)
-    clocks = occupancy(target.timing, runs.count, runs.size, runs.pitch, long_burst, write)
+    clocks = occupancy(target.timing, runs, target.replays, write)
     moved = clocks * float(target.cycles_per_clock * target.dram_bytes_per_cycle)
     return np.asarray(np.maximum(rounded, moved))
 

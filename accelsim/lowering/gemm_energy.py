@@ -60,8 +60,7 @@ def _told(kernel: GemmKernel, target: Target, tilings: Tilings) -> dict[Operand,
     size = leaving(kernel, target, tiles, size)
     found = {}
     for item in OPERANDS:
-        lie = runs[item]
-        each = told(target.timing, lie.count, lie.size, lie.pitch)
+        each = told(target.timing, runs[item], target.replays)
         moved = np.maximum((count * size[item]).sum(axis=0), 1)
         bursts, rows = ((count * some).sum(axis=0) / moved for some in each)
         found[item] = bursts, rows

@@ -6,12 +6,12 @@ image. Weights do not change, so they are stored in the order in which the tiles
 is one run. A matmul's filter is computed, and stored [K][C].
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.dram.law import ManyRuns
 from accelsim.dram.transfer import Runs
 
 
@@ -51,15 +51,6 @@ def map_runs(whole: Planes, block: Planes, word_bytes: int, maps: int = 1) -> Ru
         else:
             apart *= total
     return Runs(maps * (block.words // run if run else 0), run * word_bytes, apart * word_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class ManyRuns:
-    """As Runs, one entry per tiling, each for the largest tile."""
-
-    count: NDArray[np.int64]
-    size: NDArray[np.int64]
-    pitch: NDArray[np.int64]
 
 
 def many_map_runs(whole: Planes, block: tuple[NDArray[np.int64], ...], word_bytes: int) -> ManyRuns:

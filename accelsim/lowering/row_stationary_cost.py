@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accelsim.dram.law import ManyRuns
 from accelsim.hardware import OPERANDS, Operand
 from accelsim.lowering.demand import occupied_bytes, rounded_to_bursts
 from accelsim.lowering.energy import Activity
 from accelsim.lowering.footprint import tap_reads
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.layout import ManyRuns, Planes, many_map_runs, many_packed
+from accelsim.lowering.layout import Planes, many_map_runs, many_packed
 from accelsim.lowering.processor import Counts
 from accelsim.lowering.row_stationary import Count, Mapping, RowShape
 from accelsim.lowering.row_stationary_unit import RowTile, RowUnit

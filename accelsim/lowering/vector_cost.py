@@ -14,18 +14,18 @@ A layer takes as long as the most of these:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.dram.law import occupancy
+from accelsim.dram.law import ManyRuns, occupancy
 from accelsim.hardware import Operand
 from accelsim.lowering.footprint import TapReads, inside, tap_reads
 from accelsim.lowering.kernels import VectorKernel
-from accelsim.lowering.layout import Planes, many_map_runs
+from accelsim.lowering.layout import Planes, many_map_runs, many_packed
 from accelsim.lowering.objective import weighed
 from accelsim.lowering.target import BufferSpace, Sizes, Target
 from accelsim.lowering.vector_energy import vector_energy
@@ -331,24 +331,22 @@ class VectorCosts:
         if self.target.timing is None:
             return self.occupied(size)
         runs = many_map_runs(whole, block, self.target.bytes_of(operand))
-        return self.occupied(size, (runs.count * maps, runs.size, runs.pitch), operand == "ofmap")
+        return self.occupied(size, replace(runs, count=runs.count * maps), operand == "ofmap")
 
     @property
     def filter_cycles(self) -> Cycles:
         """The same of each kind of tile's filters, which lie as the tiles take them."""
         size = self.filters_read * self.target.bytes_of("filter")
-        return self.occupied(size, (np.ones_like(size), size, size))
+        return self.occupied(size, many_packed(size))
 
-    def occupied(self, size: Sizes, lie: tuple[Sizes, ...] = (), is_write: bool = False) -> Cycles:
-        """Whole cycles of a transfer of `size` bytes, which `lie` in runs: count, size, pitch."""
+    def occupied(self, size: Sizes, lie: ManyRuns | None = None, is_write: bool = False) -> Cycles:
+        """Whole cycles of a transfer of `size` bytes, and of a data sheet's DRAM how they `lie`."""
         target = self.target
         bursts = -(-size // target.dram_burst) * target.dram_burst
         cycles = np.ceil(bursts / self.rate - 1e-9)
-        if target.timing is None:
+        if target.timing is None or lie is None:
             return np.asarray(cycles)
-        count, run, pitch = np.broadcast_arrays(*lie)
-        long_burst = target.replays.long_burst(target.timing, is_write)
-        clocks = occupancy(target.timing, count, run, pitch, long_burst, is_write)
+        clocks = occupancy(target.timing, lie, target.replays, is_write)
         return np.asarray(np.maximum(cycles, np.ceil(clocks * float(target.cycles_per_clock))))
 
     # --- Cycles of the layer ----------------------------------------------------------------------

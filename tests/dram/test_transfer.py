@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import cache
 from itertools import product
 from math import ceil, log2
 from typing import Any
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles.dram_sheets import SHEETS, STANDARDS, changed
 
-from accelsim.dram.law import demand, occupancy
+from accelsim.dram.law import ManyRuns, occupancy
 from accelsim.dram.pattern import Access
 from accelsim.dram.replay import Channel
 from accelsim.dram.sheet import DramTiming
@@ -24,23 +23,19 @@ from accelsim.dram.transfer import (
     Runs,
     bursts_of,
     run_clocks,
-    sample_of,
     sequential_clocks,
     transfer_clocks,
 )
+from accelsim.dram.walk import sample_of
 
+REPLAYS = Replays()
+"""Of long runs, which are replayed, and of walks."""
 ROW = 65_536  # bytes after which DDR3's row changes in the same bank
 
 
-@cache
-def long_burst(name: str, write: bool) -> float:
-    return float(sequential_clocks(SHEETS[name], write))
-
-
 def law(name: str, runs: Runs, write: bool = False) -> float:
-    count, size, pitch = (np.array([each]) for each in (runs.count, runs.size, runs.pitch))
-    long = long_burst(name, write)
-    return float(occupancy(SHEETS[name], count, size, pitch, long, write)[0])
+    many = ManyRuns(*(np.array([each]) for each in (runs.count, runs.size, runs.pitch)))
+    return float(occupancy(SHEETS[name], many, REPLAYS, write)[0])
 
 
 @given(st.sampled_from(STANDARDS), st.integers(1, 3000), st.integers(0, 9000), st.booleans())
@@ -187,13 +182,17 @@ CHUNKS = (64, 128, 256, 512, 1024, 2048, 4096)
 
 @pytest.mark.parametrize("name", STANDARDS)
 def test_the_law_orders_chunks_as_the_replay(name: str) -> None:
-    """Far runs: longer ones never cost more per byte, and half of the peak is where it is."""
+    """Far runs are within 20 % of the replay, and those that take over 25 % more per byte than
+    others do so by the law. (Longer ones mostly take less: but 1,024 B cost a GDDR6 19 % more than
+    512 B do, as a bank has two of their rows.)
+    """
     sheet, pitch = SHEETS[name], 12_544 * 8
     exact = [float(run_clocks(sheet, chunk, pitch, write=False)) / chunk for chunk in CHUNKS]
     closed = [law(name, Runs(4096, chunk, pitch)) / 4096 / chunk for chunk in CHUNKS]
-    assert closed == sorted(closed, reverse=True)
-    for chunk, found, expected in zip(CHUNKS, closed, exact, strict=True):
-        assert found == pytest.approx(expected, rel=0.5), chunk
+    assert closed == pytest.approx(exact, rel=0.2)
+    costs = [*zip(exact, closed, strict=True)]
+    for (most, by_law), (least, less_by_law) in product(costs, costs):
+        assert by_law > less_by_law or most <= 1.25 * least
 
 
 @pytest.mark.parametrize("name", STANDARDS)
@@ -218,7 +217,59 @@ def test_ddr3_where_one_resource_decides(chunk: int, pitch: int) -> None:
     assert law("DDR3-2133", Runs(4096, chunk, pitch)) / 4096 == pytest.approx(exact, rel=0.05)
 
 
-def test_demand_by_hand() -> None:
-    """DDR3: 100 runs of 256 B, a row apart: 4 bursts in 4 banks each, always the same four."""
-    need = demand(SHEETS["DDR3-2133"], *(np.array([n]) for n in (100, 256, ROW)))
-    assert (need.bursts[0], need.visits[0], need.banks[0]) == (400, pytest.approx(400), 4)
+def drawn_pitch(rng: random.Random, kind: str) -> int:
+    """Powers of two, near them and their small multiples, multiples of three, planes, any."""
+    match kind:
+        case "power":
+            return 2 ** rng.randrange(8, 21)
+        case "near":
+            beside = rng.choice((1, 2, 4, 8, 16, rng.randrange(1, 65), rng.randrange(1, 400)))
+            return (
+                2 ** rng.randrange(10, 21) * rng.choice((1, 1, 3, 5)) + rng.choice((-1, 1)) * beside
+            )
+        case "three":
+            return 3 * 2 ** rng.randrange(6, 19)
+        case "plane":
+            return rng.choice((7, 13, 14, 27, 28, 56, 112, 224)) ** 2 * rng.choice((1, 3, 8, 64))
+    return int(2 ** rng.uniform(6, 21))
+
+
+def off(name: str, runs: Runs, write: bool) -> float:
+    """How many times the law is the replay, or the replay the law."""
+    sheet = SHEETS[name]
+    exact = float(run_clocks(sheet, runs.size, runs.pitch, write))
+    ratio = law(name, runs, write) / runs.count / exact
+    return max(ratio, 1 / ratio)
+
+
+PITCHES = ("power", "near", "three", "plane", "any")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in STANDARDS])
+def test_the_law_is_near_the_replay_for_drawn_pitches(name: str) -> None:
+    """Nine in ten runs are within 30 %, all within 1.7 times; up to 17 times where a law of the
+    lowest bit of a pitch that changes took runs beside a power of two for spread, or all in one.
+    """
+    rng = random.Random(name)
+    ratios = []
+    for number in range(40):
+        pitch = drawn_pitch(rng, PITCHES[number % len(PITCHES)])
+        size = min(int(2 ** rng.uniform(2, 13)), max(pitch * 3 // 4, 1))
+        ratios.append(off(name, Runs(4096, size, pitch), rng.random() < 0.4))
+    ratios.sort()
+    assert ratios[35] < 1.3
+    assert ratios[-1] < 1.7
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "pitch"),
+    [
+        ("DDR3-2133", 1_024, 65_535),  # below a power of two: few banks for long
+        ("HBM2", 512, 65_535),
+        ("DDR3-1600", 16, 65_540),  # above: no fewer than those of 4 bytes' lowest bit
+        ("LPDDR4-3200", 32, 2_048),  # the same rows again and again, while they are in the queue
+        ("HBM2", 7, 256),  # one bank group of one data bus
+    ],
+)
+def test_the_law_near_powers_of_two(name: str, size: int, pitch: int) -> None:
+    assert off(name, Runs(4096, size, pitch), write=False) < 1.5
