@@ -4,7 +4,7 @@ Where it is cut, an axis need not be a multiple of a tile: there are as many til
 and what is left over is another part. Along the other axes tiles leave over what they leave.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -102,25 +102,45 @@ class _Shapes(Tiles):
 
     def along(self, place: int) -> FullTiles:
         """With full tiles along the axis at a place."""
-        busy, moved, sizes = _least_of_both(np.concatenate([*self._rows(place)])).T
-        return FullTiles(busy / self.target.sharers, moved, sizes.astype(np.int64))
+        sizes = self.sizes[place].ravel()
+        by_size = [self._by_size(place, each, sizes.size) for each in self._costs(place)]
+        busy, moved = np.concatenate(by_size, axis=2)
+        row, column = np.nonzero(_may_be_least(busy, moved))
+        told = busy[row, column], moved[row, column], sizes[row].astype(float)
+        busy, moved, least = _least_of_both(np.stack(told, axis=1)).T
+        return FullTiles(busy / self.target.sharers, moved, least.astype(np.int64))
 
-    def _rows(self, place: int) -> Iterator[NDArray[np.float64]]:
-        """By row array cycles, bytes and the size along an axis: of whole sums, then of parts."""
-        kernel, sizes = self.kernel, self.sizes
+    @staticmethod
+    def _by_size(place: int, costs: Sequence[NDArray[Any]], count: int) -> NDArray[np.float64]:
+        """The costs with the `count` sizes along the axis at a place first, all else second."""
+        several = np.broadcast_arrays(*costs)
+        return np.stack([np.moveaxis(each, place, 0).reshape(count, -1) for each in several])
+
+    def _costs(self, place: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Array cycles and bytes, infinite without room: of whole sums, then of parts."""
+        kernel, groups = self.kernel, self.kernel.groups
         rest = bytes_of_results(kernel, self.target)
         turns: list[Any] = [
-            -(-whole // size) for whole, size in zip(self.wholes, sizes, strict=True)
+            -(-whole // size) for whole, size in zip(self.wholes, self.sizes, strict=True)
         ]
-        turns[place] = self.wholes[place] / sizes[place]
-        for whole in (True, False):
-            most, parts = self._most(whole), self._parts(whole)
-            has_room = ((parts == 1) if whole else (parts > 0)) & (prod(sizes[:3]) <= most)
-            parts = np.ones_like(parts) if whole else np.maximum(parts, 2)
-            busy, moved = self._busy(place, parts), self._moved(turns, parts)
-            every = (kernel.groups * busy, kernel.groups * moved + rest, sizes[place], has_room)
-            *each, room = np.broadcast_arrays(*every)
-            yield np.stack([one[room] for one in each], axis=1).astype(float)
+        turns[place] = self.wholes[place] / self.sizes[place]
+        for parts, has_room in self._sums:
+            busy = np.where(has_room, groups * self._busy(place, parts), np.inf)
+            yield busy, groups * self._moved(turns, parts) + rest
+
+    @cached_property
+    def _sums(self) -> list[tuple[Sizes, NDArray[np.bool_]]]:
+        """Parts of the sums, and where tiles have room for them: of whole ones, then of others."""
+        pixels, (whole, some) = prod(self.sizes[:3]), map(self._parts, (True, False))
+        return [
+            (np.ones_like(whole), (whole == 1) & (pixels <= self._most(whole=True))),
+            (np.maximum(some, 2), (some > 0) & (pixels <= self._most(whole=False))),
+        ]
+
+    @cached_property
+    def _least_reads(self) -> list[int]:
+        """Positions that both axes of pixels read uncut."""
+        return [least_read(axis.window) for axis in self.axes]
 
     def _busy(self, place: int, parts: Sizes) -> NDArray[np.float64]:
         """Array cycles of a group, with sums in so many parts, each a fold or more."""
@@ -151,12 +171,24 @@ class _Shapes(Tiles):
         whole or psums leave."""
         kernel, target, pixels = self.kernel, self.target, prod(turns[:3])
         weights = kernel.filters * kernel.gemm.k * target.bytes_of("filter")
-        words = prod(map(_reads, self.axes, turns[1:3]))
+        words = prod(map(_reads, self.axes, self._least_reads, turns[1:3]))
         maps = kernel.batch * kernel.channels * words * target.bytes_of("ifmap")
         maps = maps * (not target.residence.ifmap)
         psums = 2 * kernel.gemm.m * kernel.filters * target.bytes_of("psum") * (parts - 1)
         once = np.minimum(maps * turns[3] + weights, maps + weights * pixels)
         return np.asarray(np.minimum(once + psums, maps * turns[3] + weights * pixels))
+
+
+def _may_be_least(busy: NDArray[np.float64], moved: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """By row those of finite cycles that may take least of one, or between: of the fastest of a row
+    what moves more, and of those that move least what is slower, is none."""
+    fastest = busy.min(axis=1, keepdims=True)
+    its = np.where(busy == fastest, moved, np.inf).min(axis=1, keepdims=True)
+    fits = np.isfinite(busy) & (moved <= its)
+    fewest = np.where(fits, moved, np.inf).min(axis=1, keepdims=True)
+    slowest = np.where(moved == fewest, busy, np.inf).min(axis=1, keepdims=True)
+    kept: NDArray[np.bool_] = fits & (busy <= slowest)
+    return kept
 
 
 def _least_of_both(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -171,9 +203,9 @@ def _least_of_both(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return kept
 
 
-def _reads(axis: Pixels, pieces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions that so many pieces of an axis read: what windows share is read by both."""
+def _reads(axis: Pixels, least: int, pieces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions that so many pieces of an axis read, of `least` uncut: what windows share twice."""
     again = 0
     if isinstance(axis.window, Window) and not axis.dilated:
         again = max(axis.window.kernel - axis.window.stride, 0)
-    return least_read(axis.window) + (pieces - 1) * again
+    return least + (pieces - 1) * again
