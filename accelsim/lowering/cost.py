@@ -1,6 +1,6 @@
 """What a tiling costs: cycles and DRAM bytes in closed form, for many tilings at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,17 +46,52 @@ class Turnaround:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Loads that wait until tiles of another task have left: nothing overtakes them.
+
+    What is then loaded comes with a latency that only as many tiles hide as have a place; where a
+    tile is one task, `also` the one that waits. So all `tiles` take `busy_cycles` of the array, the
+    channel's cycles of the `moves` of each operand, and so many `latencies`, in places of
+    `tile_bytes` on average with so many bytes `beside` them. What is `left` of a tile has a place
+    until that is stored, in so many `stores`.
+    """
+
+    tile_bytes: NDArray[np.float64]
+    beside: Sizes
+    busy_cycles: NDArray[np.float64]
+    moves: Mapping[Operand, Sizes]
+    latencies: Sizes
+    tiles: Sizes
+    also: Sizes | int = 0
+    left: NDArray[np.float64] | int = 0
+    stores: Sizes | int = 0
+
+    def cycles(self, taken: Mapping[Operand, Moved], latency: int, room: int) -> Moved:
+        """What all take, as many on their way at a time as there is `room` for.
+
+        So much is left of each of them as its store takes of all its time.
+        """
+        each = [moves * taken[item] for item, moves in self.moves.items()]
+        chain = np.asarray(sum(each, start=self.busy_cycles + latency * self.latencies))
+        left = self.left * self.stores * (taken["ofmap"] + latency) / np.maximum(chain, 1)
+        there = np.maximum(self.tile_bytes + left, 1)
+        places = np.clip((room - self.beside - self.also * left) // there, 1, None)
+        return np.asarray(chain / (np.minimum(places, np.maximum(self.tiles, 1)) + self.also))
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """A buffer of `size`, which holds two tiles of `tile_bytes` or more, of all its operands.
 
     The one in which feature maps stay may have less `space` than that for tiles. `turnarounds` are
-    of the operands whose tiles come or leave.
+    of the operands whose tiles come or leave, `queues` tell of what waits behind them.
     """
 
     tile_bytes: Sizes
     size: int
     has_maps: bool
     turnarounds: tuple[Turnaround, ...]
+    queues: Callable[[], Iterable[Queue]] = tuple
 
     def room(self, space: int | None) -> int:
         """Bytes for tiles."""
@@ -207,6 +242,17 @@ class Cost:
             arrays=self.arrays,
             buffers=tuple((buffer, buffer.there(each, latency)) for buffer in self.buffers),
         )
+
+    def waiting(self, rate: float, latency: int, space: int) -> NDArray[np.float64]:
+        """As `cycles`, if loads wait in queues as long as tiles of mean size let them.
+
+        Where tiles differ they wait for less, or more: what this adds is a guess, no bound.
+        """
+        each, most = self.channel.each(rate), self.cycles(rate, latency, space)
+        for buffer in self.buffers:
+            for queue in buffer.queues():
+                most = np.maximum(most, queue.cycles(each, latency, buffer.room(space)))
+        return most
 
     def _first(self, each: Mapping[Operand, Moved], latency: int) -> tuple[Moved, Moved, Moved]:
         """What the array waits for operands at first, what has come before, and if DRAM waits."""

@@ -1,12 +1,22 @@
 """What a flow of tiles costs on a target, where some operands may lie on chip."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.hardware import OPERANDS, Operand
-from accelsim.lowering.cost import Channel, Cost, Floor, Moved, Passes, Places, Turnaround
+from accelsim.lowering.cost import (
+    Channel,
+    Cost,
+    Floor,
+    Moved,
+    Passes,
+    Places,
+    Queue,
+    Turnaround,
+)
 from accelsim.lowering.demand import buffer_demand, tile_demand
 from accelsim.lowering.flow import Flow
 from accelsim.lowering.gemm_energy import energy_of
@@ -163,6 +173,7 @@ def _buffers(flow: Flow, target: Target, moved: Sequence[Operand]) -> Iterator[P
                 size=space.size,
                 has_maps=index == target.buffer_index("ifmap"),
                 turnarounds=tuple(each),
+                queues=partial(_queues, flow, target, held, moved, every),
             )
 
 
@@ -209,6 +220,75 @@ def _of_results(
             tiles=leaving,
             beside=every,
         )
+
+
+def _queues(
+    flow: Flow, target: Target, held: Set[Operand], moved: Sequence[Operand], every: Sizes
+) -> Iterator[Queue]:
+    """Behind tiles of filters, and behind results, that are `held` in a buffer."""
+    demand = tile_demand(target, flow.demand)
+    visits: dict[Operand, Sizes]
+    visits = {item: _of_one(each, flow.at_work, target) for item, each in flow.visits.items()}
+    if "filter" in held:
+        yield _behind_filters(flow, visits, moved, every - demand["filter"])
+    if held & RESULTS:
+        size = {item: demand[item] for item in held & RESULTS}
+        yield _behind_results(flow, visits, size, moved, every)
+
+
+def _behind_filters(
+    flow: Flow, visits: Mapping[Operand, Sizes], moved: Sequence[Operand], beside: Sizes
+) -> Queue:
+    """A task's filters are loaded first, then its ifmap, if it has a new one."""
+    filters = visits["filter"]
+    also: dict[Operand, Sizes] = {}
+    if "ifmap" in moved:
+        also["ifmap"] = np.minimum(filters, visits["ifmap"])
+    return Queue(
+        tile_bytes=flow.traffic["filter"] / np.maximum(flow.visits["filter"], 1),
+        beside=beside,
+        busy_cycles=flow.array,
+        moves={"filter": filters, **also},
+        latencies=filters,
+        tiles=filters,
+    )
+
+
+def _behind_results(
+    flow: Flow,
+    visits: Mapping[Operand, Sizes],
+    demand: Mapping[Operand, Sizes],
+    moved: Sequence[Operand],
+    every: Sizes,
+) -> Queue:
+    """What the next tasks load behind one that waits for a place of results, of such a `demand`.
+
+    Where psums are wider than the ofmap, that is left of another when they leave. Of several tasks
+    for an output the first one's operands are there.
+    """
+    outputs, nothing = visits["ofmap"] + visits["psum"] // 2, np.zeros_like(flow.tail)
+    psum, ofmap = (demand.get(item, nothing) for item in ("psum", "ofmap"))
+    size, apart = np.maximum(psum, ofmap), psum > ofmap
+    loads = {item: np.minimum(visits[item], outputs) for item in moved if item not in RESULTS}
+    together = np.maximum(loads.get("ifmap", nothing), loads.get("filter", nothing))
+    spilled = visits["psum"] // 2 * ("psum" in demand)
+    leaving = visits["ofmap"] * ("ofmap" in demand)
+    stored = leaving * ("ofmap" in moved)
+    tasks = np.maximum(-(-flow.tiles // flow.at_work), 1)
+    first = np.where(tasks > outputs, outputs / tasks, 0)
+    largest = np.maximum(flow.visits["ofmap"] * flow.demand["ofmap"], 1)
+    share = np.minimum(flow.traffic["ofmap"] / largest, 1)
+    return Queue(
+        tile_bytes=size * share,
+        beside=every - size,
+        busy_cycles=flow.array * (1 - first) + (spilled + ~apart * leaving) * flow.tail,
+        moves={**loads, "psum": spilled, "ofmap": ~apart * stored},
+        latencies=together + spilled + ~apart * stored,
+        tiles=outputs,
+        also=(tasks <= outputs) * 1,
+        left=apart * ofmap * share,
+        stores=stored,
+    )
 
 
 def _of_one(visits: Sizes, arrays: Sizes, target: Target) -> Sizes:

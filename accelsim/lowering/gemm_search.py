@@ -27,7 +27,7 @@ from accelsim.lowering.gemm_candidates import (
     tilings_with_parts_of_windows,
 )
 from accelsim.lowering.kernels import GemmKernel
-from accelsim.lowering.ranking import Compared, Part, Ranked, Ranking, Times
+from accelsim.lowering.ranking import Compared, Part, Ranked, Ranking, Rating, Times
 from accelsim.lowering.target import Sizes, Target
 from accelsim.lowering.tiling import (
     Entry,
@@ -295,18 +295,20 @@ def refined(
     space: int,
     start: Sequence[Ranked],
     least: float,
+    at: Rating = Ranking.at,
 ) -> Times:
     """The best tilings that are found from those of `start`, going from neighbour to neighbour.
 
     `near` ranks those near some sizes. A tile takes at most half of `space` of the buffer that
     holds ifmaps. None costs less than `least`: far from it, it goes on as long as the best of any
-    way to run the loops gets better, for that may overtake; then to another one as good.
+    way to run the loops gets better, for that may overtake; then to another one as good. `at` says
+    what those of a ranking cost.
     """
     rate, latency = float(target.dram_bytes_per_cycle), target.dram_latency
     best, centers, known = start[0], start, _by_way(start)
     for _ in range(ROUNDS):
         sizes = dict.fromkeys(sizes_of(gemm_tiling(each)) for each in centers)
-        times = near(tuple(sizes)).at(rate, latency, space)
+        times = at(near(tuple(sizes)), rate, latency, space)
         before, centers = best, leaders(times, target, least)
         best, earlier, known = centers[0], known, _by_way(centers)
         if best.cost >= ENOUGH * before.cost:

@@ -1,6 +1,6 @@
 """The tilings of a kernel with their costs, and the best of them at a rate of DRAM."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import cached_property
@@ -119,11 +119,11 @@ class Part:
     fits: NDArray[np.bool_]
     shape: tuple[int, ...]
 
-    def cycles(self, rated: Rated, space: int) -> NDArray[np.float64]:
+    def fitting(self, cycles: NDArray[np.float64], space: int) -> NDArray[np.float64]:
         """What the tilings take at a rate, by way and flat index to the others; infinite for those
         that do not fit, as none does of which a tile takes more than half of `space`."""
         fits = self.fits & (self.tile_bytes <= space // 2)
-        cycles = np.where(fits, rated.cycles(space), np.inf)
+        cycles = np.where(fits, cycles, np.inf)
         return np.broadcast_to(cycles, self.shape).reshape(self.shape[0], -1)
 
     def costs(self, cycles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,6 +168,12 @@ class Ranking:
         """With a DRAM of `rate` bytes per cycle, and `space` bytes of the buffer for ifmaps."""
         return self.rated(rate, latency).within(space)
 
+    def waiting(self, rate: float, latency: int, space: int) -> "Times":
+        """The same, if loads wait in queues behind tiles that have no room."""
+        each = [part.cost.waiting(rate, latency, space) for part in self.parts]
+        pairs = zip(self.parts, each, strict=True)
+        return _times(self.parts, [part.fitting(cycles, space) for part, cycles in pairs])
+
     def rated(self, rate: float, latency: int) -> "RatedRanking":
         """The same at one rate and latency of DRAM."""
         return RatedRanking(
@@ -185,13 +191,22 @@ class RatedRanking:
     def within(self, space: int) -> "Times":
         """With `space` bytes of the buffer for ifmaps."""
         pairs = zip(self.parts, self.rated, strict=True)
-        cycles = tuple(part.cycles(rated, space) for part, rated in pairs)
-        costs = tuple(part.costs(each) for part, each in zip(self.parts, cycles, strict=True))
-        return Times(self.parts, cycles, costs)
+        return _times(
+            self.parts, [part.fitting(rated.cycles(space), space) for part, rated in pairs]
+        )
 
     def fixed(self) -> "RatedRanking":
         """The same, for many spaces: what none changes is worked out."""
         return replace(self, rated=tuple(rated.fixed() for rated in self.rated))
+
+
+def _times(parts: tuple[Part, ...], cycles: Sequence[NDArray[np.float64]]) -> "Times":
+    costs = tuple(part.costs(each) for part, each in zip(parts, cycles, strict=True))
+    return Times(parts, tuple(cycles), costs)
+
+
+Rating = Callable[[Ranking, float, int, int], "Times"]
+"""How a ranking's tilings are costed, at a rate and latency of DRAM, in so much space."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What tilings of a GEMM kernel cost on a target, and what any costs at least, remembered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -199,8 +200,20 @@ class Rankings:
             for axis, its in tiles.items()
         }
 
-    def framed(self, kernel: GemmKernel, residence: Residence, space: int) -> Ranking:
-        """What tilings cost that are shaped as those that could be the best; none if unknown."""
+    def smaller(self, kernel: GemmKernel, residence: Residence, space: int, tiles: int) -> Ranking:
+        """What tilings cost so many tiles of which fit every buffer, shaped as for one that two of
+        them fill."""
+        less = replace(self, target=self.target.with_room_of(Fraction(2, tiles)))
+        target = self.target.at_any_rate.holding(residence)
+        return less.framed(kernel, residence, space * 2 // tiles, target)
+
+    def framed(
+        self, kernel: GemmKernel, residence: Residence, space: int, on: Target | None = None
+    ) -> Ranking:
+        """What tilings cost that are shaped as those that could be the best; none if unknown.
+
+        On this target, with so much of the kernel resident, or `on` another one.
+        """
         front, cycles = self._frontier(kernel, residence, space)
         if not cycles.size:
             return Ranking(())
@@ -210,6 +223,6 @@ class Rankings:
 
         def ranking() -> Ranking:
             tilings = tilings_framed(kernel, target, shapes, self.memory.tap_reads)
-            return gemm_ranking(target, [flows_of(kernel, target, each) for each in tilings])
+            return gemm_ranking(on or target, [flows_of(kernel, target, each) for each in tilings])
 
-        return self.memory.recall("framed", (kernel, target, shapes.tobytes()), ranking, NEAR)
+        return self.memory.recall("framed", (kernel, target, on, shapes.tobytes()), ranking, NEAR)

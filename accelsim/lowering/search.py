@@ -30,7 +30,8 @@ from accelsim.lowering.gemm_search import (
 from accelsim.lowering.gemm_small import better_tilings
 from accelsim.lowering.kernels import Alias, GemmKernel, Kernel, VectorKernel
 from accelsim.lowering.plays import MARGIN, Plays, conditions
-from accelsim.lowering.ranking import RIVAL, SURE, Ranked, Ranking, Tiling, Times
+from accelsim.lowering.queued import queued
+from accelsim.lowering.ranking import RIVAL, SURE, Ranked, Ranking, Rating, Tiling, Times
 from accelsim.lowering.rankings import Rankings
 from accelsim.lowering.recall import NEAR, REFINED, VECTOR_KERNELS, Memory
 from accelsim.lowering.row_stationary import RowStationary
@@ -179,14 +180,13 @@ class Ranks:
         assert found is not None
         return found
 
-    def ranked_as(self, tiling: GemmTiling, space: int) -> Ranked | None:
+    def ranked_as(self, tiling: GemmTiling, space: int, at: Rating = Ranking.at) -> Ranked | None:
         """What a tiling costs; None if its tiles do not fit half of `space` and of the buffers."""
         target = self.search.target.holding(self.residence)
         one = tilings_of(self.kernel, [np.array([size]) for size in sizes_of(tiling)])
         way = Way(tiling.order, tiling.split, tiling.arrays)  # maybe of a search for fewer arrays
-        times = gemm_ranking(target, [flows_of(self.kernel, target, one, [way])]).at(
-            float(target.dram_bytes_per_cycle), target.dram_latency, space
-        )
+        ranking = gemm_ranking(target, [flows_of(self.kernel, target, one, [way])])
+        times = at(ranking, float(target.dram_bytes_per_cycle), target.dram_latency, space)
         return next(times.of_each(1), None)
 
     def _refined(self, space: int) -> Ranked | None:
@@ -277,6 +277,11 @@ class Ranks:
         for rival in chain(self._rivals(best, times, share), self._larger(best, space)):
             near = rival.cost < max(least, RIVAL * best.cost)
             if near and self._floor(rival) < least:
+                cost = played(rival)
+                least, cheapest = min((least, cheapest), (cost, rival), key=itemgetter(0))
+        for guess in queued(self, best, space) if least > best.cost else ():
+            if guess.cost < least:
+                rival = self.cost_of(gemm_tiling(guess), space)
                 cost = played(rival)
                 least, cheapest = min((least, cheapest), (cost, rival), key=itemgetter(0))
         if least > SLOWER * best.cost:

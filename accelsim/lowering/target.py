@@ -190,6 +190,11 @@ class Target:
         """The same for all sizes of its buffers."""
         return replace(self, buffers=tuple(replace(space, size=0) for space in self.buffers))
 
+    def with_room_of(self, share: Fraction) -> "Target":
+        """The same with a share of its buffers, in whole bytes."""
+        buffers = (replace(each, size=int(each.size * share)) for each in self.buffers)
+        return replace(self, buffers=tuple(buffers))
+
     @property
     def computes_in_place(self) -> bool:
         """Whether the ofmap needs no tile: it is only kept, in the buffer that it comes out to."""
