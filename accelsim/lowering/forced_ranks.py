@@ -139,6 +139,17 @@ class ForcedRanks(Ranks):
         """What is not forced to be cut stays whole."""
         return best
 
+    def _larger(self, best: Ranked, space: int) -> Iterator[Ranked]:
+        """Those of which the sizes that are forced are as they are."""
+        forced = [name for name, _ in self.kernel.forced if hasattr(best.tiling, name)]
+        for each in super()._larger(best, space):
+            if all(getattr(each.tiling, name) == getattr(best.tiling, name) for name in forced):
+                yield each
+
+    def _queued(self, best: Ranked, space: int) -> Iterator[Ranked]:
+        """None: they do as they like."""
+        return iter(())
+
     @property
     def misfit(self) -> str:
         """Why nothing that obeys fits."""

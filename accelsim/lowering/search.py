@@ -279,7 +279,7 @@ class Ranks:
             if near and self._floor(rival) < least:
                 cost = played(rival)
                 least, cheapest = min((least, cheapest), (cost, rival), key=itemgetter(0))
-        for guess in queued(self, best, space) if least > best.cost else ():
+        for guess in self._queued(best, space) if least > best.cost else ():
             if guess.cost < least:
                 rival = self.cost_of(gemm_tiling(guess), space)
                 cost = played(rival)
@@ -301,6 +301,10 @@ class Ranks:
                 found = self.ranked_as(way.of(larger), space)
                 if found is not None:
                     yield found
+
+    def _queued(self, best: Ranked, space: int) -> Iterator[Ranked]:
+        """Those that may hide a long latency."""
+        return queued(self, best, space)
 
     def _on_fewer(self, space: int, cost: float) -> Ranked | None:
         """The best for half of the arrays; None where that is sure not to cost less than `cost`."""

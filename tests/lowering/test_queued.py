@@ -1,5 +1,6 @@
 """Loads that wait behind others for room: what is guessed of it, and who is played for it."""
 
+from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -8,9 +9,13 @@ from search_cases import LayerCase
 
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.lowering.cost import Queue
+from accelsim.lowering.forced import ForcedSearch
+from accelsim.lowering.forced_ranks import ForcedGemm
 from accelsim.lowering.gemm_search import flows_of, gemm_ranking, gemm_tiling, sizes_of, ways_of
 from accelsim.lowering.kernels import GemmKernel
 from accelsim.lowering.queued import queued
+from accelsim.lowering.ranking import Tiling
+from accelsim.lowering.recall import Memory
 from accelsim.lowering.search import Ranks, search
 from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.tiling import tilings_of, whole_sizes
@@ -91,6 +96,24 @@ def test_two_images_take_no_longer_than_one_after_the_other() -> None:
     assert both is not None
     assert alone is not None
     assert both.takes < 1.03 * 2 * alone.takes
+
+
+@pytest.mark.parametrize(
+    "values", [{"channels": 24, "tap_cols": 4}, {"filters": 19}, {"filters": 14}], ids=str
+)
+def test_what_is_forced_is_not_overtaken(values: dict[str, int]) -> None:
+    """Rivals obey, too: those that hide more latency, and tiles one larger in as many turns."""
+    ranks, target = searched(TALL, SLOW)
+    own = {item.name: getattr(TALL, item.name) for item in fields(TALL)}
+    kernel = ForcedGemm(**own, forced=tuple(values.items()))
+
+    def alone(its: GemmKernel, on: Target, space: int, tiling: Tiling) -> float:
+        assert ranks.search.alone is not None
+        return ranks.search.alone(TALL, on, space, tiling)
+
+    best = ForcedSearch(target, Memory(), alone)(kernel, Residence()).refined
+    assert best is not None
+    assert {name: getattr(best.tiling, name) for name in values} == values
 
 
 def test_without_latency_nothing_waits() -> None:

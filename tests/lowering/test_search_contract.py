@@ -4,7 +4,7 @@ benchmarks/search.py does the same on more of them, and shows the worst. Promise
 but one case in fifty, and none is far off.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
 
@@ -18,11 +18,14 @@ from search_contract import PROMISES, measured, reproduced
 
 from accelsim.frontend.hardware_file import load_hardware
 from accelsim.hardware import Hardware
+from accelsim.lowering.forced import ForcedSearch
+from accelsim.lowering.forced_ranks import ForcedGemm
 from accelsim.lowering.gemm_search import gemm_tiling
 from accelsim.lowering.kernels import GemmKernel
+from accelsim.lowering.ranking import Tiling
 from accelsim.lowering.recall import Memory
 from accelsim.lowering.search import Ranks, best_tiling, search
-from accelsim.lowering.target import Residence, target_of
+from accelsim.lowering.target import Residence, Target, target_of
 from accelsim.lowering.tiling import GemmTiling, LoopOrder, TilingSizes
 from accelsim.lowering.work import Lowering
 from accelsim.network.ops import Conv, Dense, Window
@@ -214,12 +217,16 @@ def test_psums_give_up_what_the_ofmap_does_not_need() -> None:
     assert case.told(tiling) == pytest.approx(case.played(tiling), rel=0.1)
 
 
+SERIALLY = [
+    *("buffers.ifmap_sram.size=8 MiB", "buffers.filter_sram.size=4244 KiB"),
+    *("buffers.ofmap_sram.size=64 KiB", "dram.latency=50 ns"),
+    *("array.fold_overlap=serial", "array.edge_folds=used"),
+]
+
+
 def test_one_filter_more_is_not_faster() -> None:
     """140 in five tiles of 28 wait for room, in tiles of 29 they do not: 6 % more than 141."""
-    sizes = {"ifmap": "8 MiB", "filter": "4244 KiB", "ofmap": "64 KiB"}
-    changes = [f"buffers.{name}_sram.size={size}" for name, size in sizes.items()]
-    changes += ["array.fold_overlap=serial", "array.edge_folds=used", "dram.latency=50 ns"]
-    hardware = load_hardware("edge_npu", changes)
+    hardware = load_hardware("edge_npu", SERIALLY)
     some, more = (
         played(
             lowered(
@@ -230,6 +237,25 @@ def test_one_filter_more_is_not_faster() -> None:
         for count in (140, 141)
     )
     assert some <= more
+
+
+def test_what_is_forced_is_not_made_larger() -> None:
+    """Tiles of 29 of 140 filters are faster, as played, than those of 28."""
+    hardware = load_hardware("edge_npu", SERIALLY)
+    layer = LayerCase(Conv(out_channels=140, kernel=(1, 1), bias=False), ((1024, 14, 14),))
+    memory, target = Memory(), target_of(hardware)
+    work = Lowering(network=layer.network, hardware=hardware, batch=1, target=target, memory=memory)
+    cost = Player().cost
+
+    def alone(_: GemmKernel, on: Target, space: int, tiling: Tiling) -> float:
+        return work.cost_alone(cost, layer.kernel, on, space, tiling)
+
+    own = {item.name: getattr(layer.kernel, item.name) for item in fields(layer.kernel)}
+    kernel = ForcedGemm(**own, forced=(("filters", 28),))
+    best = ForcedSearch(target, memory, alone)(kernel, Residence()).refined
+    assert best is not None
+    assert isinstance(best.tiling, GemmTiling)
+    assert best.tiling.filters == 28
 
 
 def test_parts_of_windows_leave_room_for_more_pixels() -> None:
