@@ -39,7 +39,7 @@ def floor_of(flow: Flow, target: Target) -> Floor:
     return Floor(
         busy_cycles=busy + end,
         around_bytes=np.asarray(around),
-        dram_bytes=_dram_bytes(flow, target),
+        dram_bytes=_dram_bytes(_traffic(flow, target), _addend(flow, target)),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
     )
@@ -57,7 +57,7 @@ def cost_of(flow: Flow, target: Target) -> Cost:
         other_bytes=_bytes_of_others(flow, moved, own) if target.arrays > 1 else 0,
         channel=_channel(flow, target, moved, addend),
         alone_cycles=busy * flow.at_work / flow.tiles + flow.tail,
-        dram_bytes=_dram_bytes(flow, target),
+        dram_bytes=_dram_bytes(traffic, addend),
         is_loaded=not residence.ifmap,
         is_stored=residence.stored,
         own_tiles=own,
@@ -92,9 +92,9 @@ def _addend(flow: Flow, target: Target) -> int:
     return 0 if target.residence.addend else flow.addend
 
 
-def _dram_bytes(flow: Flow, target: Target) -> Sizes:
+def _dram_bytes(traffic: Mapping[Operand, Sizes], addend: int) -> Sizes:
     """All that DRAM moves."""
-    return np.asarray(sum(_traffic(flow, target).values()) + _addend(flow, target))
+    return np.asarray(sum(traffic.values()) + addend)
 
 
 def _passes(flow: Flow) -> Passes:
@@ -165,9 +165,9 @@ def _buffers(flow: Flow, target: Target, moved: Sequence[Operand]) -> Iterator[P
             every = buffer_demand(space, demand)
             inputs = [item for item in OPERANDS if item in held - RESULTS]
             each = [_of_input(flow, target, item, demand[item], every) for item in inputs]
-            if held & RESULTS:
-                size = {item: demand[item] for item in held & RESULTS}
-                each += _of_results(flow, target, size, every)
+            results = {item: demand[item] for item in held & RESULTS}
+            if results:
+                each += _of_results(flow, target, results, every)
             yield Places(
                 tile_bytes=every,
                 size=space.size,

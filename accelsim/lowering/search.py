@@ -210,11 +210,11 @@ class Ranks:
         if times.least <= GOOD_ENOUGH * self.search.least_cost(kernel, self.residence):
             return times
         least = self.search.least_of_tilings(kernel, self.residence, space)
-        if not self._is_good(times, least, space):
-            times = Times.of_all([times, self._framed(space)])
+        framed = [] if self._is_good(times, least, space) else [self._framed(space)]
+        times = Times.of_all([times, *framed])
         if times.least > GOOD_ENOUGH * least:
             if few is not None:
-                return self._near(space, every=True)
+                times = Times.of_all([self._times(space), *framed])
             start = leaders(times, target, least)
             if self._needs_parts_of_windows(gemm_tiling(start[0]), start[0].cost / max(least, 1.0)):
                 start += self._times_with_parts(space).several(ORDERS)

@@ -133,9 +133,7 @@ def chosen(
         return sizes.reshape(-1)[index]
     if index.size > sizes.size:
         return np.broadcast_to(sizes, shape).reshape(-1)[index]
-    places = np.unravel_index(index, shape)[len(shape) - sizes.ndim :]
-    held = (place if size > 1 else 0 for place, size in zip(places, sizes.shape, strict=True))
-    taken: NDArray[Entry] = sizes[tuple(held)]
+    taken: NDArray[Entry] = picker(shape, index)(sizes)[0]
     return taken
 
 
@@ -154,7 +152,7 @@ def picker(shape: tuple[int, ...], index: NDArray[np.intp]) -> Pick:
             return sizes.reshape(1, 1)
         if sizes.shape not in known:
             its = zip(places[len(shape) - sizes.ndim :], sizes.shape, strict=True)
-            held = tuple(place if size > 1 else np.zeros_like(place) for place, size in its)
+            held = tuple(place if size > 1 else 0 * place for place, size in its)
             known[sizes.shape] = np.ravel_multi_index(held, sizes.shape)
         return sizes.reshape(-1)[known[sizes.shape]][np.newaxis]
 

@@ -2,12 +2,14 @@
 
 from dataclasses import fields
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from search_cases import LayerCase
 
 from accelsim.frontend.hardware_file import load_hardware
+from accelsim.hardware import Operand
 from accelsim.lowering.cost import Queue
 from accelsim.lowering.forced import ForcedSearch
 from accelsim.lowering.forced_ranks import ForcedGemm
@@ -37,17 +39,23 @@ def of(cells: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.array([cells])
 
 
-def test_results_in_two_places_let_three_tasks_be_on_their_way() -> None:
-    """As played: room for two outputs, each a task of 112 cycles whose ifmap comes after 566."""
-    queue = Queue(
-        tile_bytes=of(900) * 1.0,
+def queue_of(tile_bytes: int, work: int, item: Operand, **left: Any) -> Queue:
+    """A hundred outputs, each one task, which loads an operand."""
+    return Queue(
+        tile_bytes=of(tile_bytes) * 1.0,
         beside=of(0),
-        busy_cycles=of(100) * 112.0,
-        moves={"ifmap": of(100)},
+        busy_cycles=of(100) * float(work),
+        moves={item: of(100)},
         latencies=of(100),
         tiles=of(100),
         also=of(1),
+        **left,
     )
+
+
+def test_results_in_two_places_let_three_tasks_be_on_their_way() -> None:
+    """As played: room for two outputs, each a task of 112 cycles whose ifmap comes after 566."""
+    queue = queue_of(900, 112, "ifmap")
     taken = {"ifmap": of(6) * 1.0, "ofmap": of(4) * 1.0}
     assert queue.cycles(taken, 560, 2048).item() == 100 * 678 / 3
     assert queue.cycles(taken, 560, 1024).item() == 100 * 678 / 2
@@ -55,17 +63,7 @@ def test_results_in_two_places_let_three_tasks_be_on_their_way() -> None:
 
 def test_what_is_left_of_an_output_takes_its_room() -> None:
     """As played: four psums of 448 bytes fit, but not with the ofmaps that are being stored."""
-    queue = Queue(
-        tile_bytes=of(448) * 1.0,
-        beside=of(0),
-        busy_cycles=of(100) * 32.0,
-        moves={"filter": of(100)},
-        latencies=of(100),
-        tiles=of(100),
-        also=of(1),
-        left=of(112) * 1.0,
-        stores=of(100),
-    )
+    queue = queue_of(448, 32, "filter", left=of(112) * 1.0, stores=of(100))
     taken = {"filter": of(20) * 1.0, "ofmap": of(13) * 1.0}
     assert queue.cycles(taken, 400, 2048).item() == 100 * 452 / 4
 

@@ -243,42 +243,37 @@ def test_windows_cut_by_taps_equal_the_reference(
         assert (result.mismatches, result.problems) == (0, ())
 
 
-@pytest.mark.parametrize("axis", ["batch", "groups", "rows", "cols", "filters"])
-def test_a_layer_cut_in_two_equals_the_reference(axis: CutAxis) -> None:
-    """Tiles of each part its own, psums that leave in both, on three arrays."""
+def holds_cut(tiling: CutTiling, starts: list[dict[str, int]]) -> None:
+    """Assert that a layer cut so, on three arrays, equals the reference, and where parts begin."""
     conv = Conv(out_channels=4, kernel=(4, 3), stride=(2, 1), padding=(2, 2, 0, 1), groups=2)
     program = lower(single(conv, FMAP), hardware("ws", "array.count=3"), 2)
     (layer,) = program.layers
     assert isinstance(layer.kernel, GemmKernel)
-    first = GemmTiling(1, 1, 2, 3, 1, 2, 1, 3, LoopOrder.FILTER_STAYS, "pixels", 3)
-    rest = GemmTiling(2, 1, 1, 2, 2, 1, 4, 2, LoopOrder.IFMAP_STAYS, "filters", 2)
-    tiling = CutTiling(cut=axis, at=1, first=first, rest=rest)
+    found = [piece.starts for piece in pieces_of(layer.kernel, tiling)]
+    assert found[: len(starts)] == starts
     schedules = gemm_schedules(layer.kernel, program.target, tiling)
     cut = replace(layer, schedules=schedules, tiling=tiling, spaces=(1 << 20,) * 3)
     (result,) = verified(replace(program, layers=(cut,)))
     assert (result.mismatches, result.problems) == (0, ())
+
+
+SOME = GemmTiling(1, 1, 2, 3, 1, 2, 1, 3, LoopOrder.FILTER_STAYS, "pixels", 3)
+OTHER = GemmTiling(2, 1, 1, 2, 2, 1, 4, 2, LoopOrder.IFMAP_STAYS, "filters", 2)
+
+
+@pytest.mark.parametrize("axis", ["batch", "groups", "rows", "cols", "filters"])
+def test_a_layer_cut_in_two_equals_the_reference(axis: CutAxis) -> None:
+    """Tiles of each part its own, psums that leave in both, on three arrays."""
+    holds_cut(CutTiling(cut=axis, at=1, first=SOME, rest=OTHER), [{}, {axis: 1}])
 
 
 @pytest.mark.parametrize("axis", ["batch", "groups", "rows", "cols", "filters"])
 def test_a_layer_cut_in_four_equals_the_reference(axis: CutAxis) -> None:
     """Rows, then columns, then an axis, or one of these again: each rest begins where it does."""
-    conv = Conv(out_channels=4, kernel=(4, 3), stride=(2, 1), padding=(2, 2, 0, 1), groups=2)
-    program = lower(single(conv, FMAP), hardware("ws", "array.count=3"), 2)
-    (layer,) = program.layers
-    assert isinstance(layer.kernel, GemmKernel)
-    some = GemmTiling(1, 1, 2, 3, 1, 2, 1, 3, LoopOrder.FILTER_STAYS, "pixels", 3)
-    other = GemmTiling(2, 1, 1, 2, 2, 1, 4, 2, LoopOrder.IFMAP_STAYS, "filters", 2)
-    last = CutTiling(cut=axis, at=1, first=other, rest=some)
-    rest = CutTiling(cut="cols", at=2, first=other, rest=last)
-    tiling = CutTiling(cut="rows", at=1, first=some, rest=rest)
-    assert [piece.starts for piece in pieces_of(layer.kernel, tiling)][1:3] == [
-        {"rows": 1},
-        {"rows": 1, "cols": 2},
-    ]
-    schedules = gemm_schedules(layer.kernel, program.target, tiling)
-    cut = replace(layer, schedules=schedules, tiling=tiling, spaces=(1 << 20,) * 3)
-    (result,) = verified(replace(program, layers=(cut,)))
-    assert (result.mismatches, result.problems) == (0, ())
+    last = CutTiling(cut=axis, at=1, first=OTHER, rest=SOME)
+    rest = CutTiling(cut="cols", at=2, first=OTHER, rest=last)
+    tiling = CutTiling(cut="rows", at=1, first=SOME, rest=rest)
+    holds_cut(tiling, [{}, {"rows": 1}, {"rows": 1, "cols": 2}])
 
 
 def test_filters_larger_than_array_and_spads_are_cut() -> None:
